@@ -1,0 +1,79 @@
+"""From a command line to one function call, and from an exception to one clear line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from mmae.config import RunConfig, from_yaml
+from mmae.errors import InputError
+from mmae.recipes import RECIPES, recipe
+
+INPUT_ERROR_STATUS = 2
+
+
+def parse_run(description: str, argv: list[str] | None = None) -> RunConfig:
+    """The configuration of a run: a recipe or a file to start from, then single fields.
+
+    Raises:
+        InputError: a wrong recipe, file or value.
+        SystemExit: --help, or an option that does not exist.
+    """
+    start = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    start.add_argument("--recipe", default=None)
+    start.add_argument("--config", type=Path, default=None)
+    chosen, rest = start.parse_known_args(argv)
+    if chosen.recipe and chosen.config:
+        raise InputError("--recipe and --config both say where to start from: give one of them.")
+    default = from_yaml(chosen.config) if chosen.config else recipe(chosen.recipe or "small")
+    recipes = "\n".join(f"  {name:8} {(make.__doc__ or '').splitlines()[0]}" for name, make in RECIPES.items())
+    return parse(
+        RunConfig,
+        f"{description}\n\nStart from  --recipe NAME  or  --config FILE.yaml, then change single fields.\n"
+        f"Recipes (default: small):\n{recipes}",
+        default=default,
+        argv=rest,
+    )
+
+
+def parse(kind: type, description: str, default: Any = None, argv: list[str] | None = None) -> Any:
+    """A typed command line from a dataclass.
+
+    Raises:
+        InputError: a value that the dataclass refuses.
+        SystemExit: --help, or an option that does not exist.
+    """
+    options = {} if default is None else {"default": default}
+    try:
+        return tyro.cli(
+            kind, description=description, args=argv, config=(tyro.conf.AvoidSubcommands,), **options
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def main(job: Callable[[], None]) -> None:
+    """Run a job; bad input ends with one line and status 2, anything else with its traceback."""
+    try:
+        job()
+    except Exception as error:
+        mend = input_error_behind(error)
+        if mend is None:
+            raise
+        print(f"error: {mend}", file=sys.stderr)
+        sys.exit(INPUT_ERROR_STATUS)
+
+
+def input_error_behind(error: BaseException | None) -> InputError | None:
+    """The InputError that Ray wrapped on its way from a worker, if that is what happened."""
+    while error is not None:
+        if type(error) is InputError:
+            return error
+        # Ray hides the worker's exception in `cause`, Python's own chaining in __cause__.
+        error = getattr(error, "cause", None) or error.__cause__
+    return None

@@ -1,0 +1,151 @@
+"""Run a model over batches: redshifts for every way of looking, and a few reconstructions.
+
+Plain torch, no Ray. Shape suffixes: N galaxies, C bands, H and W pixels, L wavelengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mmae.model.batch import Batch
+from mmae.model.build import Model
+from mmae.model.masking import InputMode, fixed_visible
+
+MODES: tuple[InputMode, ...] = ("image", "spectrum", "both")
+
+
+@dataclass
+class Predictions:
+    """Redshifts of N galaxies, for every mode of looking.
+
+    A model says something even of a galaxy it was shown nothing of; `usable` marks the
+    galaxies that have what the mode needs.
+    """
+
+    object_id: list[str]
+    redshift_N: np.ndarray  # spectroscopic; NaN: unknown
+    usable: dict[str, np.ndarray]  # mode -> N, bool
+    predicted: dict[str, np.ndarray]  # mode -> N
+    low: dict[str, np.ndarray]  # 16th percentile of p(z); NaN for a model without p(z)
+    high: dict[str, np.ndarray]  # 84th percentile
+
+    @classmethod
+    def joined(cls, parts: list[Predictions]) -> Predictions:
+        """Several predictions, one after the other."""
+
+        def join(name: str) -> dict[str, np.ndarray]:
+            return {mode: _concatenate([getattr(p, name)[mode] for p in parts]) for mode in MODES}
+
+        return cls(
+            [i for p in parts for i in p.object_id], _concatenate([p.redshift_N for p in parts]),
+            join("usable"), join("predicted"), join("low"), join("high"),
+        )
+
+
+@dataclass
+class Reconstructions:
+    """Some galaxies with most tokens masked, and what the model made of them.
+
+    What a galaxy does not have is NaN throughout.
+    """
+
+    object_id: list[str]
+    redshift_N: np.ndarray
+    image_NCHW: np.ndarray  # counts
+    image_pred_NCHW: np.ndarray
+    visible_NHW: np.ndarray  # bool
+    flux_NL: np.ndarray  # 1e-17 erg/s/cm2/A
+    ivar_NL: np.ndarray
+    flux_pred_NL: np.ndarray
+    visible_NL: np.ndarray  # bool
+
+
+def can_see(batch: Batch, mode: InputMode) -> torch.Tensor:
+    """Which galaxies have what the mode needs: (B,) bool. "both" needs both."""
+    if mode == "image":
+        return batch.image_present_B
+    if mode == "spectrum":
+        return batch.spectrum_present_B
+    return batch.image_present_B & batch.spectrum_present_B
+
+
+@torch.no_grad()
+def predict_redshifts(
+    model: Model, batches: Iterable[Batch], device: torch.device, limit: int | None = None
+) -> Predictions:
+    """Redshifts from the image alone, the spectrum alone and both, nothing masked.
+
+    Args:
+        limit: stop after this many galaxies.
+    """
+    model.eval()
+    parts: list[Predictions] = []
+    n_seen = 0
+    for batch in batches:
+        part = _predict_batch(model, batch.to(device))
+        parts.append(part)
+        n_seen += len(part.object_id)
+        if limit is not None and n_seen >= limit:
+            break
+    return Predictions.joined(parts)
+
+
+def _predict_batch(model: Model, batch: Batch) -> Predictions:
+    known_B = batch.redshift_known_B
+    part = Predictions(
+        batch.object_id, torch.where(known_B, batch.redshift_B, torch.nan).cpu().numpy(), {}, {}, {}, {}
+    )
+    for mode in MODES:
+        visible = fixed_visible(batch, model.n_image, model.n_spectrum, mode)
+        point_B, low_B, high_B = model.redshift(batch, visible)
+        nan_B = torch.full_like(point_B, torch.nan)
+        part.usable[mode] = can_see(batch, mode).cpu().numpy()
+        part.predicted[mode] = point_B.cpu().numpy()
+        part.low[mode] = (nan_B if low_B is None else low_B).cpu().numpy()
+        part.high[mode] = (nan_B if high_B is None else high_B).cpu().numpy()
+    return part
+
+
+def _concatenate(parts: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+@torch.no_grad()
+def reconstruct(
+    model: Model, batches: Iterable[Batch], device: torch.device, *, examples: int, mask_ratio: float, seed: int
+) -> Reconstructions:
+    """The first galaxies with an image, and the first with a spectrum, up to `examples` of each."""
+    model.eval()
+    generator = torch.Generator().manual_seed(seed)
+    object_id: list[str] = []
+    columns: list[tuple[torch.Tensor, ...]] = []
+    n_images = n_spectra = 0
+    for batch in batches:
+        batch = batch.to(device)
+        visible = fixed_visible(
+            batch, model.n_image, model.n_spectrum, "both", mask_ratio, mask_ratio, generator
+        )
+        estimate = model.estimate(batch, visible)
+        for i in range(len(batch)):
+            image, spectrum = bool(batch.image_present_B[i]), bool(batch.spectrum_present_B[i])
+            if not ((image and n_images < examples) or (spectrum and n_spectra < examples)):
+                continue
+            n_images, n_spectra = n_images + image, n_spectra + spectrum
+            object_id.append(batch.object_id[i])
+            columns.append((
+                _or_nan(batch.redshift_B[i], bool(batch.redshift_known_B[i])),
+                _or_nan(batch.image_BCHW[i], image), estimate.image_BCHW[i], estimate.visible_BHW[i],
+                _or_nan(batch.flux_BL[i], spectrum), _or_nan(batch.ivar_BL[i], spectrum),
+                estimate.flux_BL[i], estimate.visible_BL[i],
+            ))
+        if n_images >= examples and n_spectra >= examples:
+            break
+    return Reconstructions(object_id, *(torch.stack(c).cpu().numpy() for c in zip(*columns, strict=True)))
+
+
+def _or_nan(value: torch.Tensor, present: bool) -> torch.Tensor:
+    return value if present else torch.full_like(value, torch.nan)

@@ -1,0 +1,101 @@
+"""One look for every figure of the project.
+
+Figures are `matplotlib.figure.Figure` objects, never pyplot's: no display, no list of open
+figures that keeps them alive. rcParams belong to the whole process, so `style` holds a lock
+while they are changed; figures may be drawn from several threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+# Okabe & Ito (2008), distinguishable with every kind of colour blindness.
+BLACK = "#000000"
+BLUE = "#0072B2"
+VERMILLION = "#D55E00"
+GREEN = "#009E73"
+ORANGE = "#E69F00"
+SKY_BLUE = "#56B4E9"
+PURPLE = "#CC79A7"
+GREY = "#8C8C8C"
+LIGHT_GREY = "#D9D9D9"
+
+# Dark is dense; a lone galaxy is pale but visible, and black or vermillion lines stand out.
+DENSITY_CMAP = LinearSegmentedColormap.from_list(
+    "density", matplotlib.colormaps["Blues"](np.linspace(0.3, 0.95, 256))
+)
+SIGNED_CMAP = "RdBu_r"  # diverging, white at zero
+
+RC = {
+    "axes.prop_cycle": cycler(color=[BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY_BLUE, BLACK]),
+    "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "figure.dpi": 100,
+    "figure.facecolor": "white",
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same figure on every machine
+    "font.size": 9,
+    "image.interpolation": "nearest",  # pixels are data
+    "image.origin": "lower",
+    "legend.fontsize": 8,
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.85,
+    "lines.linewidth": 1.2,
+    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3 fonts
+    "savefig.dpi": 150,
+    "svg.fonttype": "none",
+    "xtick.direction": "in",
+    "xtick.labelsize": 8,
+    "xtick.top": True,
+    "ytick.direction": "in",
+    "ytick.labelsize": 8,
+    "ytick.right": True,
+}
+
+_rc_lock = threading.RLock()
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Apply the project's style inside a `with` block, or to a function as `@style()`."""
+    with _rc_lock, matplotlib.rc_context():
+        matplotlib.rcdefaults()  # a user's matplotlibrc must not change a figure
+        matplotlib.rcParams.update(RC)
+        yield
+
+
+@style()
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write a figure (format from the suffix: png, pdf, svg), making folders as needed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return path
+
+
+def outlined(width: float = 1.5) -> list[withStroke]:
+    """Path effects that keep a line readable on top of dense data."""
+    return [withStroke(linewidth=width + 1.5, foreground="white")]
+
+
+def say_absent(ax: Axes, text: str, *, keep_x: bool = False) -> None:
+    """An empty panel that says why it is empty, for a modality that was not observed.
+
+    `keep_x` leaves the x axis readable, for a panel in a column that shares it.
+    """
+    # tick_params and not set_ticks: that would empty every panel that shares the axis.
+    ax.tick_params(axis="y", which="both", left=False, right=False, labelleft=False)
+    if not keep_x:
+        ax.tick_params(axis="x", which="both", bottom=False, top=False, labelbottom=False)
+    ax.set_facecolor("#F4F4F4")
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY)

@@ -1,0 +1,75 @@
+"""Transformer pieces. Legend of suffixes: batch.py; Q queries, V keys and values."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Multi-head attention of queries on keys, with hidden keys left out."""
+
+    def __init__(self, width: int, heads: int, key_width: int | None = None):
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(key_width or width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x_BQD: Tensor, keys_BVD: Tensor, valid_BV: Tensor) -> Tensor:
+        B, Q, D = x_BQD.shape
+        q = self.query(x_BQD).reshape(B, Q, self.heads, -1).transpose(1, 2)
+        kv = self.key_value(keys_BVD).reshape(B, keys_BVD.shape[1], 2, self.heads, -1)
+        k, v = kv.permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=valid_BV[:, None, None, :])
+        return self.out(y.transpose(1, 2).reshape(B, Q, D))
+
+
+def mlp(width: int, ratio: float) -> nn.Sequential:
+    hidden = int(width * ratio)
+    return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+
+
+class EncoderBlock(nn.Module):
+    """Pre-norm self-attention and MLP (Xiong et al. 2020)."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.mlp = mlp(width, mlp_ratio)
+
+    def forward(self, x_BTD: Tensor, valid_BT: Tensor) -> Tensor:
+        y_BTD = self.norm1(x_BTD)
+        x_BTD = x_BTD + self.attention(y_BTD, y_BTD, valid_BT)
+        return x_BTD + self.mlp(self.norm2(x_BTD))
+
+
+class CrossBlock(nn.Module):
+    """Queries attend to encoded tokens, not to each other: cost grows with queries x visible."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float, key_width: int):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = Attention(width, heads, key_width)
+        self.mlp = mlp(width, mlp_ratio)
+
+    def forward(self, x_BQD: Tensor, keys_BVD: Tensor, valid_BV: Tensor) -> Tensor:
+        x_BQD = x_BQD + self.attention(self.norm1(x_BQD), keys_BVD, valid_BV)
+        return x_BQD + self.mlp(self.norm2(x_BQD))
+
+
+def sincos_positions(n_positions: int, width: int, longest: float = 10_000.0) -> Tensor:
+    """Fixed sine-cosine positions (Vaswani et al. 2017, eq. in section 3.5): (n, width)."""
+    frequency_F = longest ** (-torch.arange(0, width, 2) / width)
+    angle_NF = torch.arange(n_positions)[:, None] * frequency_F
+    return torch.cat([angle_NF.sin(), angle_NF.cos()], -1)[:, :width]
+
+
+def sincos_positions_2d(side: int, width: int) -> Tensor:
+    """Half of the width tells the row, half the column: (side * side, width)."""
+    axis = sincos_positions(side, width // 2)
+    rows = axis[:, None].expand(side, side, -1)
+    columns = axis[None].expand(side, side, -1)
+    return torch.cat([rows, columns], -1).reshape(side * side, -1)

@@ -1,0 +1,34 @@
+"""Reconstruction losses over masked tokens only. Legend of suffixes: batch.py; P samples of a patch.
+
+Every mean runs over what there is to predict and is 0, not NaN, when there is nothing.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def masked_mse(prediction_BTP: Tensor, target_BTP: Tensor, is_target_BT: Tensor) -> Tensor:
+    """Mean squared error over the samples of target tokens."""
+    error_BT = (prediction_BTP.float() - target_BTP).square().mean(-1)
+    return (error_BT * is_target_BT).sum() / is_target_BT.sum().clamp(min=1)
+
+
+def masked_chi_square(
+    prediction_BTP: Tensor, target_BTP: Tensor, ivar_BTP: Tensor, is_target_BT: Tensor, error_floor: float
+) -> Tensor:
+    """Chi-square per good pixel of target tokens, with sigma^2 = 1/ivar + error_floor^2.
+
+    The floor (in units of the spectrum's rms) keeps one bright spectrum, whose formal
+    errors are far below what any model reaches, from outweighing the rest of the batch.
+    """
+    weight_BTP = ivar_BTP / (1 + error_floor**2 * ivar_BTP) * is_target_BT[..., None]
+    n_good = ((ivar_BTP > 0) & is_target_BT[..., None]).sum().clamp(min=1)
+    return (weight_BTP * (prediction_BTP.float() - target_BTP).square()).sum() / n_good
+
+
+def paper_redshift_loss(z_pred_B: Tensor, z_spec_B: Tensor, known_B: Tensor, gamma: float = 0.15) -> Tensor:
+    """1 - 1 / (1 + (dz / gamma)^2), dz = (z_pred - z_spec) / (1 + z_spec) (arXiv:2510.22527)."""
+    dz_B = (z_pred_B.float() - z_spec_B) / (1 + z_spec_B)
+    loss_B = 1 - 1 / (1 + (dz_B / gamma).square())
+    return (loss_B * known_B).sum() / known_B.sum().clamp(min=1)

@@ -1,0 +1,74 @@
+"""From pixels to tokens and back: normalisation and patches. Legend of suffixes: batch.py."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def normalise_image(image_BCHW: Tensor, noise_C: Tensor, mean_C: Tensor, std_C: Tensor) -> Tensor:
+    """arcsinh(counts / noise), then zero mean and unit variance per band.
+
+    arcsinh keeps the sky linear and the bright centres logarithmic (Lupton et al. 1999),
+    so the difference of two bands is a colour at high signal.
+    """
+    stretched_BCHW = torch.arcsinh(image_BCHW / noise_C[:, None, None])
+    return (stretched_BCHW - mean_C[:, None, None]) / std_C[:, None, None]
+
+
+def denormalise_image(x_BCHW: Tensor, noise_C: Tensor, mean_C: Tensor, std_C: Tensor) -> Tensor:
+    """The inverse of `normalise_image`: back to counts."""
+    return torch.sinh(x_BCHW * std_C[:, None, None] + mean_C[:, None, None]) * noise_C[:, None, None]
+
+
+def normalise_spectrum(flux_BL: Tensor, ivar_BL: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Flux with ivar-weighted zero mean and unit rms, and ivar in the same units.
+
+    Returns:
+        flux_BL, ivar_BL in normalised units, and mean_B, rms_B in flux units, so that
+        flux = mean + rms * normalised. A spectrum without a good pixel gives zeros,
+        mean 0 and rms 1.
+    """
+    weight_B1 = ivar_BL.sum(-1, keepdim=True)
+    safe_B1 = torch.where(weight_B1 > 0, weight_B1, 1.0)
+    mean_B1 = (flux_BL * ivar_BL).sum(-1, keepdim=True) / safe_B1
+    variance_B1 = ((flux_BL - mean_B1).square() * ivar_BL).sum(-1, keepdim=True) / safe_B1
+    rms_B1 = torch.where(variance_B1 > 0, variance_B1, 1.0).sqrt()
+    good_BL = ivar_BL > 0
+    flux_BL = torch.where(good_BL, (flux_BL - mean_B1) / rms_B1, 0.0)
+    return flux_BL, ivar_BL * rms_B1.square(), mean_B1[:, 0], rms_B1[:, 0]
+
+
+def patchify_image(image_BCHW: Tensor, patch: int) -> Tensor:
+    """(B, C, H, W) -> (B, T, C * patch * patch), tokens row by row from the top left."""
+    B, C, H, W = image_BCHW.shape
+    x = image_BCHW.reshape(B, C, H // patch, patch, W // patch, patch)
+    return x.permute(0, 2, 4, 1, 3, 5).reshape(B, (H // patch) * (W // patch), C * patch * patch)
+
+
+def unpatchify_image(tokens_BTP: Tensor, patch: int, n_bands: int) -> Tensor:
+    """The inverse of `patchify_image` for a square image."""
+    B, T, _ = tokens_BTP.shape
+    side = round(T**0.5)
+    x = tokens_BTP.reshape(B, side, side, n_bands, patch, patch)
+    return x.permute(0, 3, 1, 4, 2, 5).reshape(B, n_bands, side * patch, side * patch)
+
+
+def patchify_spectrum(x_BL: Tensor, patch: int) -> Tensor:
+    """(B, L) -> (B, T, patch). The last patch is filled up with zeros (flux and ivar 0: no data)."""
+    x_BL = F.pad(x_BL, (0, -x_BL.shape[-1] % patch))
+    return x_BL.reshape(x_BL.shape[0], -1, patch)
+
+
+def unpatchify_spectrum(tokens_BTP: Tensor, n_wavelengths: int) -> Tensor:
+    """The inverse of `patchify_spectrum`: the filling is cut off."""
+    return tokens_BTP.flatten(1)[:, :n_wavelengths]
+
+
+def visible_pixels(visible_BT: Tensor, image_size: int) -> Tensor:
+    """Which image pixels lie in visible tokens: (B, T) -> (B, H, W), bool."""
+    side = round(visible_BT.shape[1] ** 0.5)
+    patch = image_size // side
+    grid_BHW = visible_BT.reshape(-1, side, side)
+    return grid_BHW.repeat_interleave(patch, 1).repeat_interleave(patch, 2)

@@ -1,0 +1,1 @@
+"""What is on the sky: schema, readers, simulator, splits, and the stream of Parquet shards."""

@@ -1,0 +1,1 @@
+"""The simulated sky: population, spectral energy distributions, spectrograph and camera."""

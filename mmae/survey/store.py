@@ -1,0 +1,174 @@
+"""A survey on disk: a folder of Parquet shards per split, and survey.json beside them.
+
+    survey/
+      survey.json            spec, provenance, counts, content hash, list of shards
+      train/00000.parquet    ... val/ test/ ...
+      rejected.parquet       what was set aside, with the reason
+      contact_sheet.png
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmae.errors import InputError
+from mmae.survey.schema import SPEC_KEY, SPLITS, SurveySpec, arrow_schema
+
+MANIFEST = "survey.json"
+ROW_GROUP = 256
+SCALAR_TYPES = (pa.types.is_integer, pa.types.is_floating)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One Parquet file of a survey."""
+
+    path: str  # relative to the survey's folder
+    split: str
+    rows: int
+    blake2b: str  # of the file's bytes
+
+
+@dataclass(frozen=True)
+class Survey:
+    """An opened, validated survey."""
+
+    path: Path
+    spec: SurveySpec
+    provenance: dict[str, Any]
+    counts: dict[str, dict[str, float]]  # per split: galaxies, images, spectra, redshifts, ...
+    content_hash: str
+    shards: tuple[Shard, ...]
+
+    def files(self, split: str) -> list[str]:
+        """Absolute paths of the shards of one split.
+
+        Raises:
+            InputError: the split has no rows.
+        """
+        files = [str(self.path / s.path) for s in self.shards if s.split == split]
+        if not files:
+            raise InputError(
+                f"{self.path}: the {split} split has zero rows. Rebuild the survey with more galaxies "
+                f"or other --fractions (now: {self.rows_per_split()})."
+            )
+        return files
+
+    def rows_per_split(self) -> dict[str, int]:
+        return {split: sum(s.rows for s in self.shards if s.split == split) for split in SPLITS}
+
+
+def write_shard(table: pa.Table, path: Path) -> str:
+    """Write one shard the way it reads fastest, and return the hash of its bytes.
+
+    Tensors do not compress, have no useful statistics and no repeated values, so
+    compression, dictionaries and statistics on them would only cost time and space.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scalars = [f.name for f in table.schema if any(is_type(f.type) for is_type in SCALAR_TYPES)]
+    unfinished = path.with_suffix(".partial")
+    pq.write_table(
+        table, unfinished, row_group_size=ROW_GROUP, compression="NONE", use_dictionary=False,
+        write_statistics=scalars,
+    )
+    unfinished.rename(path)
+    return file_hash(path)
+
+
+def file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def write_manifest(survey: Survey) -> None:
+    """Write survey.json, the last file of a build: without it the folder is no survey."""
+    values = {
+        "format": "mmae-survey-1",
+        "spec": dataclasses.asdict(survey.spec),
+        "provenance": survey.provenance,
+        "counts": survey.counts,
+        "content_hash": survey.content_hash,
+        "shards": [dataclasses.asdict(s) for s in survey.shards],
+    }
+    (survey.path / MANIFEST).write_text(json.dumps(values, indent=1) + "\n")
+
+
+def content_hash(spec: SurveySpec, shards: list[Shard]) -> str:
+    """One hash for all rows: of the spec and of every shard's bytes, in order of name."""
+    digest = hashlib.blake2b(spec.to_json().encode(), digest_size=16)
+    for shard in sorted(shards, key=lambda s: s.path):
+        digest.update(f"{shard.path}:{shard.blake2b}\n".encode())
+    return digest.hexdigest()
+
+
+def open_survey(path: str | Path, expected: SurveySpec | None = None) -> Survey:
+    """Open a survey and check every shard's footer against the manifest.
+
+    Raises:
+        InputError: no survey there, a shard missing, truncated or of another schema, or
+            (with `expected`) another band order, image size or wavelength grid.
+    """
+    path = Path(path).expanduser().resolve()
+    manifest = path / MANIFEST
+    if not manifest.is_file():
+        raise InputError(
+            f"{path}: no survey here ({MANIFEST} is missing). Build one with "
+            f"`python ray_jobs/build_survey.py --out {path}`."
+        )
+    try:
+        values = json.loads(manifest.read_text())
+        survey = Survey(
+            path=path,
+            spec=SurveySpec.from_json(json.dumps(values["spec"])),
+            provenance=values["provenance"],
+            counts=values["counts"],
+            content_hash=values["content_hash"],
+            shards=tuple(Shard(**s) for s in values["shards"]),
+        )
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"{manifest}: not a survey manifest ({error}). Rebuild the survey.") from error
+    if expected is not None:
+        expected.require_equal_grid(survey.spec, str(path))
+    for shard in survey.shards:
+        _check_shard(survey, shard)
+    return survey
+
+
+def _check_shard(survey: Survey, shard: Shard) -> None:
+    path = survey.path / shard.path
+    mend = "Rebuild the survey, or copy this file again."
+    if not path.is_file():
+        raise InputError(f"{path}: shard is missing. {mend}")
+    try:
+        parquet = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: truncated or not Parquet ({str(error).splitlines()[0]}). {mend}") from error
+    with parquet:
+        if parquet.metadata.num_rows != shard.rows:
+            raise InputError(f"{path}: {parquet.metadata.num_rows} rows, {MANIFEST} says {shard.rows}. {mend}")
+        schema = parquet.schema_arrow
+    spec_json = (schema.metadata or {}).get(SPEC_KEY)
+    if spec_json is None:
+        raise InputError(f"{path}: no survey metadata in the Parquet footer. {mend}")
+    survey.spec.require_equal_grid(SurveySpec.from_json(spec_json), str(path))
+    if not schema.equals(arrow_schema(survey.spec)):
+        raise InputError(f"{path}: columns or types differ from the survey's schema. {mend}")
+
+
+def verify_content(survey: Survey) -> None:
+    """Read every byte and compare with the hashes of the manifest.
+
+    Raises:
+        InputError: a shard changed since the survey was built.
+    """
+    for shard in survey.shards:
+        if file_hash(survey.path / shard.path) != shard.blake2b:
+            raise InputError(f"{survey.path / shard.path}: content changed since the survey was built.")

@@ -1,0 +1,122 @@
+"""A checkpoint is a folder of safetensors and JSON: nothing in it is ever unpickled.
+
+    model.safetensors     the weights to use (averaged ones, if the run averages)
+    training.safetensors  raw weights and optimiser moments, to go on training
+    state.json            step, place in the data, validation metrics, input sizes
+    config.yaml           the run's configuration
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from mmae.config import RunConfig, from_yaml, to_yaml
+from mmae.errors import InputError
+from mmae.model.batch import InputSpec
+from mmae.model.build import Model, build_model
+from mmae.training.step import TrainState
+
+WEIGHTS, TRAINING, STATE, CONFIG = "model.safetensors", "training.safetensors", "state.json", "config.yaml"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the data a run stands: the next batch to read."""
+
+    epoch: int = 0
+    batch: int = 0
+
+
+def save_checkpoint(
+    folder: Path, state: TrainState, config: RunConfig, place: Place, metrics: dict[str, float]
+) -> None:
+    """Write a checkpoint into an existing folder."""
+    save_file(_contiguous(state.best_weights.state_dict()), folder / WEIGHTS)
+    tensors = {f"model.{name}": t for name, t in state.model.state_dict().items()}
+    for index, moments in state.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": t for name, t in moments.items()}
+    save_file(_contiguous(tensors), folder / TRAINING)
+    (folder / CONFIG).write_text(to_yaml(config))
+    values = {
+        "step": state.step,
+        "place": dataclasses.asdict(place),
+        "metrics": metrics,
+        "input_spec": dataclasses.asdict(state.model.spec),
+        "averages": 0 if state.averaged is None else int(state.averaged.n_averaged),
+    }
+    (folder / STATE).write_text(json.dumps(values, indent=1))
+
+
+def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+
+
+def restore_state(folder: Path, state: TrainState) -> Place:
+    """Put a checkpoint's weights, moments and step into a fresh state; returns where to go on.
+
+    Raises:
+        InputError: the checkpoint is damaged or belongs to another model.
+    """
+    values = read_state(folder)
+    device = next(state.model.parameters()).device
+    tensors = _load(folder / TRAINING, device)
+    _load_weights(state.model, {k[6:]: t for k, t in tensors.items() if k.startswith("model.")}, folder)
+    if state.averaged is not None:
+        _load_weights(state.averaged.module, _load(folder / WEIGHTS, device), folder)
+        state.averaged.n_averaged.fill_(values["averages"])
+    optimiser = state.optimiser.state_dict()
+    for name, tensor in tensors.items():
+        if name.startswith("optimiser."):
+            _, index, moment = name.split(".")
+            optimiser["state"].setdefault(int(index), {})[moment] = tensor
+    state.optimiser.load_state_dict(optimiser)
+    state.step = values["step"]
+    return Place(**values["place"])
+
+
+def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model, RunConfig]:
+    """The trained model of a checkpoint folder, in eval mode, and its configuration.
+
+    Raises:
+        InputError: no checkpoint there, or a damaged one.
+    """
+    folder = Path(folder)
+    config = from_yaml(folder / CONFIG)
+    spec = {k: tuple(v) if isinstance(v, list) else v for k, v in read_state(folder)["input_spec"].items()}
+    model = build_model(config.model, InputSpec(**spec)).to(device)
+    _load_weights(model, _load(folder / WEIGHTS, device), folder)
+    return model.eval(), config
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """The plain state of a checkpoint.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        return json.loads((folder / STATE).read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{folder / STATE}: not a checkpoint ({error}). Use an earlier one.") from error
+
+
+def _load(path: Path, device: torch.device | str) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path, device=str(device))
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot read the weights ({error}). Use an earlier checkpoint.") from error
+
+
+def _load_weights(model: torch.nn.Module, tensors: dict[str, torch.Tensor], folder: Path) -> None:
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(f"{folder}: weights do not fit the configured model ({error}).") from error

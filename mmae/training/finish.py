@@ -1,0 +1,132 @@
+"""The scores and figures of a finished run, from its best checkpoint and the test split.
+
+Shape suffix: N galaxies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import torch
+
+from mmae.evaluation.figures_image import image_reconstruction_figure
+from mmae.evaluation.figures_redshift import redshift_figure
+from mmae.evaluation.figures_spectrum import spectrum_reconstruction_figure
+from mmae.evaluation.figures_training import loss_figure
+from mmae.evaluation.predict import Predictions, Reconstructions, predict_redshifts, reconstruct
+from mmae.evaluation.redshift import BASELINE, ScoreTable, flat_metrics, score_table
+from mmae.ray_setup import quiet_ray_data
+from mmae.survey.schema import SurveySpec
+from mmae.survey.store import Survey
+from mmae.survey.stream import StreamConfig, batches, read_split
+from mmae.training.checkpoint import load_model
+from mmae.training.tracking import Tracker
+
+MODE_TITLES = {"image": "image only", "spectrum": "spectrum only", "both": "image and spectrum"}
+CURVES = ("train/loss", "train/image", "train/spectrum", "train/redshift", "val/loss",
+          "val/image/sigma_nmad", "val/spectrum/sigma_nmad", "val/both/sigma_nmad")
+
+
+@dataclass
+class RunScores:
+    """What the test split says about a run."""
+
+    table: ScoreTable
+    predictions: Predictions
+    examples: Reconstructions
+    spec: SurveySpec
+
+
+def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScores:
+    """Predict the test split once and score it. Runs as a Ray task, on a GPU if it was given one."""
+    quiet_ray_data()
+    device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
+    model, config = load_model(checkpoint, device)
+    data = read_split(survey, "test", stream)
+
+    def test_batches():
+        return batches(data, survey.spec, stream.batch_size)
+
+    predictions = predict_redshifts(model, test_batches(), device)
+    examples = reconstruct(
+        model, test_batches(), device, examples=config.score.examples,
+        mask_ratio=config.score.mask_ratio, seed=config.seed,
+    )
+    table = _scores(predictions, training_redshifts(survey), config.seed, config.score.bootstrap)
+    return RunScores(table, predictions, examples, survey.spec)
+
+
+def training_redshifts(survey: Survey) -> np.ndarray:
+    """All known redshifts of the training split."""
+    column = pq.read_table(survey.files("train"), columns=["redshift"])["redshift"]
+    return column.drop_null().to_numpy()
+
+
+def _scores(predictions: Predictions, z_train: np.ndarray, seed: int, resamples: int) -> ScoreTable:
+    """Every mode on the galaxies that have what it needs; the baseline on those with an image."""
+    table: ScoreTable = {}
+    for mode, z_pred_N in predictions.predicted.items():
+        usable_N = predictions.usable[mode].astype(bool)
+        rows = score_table(
+            predictions.redshift_N[usable_N], {mode: z_pred_N[usable_N]},
+            z_train=z_train, seed=seed, resamples=resamples,
+        )
+        table[mode] = rows[mode]
+        table.setdefault(BASELINE, rows[BASELINE])
+    return table
+
+
+def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path) -> None:
+    """Metrics, figures, predictions and weights of a run, into MLflow and beside the checkpoint."""
+    tracker.metrics(flat_metrics(scores.table))
+    for mode, title in MODE_TITLES.items():
+        usable_N = scores.predictions.usable[mode].astype(bool)
+        figure = redshift_figure(
+            scores.predictions.redshift_N[usable_N], scores.predictions.predicted[mode][usable_N],
+            title, scores.table[mode],
+        )
+        tracker.figure(figure, f"figures/redshift_{mode}.png")
+    examples, spec = scores.examples, scores.spec
+    titles = [
+        name if np.isnan(z) else f"{name}  z = {z:.3f}"
+        for name, z in zip(examples.object_id, examples.redshift_N, strict=True)
+    ]
+    tracker.figure(
+        image_reconstruction_figure(
+            examples.image_NCHW, examples.visible_NHW, examples.image_pred_NCHW, spec, titles
+        ),
+        "figures/images.png",
+    )
+    tracker.figure(
+        spectrum_reconstruction_figure(
+            spec.wavelength_L(), examples.flux_NL, examples.ivar_NL, examples.flux_pred_NL,
+            examples.visible_NL, examples.redshift_N, titles,
+        ),
+        "figures/spectra.png",
+    )
+    tracker.figure(loss_figure({name: tracker.history(name) for name in CURVES}), "figures/loss.png")
+    predictions = checkpoint.parent / "predictions.parquet"
+    pq.write_table(predictions_table(scores.predictions), predictions)
+    tracker.file(predictions)
+    for path in sorted(checkpoint.iterdir()):
+        if path.name != "training.safetensors":  # the optimiser's moments serve no reader of MLflow
+            tracker.file(path, "checkpoint")
+
+
+def predictions_table(predictions: Predictions) -> pa.Table:
+    """One row per galaxy of the test split; null where a mode has nothing to look at."""
+    columns: dict[str, pa.Array] = {
+        "object_id": pa.array(predictions.object_id),
+        "redshift": pa.array(predictions.redshift_N, from_pandas=True),
+    }
+    for mode, z_N in predictions.predicted.items():
+        absent_N = ~predictions.usable[mode].astype(bool)
+        columns[f"z_{mode}"] = pa.array(z_N, mask=absent_N)
+        for side in ("low", "high"):
+            columns[f"z_{mode}_{side}"] = pa.array(getattr(predictions, side)[mode], mask=absent_N, from_pandas=True)
+    return pa.table(columns)

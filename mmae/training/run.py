@@ -1,0 +1,186 @@
+"""The main job: survey -> training -> test scores -> MLflow, in this order, once."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import ray
+import ray.train
+from ray.train import CheckpointConfig, FailureConfig, RunConfig as TrainRunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from rich.console import Console
+
+from mmae.config import RunConfig, flat, from_yaml, to_dict, to_yaml
+from mmae.errors import InputError
+from mmae.evaluation.redshift import ScoreTable
+from mmae.evaluation.report import print_scores
+from mmae.model.build import build_model
+from mmae.ray_setup import WORKER_ENV, start_ray
+from mmae.survey.job import build_simulated
+from mmae.survey.simulate import SimulationConfig
+from mmae.survey.store import MANIFEST, Survey, open_survey
+from mmae.survey.stream import input_spec, read_split
+from mmae.training.finish import RunScores, log_scores, score_run
+from mmae.training.loop import SELECTION, train_worker
+from mmae.training.tracking import Tracker, open_run
+
+MAY_CHANGE = ("compute.", "experiment", "home")
+"""Configuration fields that a resumed run may have otherwise than when it began."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Where a finished run is and what it scored."""
+
+    run_dir: Path
+    checkpoint: Path
+    tracker: Tracker
+    table: ScoreTable
+
+
+def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
+    """Train, test and record one run; an interrupted run of the same name goes on.
+
+    Raises:
+        InputError: the survey, the configuration or the tracking server is wrong.
+    """
+    console = console or Console()
+    if not config.name:
+        config = replace(config, name=f"{config.recipe}-{datetime.now():%Y%m%d-%H%M%S}")
+    run_dir = config.home_path / "runs" / config.name
+    config = _continue_or_begin(config, run_dir)
+    start_ray()
+    survey = open_survey(config.survey) if config.survey else _embedded(config, console)
+    _require_usable(config, survey)
+    console.print(f"survey  {survey.path}  ({_sizes(survey)})", highlight=False)
+    tracker = open_run(config, run_dir)
+    console.print(f"run     {run_dir}\nMLflow  {tracker.uri}  run {tracker.run_id}", highlight=False)
+    tracker.tags(
+        {"mmae.survey": str(survey.path), "mmae.survey_hash": survey.content_hash, "mmae.recipe": config.recipe}
+    )
+    try:
+        checkpoint = _train(config, survey, tracker, run_dir)
+        result = _test(config, survey, checkpoint, tracker)
+    except BaseException:
+        tracker.finish("FAILED")
+        raise
+    tracker.finish()
+    print_scores(result.table, console)
+    console.print(_where_to_look(tracker, checkpoint, config), highlight=False)
+    return RunResult(run_dir, checkpoint, tracker, result.table)
+
+
+def _continue_or_begin(config: RunConfig, run_dir: Path) -> RunConfig:
+    """A run's folder holds its configuration; going on with another one would mix two runs."""
+    saved = run_dir / "config.yaml"
+    if not saved.exists():
+        run_dir.mkdir(parents=True, exist_ok=True)
+        saved.write_text(to_yaml(config))
+        return config
+    before, now = flat(from_yaml(saved)), flat(config)
+    changed = [
+        f"{key} was {before.get(key)}, is {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
+    ]
+    if changed:
+        raise InputError(
+            f"run {config.name} was begun with another configuration: {'; '.join(changed)}. "
+            f"Choose another --name, or continue it with --config {saved}."
+        )
+    return config
+
+
+def _embedded(config: RunConfig, console: Console) -> Survey:
+    """The simulated survey of the configured size, built on first use."""
+    folder = config.home_path / "surveys" / f"simulated-{config.simulated_galaxies}"
+    if not (folder / MANIFEST).exists():
+        console.print(f"simulating {config.simulated_galaxies} galaxies into {folder}", highlight=False)
+        build_simulated(SimulationConfig(n_galaxies=config.simulated_galaxies), folder)
+    return open_survey(folder)
+
+
+def _require_usable(config: RunConfig, survey: Survey) -> None:
+    """Say before any machine is started what could not work."""
+    for split in ("train", "val", "test"):
+        survey.files(split)
+    rows = survey.rows_per_split()["train"]
+    if rows < config.stream.batch_size:
+        raise InputError(
+            f"{survey.path}: {rows} training galaxies are fewer than one batch. "
+            f"Use --stream.batch-size {2 ** (rows.bit_length() - 1)} or less."
+        )
+    try:
+        build_model(config.model, input_spec(survey.spec))
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def _sizes(survey: Survey) -> str:
+    return ", ".join(f"{n} {split}" for split, n in survey.rows_per_split().items())
+
+
+def uses_gpu(config: RunConfig) -> bool:
+    """Whether workers ask Ray for a GPU each."""
+    if config.compute.device == "auto":
+        return ray.cluster_resources().get("GPU", 0) >= config.compute.workers
+    return config.compute.device == "gpu"
+
+
+def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -> Path:
+    """Run the Ray Train workers to the end; returns the folder of the best checkpoint."""
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config={
+            "config": to_dict(config),
+            "spec": survey.spec.to_json(),
+            "tracker": dataclasses.asdict(tracker),
+        },
+        scaling_config=ScalingConfig(num_workers=config.compute.workers, use_gpu=uses_gpu(config)),
+        run_config=TrainRunConfig(
+            name=run_dir.name,
+            storage_path=str(run_dir.parent),
+            checkpoint_config=CheckpointConfig(
+                num_to_keep=2, checkpoint_score_attribute=SELECTION, checkpoint_score_order="min"
+            ),
+            failure_config=FailureConfig(max_failures=config.compute.max_failures),
+            worker_runtime_env={"env_vars": WORKER_ENV},
+        ),
+        datasets={
+            "train": read_split(survey, "train", config.stream, seed=config.seed),
+            "val": read_split(survey, "val", config.stream),
+        },
+        # Every rank reads the whole validation split and takes its share of the batches:
+        # an equal split would drop the remainder.
+        dataset_config=ray.train.DataConfig(datasets_to_split=["train"]),
+    )
+    result = trainer.fit()
+    best = result.get_best_checkpoint(SELECTION, "min") or result.checkpoint
+    kept = run_dir / "best"
+    shutil.rmtree(kept, ignore_errors=True)
+    with best.as_directory() as folder:
+        shutil.copytree(folder, kept)
+    return kept
+
+
+def _test(config: RunConfig, survey: Survey, checkpoint: Path, tracker: Tracker) -> RunScores:
+    """Score the best checkpoint on the test split, where a GPU is if the run uses one."""
+    task = ray.remote(score_run).options(num_gpus=1 if uses_gpu(config) else 0)
+    started = time.perf_counter()
+    scores: RunScores = ray.get(task.remote(survey, checkpoint, config.stream))
+    tracker.metrics({"cost/test_seconds": time.perf_counter() - started}, config.optim.steps)
+    log_scores(scores, tracker, checkpoint)
+    return scores
+
+
+def _where_to_look(tracker: Tracker, checkpoint: Path, config: RunConfig) -> str:
+    return (
+        f"weights {checkpoint / 'model.safetensors'}\n"
+        f"look    mlflow ui --backend-store-uri {tracker.uri}   then open http://127.0.0.1:5000\n"
+        f"again   python ray_jobs/pretrain.py --config {checkpoint / 'config.yaml'} --name another"
+    )

@@ -1,0 +1,128 @@
+"""One optimiser step, in plain torch: what the Ray worker, a sweep trial and a benchmark share.
+
+Shape suffixes as in mmae/model/batch.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from mmae.config import OptimConfig, RunConfig
+from mmae.model.batch import Batch, InputSpec
+from mmae.model.build import Model, build_model
+from mmae.model.masking import draw_visible
+from mmae.model.outputs import Losses
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss became NaN or infinite: going on would only waste the machine."""
+
+
+@dataclass
+class TrainState:
+    """Everything that a step changes. `trained` is `model`, wrapped for several workers or not."""
+
+    model: Model
+    trained: nn.Module
+    averaged: AveragedModel | None
+    optimiser: torch.optim.AdamW
+    step: int = 0
+
+    @property
+    def best_weights(self) -> Model:
+        """The weights to validate and to keep: averaged if there is an average."""
+        return self.model if self.averaged is None else self.averaged.module
+
+
+def create_state(config: RunConfig, spec: InputSpec, device: torch.device) -> TrainState:
+    """A fresh model and optimiser; the weights depend on the seed only."""
+    torch.manual_seed(config.seed)
+    model = build_model(config.model, spec).to(device)
+    averaged = None
+    if config.optim.ema_decay:
+        averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.optim.ema_decay))
+    optimiser = torch.optim.AdamW(
+        _decayed_groups(model, config.optim.weight_decay), lr=config.optim.learning_rate
+    )
+    return TrainState(model, model, averaged, optimiser)
+
+
+def _decayed_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Weight decay acts on matrices only, not on biases, norms, positions and queries."""
+    named = list(model.named_parameters())
+    decayed = [p for name, p in named if p.ndim == 2 and name.endswith("weight")]
+    chosen = {id(p) for p in decayed}
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": [p for _, p in named if id(p) not in chosen], "weight_decay": 0.0},
+    ]
+
+
+def learning_rate(step: int, optim: OptimConfig) -> float:
+    """Linear warm-up, then a half cosine from learning_rate to final_learning_rate."""
+    if step < optim.warmup_steps:
+        return optim.learning_rate * (step + 1) / optim.warmup_steps
+    progress = (step - optim.warmup_steps) / max(1, optim.steps - optim.warmup_steps)
+    span = optim.learning_rate - optim.final_learning_rate
+    return optim.final_learning_rate + 0.5 * span * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
+    """Randomness of one step on one worker. It depends on the step's number alone, so a
+    resumed run draws the same masks as an uninterrupted one without any saved state."""
+    generator = torch.Generator()
+    # 1_000_003 and 7919 are primes that keep (seed, step, rank) apart for all practical sizes.
+    generator.manual_seed((seed * 1_000_003 + step) * 7919 + rank)
+    return generator
+
+
+def flip_and_turn(image_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image in one of its eight orientations."""
+    which_B = torch.randint(0, 8, (len(image_BCHW),), generator=generator).to(image_BCHW.device)
+    result = image_BCHW
+    for bit, turn in ((1, lambda x: x.flip(-1)), (2, lambda x: x.flip(-2)), (4, lambda x: x.transpose(-1, -2))):
+        chosen_B111 = (which_B & bit).bool()[:, None, None, None]
+        result = torch.where(chosen_B111, turn(result), result)
+    return result
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """bfloat16 autocast where asked for, or by default on a GPU."""
+    enabled = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def training_step(state: TrainState, batch: Batch, config: RunConfig, rank: int = 0) -> tuple[Losses, Tensor]:
+    """Forward, backward, clip, update, average. Returns the losses and the gradient's norm."""
+    generator = step_generator(config.seed, state.step, rank)
+    torch.manual_seed(generator.initial_seed())  # dropout draws from the global generator
+    if config.optim.augment:
+        batch.image_BCHW = flip_and_turn(batch.image_BCHW, generator)
+    visible = draw_visible(batch, state.model.n_image, state.model.n_spectrum, config.masks, generator)
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate(state.step, config.optim)
+    with autocast(batch.image_BCHW.device, config.compute.precision):
+        losses = state.trained(batch, visible)
+    state.optimiser.zero_grad(set_to_none=True)
+    losses.total.backward()
+    norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.optim.clip)
+    state.optimiser.step()
+    if state.averaged is not None:
+        state.averaged.update_parameters(state.model)
+    state.step += 1
+    return losses, norm
+
+
+def require_finite(loss: float, step: int) -> None:
+    """Raise NonFiniteLoss with what to try."""
+    if not math.isfinite(loss):
+        raise NonFiniteLoss(
+            f"the loss is {loss} at step {step}. Lower optim.learning_rate or optim.clip, use "
+            f"compute.precision float32, and check the survey's counts for extreme pixels."
+        )

@@ -1,0 +1,123 @@
+"""Runs in MLflow. Any process that holds a `Tracker` can log: it is a URI and a run id."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
+
+from mmae.config import RunConfig, flat, to_yaml
+from mmae.errors import InputError
+
+RUN_DIR_TAG = "mmae.run_dir"
+SQLITE = "sqlite:///"
+PARAMS_PER_CALL = 100  # the limit of MLflow's log_batch
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """One MLflow run."""
+
+    uri: str
+    run_id: str
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return MlflowClient(self.uri)
+
+    def __getstate__(self) -> dict[str, str]:  # the client stays behind when a tracker travels
+        return {"uri": self.uri, "run_id": self.run_id}
+
+    def metrics(self, values: dict[str, float], step: int = 0) -> None:
+        """Log finite values; MLflow's UI cannot draw the others."""
+        now = int(time.time() * 1000)
+        finite = {k: v for k, v in values.items() if v == v and abs(v) != float("inf")}
+        self._client.log_batch(self.run_id, metrics=[Metric(k, v, now, step) for k, v in finite.items()])
+
+    def tags(self, values: dict[str, str]) -> None:
+        for key, value in values.items():
+            self._client.set_tag(self.run_id, key, value)
+
+    def figure(self, figure: Figure, path: str) -> None:
+        self._client.log_figure(self.run_id, figure, path)
+
+    def text(self, text: str, path: str) -> None:
+        self._client.log_text(self.run_id, text, path)
+
+    def file(self, path: Path, folder: str | None = None) -> None:
+        self._client.log_artifact(self.run_id, str(path), folder)
+
+    def history(self, name: str) -> tuple[list[int], list[float]]:
+        """Steps and values of a logged metric; the last value where a step was logged twice."""
+        points = {m.step: m.value for m in self._client.get_metric_history(self.run_id, name)}
+        return list(points), list(points.values())
+
+    def finish(self, status: str = "FINISHED") -> None:
+        self._client.set_terminated(self.run_id, status)
+
+
+def tracking_uri(config: RunConfig) -> str:
+    """$MLFLOW_TRACKING_URI, else an SQLite file under the project's home. Always absolute:
+    Ray workers run in folders of their own."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri:
+        folder = config.home_path / "mlflow"
+        folder.mkdir(parents=True, exist_ok=True)
+        return f"{SQLITE}{folder / 'mlflow.db'}"
+    if uri.startswith(SQLITE):
+        return SQLITE + str(Path(uri.removeprefix(SQLITE)).expanduser().resolve())
+    return uri
+
+
+def open_run(config: RunConfig, run_dir: Path) -> Tracker:
+    """The MLflow run of a run folder: the one that is there, or a new one with all parameters.
+
+    Raises:
+        InputError: the tracking server or database cannot be used.
+    """
+    uri = tracking_uri(config)
+    try:
+        client = MlflowClient(uri)
+        experiment = client.get_experiment_by_name(config.experiment)
+        experiment_id = experiment.experiment_id if experiment else _create_experiment(client, uri, config)
+        found = client.search_runs([experiment_id], f"tags.`{RUN_DIR_TAG}` = '{run_dir}'", max_results=1)
+        if found:
+            tracker = Tracker(uri, found[0].info.run_id)
+            client.update_run(tracker.run_id, "RUNNING")
+            return tracker
+        run = client.create_run(
+            experiment_id, tags={MLFLOW_RUN_NAME: config.name, RUN_DIR_TAG: str(run_dir)}
+        )
+        params = [Param(k, str(v)) for k, v in flat(config).items()]
+        for start in range(0, len(params), PARAMS_PER_CALL):
+            client.log_batch(run.info.run_id, params=params[start : start + PARAMS_PER_CALL])
+    except MlflowException as error:
+        raise InputError(f"MLflow at {uri}: {error.message} Check MLFLOW_TRACKING_URI.") from error
+    tracker = Tracker(uri, run.info.run_id)
+    tracker.text(to_yaml(config), "config.yaml")
+    return tracker
+
+
+def _create_experiment(client: MlflowClient, uri: str, config: RunConfig) -> str:
+    # With a database and no server, MLflow would put artifacts below the current folder.
+    location = None
+    if uri.startswith(SQLITE):
+        location = (Path(uri.removeprefix(SQLITE)).parent / "artifacts").as_uri()
+    return client.create_experiment(config.experiment, artifact_location=location)
+
+
+def log_table(tracker: Tracker, write, name: str) -> None:
+    """Log a file that `write(path)` makes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        write(path)
+        tracker.file(path)

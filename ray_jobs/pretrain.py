@@ -1,0 +1,12 @@
+"""Train an MMAE on a survey, score it on the test split, record everything in MLflow.
+
+    python ray_jobs/pretrain.py                                # embedded survey, recipe small
+    ray job submit --working-dir . -- python ray_jobs/pretrain.py
+    python ray_jobs/pretrain.py --survey my_survey --recipe paper --name first
+"""
+
+from mmae.cli import main, parse_run
+from mmae.training.run import pretrain
+
+if __name__ == "__main__":
+    main(lambda: pretrain(parse_run(__doc__)) and None)
