@@ -5,31 +5,47 @@ from __future__ import annotations
 import logging
 import os
 
-# Read by Ray when its modules load, so they must stand before `import ray`.
-os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # workers' lines would appear twice
-os.environ.setdefault("RAY_TQDM_PATCH_PRINT", "0")
-
-import ray
-
 WORKER_ENV = {
-    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # else every line of a worker appears twice
+    "RAY_DATA_LOG_LEVEL": "WARNING",
     # Halves the time to the first batch of an epoch read by the V2 Parquet reader.
     "RAY_DATA_PARQUET_FOOTER_NUM_ACTORS": "1",
 }
+for _name, _value in WORKER_ENV.items():  # Ray reads these while its modules load
+    os.environ.setdefault(_name, _value)
+
+import ray  # noqa: E402
+import ray.data  # noqa: E402
+
+CHATTY = (
+    "ray.data._internal.progress",
+    "ray.train.v2._internal.execution.context",
+    "ray.train.v2._internal.execution.storage",
+)
 
 
 def start_ray() -> None:
     """Join the cluster named by RAY_ADDRESS (as inside a Ray job), else start one here."""
     if not ray.is_initialized():
-        ray.init(runtime_env={"env_vars": WORKER_ENV}, logging_level=logging.WARNING)
-    quiet_ray_data()
+        ray.init(
+            runtime_env={
+                "env_vars": WORKER_ENV,
+                "worker_process_setup_hook": f"{__name__}.{quiet_logs.__name__}",
+            },
+            logging_level=logging.WARNING,
+        )
+    quiet_logs()
+    set_data_context()
 
 
-def quiet_ray_data() -> None:
-    """One progress bar of ours instead of Ray Data's, and rows in a repeatable order."""
+def quiet_logs() -> None:
+    """Leave the terminal to our progress line: one line per epoch and checkpoint is Ray's wont."""
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def set_data_context() -> None:
+    """Rows in a repeatable order, and no second set of progress bars."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
-    context.execution_options.verbose_progress = False
-    for name in ("ray.data", "ray.train", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.WARNING)

@@ -20,7 +20,7 @@ from mmae.evaluation.figures_spectrum import spectrum_reconstruction_figure
 from mmae.evaluation.figures_training import loss_figure
 from mmae.evaluation.predict import Predictions, Reconstructions, predict_redshifts, reconstruct
 from mmae.evaluation.redshift import BASELINE, ScoreTable, flat_metrics, score_table
-from mmae.ray_setup import quiet_ray_data
+from mmae.ray_setup import set_data_context
 from mmae.survey.schema import SurveySpec
 from mmae.survey.store import Survey
 from mmae.survey.stream import StreamConfig, batches, read_split
@@ -44,7 +44,7 @@ class RunScores:
 
 def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScores:
     """Predict the test split once and score it. Runs as a Ray task, on a GPU if it was given one."""
-    quiet_ray_data()
+    set_data_context()
     device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
     model, config = load_model(checkpoint, device)
     data = read_split(survey, "test", stream)

@@ -1,0 +1,30 @@
+# make run     set up, then train on the embedded survey and print the scores
+# make test    set up, then run the tests
+# make ui      look at all runs in the MLflow UI
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+MMAE_HOME ?= $(HOME)/mmae
+export MMAE_HOME
+
+.PHONY: run test ui setup
+
+run: setup
+	$(BIN)/python ray_jobs/pretrain.py
+
+test: setup
+	$(BIN)/python -m pytest
+
+ui: setup
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(MMAE_HOME)/mlflow/mlflow.db
+
+setup: $(VENV)/installed
+
+# torch first and alone: on a machine whose pip offers a CPU build of this version, that
+# build is taken, and the second line keeps it.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[test]"
+	touch $@

@@ -1,0 +1,49 @@
+"""Fixtures shared by all tests."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import ray
+
+from mmae.config import OptimConfig, RunConfig, ScoreConfig, StreamConfig, ValidationConfig
+from mmae.model.mmae import MMAEConfig
+from mmae.ray_setup import WORKER_ENV, start_ray
+from mmae.recipes import recipe
+from mmae.survey.build import build_survey
+from mmae.survey.schema import SurveySpec
+from mmae.survey.simulate import SimulationConfig, simulation_source
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """One Ray instance for all tests that need it, started as the jobs start it."""
+    ray.init(
+        address="local", num_cpus=4, include_dashboard=False,
+        runtime_env={"env_vars": WORKER_ENV, "worker_process_setup_hook": "mmae.ray_setup.quiet_logs"},
+    )
+    start_ray()
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def small_survey(tmp_path_factory, ray_cluster) -> Path:
+    """240 simulated galaxies, most of them paired and labelled, some not."""
+    simulation = SimulationConfig(n_galaxies=240, paired_fraction=0.8, labelled_fraction=0.8)
+    source = simulation_source(simulation, SurveySpec())
+    chunks = [{"start": start, "stop": start + 60} for start in range(0, 240, 60)]
+    return build_survey([replace(source, chunks=chunks)], tmp_path_factory.mktemp("survey") / "sim").path
+
+
+@pytest.fixture(scope="session")
+def quick_run() -> RunConfig:
+    """The small recipe, shrunk until ten steps take seconds."""
+    return replace(
+        recipe("small"),
+        model=MMAEConfig(image_patch=16, spectrum_patch=512, width=32, depth=1, heads=2, decoder_width=16),
+        stream=StreamConfig(batch_size=32, shuffle_rows=64),
+        optim=OptimConfig(steps=10, warmup_steps=2),
+        validation=ValidationConfig(every=4, galaxies=64),
+        score=ScoreConfig(bootstrap=50, examples=2),
+    )

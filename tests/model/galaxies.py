@@ -1,0 +1,99 @@
+"""Small random batches and small models, for every test that needs a model.
+
+Shape suffixes as in mmae/model/batch.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from mmae.model.batch import Batch, InputSpec
+from mmae.model.masking import Visible
+from mmae.model.mmae import MMAEConfig
+from mmae.model.paper import PaperConfig
+from mmae.model.redshift import RedshiftConfig
+
+torch.set_num_threads(1)  # models this small only wait for a second thread
+
+# 16 image tokens of 4 x 4 pixels; 50 samples are 6 full spectrum patches and a quarter of one.
+SPEC = InputSpec(16, 50, (0.05, 0.1), (1.5, 1.8), (1.8, 1.9))
+TINY = MMAEConfig(
+    image_patch=4, spectrum_patch=8, width=16, depth=2, heads=2, decoder_width=16,
+    redshift=RedshiftConfig(bins=24),
+)
+# 16 pooled samples, 8 spectrum tokens, and two samples beyond the last pool.
+TINY_PAPER = PaperConfig(
+    image_patch=4, spectrum_pool=3, spectrum_patch=2, width=16, depth=1, cross_depth=1, heads=2,
+    hidden=(16, 16),
+)
+# The grid of GalaxiesML-Spectra: 5 bands of 64 x 64 pixels, 7781 samples.
+FULL_SPEC = InputSpec(
+    64, 7781, (0.0212, 0.0352, 0.0369, 0.0688, 0.1367), (1.6004, 1.8535, 2.0918, 1.8240, 1.5074),
+    (1.8264, 1.8293, 1.9493, 1.8944, 1.7909),
+)
+
+
+def random_batch(n: int, spec: InputSpec = SPEC, seed: int = 0) -> Batch:
+    """Complete galaxies: a round image, a continuum with noise, every tenth pixel bad, a redshift."""
+    rng = np.random.default_rng(seed)
+    y_HW, x_HW = np.mgrid[: spec.image_size, : spec.image_size] - (spec.image_size - 1) / 2
+    width_N = rng.uniform(2, 4, (n, 1, 1, 1))
+    peak_NC = rng.uniform(1, 5, (n, spec.n_bands, 1, 1))
+    image = peak_NC * np.exp(-(x_HW**2 + y_HW**2) / (2 * width_N**2))
+    image += rng.normal(0, 1, image.shape) * np.array(spec.band_noise)[:, None, None]
+    flux = rng.uniform(0.5, 3, (n, 1)) + rng.normal(0, 0.5, (n, spec.n_wavelengths))
+    ivar = rng.uniform(1, 6, flux.shape) * (rng.random(flux.shape) > 0.1)
+    yes = torch.ones(n, dtype=torch.bool)
+    return Batch(
+        torch.tensor(image, dtype=torch.float32), yes.clone(),
+        torch.tensor(flux * (ivar > 0), dtype=torch.float32), torch.tensor(ivar, dtype=torch.float32),
+        yes.clone(), torch.tensor(rng.uniform(0.05, 3, n), dtype=torch.float32), yes.clone(),
+        [f"galaxy-{i}" for i in range(n)],
+    )
+
+
+def copied(batch: Batch) -> Batch:
+    """Another batch of the same galaxies that shares no memory with the first."""
+    return rows(batch, list(range(len(batch))))
+
+
+def rows(batch: Batch, which: list[int]) -> Batch:
+    """Some galaxies of a batch."""
+
+    def chosen(value):
+        return value[which].clone() if isinstance(value, torch.Tensor) else [value[i] for i in which]
+
+    return Batch(**{f.name: chosen(getattr(batch, f.name)) for f in dataclasses.fields(batch)})
+
+
+def without(batch: Batch, *, image: list[int] = (), spectrum: list[int] = (), redshift: list[int] = ()) -> Batch:
+    """The batch with some measurements of some galaxies taken away, zero-filled as the reader does."""
+    batch = copied(batch)
+    for which, flag, tensors in (
+        (image, batch.image_present_B, [batch.image_BCHW]),
+        (spectrum, batch.spectrum_present_B, [batch.flux_BL, batch.ivar_BL]),
+        (redshift, batch.redshift_known_B, [batch.redshift_B]),
+    ):
+        for tensor in (flag, *tensors):
+            tensor[list(which)] = 0
+    return batch
+
+
+def random_masks(n: int, n_image: int, n_spectrum: int, seed: int = 0) -> Visible:
+    """Half of the tokens of each modality visible, a different number for every galaxy."""
+    generator = torch.Generator().manual_seed(seed)
+    return Visible(
+        torch.rand(n, n_image, generator=generator) < 0.5,
+        torch.rand(n, n_spectrum, generator=generator) < 0.5,
+    )
+
+
+def all_tokens(batch: Batch, n_image: int, n_spectrum: int, visible: bool) -> Visible:
+    """Everything that was measured is visible, or nothing."""
+    return Visible(
+        (batch.image_present_B & visible)[:, None].expand(-1, n_image).clone(),
+        (batch.spectrum_present_B & visible)[:, None].expand(-1, n_spectrum).clone(),
+    )

@@ -1,0 +1,192 @@
+"""Masks: how many tokens, whose, and that presence and mask stay two things."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from tests.model.galaxies import random_batch, without
+
+from mmae.model.masking import (
+    MaskConfig,
+    draw_visible,
+    fixed_visible,
+    pick,
+    random_visible,
+    visible_order,
+)
+
+OPEN = (0.0, 0.0)  # mask ratio: nothing masked
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize(("n_tokens", "ratio", "masked"), [
+    (64, 0.75, 48), (32, 0.75, 24), (122, 0.9, 110), (10, 0.0, 0), (10, 0.99, 10), (1, 0.3, 0)])
+def test_number_of_masked_tokens_is_exact(n_tokens, ratio, masked):
+    visible = random_visible(torch.ones(7, dtype=torch.bool), n_tokens, ratio, seeded(0))
+    assert (~visible).sum(-1).tolist() == [masked] * 7
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 80), st.floats(0, 1, exclude_max=True), st.lists(st.booleans(), max_size=6),
+       st.integers(0, 2**31))
+def test_present_galaxies_hide_the_ratio_and_absent_ones_show_nothing(n_tokens, ratio, present, seed):
+    present_B = torch.tensor(present, dtype=torch.bool)
+    visible = random_visible(present_B, n_tokens, ratio, seeded(seed))
+    assert visible.shape == (len(present), n_tokens) and visible.dtype == torch.bool
+    assert not visible[~present_B].any()
+    hidden = (~visible[present_B]).sum(-1)
+    assert hidden.unique().numel() <= 1  # the same for every galaxy
+    assert all(abs(h - ratio * n_tokens) <= 0.5 + 1e-9 for h in hidden.tolist())
+
+
+def test_every_token_is_masked_as_often_and_galaxies_differ():
+    n, n_tokens, ratio = 4000, 16, 0.75
+    visible = random_visible(torch.ones(n, dtype=torch.bool), n_tokens, ratio, seeded(1))
+    share = visible.float().mean(0)
+    assert (share - 0.25).abs().max() < 5 * (0.25 * 0.75 / n) ** 0.5
+    # C(16, 4) = 1820 masks: independent galaxies use nearly all of them.
+    assert len({tuple(row) for row in visible.tolist()}) > 1000
+
+
+def test_ratio_zero_masks_nothing():
+    config = MaskConfig(image_ratio=OPEN, spectrum_ratio=OPEN, drop_spectrum=0.0)
+    visible = draw_visible(random_batch(5), 16, 7, config, seeded(3))
+    assert visible.image_BT.all() and visible.spectrum_BS.all()
+    assert visible.image_BT.shape == (5, 16) and visible.spectrum_BS.shape == (5, 7)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=8),
+       st.integers(0, 10), st.integers(0, 10), st.sampled_from(["sample", "batch"]),
+       st.integers(0, 10_000))
+def test_a_measured_galaxy_always_shows_something(present, tenths, more, unit, seed):
+    drop_image = tenths / 10
+    config = MaskConfig(OPEN, OPEN, drop_image, min(more / 10, 1 - drop_image), unit)
+    batch = random_batch(len(present))
+    batch = without(batch, image=[i for i, (has, _) in enumerate(present) if not has],
+                    spectrum=[i for i, (_, has) in enumerate(present) if not has])
+    visible = draw_visible(batch, 4, 3, config, seeded(seed))
+    for i, (image, spectrum) in enumerate(present):
+        sees_image, sees_spectrum = visible.image_BT[i], visible.spectrum_BS[i]
+        assert not (sees_image.any() and not image) and not (sees_spectrum.any() and not spectrum)
+        if image and not spectrum:
+            assert sees_image.all()
+        if spectrum and not image:
+            assert sees_spectrum.all()
+        if image and spectrum:
+            assert sees_image.all() or sees_spectrum.all()
+
+
+def test_modalities_are_hidden_as_often_as_asked():
+    n = 4000
+    config = MaskConfig(OPEN, OPEN, drop_image=0.2, drop_spectrum=0.5)
+    visible = draw_visible(random_batch(n), 2, 2, config, seeded(5))
+    for tokens_BT, drop in ((visible.image_BT, 0.2), (visible.spectrum_BS, 0.5)):
+        shown_B = tokens_BT[:, 0]
+        assert torch.equal(shown_B, tokens_BT[:, 1])  # the whole modality, not a token of it
+        assert abs((~shown_B).float().mean() - drop) < 5 * (drop * (1 - drop) / n) ** 0.5
+
+
+def test_certain_and_complementary_drops_leave_exactly_one_modality():
+    for drop_image in (0.0, 0.1, 0.5, 0.9, 1.0):
+        config = MaskConfig(OPEN, OPEN, drop_image=drop_image, drop_spectrum=1 - drop_image)
+        visible = draw_visible(random_batch(300), 1, 1, config, seeded(6))
+        assert (visible.image_BT[:, 0] ^ visible.spectrum_BS[:, 0]).all(), drop_image
+
+
+def test_drop_unit_batch_hides_the_spectrum_of_all_or_of_none():
+    config = MaskConfig(OPEN, OPEN, drop_spectrum=0.5, drop_unit="batch")
+    shares = [draw_visible(random_batch(6), 2, 2, config, seeded(s)).spectrum_BS.float().mean().item()
+              for s in range(60)]
+    assert set(shares) == {0.0, 1.0}
+    assert 0.2 < sum(shares) / len(shares) < 0.8  # 5 sigma about one half
+    per_galaxy = dataclasses.replace(config, drop_unit="sample")
+    visible = draw_visible(random_batch(60), 2, 2, per_galaxy, seeded(0))
+    assert 0 < visible.spectrum_BS.float().mean() < 1
+
+
+def test_ratios_are_drawn_from_their_ranges_once_for_a_batch():
+    config = MaskConfig(image_ratio=(0.25, 0.75), spectrum_ratio=(0.5, 0.9), drop_spectrum=0.0)
+    hidden = {"image": [], "spectrum": []}
+    for seed in range(80):
+        visible = draw_visible(random_batch(3), 100, 100, config, seeded(seed))
+        for name, tokens in (("image", visible.image_BT), ("spectrum", visible.spectrum_BS)):
+            counts = (~tokens).sum(-1).unique()
+            assert counts.numel() == 1
+            hidden[name].append(counts.item())
+    for name, low, high in (("image", 25, 75), ("spectrum", 50, 90)):
+        assert low <= min(hidden[name]) < low + 6 and high - 6 < max(hidden[name]) <= high
+    # Two independent draws: not the same place in the range.
+    places = [((i - 25) / 50, (s - 50) / 40) for i, s in zip(*hidden.values(), strict=True)]
+    assert max(abs(i - s) for i, s in places) > 0.2
+
+
+def test_same_seed_same_masks():
+    config, batch = MaskConfig((0.2, 0.8), (0.2, 0.8), 0.3, 0.3), random_batch(8)
+
+    def draw(seed):
+        visible = draw_visible(batch, 16, 8, config, seeded(seed))
+        return torch.cat([visible.image_BT, visible.spectrum_BS], 1)
+
+    assert torch.equal(draw(11), draw(11))
+    assert not torch.equal(draw(11), draw(12))
+
+
+@pytest.mark.parametrize(("values", "says"), [
+    ({"image_ratio": (0.5, 1.0)}, "image_ratio"), ({"image_ratio": (-0.1, 0.5)}, "image_ratio"),
+    ({"image_ratio": (0.7, 0.3)}, "image_ratio"), ({"spectrum_ratio": (1.5, 1.5)}, "spectrum_ratio"),
+    ({"spectrum_ratio": (0.1, float("nan"))}, "spectrum_ratio"),
+    ({"drop_image": -0.1}, "drop_image"), ({"drop_spectrum": 1.1}, "drop_spectrum"),
+    ({"drop_image": 0.6, "drop_spectrum": 0.6}, r"drop_image \+ drop_spectrum")])
+def test_impossible_masks_are_refused_by_name(values, says):
+    with pytest.raises(ValueError, match=says):
+        MaskConfig(**values)
+
+
+def test_a_refused_ratio_is_told_with_its_value_and_the_range():
+    with pytest.raises(ValueError, match=r"\(0\.5, 1\.0\).*\[0, 1\)"):
+        MaskConfig(image_ratio=(0.5, 1.0))
+
+
+@pytest.mark.parametrize(("mode", "image", "spectrum"), [
+    ("image", [1, 0, 1, 0], [0, 0, 0, 0]), ("spectrum", [0, 0, 0, 0], [1, 1, 0, 0]),
+    ("both", [1, 0, 1, 0], [1, 1, 0, 0])])
+def test_inference_shows_what_the_mode_names_and_the_galaxy_has(mode, image, spectrum):
+    batch = without(random_batch(4), image=[1, 3], spectrum=[2, 3])
+    visible = fixed_visible(batch, 9, 5, mode)
+    assert visible.image_BT.tolist() == [[bool(v)] * 9 for v in image]
+    assert visible.spectrum_BS.tolist() == [[bool(v)] * 5 for v in spectrum]
+
+
+def test_inference_masks_by_ratio_and_generator():
+    batch = random_batch(4)
+    first, again = (fixed_visible(batch, 16, 8, "both", 0.75, 0.5, seeded(9)) for _ in range(2))
+    assert first.image_BT.sum(-1).tolist() == [4] * 4 and first.spectrum_BS.sum(-1).tolist() == [4] * 4
+    assert torch.equal(first.image_BT, again.image_BT) and torch.equal(first.spectrum_BS, again.spectrum_BS)
+
+
+@settings(deadline=None, max_examples=80)
+@given(arrays(bool, st.tuples(st.integers(0, 6), st.integers(1, 12))))
+def test_visible_order_and_pick_give_exactly_the_visible_tokens(visible):
+    visible_BT = torch.from_numpy(visible)
+    n, n_tokens = visible_BT.shape
+    # Every token carries its own place, so that what was picked can be told.
+    tokens_BTP = torch.arange(n * n_tokens).reshape(n, n_tokens, 1).expand(-1, -1, 3)
+    order_BV, valid_BV = visible_order(visible_BT)
+    picked_BVP = pick(tokens_BTP, order_BV)
+    assert order_BV.shape == valid_BV.shape == picked_BVP.shape[:2]
+    assert order_BV.shape[1] == max((int(v.sum()) for v in visible), default=0)
+    for i in range(n):
+        assert sorted(picked_BVP[i, valid_BV[i], 2].tolist()) == [
+            i * n_tokens + t for t in range(n_tokens) if visible[i, t]]
+        # What fills the row up is hidden, and no token stands there twice.
+        assert not visible_BT[i, order_BV[i, ~valid_BV[i]]].any()
+        assert order_BV[i].unique().numel() == order_BV.shape[1]

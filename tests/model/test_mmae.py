@@ -1,0 +1,291 @@
+"""The masked autoencoder: what it may see, what counts in the loss, and that it learns."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from tests.model.galaxies import (
+    FULL_SPEC,
+    SPEC,
+    TINY,
+    all_tokens,
+    copied,
+    random_batch,
+    random_masks,
+    rows,
+    without,
+)
+
+from mmae.model.build import build_model
+from mmae.model.losses import masked_chi_square, masked_mse
+from mmae.model.masking import Visible
+from mmae.model.mmae import MMAE, MMAEConfig
+from mmae.model.tokens import visible_pixels
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+@pytest.fixture(scope="module")
+def model() -> MMAE:
+    torch.manual_seed(4)
+    return build_model(TINY, SPEC).eval()
+
+
+def masks(model: MMAE, n: int, seed: int = 0) -> Visible:
+    return random_masks(n, model.n_image, model.n_spectrum, seed)
+
+
+def visible_samples(visible: Visible) -> torch.Tensor:
+    """Which spectrum samples the encoder sees: (B, L)."""
+    return visible.spectrum_BS.repeat_interleave(TINY.spectrum_patch, 1)[:, : SPEC.n_wavelengths]
+
+
+def everything(model: MMAE, batch, visible) -> list[torch.Tensor]:
+    e = model.estimate(batch, visible)
+    return [e.redshift_B, e.redshift_low_B, e.redshift_high_B, e.image_BCHW, e.flux_BL]
+
+
+def test_token_counts(model):
+    assert (model.n_image, model.n_spectrum) == (16, 7)  # 50 samples: the last patch is filled up
+    encoded, valid = model.encode(random_batch(3), all_tokens(random_batch(3), 16, 7, True))
+    assert encoded.shape == (3, 1 + 16 + 7, TINY.width) and valid.all()
+
+
+def test_hidden_tokens_cost_nothing(model):
+    visible = masks(model, 3)
+    encoded, valid = model.encode(random_batch(3), visible)
+    most = visible.image_BT.sum(-1).max() + visible.spectrum_BS.sum(-1).max()
+    assert encoded.shape[1] == 1 + most
+    assert torch.equal(valid.sum(-1), 1 + visible.image_BT.sum(-1) + visible.spectrum_BS.sum(-1))
+
+
+def test_hidden_image_pixels_influence_nothing(model):
+    batch, visible = random_batch(4), masks(model, 4)
+    other = copied(batch)
+    hidden_BHW = ~visible_pixels(visible.image_BT, SPEC.image_size)
+    other.image_BCHW += 50 * hidden_BHW[:, None] * torch.rand(batch.image_BCHW.shape)
+    assert not torch.equal(other.image_BCHW, batch.image_BCHW)
+    for a, b in zip(everything(model, batch, visible), everything(model, other, visible), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_hidden_spectrum_samples_influence_nothing(model):
+    """Apart from the spectrum's mean and rms, which are of all of it: both are kept here."""
+    batch, visible = random_batch(4), masks(model, 4)
+    batch.ivar_BL = torch.full_like(batch.ivar_BL, 3.0)
+    other = copied(batch)
+    for i, hidden_L in enumerate(~visible_samples(visible)):
+        other.flux_BL[i, hidden_L] = batch.flux_BL[i, hidden_L].flip(0)
+    assert (other.flux_BL != batch.flux_BL).any(-1).all()
+    for a, b in zip(everything(model, batch, visible), everything(model, other, visible), strict=True):
+        torch.testing.assert_close(a, b, **CLOSE)
+
+
+def test_a_wholly_hidden_spectrum_tells_the_redshift_nothing(model):
+    """Not even by its brightness, which is of the whole spectrum."""
+    batch = random_batch(4)
+    other = copied(batch)
+    other.flux_BL, other.ivar_BL = 30 * batch.flux_BL.flip(-1) + 5, batch.ivar_BL.flip(-1) / 7
+    visible = Visible(masks(model, 4).image_BT, torch.zeros(4, model.n_spectrum, dtype=torch.bool))
+    for a, b in zip(model.redshift(batch, visible), model.redshift(other, visible), strict=True):
+        assert torch.equal(a, b)
+    images = [model.estimate(x, visible).image_BCHW for x in (batch, other)]
+    assert torch.equal(*images)
+
+
+@pytest.mark.parametrize("change", ["image", "flux", "ivar", "place"])
+def test_visible_tokens_matter(model, change):
+    batch = random_batch(4)
+    visible = all_tokens(batch, model.n_image, model.n_spectrum, True)
+    other = copied(batch)
+    if change == "image":
+        other.image_BCHW[:, 0, 5, 5] += 1
+    elif change == "flux":
+        other.flux_BL[:, 20:24] += 3
+    elif change == "ivar":
+        other.ivar_BL[:, 20:24] += 5
+    else:  # the same tokens in other places
+        other.image_BCHW = batch.image_BCHW.roll(4, -1)
+    before, after = everything(model, batch, visible), everything(model, other, visible)
+    for a, b in zip(before, after, strict=True):
+        assert ((a - b).abs().reshape(4, -1).amax(1) > 1e-5).all()
+
+
+def test_image_loss_is_the_error_of_hidden_measured_pixels(model):
+    batch, visible = without(random_batch(5), image=[1]), masks(model, 5)
+    visible.image_BT[1] = False
+    losses, estimate = model(batch, visible), model.estimate(batch, visible)
+    scale = [np.array(v)[:, None, None] for v in (SPEC.band_noise, SPEC.arcsinh_mean, SPEC.arcsinh_std)]
+    normal = [(np.arcsinh(x.double().numpy() / scale[0]) - scale[1]) / scale[2]
+              for x in (batch.image_BCHW, estimate.image_BCHW)]
+    hidden = ~estimate.visible_BHW.numpy() & batch.image_present_B.numpy()[:, None, None]
+    error = ((normal[0] - normal[1]) ** 2).mean(1)[hidden]
+    np.testing.assert_allclose(losses.image.item(), error.mean(), rtol=1e-4)
+
+
+def test_spectrum_loss_is_chi_square_per_hidden_good_pixel(model):
+    batch, visible = without(random_batch(5), spectrum=[2]), masks(model, 5)
+    visible.spectrum_BS[2] = False
+    losses, estimate = model(batch, visible), model.estimate(batch, visible)
+    flux, ivar, predicted = (x.double().numpy() for x in (batch.flux_BL, batch.ivar_BL, estimate.flux_BL))
+    chi_square, n = 0.0, 0
+    for i in (0, 1, 3, 4):
+        rms = np.average((flux[i] - np.average(flux[i], weights=ivar[i])) ** 2, weights=ivar[i]) ** 0.5
+        used = (ivar[i] > 0) & ~estimate.visible_BL[i].numpy()
+        variance = 1 / ivar[i][used] + (TINY.error_floor * rms) ** 2
+        chi_square += ((flux[i] - predicted[i])[used] ** 2 / variance).sum()
+        n += used.sum()
+    np.testing.assert_allclose(losses.spectrum.item(), chi_square / n, rtol=1e-3)
+
+
+def test_estimate_tells_what_was_seen(model):
+    batch, visible = random_batch(3), masks(model, 3)
+    estimate = model.estimate(batch, visible)
+    assert torch.equal(estimate.visible_BHW, visible_pixels(visible.image_BT, SPEC.image_size))
+    assert torch.equal(estimate.visible_BL, visible_samples(visible))
+    assert estimate.image_BCHW.shape == batch.image_BCHW.shape
+    assert estimate.flux_BL.shape == batch.flux_BL.shape
+
+
+def test_estimate_is_in_the_units_of_the_flux(model):
+    """A spectrum ten times as bright comes back ten times as bright, but for what brightness tells."""
+    batch, visible = random_batch(3), masks(model, 3)
+    with torch.no_grad():
+        model_without_brightness = build_model(TINY, SPEC).eval()
+        model_without_brightness.brightness_embed.weight.zero_()
+    brighter = copied(batch)
+    brighter.flux_BL, brighter.ivar_BL = 10 * batch.flux_BL, batch.ivar_BL / 100
+    here, there = (model_without_brightness.estimate(b, visible).flux_BL for b in (batch, brighter))
+    torch.testing.assert_close(there, 10 * here, rtol=1e-4, atol=1e-3)
+
+
+def test_total_weighs_the_parts():
+    config = dataclasses.replace(TINY, image_weight=2.0, spectrum_weight=0.5, redshift_weight=3.0)
+    model = build_model(config, SPEC).eval()
+    losses = model(random_batch(4), masks(model, 4))
+    expected = 2 * losses.image + 0.5 * losses.spectrum + 3 * losses.redshift
+    torch.testing.assert_close(losses.total, expected)
+    assert min(losses.image, losses.spectrum, losses.redshift) > 0
+
+
+def test_masked_mse_by_hand():
+    prediction = torch.tensor([[[1.0, 1.0], [0.0, 0.0]], [[9.0, 9.0], [2.0, 0.0]]])
+    is_target = torch.tensor([[True, False], [False, True]])
+    # Token (0,0): errors 1, 1; token (1,1): errors 4, 0; the 9s and zeros are not targets.
+    assert masked_mse(prediction, torch.zeros(2, 2, 2), is_target).item() == pytest.approx((1 + 2) / 2)
+    assert masked_mse(prediction, torch.zeros(2, 2, 2), torch.zeros(2, 2, dtype=torch.bool)).item() == 0
+
+
+def test_masked_chi_square_by_hand():
+    prediction = torch.tensor([[[1.0, 2.0], [5.0, 5.0]]])
+    target = torch.zeros(1, 2, 2)
+    is_target = torch.tensor([[True, False]])
+    good = torch.full((1, 2, 2), 4.0)
+    assert masked_chi_square(prediction, target, good, is_target, 0.0).item() == pytest.approx((4 + 16) / 2)
+    # sigma^2 = 1/4 + 0.5^2 = 1/2
+    assert masked_chi_square(prediction, target, good, is_target, 0.5).item() == pytest.approx((2 + 8) / 2)
+    one_bad = torch.tensor([[[4.0, 0.0], [4.0, 4.0]]])
+    assert masked_chi_square(prediction, target, one_bad, is_target, 0.0).item() == pytest.approx(4.0)
+    assert masked_chi_square(prediction, target, 0 * good, is_target, 0.1).item() == 0
+
+
+EVERY = [0, 1, 2, 3]
+LACKING = {
+    "complete": {}, "some without image": {"image": [0, 2]}, "some without spectrum": {"spectrum": [1]},
+    "some without redshift": {"redshift": [3]}, "one with neither": {"image": [0], "spectrum": [0]},
+    "no image": {"image": EVERY}, "no spectrum": {"spectrum": EVERY}, "no redshift": {"redshift": EVERY},
+    "nothing at all": {"image": EVERY, "spectrum": EVERY, "redshift": EVERY},
+}
+
+
+@pytest.mark.parametrize("visible_share", ["half", "all", "nothing"])
+@pytest.mark.parametrize("lacking", LACKING)
+def test_losses_and_gradients_are_finite(lacking, visible_share):
+    model = build_model(TINY, SPEC)
+    batch = without(random_batch(4), **LACKING[lacking])
+    visible = all_tokens(batch, model.n_image, model.n_spectrum, visible_share != "nothing")
+    if visible_share == "half":
+        half = masks(model, 4)
+        visible = Visible(visible.image_BT & half.image_BT, visible.spectrum_BS & half.spectrum_BS)
+    losses = model(batch, visible)
+    losses.total.backward()
+    assert all(torch.isfinite(part) for part in (losses.total, losses.image, losses.spectrum, losses.redshift))
+    for name, parameter in model.named_parameters():
+        # None would break DistributedDataParallel, which waits for every gradient.
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+    # A loss is zero exactly where there is nothing to predict.
+    hidden = visible_share != "all"
+    assert (losses.image > 0) == (hidden and bool(batch.image_present_B.any()))
+    assert (losses.spectrum > 0) == (hidden and bool(batch.spectrum_present_B.any()))
+    assert (losses.redshift > 0) == bool(batch.redshift_known_B.any())
+    assert all(torch.isfinite(x).all() for x in everything(model, batch, visible))
+
+
+def test_absent_modalities_are_no_targets(model):
+    """Galaxies that lack a modality leave the loss of that modality as it is without them."""
+    batch, visible = without(random_batch(6), image=[0, 1], spectrum=[2], redshift=[3, 4]), masks(model, 6)
+    visible.image_BT[:2] = False
+    visible.spectrum_BS[2] = False
+    for name, kept in (("image", [2, 3, 4, 5]), ("spectrum", [0, 1, 3, 4, 5]), ("redshift", [0, 1, 2, 5])):
+        fewer = Visible(visible.image_BT[kept], visible.spectrum_BS[kept])
+        torch.testing.assert_close(
+            getattr(model(batch, visible), name), getattr(model(rows(batch, kept), fewer), name), **CLOSE)
+
+
+def test_a_galaxy_does_not_depend_on_the_rest_of_the_batch(model):
+    batch, visible = without(random_batch(5), spectrum=[3]), masks(model, 5)
+    visible.spectrum_BS[3] = False
+    visible.image_BT[0, 1:] = False  # far fewer visible tokens than the others: filled up
+    together = everything(model, batch, visible)
+    for i in range(5):
+        one = Visible(visible.image_BT[[i]], visible.spectrum_BS[[i]])
+        for all_of_them, alone in zip(together, everything(model, rows(batch, [i]), one), strict=True):
+            torch.testing.assert_close(all_of_them[[i]], alone, **CLOSE)
+
+
+def test_redshift_alone_equals_the_estimate(model):
+    batch, visible = random_batch(3), masks(model, 3)
+    estimate = model.estimate(batch, visible)
+    point, low, high = model.redshift(batch, visible)
+    assert torch.equal(point, estimate.redshift_B)
+    assert torch.equal(low, estimate.redshift_low_B) and torch.equal(high, estimate.redshift_high_B)
+    assert (low < point).all() and (point < high).all()
+
+
+@pytest.mark.parametrize(("values", "says"), [
+    ({"image_patch": 5}, r"image_patch is 5 .*16 pixels"),
+    ({"spectrum_patch": 51}, r"spectrum_patch is 51.*50 samples"),
+    ({"image_patch": 0}, "image_patch is 0"), ({"depth": 0}, "depth is 0"),
+    ({"width": 20}, r"width is 20.*multiple of.*8"), ({"decoder_width": 12}, "decoder_width is 12")])
+def test_sizes_that_do_not_fit_are_refused_with_the_number(values, says):
+    with pytest.raises(ValueError, match=says):
+        build_model(dataclasses.replace(TINY, **values), SPEC)
+
+
+def test_default_model_on_the_full_grid_has_the_stated_tokens():
+    model = build_model(MMAEConfig(), FULL_SPEC)
+    assert (model.n_image, model.n_spectrum) == (64, 122)
+
+
+def test_a_tiny_model_overfits_eight_galaxies():
+    torch.manual_seed(0)
+    model = build_model(TINY, SPEC)
+    batch, visible = random_batch(8), masks(model, 8)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    history = []
+    for _ in range(60):
+        losses = model(batch, visible)
+        optimiser.zero_grad()
+        losses.total.backward()
+        optimiser.step()
+        history.append(losses)
+    first, last = history[0], history[-1]
+    assert last.image < first.image / 5
+    assert last.spectrum < first.spectrum / 1.5
+    # The label is a Gaussian of one bin: its entropy, about 1.4, is the floor.
+    assert last.redshift < 1.7 < 2.5 < first.redshift
+    point, _, _ = model.eval().redshift(batch, visible)
+    assert ((point - batch.redshift_B).abs() / (1 + batch.redshift_B)).max() < 0.1

@@ -1,0 +1,248 @@
+"""The published model: its size, its masks, its loss."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from tests.model.galaxies import (
+    FULL_SPEC,
+    SPEC,
+    TINY_PAPER,
+    all_tokens,
+    copied,
+    random_batch,
+    random_masks,
+    rows,
+    without,
+)
+
+from mmae.model.build import build_model
+from mmae.model.losses import paper_redshift_loss
+from mmae.model.masking import Visible
+from mmae.model.paper import PaperConfig, PaperMMAE
+
+
+@pytest.fixture(scope="module")
+def published() -> PaperMMAE:
+    torch.manual_seed(1)
+    return build_model(PaperConfig(), FULL_SPEC).eval()
+
+
+@pytest.fixture(scope="module")
+def tiny() -> PaperMMAE:
+    torch.manual_seed(2)
+    return build_model(TINY_PAPER, SPEC).eval()
+
+
+def masks(model: PaperMMAE, n: int) -> Visible:
+    return random_masks(n, model.n_image, model.n_spectrum)
+
+
+def pooled_and_normalised(flux_L: np.ndarray, ivar_L: np.ndarray, pool: int) -> np.ndarray:
+    mean = np.average(flux_L, weights=ivar_L)
+    rms = np.average((flux_L - mean) ** 2, weights=ivar_L) ** 0.5
+    normal = np.where(ivar_L > 0, (flux_L - mean) / rms, 0)
+    return np.array([normal[i : i + pool].mean() for i in range(0, len(normal) - pool + 1, pool)])
+
+
+def test_parameter_count_is_the_published_one(published):
+    assert sum(p.numel() for p in published.parameters()) == 16_364_036
+
+
+def test_token_counts_are_the_published_ones(published):
+    assert (published.n_image, published.n_spectrum, published.n_pooled) == (64, 32, 259)
+
+
+def test_one_estimate_on_the_full_grid(published):
+    batch = random_batch(2, FULL_SPEC)
+    visible = all_tokens(batch, 64, 32, True)
+    visible.image_BT[:, :48] = False
+    visible.spectrum_BS[:, 1:] = False
+    estimate = published.estimate(batch, visible)
+    assert estimate.redshift_B.shape == (2,)
+    assert estimate.redshift_low_B is None and estimate.redshift_high_B is None
+    assert estimate.image_BCHW.shape == (2, 5, 64, 64) and estimate.flux_BL.shape == (2, 7781)
+    # Steps of 30 samples; the 11 samples beyond the last pool (259 x 30 = 7770) repeat it.
+    steps = estimate.flux_BL[:, :7770].reshape(2, 259, 30)
+    assert torch.equal(steps, steps[:, :, :1].expand(-1, -1, 30))
+    assert (steps[:, 1:, 0] != steps[:, :-1, 0]).any()
+    assert torch.equal(estimate.flux_BL[:, 7770:], estimate.flux_BL[:, 7769:7770].expand(-1, 11))
+    # 8 pooled samples of 30 are one token; 48 of 64 tokens are 6 of 8 rows of patches.
+    assert estimate.visible_BL[:, :240].all() and not estimate.visible_BL[:, 240:].any()
+    assert not estimate.visible_BHW[:, :48].any() and estimate.visible_BHW[:, 48:].all()
+
+
+def test_a_grid_without_a_tail_works():
+    spec = dataclasses.replace(SPEC, n_wavelengths=48)
+    model = build_model(TINY_PAPER, spec).eval()
+    batch = random_batch(2, spec)
+    assert model.estimate(batch, masks(model, 2)).flux_BL.shape == (2, 48)
+
+
+def test_flux_comes_back_in_the_flux_unit(tiny):
+    batch, visible = random_batch(3), masks(tiny, 3)
+    other = copied(batch)
+    other.flux_BL = torch.where(batch.ivar_BL > 0, 10 * batch.flux_BL + 4, 0)
+    other.ivar_BL = batch.ivar_BL / 100
+    here, there = (tiny.estimate(b, visible).flux_BL for b in (batch, other))
+    torch.testing.assert_close(there, 10 * here + 4, rtol=1e-4, atol=1e-3)
+
+
+def test_with_everything_masked_the_input_does_not_matter(tiny):
+    first, second = random_batch(3, seed=1), random_batch(3, seed=2)
+    nothing = all_tokens(first, tiny.n_image, tiny.n_spectrum, False)
+    a, b = tiny.estimate(first, nothing), tiny.estimate(second, nothing)
+    assert torch.equal(a.redshift_B, b.redshift_B) and torch.equal(a.image_BCHW, b.image_BCHW)
+    assert a.redshift_B.max() - a.redshift_B.min() < 1e-6
+
+
+def test_a_masked_token_has_lost_its_place(tiny):
+    """Masked tokens are zero with their position: only which tokens are visible is left.
+    The transformer does not know an order, so moving a token's content together with its
+    position among masked ones must not change anything."""
+    batch = random_batch(2)
+    nothing = all_tokens(batch, tiny.n_image, tiny.n_spectrum, False)
+    before = tiny.redshift(batch, nothing)[0]
+    moved = build_model(TINY_PAPER, SPEC).eval()
+    moved.load_state_dict(tiny.state_dict())
+    with torch.no_grad():
+        moved.image_position.add_(torch.randn_like(moved.image_position))
+        moved.spectrum_position.add_(torch.randn_like(moved.spectrum_position))
+    assert torch.equal(moved.redshift(batch, nothing)[0], before)
+    shown = all_tokens(batch, tiny.n_image, tiny.n_spectrum, True)
+    assert not torch.allclose(moved.redshift(batch, shown)[0], tiny.redshift(batch, shown)[0], atol=1e-5)
+
+
+def test_masked_tokens_go_through_the_encoder_as_zeros(tiny):
+    """All tokens go through: the model sees how many are masked."""
+    batch = random_batch(2)
+    shown = all_tokens(batch, tiny.n_image, tiny.n_spectrum, True)
+    tokens = []
+    with torch.no_grad():
+        hook = tiny.image_encoder.register_forward_pre_hook(lambda _, args: tokens.append(args[0]))
+        half = Visible(shown.image_BT.clone(), shown.spectrum_BS)
+        half.image_BT[:, ::2] = False
+        tiny(batch, half)
+        hook.remove()
+    assert tokens[0].shape == (2, 16, 16)
+    assert not tokens[0][:, ::2].any() and tokens[0][:, 1::2].abs().sum(-1).min() > 0
+
+
+def test_visible_tokens_and_their_places_matter(tiny):
+    batch = random_batch(2)
+    shown = all_tokens(batch, tiny.n_image, tiny.n_spectrum, True)
+    before = tiny.redshift(batch, shown)[0]
+    for name, value in (("image_BCHW", batch.image_BCHW.roll(4, -1)), ("flux_BL", batch.flux_BL.roll(6, -1)),
+                        ("image_BCHW", batch.image_BCHW * 1.2)):
+        other = dataclasses.replace(batch, **{name: value})
+        if name == "flux_BL":
+            other.ivar_BL = batch.ivar_BL.roll(6, -1)
+        assert ((tiny.redshift(other, shown)[0] - before).abs() > 1e-6).all(), name
+
+
+def test_hidden_pixels_influence_nothing(tiny):
+    batch = random_batch(3)
+    visible = all_tokens(batch, tiny.n_image, tiny.n_spectrum, True)
+    visible.image_BT[:, :8] = False  # the upper half of the image
+    other = copied(batch)
+    other.image_BCHW[:, :, :8] += 20
+    a, b = tiny.estimate(batch, visible), tiny.estimate(other, visible)
+    assert torch.equal(a.redshift_B, b.redshift_B) and torch.equal(a.flux_BL, b.flux_BL)
+
+
+@pytest.mark.parametrize("attention_part", ["cross", "image_pool", "spectrum_pool"])
+def test_both_modalities_meet(tiny, attention_part):
+    """The image estimate depends on the spectrum and the other way round."""
+    batch = random_batch(2)
+    shown = all_tokens(batch, tiny.n_image, tiny.n_spectrum, True)
+    blind = Visible(shown.image_BT, torch.zeros_like(shown.spectrum_BS))
+    assert not torch.allclose(tiny.estimate(batch, shown).image_BCHW, tiny.estimate(batch, blind).image_BCHW)
+    weights = [p for n, p in tiny.named_parameters() if n.startswith(attention_part)]
+    gradients = torch.autograd.grad(tiny(batch, shown).total, weights)
+    assert all(g.abs().sum() > 0 for g in gradients if g.ndim > 1)
+
+
+def test_weights_of_the_loss_are_the_published_ones(tiny):
+    losses = tiny(random_batch(4), masks(tiny, 4))
+    expected = 0.1 * losses.image + 0.01 * losses.spectrum + 1.0 * losses.redshift
+    torch.testing.assert_close(losses.total, expected)
+    assert min(losses.image, losses.spectrum, losses.redshift) > 0
+
+
+def test_losses_on_a_hand_made_case():
+    """A model whose decoders say 0 and whose redshift is 0.3 whatever it sees."""
+    model = build_model(TINY_PAPER, SPEC).eval()
+    with torch.no_grad():
+        for head, bias in ((model.image_decoder, 0.0), (model.spectrum_decoder, 0.0), (model.redshift_head, 0.3)):
+            head[-1].weight.zero_()
+            head[-1].bias.fill_(bias)
+    batch = random_batch(2)
+    batch.image_BCHW[:] = 2.0
+    batch.image_BCHW[:, :, :8] = 3.0  # the upper half, which is masked below
+    batch.redshift_B[:] = torch.tensor([0.3, 1.0])  # dz = 0 and -0.35
+    visible = all_tokens(batch, 16, 8, True)
+    visible.image_BT[:, :8] = False
+    visible.spectrum_BS[:, 4:] = False
+    losses = model(batch, visible)
+    pooled = np.array([pooled_and_normalised(f.double().numpy(), i.double().numpy(), 3)
+                       for f, i in zip(batch.flux_BL, batch.ivar_BL, strict=True)])
+    spectrum = (pooled[:, 8:16] ** 2).mean()  # tokens 4 to 7 are pooled samples 8 to 15
+    redshift = 0.5 * (1 - 1 / (1 + (0.35 / 0.15) ** 2))
+    np.testing.assert_allclose(losses.image.item(), 9.0, rtol=1e-6)
+    np.testing.assert_allclose(losses.spectrum.item(), spectrum, rtol=1e-4)
+    np.testing.assert_allclose(losses.redshift.item(), redshift, rtol=1e-5)
+    np.testing.assert_allclose(losses.total.item(), 0.1 * 9 + 0.01 * spectrum + redshift, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("z", "predicted", "loss"), [
+    (0.0, 0.0, 0.0), (1.0, 1.0, 0.0), (0.0, 0.15, 0.5), (0.0, -0.15, 0.5), (1.0, 1.3, 0.5), (0.0, 0.45, 0.9),
+    (0.0, 1e4, 1.0)])
+def test_redshift_loss_by_hand(z, predicted, loss):
+    value = paper_redshift_loss(torch.tensor([predicted]), torch.tensor([z]), torch.tensor([True]))
+    assert value.item() == pytest.approx(loss, abs=1e-6)
+
+
+def test_redshift_loss_counts_known_redshifts_only():
+    predicted, z = torch.tensor([0.15, 7.0]), torch.zeros(2)
+    assert paper_redshift_loss(predicted, z, torch.tensor([True, False])).item() == pytest.approx(0.5)
+    assert paper_redshift_loss(predicted, z, torch.zeros(2, dtype=torch.bool)).item() == 0
+
+
+EVERY = [0, 1, 2]
+
+
+@pytest.mark.parametrize("lacking", [
+    {}, {"image": [0]}, {"spectrum": [1]}, {"redshift": [2]}, {"image": EVERY}, {"spectrum": EVERY},
+    {"image": EVERY, "spectrum": EVERY, "redshift": EVERY}])
+def test_absent_modalities_give_finite_losses_and_gradients(lacking):
+    model = build_model(TINY_PAPER, SPEC)
+    batch = without(random_batch(3), **lacking)
+    visible = all_tokens(batch, model.n_image, model.n_spectrum, True)
+    visible.image_BT[:, ::2] = False
+    visible.spectrum_BS[:, ::2] = False
+    losses = model(batch, visible)
+    losses.total.backward()
+    assert torch.isfinite(losses.total)
+    assert (losses.image > 0) == bool(batch.image_present_B.any())
+    assert (losses.spectrum > 0) == bool(batch.spectrum_present_B.any())
+    assert (losses.redshift > 0) == bool(batch.redshift_known_B.any())
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+
+
+def test_a_galaxy_does_not_depend_on_the_rest_of_the_batch(tiny):
+    batch, visible = without(random_batch(3), spectrum=[1]), masks(tiny, 3)
+    together = tiny.redshift(batch, visible)[0]
+    for i in range(3):
+        alone = tiny.redshift(rows(batch, [i]), Visible(visible.image_BT[[i]], visible.spectrum_BS[[i]]))[0]
+        torch.testing.assert_close(alone, together[[i]], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("values", "says"), [
+    ({"image_patch": 7}, r"image_patch is 7 .*16 pixels"), ({"spectrum_patch": 17}, r"spectrum_patch is 17.*16")])
+def test_patches_that_do_not_fit_are_refused_with_the_number(values, says):
+    with pytest.raises(ValueError, match=says):
+        build_model(dataclasses.replace(TINY_PAPER, **values), SPEC)

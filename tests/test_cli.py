@@ -1,0 +1,162 @@
+"""The command line: recipe or file, single fields, and one clear line for wrong input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from mmae.cli import main, parse, parse_run
+from mmae.config import to_yaml
+from mmae.errors import InputError
+from mmae.model.paper import PaperConfig
+from mmae.recipes import recipe
+
+
+def run(*argv: str):
+    return parse_run("Pretrain.", list(argv))
+
+
+def test_no_option_gives_the_small_recipe():
+    assert run() == recipe("small")
+
+
+def test_a_recipe_with_single_fields_changed():
+    config = run("--recipe", "paper", "--optim.steps", "5", "--masks.image-ratio", "0.1", "0.2",
+                 "--model.dropout", "0.3", "--no-optim.augment", "--name", "mine")
+    assert config.recipe == "paper" and isinstance(config.model, PaperConfig)
+    assert config.optim.steps == 5 and config.masks.image_ratio == (0.1, 0.2)
+    assert config.model.dropout == 0.3 and config.name == "mine" and config.optim.augment is False
+    assert config.optim.weight_decay == recipe("paper").optim.weight_decay
+    assert config.masks.drop_unit == "batch"
+
+
+def test_fields_of_the_nested_model():
+    config = run("--model.redshift.bins", "50", "--model.width", "64", "--seed", "3")
+    assert (config.model.redshift.bins, config.model.width, config.seed) == (50, 64, 3)
+
+
+def test_a_file_repeats_its_run_and_can_be_changed(tmp_path):
+    path = tmp_path / "run.yaml"
+    config = run("--recipe", "paper", "--optim.steps", "77")
+    path.write_text(to_yaml(config))
+    assert run("--config", str(path)) == config
+    changed = run(f"--config={path}", "--seed", "9")
+    assert changed.seed == 9 and changed.optim.steps == 77 and changed.recipe == "paper"
+
+
+def test_recipe_and_file_together_are_refused(tmp_path):
+    with pytest.raises(InputError, match="--recipe and --config"):
+        run("--recipe", "paper", "--config", str(tmp_path / "run.yaml"))
+
+
+def test_a_wrong_recipe_or_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="huge"):
+        run("--recipe", "huge")
+    with pytest.raises(InputError, match=r"absent\.yaml"):
+        run("--config", str(tmp_path / "absent.yaml"))
+
+
+@pytest.mark.parametrize("option", ["--optim.stepz", "--bogus", "--model.dropout"])
+def test_an_unknown_option_ends_with_status_2_and_its_name(option, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(option, "3")  # model.dropout exists in the paper's model only
+    assert caught.value.code == 2
+    assert option in capsys.readouterr().err
+
+
+def test_an_ill_typed_value_ends_with_status_2_and_its_name(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run("--optim.steps", "many")
+    assert caught.value.code == 2
+    err = capsys.readouterr().err
+    assert "optim.steps" in err and "many" in err
+
+
+@pytest.mark.parametrize(("argv", "says"), [
+    (["--masks.image-ratio", "0.5", "1.0"], "image_ratio is (0.5, 1.0)"),
+    (["--stream.batch-size", "0"], "stream.batch_size is 0"),
+    (["--model.image-patch", "0"], "model.image_patch is 0"),
+    (["--stream.batch-size", "9", "--compute.workers", "2"], "multiple of compute.workers 2")])
+def test_impossible_values_end_with_status_2_and_what_is_wrong(argv, says, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(lambda: run(*argv))
+    assert caught.value.code == 2
+    # The message may be wrapped and framed: compare words.
+    err = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert says in err and "Traceback" not in err
+
+
+def test_help_tells_the_recipes_and_the_fields(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run("--help")
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    for word in ("Pretrain.", "small", "paper", "--config", "--optim.learning-rate"):
+        assert word in out
+
+
+def test_a_command_line_from_any_dataclass():
+    @dataclass
+    class Job:
+        galaxies: int
+        """How many."""
+        out: str = "here"
+
+    assert parse(Job, "A job.", argv=["--galaxies", "4"]) == Job(4, "here")
+    assert parse(Job, "A job.", default=Job(1), argv=["--out", "there"]) == Job(1, "there")
+
+
+class FromWorker(Exception):
+    """As Ray raises it on the driver: the worker's exception is in `cause`."""
+
+    def __init__(self, cause):
+        super().__init__("worker failed\nTraceback (most recent call last): ...")
+        self.cause = cause
+
+
+def raising(error: BaseException):
+    def job():
+        raise error
+
+    return job
+
+
+def chained() -> Exception:
+    try:
+        try:
+            raise InputError("the bad row")
+        except InputError as error:
+            raise RuntimeError("reading failed") from error
+    except RuntimeError as error:
+        return error
+
+
+@pytest.mark.parametrize("error", [
+    InputError("the bad row"), FromWorker(InputError("the bad row")),
+    FromWorker(FromWorker(InputError("the bad row"))), chained(), FromWorker(chained())])
+def test_wrong_input_ends_with_one_line_and_status_2(error, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(raising(error))
+    assert caught.value.code == 2
+    out, err = capsys.readouterr()
+    assert err == "error: the bad row\n" and out == ""
+
+
+class WithTextCause(Exception):
+    cause = "the network"
+
+
+@pytest.mark.parametrize("error", [
+    ValueError("a bug"), FromWorker(KeyError("a bug")), FromWorker(None), KeyboardInterrupt(), SystemExit(7),
+    WithTextCause("a bug")])
+def test_anything_else_passes_through(error, capsys):
+    with pytest.raises(type(error)) as caught:
+        main(raising(error))
+    assert caught.value is error and capsys.readouterr().err == ""
+
+
+def test_a_job_that_ends_well_ends_well(capsys):
+    done = []
+    main(lambda: done.append(1))
+    assert done == [1] and capsys.readouterr().err == ""

@@ -1,0 +1,169 @@
+"""The configuration tree: to YAML and back, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmae.config import (
+    ComputeConfig,
+    OptimConfig,
+    RunConfig,
+    ScoreConfig,
+    StreamConfig,
+    ValidationConfig,
+    flat,
+    from_dict,
+    from_yaml,
+    home,
+    to_dict,
+    to_yaml,
+)
+from mmae.errors import InputError
+from mmae.model.masking import MaskConfig
+from mmae.model.mmae import MMAEConfig
+from mmae.model.paper import PaperConfig
+from mmae.recipes import RECIPES, recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_survives_yaml(name, tmp_path):
+    config = recipe(name)
+    assert config.recipe == name
+    path = tmp_path / "run.yaml"
+    path.write_text(to_yaml(config))
+    back = from_yaml(path)
+    assert back == config and type(back.model) is type(config.model)
+    assert hash(back.masks) == hash(config.masks)  # tuples again, not lists
+
+
+fractions = st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)).map(lambda t: tuple(sorted(t)))
+
+
+@settings(deadline=None, max_examples=30)
+@given(fractions, st.floats(1e-9, 10), st.text(alphabet=st.characters(blacklist_categories=("Cs", "Cc"),
+                                                                    blacklist_characters="/\\"), max_size=12),
+       st.sampled_from([MMAEConfig(depth=7), PaperConfig(dropout=0.0)]), st.integers(0, 2**40))
+def test_changed_values_survive_a_dict_of_plain_values(ratio, rate, name, model, seed):
+    config = RunConfig(
+        name=name if name not in (".", "..") else "", seed=seed, model=model, masks=MaskConfig(image_ratio=ratio),
+        optim=OptimConfig(learning_rate=rate), compute=ComputeConfig(device="cpu"),
+    )
+    assert from_dict(yaml.safe_load(to_yaml(config))) == config
+    assert from_dict(to_dict(config)) == config
+
+
+def test_missing_fields_take_their_defaults():
+    config = from_dict({"optim": {"steps": 7}, "model": {"kind": "paper"}})
+    assert config == RunConfig(optim=OptimConfig(steps=7), model=PaperConfig())
+
+
+def test_a_number_in_exponent_notation_is_a_number():
+    # YAML 1.1 reads 1e-3 (no dot) as text.
+    assert from_dict(yaml.safe_load("optim: {learning_rate: 1e-3}")).optim.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize(("values", "says"), [
+    ({"optim": {"lerning_rate": 1e-3}}, r"optim\.lerning_rate"), ({"modle": {"width": 3}}, "modle"),
+    ({"bogus": 1}, "bogus"), ({"bogus": {}}, "bogus"), ({"model": {"kind": "mmae", "widht": 64}}, r"model\.widht"),
+    ({"model": {"kind": "mmae", "redshift": {"bin": 5}}}, r"model\.redshift\.bin"),
+    ({"model": {"kind": "paper", "decoder_width": 64}}, r"model\.decoder_width"),
+    ({"optim": {"steps": "many"}}, r"optim\.steps"), ({"optim": {"steps": 1.5}}, r"optim\.steps"),
+    ({"optim": None}, "optim"), ({"optim": [1]}, "optim"), ({"seed": "x"}, "seed"),
+    ({"masks": {"image_ratio": 0.5}}, r"masks\.image_ratio"),
+    ({"masks": {"drop_unit": "galaxy"}}, r"masks\.drop_unit"), ({"compute": {"device": "tpu"}}, r"compute\.device"),
+    ({"model": {"kind": "clip"}}, "model"), ({"model": {"kind": "mmae", "width": "wide"}}, r"model\.mmae\.width")])
+def test_unknown_and_ill_typed_fields_are_named(values, says):
+    with pytest.raises(InputError, match=f"^here: .*{says}"):
+        from_dict(values, "here")
+
+
+def test_all_faults_are_told_at_once():
+    with pytest.raises(InputError) as caught:
+        from_dict({"seed": "x", "optim": {"steps": "y", "clip": "z"}})
+    assert all(name in str(caught.value) for name in ("seed", "optim.steps", "optim.clip"))
+    with pytest.raises(InputError) as caught:
+        from_dict({"first": 1, "optim": {"second": 2}})
+    assert "first" in str(caught.value) and "optim.second" in str(caught.value)
+
+
+@pytest.mark.parametrize(("values", "says"), [
+    ({"masks": {"image_ratio": [0.5, 1.0]}}, r"masks.*image_ratio is \(0\.5, 1\.0\)"),
+    ({"masks": {"spectrum_ratio": [-0.5, 0.5]}}, r"masks.*spectrum_ratio"),
+    ({"model": {"kind": "mmae", "image_patch": 0}}, r"image_patch is 0"),
+    ({"model": {"kind": "mmae", "width": 100}}, "width is 100"),
+    ({"model": {"kind": "mmae", "redshift": {"bins": 1}}}, "bins >= 2"),
+    ({"stream": {"batch_size": 0}}, r"stream\.batch_size is 0"),
+    ({"stream": {"batch_size": 10}, "compute": {"workers": 3}}, "batch_size 10 .* workers 3"),
+    ({"name": "a/b"}, "name is 'a/b'")])
+def test_impossible_values_are_refused_with_name_and_value(values, says):
+    with pytest.raises(InputError, match=says):
+        from_dict(values)
+
+
+@pytest.mark.parametrize(("make", "says"), [
+    (lambda: OptimConfig(steps=0), "steps is 0"), (lambda: OptimConfig(warmup_steps=-1), "warmup_steps -1"),
+    (lambda: OptimConfig(learning_rate=0.0), "learning_rate"), (lambda: OptimConfig(clip=0.0), "clip"),
+    (lambda: OptimConfig(learning_rate=float("nan")), "learning_rate"),
+    (lambda: OptimConfig(ema_decay=1.0), "ema_decay is 1.0"), (lambda: StreamConfig(shuffle_rows=0), "shuffle_rows"),
+    (lambda: ValidationConfig(every=0), "validation.every"), (lambda: ValidationConfig(galaxies=0), "galaxies"),
+    (lambda: ScoreConfig(mask_ratio=1.0), "mask_ratio is 1.0"), (lambda: ComputeConfig(workers=0), "workers"),
+    (lambda: ComputeConfig(max_failures=-1), "max_failures"), (lambda: RunConfig(name=".."), "name is '..'")])
+def test_impossible_values_are_refused_in_code_too(make, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        make()
+
+
+@pytest.mark.parametrize(("content", "says"), [
+    (b"- 1\n- 2\n", "expected a mapping"), (b"", "expected a mapping"), (b"optim: {steps: 3", "not YAML"),
+    (b"seed: two\n", "seed"), (b"\xff\xfe\x00garbage", "not YAML")])
+def test_a_wrong_file_is_told_by_its_name(tmp_path, content, says):
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=says) as caught:
+        from_yaml(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_told_by_its_name(tmp_path):
+    with pytest.raises(InputError, match=r"nothing\.yaml.*No such file"):
+        from_yaml(tmp_path / "nothing.yaml")
+
+
+def test_flat_names_are_dotted_and_complete():
+    names = flat(recipe("small"))
+    assert names["optim.learning_rate"] == 1e-3 and names["model.redshift.bins"] == 192
+    assert names["model.kind"] == "mmae" and not any(isinstance(v, dict) for v in names.values())
+
+
+def test_recipes_differ_where_the_paper_says():
+    paper = recipe("paper")
+    assert isinstance(paper.model, PaperConfig) and paper.stream.batch_size == 256
+    assert (paper.optim.learning_rate, paper.optim.weight_decay, paper.optim.clip) == (1e-4, 0.01, 1.0)
+    assert paper.masks == MaskConfig((0.75, 0.75), (0.75, 0.75), 0.0, 0.5, "batch")
+    assert not paper.optim.augment and paper.optim.ema_decay == 0
+    small = recipe("small")
+    assert isinstance(small.model, MMAEConfig)
+    assert small.masks.image_ratio[0] == 0  # the unmasked case is in the training distribution
+
+
+def test_an_unknown_recipe_is_told_with_those_there_are():
+    with pytest.raises(InputError, match=r"huge.*small, paper"):
+        recipe("huge")
+
+
+def test_home_is_the_environment_then_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("MMAE_HOME", str(tmp_path / "there"))
+    assert home() == RunConfig().home_path == tmp_path / "there"
+    assert RunConfig(home=str(tmp_path / "x")).home_path == tmp_path / "x"
+    monkeypatch.delenv("MMAE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert home() == tmp_path / "mmae"
+    # A relative home must not depend on where a worker happens to stand.
+    assert dataclasses.replace(RunConfig(), home="rel").home_path == Path.cwd() / "rel"

@@ -1,0 +1,186 @@
+"""Checkpoints: going on is the same as never having stopped; damage is told by file name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tests.model.galaxies import SPEC, TINY, TINY_PAPER, all_tokens, random_batch
+
+from mmae.config import OptimConfig, RunConfig
+from mmae.errors import InputError
+from mmae.model.masking import MaskConfig
+from mmae.training.checkpoint import (
+    CONFIG,
+    STATE,
+    TRAINING,
+    WEIGHTS,
+    Place,
+    load_model,
+    read_state,
+    restore_state,
+    save_checkpoint,
+)
+from mmae.training.step import TrainState, create_state, training_step
+
+CPU = torch.device("cpu")
+OPTIM = OptimConfig(steps=20, learning_rate=3e-3, warmup_steps=4, ema_decay=0.9)
+MASKS = MaskConfig((0.2, 0.8), (0.2, 0.8), 0.2, 0.4)
+RUNS = {
+    "averaged": RunConfig(model=TINY, masks=MASKS, optim=OPTIM),
+    "not averaged": RunConfig(model=TINY, masks=MASKS, optim=dataclasses.replace(OPTIM, ema_decay=0.0)),
+    "paper, with dropout": RunConfig(model=TINY_PAPER, masks=MASKS, optim=OPTIM),
+}
+PLACE, METRICS = Place(epoch=2, batch=5), {"val/loss": 0.25}
+
+
+def train(state: TrainState, config: RunConfig, first: int, last: int) -> list[float]:
+    return [training_step(state, random_batch(6, seed=s), config)[0].total.item() for s in range(first, last)]
+
+
+def everything(state: TrainState) -> dict[str, torch.Tensor]:
+    """All that a step changes."""
+    tensors = dict(state.model.state_dict())
+    if state.averaged is not None:
+        tensors |= {f"averaged.{n}": t for n, t in state.averaged.state_dict().items()}
+    for index, moments in state.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{n}": t for n, t in moments.items()}
+    return tensors
+
+
+@pytest.fixture(scope="module")
+def trained() -> TrainState:
+    config = RUNS["averaged"]
+    state = create_state(config, SPEC, CPU)
+    train(state, config, 0, 3)
+    return state
+
+
+@pytest.fixture
+def folder(tmp_path, trained) -> Path:
+    save_checkpoint(tmp_path, trained, RUNS["averaged"], PLACE, METRICS)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_restored_run_equals_an_uninterrupted_one_bitwise(name, tmp_path):
+    config = RUNS[name]
+    whole = create_state(config, SPEC, CPU)
+    losses = train(whole, config, 0, 6)
+
+    first = create_state(config, SPEC, CPU)
+    train(first, config, 0, 3)
+    save_checkpoint(tmp_path, first, config, PLACE, METRICS)
+    # Another seed: nothing of the fresh weights may survive.
+    second = create_state(dataclasses.replace(config, seed=99), SPEC, CPU)
+    assert restore_state(tmp_path, second) == PLACE
+    assert second.step == 3
+    assert train(second, config, 3, 6) == losses[3:]
+
+    expected, got = everything(whole), everything(second)
+    assert expected.keys() == got.keys()
+    assert [n for n in expected if not torch.equal(expected[n], got[n])] == []
+
+
+def test_a_checkpoint_before_the_first_step_restores(tmp_path):
+    config = RUNS["averaged"]
+    fresh = create_state(config, SPEC, CPU)
+    save_checkpoint(tmp_path, fresh, config, Place(), {})
+    other = create_state(dataclasses.replace(config, seed=5), SPEC, CPU)
+    assert restore_state(tmp_path, other) == Place(0, 0) and other.step == 0
+    assert train(other, config, 0, 2) == train(create_state(config, SPEC, CPU), config, 0, 2)
+
+
+def test_loaded_model_has_the_averaged_weights(folder, trained):
+    model, config = load_model(folder)
+    assert config == RUNS["averaged"] and model.spec == SPEC and not model.training
+    loaded, averaged = model.state_dict(), trained.averaged.module.state_dict()
+    assert all(torch.equal(loaded[n], averaged[n]) for n in averaged)
+    assert any(not torch.equal(loaded[n], t) for n, t in trained.model.state_dict().items())
+    batch = random_batch(3)
+    visible = all_tokens(batch, model.n_image, model.n_spectrum, True)
+    assert torch.equal(model.redshift(batch, visible)[0],
+                       trained.averaged.module.eval().redshift(batch, visible)[0])
+
+
+def test_loaded_model_has_the_raw_weights_of_a_run_without_average(tmp_path):
+    config = RUNS["not averaged"]
+    state = create_state(config, SPEC, CPU)
+    train(state, config, 0, 2)
+    save_checkpoint(tmp_path, state, config, PLACE, METRICS)
+    loaded = load_model(str(tmp_path))[0].state_dict()  # a str as well as a Path
+    assert all(torch.equal(loaded[n], t) for n, t in state.model.state_dict().items())
+
+
+def test_state_is_plain_and_complete(folder):
+    values = read_state(folder)
+    assert values["step"] == 3 and values["place"] == {"epoch": 2, "batch": 5}
+    assert values["metrics"] == METRICS and values["averages"] == 3
+
+
+def test_nothing_in_a_checkpoint_is_pickled(folder):
+    files = sorted(folder.iterdir())
+    assert [f.name for f in files] == sorted([WEIGHTS, TRAINING, STATE, CONFIG])
+    for file in files:
+        head = file.read_bytes()[:9]
+        if file.suffix == ".safetensors":
+            length = int.from_bytes(head[:8], "little")
+            json.loads(file.read_bytes()[8 : 8 + length])
+        else:
+            assert file.suffix in (".json", ".yaml")
+            file.read_text(encoding="utf-8")
+        assert not head.startswith((b"PK", b"\x80"))  # torch.save's zip, a pickle
+
+
+def fresh() -> TrainState:
+    return create_state(RUNS["averaged"], SPEC, CPU)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(("damage", "file"), [
+    (cut, WEIGHTS), (cut, STATE), (lambda p: p.unlink(), STATE), (lambda p: p.unlink(), WEIGHTS),
+    (lambda p: p.unlink(), CONFIG), (lambda p: p.write_bytes(b""), WEIGHTS),
+    (lambda p: p.write_bytes(b"\xff\xfe\x00garbage"), STATE), (lambda p: p.write_text("{}"), STATE),
+    (lambda p: p.write_text("[1, 2]"), STATE), (lambda p: p.write_bytes(b"\xff\xfe\x00garbage"), CONFIG)])
+def test_loading_a_damaged_checkpoint_names_the_file(folder, damage, file):
+    damage(folder / file)
+    with pytest.raises(InputError) as caught:
+        load_model(folder)
+    assert str(folder / file) in str(caught.value)
+
+
+@pytest.mark.parametrize(("damage", "file"), [
+    (cut, TRAINING), (cut, WEIGHTS), (lambda p: p.unlink(), TRAINING), (lambda p: p.unlink(), STATE),
+    (lambda p: p.write_text("{}"), STATE)])
+def test_restoring_a_damaged_checkpoint_names_the_file(folder, damage, file):
+    damage(folder / file)
+    with pytest.raises(InputError) as caught:
+        restore_state(folder, fresh())
+    assert str(folder / file) in str(caught.value)
+
+
+@pytest.mark.parametrize("other", [TINY_PAPER, dataclasses.replace(TINY, width=32), dataclasses.replace(TINY, depth=1)])
+def test_weights_of_another_model_are_refused(folder, other):
+    state = create_state(dataclasses.replace(RUNS["averaged"], model=other), SPEC, CPU)
+    with pytest.raises(InputError, match=f"{folder.name}.*weights do not fit"):
+        restore_state(folder, state)
+
+
+def test_loading_weights_of_another_model_is_refused(folder, tmp_path_factory):
+    config = dataclasses.replace(RUNS["averaged"], model=dataclasses.replace(TINY, width=32))
+    elsewhere = tmp_path_factory.mktemp("other")
+    save_checkpoint(elsewhere, create_state(config, SPEC, CPU), config, PLACE, {})
+    (folder / WEIGHTS).write_bytes((elsewhere / WEIGHTS).read_bytes())
+    with pytest.raises(InputError, match=f"{folder.name}.*weights do not fit"):
+        load_model(folder)
+
+
+def test_no_checkpoint_at_all_is_told(tmp_path):
+    with pytest.raises(InputError, match=str(tmp_path)):
+        load_model(tmp_path / "nothing")

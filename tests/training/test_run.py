@@ -1,0 +1,148 @@
+"""The main job, end to end: Parquet through Ray Data and Ray Train into MLflow."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import ray
+from mlflow import MlflowClient
+
+from mmae.config import RunConfig, flat, from_yaml, to_yaml
+from mmae.errors import InputError
+from mmae.evaluation.redshift import sigma_nmad
+from mmae.survey.store import open_survey
+from mmae.training.checkpoint import load_model, read_state
+from mmae.training.run import pretrain
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def config(tmp_path, small_survey, quick_run, monkeypatch) -> RunConfig:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return replace(quick_run, home=str(tmp_path), survey=str(small_survey), name="quick")
+
+
+def artifacts(client: MlflowClient, run_id: str, folder: str | None = None) -> set[str]:
+    found = set()
+    for item in client.list_artifacts(run_id, folder):
+        found |= artifacts(client, run_id, item.path) if item.is_dir else {item.path}
+    return found
+
+
+def test_main_job_trains_scores_and_records(config, ray_cluster):
+    result = pretrain(config)
+
+    client = MlflowClient(result.tracker.uri)
+    run = client.get_run(result.tracker.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {k: str(v) for k, v in flat(config).items()}
+    survey = open_survey(config.survey)
+    assert run.data.tags["mmae.survey_hash"] == survey.content_hash
+
+    # Scores in MLflow are those of the predictions file, recomputed by hand.
+    predictions = pq.read_table(result.run_dir / "predictions.parquet").to_pandas()
+    assert len(predictions) == survey.rows_per_split()["test"]
+    labelled = predictions.dropna(subset=["redshift", "z_image"])
+    dz = (labelled["z_image"] - labelled["redshift"]) / (1 + labelled["redshift"])
+    metrics = run.data.metrics
+    assert metrics["test/image/all_z/sigma_nmad"] == pytest.approx(sigma_nmad(dz), rel=1e-5)
+    assert metrics["test/image/all_z/n"] == len(labelled)
+    assert metrics["test/image/all_z/sigma_nmad_low"] <= metrics["test/image/all_z/sigma_nmad_high"]
+
+    steps, losses = result.tracker.history("train/loss")
+    assert steps[-1] == config.optim.steps and np.isfinite(losses).all()
+    assert result.tracker.history("val/image/sigma_nmad")[0] == [4, 8, 10]
+    assert artifacts(client, run.info.run_id) >= {
+        "config.yaml", "predictions.parquet", "checkpoint/model.safetensors", "checkpoint/state.json",
+        "checkpoint/config.yaml", "figures/redshift_image.png", "figures/redshift_spectrum.png",
+        "figures/redshift_both.png", "figures/images.png", "figures/spectra.png", "figures/loss.png",
+    }
+
+    logged = Path(client.download_artifacts(run.info.run_id, "checkpoint"))
+    _, again = load_model(logged)
+    assert again == config
+
+
+def test_same_seed_gives_the_same_run(config, ray_cluster):
+    first = pretrain(config)
+    second = pretrain(replace(config, name="twin"))
+    other = pretrain(replace(config, name="other", seed=1))
+    curve = first.tracker.history("val/loss")
+    assert second.tracker.history("val/loss") == curve
+    assert other.tracker.history("val/loss") != curve
+
+
+def test_two_workers_share_the_validation_split(config, ray_cluster):
+    one = pretrain(config)
+    two = pretrain(replace(config, name="two", compute=replace(config.compute, workers=2)))
+    # Before they have learned different things, both must measure nearly the same network:
+    # scatter over all validation galaxies, not over one worker's half.
+    _, alone = one.tracker.history("val/spectrum/sigma_nmad")
+    _, together = two.tracker.history("val/spectrum/sigma_nmad")
+    assert len(together) == len(alone)
+    assert together[0] == pytest.approx(alone[0], rel=0.5)
+    rows = pq.read_table(two.run_dir / "predictions.parquet").num_rows
+    assert rows == open_survey(config.survey).rows_per_split()["test"]
+
+
+def test_killed_run_continues_by_name(config, ray_cluster, tmp_path):
+    """SIGKILL the driver after its first checkpoint: the second start loses no more than one interval."""
+    config = replace(config, optim=replace(config.optim, steps=60), name="killed")
+    file = tmp_path / "run.yaml"
+    file.write_text(to_yaml(config))
+    command = [sys.executable, str(ROOT / "ray_jobs" / "pretrain.py"), "--config", str(file)]
+    environment = os.environ | {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    run_dir = tmp_path / "runs" / "killed"
+
+    with (tmp_path / "first.log").open("w") as log:
+        driver = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=tmp_path)
+        deadline = time.monotonic() + 240
+        while len(list(run_dir.glob("checkpoint_*/state.json"))) < 1:
+            assert driver.poll() is None, (tmp_path / "first.log").read_text()[-3000:]
+            assert time.monotonic() < deadline, "no checkpoint within four minutes"
+            time.sleep(0.05)
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.wait()
+    saved = max(read_state(p)["step"] for p in run_dir.glob("checkpoint_*") if (p / "state.json").exists())
+    assert saved < config.optim.steps
+
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "image only" in done.stdout
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name(config.experiment).experiment_id])
+    assert run.info.status == "FINISHED"
+    points = sorted(client.get_metric_history(run.info.run_id, "val/loss"), key=lambda m: m.timestamp)
+    steps = [p.step for p in points]
+    assert steps[-1] == config.optim.steps
+    # The second start goes on right behind a checkpoint: no validation step is missing or redone
+    # more than once.
+    every = config.validation.every
+    assert set(steps) == set(range(every, config.optim.steps + 1, every))
+    assert len(steps) - len(set(steps)) <= 1
+
+
+def test_other_configuration_under_the_same_name_is_refused(config, ray_cluster):
+    run_dir = config.home_path / "runs" / config.name
+    run_dir.mkdir(parents=True)
+    (run_dir / "config.yaml").write_text(to_yaml(config))
+    with pytest.raises(InputError, match="optim.steps was 10, is 99"):
+        pretrain(replace(config, optim=replace(config.optim, steps=99)))
+    assert from_yaml(run_dir / "config.yaml") == config
+
+
+def test_wrong_surveys_are_refused_before_training(config, ray_cluster, tmp_path):
+    with pytest.raises(InputError, match="no survey here"):
+        pretrain(replace(config, survey=str(tmp_path / "nowhere")))
+    with pytest.raises(InputError, match="fewer than one batch"):
+        pretrain(replace(config, name="b", stream=replace(config.stream, batch_size=4096)))
+    with pytest.raises(InputError, match="image_patch is 7"):
+        pretrain(replace(config, name="c", model=replace(config.model, image_patch=7)))

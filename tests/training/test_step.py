@@ -1,0 +1,236 @@
+"""One optimiser step: schedule, randomness, clipping, weight decay."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.model.galaxies import SPEC, TINY, TINY_PAPER, copied, random_batch
+
+from mmae.config import OptimConfig, RunConfig
+from mmae.model.masking import MaskConfig
+from mmae.training.step import (
+    NonFiniteLoss,
+    TrainState,
+    create_state,
+    flip_and_turn,
+    learning_rate,
+    require_finite,
+    step_generator,
+    training_step,
+)
+
+CPU = torch.device("cpu")
+RUN = RunConfig(
+    model=TINY, masks=MaskConfig((0.2, 0.8), (0.2, 0.8), 0.2, 0.4),
+    optim=OptimConfig(steps=20, learning_rate=3e-3, warmup_steps=2, ema_decay=0.9),
+)
+
+
+def train(config: RunConfig, steps: int, rank: int = 0) -> tuple[TrainState, list[float]]:
+    state = create_state(config, SPEC, CPU)
+    losses = [training_step(state, random_batch(6, seed=s), config, rank)[0].total.item() for s in range(steps)]
+    return state, losses
+
+
+def with_optim(**values) -> RunConfig:
+    return dataclasses.replace(RUN, optim=dataclasses.replace(RUN.optim, **values))
+
+
+def test_learning_rate_end_points():
+    optim = OptimConfig(steps=110, learning_rate=1e-2, final_learning_rate=1e-4, warmup_steps=10)
+    assert learning_rate(0, optim) == pytest.approx(1e-3)  # a first step of zero would be lost
+    assert learning_rate(4, optim) == pytest.approx(5e-3)
+    assert learning_rate(9, optim) == learning_rate(10, optim) == pytest.approx(1e-2)
+    assert learning_rate(60, optim) == pytest.approx((1e-2 + 1e-4) / 2)  # half of the way down
+    assert learning_rate(110, optim) == learning_rate(500, optim) == pytest.approx(1e-4)
+    rates = [learning_rate(s, optim) for s in range(111)]
+    assert rates[:10] == sorted(rates[:10]) and rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_learning_rate_of_the_paper_is_constant():
+    optim = OptimConfig(steps=50, learning_rate=1e-4, final_learning_rate=1e-4, warmup_steps=0)
+    assert {learning_rate(s, optim) for s in range(60)} == {1e-4}
+
+
+def test_learning_rate_with_warm_up_longer_than_the_run():
+    optim = OptimConfig(steps=5, learning_rate=1e-3, warmup_steps=10)
+    assert [learning_rate(s, optim) for s in range(5)] == pytest.approx([1e-4, 2e-4, 3e-4, 4e-4, 5e-4])
+
+
+def test_every_step_uses_the_rate_of_its_number():
+    state, _ = train(RUN, 4)
+    assert {g["lr"] for g in state.optimiser.param_groups} == {learning_rate(3, RUN.optim)}
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 6), st.integers(1, 4), st.integers(1, 6), st.integers(0, 1000))
+def test_turned_images_keep_their_pixels_and_bands(n, n_bands, size, seed):
+    image = torch.randn(n, n_bands, size, size)
+    turned = flip_and_turn(image, torch.Generator().manual_seed(seed))
+    assert torch.equal(turned.flatten(2).sort().values, image.flatten(2).sort().values)
+
+
+def test_all_bands_turn_together():
+    image = torch.rand(40, 1, 5, 5).expand(-1, 3, -1, -1)
+    turned = flip_and_turn(image, torch.Generator().manual_seed(1))
+    assert torch.equal(turned[:, 0], turned[:, 1]) and torch.equal(turned[:, 0], turned[:, 2])
+
+
+def test_all_eight_orientations_occur_equally_often():
+    n = 4000
+    image = torch.tensor([[1.0, 2.0, 0.0], [3.0, 0.0, 0.0], [0.0, 0.0, 0.0]])  # no symmetry
+    turned = flip_and_turn(image.expand(n, 1, 3, 3), torch.Generator().manual_seed(2))
+    kinds, counts = turned.reshape(n, 9).unique(dim=0, return_counts=True)
+    group = {tuple(torch.rot90(x, k).flatten().tolist()) for x in (image, image.T) for k in range(4)}
+    assert {tuple(k) for k in kinds.tolist()} == group and len(group) == 8
+    assert (counts / n - 1 / 8).abs().max() < 5 * (1 / 8 * 7 / 8 / n) ** 0.5
+
+
+def test_randomness_depends_on_seed_step_and_rank_alone():
+    def draw(*place):
+        return tuple(torch.rand(4, generator=step_generator(*place)).tolist())
+
+    places = [(seed, step, rank) for seed in (0, 1, 7) for step in (0, 1, 2, 500) for rank in (0, 1, 2)]
+    assert len({draw(*p) for p in places}) == len(places)
+    torch.rand(10)
+    assert draw(1, 2, 0) == draw(1, 2, 0)
+
+
+def test_same_seed_gives_the_same_losses():
+    first, again = train(RUN, 5)[1], train(RUN, 5)[1]
+    assert first == again
+
+
+def test_the_global_generator_does_not_matter_even_with_dropout():
+    config = dataclasses.replace(RUN, model=TINY_PAPER)
+    losses = []
+    for noise in (1, 2):
+        state = create_state(config, SPEC, CPU)
+        torch.manual_seed(noise)
+        losses.append([training_step(state, random_batch(4), config)[0].total.item() for _ in range(2)])
+    assert losses[0] == losses[1]
+
+
+def test_another_seed_or_rank_gives_other_losses():
+    here = train(RUN, 3)[1]
+    assert train(dataclasses.replace(RUN, seed=1), 3)[1] != here
+    assert train(RUN, 3, rank=1)[1] != here
+
+
+def test_initial_weights_depend_on_the_seed_only():
+    def weights(seed):
+        torch.rand(seed + 3)
+        state = create_state(dataclasses.replace(RUN, seed=seed), SPEC, CPU)
+        return torch.cat([p.detach().flatten() for p in state.model.parameters()])
+
+    assert torch.equal(weights(0), weights(0)) and not torch.equal(weights(0), weights(1))
+
+
+def gradient_norm(state: TrainState) -> float:
+    return math.sqrt(sum(p.grad.square().sum().item() for p in state.model.parameters()))
+
+
+def test_clipping_bounds_the_gradient_and_reports_the_norm_before():
+    config = with_optim(clip=1e-2)
+    state = create_state(config, SPEC, CPU)
+    _, norm = training_step(state, random_batch(6), config)
+    assert norm > 0.1  # so that there is something to clip
+    assert gradient_norm(state) == pytest.approx(1e-2, rel=1e-3)
+    config = with_optim(clip=1e6)
+    state = create_state(config, SPEC, CPU)
+    _, free_norm = training_step(state, random_batch(6), config)
+    assert gradient_norm(state) == pytest.approx(free_norm.item(), rel=1e-5) == pytest.approx(norm.item())
+
+
+@pytest.mark.parametrize("model", [TINY, TINY_PAPER])
+def test_weight_decay_acts_on_matrices_only(model):
+    """With zero gradients AdamW changes a parameter by its decay alone."""
+    config = dataclasses.replace(with_optim(weight_decay=0.5, learning_rate=0.1), model=model)
+    state = create_state(config, SPEC, CPU)
+    with torch.no_grad():  # biases start at zero, which no decay would change
+        for p in state.model.parameters():
+            p.add_(0.3)
+    before = {n: p.detach().clone() for n, p in state.model.named_parameters()}
+    for p in state.model.parameters():
+        p.grad = torch.zeros_like(p)
+    state.optimiser.step()
+    decayed = set()
+    for name, p in state.model.named_parameters():
+        if not torch.equal(p, before[name]):
+            torch.testing.assert_close(p.detach(), before[name] * (1 - 0.1 * 0.5))
+            decayed.add(name)
+    spared = before.keys() - decayed
+    assert decayed and all(before[n].ndim == 2 for n in decayed)
+    assert all(before[n].ndim != 2 or "position" in n or "query" in n for n in spared)
+    for word in ("bias", "norm", "position", "modality", "register"):
+        assert not [n for n in decayed if word in n]
+    assert not {"image_query", "spectrum_query", "redshift_head.query"} & decayed
+    assert {n for n in before if n.endswith(("redshift_head.0.weight", "logits.1.weight"))} <= decayed
+
+
+def test_every_parameter_is_optimised_once():
+    state = create_state(RUN, SPEC, CPU)
+    listed = [id(p) for g in state.optimiser.param_groups for p in g["params"]]
+    assert sorted(listed) == sorted(id(p) for p in state.model.parameters())
+
+
+def test_step_changes_every_parameter_and_counts():
+    state = create_state(RUN, SPEC, CPU)
+    before = {n: p.detach().clone() for n, p in state.model.named_parameters()}
+    training_step(state, random_batch(8), RUN)
+    assert state.step == 1
+    assert [n for n, p in state.model.named_parameters() if torch.equal(p, before[n])] == []
+
+
+def test_averaged_weights_lag_behind_by_the_decay():
+    config = with_optim(ema_decay=0.75, augment=False)
+    state = create_state(config, SPEC, CPU)
+    expected = None
+    for s in range(3):
+        training_step(state, random_batch(6, seed=s), config)
+        raw = state.model.image_embed.weight.detach().clone()
+        # The first update copies, the later ones mix.
+        expected = raw if expected is None else 0.75 * expected + 0.25 * raw
+    torch.testing.assert_close(state.best_weights.image_embed.weight.detach(), expected)
+    assert state.best_weights is not state.model
+
+
+def test_without_an_average_the_raw_weights_are_the_best():
+    state = create_state(with_optim(ema_decay=0.0), SPEC, CPU)
+    assert state.averaged is None and state.best_weights is state.model
+
+
+def test_a_step_leaves_the_batch_as_it_was():
+    """A batch that is used twice (several epochs of a cached split) must be the same galaxy twice."""
+    batch = random_batch(8)
+    before = copied(batch)
+    training_step(create_state(RUN, SPEC, CPU), batch, RUN)
+    assert torch.equal(batch.image_BCHW, before.image_BCHW)
+
+
+def test_a_few_dozen_steps_lower_the_loss():
+    config = with_optim(steps=50, learning_rate=1e-2, augment=False)
+    state = create_state(config, SPEC, CPU)
+    losses = [training_step(state, random_batch(8), config)[0].total.item() for _ in range(50)]
+    assert sum(losses[-5:]) < 0.75 * sum(losses[:5])
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(loss):
+    with pytest.raises(NonFiniteLoss, match=r"at step 417.*optim\.learning_rate"):
+        require_finite(loss, 417)
+
+
+def test_a_finite_loss_passes():
+    require_finite(1e30, 3)
+
+
+@pytest.mark.parametrize("seed", [2**31 - 1, 2**32 - 1, 2**62])
+def test_any_seed_can_be_used(seed):
+    """2**32 - 1 is the largest seed of NumPy and a common choice of seed generators."""
+    step_generator(seed, 10_000, 3)
