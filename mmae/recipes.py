@@ -12,18 +12,33 @@ from mmae.model.paper import PaperConfig
 
 
 def small() -> RunConfig:
-    """Visible-token encoding and token-wise decoding, for a laptop."""
+    """Visible-token encoding and token-wise decoding, for a laptop.
+
+    Command: python ray_jobs/pretrain.py
+    Time: about 3 minutes on 2 CPU cores, 32 epochs of the 6,000 embedded galaxies.
+    Score: see the README; the sizes were chosen by wall clock on those two cores, where
+    16-pixel patches and a batch of 64 beat finer patches and larger batches.
+    """
     return RunConfig(
         recipe="small",
-        model=MMAEConfig(),
+        model=MMAEConfig(
+            image_patch=16, spectrum_patch=128, width=96, depth=3, heads=3, mlp_ratio=2.0, decoder_width=48
+        ),
         masks=MaskConfig(
             image_ratio=(0.0, 0.75), spectrum_ratio=(0.5, 0.9), drop_image=0.1, drop_spectrum=0.5
         ),
+        stream=StreamConfig(batch_size=64),
+        optim=OptimConfig(steps=2000),
     )
 
 
 def paper() -> RunConfig:
     """The published model, loss and optimiser (arXiv:2510.22527): the baseline.
+
+    Command: python ray_jobs/pretrain.py --recipe paper --survey YOUR_SURVEY
+    Time: a GPU is needed; two CPU cores do 16 galaxies/s.
+    Score: the paper's, on its data: sigma_NMAD 0.016 at z < 0.4 with a quarter of the image
+    masked, 0.025 with nothing masked.
 
     Batch 256, AdamW 1e-4, weight decay 0.01, clip 1.0, 75% of both modalities masked, the
     spectrum dropped for half of the batches. The number of steps is ours: 50 epochs

@@ -12,7 +12,7 @@ from mmae.ray_setup import WORKER_ENV, start_ray
 from mmae.recipes import recipe
 from mmae.survey.build import build_survey
 from mmae.survey.schema import SurveySpec
-from mmae.survey.simulate import SimulationConfig, simulation_source
+from mmae.survey.simulation.source import SimulationConfig, simulation_source
 
 
 @pytest.fixture(scope="session")

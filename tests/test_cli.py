@@ -23,10 +23,10 @@ def test_no_option_gives_the_small_recipe():
 
 def test_a_recipe_with_single_fields_changed():
     config = run("--recipe", "paper", "--optim.steps", "5", "--masks.image-ratio", "0.1", "0.2",
-                 "--model.dropout", "0.3", "--no-optim.augment", "--name", "mine")
+                 "--model.dropout", "0.3", "--optim.augment", "--name", "mine")
     assert config.recipe == "paper" and isinstance(config.model, PaperConfig)
     assert config.optim.steps == 5 and config.masks.image_ratio == (0.1, 0.2)
-    assert config.model.dropout == 0.3 and config.name == "mine" and config.optim.augment is False
+    assert config.model.dropout == 0.3 and config.name == "mine" and config.optim.augment is True
     assert config.optim.weight_decay == recipe("paper").optim.weight_decay
     assert config.masks.drop_unit == "batch"
 
@@ -149,7 +149,7 @@ class WithTextCause(Exception):
 
 @pytest.mark.parametrize("error", [
     ValueError("a bug"), FromWorker(KeyError("a bug")), FromWorker(None), KeyboardInterrupt(), SystemExit(7),
-    WithTextCause("a bug")])
+    WithTextCause("a bug")], ids=lambda e: type(e).__name__)
 def test_anything_else_passes_through(error, capsys):
     with pytest.raises(type(error)) as caught:
         main(raising(error))

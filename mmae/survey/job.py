@@ -17,11 +17,11 @@ from mmae.evaluation.contact_sheet import MAX_IMAGES, MAX_SPECTRA, contact_sheet
 from mmae.evaluation.style import save_figure
 from mmae.ray_setup import start_ray
 from mmae.survey.build import SplitConfig, build_survey
-from mmae.survey.desi import desi_source
-from mmae.survey.galaxiesml import galaxiesml_source
-from mmae.survey.hsc import hsc_source
+from mmae.survey.readers.desi import desi_source
+from mmae.survey.readers.galaxiesml import galaxiesml_source
+from mmae.survey.readers.hsc import hsc_source
 from mmae.survey.schema import SPLITS, SurveySpec
-from mmae.survey.simulate import SimulationConfig, simulation_source
+from mmae.survey.simulation.source import SimulationConfig, simulation_source
 from mmae.survey.source import Source
 from mmae.survey.store import Survey
 from mmae.survey.stream import CollateGalaxies
@@ -118,6 +118,11 @@ def _without_numbers(reason: str) -> str:
     return " ".join("#" if any(c.isdigit() for c in word) else word for word in reason.split())
 
 
+def short_name(object_id: str, length: int = 18) -> str:
+    """The end of a long name, where catalogues put what tells objects apart."""
+    return object_id if len(object_id) <= length else "…" + object_id[1 - length :]
+
+
 def save_contact_sheet(survey: Survey) -> Path:
     """Draw the first galaxies of the survey's shards into contact_sheet.png."""
     titles, images, fluxes, ivars, redshifts = [], [], [], [], []
@@ -130,13 +135,20 @@ def save_contact_sheet(survey: Survey) -> Path:
                 continue
             n_images, n_spectra = n_images + image, n_spectra + spectrum
             z = float(batch.redshift_B[i]) if batch.redshift_known_B[i] else np.nan
-            titles.append(batch.object_id[i] + ("" if np.isnan(z) else f"\nz = {z:.3f}"))
+            titles.append(short_name(batch.object_id[i]) + ("" if np.isnan(z) else f"\nz = {z:.3f}"))
             images.append(batch.image_BCHW[i].numpy())
             fluxes.append(batch.flux_BL[i].numpy())
             ivars.append(batch.ivar_BL[i].numpy())
             redshifts.append(z)
         if n_images >= MAX_IMAGES and n_spectra >= MAX_SPECTRA:
             break
-    spectra = (survey.spec.wavelength_L(), np.stack(fluxes), np.stack(ivars))
-    figure = contact_sheet(np.stack(images), spectra, titles, survey.spec, redshift_N=np.array(redshifts))
+    # Galaxies with an image come first: the sheet has room for so many only.
+    order = np.argsort([not image.any() for image in images], kind="stable")
+    figure = contact_sheet(
+        np.stack(images)[order],
+        (survey.spec.wavelength_L(), np.stack(fluxes)[order], np.stack(ivars)[order]),
+        [titles[i] for i in order],
+        survey.spec,
+        redshift_N=np.array(redshifts)[order],
+    )
     return save_figure(figure, survey.path / CONTACT_SHEET)

@@ -18,7 +18,7 @@ class ChunkRead:
 
     galaxies: list[Galaxy] = field(default_factory=list)
     where: list[str] = field(default_factory=list)  # one per galaxy: "file, row 17"
-    rejections: list[Rejection] = field(default_factory=list)  # rows that could not be read at all
+    rejections: list[Rejection] = field(default_factory=list)  # rows or fields that could not be read
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from mmae.evaluation.report import print_scores
 from mmae.model.build import build_model
 from mmae.ray_setup import WORKER_ENV, start_ray
 from mmae.survey.job import build_simulated
-from mmae.survey.simulate import SimulationConfig
+from mmae.survey.simulation.source import SimulationConfig
 from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.survey.stream import input_spec, read_split
 from mmae.training.finish import RunScores, log_scores, score_run

@@ -11,10 +11,10 @@ import pytest
 
 from mmae.errors import InputError
 from mmae.survey.build import SplitConfig, build_survey
-from mmae.survey.galaxiesml import galaxiesml_source
 from mmae.survey.job import BuildConfig, build_job
+from mmae.survey.readers.galaxiesml import galaxiesml_source
 from mmae.survey.schema import Galaxy, SurveySpec
-from mmae.survey.simulate import SimulationConfig, simulation_source
+from mmae.survey.simulation.source import SimulationConfig, simulation_source
 from mmae.survey.source import ChunkRead, Source
 from mmae.survey.store import MANIFEST, open_survey, verify_content
 from tests.survey.files import write_galaxiesml

@@ -11,12 +11,6 @@ import speclite.filters
 
 from mmae.errors import InputError
 from mmae.survey.schema import SurveySpec, check_galaxy
-from mmae.survey.simulate import (
-    SimulationConfig,
-    Truth,
-    simulate_galaxy,
-    simulation_source,
-)
 from mmae.survey.simulation import camera, seds, spectrograph
 from mmae.survey.simulation.population import (
     BGS,
@@ -28,6 +22,12 @@ from mmae.survey.simulation.population import (
     Profile,
     draw_class_member,
     draw_properties,
+)
+from mmae.survey.simulation.source import (
+    SimulationConfig,
+    Truth,
+    simulate_galaxy,
+    simulation_source,
 )
 
 SPEC = SurveySpec()

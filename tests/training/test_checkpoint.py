@@ -135,19 +135,33 @@ def test_nothing_in_a_checkpoint_is_pickled(folder):
         assert not head.startswith((b"PK", b"\x80"))  # torch.save's zip, a pickle
 
 
-def fresh() -> TrainState:
-    return create_state(RUNS["averaged"], SPEC, CPU)
-
-
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def binary(path: Path) -> None:
+    path.write_bytes(b"\xff\xfe\x00garbage")
+
+
+def without_fields(path: Path) -> None:
+    path.write_text("{}")
+
+
+def a_list(path: Path) -> None:
+    path.write_text("[1, 2]")
+
+
 @pytest.mark.parametrize(("damage", "file"), [
-    (cut, WEIGHTS), (cut, STATE), (lambda p: p.unlink(), STATE), (lambda p: p.unlink(), WEIGHTS),
-    (lambda p: p.unlink(), CONFIG), (lambda p: p.write_bytes(b""), WEIGHTS),
-    (lambda p: p.write_bytes(b"\xff\xfe\x00garbage"), STATE), (lambda p: p.write_text("{}"), STATE),
-    (lambda p: p.write_text("[1, 2]"), STATE), (lambda p: p.write_bytes(b"\xff\xfe\x00garbage"), CONFIG)])
+    (cut, WEIGHTS), (remove, WEIGHTS), (emptied, WEIGHTS), (binary, WEIGHTS), (remove, CONFIG), (binary, CONFIG),
+    (cut, STATE), (remove, STATE), (emptied, STATE), (binary, STATE), (without_fields, STATE), (a_list, STATE)])
 def test_loading_a_damaged_checkpoint_names_the_file(folder, damage, file):
     damage(folder / file)
     with pytest.raises(InputError) as caught:
@@ -156,12 +170,11 @@ def test_loading_a_damaged_checkpoint_names_the_file(folder, damage, file):
 
 
 @pytest.mark.parametrize(("damage", "file"), [
-    (cut, TRAINING), (cut, WEIGHTS), (lambda p: p.unlink(), TRAINING), (lambda p: p.unlink(), STATE),
-    (lambda p: p.write_text("{}"), STATE)])
+    (cut, TRAINING), (remove, TRAINING), (cut, WEIGHTS), (remove, STATE), (without_fields, STATE)])
 def test_restoring_a_damaged_checkpoint_names_the_file(folder, damage, file):
     damage(folder / file)
     with pytest.raises(InputError) as caught:
-        restore_state(folder, fresh())
+        restore_state(folder, create_state(RUNS["averaged"], SPEC, CPU))
     assert str(folder / file) in str(caught.value)
 
 

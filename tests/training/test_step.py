@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.model.galaxies import SPEC, TINY, TINY_PAPER, copied, random_batch
 
-from mmae.config import OptimConfig, RunConfig
+from mmae.config import ComputeConfig, OptimConfig, RunConfig
 from mmae.model.masking import MaskConfig
 from mmae.training.step import (
     NonFiniteLoss,
@@ -220,6 +220,17 @@ def test_a_few_dozen_steps_lower_the_loss():
     assert sum(losses[-5:]) < 0.75 * sum(losses[:5])
 
 
+@pytest.mark.parametrize("model", [TINY, TINY_PAPER])
+def test_bfloat16_gives_nearly_the_same_loss(model):
+    losses = []
+    for precision in ("float32", "bfloat16", "auto"):
+        config = dataclasses.replace(RUN, model=model, compute=ComputeConfig(precision=precision))
+        loss = training_step(create_state(config, SPEC, CPU), random_batch(6), config)[0].total.item()
+        losses.append(loss)
+    assert losses[0] != losses[1] and losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert losses[2] == losses[0]  # auto on a CPU is float32
+
+
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(loss):
     with pytest.raises(NonFiniteLoss, match=r"at step 417.*optim\.learning_rate"):
@@ -230,7 +241,7 @@ def test_a_finite_loss_passes():
     require_finite(1e30, 3)
 
 
-@pytest.mark.parametrize("seed", [2**31 - 1, 2**32 - 1, 2**62])
+@pytest.mark.parametrize("seed", [2**31 - 1, 2**32 - 1])
 def test_any_seed_can_be_used(seed):
     """2**32 - 1 is the largest seed of NumPy and a common choice of seed generators."""
     step_generator(seed, 10_000, 3)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mmae.errors import InputError
-from mmae.survey.galaxiesml import galaxiesml_source
+from mmae.survey.readers.galaxiesml import galaxiesml_source
 from mmae.survey.schema import to_table
 from tests.survey.files import (
     GALAXIESML_WAVE_L,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmae.errors import InputError
-from mmae.survey.desi import desi_source, join_arms
+from mmae.survey.readers.desi import desi_source, join_arms
 from mmae.survey.schema import SurveySpec, check_galaxy
 from tests.survey.files import (
     ARM_WAVES,

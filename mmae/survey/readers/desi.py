@@ -18,6 +18,7 @@ import numpy as np
 from astropy.io import fits
 
 from mmae.errors import InputError
+from mmae.survey.readers.values import number
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 from mmae.survey.source import Chunk, ChunkRead, Source
 
@@ -274,7 +275,7 @@ def _fiber_rows(fibermap: fits.BinTableHDU, start: int, stop: int) -> list[_Fibe
             no_target = f"OBJTYPE is {objtype.strip() or 'blank'}: the fibre was not on a target"
         elif targetid < 0:  # desitarget gives negative numbers to sky and stuck fibres
             no_target = f"TARGETID is {targetid}: the fibre was not on a target"
-        fibers.append(_Fiber(int(targetid), _number(ra), _number(dec),
+        fibers.append(_Fiber(int(targetid), number(ra), number(dec),
                              (morphtype or "").strip() or None, no_target))
     return fibers
 
@@ -292,7 +293,7 @@ def _read_labels(paths: list[Path], wanted: np.ndarray) -> dict[int, tuple[Any, 
             f"healpix, or give no redshift tables.")
     # Worst first, so that the best redshift of a target is the one that stays.
     order = np.lexsort((delta_chi2, zwarn == 0))
-    return {int(targetid[i]): (_number(z[i]), _number(z_err[i]), int(zwarn[i])) for i in order}
+    return {int(targetid[i]): (number(z[i]), number(z_err[i]), int(zwarn[i])) for i in order}
 
 
 def _redshift_rows(path: Path, wanted: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -318,8 +319,3 @@ def _redshift_rows(path: Path, wanted: np.ndarray) -> tuple[np.ndarray, ...]:
     except _UNREADABLE as error:
         raise InputError(f"{path}: redshift table cannot be read ({error or type(error).__name__})."
                          f" Download it again.") from error
-
-
-def _number(value: Any) -> float | None:
-    """A float; None for a value that is absent or NaN, which both mean: not measured."""
-    return None if value is None or np.isnan(value) else float(value)

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from mmae.errors import InputError
+from mmae.survey.readers.values import number
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 from mmae.survey.source import Chunk, ChunkRead, Source
 
@@ -252,8 +253,8 @@ def _wave_faults(wave: h5py.Dataset, start: int, stop: int, spec: SurveySpec,
 def _galaxy(row: dict[str, Any], index: int, path: Path, spec: SurveySpec) -> Galaxy:
     """One galaxy without its spectrum; `row` holds None for what could not be read."""
     targetid = _integer(row.get(TARGETID))
-    magnitudes = [_number(row.get(name)) for name in _magnitudes(spec)]
-    ra, dec = next(((_number(row[a]), _number(row[d])) for a, d in POSITIONS
+    magnitudes = [number(row.get(name)) for name in _magnitudes(spec)]
+    ra, dec = next(((number(row[a]), number(row[d])) for a, d in POSITIONS
                     if a in row and d in row), (None, None))
     image = row[IMAGE]
     return Galaxy(
@@ -261,8 +262,8 @@ def _galaxy(row: dict[str, Any], index: int, path: Path, spec: SurveySpec) -> Ga
         ra=ra,
         dec=dec,
         targetid=targetid,
-        redshift=_number(row[REDSHIFT]),
-        redshift_err=_number(row.get(REDSHIFT_ERR)),
+        redshift=number(row[REDSHIFT]),
+        redshift_err=number(row.get(REDSHIFT_ERR)),
         image_CHW=None if image is None else np.asarray(image, np.float32),
         cmodel_mag_C=(None if all(m is None for m in magnitudes)
                       else np.array([np.nan if m is None else m for m in magnitudes])),
@@ -278,11 +279,6 @@ def _field(dataset: str) -> str:
     if dataset in (FLUX, IVAR, WAVE):
         return "spectrum"
     return {REDSHIFT: "redshift"}.get(dataset, dataset.rsplit("/", 1)[-1].lower())
-
-
-def _number(value: Any) -> float | None:
-    """A float; None for a value that is absent or NaN, which both mean: not measured."""
-    return None if value is None or np.isnan(value) else float(value)
 
 
 def _text(value: Any) -> str | None:

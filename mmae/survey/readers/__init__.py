@@ -1,0 +1,1 @@
+"""Readers of the files of each survey, and what they share."""
