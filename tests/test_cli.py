@@ -32,8 +32,8 @@ def test_a_recipe_with_single_fields_changed():
 
 
 def test_fields_of_the_nested_model():
-    config = run("--model.redshift.bins", "50", "--model.width", "64", "--seed", "3")
-    assert (config.model.redshift.bins, config.model.width, config.seed) == (50, 64, 3)
+    config = run("--model.redshift.bins", "50", "--model.depth", "7", "--seed", "3")
+    assert (config.model.redshift.bins, config.model.depth, config.seed) == (50, 7, 3)
 
 
 def test_a_file_repeats_its_run_and_can_be_changed(tmp_path):

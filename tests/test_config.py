@@ -137,8 +137,9 @@ def test_a_missing_file_is_told_by_its_name(tmp_path):
 
 
 def test_flat_names_are_dotted_and_complete():
-    names = flat(recipe("small"))
-    assert names["optim.learning_rate"] == 1e-3 and names["model.redshift.bins"] == 192
+    names = flat(RunConfig(optim=OptimConfig(learning_rate=0.25), model=MMAEConfig(depth=7)))
+    assert names["optim.learning_rate"] == 0.25 and names["model.depth"] == 7
+    assert names["model.redshift.bins"] == MMAEConfig().redshift.bins
     assert names["model.kind"] == "mmae" and not any(isinstance(v, dict) for v in names.values())
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -114,6 +116,30 @@ def test_visible_tokens_matter(model, change):
         assert ((a - b).abs().reshape(4, -1).amax(1) > 3e-6).all()
 
 
+@pytest.mark.parametrize("modality", ["image", "spectrum"])
+def test_a_visible_token_knows_its_place(model, modality):
+    """All patches are alike: which one of them is visible can be told by its position only."""
+    batch = random_batch(1)
+    batch.image_BCHW[:] = 1.0
+    batch.flux_BL = torch.tensor([1.0, 3.0]).repeat(25)[None]  # a patch of 8 is four periods
+    batch.ivar_BL = torch.ones(1, 50)
+    encoded = []
+    for place in range(6):  # the seventh spectrum patch is filled up and so unlike the others
+        visible = all_tokens(batch, model.n_image, model.n_spectrum, False)
+        (visible.image_BT if modality == "image" else visible.spectrum_BS)[0, place] = True
+        encoded.append(model.encode(batch, visible)[0])
+    assert all(not torch.allclose(a, b, atol=1e-3) for a, b in itertools.combinations(encoded, 2))
+
+
+def test_the_brightness_of_a_spectrum_is_seen(model):
+    batch = random_batch(3)
+    brighter = copied(batch)
+    brighter.flux_BL, brighter.ivar_BL = 5 * batch.flux_BL, batch.ivar_BL / 25
+    visible = all_tokens(batch, model.n_image, model.n_spectrum, True)
+    points = [model.redshift(b, visible)[0] for b in (batch, brighter)]
+    assert ((points[0] - points[1]).abs() > 1e-5).all()
+
+
 def test_image_loss_is_the_error_of_hidden_measured_pixels(model):
     batch, visible = without(random_batch(5), image=[1]), masks(model, 5)
     visible.image_BT[1] = False
@@ -139,6 +165,25 @@ def test_spectrum_loss_is_chi_square_per_hidden_good_pixel(model):
         chi_square += ((flux[i] - predicted[i])[used] ** 2 / variance).sum()
         n += used.sum()
     np.testing.assert_allclose(losses.spectrum.item(), chi_square / n, rtol=1e-3)
+
+
+@pytest.mark.parametrize("modality", ["image", "spectrum"])
+def test_a_position_is_decoded_by_its_own_query(model, modality):
+    """Moving the query of the second patch changes the second patch of its modality, nothing else."""
+    batch, visible = random_batch(2), masks(model, 2)
+    before = model.estimate(batch, visible)
+    moved = copy.deepcopy(model)
+    with torch.no_grad():
+        (moved.image_query if modality == "image" else moved.spectrum_query)[1] += torch.randn(TINY.decoder_width)
+    after = moved.estimate(batch, visible)
+    image = (after.image_BCHW != before.image_BCHW).any(0).any(0)
+    flux = (after.flux_BL != before.flux_BL).any(0)
+    expected_image, expected_flux = torch.zeros_like(image), torch.zeros_like(flux)
+    if modality == "image":
+        expected_image[:4, 4:8] = True
+    else:
+        expected_flux[8:16] = True
+    assert torch.equal(image, expected_image) and torch.equal(flux, expected_flux)
 
 
 def test_estimate_tells_what_was_seen(model):
