@@ -75,5 +75,6 @@ def input_error_behind(error: BaseException | None) -> InputError | None:
         if type(error) is InputError:
             return error
         # Ray hides the worker's exception in `cause`, Python's own chaining in __cause__.
-        error = getattr(error, "cause", None) or error.__cause__
+        hidden = getattr(error, "cause", None)
+        error = hidden if isinstance(hidden, BaseException) else error.__cause__
     return None

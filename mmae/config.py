@@ -95,6 +95,8 @@ class ScoreConfig:
     """Masked fraction of image and spectrum in the reconstruction figures (the paper's)."""
 
     def __post_init__(self) -> None:
+        if self.bootstrap < 1 or self.examples < 1:
+            raise ValueError("score.bootstrap and score.examples must be at least 1.")
         if not 0 <= self.mask_ratio < 1:
             raise ValueError(f"score.mask_ratio is {self.mask_ratio}: it must lie in [0, 1).")
 
@@ -199,7 +201,7 @@ def from_yaml(path: Path) -> RunConfig:
         values = yaml.safe_load(path.read_text())
     except OSError as error:
         raise InputError(f"{path}: cannot read the configuration ({error.strerror}).") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not YAML ({error}).") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a mapping of configuration fields.")
@@ -215,5 +217,5 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
-        result |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+        result |= _flat(value, f"{name}.") if isinstance(value, dict) and value else {name: value}
     return result

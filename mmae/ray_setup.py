@@ -40,6 +40,7 @@ def start_ray() -> None:
 
 def quiet_logs() -> None:
     """Leave the terminal to our progress line: one line per epoch and checkpoint is Ray's wont."""
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
 

@@ -5,6 +5,7 @@ Plain torch, no Ray. Shape suffixes: N galaxies, C bands, H and W pixels, L wave
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -62,6 +63,17 @@ class Reconstructions:
     ivar_NL: np.ndarray
     flux_pred_NL: np.ndarray
     visible_NL: np.ndarray  # bool
+
+    def with_image(self) -> Reconstructions:
+        return self._chosen(np.isfinite(self.image_NCHW).all((1, 2, 3)))
+
+    def with_spectrum(self) -> Reconstructions:
+        return self._chosen(np.isfinite(self.flux_NL).all(1))
+
+    def _chosen(self, chosen_N: np.ndarray) -> Reconstructions:
+        names = [name for name, keep in zip(self.object_id, chosen_N, strict=True) if keep]
+        arrays = [getattr(self, f.name)[chosen_N] for f in dataclasses.fields(self)[1:]]
+        return Reconstructions(names, *arrays)
 
 
 def can_see(batch: Batch, mode: InputMode) -> torch.Tensor:

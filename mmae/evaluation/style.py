@@ -99,3 +99,8 @@ def say_absent(ax: Axes, text: str, *, keep_x: bool = False) -> None:
         ax.tick_params(axis="x", which="both", bottom=False, top=False, labelbottom=False)
     ax.set_facecolor("#F4F4F4")
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY)
+
+
+def short_name(object_id: str, length: int = 18) -> str:
+    """The end of a long name, where catalogues put what tells objects apart."""
+    return object_id if len(object_id) <= length else "…" + object_id[1 - length :]

@@ -110,19 +110,26 @@ class MMAE(nn.Module):
         self.spectrum_out = nn.Sequential(nn.LayerNorm(E), nn.Linear(E, config.spectrum_patch))
         self.redshift_head = RedshiftHead(D, config.heads, config.redshift)
 
-    def _normalised(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def _normalised(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         image_BCHW = tk.normalise_image(
             batch.image_BCHW, self.band_noise, self.arcsinh_mean, self.arcsinh_std
         )
-        flux_BL, ivar_BL, mean_B, rms_B = tk.normalise_spectrum(batch.flux_BL, batch.ivar_BL)
+        flux_BL, ivar_BL, mean_B, rms_B = tk.normalise_spectrum(
+            batch.flux_BL, batch.ivar_BL, self._seen(visible)
+        )
         image_BTP = tk.patchify_image(image_BCHW, self.config.image_patch)
         flux_BSP = tk.patchify_spectrum(flux_BL, self.config.spectrum_patch)
         ivar_BSP = tk.patchify_spectrum(ivar_BL, self.config.spectrum_patch)
         return image_BTP, flux_BSP, ivar_BSP, mean_B, rms_B
 
+    def _seen(self, visible: Visible) -> Tensor:
+        """Which wavelengths lie in visible tokens: (B, L), bool."""
+        seen_BSP = visible.spectrum_BS[..., None].expand(-1, -1, self.config.spectrum_patch)
+        return tk.unpatchify_spectrum(seen_BSP, self.spec.n_wavelengths)
+
     def encode(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor]:
         """Encoded visible tokens (B, 1 + V, D), register first, and which of them are real."""
-        return self._encode(*self._normalised(batch), visible)
+        return self._encode(*self._normalised(batch, visible), visible)
 
     def _encode(self, image_BTP, flux_BSP, ivar_BSP, mean_B, rms_B, visible: Visible):
         # Only what is visible is embedded: hidden tokens cost nothing from here on.
@@ -160,7 +167,7 @@ class MMAE(nn.Module):
 
     def forward(self, batch: Batch, visible: Visible) -> Losses:
         """The losses of one batch: image MSE and spectrum chi-square on hidden tokens, p(z) entropy."""
-        image_BTP, flux_BSP, ivar_BSP, mean_B, rms_B = self._normalised(batch)
+        image_BTP, flux_BSP, ivar_BSP, mean_B, rms_B = self._normalised(batch, visible)
         encoded_BVD, valid_BV = self._encode(image_BTP, flux_BSP, ivar_BSP, mean_B, rms_B, visible)
         image_pred_BTP, flux_pred_BSP = self._decode(encoded_BVD, valid_BV)
         logits_BK = self.redshift_head(encoded_BVD, valid_BV)
@@ -191,17 +198,20 @@ class MMAE(nn.Module):
 
     @torch.no_grad()
     def estimate(self, batch: Batch, visible: Visible) -> Estimate:
-        """Redshift with its 68% interval and both reconstructions, in physical units."""
-        image_BTP, flux_BSP, ivar_BSP, mean_B, rms_B = self._normalised(batch)
+        """Redshift with its 68% interval and both reconstructions, in physical units.
+
+        The network predicts the shape of a spectrum; level and scale are those of its visible
+        part, or, where none is visible, of the spectrum itself.
+        """
+        image_BTP, flux_BSP, ivar_BSP, mean_B, rms_B = self._normalised(batch, visible)
         encoded_BVD, valid_BV = self._encode(image_BTP, flux_BSP, ivar_BSP, mean_B, rms_B, visible)
         image_pred_BTP, flux_pred_BSP = self._decode(encoded_BVD, valid_BV)
         image_BCHW = tk.unpatchify_image(image_pred_BTP.float(), self.config.image_patch, self.spec.n_bands)
         flux_BL = tk.unpatchify_spectrum(flux_pred_BSP.float(), self.spec.n_wavelengths)
-        seen_BSP = visible.spectrum_BS[..., None].expand(-1, -1, self.config.spectrum_patch)
         return Estimate(
             *self._quantiles(encoded_BVD, valid_BV),
             tk.denormalise_image(image_BCHW, self.band_noise, self.arcsinh_mean, self.arcsinh_std),
             mean_B[:, None] + rms_B[:, None] * flux_BL,
             tk.visible_pixels(visible.image_BT, self.spec.image_size),
-            tk.unpatchify_spectrum(seen_BSP, self.spec.n_wavelengths),
+            self._seen(visible),
         )

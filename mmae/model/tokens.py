@@ -22,18 +22,29 @@ def denormalise_image(x_BCHW: Tensor, noise_C: Tensor, mean_C: Tensor, std_C: Te
     return torch.sinh(x_BCHW * std_C[:, None, None] + mean_C[:, None, None]) * noise_C[:, None, None]
 
 
-def normalise_spectrum(flux_BL: Tensor, ivar_BL: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def normalise_spectrum(
+    flux_BL: Tensor, ivar_BL: Tensor, seen_BL: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Flux with ivar-weighted zero mean and unit rms, and ivar in the same units.
+
+    Args:
+        seen_BL: samples (bool) that may enter mean and rms: those a model is shown, so that
+            its input tells nothing of the hidden ones. Where none is seen, all samples
+            enter: then there is no input, only a target that needs a scale.
 
     Returns:
         flux_BL, ivar_BL in normalised units, and mean_B, rms_B in flux units, so that
         flux = mean + rms * normalised. A spectrum without a good pixel gives zeros,
         mean 0 and rms 1.
     """
-    weight_B1 = ivar_BL.sum(-1, keepdim=True)
+    weight_BL = ivar_BL
+    if seen_BL is not None:
+        shown_BL = ivar_BL * seen_BL
+        weight_BL = torch.where(shown_BL.sum(-1, keepdim=True) > 0, shown_BL, ivar_BL)
+    weight_B1 = weight_BL.sum(-1, keepdim=True)
     safe_B1 = torch.where(weight_B1 > 0, weight_B1, 1.0)
-    mean_B1 = (flux_BL * ivar_BL).sum(-1, keepdim=True) / safe_B1
-    variance_B1 = ((flux_BL - mean_B1).square() * ivar_BL).sum(-1, keepdim=True) / safe_B1
+    mean_B1 = (flux_BL * weight_BL).sum(-1, keepdim=True) / safe_B1
+    variance_B1 = ((flux_BL - mean_B1).square() * weight_BL).sum(-1, keepdim=True) / safe_B1
     rms_B1 = torch.where(variance_B1 > 0, variance_B1, 1.0).sqrt()
     good_BL = ivar_BL > 0
     flux_BL = torch.where(good_BL, (flux_BL - mean_B1) / rms_B1, 0.0)

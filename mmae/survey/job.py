@@ -14,7 +14,7 @@ from rich.table import Table
 
 from mmae.errors import InputError
 from mmae.evaluation.contact_sheet import MAX_IMAGES, MAX_SPECTRA, contact_sheet
-from mmae.evaluation.style import save_figure
+from mmae.evaluation.style import save_figure, short_name
 from mmae.ray_setup import start_ray
 from mmae.survey.build import SplitConfig, build_survey
 from mmae.survey.readers.desi import desi_source
@@ -116,11 +116,6 @@ def print_summary(survey: Survey, console: Console) -> None:
 def _without_numbers(reason: str) -> str:
     """Reasons that differ in a value only are one reason."""
     return " ".join("#" if any(c.isdigit() for c in word) else word for word in reason.split())
-
-
-def short_name(object_id: str, length: int = 18) -> str:
-    """The end of a long name, where catalogues put what tells objects apart."""
-    return object_id if len(object_id) <= length else "…" + object_id[1 - length :]
 
 
 def save_contact_sheet(survey: Survey) -> Path:

@@ -175,6 +175,9 @@ def _spectrum_fault(galaxy: Galaxy) -> str | None:
         return "ivar is zero everywhere: no good pixel"
     if not np.isfinite(flux_L[good_L]).all():
         return "flux is NaN or infinite where ivar is positive"
+    peak = max(float(np.abs(flux_L[good_L]).max()), float(ivar_L.max()))
+    if peak > float(np.finfo(np.float32).max):
+        return f"flux or ivar {peak:.3g} does not fit into float32"
     # A bad pixel (ivar 0) may hold anything; zero it so that 0 x NaN never reaches a sum.
     galaxy.flux_L = np.where(good_L, flux_L, 0.0)
     return None

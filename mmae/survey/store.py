@@ -133,7 +133,7 @@ def open_survey(path: str | Path, expected: SurveySpec | None = None) -> Survey:
             content_hash=values["content_hash"],
             shards=tuple(Shard(**s) for s in values["shards"]),
         )
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{manifest}: not a survey manifest ({error}). Rebuild the survey.") from error
     if expected is not None:
         expected.require_equal_grid(survey.spec, str(path))
@@ -158,7 +158,11 @@ def _check_shard(survey: Survey, shard: Shard) -> None:
     spec_json = (schema.metadata or {}).get(SPEC_KEY)
     if spec_json is None:
         raise InputError(f"{path}: no survey metadata in the Parquet footer. {mend}")
-    survey.spec.require_equal_grid(SurveySpec.from_json(spec_json), str(path))
+    try:
+        spec = SurveySpec.from_json(spec_json)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: damaged survey metadata in the Parquet footer ({error}). {mend}") from error
+    survey.spec.require_equal_grid(spec, str(path))
     if not schema.equals(arrow_schema(survey.spec)):
         raise InputError(f"{path}: columns or types differ from the survey's schema. {mend}")
 

@@ -25,6 +25,7 @@ from mmae.model.build import Model, build_model
 from mmae.training.step import TrainState
 
 WEIGHTS, TRAINING, STATE, CONFIG = "model.safetensors", "training.safetensors", "state.json", "config.yaml"
+STATE_FIELDS = {"step", "place", "metrics", "input_spec", "averages"}
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,15 @@ def read_state(folder: Path) -> dict[str, Any]:
         InputError: the file is missing or damaged.
     """
     try:
-        return json.loads((folder / STATE).read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        values = json.loads((folder / STATE).read_text())
+    except (OSError, ValueError) as error:  # ValueError: not JSON, or not text
         raise InputError(f"{folder / STATE}: not a checkpoint ({error}). Use an earlier one.") from error
+    missing = STATE_FIELDS - (values.keys() if isinstance(values, dict) else set())
+    if missing:
+        raise InputError(
+            f"{folder / STATE}: not a checkpoint ({', '.join(sorted(missing))} missing). Use an earlier one."
+        )
+    return values
 
 
 def _load(path: Path, device: torch.device | str) -> dict[str, torch.Tensor]:

@@ -20,6 +20,7 @@ from mmae.evaluation.figures_spectrum import spectrum_reconstruction_figure
 from mmae.evaluation.figures_training import loss_figure
 from mmae.evaluation.predict import Predictions, Reconstructions, predict_redshifts, reconstruct
 from mmae.evaluation.redshift import BASELINE, ScoreTable, flat_metrics, score_table
+from mmae.evaluation.style import short_name
 from mmae.ray_setup import set_data_context
 from mmae.survey.schema import SurveySpec
 from mmae.survey.store import Survey
@@ -91,21 +92,17 @@ def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path) -> None:
             title, scores.table[mode],
         )
         tracker.figure(figure, f"figures/redshift_{mode}.png")
-    examples, spec = scores.examples, scores.spec
-    titles = [
-        name if np.isnan(z) else f"{name}  z = {z:.3f}"
-        for name, z in zip(examples.object_id, examples.redshift_N, strict=True)
-    ]
+    images, spectra = scores.examples.with_image(), scores.examples.with_spectrum()
     tracker.figure(
         image_reconstruction_figure(
-            examples.image_NCHW, examples.visible_NHW, examples.image_pred_NCHW, spec, titles
+            images.image_NCHW, images.visible_NHW, images.image_pred_NCHW, scores.spec, _titles(images)
         ),
         "figures/images.png",
     )
     tracker.figure(
         spectrum_reconstruction_figure(
-            spec.wavelength_L(), examples.flux_NL, examples.ivar_NL, examples.flux_pred_NL,
-            examples.visible_NL, examples.redshift_N, titles,
+            scores.spec.wavelength_L(), spectra.flux_NL, spectra.ivar_NL, spectra.flux_pred_NL,
+            spectra.visible_NL, spectra.redshift_N, _titles(spectra),
         ),
         "figures/spectra.png",
     )
@@ -116,6 +113,13 @@ def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path) -> None:
     for path in sorted(checkpoint.iterdir()):
         if path.name != "training.safetensors":  # the optimiser's moments serve no reader of MLflow
             tracker.file(path, "checkpoint")
+
+
+def _titles(examples: Reconstructions) -> list[str]:
+    return [
+        short_name(name) if np.isnan(z) else f"{short_name(name)}  z = {z:.3f}"
+        for name, z in zip(examples.object_id, examples.redshift_N, strict=True)
+    ]
 
 
 def predictions_table(predictions: Predictions) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import tempfile
 import time
@@ -18,10 +19,11 @@ import torch.distributed
 from ray.experimental import tqdm_ray
 
 from mmae.config import RunConfig, from_dict
-from mmae.evaluation.predict import Predictions, predict_redshifts
+from mmae.evaluation.predict import MODES, Predictions, predict_redshifts
 from mmae.evaluation.redshift import score_redshift
 from mmae.model.batch import Batch
 from mmae.model.masking import draw_visible
+from mmae.ray_setup import quiet_logs
 from mmae.survey.schema import SurveySpec
 from mmae.survey.stream import batches, input_spec
 from mmae.training.checkpoint import Place, restore_state, save_checkpoint
@@ -31,7 +33,7 @@ from mmae.training.step import (
 from mmae.training.tracking import Tracker
 
 LOG_EVERY = 10  # steps between two points of the loss curve
-MIN_LABELS = 20  # fewer validation redshifts say nothing: then the loss chooses the best checkpoint
+MIN_LABELS = 20  # fewer validation redshifts say nothing: then the reconstruction chooses
 SELECTION = "val/selection"  # the metric by which the best checkpoint is kept; lower is better
 
 
@@ -41,6 +43,7 @@ def train_worker(job: dict[str, Any]) -> None:
     Args:
         job: plain values: `config`, `spec` (JSON of the SurveySpec) and `tracker`.
     """
+    quiet_logs()  # again: Ray Train set its loggers up after the process started
     config = from_dict(job["config"])
     spec = SurveySpec.from_json(job["spec"])
     tracker = Tracker(**job["tracker"])
@@ -85,7 +88,7 @@ class Worker:
     ):
         self.config, self.spec, self.tracker, self.state = config, spec, tracker, state
         self.rank, self.world, self.device = rank, world, device
-        self.last_scatter = float("nan")
+        self.last_score = "-"
         self.meter = Meter(time.perf_counter())
         self.bar = None
         if rank == 0:
@@ -163,7 +166,7 @@ class Worker:
         )
         self.bar.set_description(
             f"{self.config.name} {speed:.0f} galaxies/s, loss {losses.total.item():.3f}, "
-            f"val sigma_NMAD {self.last_scatter:.4f}"
+            f"val {self.last_score}"
         )
         self.meter = Meter(time.perf_counter())
 
@@ -174,13 +177,9 @@ class Worker:
             ray.train.report(metrics)
             return
         self.tracker.metrics(metrics, self.state.step)
-        self.last_scatter = metrics["val/image/sigma_nmad"]
+        self.last_score = _summary(metrics)
         # Ray's bar owns the last line of the terminal; a plain line keeps the story in a log file.
-        print(
-            f"step {self.state.step}/{self.config.optim.steps}  val loss {metrics['val/loss']:.3f}  sigma_NMAD "
-            + "  ".join(f"{mode} {metrics[f'val/{mode}/sigma_nmad']:.4f}" for mode in ("image", "spectrum", "both")),
-            flush=True,
-        )
+        print(f"step {self.state.step}/{self.config.optim.steps}  val {self.last_score}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             save_checkpoint(Path(folder), self.state, self.config, place, metrics)
             ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
@@ -193,7 +192,7 @@ class Worker:
         model.eval()
         generator = step_generator(self.config.seed, 0, 0)
         mine: list[Batch] = []
-        sums = torch.zeros(2, dtype=torch.float64)
+        sums = torch.zeros(5, dtype=torch.float64)
         seen = 0
         for index, batch in enumerate(self._stream("val")):
             if index % self.world == self.rank:
@@ -205,7 +204,9 @@ class Worker:
             batch = batch.to(self.device)
             visible = draw_visible(batch, model.n_image, model.n_spectrum, self.config.masks, generator)
             with autocast(self.device, self.config.compute.precision):
-                sums += torch.tensor([model(batch, visible).total.item() * len(batch), len(batch)])
+                losses = model(batch, visible)
+            parts = (losses.total, losses.image, losses.spectrum, losses.redshift)
+            sums += torch.tensor([*(len(batch) * part.item() for part in parts), len(batch)])
         predictions = predict_redshifts(model, mine, self.device)
         return self._gathered(predictions, sums)
 
@@ -214,8 +215,12 @@ class Worker:
         if self.world > 1:
             parts = [None] * self.world
             torch.distributed.all_gather_object(parts, (predictions, sums))
-        loss, n = sum(p[1] for p in parts).tolist()
-        metrics = {"val/loss": loss / max(n, 1), "step": float(self.state.step)}
+        *totals, n = sum(p[1] for p in parts).tolist()
+        total, image, spectrum, redshift = (value / max(n, 1) for value in totals)
+        metrics = {
+            "val/loss": total, "val/image_loss": image, "val/spectrum_loss": spectrum,
+            "val/redshift_loss": redshift, "step": float(self.state.step),
+        }
         merged = Predictions.joined([p[0] for p in parts])
         for mode, z_pred_N in merged.predicted.items():
             chosen_N = merged.usable[mode].astype(bool)
@@ -226,5 +231,13 @@ class Worker:
                 metrics[f"val/{mode}/{name}"] = scores[name].value
             if mode == "image":
                 enough = scores["sigma_nmad"].n >= MIN_LABELS
-                metrics[SELECTION] = scores["sigma_nmad"].value if enough else metrics["val/loss"]
+                reconstruction = total - self.config.model.redshift_weight * redshift
+                metrics[SELECTION] = scores["sigma_nmad"].value if enough else reconstruction
         return metrics
+
+
+def _summary(metrics: dict[str, float]) -> str:
+    """`loss 2.71, sigma_NMAD image 0.0312  both 0.0240`: what there is."""
+    scatter = {mode: metrics[f"val/{mode}/sigma_nmad"] for mode in MODES}
+    known = "  ".join(f"{mode} {value:.4f}" for mode, value in scatter.items() if math.isfinite(value))
+    return f"loss {metrics['val/loss']:.3f}" + (f", sigma_NMAD {known}" if known else "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +78,7 @@ def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
     resumed run draws the same masks as an uninterrupted one without any saved state."""
     generator = torch.Generator()
     # 1_000_003 and 7919 are primes that keep (seed, step, rank) apart for all practical sizes.
-    generator.manual_seed((seed * 1_000_003 + step) * 7919 + rank)
+    generator.manual_seed(((seed * 1_000_003 + step) * 7919 + rank) % 2**63)
     return generator
 
 
@@ -103,7 +103,7 @@ def training_step(state: TrainState, batch: Batch, config: RunConfig, rank: int 
     generator = step_generator(config.seed, state.step, rank)
     torch.manual_seed(generator.initial_seed())  # dropout draws from the global generator
     if config.optim.augment:
-        batch.image_BCHW = flip_and_turn(batch.image_BCHW, generator)
+        batch = replace(batch, image_BCHW=flip_and_turn(batch.image_BCHW, generator))
     visible = draw_visible(batch, state.model.n_image, state.model.n_spectrum, config.masks, generator)
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(state.step, config.optim)
