@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 
 WORKER_ENV = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # else every line of a worker appears twice
@@ -19,8 +20,9 @@ import ray.data  # noqa: E402
 
 CHATTY = (
     "ray.data._internal.progress",
-    "ray.train.v2._internal.execution.context",
     "ray.train.v2._internal.execution.storage",
+    # This module of Ray names its logger by its file.
+    str(Path(ray.__file__).parent / "train/v2/_internal/execution/context.py"),
 )
 
 

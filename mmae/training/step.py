@@ -48,7 +48,7 @@ def create_state(config: RunConfig, spec: InputSpec, device: torch.device) -> Tr
     if config.optim.ema_decay:
         averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.optim.ema_decay))
     optimiser = torch.optim.AdamW(
-        _decayed_groups(model, config.optim.weight_decay), lr=config.optim.learning_rate
+        _decayed_groups(model, config.optim.weight_decay), lr=config.optim.learning_rate, fused=True
     )
     return TrainState(model, model, averaged, optimiser)
 
