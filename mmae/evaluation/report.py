@@ -49,9 +49,9 @@ def print_scores(
                      f"{100 * PAPER_OUTLIERS:.2f}%")
     console.print(rows)
     for line in _notes(table):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
     if paper:
-        console.print(PAPER_NOTE, highlight=False)
+        console.print(PAPER_NOTE, highlight=False, soft_wrap=True)
 
 
 def with_error(score: Score | None, percent: bool = False) -> str:

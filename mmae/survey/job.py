@@ -62,7 +62,7 @@ def build_job(config: BuildConfig, console: Console | None = None) -> Survey:
     survey = build_survey(sources, config.out, config.split)
     sheet = save_contact_sheet(survey)
     print_summary(survey, console)
-    console.print(f"survey        {survey.path}\ncontact sheet {sheet}", highlight=False)
+    console.print(f"survey        {survey.path}\ncontact sheet {sheet}", highlight=False, soft_wrap=True)
     return survey
 
 
@@ -107,10 +107,10 @@ def print_summary(survey: Survey, console: Console) -> None:
         if not survey.counts[split]["galaxies"]:
             console.print(f"warning: the {split} split is empty; training needs all three.", style="bold")
     rejected = pq.read_table(survey.path / "rejected.parquet").to_pylist()
-    console.print(f"set aside     {len(rejected)}  (list: {survey.path / 'rejected.parquet'})", highlight=False)
+    console.print(f"set aside     {len(rejected)}  (list: {survey.path / 'rejected.parquet'})", highlight=False, soft_wrap=True)
     reasons = Counter((r["field"], _without_numbers(r["reason"])) for r in rejected)
     for (field_name, reason), n in reasons.most_common():
-        console.print(f"  {n:>6}  {field_name}: {reason}", highlight=False)
+        console.print(f"  {n:>6}  {field_name}: {reason}", highlight=False, soft_wrap=True)
 
 
 def _without_numbers(reason: str) -> str:

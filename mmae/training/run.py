@@ -57,9 +57,9 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
     start_ray()
     survey = open_survey(config.survey) if config.survey else _embedded(config, console)
     _require_usable(config, survey)
-    console.print(f"survey  {survey.path}  ({_sizes(survey)})", highlight=False)
+    console.print(f"survey  {survey.path}  ({_sizes(survey)})", highlight=False, soft_wrap=True)
     tracker = open_run(config, run_dir)
-    console.print(f"run     {run_dir}\nMLflow  {tracker.uri}  run {tracker.run_id}", highlight=False)
+    console.print(f"run     {run_dir}\nMLflow  {tracker.uri}  run {tracker.run_id}", highlight=False, soft_wrap=True)
     tracker.tags(
         {"mmae.survey": str(survey.path), "mmae.survey_hash": survey.content_hash, "mmae.recipe": config.recipe}
     )
@@ -71,7 +71,7 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
         raise
     tracker.finish()
     print_scores(result.table, console)
-    console.print(_where_to_look(tracker, checkpoint, config), highlight=False)
+    console.print(_where_to_look(tracker, checkpoint, config), highlight=False, soft_wrap=True)
     return RunResult(run_dir, checkpoint, tracker, result.table)
 
 
@@ -100,7 +100,7 @@ def _embedded(config: RunConfig, console: Console) -> Survey:
     """The simulated survey of the configured size, built on first use."""
     folder = config.home_path / "surveys" / f"simulated-{config.simulated_galaxies}"
     if not (folder / MANIFEST).exists():
-        console.print(f"simulating {config.simulated_galaxies} galaxies into {folder}", highlight=False)
+        console.print(f"simulating {config.simulated_galaxies} galaxies into {folder}", highlight=False, soft_wrap=True)
         build_simulated(SimulationConfig(n_galaxies=config.simulated_galaxies), folder)
     return open_survey(folder)
 
@@ -170,7 +170,8 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
 
 def _test(config: RunConfig, survey: Survey, checkpoint: Path, tracker: Tracker) -> RunScores:
     """Score the best checkpoint on the test split, where a GPU is if the run uses one."""
-    task = ray.remote(score_run).options(num_gpus=1 if uses_gpu(config) else 0)
+    # No CPU of its own: on a small machine the reading of the split needs it.
+    task = ray.remote(score_run).options(num_cpus=0, num_gpus=1 if uses_gpu(config) else 0)
     started = time.perf_counter()
     scores: RunScores = ray.get(task.remote(survey, checkpoint, config.stream))
     tracker.metrics({"cost/test_seconds": time.perf_counter() - started}, config.optim.steps)
