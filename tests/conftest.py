@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from mmae.config import OptimConfig, RunConfig, ScoreConfig, StreamConfig, ValidationConfig
+from mmae.config import ComputeConfig, OptimConfig, RunConfig, ScoreConfig, StreamConfig, ValidationConfig
 from mmae.model.mmae import MMAEConfig
 from mmae.ray_setup import WORKER_ENV, start_ray
 from mmae.recipes import recipe
@@ -46,4 +46,5 @@ def quick_run() -> RunConfig:
         optim=OptimConfig(steps=10, warmup_steps=2),
         validation=ValidationConfig(every=4, galaxies=64),
         score=ScoreConfig(bootstrap=50, examples=2),
+        compute=ComputeConfig(threads=1),
     )

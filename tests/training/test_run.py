@@ -14,12 +14,14 @@ import pytest
 import ray
 from mlflow import MlflowClient
 
-from mmae.config import RunConfig, flat, from_yaml, to_yaml
+from mmae.config import RunConfig, StreamConfig, flat, from_yaml, to_yaml
 from mmae.errors import InputError
 from mmae.evaluation.redshift import sigma_nmad
+from mmae.survey.job import BuildConfig, build_job
 from mmae.survey.store import open_survey
 from mmae.training.checkpoint import load_model, read_state
 from mmae.training.run import pretrain
+from tests.survey.files import SHARED_GALAXIES, needs_shared, write_galaxiesml
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,6 +130,33 @@ def test_killed_run_continues_by_name(config, ray_cluster, tmp_path):
     every = config.validation.every
     assert set(steps) == set(range(every, config.optim.steps + 1, every))
     assert len(steps) - len(set(steps)) <= 1
+
+
+def test_galaxiesml_file_trains(config, ray_cluster, tmp_path):
+    """The published data set's own layout, from HDF5 to scores."""
+    file = write_galaxiesml(tmp_path / "gml.hdf5", n=80)
+    survey = build_job(BuildConfig(tmp_path / "gml", ("galaxiesml",), galaxiesml=file))
+    result = pretrain(replace(config, survey=str(survey.path), stream=StreamConfig(batch_size=16, shuffle_rows=32)))
+    assert result.table["both"]["all z"]["sigma_nmad"].n == survey.rows_per_split()["test"]
+    assert np.isfinite(result.tracker.history("train/loss")[1]).all()
+
+
+@needs_shared
+def test_real_coadds_and_cutouts_train(config, ray_cluster, tmp_path):
+    """Images without spectra and spectra without images, as the archives serve them."""
+    coadds = sorted(SHARED_GALAXIES.glob("desi_coadd-*.fits"))
+    labels = [*SHARED_GALAXIES.glob("desi_redrock-*.fits"), *SHARED_GALAXIES.glob("desi_qso_cat_*.fits.gz")]
+    survey = build_job(BuildConfig(
+        tmp_path / "real", ("desi", "hsc"), desi=tuple(coadds), redshifts=tuple(labels),
+        hsc=(SHARED_GALAXIES / "hsc_cosmos_grizy_64_shared.npz",),
+    ))
+    total = {key: sum(c[key] for c in survey.counts.values()) for key in ("images", "spectra", "paired", "redshifts")}
+    assert total == {"images": 39, "spectra": 6, "paired": 0, "redshifts": 6}
+    result = pretrain(replace(config, survey=str(survey.path), stream=StreamConfig(batch_size=8, shuffle_rows=16)))
+    for name in ("train/image", "train/spectrum", "val/selection"):
+        values = result.tracker.history(name)[1]
+        assert values and np.isfinite(values).all()
+    assert max(result.tracker.history("train/spectrum")[1]) > 0
 
 
 def test_other_configuration_under_the_same_name_is_refused(config, ray_cluster):
