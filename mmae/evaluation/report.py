@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 
 from rich import box
@@ -52,6 +53,13 @@ def print_scores(
         console.print(line, highlight=False, soft_wrap=True)
     if paper:
         console.print(PAPER_NOTE, highlight=False, soft_wrap=True)
+
+
+def scores_text(table: ScoreTable) -> str:
+    """The same table as plain text, 80 columns wide."""
+    console = Console(file=io.StringIO(), width=80)
+    print_scores(table, console)
+    return console.file.getvalue()
 
 
 def with_error(score: Score | None, percent: bool = False) -> str:

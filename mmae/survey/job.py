@@ -100,7 +100,7 @@ def print_summary(survey: Survey, console: Console) -> None:
         counts = survey.counts[split]
         span = "-"
         if counts["redshifts"]:
-            span = "{redshift_min:.3f} .. {redshift_median:.3f} .. {redshift_max:.3f}".format(**counts)
+            span = "{redshift_min:.2f} .. {redshift_max:.2f}".format(**counts)
         table.add_row(split, *(f"{int(counts[key]):,}" for key in keys), span)
     console.print(table)
     for split in SPLITS:

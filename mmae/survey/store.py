@@ -58,7 +58,7 @@ class Survey:
         if not files:
             raise InputError(
                 f"{self.path}: the {split} split has zero rows. Rebuild the survey with more galaxies "
-                f"or other --fractions (now: {self.rows_per_split()})."
+                f"or other --split.fractions (now: {self.rows_per_split()})."
             )
         return files
 

@@ -20,6 +20,7 @@ from mmae.evaluation.figures_spectrum import spectrum_reconstruction_figure
 from mmae.evaluation.figures_training import loss_figure
 from mmae.evaluation.predict import Predictions, Reconstructions, predict_redshifts, reconstruct
 from mmae.evaluation.redshift import BASELINE, ScoreTable, flat_metrics, score_table
+from mmae.evaluation.report import scores_text
 from mmae.evaluation.style import short_name
 from mmae.ray_setup import set_data_context
 from mmae.survey.schema import SurveySpec
@@ -85,6 +86,7 @@ def _scores(predictions: Predictions, z_train: np.ndarray, seed: int, resamples:
 def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path) -> None:
     """Metrics, figures, predictions and weights of a run, into MLflow and beside the checkpoint."""
     tracker.metrics(flat_metrics(scores.table))
+    tracker.describe(f"```\n{scores_text(scores.table)}```")
     for mode, title in MODE_TITLES.items():
         usable_N = scores.predictions.usable[mode].astype(bool)
         figure = redshift_figure(

@@ -53,10 +53,12 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
     if not config.name:
         config = replace(config, name=f"{config.recipe}-{datetime.now():%Y%m%d-%H%M%S}")
     run_dir = config.home_path / "runs" / config.name
-    config = _continue_or_begin(config, run_dir)
+    _require_same_configuration(config, run_dir)
     start_ray()
     survey = open_survey(config.survey) if config.survey else _embedded(config, console)
     _require_usable(config, survey)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    (run_dir / "config.yaml").write_text(to_yaml(config))
     console.print(f"survey  {survey.path}  ({_sizes(survey)})", highlight=False, soft_wrap=True)
     tracker = open_run(config, run_dir)
     console.print(f"run     {run_dir}\nMLflow  {tracker.uri}  run {tracker.run_id}", highlight=False, soft_wrap=True)
@@ -75,13 +77,11 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
     return RunResult(run_dir, checkpoint, tracker, result.table)
 
 
-def _continue_or_begin(config: RunConfig, run_dir: Path) -> RunConfig:
+def _require_same_configuration(config: RunConfig, run_dir: Path) -> None:
     """A run's folder holds its configuration; going on with another one would mix two runs."""
     saved = run_dir / "config.yaml"
     if not saved.exists():
-        run_dir.mkdir(parents=True, exist_ok=True)
-        saved.write_text(to_yaml(config))
-        return config
+        return
     before, now = flat(from_yaml(saved)), flat(config)
     changed = [
         f"{key} was {before.get(key)}, is {now.get(key)}"
@@ -93,7 +93,6 @@ def _continue_or_begin(config: RunConfig, run_dir: Path) -> RunConfig:
             f"run {config.name} was begun with another configuration: {'; '.join(changed)}. "
             f"Choose another --name, or continue it with --config {saved}."
         )
-    return config
 
 
 def _embedded(config: RunConfig, console: Console) -> Survey:

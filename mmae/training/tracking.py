@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 
 from mmae.config import RunConfig, flat, to_yaml
 from mmae.errors import InputError
@@ -46,6 +45,10 @@ class Tracker:
     def tags(self, values: dict[str, str]) -> None:
         for key, value in values.items():
             self._client.set_tag(self.run_id, key, value)
+
+    def describe(self, text: str) -> None:
+        """What the run's page shows as its description; Markdown."""
+        self._client.set_tag(self.run_id, MLFLOW_RUN_NOTE, text)
 
     def figure(self, figure: Figure, path: str) -> None:
         self._client.log_figure(self.run_id, figure, path)
@@ -112,12 +115,6 @@ def _create_experiment(client: MlflowClient, uri: str, config: RunConfig) -> str
     location = None
     if uri.startswith(SQLITE):
         location = (Path(uri.removeprefix(SQLITE)).parent / "artifacts").as_uri()
-    return client.create_experiment(config.experiment, artifact_location=location)
-
-
-def log_table(tracker: Tracker, write, name: str) -> None:
-    """Log a file that `write(path)` makes."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / name
-        write(path)
-        tracker.file(path)
+    # The UI then opens with runs and charts, not with its pages for language models.
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    return client.create_experiment(config.experiment, artifact_location=location, tags=kind)

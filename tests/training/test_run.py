@@ -59,6 +59,10 @@ def test_main_job_trains_scores_and_records(config, ray_cluster):
     assert metrics["test/image/all_z/n"] == len(labelled)
     assert metrics["test/image/all_z/sigma_nmad_low"] <= metrics["test/image/all_z/sigma_nmad_high"]
 
+    assert "image only" in run.data.tags["mlflow.note.content"]
+    experiment = client.get_experiment(run.info.experiment_id)
+    assert experiment.artifact_location.startswith("file:///")
+
     steps, losses = result.tracker.history("train/loss")
     assert steps[-1] == config.optim.steps and np.isfinite(losses).all()
     assert result.tracker.history("val/image/sigma_nmad")[0] == [4, 8, 10]
@@ -175,3 +179,4 @@ def test_wrong_surveys_are_refused_before_training(config, ray_cluster, tmp_path
         pretrain(replace(config, name="b", stream=replace(config.stream, batch_size=4096)))
     with pytest.raises(InputError, match="image_patch is 7"):
         pretrain(replace(config, name="c", model=replace(config.model, image_patch=7)))
+    assert not (tmp_path / "runs").exists()  # a refused run leaves nothing behind
