@@ -56,7 +56,7 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
     _require_same_configuration(config, run_dir)
     start_ray()
     survey = open_survey(config.survey) if config.survey else _embedded(config, console)
-    _require_usable(config, survey)
+    parameters = _require_usable(config, survey)
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "config.yaml").write_text(to_yaml(config))
     console.print(f"survey  {survey.path}  ({_sizes(survey)})", highlight=False, soft_wrap=True)
@@ -65,6 +65,7 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
     tracker.tags(
         {"mmae.survey": str(survey.path), "mmae.survey_hash": survey.content_hash, "mmae.recipe": config.recipe}
     )
+    tracker.metrics({"cost/parameters": parameters})
     try:
         checkpoint = _train(config, survey, tracker, run_dir)
         result = _test(config, survey, checkpoint, tracker)
@@ -104,8 +105,8 @@ def _embedded(config: RunConfig, console: Console) -> Survey:
     return open_survey(folder)
 
 
-def _require_usable(config: RunConfig, survey: Survey) -> None:
-    """Say before any machine is started what could not work."""
+def _require_usable(config: RunConfig, survey: Survey) -> int:
+    """Say before any worker is started what could not work; returns the model's parameters."""
     for split in ("train", "val", "test"):
         survey.files(split)
     rows = survey.rows_per_split()["train"]
@@ -115,9 +116,10 @@ def _require_usable(config: RunConfig, survey: Survey) -> None:
             f"Use --stream.batch-size {2 ** (rows.bit_length() - 1)} or less."
         )
     try:
-        build_model(config.model, input_spec(survey.spec))
+        model = build_model(config.model, input_spec(survey.spec))
     except ValueError as error:
         raise InputError(str(error)) from error
+    return sum(p.numel() for p in model.parameters())
 
 
 def _sizes(survey: Survey) -> str:
@@ -158,7 +160,9 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
         # an equal split would drop the remainder.
         dataset_config=ray.train.DataConfig(datasets_to_split=["train"]),
     )
+    started = time.perf_counter()
     result = trainer.fit()
+    tracker.metrics({"cost/train_seconds": time.perf_counter() - started}, config.optim.steps)
     best = result.get_best_checkpoint(SELECTION, "min") or result.checkpoint
     kept = run_dir / "best"
     shutil.rmtree(kept, ignore_errors=True)
