@@ -127,6 +127,12 @@ class MMAE(nn.Module):
         seen_BSP = visible.spectrum_BS[..., None].expand(-1, -1, self.config.spectrum_patch)
         return tk.unpatchify_spectrum(seen_BSP, self.spec.n_wavelengths)
 
+    @staticmethod
+    def _placed(position_TD: Tensor, order_BV: Tensor) -> Tensor:
+        # Not position_TD[order_BV]: the gradient of indexing adds up in the order in which
+        # threads happen to come, and a run would no longer repeat to the last bit.
+        return pick(position_TD.expand(len(order_BV), -1, -1), order_BV)
+
     def encode(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor]:
         """Encoded visible tokens (B, 1 + V, D), register first, and which of them are real."""
         return self._encode(*self._normalised(batch, visible), visible)
@@ -136,7 +142,7 @@ class MMAE(nn.Module):
         image_order_BV, image_valid_BV = visible_order(visible.image_BT)
         image_BVD = (
             self.image_embed(pick(image_BTP, image_order_BV))
-            + self.image_position[image_order_BV]
+            + self._placed(self.image_position, image_order_BV)
             + self.modality[0]
         )
         spectrum_order_BV, spectrum_valid_BV = visible_order(visible.spectrum_BS)
@@ -147,7 +153,7 @@ class MMAE(nn.Module):
         spectrum_BVD = (
             self.spectrum_embed(torch.cat([flux_BVP, certainty_BVP], -1))
             + self.brightness_embed(brightness_B2)[:, None]
-            + self.spectrum_position[spectrum_order_BV]
+            + self._placed(self.spectrum_position, spectrum_order_BV)
             + self.modality[1]
         )
         register_B1D = self.register.expand(len(image_BTP), -1, -1).to(image_BVD.dtype)

@@ -71,18 +71,24 @@ class CollateGalaxies(ArrowBatchCollateFn):
 
 def _tensor(column: pa.ChunkedArray, dtype: str) -> tuple[torch.Tensor, torch.Tensor]:
     """A column of fixed-size binary -> float32 (B, samples), zero where null, and presence (B,)."""
-    parts, present = [], []
+    width = column.type.byte_width
+    # Written once, straight from the Arrow buffer into a tensor's memory.
+    values = torch.zeros(len(column), width // np.dtype(dtype).itemsize)
+    present = torch.zeros(len(column), dtype=torch.bool)
+    row = 0
     for chunk in column.chunks:
-        width = chunk.type.byte_width
-        data = chunk.buffers()[1]
-        start = chunk.offset * width
-        flat = np.frombuffer(data, dtype=dtype, count=len(chunk) * width // np.dtype(dtype).itemsize, offset=start)
-        rows = flat.reshape(len(chunk), -1)
+        flat = np.frombuffer(
+            chunk.buffers()[1], dtype=np.uint8, count=len(chunk) * width, offset=chunk.offset * width
+        )
         is_present = chunk.is_valid().to_numpy(zero_copy_only=False)
-        # What lies under a null is undefined: it must not reach the model.
-        parts.append(np.where(is_present[:, None], rows, 0).astype(np.float32, copy=False))
-        present.append(is_present)
-    return torch.from_numpy(np.concatenate(parts)), torch.from_numpy(np.concatenate(present))
+        here = slice(row, row + len(chunk))
+        # What lies under a null is undefined: it stays behind.
+        np.copyto(
+            values[here].numpy(), flat.view(dtype).reshape(len(chunk), -1), where=is_present[:, None]
+        )
+        present[here] = torch.from_numpy(is_present)
+        row += len(chunk)
+    return values, present
 
 
 def batches(

@@ -86,6 +86,20 @@ def test_hidden_spectrum_samples_influence_nothing(model):
         assert torch.equal(a, b)
 
 
+def test_gradients_add_up_in_a_fixed_order(model):
+    """The gradient of indexing a parameter accumulates in thread order on a CPU: runs would differ."""
+    batch = random_batch(4)
+    seen, open_nodes = set(), [model(batch, masks(model, 4)).total.grad_fn]
+    while open_nodes:
+        node = open_nodes.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            open_nodes += [following for following, _ in node.next_functions]
+    names = {node.name() for node in seen}
+    assert "GatherBackward0" in names  # the walk did reach the picking of tokens
+    assert not {name for name in names if name.startswith(("Index", "Embedding"))}
+
+
 def test_a_wholly_hidden_spectrum_tells_the_redshift_nothing(model):
     """Not even by its brightness, which is of the whole spectrum."""
     batch = random_batch(4)
