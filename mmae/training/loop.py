@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import tempfile
 import time
@@ -227,10 +226,11 @@ class Worker:
             scores = score_redshift(
                 merged.redshift_N[chosen_N], z_pred_N[chosen_N], seed=self.config.seed, resamples=1
             )
+            metrics[f"val/{mode}/n"] = float(scores["sigma_nmad"].n)
             for name in ("sigma_nmad", "bias", "outlier_rate"):
                 metrics[f"val/{mode}/{name}"] = scores[name].value
             if mode == "image":
-                enough = scores["sigma_nmad"].n >= MIN_LABELS
+                enough = metrics["val/image/n"] >= MIN_LABELS
                 reconstruction = total - self.config.model.redshift_weight * redshift
                 metrics[SELECTION] = scores["sigma_nmad"].value if enough else reconstruction
         return metrics
@@ -238,6 +238,9 @@ class Worker:
 
 def _summary(metrics: dict[str, float]) -> str:
     """`loss 2.71, sigma_NMAD image 0.0312  both 0.0240`: what there is."""
-    scatter = {mode: metrics[f"val/{mode}/sigma_nmad"] for mode in MODES}
-    known = "  ".join(f"{mode} {value:.4f}" for mode, value in scatter.items() if math.isfinite(value))
+    known = "  ".join(
+        f"{mode} {metrics[f'val/{mode}/sigma_nmad']:.4f}"
+        for mode in MODES
+        if metrics[f"val/{mode}/n"] >= MIN_LABELS
+    )
     return f"loss {metrics['val/loss']:.3f}" + (f", sigma_NMAD {known}" if known else "")

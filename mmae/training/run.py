@@ -65,9 +65,9 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
     tracker.tags(
         {"mmae.survey": str(survey.path), "mmae.survey_hash": survey.content_hash, "mmae.recipe": config.recipe}
     )
-    tracker.metrics({"cost/parameters": parameters})
     try:
         checkpoint = _train(config, survey, tracker, run_dir)
+        tracker.metrics({"cost/parameters": parameters}, config.optim.steps)
         result = _test(config, survey, checkpoint, tracker)
     except BaseException:
         tracker.finish("FAILED")
