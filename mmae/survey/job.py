@@ -107,7 +107,8 @@ def print_summary(survey: Survey, console: Console) -> None:
         if not survey.counts[split]["galaxies"]:
             console.print(f"warning: the {split} split is empty; training needs all three.", style="bold")
     rejected = pq.read_table(survey.path / "rejected.parquet").to_pylist()
-    console.print(f"set aside     {len(rejected)}  (list: {survey.path / 'rejected.parquet'})", highlight=False, soft_wrap=True)
+    whole_list = survey.path / "rejected.parquet"
+    console.print(f"set aside     {len(rejected)}  (list: {whole_list})", highlight=False, soft_wrap=True)
     reasons = Counter((r["field"], _without_numbers(r["reason"])) for r in rejected)
     for (field_name, reason), n in reasons.most_common():
         console.print(f"  {n:>6}  {field_name}: {reason}", highlight=False, soft_wrap=True)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmae.errors import InputError
-from mmae.survey.build import SplitConfig, build_survey
+from mmae.survey.build import build_survey
 from mmae.survey.job import BuildConfig, build_job
 from mmae.survey.readers.galaxiesml import galaxiesml_source
 from mmae.survey.schema import Galaxy, SurveySpec

@@ -47,7 +47,7 @@ def check_archive(path: Path, spec: SurveySpec) -> int:
     if min(shape[2:]) < size:
         raise InputError(f"{path}: cutouts are {shape[2]} x {shape[3]} pixels, at least {size} x "
                          f"{size} are needed. Cut them out again, {size} pixels wide.")
-    if bands is not None and (names := tuple(band_name(b) for b in bands.tolist())) != spec.bands:
+    if bands is not None and tuple(band_name(b) for b in bands.tolist()) != spec.bands:
         found = ",".join(map(str, bands.tolist()))
         raise InputError(f"{path}: bands is {found}, expected {order}. Reorder the second "
                          f"axis of image (and of weight).")
