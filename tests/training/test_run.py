@@ -94,6 +94,7 @@ def test_two_workers_share_the_validation_split(config, ray_cluster):
     _, alone = one.tracker.history("val/spectrum/sigma_nmad")
     _, together = two.tracker.history("val/spectrum/sigma_nmad")
     assert len(together) == len(alone)
+    assert two.tracker.history("val/image/n") == one.tracker.history("val/image/n")
     assert together[0] == pytest.approx(alone[0], rel=0.5)
     rows = pq.read_table(two.run_dir / "predictions.parquet").num_rows
     assert rows == open_survey(config.survey).rows_per_split()["test"]
