@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -88,6 +89,50 @@ def test_rows_do_not_depend_on_the_chunks(tmp_path, ray_cluster):
     assert again.content_hash == coarse.content_hash != fine.content_hash
 
 
+def test_any_number_of_workers_writes_the_same_bytes(tmp_path, ray_cluster):
+    surveys = [build_survey([memory_source(100, 10)], tmp_path / str(n), workers=n) for n in (1, 2, 4)]
+    surveys.append(build_survey([memory_source(100, 10)], tmp_path / "all"))
+    first = surveys[0]
+    for survey in surveys[1:]:
+        assert survey.content_hash == first.content_hash
+        assert (survey.path / MANIFEST).read_bytes() == (first.path / MANIFEST).read_bytes()
+        for shard in first.shards:
+            assert (survey.path / shard.path).read_bytes() == (first.path / shard.path).read_bytes()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_more_than_this_many_chunks_at_once(tmp_path, ray_cluster, workers):
+    busy = tmp_path / "busy"
+    busy.mkdir()
+
+    def read(chunk):
+        mark = busy / str(chunk["start"])
+        mark.touch()
+        most, end = 0, time.monotonic() + 1  # one worker too many has this long to show itself
+        while most <= workers and time.monotonic() < end:
+            most = max(most, len(list(busy.iterdir())))
+            time.sleep(0.01)
+        (tmp_path / f"{most} at once").touch()
+        mark.unlink()
+        return read_rows(chunk)
+
+    build_survey([replace(memory_source(40, 10), read=read)], tmp_path / "s", workers=workers)
+    assert max(int(path.name.split()[0]) for path in tmp_path.glob("* at once")) <= workers
+
+
+def test_no_worker_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="workers is 0"):
+        build_survey([memory_source(10)], tmp_path / "s", workers=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_the_survey_is_left(tmp_path, ray_cluster):
+    survey = build_survey([memory_source(30)], tmp_path / "s")
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+    there = {path.name for path in survey.path.iterdir()}
+    assert there == {MANIFEST, "rejected.parquet", "train", "val", "test"}
+
+
 def test_groups_stay_together(tmp_path, ray_cluster):
     def read(chunk):
         part = read_rows(chunk)
@@ -136,7 +181,7 @@ def test_nothing_usable_is_an_error(tmp_path, ray_cluster):
 
 
 def test_simulated_survey_does_not_depend_on_workers(tmp_path, ray_cluster):
-    simulation = SimulationConfig(n_galaxies=8)
+    simulation = SimulationConfig(galaxies=8)
     source = simulation_source(simulation, SurveySpec())
     parallel = build_survey([replace(source, chunks=[{"start": i, "stop": i + 1} for i in range(8)])], tmp_path / "a")
     serial = build_survey([source], tmp_path / "b")
