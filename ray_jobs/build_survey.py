@@ -1,9 +1,15 @@
 """Build a survey on disk from simulated galaxies, GalaxiesML-Spectra, DESI coadds or HSC cutouts.
 
-    python ray_jobs/build_survey.py --out sim --galaxies 6000
+    python ray_jobs/build_survey.py --out sim --galaxies 6000 --seed 0
+    python ray_jobs/build_survey.py --out sim --galaxies 6000 --seed 0 --report --reference real-data
+    python ray_jobs/build_survey.py --out few --paired-fraction 0.1 --labelled-fraction 0.5 --workers 4
     python ray_jobs/build_survey.py --out gml --source galaxiesml --galaxiesml DESI_HSC_64x64_v2.hdf5
     python ray_jobs/build_survey.py --out real --source desi hsc --desi coadd-*.fits \\
         --redshifts redrock-*.fits --hsc cutouts/*.npz
+
+--report compares simulated galaxies with published numbers and, with --reference, with real data;
+for a survey that is built already it is added. A build that was killed goes on where it was when
+the same command is given again.
 """
 
 from mmae.cli import main, parse

@@ -1,10 +1,11 @@
-"""Build a survey: read chunks in Ray workers, check every galaxy, write shards, keep the counts."""
+"""Build a survey: one Ray task for each chunk, then one manifest over all shards."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,139 +16,130 @@ import ray
 from tqdm import tqdm
 
 from mmae.errors import InputError
-from mmae.survey.schema import SPLITS, Rejection, check_galaxy, to_table
-from mmae.survey.source import Chunk, ChunkRead, Source
-from mmae.survey.splits import assign_split, check_fractions
-from mmae.survey.store import Shard, Survey, content_hash, write_manifest, write_shard
+from mmae.survey.chunk import DEFAULT_SPLIT, ChunkReport, SplitConfig, write_chunk
+from mmae.survey.schema import SPLITS, Rejection
+from mmae.survey.source import Source
+from mmae.survey.splits import check_fractions
+from mmae.survey.store import Survey, content_hash, write_manifest
+from mmae.survey.truth import check_truth_schemas
+from mmae.survey.unfinished import (
+    REJECTED,
+    describe_build,
+    finished_chunks,
+    keep_only,
+    only_build,
+    remove_traces,
+    save_report,
+)
 
 
-@dataclass(frozen=True)
-class SplitConfig:
-    """How galaxies are divided; whole groups (one parent image, one target) stay together."""
-
-    fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
-    """Train, val and test: the paper's 70/15/15."""
-    seed: int = 0
-
-
-@dataclass
-class ChunkReport:
-    """What became of one chunk."""
-
-    shards: list[Shard]
-    rejections: list[Rejection]
-    redshifts: dict[str, list[float]]
-    counts: dict[str, dict[str, int]]
-
-
-def build_survey(sources: list[Source], out: Path, split: SplitConfig = SplitConfig()) -> Survey:
+def build_survey(
+    sources: list[Source], out: Path, split: SplitConfig = DEFAULT_SPLIT, workers: int | None = None
+) -> Survey:
     """Read all sources and write one survey to the folder `out`.
 
     Every chunk is one Ray task of bounded memory, so the rows do not depend on the number
-    of workers. What cannot be used is set aside in rejected.parquet and counted.
+    of workers. What cannot be used is set aside in rejected.parquet and counted. A build
+    that was killed goes on from its last finished chunk when it is started again.
+
+    Args:
+        workers: at most this many chunks at once; None: as many as the cluster has CPUs.
 
     Raises:
         InputError: `out` is not empty, the sources have different grids, an input file is
-            wrong as a whole, or no galaxy is left.
+            wrong as a whole, no galaxy is left, or another build is writing there.
     """
     check_fractions(split.fractions)
+    if workers is not None and workers < 1:
+        raise InputError(f"workers is {workers}; give 1 or more, or leave it out for all CPUs.")
     out = out.expanduser().resolve()
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out}: folder is not empty. Choose another --out, or remove it.")
     spec = sources[0].spec
     for source in sources[1:]:
         spec.require_equal_grid(source.spec, f"source {source.name}")
+    check_truth_schemas(sources)
     unfinished = out.with_name(out.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
+    with only_build(unfinished):
+        done = finished_chunks(unfinished, describe_build(sources, split))
+        reports = _reports(sources, done, unfinished, split, workers)
+        survey = _survey(reports, sources, unfinished, split)
+        if survey.shards:
+            # Attempts that Ray gave up may have left halves.
+            keep_only(unfinished, dict(enumerate(reports)))
+            _write_rejections(reports, unfinished / REJECTED)
+            write_manifest(survey)
+            if out.exists():
+                out.rmdir()
+            unfinished.rename(out)
+    if not survey.shards:
+        shutil.rmtree(unfinished)
+        reasons = {r.reason for report in reports for r in report.rejections}
+        raise InputError(f"{out}: no usable galaxy was read. Reasons: {sorted(reasons)[:5]}")
+    remove_traces(out)
+    return replace(survey, path=out)
 
+
+def provenance(sources: list[Source], split: SplitConfig) -> dict[str, Any]:
+    """Where a survey comes from, as its manifest tells it."""
+    return {"sources": [{"name": s.name, **s.provenance} for s in sources], "split": asdict(split)}
+
+
+def _reports(
+    sources: list[Source], done: dict[int, ChunkReport], out: Path, split: SplitConfig, workers: int | None
+) -> list[ChunkReport]:
+    """The reports of all chunks in their order; those not done yet are done here, in Ray."""
     jobs = [
         {"index": index, "source": number, "chunk": json.dumps(chunk)}
         for index, (number, chunk) in enumerate(
             (number, chunk) for number, source in enumerate(sources) for chunk in source.chunks
         )
     ]
-    reports = _run(jobs, sources, unfinished, split)
-    shards = sorted((s for r in reports for s in r.shards), key=lambda s: s.path)
-    if not shards:
-        shutil.rmtree(unfinished)
-        reasons = {r.reason for report in reports for r in report.rejections}
-        raise InputError(f"{out}: no usable galaxy was read. Reasons: {sorted(reasons)[:5]}")
-    rejections = [r for report in reports for r in report.rejections]
-    _write_rejections(rejections, unfinished / "rejected.parquet")
-    survey = Survey(
-        path=unfinished,
-        spec=spec,
-        provenance={
-            "sources": [{"name": s.name, **s.provenance} for s in sources],
-            "split": asdict(split),
-        },
-        counts=_totals(reports),
-        content_hash=content_hash(spec, shards),
-        shards=tuple(shards),
-    )
-    write_manifest(survey)
-    if out.exists():
-        out.rmdir()
-    unfinished.rename(out)
-    return replace(survey, path=out)
+    todo = [job for job in jobs if job["index"] not in done]
+    reports = dict(done)
+    if todo:
+        rows = _run(todo, sources, out, split, workers)
+        for row in tqdm(rows, total=len(jobs), initial=len(done), desc="survey", unit="chunk"):
+            reports[row["index"]] = ChunkReport.from_json(row["report"])
+    return [reports[job["index"]] for job in jobs]
 
 
-def _run(jobs: list[dict], sources: list[Source], out: Path, split: SplitConfig) -> list[ChunkReport]:
+def _run(
+    jobs: list[dict[str, Any]], sources: list[Source], out: Path, split: SplitConfig, workers: int | None
+) -> Iterator[dict[str, Any]]:
     sources_ref = ray.put(sources)
 
     def work(row: dict[str, Any]) -> dict[str, Any]:
         source = ray.get(sources_ref)[row["source"]]
-        report = write_chunk(source, json.loads(row["chunk"]), row["index"], out, split)
-        return {"index": row["index"], "report": json.dumps(asdict(report))}
+        report = write_chunk(source, json.loads(row["chunk"]), row["index"], out, split).to_json()
+        save_report(out, row["index"], report)
+        return {"index": row["index"], "report": report}
 
-    dataset = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(work, num_cpus=1)
-    rows = tqdm(dataset.iter_rows(), total=len(jobs), desc="survey", unit="chunk")
-    return [_report(row["report"]) for row in sorted(rows, key=lambda row: row["index"])]
+    # Ray warns of a limit that the number of jobs cannot reach.
+    at_once = ray.data.TaskPoolStrategy(size=None if workers is None else min(workers, len(jobs)))
+    dataset = ray.data.from_items(jobs, override_num_blocks=len(jobs))
+    return dataset.map(work, num_cpus=1, compute=at_once).iter_rows()
 
 
-def _report(text: str) -> ChunkReport:
-    values = json.loads(text)
-    return ChunkReport(
-        [Shard(**s) for s in values["shards"]],
-        [Rejection(**r) for r in values["rejections"]],
-        values["redshifts"],
-        values["counts"],
+def _survey(reports: list[ChunkReport], sources: list[Source], path: Path, split: SplitConfig) -> Survey:
+    spec = sources[0].spec
+    shards = sorted((s for r in reports for s in r.shards), key=lambda s: s.path)
+    truth = [s for r in reports for s in r.truth]
+    return Survey(
+        path=path,
+        spec=spec,
+        provenance=provenance(sources, split),
+        counts=_totals(reports),
+        content_hash=content_hash(spec, shards, truth),
+        shards=tuple(shards),
+        truth_shards=tuple(truth),
     )
-
-
-def write_chunk(source: Source, chunk: Chunk, index: int, out: Path, split: SplitConfig) -> ChunkReport:
-    """Read, check, split and write one chunk: at most one shard per split."""
-    read: ChunkRead = source.read(chunk)
-    rejections = list(read.rejections)
-    kept = {name: [] for name in SPLITS}
-    for galaxy, where in zip(read.galaxies, read.where, strict=True):
-        checked = check_galaxy(galaxy, source.spec, where)
-        rejections += checked.rejections
-        if checked.galaxy is not None:
-            group = checked.galaxy.group_id or checked.galaxy.object_id
-            kept[assign_split(group, split.fractions, split.seed)].append(checked.galaxy)
-    shards, redshifts, counts = [], {}, {}
-    for name, galaxies in kept.items():
-        redshifts[name] = [g.redshift for g in galaxies if g.redshift is not None]
-        counts[name] = {
-            "galaxies": len(galaxies),
-            "images": sum(g.image_CHW is not None for g in galaxies),
-            "spectra": sum(g.flux_L is not None for g in galaxies),
-            "paired": sum(g.image_CHW is not None and g.flux_L is not None for g in galaxies),
-            "redshifts": len(redshifts[name]),
-        }
-        if galaxies:
-            path = f"{name}/{index:06d}.parquet"
-            digest = write_shard(to_table(galaxies, [name] * len(galaxies), source.spec), out / path)
-            shards.append(Shard(path, name, len(galaxies), digest))
-    return ChunkReport(shards, rejections, redshifts, counts)
 
 
 def _totals(reports: list[ChunkReport]) -> dict[str, dict[str, float]]:
     totals: dict[str, dict[str, float]] = {}
     for name in SPLITS:
-        keys = reports[0].counts[name]
+        keys = reports[0].counts[name] if reports else ()
         totals[name] = {key: sum(r.counts[name][key] for r in reports) for key in keys}
         z_N = np.array([z for r in reports for z in r.redshifts[name]])
         if z_N.size:
@@ -159,7 +151,8 @@ def _totals(reports: list[ChunkReport]) -> dict[str, dict[str, float]]:
     return totals
 
 
-def _write_rejections(rejections: list[Rejection], path: Path) -> None:
+def _write_rejections(reports: list[ChunkReport], path: Path) -> None:
+    rejections = [r for report in reports for r in report.rejections]
     columns = {name: [getattr(r, name) for r in rejections] for name in Rejection.__dataclass_fields__}
     schema = pa.schema([(name, pa.string()) for name in columns])
     pq.write_table(pa.table(columns, schema=schema), path)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
+import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -16,18 +18,21 @@ from mmae.errors import InputError
 from mmae.evaluation.contact_sheet import MAX_IMAGES, MAX_SPECTRA, contact_sheet
 from mmae.evaluation.style import save_figure, short_name
 from mmae.ray_setup import start_ray
-from mmae.survey.build import SplitConfig, build_survey
+from mmae.survey.build import build_survey, provenance
+from mmae.survey.chunk import SplitConfig
 from mmae.survey.readers.desi import desi_source
 from mmae.survey.readers.galaxiesml import galaxiesml_source
 from mmae.survey.readers.hsc import hsc_source
+from mmae.survey.realism.report import write_report
 from mmae.survey.schema import SPLITS, SurveySpec
 from mmae.survey.simulation.source import SimulationConfig, simulation_source
 from mmae.survey.source import Source
-from mmae.survey.store import Survey
+from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.survey.stream import CollateGalaxies
 
 SourceName = Literal["simulated", "galaxiesml", "desi", "hsc"]
 CONTACT_SHEET = "contact_sheet.png"
+IMAGE_SIZES = (64, 127)  # of the two files of GalaxiesML-Spectra
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class BuildConfig:
     """What to read and where to write."""
 
     out: Path
-    """Folder of the new survey; must be empty or absent."""
+    """Folder of the new survey; must be empty or absent. What a killed build left in OUT.unfinished
+    is used again by the same build."""
     source: tuple[SourceName, ...] = ("simulated",)
     """One or more of simulated, galaxiesml, desi, hsc; several are put together."""
     galaxiesml: Path | None = None
@@ -46,24 +52,91 @@ class BuildConfig:
     """Redrock files, or any FITS table with TARGETID and Z, for the DESI coadds."""
     hsc: tuple[Path, ...] = ()
     """HSC cutouts: .npz archives, FITS files or folders of them."""
-    simulation: SimulationConfig = field(default_factory=SimulationConfig)
+    # No prefix: --galaxies and not --simulation.galaxies.
+    simulation: Annotated[SimulationConfig, tyro.conf.arg(name="")] = field(default_factory=SimulationConfig)
+    image_size: int = 64
+    """Pixels along a side of simulated images: 64 or 127."""
     split: SplitConfig = field(default_factory=SplitConfig)
+    workers: int | None = None
+    """At most this many chunks at once; default: all CPUs of the cluster."""
+    report: bool = False
+    """Compare the simulated survey with published numbers and real data. Where --out holds
+    the survey already, only the report is written."""
+    reference: Path | None = None
+    """Folder with real data for the report: zcosmos_bright.csv, HSC cutouts, DESI coadds, line widths."""
 
 
 def build_job(config: BuildConfig, console: Console | None = None) -> Survey:
-    """Build the survey, print its summary and save a contact sheet.
+    """Build the survey, print its summary, save a contact sheet and, if asked for, the report.
 
     Raises:
-        InputError: a source lacks its files, or its files are wrong as a whole.
+        InputError: options do not go together, a source lacks its files, or its files are
+            wrong as a whole.
     """
+    _check(config)
     console = console or Console()
     sources = [_source(name, config) for name in config.source]
-    start_ray()
-    survey = build_survey(sources, config.out, config.split)
-    sheet = save_contact_sheet(survey)
-    print_summary(survey, console)
-    console.print(f"survey        {survey.path}\ncontact sheet {sheet}", highlight=False, soft_wrap=True)
+    survey = _finished_survey(config, sources) if config.report else None
+    if survey is None:
+        start_ray()
+        survey = build_survey(sources, config.out, config.split, config.workers)
+        sheet = save_contact_sheet(survey)
+        print_summary(survey, console)
+        console.print(f"survey        {survey.path}\ncontact sheet {sheet}", highlight=False, soft_wrap=True)
+    if config.report:
+        write_report(survey, config.reference, console)
     return survey
+
+
+def _check(config: BuildConfig) -> None:
+    if config.image_size not in IMAGE_SIZES:
+        raise InputError(f"--image-size is {config.image_size}; give one of 64 and 127.")
+    if config.report and "simulated" not in config.source:
+        raise InputError(
+            f"--report is about simulated galaxies, and --source is {' '.join(config.source)}: "
+            f"leave --report out, or add simulated to --source."
+        )
+    if config.reference is not None and not config.report:
+        raise InputError("--reference is for the report: add --report, or leave --reference out.")
+    if config.reference is not None and not config.reference.expanduser().is_dir():
+        raise InputError(f"--reference {config.reference}: no such folder.")
+
+
+def _finished_survey(config: BuildConfig, sources: list[Source]) -> Survey | None:
+    """The survey that --out holds already, None where it holds none.
+
+    Raises:
+        InputError: it was built with other options than the ones asked for.
+    """
+    out = config.out.expanduser()
+    if not (out / MANIFEST).is_file():
+        return None
+    survey = open_survey(out)
+    asked = _as_read(provenance(sources, config.split)) | {"spec": _as_read(asdict(sources[0].spec))}
+    there = survey.provenance | {"spec": _as_read(asdict(survey.spec))}
+    differences = _differences(there, asked)
+    if differences:
+        raise InputError(
+            f"{out}: holds a survey built with other options ({'; '.join(differences)}). Give the "
+            f"options it was built with, or choose another --out."
+        )
+    return survey
+
+
+def _as_read(values: dict[str, Any]) -> dict[str, Any]:
+    """As JSON gives it back: tuples are lists."""
+    return json.loads(json.dumps(values))
+
+
+def _differences(there: Any, asked: Any, name: str = "") -> list[str]:
+    """Where two trees of plain values differ: "sources.0.seed is 1, asked 0"."""
+    if isinstance(there, list) and isinstance(asked, list) and len(there) == len(asked):
+        there, asked = (dict(enumerate(values)) for values in (there, asked))
+    if not (isinstance(there, dict) and isinstance(asked, dict)):
+        return [] if there == asked else [f"{name} is {there}, asked {asked}"]
+    keys = list(dict.fromkeys([*there, *asked]))
+    parts = [_differences(there.get(k), asked.get(k), f"{name}.{k}" if name else str(k)) for k in keys]
+    return [difference for part in parts for difference in part]
 
 
 def build_simulated(simulation: SimulationConfig, out: Path) -> Survey:
@@ -75,7 +148,7 @@ def build_simulated(simulation: SimulationConfig, out: Path) -> Survey:
 
 def _source(name: SourceName, config: BuildConfig) -> Source:
     if name == "simulated":
-        return simulation_source(config.simulation, SurveySpec())
+        return simulation_source(config.simulation, SurveySpec(image_size=config.image_size))
     if name == "galaxiesml":
         return galaxiesml_source(_given(config.galaxiesml, "galaxiesml"))
     if name == "desi":

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
+from mmae.errors import InputError
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 
 Chunk = dict[str, Any]
@@ -19,6 +22,7 @@ class ChunkRead:
     galaxies: list[Galaxy] = field(default_factory=list)
     where: list[str] = field(default_factory=list)  # one per galaxy: "file, row 17"
     rejections: list[Rejection] = field(default_factory=list)  # rows or fields that could not be read
+    truth: list[dict[str, Any]] = field(default_factory=list)  # of simulated galaxies, by "object_id"
 
 
 @dataclass(frozen=True)
@@ -30,3 +34,15 @@ class Source:
     provenance: dict[str, Any]
     chunks: list[Chunk]
     read: Callable[[Chunk], ChunkRead]
+    truth_schema: pa.Schema | None = None
+    """Columns of the truth rows, needed where `read` gives any. Given and not inferred: a
+    column that happens to be all None in one chunk must have the same type there."""
+
+    def __post_init__(self) -> None:
+        if self.truth_schema is None:
+            return
+        if "object_id" not in self.truth_schema.names or "split" in self.truth_schema.names:
+            raise InputError(
+                f"source {self.name}: truth_schema has the columns {self.truth_schema.names}; it must "
+                f"have object_id, and not split, which the builder adds."
+            )

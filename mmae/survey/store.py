@@ -3,6 +3,7 @@
     survey/
       survey.json            spec, provenance, counts, content hash, list of shards
       train/00000.parquet    ... val/ test/ ...
+      truth/00000.parquet    what a simulated galaxy truly is; never read in training
       rejected.parquet       what was set aside, with the reason
       contact_sheet.png
 """
@@ -12,6 +13,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from mmae.survey.schema import SPEC_KEY, SPLITS, SurveySpec, arrow_schema
 
 MANIFEST = "survey.json"
 ROW_GROUP = 256
+MEND_SHARD = "Rebuild the survey, or copy this file again."
 SCALAR_TYPES = (pa.types.is_integer, pa.types.is_floating)
 
 
@@ -38,6 +42,15 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class TruthShard:
+    """One Parquet file of the truth of simulated galaxies, of all splits; see `truth.py`."""
+
+    path: str  # relative to the survey's folder
+    rows: int
+    blake2b: str
+
+
+@dataclass(frozen=True)
 class Survey:
     """An opened, validated survey."""
 
@@ -47,6 +60,7 @@ class Survey:
     counts: dict[str, dict[str, float]]  # per split: galaxies, images, spectra, redshifts, ...
     content_hash: str
     shards: tuple[Shard, ...]
+    truth_shards: tuple[TruthShard, ...] = ()
 
     def files(self, split: str) -> list[str]:
         """Absolute paths of the shards of one split.
@@ -74,13 +88,22 @@ def write_shard(table: pa.Table, path: Path) -> str:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     scalars = [f.name for f in table.schema if any(is_type(f.type) for is_type in SCALAR_TYPES)]
-    unfinished = path.with_suffix(".partial")
+    unfinished = partial_path(path)
     pq.write_table(
         table, unfinished, row_group_size=ROW_GROUP, compression="NONE", use_dictionary=False,
         write_statistics=scalars,
     )
     unfinished.rename(path)
     return file_hash(path)
+
+
+def partial_path(path: Path) -> Path:
+    """Where to write a file before it is renamed to `path`, which makes it appear at once and whole.
+
+    A name of its own for every attempt: where Ray retries a task whose node it has lost, the
+    first attempt may still be writing.
+    """
+    return path.with_name(f"{path.stem}.{uuid.uuid4().hex}.partial")
 
 
 def file_hash(path: Path) -> str:
@@ -98,13 +121,18 @@ def write_manifest(survey: Survey) -> None:
         "content_hash": survey.content_hash,
         "shards": [dataclasses.asdict(s) for s in survey.shards],
     }
+    if survey.truth_shards:
+        values["truth"] = [dataclasses.asdict(s) for s in survey.truth_shards]
     (survey.path / MANIFEST).write_text(json.dumps(values, indent=1) + "\n")
 
 
-def content_hash(spec: SurveySpec, shards: list[Shard]) -> str:
-    """One hash for all rows: of the spec and of every shard's bytes, in order of name."""
+def content_hash(
+    spec: SurveySpec, shards: Sequence[Shard], truth_shards: Sequence[TruthShard] = ()
+) -> str:
+    """One hash for all rows: of the spec and of every shard's bytes, in order of name, truth last."""
     digest = hashlib.blake2b(spec.to_json().encode(), digest_size=16)
-    for shard in sorted(shards, key=lambda s: s.path):
+    by_name = [sorted(some, key=lambda s: s.path) for some in (shards, truth_shards)]
+    for shard in [shard for some in by_name for shard in some]:
         digest.update(f"{shard.path}:{shard.blake2b}\n".encode())
     return digest.hexdigest()
 
@@ -132,6 +160,7 @@ def open_survey(path: str | Path, expected: SurveySpec | None = None) -> Survey:
             counts=values["counts"],
             content_hash=values["content_hash"],
             shards=tuple(Shard(**s) for s in values["shards"]),
+            truth_shards=tuple(TruthShard(**s) for s in values.get("truth", [])),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{manifest}: not a survey manifest ({error}). Rebuild the survey.") from error
@@ -139,32 +168,43 @@ def open_survey(path: str | Path, expected: SurveySpec | None = None) -> Survey:
         expected.require_equal_grid(survey.spec, str(path))
     for shard in survey.shards:
         _check_shard(survey, shard)
+    for shard in survey.truth_shards:
+        _footer_schema(survey, shard)
     return survey
 
 
 def _check_shard(survey: Survey, shard: Shard) -> None:
     path = survey.path / shard.path
-    mend = "Rebuild the survey, or copy this file again."
-    if not path.is_file():
-        raise InputError(f"{path}: shard is missing. {mend}")
-    try:
-        parquet = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: truncated or not Parquet ({str(error).splitlines()[0]}). {mend}") from error
-    with parquet:
-        if parquet.metadata.num_rows != shard.rows:
-            raise InputError(f"{path}: {parquet.metadata.num_rows} rows, {MANIFEST} says {shard.rows}. {mend}")
-        schema = parquet.schema_arrow
+    schema = _footer_schema(survey, shard)
     spec_json = (schema.metadata or {}).get(SPEC_KEY)
     if spec_json is None:
-        raise InputError(f"{path}: no survey metadata in the Parquet footer. {mend}")
+        raise InputError(f"{path}: no survey metadata in the Parquet footer. {MEND_SHARD}")
     try:
         spec = SurveySpec.from_json(spec_json)
     except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: damaged survey metadata in the Parquet footer ({error}). {mend}") from error
+        raise InputError(
+            f"{path}: damaged survey metadata in the Parquet footer ({error}). {MEND_SHARD}"
+        ) from error
     survey.spec.require_equal_grid(spec, str(path))
     if not schema.equals(arrow_schema(survey.spec)):
-        raise InputError(f"{path}: columns or types differ from the survey's schema. {mend}")
+        raise InputError(f"{path}: columns or types differ from the survey's schema. {MEND_SHARD}")
+
+
+def _footer_schema(survey: Survey, shard: Shard | TruthShard) -> pa.Schema:
+    """The columns of a shard that is there, whole and as long as the manifest says."""
+    path = survey.path / shard.path
+    if not path.is_file():
+        raise InputError(f"{path}: shard is missing. {MEND_SHARD}")
+    try:
+        parquet = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        first_line = str(error).splitlines()[0]
+        raise InputError(f"{path}: truncated or not Parquet ({first_line}). {MEND_SHARD}") from error
+    with parquet:
+        rows = parquet.metadata.num_rows
+        if rows != shard.rows:
+            raise InputError(f"{path}: {rows} rows, {MANIFEST} says {shard.rows}. {MEND_SHARD}")
+        return parquet.schema_arrow
 
 
 def verify_content(survey: Survey) -> None:
@@ -173,6 +213,6 @@ def verify_content(survey: Survey) -> None:
     Raises:
         InputError: a shard changed since the survey was built.
     """
-    for shard in survey.shards:
+    for shard in (*survey.shards, *survey.truth_shards):
         if file_hash(survey.path / shard.path) != shard.blake2b:
             raise InputError(f"{survey.path / shard.path}: content changed since the survey was built.")

@@ -1,13 +1,17 @@
 """The embedded survey: simulated HSC images and DESI spectra, nothing to download.
 
-Row i of a seed is the same galaxy whatever the chunking or the number of workers: each
-row has its own generator, seeded with (seed, i). The physics lives in
-`mmae.survey.simulation`: `population` (what there is), `seds` (its light), `camera` and
-`spectrograph` (how it is seen).
+Row i of a seed is the same galaxy whatever the chunking or the number of workers: each row has
+its own generator, seeded with (seed, i). The physics, in the order of the light: `population`
+(what there is), `structure`, `lines`, `dust`, `seds`, `quasars`, `stars` (its shape and light),
+`sky` (put together), `field` (what stands beside it), `camera` and `spectrograph` (how it is
+seen), `labels` (what redshift it is given).
 
-Left out so far: weak lensing, colour gradients, spiral arms and clumps, blended spectra,
-Fe II and host light of quasars, scatter of the Lyman-alpha forest, correlated pixel noise,
-Galactic extinction.
+Left out: weak lensing, spiral arms and clumps, blended spectra, absorption lines finer than
+257 km/s, damped Lyman-alpha systems, Galactic extinction, artefacts of cameras, stars among the
+targets.
+
+Shape suffixes: C bands, E the widths of `lines.LINE_NAMES`, H and W pixels, L wavelength samples,
+P components.
 """
 
 from __future__ import annotations
@@ -15,56 +19,67 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from mmae.errors import InputError
-from mmae.survey.schema import Galaxy, SurveySpec
-from mmae.survey.simulation import camera, seds, spectrograph
-from mmae.survey.simulation.population import (
-    QSO,
-    Profile,
-    Properties,
-    draw_properties,
-)
+from mmae.survey.schema import Galaxy, Rejection, SurveySpec
+from mmae.survey.simulation import camera, labels, spectrograph
+from mmae.survey.simulation.field import FieldObject, draw_field
+from mmae.survey.simulation.population import BGS, MAIN, Target, draw_target
+from mmae.survey.simulation.sky import SkyObject, target_object, total_magnitudes
+from mmae.survey.simulation.structure import POINT_SOURCE, Structure, tractor_type
+from mmae.survey.simulation.truth import truth_row, truth_schema
 from mmae.survey.source import Chunk, ChunkRead, Source
 
+VERSION = 2  # raise it when a seed's rows change, so that surveys of both kinds are told apart
 CHUNK_ROWS = 512
 SKY_PATCH = ((149.0, 151.5), (1.0, 3.5))  # degrees of ra and dec: the HSC COSMOS field
-# Redshift errors over (1 + z): DESI Collaboration 2024 (early data release).
-GALAXY_REDSHIFT_ERROR, QUASAR_REDSHIFT_ERROR = 5e-5, 5e-4
+BRIGHT_PROGRAM = (MAIN, BGS)  # what DESI observes in moonlight
+CENTRING_ERROR = 0.5  # pixels, largest along an axis: cutouts are cut at whole pixels
 
 
 @dataclass(frozen=True)
 class SimulationConfig:
-    """How large a survey and how much of it is measured."""
+    """How large a simulated survey is and how much of it is measured."""
 
-    n_galaxies: int = 6000
+    galaxies: int = 6000
+    """Number of rows."""
     seed: int = 0
-    paired_fraction: float = 1.0  # probability that a row has a spectrum
-    labelled_fraction: float = 1.0  # probability that a row has a redshift
-    neighbour_fraction: float = 0.2  # probability of another galaxy in the stamp
+    paired_fraction: float = 1.0
+    """Probability that a row has a spectrum."""
+    labelled_fraction: float = 1.0
+    """Probability that a row has a redshift."""
+    field_density: float = 1.0
+    """Neighbours and stars in the images, relative to the sky; 0 leaves the targets alone."""
 
     def __post_init__(self) -> None:
-        for name in ("n_galaxies", "seed"):
+        for name in ("galaxies", "seed"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise InputError(f"{name} is {value!r}; give a whole number of 0 or more.")
-        for name in ("paired_fraction", "labelled_fraction", "neighbour_fraction"):
+        for name in ("paired_fraction", "labelled_fraction"):
             value = getattr(self, name)
             if not 0 <= value <= 1:  # also false for NaN
                 raise InputError(f"{name} is {value!r}; give a number from 0 to 1.")
+        if not 0 <= self.field_density <= 10:
+            raise InputError(f"field_density is {self.field_density!r}; give a number from 0 to 10.")
 
 
 @dataclass(frozen=True)
 class Truth:
     """What a simulated row would be without noise."""
 
-    properties: Properties
-    sed: seds.Sed  # observed flux in 1e-17 erg/s/cm2/A, before the fibre
+    target: Target
+    thing: SkyObject  # observed flux in 1e-17 erg/s/cm2/A, before the fibre
+    mag_PC: np.ndarray  # AB, total, of each component
     mag_C: np.ndarray  # AB, total
-    image_CHW: np.ndarray  # counts, neighbour included
+    fwhm_C: np.ndarray  # seeing, arcsec
+    image_CHW: np.ndarray  # counts, neighbours included
     flux_L: np.ndarray | None  # 1e-17 erg/s/cm2/A, after the fibre; None without a spectrum
+    label: labels.Label
+    row: dict[str, Any]  # as in the truth table
 
 
 def simulation_source(config: SimulationConfig, spec: SurveySpec) -> Source:
@@ -74,88 +89,103 @@ def simulation_source(config: SimulationConfig, spec: SurveySpec) -> Source:
         InputError: spec names a band that has no HSC filter curve.
     """
     camera.effective_gain(spec)  # finds unknown bands before any worker starts
-    starts = range(0, config.n_galaxies, CHUNK_ROWS)
+    starts = range(0, config.galaxies, CHUNK_ROWS)
     return Source(
         name="simulation",
         spec=spec,
-        provenance={"source": "simulation", **dataclasses.asdict(config)},
-        chunks=[{"start": s, "stop": min(s + CHUNK_ROWS, config.n_galaxies)} for s in starts],
+        provenance={"source": "simulation", "version": VERSION, **dataclasses.asdict(config)},
+        chunks=[{"start": s, "stop": min(s + CHUNK_ROWS, config.galaxies)} for s in starts],
         read=partial(read_chunk, config=config, spec=spec),
+        truth_schema=truth_schema(spec.bands),
     )
 
 
 def read_chunk(chunk: Chunk, config: SimulationConfig, spec: SurveySpec) -> ChunkRead:
-    """Simulate rows start..stop of a survey."""
-    rows = range(chunk["start"], chunk["stop"])
-    return ChunkRead(
-        galaxies=[simulate_galaxy(row, config, spec)[0] for row in rows],
-        where=[f"simulation seed {config.seed}, row {row}" for row in rows],
-    )
+    """Simulate rows start..stop of a survey. A redshift with a ZWARN is set aside, as a DESI reader does."""
+    result = ChunkRead()
+    for row in range(chunk["start"], chunk["stop"]):
+        galaxy, truth = simulate_galaxy(row, config, spec)
+        where = f"simulation seed {config.seed}, row {row}"
+        if galaxy.redshift is not None and truth.label.zwarn != 0:
+            reason = (f"ZWARN={truth.label.zwarn}: redrock does not trust z={galaxy.redshift:.4f}; "
+                      f"the row is kept without a label")
+            result.rejections.append(Rejection(galaxy.object_id, where, "redshift", reason))
+            galaxy.redshift = galaxy.redshift_err = None
+        result.galaxies.append(galaxy)
+        result.where.append(where)
+        result.truth.append(truth.row)
+    return result
 
 
 def simulate_galaxy(row: int, config: SimulationConfig, spec: SurveySpec) -> tuple[Galaxy, Truth]:
-    """One row as observed and as it truly is."""
+    """One row as observed (a flagged redshift still in place) and as it truly is."""
     rng = np.random.default_rng([config.seed, row])
     # Drawn first: changing a fraction takes spectra or labels away and leaves the rest alone.
     paired = rng.random() < config.paired_fraction
     labelled = rng.random() < config.labelled_fraction
-    has_neighbour = rng.random() < config.neighbour_fraction
     (ra_low, ra_high), (dec_low, dec_high) = SKY_PATCH
     ra, dec = rng.uniform(ra_low, ra_high), rng.uniform(dec_low, dec_high)
 
-    properties = draw_properties(rng)
-    sed = _scaled_sed(properties)
-    mag_C = seds.ab_magnitude(sed, properties.redshift, spec.bands)
+    target = draw_target(rng)
+    structure = (target.galaxy.structure if target.galaxy is not None
+                 else Structure(1.0, POINT_SOURCE, POINT_SOURCE))
+    thing, line_flux_E = target_object(rng, target)
+    mag_PC = thing.magnitudes_PC(spec.bands)
+    mag_C = total_magnitudes(mag_PC)
+    label = labels.measure_redshift(rng, target.target_class.name, target.redshift)
+    morphtype = tractor_type(rng, structure)
+
     fwhm_C = camera.draw_seeing(rng, spec.bands)
     middle = (spec.image_size - 1) / 2
-    centre = (middle + rng.uniform(-0.5, 0.5), middle + rng.uniform(-0.5, 0.5))
-    image_CHW = _render(properties.profile, mag_C, fwhm_C, centre, spec)
-    if has_neighbour:
-        image_CHW = image_CHW + _neighbour_image(rng, fwhm_C, spec)
-    true_L = flux_L = ivar_L = redshift = redshift_err = None
+    centre = tuple(middle + rng.uniform(-CENTRING_ERROR, CENTRING_ERROR, 2))
+    field = draw_field(rng, spec, config.field_density)
+    image_CHW = camera.render(_spots(thing, mag_PC, centre, spec) + _field_spots(field, spec),
+                              fwhm_C, spec.image_size, spec.pixel_scale)
     observed_CHW = camera.add_noise(rng, image_CHW, spec)
-    measured_C = camera.measure_magnitude(rng, mag_C, properties.profile, fwhm_C, spec)
-    relative_error = (QUASAR_REDSHIFT_ERROR if properties.target_class is QSO
-                      else GALAXY_REDSHIFT_ERROR) * (1 + properties.redshift)
-    redshift_offset = relative_error * rng.standard_normal()
-    if labelled:
-        redshift, redshift_err = properties.redshift + redshift_offset, relative_error
+    radius = structure.half_light_radius()
+    measured_C = camera.measure_magnitude(rng, mag_C, radius, fwhm_C, spec)
+
+    kept_P = [camera.fibre_fraction(c.profile) for c in thing.components]
+    spectrum = None
     if paired:
-        true_L = spectrograph.true_spectrum(sed, properties.redshift, properties.profile, spec)
-        flux_L, ivar_L = spectrograph.observe(rng, true_L, spec)
+        light = list(zip((c.sed for c in thing.components), kept_P, strict=True))
+        time = spectrograph.BRIGHT_TIME if target.target_class in BRIGHT_PROGRAM else spectrograph.DARK_TIME
+        spectrum = spectrograph.observe(rng, light, thing.redshift, spec, time)
     galaxy = Galaxy(
         object_id=f"sim-{config.seed}-{row:07d}", ra=ra, dec=dec,
         targetid=_target_id(config.seed, row) if paired or labelled else None,
-        redshift=redshift, redshift_err=redshift_err, image_CHW=observed_CHW, flux_L=flux_L,
-        ivar_L=ivar_L, cmodel_mag_C=measured_C, morphtype=properties.morphtype,
+        redshift=label.redshift if labelled else None, redshift_err=label.error if labelled else None,
+        image_CHW=observed_CHW, flux_L=spectrum.flux_L if spectrum else None,
+        ivar_L=spectrum.ivar_L if spectrum else None, cmodel_mag_C=measured_C, morphtype=morphtype,
     )
-    return galaxy, Truth(properties, sed, mag_C, image_CHW, true_L)
+    # Of the light at the middle of the magnitude's band.
+    share_P = 10 ** (-0.4 * (mag_PC - mag_C)).mean(axis=1)
+    table_row = truth_row(
+        galaxy.object_id, target, structure, label, mag_C, fwhm_C, spec.bands, line_flux_E,
+        half_light_radius=radius, fibre_fraction=float(share_P @ kept_P),
+        n_neighbours=sum(not f.is_star for f in field), n_stars=sum(f.is_star for f in field))
+    return galaxy, Truth(target, thing, mag_PC, mag_C, fwhm_C, image_CHW,
+                         spectrum.true_L if spectrum else None, label, table_row)
+
+
+def target_image(truth: Truth, spec: SurveySpec, size: int) -> np.ndarray:
+    """The target alone, centred, without noise, on a stamp of any size: (C,size,size) counts."""
+    middle = (size - 1) / 2
+    spots = _spots(truth.thing, truth.mag_PC, (middle, middle), spec)
+    return camera.render(spots, truth.fwhm_C, size, spec.pixel_scale)
 
 
 def _target_id(seed: int, row: int) -> int:
     return (seed % 10**9) * 10**9 + row  # fits int64
 
 
-def _scaled_sed(properties: Properties) -> seds.Sed:
-    return seds.scale_to_magnitude(seds.build_sed(properties), properties.redshift,
-                                   properties.target_class.band, properties.magnitude)
+def _spots(thing: SkyObject, mag_PC: np.ndarray, centre: tuple[float, float],
+           spec: SurveySpec) -> list[camera.Spot]:
+    counts_PC = 10 ** (0.4 * (spec.zero_point - mag_PC))
+    return [camera.Spot(c.profile, counts_C, centre)
+            for c, counts_C in zip(thing.components, counts_PC, strict=True)]
 
 
-def _render(profile: Profile, mag_C: np.ndarray, fwhm_C: np.ndarray,
-            centre: tuple[float, float], spec: SurveySpec) -> np.ndarray:
-    counts_C = 10 ** (0.4 * (spec.zero_point - mag_C))
-    return camera.render(profile, counts_C, fwhm_C, centre, spec.image_size, spec.pixel_scale)
-
-
-def _neighbour_image(rng: np.random.Generator, fwhm_C: np.ndarray, spec: SurveySpec) -> np.ndarray:
-    properties = draw_properties(rng)
-    # The field is fainter than the targets; R ~ L^0.26 keeps the surface brightness sane (Shen+2003).
-    dimming = rng.uniform(1.0, 4.0)
-    profile = dataclasses.replace(
-        properties.profile,
-        half_light_radius=properties.profile.half_light_radius * 10 ** (-0.4 * 0.26 * dimming))
-    sed = _scaled_sed(dataclasses.replace(properties, magnitude=properties.magnitude + dimming))
-    mag_C = seds.ab_magnitude(sed, properties.redshift, spec.bands)
-    edge = spec.image_size - 1
-    centre = (rng.uniform(0, edge), rng.uniform(0, edge))
-    return _render(profile, mag_C, fwhm_C, centre, spec)
+def _field_spots(field: list[FieldObject], spec: SurveySpec) -> list[camera.Spot]:
+    return [spot for f in field
+            for spot in _spots(f.thing, f.thing.magnitudes_PC(spec.bands), f.centre, spec)]

@@ -1,106 +1,246 @@
-"""Spectra: DESI's three arms, fibre, sky and bad pixels.
+"""Spectra as DESI gives them: three arms, their resolution, sky and read noise, bad pixels.
 
-Shape suffix: L wavelength samples.
+The numbers of this file were measured on public tile coadds of two spectrographs (six spectra;
+tests compare) and hold for seconds of effective time, EFFTIME = 12.15 s x TSNR2_LRG (Guy+2023).
+Fibre losses are the caller's.
+
+Shape suffixes: L samples of the survey's grid, A samples of one arm, F samples of the finer grid
+on which light arrives.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+from scipy.sparse import csr_array
 
+from mmae.survey.readers.desi import join_arms
 from mmae.survey.schema import SurveySpec
-from mmae.survey.simulation.camera import fibre_fraction
-from mmae.survey.simulation.population import Profile
-from mmae.survey.simulation.seds import Sed, observed_flux
+from mmae.survey.simulation.seds import LIGHT_SPEED_KMS, Sed, observed_flux
 
-FIBRE_DIAMETER = 1.5  # arcsec, mean over the focal plane (DESI Collaboration 2022)
-FIBRE_SEEING = 1.1  # arcsec FWHM at Mayall (DESI Collaboration 2022)
-LINE_SPREAD_SIGMA = 0.75  # Angstrom: FWHM 1.8 A in every arm (Guy+2023)
+# Seconds of effective time that a tile must reach: dark and bright programs (Schlafly+2023).
+DARK_TIME, BRIGHT_TIME = 1000.0, 180.0
 
-# Noise of one main-survey exposure (1000 s effective) per 0.8 A sample, 1e-17 erg/s/cm2/A:
-# (wavelength, sigma) of each arm. Shape and level checked against public DESI tile coadds.
-ARM_NOISE = (
-    ((3600, 2.8), (3700, 1.9), (3800, 1.5), (4000, 1.1), (4400, 0.80), (4800, 0.62), (5200, 0.55),
-     (5600, 0.55), (5750, 0.70), (5800, 2.0)),
-    ((5760, 2.0), (5850, 0.60), (6200, 0.42), (6600, 0.36), (7000, 0.33), (7400, 0.36),
-     (7560, 0.60), (7620, 2.0)),
-    ((7520, 2.0), (7600, 0.60), (7700, 0.42), (8000, 0.34), (8400, 0.29), (8800, 0.28),
-     (9200, 0.33), (9600, 0.38), (9824, 0.50)),
+Curve = tuple[tuple[float, float], ...]  # (wavelength in Angstrom, value), joined by straight lines
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the three spectrograph arms; vacuum wavelengths in Angstrom."""
+
+    start: float  # first and last sample
+    stop: float
+    # Gaussian sigma of the line-spread function in Angstrom: second moment of the RESOLUTION rows.
+    # With lambda / (2.355 sigma) it is R = 2250..3650, 3900..5000, 4300..5500, as in the overview of
+    # the instrument (DESI Collaboration 2022; required: 2000..3200, 3200..4100, 4100..5000).
+    line_spread: Curve
+    # Noise per 0.8 A sample between sky lines in 1000 s, 1e-17 erg/s/cm2/A.
+    noise: Curve
+    # Source flux that doubles that variance, same unit: sky and read noise as seen by a star.
+    sky_flux: Curve
+    # Scatter of ln(effective time) of this arm alone: that of the five quasar coadds.
+    time_scatter: float
+    calibration_scatter: float  # relative error of the arm's flux scale: a few per cent (Guy+2023)
+
+
+ARMS = (
+    Arm(3600.0, 5800.0, ((3600, 0.680), (4700, 0.688), (5800, 0.675)),
+        ((3600, 3.76), (3625, 3.40), (3650, 2.95), (3700, 2.19), (3750, 1.86), (3800, 1.50),
+         (3900, 1.02), (4000, 0.83), (4200, 0.639), (4400, 0.550), (4600, 0.457), (4800, 0.396),
+         (5000, 0.357), (5200, 0.341), (5400, 0.341), (5600, 0.365), (5700, 0.423), (5740, 0.476),
+         (5770, 0.595), (5800, 0.932)),
+        ((3600, 14), (4000, 11), (4700, 9.5), (5200, 9.5), (5800, 12)), 0.20, 0.03),
+    Arm(5760.0, 7620.0, ((5760, 0.630), (6700, 0.648), (7620, 0.645)),
+        ((5760, 1.26), (5775, 1.01), (5790, 0.805), (5820, 0.502), (5860, 0.404), (5960, 0.322),
+         (6100, 0.282), (6300, 0.259), (6500, 0.225), (6750, 0.207), (7000, 0.196), (7250, 0.205),
+         (7400, 0.190), (7480, 0.210), (7530, 0.251), (7560, 0.275), (7590, 0.314), (7620, 1.10)),
+        ((5760, 6), (6200, 4), (6700, 3.3), (7620, 3.3)), 0.05, 0.015),
+    Arm(7520.0, 9824.0, ((7520, 0.740), (8400, 0.738), (9000, 0.735), (9824, 0.762)),
+        ((7520, 0.374), (7545, 0.313), (7570, 0.286), (7600, 0.280), (7640, 0.238), (7700, 0.185),
+         (7850, 0.172), (8000, 0.168), (8250, 0.152), (8500, 0.140), (8600, 0.141), (8630, 0.168),
+         (8660, 0.191), (8690, 0.143), (8850, 0.143), (9100, 0.137), (9260, 0.137), (9310, 0.163),
+         (9400, 0.175), (9550, 0.195), (9700, 0.213), (9800, 0.217), (9824, 0.255)),
+        ((7520, 5), (8000, 4.3), (9000, 3.8), (9824, 4.2)), 0.07, 0.015),
 )
-NOISE_SCATTER = 0.15  # in ln sigma: transparency, seeing and throughput between fibres
-# Source flux that doubles the variance, same unit: dark sky of 21 mag/arcsec2 in a fibre,
-# brought above the atmosphere and the fibre loss of a point source.
-SKY_FLUX = 3.0
-BAD_PIXEL_FRACTION = 0.002
-COSMIC_RAYS = 3.0  # mean number in a spectrum, each of 3 samples
 
-# Sky lines: air wavelength (Angstrom) and noise relative to the sky between lines
-# (wavelengths: Osterbrock+1996).
+# Sky lines: vacuum wavelength (Angstrom) and variance on top of that between lines, in units of it;
+# widths are SKY_LINE_WIDTH line-spread functions. Fitted to the inverse variances of the coadds,
+# starting from the lines of Osterbrock+1996; 7600..7643 A stands for the oxygen band's lost light.
+SKY_LINE_WIDTH = 1.2
 SKY_LINES = (
-    (5577.34, 5.0), (5889.95, 2.0), (5895.92, 1.8), (6300.30, 2.6), (6363.78, 1.8),
-    (6498.73, 1.6), (6533.04, 1.6), (6553.62, 1.7), (6863.96, 2.3), (6923.22, 2.0),
-    (6948.94, 2.0), (7240.00, 2.8), (7276.41, 3.6), (7284.44, 2.2), (7303.72, 2.0),
-    (7316.28, 3.0), (7329.15, 2.2), (7340.89, 3.2), (7358.67, 2.2), (7369.25, 3.3),
-    (7401.69, 2.6), (7523.93, 2.4), (7571.75, 1.9), (7712.05, 2.5), (7715.0, 2.5),
-    (7750.64, 3.6), (7759.99, 2.0), (7794.11, 3.4), (7808.47, 2.4), (7821.50, 4.0),
-    (7841.27, 2.1), (7853.24, 3.9), (7870.6, 2.3), (7890.0, 2.6), (7913.71, 4.2),
-    (7921.0, 2.6), (7949.20, 2.0), (7964.65, 3.6), (7993.33, 4.0), (8025.81, 3.4),
-    (8061.9, 2.3), (8281.6, 3.3), (8288.6, 4.1), (8298.6, 3.9), (8310.7, 2.2),
-    (8344.60, 6.0), (8352.79, 3.4), (8382.39, 2.8), (8399.17, 5.4), (8415.23, 3.4),
-    (8430.17, 6.0), (8452.25, 3.2), (8465.36, 5.4), (8493.39, 2.7), (8504.63, 4.1),
-    (8548.7, 2.6), (8760.8, 4.8), (8767.91, 5.2), (8778.33, 5.2), (8791.19, 3.2),
-    (8827.10, 6.5), (8836.02, 4.7), (8849.05, 2.6), (8867.61, 3.6), (8885.85, 6.0),
-    (8903.11, 4.2), (8919.64, 6.4), (8943.39, 3.9), (8958.08, 6.2), (8988.37, 4.2),
-    (9001.12, 4.8), (9049.23, 3.5), (9307.7, 5.0), (9313.6, 5.6), (9324.3, 6.0),
-    (9337.85, 3.6), (9375.96, 6.5), (9419.73, 4.0), (9439.65, 6.5), (9458.5, 5.6),
-    (9476.8, 6.0), (9502.82, 5.8), (9519.5, 6.0), (9552.53, 4.7), (9567.5, 6.0),
-    (9607.73, 3.0), (9620.6, 4.0), (9668.6, 2.8), (9699.8, 4.0), (9719.9, 4.6), (9791.2, 6.0),
+    (5578.8, 25), (5889.8, 0.9), (5891.6, 4.6), (5897.4, 3.1), (5916.9, 0.7), (5934.6, 0.8),
+    (5955.1, 0.7), (5978.9, 0.7), (6236.1, 1.0), (6238.2, 1.4), (6259.6, 1.6), (6267.0, 0.6),
+    (6289.2, 1.5), (6301.8, 11.3), (6308.6, 1.9), (6323.2, 0.6), (6331.5, 1.6), (6358.1, 1.0),
+    (6365.6, 4.6), (6467.6, 1.1), (6472.7, 1.2), (6500.4, 2.2), (6506.9, 0.7), (6534.8, 1.9),
+    (6545.9, 0.9), (6555.4, 2.1), (6564.3, 0.8), (6570.6, 0.7), (6579.1, 1.6), (6606.0, 1.0),
+    (6829.4, 1.9), (6831.5, 3.6), (6836.1, 4.2), (6843.5, 0.7), (6865.7, 4.3), (6870.3, 1.8),
+    (6872.9, 2.5), (6875.8, 0.8), (6882.7, 0.9), (6891.2, 2.3), (6895.2, 0.6), (6902.5, 1.9),
+    (6914.5, 2.4), (6925.1, 3.8), (6941.5, 2.1), (6951.0, 4.4), (6971.9, 1.3), (6980.2, 2.7),
+    (7005.8, 0.8), (7013.3, 1.5), (7050.0, 1.0), (7090.7, 0.7), (7240.7, 2.9), (7242.0, 6.1),
+    (7243.5, 3.5), (7246.7, 7.2), (7248.4, 1.7), (7255.2, 2.4), (7278.2, 12.9), (7286.4, 4.2),
+    (7297.9, 1.4), (7305.7, 3.2), (7318.3, 8.5), (7331.2, 4.0), (7342.8, 9.9), (7360.6, 3.9),
+    (7371.3, 8.6), (7394.2, 3.0), (7403.8, 6.0), (7431.8, 1.8), (7440.4, 3.3), (7468.6, 1.2),
+    (7473.1, 1.5), (7475.6, 2.2), (7481.6, 2.3), (7485.5, 2.3), (7495.7, 0.8), (7519.3, 0.9),
+    (7524.4, 1.2), (7526.1, 7.7), (7532.7, 2.6), (7600.9, 10.9), (7604.0, 8.7), (7606.6, 10.7),
+    (7609.2, 8.5), (7611.9, 6.3), (7630.0, 7.1), (7633.5, 3.6), (7637.7, 2.7), (7642.2, 2.4),
+    (7714.6, 8.6), (7717.7, 5.0), (7719.4, 7.7), (7752.6, 12.9), (7762.0, 3.5), (7782.5, 2.4),
+    (7796.1, 10.0), (7810.5, 3.4), (7823.5, 14.0), (7843.3, 2.8), (7855.3, 15.0), (7862.4, 4.6),
+    (7872.6, 5.1), (7892.0, 7.0), (7915.6, 19.5), (7923.1, 7.4), (7933.4, 4.2), (7951.3, 2.8),
+    (7966.7, 13.6), (7981.5, 4.8), (7995.4, 15.6), (8016.2, 3.4), (8028.0, 11.1), (8064.3, 4.5),
+    (8280.8, 4.3), (8283.9, 10.4), (8290.6, 17.2), (8298.5, 4.3), (8301.1, 16.7), (8312.9, 3.4),
+    (8346.5, 52), (8355.0, 11.4), (8366.9, 3.6), (8384.4, 8.4), (8401.4, 22), (8417.4, 9.1),
+    (8432.4, 33), (8454.5, 8.8), (8467.6, 23), (8495.7, 5.9), (8507.0, 12.3), (8551.1, 5.2),
+    (8761.3, 5.9), (8763.6, 23), (8768.6, 6.9), (8770.1, 25),
+    (8778.6, 8.5), (8780.4, 27), (8793.4, 8.2), (8829.1, 81), (8838.6, 23), (8852.1, 6.1),
+    (8869.8, 14.0), (8888.2, 36), (8905.5, 14.4), (8922.0, 41), (8945.7, 12.3), (8960.4, 33),
+    (8990.5, 10.2), (9003.7, 21), (9040.5, 3.7), (9051.9, 10.0), (9095.1, 3.0), (9105.1, 4.2),
+    (9154.6, 3.3), (9307.9, 7.0), (9310.1, 62), (9313.0, 6.1), (9315.8, 77), (9319.6, 9.2),
+    (9326.0, 79), (9340.3, 13.3), (9346.2, 3.1), (9374.6, 3.7), (9378.3, 157), (9384.2, 3.7),
+    (9389.2, 3.0), (9404.5, 11.6), (9422.2, 26), (9442.1, 121), (9461.3, 50), (9479.3, 73),
+    (9483.7, 3.6), (9504.2, 1.9), (9504.9, 39), (9521.8, 56), (9555.2, 18.0), (9569.7, 46),
+    (9610.1, 7.6), (9623.4, 15.6), (9671.4, 8.3), (9683.3, 12.4), (9684.9, 4.9), (9693.1, 2.5),
+    (9701.9, 14.8), (9714.3, 5.0), (9722.4, 17.7), (9737.5, 3.0), (9740.4, 8.8), (9748.1, 3.7),
+    (9791.0, 2.3), (9793.5, 70), (9802.2, 18.0), (9814.3, 4.5),
 )
-AIR_TO_VACUUM = 1.000275  # to 0.05 A over 5500..9800 A (Ciddor 1996)
+
+TIME_SCATTER = 0.15  # of ln(effective time) in all arms: positioning and transparency within a tile
+BAD_PIXEL_FRACTION = 0.001  # single samples, per arm
+COSMIC_RAYS, COSMIC_RAY_LENGTH = 1.0, 3  # mean number per arm, and samples lost to each
+
+OVERSAMPLING = 3  # the fine grid's step is a third of a sample: 0.4 of the line-spread sigma
+LSF_REACH = 5.0  # sigma
 
 
-def true_spectrum(sed: Sed, redshift: float, profile: Profile, spec: SurveySpec) -> np.ndarray:
-    """What a noise-free, flux-calibrated fibre would give (L,), 1e-17 erg/s/cm2/A.
+@dataclass(frozen=True)
+class Observed:
+    """A spectrum on the survey's grid, in 1e-17 erg/s/cm2/A."""
 
-    DESI calibrates on stars, so a point source keeps all its light and a galaxy loses
-    what its extent costs beyond a star's loss (Guy+2023).
+    true_L: np.ndarray  # float64; noise-free, behind resolution and flux calibration
+    flux_L: np.ndarray  # float32
+    ivar_L: np.ndarray  # float32; exact inverse variance of flux - true, 0 = bad
+
+
+@dataclass(frozen=True)
+class _ArmGrid:
+    arm: Arm
+    samples_A: np.ndarray  # place of each sample on the survey's grid
+    wavelength_A: np.ndarray
+    smear_AF: csr_array  # light on the fine grid -> light behind the line-spread function
+    blank_variance_A: np.ndarray
+    sky_flux_A: np.ndarray
+
+
+def line_spread_sigma(arm: Arm, wavelength: np.ndarray | float) -> np.ndarray:
+    """Gaussian sigma in Angstrom of an arm's line-spread function; any shape."""
+    return np.interp(wavelength, *np.transpose(arm.line_spread))
+
+
+def blank_variance(arm: Arm, wavelength: np.ndarray) -> np.ndarray:
+    """Variance of blank sky in 1000 s of effective time, (1e-17 erg/s/cm2/A)^2; any shape."""
+    node_wavelength, node_sigma = np.transpose(arm.noise)
+    sigma = np.exp(np.interp(wavelength, node_wavelength, np.log(node_sigma)))
+    excess = np.zeros_like(sigma)
+    for line, strength in SKY_LINES:
+        if arm.start < line < arm.stop:
+            offset = (wavelength - line) / (SKY_LINE_WIDTH * line_spread_sigma(arm, line))
+            excess += strength * np.exp(-0.5 * np.minimum(offset**2, 200))
+    return sigma**2 * (1 + excess)
+
+
+def observe(rng: np.random.Generator, light: Sequence[tuple[Sed, float]], redshift: float,
+            spec: SurveySpec, effective_time: float = DARK_TIME) -> Observed:
+    """The spectrum of an object.
+
+    Args:
+        light: the object's components (observed scale, 1e-17 erg/s/cm2/A) and the share of each that
+            the fibre keeps, relative to a star: DESI calibrates on stars.
+        spec: any linear grid. Samples outside all arms have true_L, flux_L and ivar_L 0.
+        effective_time: seconds; the variance goes as its inverse.
     """
-    point = Profile(1.0, 0.0, 1.0, 0.0)
-    kept = (fibre_fraction(profile, FIBRE_SEEING, FIBRE_DIAMETER)
-            / fibre_fraction(point, FIBRE_SEEING, FIBRE_DIAMETER))
-    return kept * observed_flux(sed, redshift, spec.wavelength_L(), LINE_SPREAD_SIGMA)
+    grids = _arm_grids(spec)
+    true_L, weight_L = np.zeros(spec.n_wavelengths), np.zeros(spec.n_wavelengths)
+    if not grids:
+        return Observed(true_L, true_L.astype(np.float32), true_L.astype(np.float32))
+    light_F = _light_on_fine_grid(light, redshift, spec)
+    depth = effective_time / DARK_TIME * rng.lognormal(0, TIME_SCATTER)
+    fluxes, ivars = [], []
+    for grid in grids:
+        true_A = grid.smear_AF @ light_F * (1 + grid.arm.calibration_scatter * rng.standard_normal())
+        variance_A = grid.blank_variance_A * (1 + np.maximum(true_A, 0) / grid.sky_flux_A)
+        variance_A /= depth * rng.lognormal(0, grid.arm.time_scatter)
+        good_A = ~_bad_samples(rng, true_A.size)
+        flux_A = true_A + np.sqrt(variance_A) * rng.standard_normal(true_A.size)
+        fluxes.append(flux_A)
+        ivars.append(good_A / variance_A)
+        # Weights of the join below; a sample that is bad everywhere takes those it would have had.
+        weight_A = (good_A + 1e-9) / variance_A
+        true_L[grid.samples_A] += weight_A * true_A
+        weight_L[grid.samples_A] += weight_A
+    np.divide(true_L, weight_L, out=true_L, where=weight_L > 0)
+    flux_L, ivar_L = join_arms([g.wavelength_A for g in grids], fluxes, ivars, [None] * len(grids),
+                               spec.wavelength_L())
+    return Observed(true_L, flux_L, ivar_L)
 
 
-@lru_cache(maxsize=2)
-def sky_ivar(spec: SurveySpec) -> np.ndarray:
-    """Inverse variance (L,) of a blank-sky spectrum; arms are added where they overlap."""
-    wavelength_L = spec.wavelength_L()
-    ivar_L = np.zeros(wavelength_L.size)
-    for nodes in ARM_NOISE:
-        node_wavelength, node_sigma = np.array(nodes).T
-        sigma_L = np.exp(np.interp(wavelength_L, node_wavelength, np.log(node_sigma)))
-        inside_L = (wavelength_L >= node_wavelength[0]) & (wavelength_L <= node_wavelength[-1])
-        ivar_L += np.where(inside_L, sigma_L**-2.0, 0)
-    excess_L = np.zeros(wavelength_L.size)
-    for air, relative in SKY_LINES:
-        offset_L = (wavelength_L - air * AIR_TO_VACUUM) / LINE_SPREAD_SIGMA
-        excess_L += (relative**2 - 1) * np.exp(-0.5 * np.minimum(offset_L**2, 100))
-    return ivar_L / (1 + excess_L)
+def _bad_samples(rng: np.random.Generator, size: int) -> np.ndarray:
+    bad_A = rng.random(size) < BAD_PIXEL_FRACTION
+    for start in rng.integers(0, size, rng.poisson(COSMIC_RAYS)):
+        bad_A[start : start + COSMIC_RAY_LENGTH] = True
+    return bad_A
 
 
-def observe(rng: np.random.Generator, true_L: np.ndarray,
-            spec: SurveySpec) -> tuple[np.ndarray, np.ndarray]:
-    """A noisy spectrum: flux_L (1e-17 erg/s/cm2/A) and ivar_L, both float32.
+def _light_on_fine_grid(light: Sequence[tuple[Sed, float]], redshift: float,
+                        spec: SurveySpec) -> np.ndarray:
+    """What enters the fibre (F,), before the spectrograph."""
+    wavelength_F = _fine_grid(spec)
+    # A line must not fall between samples: 16 km/s on DESI's grid, far below its resolution.
+    narrowest = 0.7 * spec.wavelength_step / OVERSAMPLING / spec.wavelength_start * LIGHT_SPEED_KMS
+    return sum((kept * observed_flux(replace(sed, line_sigma=max(sed.line_sigma, narrowest)),
+                                     redshift, wavelength_F) for sed, kept in light),
+               start=np.zeros(wavelength_F.size))
 
-    ivar is the exact inverse variance of the noise; bad pixels have flux and ivar 0.
-    """
-    ivar_L = sky_ivar(spec) * rng.lognormal(0, NOISE_SCATTER) ** -2
-    ivar_L = ivar_L / (1 + np.maximum(true_L, 0) / SKY_FLUX)
-    bad_L = rng.random(true_L.size) < BAD_PIXEL_FRACTION
-    for start in rng.integers(0, true_L.size, rng.poisson(COSMIC_RAYS)):
-        bad_L[start : start + 3] = True
-    bad_L |= ivar_L == 0  # outside every arm
-    noise_L = rng.standard_normal(true_L.size) / np.sqrt(np.where(bad_L, 1, ivar_L))
-    flux_L = np.where(bad_L, 0, true_L + noise_L)
-    return flux_L.astype(np.float32), np.where(bad_L, 0, ivar_L).astype(np.float32)
+
+def _reach(spec: SurveySpec) -> int:
+    """Fine samples on either side that the line-spread function of any arm reaches."""
+    widest = max(sigma for arm in ARMS for _, sigma in arm.line_spread)
+    return int(np.ceil(LSF_REACH * widest * OVERSAMPLING / spec.wavelength_step))
+
+
+@lru_cache(maxsize=4)
+def _fine_grid(spec: SurveySpec) -> np.ndarray:
+    reach = _reach(spec)
+    index_F = np.arange(-reach, OVERSAMPLING * (spec.n_wavelengths - 1) + reach + 1)
+    return spec.wavelength_start + index_F * (spec.wavelength_step / OVERSAMPLING)
+
+
+@lru_cache(maxsize=4)
+def _arm_grids(spec: SurveySpec) -> tuple[_ArmGrid, ...]:
+    """The arms that see some of the grid."""
+    wavelength_L, rounding = spec.wavelength_L(), 1e-3 * spec.wavelength_step
+    grids = []
+    for arm in ARMS:
+        inside_L = (wavelength_L > arm.start - rounding) & (wavelength_L < arm.stop + rounding)
+        samples_A = np.flatnonzero(inside_L)
+        if samples_A.size:
+            wavelength_A = wavelength_L[samples_A]
+            grids.append(_ArmGrid(arm, samples_A, wavelength_A, _smear_matrix(arm, samples_A, spec),
+                                  blank_variance(arm, wavelength_A),
+                                  np.interp(wavelength_A, *np.transpose(arm.sky_flux))))
+    return tuple(grids)
+
+
+def _smear_matrix(arm: Arm, samples_A: np.ndarray, spec: SurveySpec) -> csr_array:
+    """The line-spread function as a matrix (A,F); its rows sum to 1."""
+    reach = _reach(spec)
+    offset_T = np.arange(-reach, reach + 1)  # T: fine samples around one
+    sigma_A = line_spread_sigma(arm, spec.wavelength_L()[samples_A])
+    distance_AT = offset_T * (spec.wavelength_step / OVERSAMPLING) / sigma_A[:, None]
+    weight_AT = np.exp(-0.5 * distance_AT**2)
+    weight_AT /= weight_AT.sum(axis=1, keepdims=True)
+    column_AT = OVERSAMPLING * samples_A[:, None] + reach + offset_T
+    row_start = np.arange(samples_A.size + 1) * offset_T.size
+    return csr_array((weight_AT.ravel(), column_AT.ravel(), row_start),
+                     shape=(samples_A.size, _fine_grid(spec).size))

@@ -1,0 +1,199 @@
+"""The report "simulated against real": all sections, as tables in the terminal, a page and numbers.
+
+What is compared with what, and where the numbers come from: docs/realism.md.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from mmae.errors import InputError
+from mmae.evaluation.style import save_figure
+from mmae.survey.realism import published
+from mmae.survey.realism.colours import colour_section
+from mmae.survey.realism.contents import Cell, Section, Table, Verdict, numbers, tally
+from mmae.survey.realism.examples import example_section
+from mmae.survey.realism.images import image_section
+from mmae.survey.realism.lines import line_section
+from mmae.survey.realism.page import render_page
+from mmae.survey.realism.photometry import photometry_section
+from mmae.survey.realism.photoz import photoz_section
+from mmae.survey.realism.pixels import pixel_section
+from mmae.survey.realism.redshifts import redshift_section
+from mmae.survey.realism.rows import (
+    Watch,
+    read_objects,
+    sample_images,
+    spectrum_batches,
+)
+from mmae.survey.realism.simulator import survey_simulator
+from mmae.survey.realism.spectra import (
+    SpectrumMeasures,
+    join_measures,
+    measure_spectra,
+    spectrum_section,
+)
+from mmae.survey.realism.terminal import print_section
+from mmae.survey.store import Survey
+
+FOLDER, PAGE, NUMBERS = "report", "report.html", "report.json"
+SEED = 0
+MAX_STAMPS, MAX_SPECTRA, KEPT_SPECTRA = 2000, 4000, 600
+
+
+def write_report(survey: Survey, reference: Path | None, console: Console) -> Path:
+    """Compare a survey with the real sky and write `<survey>/report/`.
+
+    Args:
+        survey: a survey, simulated as a rule.
+        reference: folder of real data (shared/data/galaxies); None compares with published
+            numbers only. A file that is missing or damaged leaves out its part of the report.
+        console: where tables and progress go.
+
+    Returns:
+        The page, report.html; figures and report.json lie beside it.
+
+    Raises:
+        InputError: `reference` is no folder, or the survey is damaged.
+    """
+    reference = None if reference is None else Path(reference).expanduser().resolve()
+    if reference is not None and not reference.is_dir():
+        raise InputError(f"{reference}: no such folder. Give --reference the folder of real data, "
+                         f"for instance ../shared/data/galaxies, or leave it out.")
+    started = time.monotonic()
+    with _progress(console) as watch:
+        sections, seconds = make_sections(survey, reference, watch)
+    for section in sections:
+        print_section(section, console)
+    page = save_report(survey, reference, sections, seconds, time.monotonic() - started)
+    judged, met = tally(sections)
+    console.print(f"\n{met} of {judged} judged lines are met.", style="bold", highlight=False)
+    console.print(f"report        {page}", highlight=False, soft_wrap=True)
+    return page
+
+
+def make_sections(survey: Survey, reference: Path | None,
+                  watch: Watch) -> tuple[list[Section], dict[str, float]]:
+    """All sections in order, and the seconds that each took."""
+    objects = read_objects(survey)
+    simulator = survey_simulator(survey, objects)
+    _, image_SCHW = sample_images(survey, MAX_STAMPS, SEED, published.GALAXIESML_SIZE)
+    spec = survey.spec
+    spectra = _spectra(survey, watch)
+    line_spread = None if simulator.value is None else simulator.value.line_spread
+    makers: dict[str, Callable[[], Section]] = {
+        "pixels": lambda: pixel_section(survey, SEED, watch),
+        "redshift": lambda: redshift_section(objects, SEED),
+        "colours": lambda: colour_section(objects, spec, reference, simulator.value, SEED, watch),
+        "images": lambda: image_section(image_SCHW, spec, reference, SEED, watch),
+        "spectra": lambda: spectrum_section(spectra.measures, objects, spec, reference, line_spread),
+        "lines": lambda: line_section(objects, reference, SEED),
+        "photoz": lambda: photoz_section(objects, reference, SEED),
+        "photometry": lambda: photometry_section(objects, spec, simulator, SEED, watch),
+        "examples": lambda: example_section(image_SCHW, spectra.kept, objects, spec, reference, SEED),
+    }
+    sections, seconds = [], {}
+    for name, make in makers.items():
+        started = time.monotonic()
+        sections.append(make())
+        seconds[name] = round(time.monotonic() - started, 2)
+    return sections, seconds
+
+
+@dataclass(frozen=True)
+class _Spectra:
+    measures: SpectrumMeasures | None
+    kept: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # row_N, flux_NL, ivar_NL: examples
+
+
+def _spectra(survey: Survey, watch: Watch) -> _Spectra:
+    """One pass over a sample of spectra: measures of all, and a few whole ones."""
+    wavelength_L = survey.spec.wavelength_L()
+    measures, kept, n_kept = [], [], 0
+    for row_N, flux_NL, ivar_NL in spectrum_batches(survey, MAX_SPECTRA, SEED, watch):
+        measures.append(measure_spectra(flux_NL, ivar_NL, wavelength_L, row_N))
+        if n_kept < KEPT_SPECTRA:
+            kept.append((row_N, flux_NL, ivar_NL))
+            n_kept += len(row_N)
+    if not measures:
+        return _Spectra(None, None)
+    row_N, flux_NL, ivar_NL = (np.concatenate(column) for column in zip(*kept, strict=True))
+    return _Spectra(join_measures(measures), (row_N, flux_NL, ivar_NL))
+
+
+def save_report(survey: Survey, reference: Path | None, sections: list[Section], seconds: dict[str, float],
+                total: float) -> Path:
+    """Write figures, report.json and report.html, and return the page."""
+    folder = survey.path / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.png"):  # of an earlier report, perhaps of a section that is now left out
+        old.unlink()
+    for section in sections:
+        for drawing in section.drawings:
+            save_figure(drawing.figure, folder / f"{drawing.name}.png")
+    facts = {
+        "survey": str(survey.path),
+        "galaxies": f"{sum(survey.rows_per_split().values()):,}",
+        "content hash": survey.content_hash,
+        "made from": json.dumps(survey.provenance.get("sources", []))[:600],
+        "real data": str(reference) if reference is not None else "none named",
+        "time": f"{total:.0f} s",
+    }
+    content = {
+        "format": "mmae-realism-1", **facts, "seconds": seconds,
+        "judged": tally(sections)[0], "met": tally(sections)[1],
+        "sections": [_section_values(s) for s in sections],
+        "numbers": numbers(sections),
+    }
+    (folder / NUMBERS).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    page = folder / PAGE
+    page.write_text(render_page(f"Simulated against real: {survey.path.name}", facts, sections))
+    return page
+
+
+def _section_values(section: Section) -> dict[str, Any]:
+    return {
+        "name": section.name, "title": section.title, "text": section.text, "left_out": section.left_out,
+        "tables": [_table_values(t) for t in section.tables],
+        "figures": [{"file": f"{d.name}.png", "caption": d.caption} for d in section.drawings],
+    }
+
+
+def _table_values(table: Table) -> dict[str, Any]:
+    return {"name": table.name, "title": table.title, "note": table.note, "columns": list(table.columns),
+            "rows": [[_plain(cell) for cell in row] for row in table.rows]}
+
+
+def _plain(cell: Cell) -> Any:
+    if isinstance(cell, Verdict):
+        return {"verdict": cell.text, "ok": cell.ok}
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return None
+    return cell
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Watch]:
+    """A `Watch` that draws one bar at a time and leaves nothing behind."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+               TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        def watch(items: Any, what: str) -> Iterator[Any]:
+            task = progress.add_task(what, total=len(items))
+            for item in items:
+                yield item
+                progress.advance(task)
+            progress.remove_task(task)
+
+        yield watch

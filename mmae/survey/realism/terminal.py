@@ -1,0 +1,39 @@
+"""The report in the terminal."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from mmae.survey.realism.contents import Cell, Section, Table, Verdict, cell_text
+
+STYLES = {True: "green", False: "bold red", None: "dim"}
+
+
+def print_section(section: Section, console: Console) -> None:
+    """Title, tables and what was left out; the long text is in the page."""
+    console.print(f"\n{section.title}", style="bold", highlight=False)
+    if section.left_out:
+        console.print(section.left_out, style="yellow", highlight=False, soft_wrap=True)
+    for table in section.tables:
+        console.print(rich_table(table))
+        if table.note:
+            console.print(table.note, style="dim", highlight=False)
+
+
+def rich_table(table: Table) -> RichTable:
+    """A table with numbers to the right and verdicts in colour (and in words, for those who see none)."""
+    shown = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False,
+                      pad_edge=False, padding=(0, 0, 0, 1))
+    for k, column in enumerate(table.columns):
+        numeric = any(isinstance(row[k], (int, float)) or row[k] is None for row in table.rows)
+        shown.add_column(column, justify="right" if numeric else "left")
+    for row in table.rows:
+        shown.add_row(*(Text(cell_text(cell), style=_style(cell)) for cell in row))
+    return shown
+
+
+def _style(cell: Cell) -> str:
+    return STYLES[cell.ok] if isinstance(cell, Verdict) else ""

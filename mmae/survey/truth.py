@@ -1,0 +1,118 @@
+"""The truth of simulated galaxies: a side table that scores read and training never does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmae.errors import InputError
+from mmae.survey.source import Source
+from mmae.survey.store import Survey, TruthShard, write_shard
+
+TRUTH = "truth"
+
+
+def read_truth(survey: Survey, columns: Sequence[str] | None = None) -> pa.Table:
+    """The truth of all kept galaxies of a survey, a row each, in the order of the chunks.
+
+    Args:
+        columns: only these, in this order; object_id and split are always among them on disk.
+
+    Raises:
+        InputError: the survey has no truth (it is not simulated, or older than the truth
+            table), or has none of that name.
+    """
+    if not survey.truth_shards:
+        raise InputError(
+            f"{survey.path}: this survey has no truth table. Only simulated surveys have one: build "
+            f"one with `python ray_jobs/build_survey.py --out FOLDER`."
+        )
+    tables = []
+    for shard in survey.truth_shards:
+        with pq.ParquetFile(survey.path / shard.path) as parquet:
+            tables.append(parquet.read())
+    table = pa.concat_tables(tables, promote_options="default")
+    if columns is None:
+        return table
+    unknown = [name for name in columns if name not in table.column_names]
+    if unknown:
+        raise InputError(
+            f"{survey.path}: the truth table has no column {', '.join(unknown)}; it has "
+            f"{', '.join(table.column_names)}."
+        )
+    return table.select(list(columns))
+
+
+def write_truth(
+    source: Source, rows: list[dict[str, Any]], split_of: dict[str, str], index: int, out: Path
+) -> list[TruthShard]:
+    """Write the truth of one chunk's kept galaxies; nothing where there is none.
+
+    Args:
+        split_of: the split of every kept galaxy, by object_id.
+
+    Raises:
+        InputError: a row has other columns than the source's truth_schema, or other types.
+    """
+    _check_rows(source, rows)
+    kept = [row for row in rows if row["object_id"] in split_of]
+    if not kept:
+        return []
+    columns = [_column(source, kept, column) for column in source.truth_schema]
+    columns.append(pa.array([split_of[row["object_id"]] for row in kept], pa.string()))
+    schema = source.truth_schema.append(pa.field("split", pa.string()))
+    path = f"{TRUTH}/{index:06d}.parquet"
+    digest = write_shard(pa.table(columns, schema=schema), out / path)
+    return [TruthShard(path, len(kept), digest)]
+
+
+def check_truth_schemas(sources: list[Source]) -> None:
+    """Raise InputError where two sources give a truth column of one name different types."""
+    schemas = {s.name: s.truth_schema for s in sources if s.truth_schema is not None}
+    try:
+        pa.unify_schemas([pa.schema([]), *schemas.values()])
+    except pa.ArrowException as error:
+        raise InputError(
+            f"sources {', '.join(schemas)}: their truth tables do not fit together ({error}). "
+            f"Build them one by one."
+        ) from error
+
+
+def _check_rows(source: Source, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    if source.truth_schema is None:
+        raise InputError(
+            f"source {source.name}: it gives truth rows and no truth_schema. Name their columns and "
+            f"types in Source(truth_schema=...)."
+        )
+    expected, seen = set(source.truth_schema.names), set()
+    for row in rows:
+        name = row.get("object_id")
+        if row.keys() != expected:
+            raise InputError(
+                f"source {source.name}, galaxy {name}: its truth lacks the columns "
+                f"{sorted(expected - row.keys())} and has {sorted(row.keys() - expected)} besides "
+                f"those of truth_schema. Give every row all columns, None where unknown."
+            )
+        if name in seen:
+            raise InputError(f"source {source.name}, galaxy {name}: two rows of truth. Give it one.")
+        seen.add(name)
+
+
+def _column(source: Source, rows: list[dict[str, Any]], column: pa.Field) -> pa.Array:
+    values = [row[column.name] for row in rows]
+    try:
+        array = pa.array(values, column.type)
+        if pa.types.is_integer(column.type) and array.to_pylist() != values:
+            raise pa.ArrowInvalid("a value is not a whole number")  # Arrow would cut it to one
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        raise InputError(
+            f"source {source.name}, galaxies {rows[0]['object_id']} to {rows[-1]['object_id']}: truth "
+            f"column {column.name} is not {column.type} throughout ({error}). Mend truth_schema or the rows."
+        ) from error
+    return array

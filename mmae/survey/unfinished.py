@@ -1,0 +1,177 @@
+"""The folder of a build under way, <out>.unfinished: made so that a killed build can go on.
+
+    job.json              what is built: only the same build goes on
+    chunks/000000.json    the report of a finished chunk, written after its shards
+    lock                  held while a build writes here
+    train/ val/ test/ truth/   as in the finished survey
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import mmae
+from mmae.errors import InputError
+from mmae.survey.chunk import ChunkReport, SplitConfig
+from mmae.survey.schema import SPLITS
+from mmae.survey.source import Source
+from mmae.survey.store import MANIFEST, file_hash, partial_path
+from mmae.survey.truth import TRUTH
+
+JOB = "job.json"
+CHUNKS = "chunks"
+LOCK = "lock"
+REJECTED = "rejected.parquet"
+SHARD_FOLDERS = (*SPLITS, TRUTH)
+
+
+def describe_build(sources: list[Source], split: SplitConfig) -> dict[str, Any]:
+    """All that decides what the shards hold, as plain values; and a hash of it.
+
+    Not the code itself, of which only the version of mmae counts here.
+    """
+    build = {
+        "mmae": mmae.__version__,
+        "source": [s.name for s in sources],
+        "spec": [asdict(s.spec) for s in sources],
+        "provenance": [s.provenance for s in sources],
+        "truth_schema": [str(s.truth_schema) for s in sources],
+        "split": asdict(split),
+        "chunks": [s.chunks for s in sources],
+    }
+    text = json.dumps(build, sort_keys=True)
+    return {"fingerprint": hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), **json.loads(text)}
+
+
+@contextmanager
+def only_build(folder: Path) -> Iterator[None]:
+    """Make the folder and keep other builds out of it.
+
+    The operating system drops the lock with the process that holds it, so that a killed
+    build never blocks the next one. File systems without locks cannot tell: there, the
+    rule of docs/survey.md (one build per folder) is the user's to keep.
+
+    Raises:
+        InputError: another build is writing here.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"{folder}: another build is writing here. Wait for it, or choose another --out."
+            ) from error
+        except OSError:
+            pass
+        yield
+
+
+def finished_chunks(folder: Path, build: dict[str, Any]) -> dict[int, ChunkReport]:
+    """The reports of chunks that an interrupted run of this same build finished, by index.
+
+    All else that such a run left is removed. What another build left is removed whole.
+
+    Raises:
+        InputError: the folder holds files that no build wrote.
+    """
+    there = _leftovers(folder)
+    before = _read_json(folder / JOB)
+    if before is None or before.get("fingerprint") != build["fingerprint"]:
+        if there:
+            print(f"{folder}: left by {_other_build(before, build)}; removed, and built afresh.")
+        for path in there:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        write_whole(folder / JOB, json.dumps(build, indent=1) + "\n")
+        return {}
+    files = sorted((folder / CHUNKS).glob("*.json"))
+    with ThreadPoolExecutor(8) as pool:  # mostly waits for the disk
+        reports = list(pool.map(lambda file: _whole_report(folder, file), files))
+    done = {int(file.stem): report for file, report in zip(files, reports, strict=True) if report}
+    keep_only(folder, done)
+    n_chunks = sum(len(chunks) for chunks in build["chunks"])
+    print(f"{folder}: {len(done)} of {n_chunks} chunks are done already; the build goes on from there.")
+    return done
+
+
+def save_report(folder: Path, index: int, report: str) -> None:
+    """Note that a chunk is finished; to be called when its shards are written."""
+    path = _report_path(folder, index)
+    path.parent.mkdir(exist_ok=True)
+    write_whole(path, report)
+
+
+def keep_only(folder: Path, reports: dict[int, ChunkReport]) -> None:
+    """Remove half-written files, and shards that none of these reports names."""
+    keep = {folder / s.path for report in reports.values() for s in (*report.shards, *report.truth)}
+    keep |= {_report_path(folder, index) for index in reports}
+    for name in (*SHARD_FOLDERS, CHUNKS):
+        for path in (folder / name).glob("*"):
+            if path not in keep:
+                path.unlink(missing_ok=True)
+    for path in folder.glob("*.partial"):
+        path.unlink()
+
+
+def remove_traces(folder: Path) -> None:
+    """Take away what a finished survey has no use for."""
+    shutil.rmtree(folder / CHUNKS, ignore_errors=True)
+    for name in (JOB, LOCK):
+        (folder / name).unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a small file so that it is there whole or not at all."""
+    unfinished = partial_path(path)
+    unfinished.write_text(text)
+    unfinished.rename(path)
+
+
+def _report_path(folder: Path, index: int) -> Path:
+    return folder / CHUNKS / f"{index:06d}.json"
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    known = {*SHARD_FOLDERS, CHUNKS, JOB, REJECTED, MANIFEST}
+    there = [path for path in folder.iterdir() if path.name != LOCK]
+    for path in there:
+        if path.name not in known and path.suffix != ".partial":
+            raise InputError(f"{path}: no build wrote this. Move it away, or choose another --out.")
+    return there
+
+
+def _other_build(before: dict[str, Any] | None, now: dict[str, Any]) -> str:
+    if before is None:
+        return "an unknown build"
+    differ = [name for name in now if name != "fingerprint" and before.get(name) != now[name]]
+    return f"a build with another {', '.join(differ)}"
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def _whole_report(folder: Path, file: Path) -> ChunkReport | None:
+    """The report, if every shard it names has the bytes that were written."""
+    try:
+        report = ChunkReport.from_json(file.read_text())
+    except (ValueError, KeyError, TypeError):
+        return None
+    for shard in (*report.shards, *report.truth):
+        path = folder / shard.path
+        if not path.is_file() or file_hash(path) != shard.blake2b:
+            return None
+    return report

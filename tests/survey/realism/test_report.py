@@ -1,0 +1,136 @@
+"""The report from end to end on a made-up survey."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from mmae.errors import InputError
+from mmae.survey.realism import photoz, pixels, report
+from mmae.survey.realism.contents import Section, Table, Verdict
+from mmae.survey.realism.page import render_page
+from mmae.survey.realism.reference import HSC_FILE, ZCOSMOS_FILE, Loaded
+from mmae.survey.realism.report import write_report
+from mmae.survey.store import open_survey
+from tests.survey.realism.surveys import fake_simulator, make_survey
+
+SECTIONS = ["pixels", "redshift", "colours", "images", "spectra", "lines", "photoz", "photometry", "examples"]
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), width=160)
+
+
+@pytest.fixture
+def own(survey, tmp_path, monkeypatch):
+    """A copy of the survey that may be written to, and a simulator that makes its rows again."""
+    monkeypatch.setattr(report, "survey_simulator", lambda s, objects: Loaded(fake_simulator(s, objects)))
+    return open_survey(shutil.copytree(survey.path, tmp_path / "own"))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Fewer trees and resamples: the report's form is tested here, its numbers elsewhere."""
+    monkeypatch.setattr(photoz, "MAX_ITERATIONS", 10)
+    monkeypatch.setattr(photoz, "RESAMPLES", 10)
+    monkeypatch.setattr(pixels, "RESAMPLES", 10)
+    monkeypatch.setattr(report, "MAX_STAMPS", 100)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are made and not drawn, which takes most of the time."""
+    monkeypatch.setattr(report, "save_figure", lambda figure, path: path.write_bytes(b"a figure"))
+
+
+def read(page: Path) -> dict:
+    def refuse(text):
+        raise AssertionError(f"{text} is no JSON")
+
+    content = json.loads((page.parent / "report.json").read_text(), parse_constant=refuse)
+    assert [s["name"] for s in content["sections"]] == SECTIONS
+    return content
+
+
+def left_out(content: dict) -> dict[str, str]:
+    return {s["name"]: s["left_out"] for s in content["sections"] if s["left_out"]}
+
+
+def test_everything_there(own, reference, console, monkeypatch):
+    monkeypatch.setattr(report, "save_figure", lambda figure, path: figure.savefig(path, dpi=40))  # quick
+    page = write_report(own, reference, console)
+    assert page == own.path / "report" / "report.html"
+    content = read(page)
+    assert left_out(content) == {}
+    assert content["judged"] > 80 and 0 < content["met"] < content["judged"]
+    html = page.read_text()
+    figures = re.findall(r'<img src="([^"]+)"', html)
+    assert len(figures) == len(set(figures)) == 13
+    assert all((page.parent / name).stat().st_size > 1000 for name in figures)
+    assert not re.search(r'(src|href)="(https?:)?//', html)  # opens without a network
+    printed = console.file.getvalue()
+    for section in content["sections"]:
+        assert section["title"] in printed and section["title"] in html
+    assert "within 25%" in printed and "misses: " in printed and str(page) in printed
+    value = content["numbers"]["pixels/moments/mean_of_counts_g/simulated"]
+    table = content["sections"][0]["tables"][0]
+    assert value == table["rows"][0][table["columns"].index("simulated")]
+
+
+def test_without_real_data_the_published_tables_come(own, console, undrawn):
+    content = read(write_report(own, None, console))
+    out = left_out(content)
+    assert set(out) == {"colours", "images", "spectra", "lines", "photoz", "examples"}
+    assert all("--reference" in reason for reason in out.values())
+    tables = {s["name"]: len(s["tables"]) for s in content["sections"]}
+    assert tables["pixels"] and tables["redshift"] == 2 and tables["images"] == 4 and tables["photoz"] == 1
+    assert not tables["colours"] and not tables["lines"]
+    assert "--reference" in console.file.getvalue()
+
+
+def test_one_missing_and_one_broken_file_cost_their_parts_only(own, reference, tmp_path, console, undrawn):
+    folder = Path(shutil.copytree(reference, tmp_path / "some"))
+    (folder / ZCOSMOS_FILE).unlink()
+    (folder / HSC_FILE).write_bytes(b"no archive")
+    content = read(write_report(own, folder, console))
+    out = left_out(content)
+    assert set(out) == {"colours", "photoz", "images", "examples"}
+    assert f"{ZCOSMOS_FILE}: no such file" in out["colours"] and HSC_FILE in out["images"]
+    assert {s["name"]: bool(s["tables"]) for s in content["sections"]}["lines"]
+
+
+def test_a_folder_that_is_not_there_is_an_input_error(own, console, tmp_path):
+    with pytest.raises(InputError, match="nowhere: no such folder.*--reference"):
+        write_report(own, tmp_path / "nowhere", console)
+    assert not (own.path / "report").exists()
+
+
+def test_a_survey_without_truth_spectra_and_simulator(tmp_path, reference, console, undrawn):
+    bare = make_survey(tmp_path / "bare", 120, truth=False, spectra=False)
+    out = left_out(read(write_report(bare, reference, console)))
+    assert "no truth table" in out["lines"] and "no truth table" in out["photometry"]
+    assert "no spectra" in out["spectra"] and "images" not in out
+
+
+def test_a_second_report_replaces_the_first(own, console, undrawn):
+    folder = own.path / "report"
+    folder.mkdir()
+    (folder / "bpt.png").write_bytes(b"of an earlier report with real data")
+    (folder / "notes.txt").write_text("the user's own")
+    read(write_report(own, None, console))
+    assert not (folder / "bpt.png").exists() and (folder / "notes.txt").exists()
+    open_survey(own.path)  # a report does not damage the survey
+
+
+def test_the_page_escapes_what_it_shows():
+    table = Table("t", "<b>title</b>", ("a & b", "verdict"), (("<script>", Verdict("misses: <x>", False)),))
+    html = render_page("a<b", {"made from": '<img src="http://x">'}, [Section("s", "S", "1 < 2", (table,))])
+    assert "<script>" not in html and '<img src="http' not in html and "1 &lt; 2" in html
+    assert "0 of 1 judged lines are met" in html

@@ -1,0 +1,228 @@
+"""The truth of simulated galaxies: beside the survey, checked like it, and out of training's way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mmae.config import StreamConfig
+from mmae.errors import InputError
+from mmae.survey.build import build_survey
+from mmae.survey.chunk import SplitConfig, write_chunk
+from mmae.survey.schema import SPLITS, SurveySpec
+from mmae.survey.source import ChunkRead, Source
+from mmae.survey.store import (
+    MANIFEST,
+    Shard,
+    content_hash,
+    open_survey,
+    verify_content,
+    write_shard,
+)
+from mmae.survey.stream import read_split
+from mmae.survey.truth import read_truth
+from tests.survey.test_build import SPEC, all_rows, memory_source, read_rows
+
+TRUTH_SCHEMA = pa.schema([
+    ("object_id", pa.string()), ("mass", pa.float64()), ("kind", pa.string()), ("lines", pa.int64()),
+    ("lensed", pa.bool_())])
+
+
+def truth_row(row: int) -> dict:
+    # Rows 25 to 50 are a chunk whose mass is None throughout; the others hold whole numbers.
+    return {
+        "object_id": f"g{row}", "mass": None if 25 <= row < 50 else row, "kind": "LRG" if row % 2 else None,
+        "lines": row % 7, "lensed": row % 3 == 0 if row % 4 else None}
+
+
+def read_with_truth(chunk) -> ChunkRead:
+    """Truth of all galaxies, also of those that the builder will set aside."""
+    part = read_rows(chunk)
+    part.truth = [truth_row(row) for row in range(chunk["start"], chunk["stop"])]
+    return part
+
+
+def memory_truth_source(n: int, size: int = 25) -> Source:
+    return replace(memory_source(n, size), read=read_with_truth, truth_schema=TRUTH_SCHEMA)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, ray_cluster):
+    """A finished survey with truth, not to be changed."""
+    return build_survey([memory_truth_source(100)], tmp_path_factory.mktemp("truth") / "s")
+
+
+@pytest.fixture
+def survey(finished, tmp_path):
+    """A copy to damage."""
+    for path in finished.path.rglob("*"):
+        if path.is_file():
+            copy = tmp_path / "s" / path.relative_to(finished.path)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+    return open_survey(tmp_path / "s")
+
+
+def one_chunk(tmp_path, truth, schema=TRUTH_SCHEMA):
+    """Without Ray: what a worker does with a chunk of ten galaxies and this truth."""
+    source = memory_source(10)
+
+    def read(chunk):
+        return replace(read_rows(chunk), truth=truth)
+
+    source = replace(source, read=read, truth_schema=schema)
+    return write_chunk(source, source.chunks[0], 3, tmp_path, SplitConfig())
+
+
+def test_every_kept_galaxy_has_its_truth_and_no_other_has(finished):
+    survey = open_survey(finished.path)
+    rows = all_rows(survey)
+    table = read_truth(survey)
+    assert table.column_names == [*TRUTH_SCHEMA.names, "split"]
+    kept = [row for row in range(100) if row % 10 != 4]
+    assert table.to_pylist() == [truth_row(row) | {"split": rows[f"g{row}"]["split"]} for row in kept]
+    assert {f"g{row}" for row in kept} == rows.keys()
+    verify_content(survey)
+
+
+def test_one_file_per_chunk_and_one_schema(finished):
+    files = sorted((finished.path / "truth").iterdir())
+    assert [f.name for f in files] == [f"{i:06d}.parquet" for i in range(4)]
+    schemas = [pq.read_schema(f) for f in files]
+    assert all(schema == TRUTH_SCHEMA.append(pa.field("split", pa.string())) for schema in schemas)
+    assert pq.read_table(files[1])["mass"].null_count == len(pq.read_table(files[1])) == 23
+
+
+def test_single_columns(finished):
+    table = read_truth(finished, ["lines", "object_id"])
+    assert table.column_names == ["lines", "object_id"] and len(table) == 90
+    with pytest.raises(InputError, match="no column colour; it has object_id, mass"):
+        read_truth(finished, ["object_id", "colour"])
+
+
+def test_survey_without_truth_says_so_and_is_as_before(tmp_path, finished, ray_cluster):
+    plain = build_survey([memory_source(100)], tmp_path / "s")
+    assert not (plain.path / "truth").exists()
+    assert "truth" not in json.loads((plain.path / MANIFEST).read_text())
+    with pytest.raises(InputError, match="no truth table"):
+        read_truth(open_survey(plain.path))
+    assert all_rows(plain) == all_rows(finished)
+    assert plain.content_hash != finished.content_hash  # truth is content
+    assert plain.content_hash == content_hash(SPEC, list(finished.shards))
+
+
+def test_hash_of_surveys_without_truth_is_as_it_always_was():
+    shards = [Shard("train/000000.parquet", "train", 5, "ab" * 16),
+              Shard("val/000001.parquet", "val", 3, "cd" * 16)]
+    before_truth = "3eee193132ad13576b0b43e8e6dc4769"
+    assert content_hash(SurveySpec(), shards) == before_truth
+
+
+def test_training_never_sees_it(survey):
+    for shard in survey.truth_shards:
+        (survey.path / shard.path).unlink()
+    n_rows = 0
+    for split in SPLITS:
+        assert not any("truth" in file[len(str(survey.path)):] for file in survey.files(split))
+        data = read_split(survey, split, StreamConfig())
+        assert not set(data.columns()) & (set(TRUTH_SCHEMA.names) - {"object_id"})
+        n_rows += data.count()
+    assert n_rows == 90
+
+
+def removed(path):
+    path.unlink()
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-60])
+
+
+def one_row_less(path):
+    write_shard(pq.read_table(path).slice(1), path)
+
+
+@pytest.mark.parametrize(("damage", "says"), [
+    (removed, "shard is missing"), (cut, "truncated or not Parquet"), (one_row_less, "22 rows, .* says 23")])
+def test_a_damaged_file_is_told_by_its_name(survey, damage, says):
+    path = survey.path / survey.truth_shards[1].path
+    damage(path)
+    with pytest.raises(InputError, match=says) as caught:
+        open_survey(survey.path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_flipped_bit_is_found(survey):
+    path = survey.path / survey.truth_shards[2].path
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    open_survey(survey.path)
+    with pytest.raises(InputError, match="content changed") as caught:
+        verify_content(survey)
+    assert str(path) in str(caught.value)
+
+
+def test_chunk_without_kept_galaxies_writes_no_truth(tmp_path):
+    report = one_chunk(tmp_path, [truth_row(4)])  # nothing of row 4 is usable
+    assert report.truth == [] and not (tmp_path / "truth").exists()
+    report = one_chunk(tmp_path, [truth_row(4), truth_row(7), truth_row(99)])  # 99 is of no galaxy
+    assert [(s.path, s.rows) for s in report.truth] == [("truth/000003.parquet", 1)]
+
+
+@pytest.mark.parametrize(("rows", "says"), [
+    ([truth_row(1), truth_row(2) | {"colour": 1}], r"galaxy g2: .*columns \[\] and has \['colour'\]"),
+    ([{"object_id": "g1"}], r"galaxy g1: .*lacks the columns \['kind', 'lensed', 'lines', 'mass'\]"),
+    ([{"mass": 1.0}], "galaxy None"),
+    ([truth_row(4) | {"colour": 1.0}], "galaxy g4"),  # also where the galaxy is not kept
+    ([truth_row(1) | {"lines": 1.5}], "column lines is not int64"),
+    ([truth_row(1) | {"mass": "heavy"}], "column mass is not double"),
+    ([truth_row(1) | {"lines": 2**70}], "column lines is not int64"),
+    ([truth_row(1), truth_row(1)], "galaxy g1: two rows")])
+def test_rows_that_do_not_fit_are_refused(tmp_path, rows, says):
+    with pytest.raises(InputError, match=says) as caught:
+        one_chunk(tmp_path, rows)
+    assert "source memory" in str(caught.value)
+
+
+def test_rows_without_a_schema_are_refused(tmp_path):
+    with pytest.raises(InputError, match="source memory: .*no truth_schema"):
+        one_chunk(tmp_path, [truth_row(1)], schema=None)
+
+
+@pytest.mark.parametrize("schema", [
+    pa.schema([("mass", pa.float64())]), TRUTH_SCHEMA.append(pa.field("split", pa.string()))])
+def test_schema_needs_object_id_and_leaves_split_to_the_builder(schema):
+    with pytest.raises(InputError, match="source memory: truth_schema"):
+        replace(memory_source(10), truth_schema=schema)
+
+
+def test_sources_whose_truth_contradicts_are_refused(tmp_path):
+    schema = TRUTH_SCHEMA.set(1, pa.field("mass", pa.string()))
+    other = replace(memory_truth_source(10), name="other", truth_schema=schema)
+    with pytest.raises(InputError, match="sources memory, other: .*mass"):
+        build_survey([memory_truth_source(10), other], tmp_path / "s")
+    assert not list(tmp_path.iterdir())
+
+
+def test_sources_with_other_columns_and_without_truth_share_a_table(tmp_path, ray_cluster):
+    def read_later(chunk):  # other galaxies: rows 100 and on
+        later = {"start": chunk["start"] + 100, "stop": chunk["stop"] + 100}
+        truth = [{"object_id": f"g{row}", "age": 1.5} for row in range(later["start"], later["stop"])]
+        return replace(read_rows(later), truth=truth)
+
+    def read_last(chunk):
+        return read_rows({"start": chunk["start"] + 200, "stop": chunk["stop"] + 200})
+
+    younger = replace(memory_source(20), name="younger", read=read_later,
+                      truth_schema=pa.schema([("object_id", pa.string()), ("age", pa.float32())]))
+    observed = replace(memory_source(10), name="observed", read=read_last)
+    survey = build_survey([memory_truth_source(50), younger, observed], tmp_path / "s")
+    table = {row["object_id"]: row for row in read_truth(open_survey(survey.path)).to_pylist()}
+    assert table.keys() == {f"g{r}" for r in [*range(50), *range(100, 120)] if r % 10 != 4}
+    assert table["g7"]["mass"] == 7 and table["g7"]["age"] is None
+    assert table["g107"]["age"] == 1.5 and table["g107"]["kind"] is None
