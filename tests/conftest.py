@@ -30,7 +30,7 @@ def ray_cluster():
 @pytest.fixture(scope="session")
 def small_survey(tmp_path_factory, ray_cluster) -> Path:
     """240 simulated galaxies, most of them paired and labelled, some not."""
-    simulation = SimulationConfig(n_galaxies=240, paired_fraction=0.8, labelled_fraction=0.8)
+    simulation = SimulationConfig(galaxies=240, paired_fraction=0.8, labelled_fraction=0.8)
     source = simulation_source(simulation, SurveySpec())
     chunks = [{"start": start, "stop": start + 60} for start in range(0, 240, 60)]
     return build_survey([replace(source, chunks=chunks)], tmp_path_factory.mktemp("survey") / "sim").path

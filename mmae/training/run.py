@@ -22,7 +22,7 @@ from mmae.evaluation.report import print_scores
 from mmae.model.build import build_model
 from mmae.ray_setup import WORKER_ENV, start_ray
 from mmae.survey.job import build_simulated
-from mmae.survey.simulation.source import SimulationConfig
+from mmae.survey.simulation.source import VERSION, SimulationConfig
 from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.survey.stream import input_spec, read_split
 from mmae.training.finish import RunScores, log_scores, score_run
@@ -98,10 +98,10 @@ def _require_same_configuration(config: RunConfig, run_dir: Path) -> None:
 
 def _embedded(config: RunConfig, console: Console) -> Survey:
     """The simulated survey of the configured size, built on first use."""
-    folder = config.home_path / "surveys" / f"simulated-{config.simulated_galaxies}"
+    folder = config.home_path / "surveys" / f"simulated-v{VERSION}-{config.simulated_galaxies}"
     if not (folder / MANIFEST).exists():
         console.print(f"simulating {config.simulated_galaxies} galaxies into {folder}", highlight=False, soft_wrap=True)
-        build_simulated(SimulationConfig(n_galaxies=config.simulated_galaxies), folder)
+        build_simulated(SimulationConfig(galaxies=config.simulated_galaxies), folder)
     return open_survey(folder)
 
 

@@ -82,7 +82,8 @@ def test_section_leaves_out_quasars_and_says_what_is_missing(survey, objects, re
     absurd = dataclasses.replace(objects, truth={**objects.truth, "galaxy_type": types},
                                  mag_NC=objects.mag_NC + 3.0 * odd_N[:, None] * np.array([1, 0, 0, 0, 0]))
     rows = colour_section(absurd, survey.spec, reference, None, seed=0).tables[0].rows
-    assert any(row[0] == "g-r" for row in rows) and all(row[-1].ok is not False for row in rows)
+    assert any(row[0] == "g-r" for row in rows)
+    assert all(row[7] < row[10] + 0.5 for row in rows)  # 84% of both
     assert "--reference" in colour_section(objects, survey.spec, None, None, seed=0).left_out
     three = dataclasses.replace(objects, bands=("g", "r", "i"), mag_NC=objects.mag_NC[:, :3])
     assert "no z magnitudes" in colour_section(three, survey.spec, reference, None, seed=0).left_out

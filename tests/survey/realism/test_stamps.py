@@ -91,7 +91,8 @@ def test_central_gaussian_has_its_magnitude_radius_and_concentration():
 def test_a_neighbour_does_not_change_the_central_object():
     target = gaussian_image(SPEC, np.full(5, 19.0), 64)
     alone = measure_stamp(target, SPEC).central
-    beside = measure_stamp(target + blob(51, 40, 30.0, 1.5), SPEC).central  # 3.6 arcsec away, a quarter as bright
+    neighbour = blob(51, 40, 30.0, 1.5)  # 3.6 arcsec away, a quarter as bright
+    beside = measure_stamp(target + neighbour, SPEC).central
     assert beside.aperture_mag_C == pytest.approx(alone.aperture_mag_C, abs=0.02)
     assert beside.half_light_radius == pytest.approx(alone.half_light_radius, rel=0.03)
 
