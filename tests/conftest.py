@@ -15,6 +15,15 @@ from mmae.survey.schema import SurveySpec
 from mmae.survey.simulation.source import SimulationConfig, simulation_source
 
 
+@pytest.fixture(scope="session", autouse=True)
+def home_of_its_own(tmp_path_factory):
+    """No test writes to the user's ~/mmae or tracking server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMAE_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def ray_cluster():
     """One Ray instance for all tests that need it, started as the jobs start it."""

@@ -68,12 +68,12 @@ class Tracker:
         self._client.set_terminated(self.run_id, status)
 
 
-def tracking_uri(config: RunConfig) -> str:
+def tracking_uri(home: Path) -> str:
     """$MLFLOW_TRACKING_URI, else an SQLite file under the project's home. Always absolute:
     Ray workers run in folders of their own."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
-        folder = config.home_path / "mlflow"
+        folder = home / "mlflow"
         folder.mkdir(parents=True, exist_ok=True)
         return f"{SQLITE}{folder / 'mlflow.db'}"
     if uri.startswith(SQLITE):
@@ -82,39 +82,50 @@ def tracking_uri(config: RunConfig) -> str:
 
 
 def open_run(config: RunConfig, run_dir: Path) -> Tracker:
-    """The MLflow run of a run folder: the one that is there, or a new one with all parameters.
+    """The MLflow run of a training run: the one that is there, or a new one with all parameters.
 
     Raises:
         InputError: the tracking server or database cannot be used.
     """
-    uri = tracking_uri(config)
-    try:
-        client = MlflowClient(uri)
-        experiment = client.get_experiment_by_name(config.experiment)
-        experiment_id = experiment.experiment_id if experiment else _create_experiment(client, uri, config)
-        found = client.search_runs([experiment_id], f"tags.`{RUN_DIR_TAG}` = '{run_dir}'", max_results=1)
-        if found:
-            tracker = Tracker(uri, found[0].info.run_id)
-            client.update_run(tracker.run_id, "RUNNING")
-            return tracker
-        run = client.create_run(
-            experiment_id, tags={MLFLOW_RUN_NAME: config.name, RUN_DIR_TAG: str(run_dir)}
-        )
-        params = [Param(k, str(v)) for k, v in flat(config).items()]
-        for start in range(0, len(params), PARAMS_PER_CALL):
-            client.log_batch(run.info.run_id, params=params[start : start + PARAMS_PER_CALL])
-    except MlflowException as error:
-        raise InputError(f"MLflow at {uri}: {error.message} Check MLFLOW_TRACKING_URI.") from error
-    tracker = Tracker(uri, run.info.run_id)
-    tracker.text(to_yaml(config), "config.yaml")
+    params = {key: str(value) for key, value in flat(config).items()}
+    tracker, is_new = open_named_run(tracking_uri(config.home_path), config.experiment, config.name, run_dir,
+                                     params)
+    if is_new:
+        tracker.text(to_yaml(config), "config.yaml")
     return tracker
 
 
-def _create_experiment(client: MlflowClient, uri: str, config: RunConfig) -> str:
+def open_named_run(uri: str, experiment: str, name: str, folder: Path,
+                   params: dict[str, str]) -> tuple[Tracker, bool]:
+    """The MLflow run that belongs to a folder, and whether it is new: then it gets the parameters.
+
+    Raises:
+        InputError: the tracking server or database cannot be used.
+    """
+    try:
+        client = MlflowClient(uri)
+        found_experiment = client.get_experiment_by_name(experiment)
+        experiment_id = (found_experiment.experiment_id if found_experiment
+                         else _create_experiment(client, uri, experiment))
+        found = client.search_runs([experiment_id], f"tags.`{RUN_DIR_TAG}` = '{folder}'", max_results=1)
+        if found:
+            tracker = Tracker(uri, found[0].info.run_id)
+            client.update_run(tracker.run_id, "RUNNING")
+            return tracker, False
+        run = client.create_run(experiment_id, tags={MLFLOW_RUN_NAME: name, RUN_DIR_TAG: str(folder)})
+        listed = [Param(key, value) for key, value in params.items()]
+        for start in range(0, len(listed), PARAMS_PER_CALL):
+            client.log_batch(run.info.run_id, params=listed[start : start + PARAMS_PER_CALL])
+    except MlflowException as error:
+        raise InputError(f"MLflow at {uri}: {error.message} Check MLFLOW_TRACKING_URI.") from error
+    return Tracker(uri, run.info.run_id), True
+
+
+def _create_experiment(client: MlflowClient, uri: str, name: str) -> str:
     # With a database and no server, MLflow would put artifacts below the current folder.
     location = None
     if uri.startswith(SQLITE):
         location = (Path(uri.removeprefix(SQLITE)).parent / "artifacts").as_uri()
     # The UI then opens with runs and charts, not with its pages for language models.
     kind = {"mlflow.experimentKind": "custom_model_development"}
-    return client.create_experiment(config.experiment, artifact_location=location, tags=kind)
+    return client.create_experiment(name, artifact_location=location, tags=kind)

@@ -18,6 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from mmae.config import home
 from mmae.errors import InputError
 from mmae.evaluation.style import save_figure
 from mmae.survey.realism import published
@@ -46,14 +47,17 @@ from mmae.survey.realism.spectra import (
 )
 from mmae.survey.realism.terminal import print_section
 from mmae.survey.store import Survey
+from mmae.training.tracking import open_named_run, tracking_uri
 
 FOLDER, PAGE, NUMBERS = "report", "report.html", "report.json"
+EXPERIMENT = "surveys"
+METRICS_PER_CALL = 1000  # the limit of MLflow's log_batch
 SEED = 0
 MAX_STAMPS, MAX_SPECTRA, KEPT_SPECTRA = 2000, 4000, 600
 
 
 def write_report(survey: Survey, reference: Path | None, console: Console) -> Path:
-    """Compare a survey with the real sky and write `<survey>/report/`.
+    """Compare a survey with the real sky, write `<survey>/report/` and keep it in MLflow.
 
     Args:
         survey: a survey, simulated as a rule.
@@ -78,6 +82,7 @@ def write_report(survey: Survey, reference: Path | None, console: Console) -> Pa
         print_section(section, console)
     page = save_report(survey, reference, sections, seconds, time.monotonic() - started)
     judged, met = tally(sections)
+    log_report(survey, sections, page)
     console.print(f"\n{met} of {judged} judged lines are met.", style="bold", highlight=False)
     console.print(f"report        {page}", highlight=False, soft_wrap=True)
     return page
@@ -160,6 +165,23 @@ def save_report(survey: Survey, reference: Path | None, sections: list[Section],
     page = folder / PAGE
     page.write_text(render_page(f"Simulated against real: {survey.path.name}", facts, sections))
     return page
+
+
+def log_report(survey: Survey, sections: list[Section], page: Path) -> None:
+    """Keep the numbers, figures and page of a report as the survey's run in MLflow."""
+    params = {f"{key}": str(value)[:500] for source in survey.provenance.get("sources", [])
+              for key, value in source.items()}
+    tracker, _ = open_named_run(tracking_uri(home()), EXPERIMENT, survey.path.name, survey.path,
+                                {"content_hash": survey.content_hash, **params})
+    judged, met = tally(sections)
+    tracker.metrics({"judged": judged, "met": met})
+    values = list(numbers(sections).items())
+    for start in range(0, len(values), METRICS_PER_CALL):
+        tracker.metrics(dict(values[start : start + METRICS_PER_CALL]))
+    for name in (PAGE, NUMBERS, *(f"{d.name}.png" for section in sections for d in section.drawings)):
+        tracker.file(page.parent / name, FOLDER)
+    tracker.describe(f"Simulated against real: {met} of {judged} judged lines are met.")
+    tracker.finish()
 
 
 def _section_values(section: Section) -> dict[str, Any]:

@@ -29,8 +29,8 @@ MOFFAT_BETA = 3.0  # wings as in atmospheric seeing with optics (Trujillo+2001)
 EXPOSURE_TIME = {"g": 600.0, "r": 600.0, "i": 1200.0, "z": 1200.0, "y": 1200.0}
 COLLECTING_AREA = np.pi * 410.0**2 * 0.9  # cm2: 8.2 m mirror less the prime-focus unit
 # Warping onto the coadd's pixels correlates neighbours (Bosch+2018, section 3.3): weight of each of
-# the two neighbours along an axis; 0.06 gives the correlation of 0.1 to 0.15 of real coadds.
-WARP_WEIGHT = 0.06
+# the two neighbours along an axis; 0.03 gives the correlation of 0.06 of real coadds.
+WARP_WEIGHT = 0.03
 # How well the pipeline measures what it sees, mag: galaxies injected into HSC images at i = 20 come back
 # with a scatter of 0.13 to 0.15 that all bands share, because they share the fitted shape, and stars
 # with 0.01 (Huang+2018, abstract). What a band does not share is our estimate from their colours.

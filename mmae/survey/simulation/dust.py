@@ -1,11 +1,19 @@
-"""Dust attenuation of starlight (Calzetti+2000)."""
+"""Dust: in galaxies (Calzetti+2000), and in ours in front of everything (Fitzpatrick 1999)."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import astropy.units as u
 import numpy as np
+from dust_extinction.parameter_averages import F99
 
 R_V = 4.05
 STELLAR_SHARE = 0.44  # E(B-V) of the stars over that of the gas: Calzetti+2000, equation 3
+GALACTIC_R_V = 3.1
+# E(B-V) in the fields of the HSC wide layer: mostly 0.02 to 0.06 (Schlegel, Finkbeiner & Davis 1998 with
+# the 0.86 of Schlafly & Finkbeiner 2011). Median, and scatter of the logarithm.
+GALACTIC_REDDENING, REDDENING_SCATTER = 0.03, 0.45
 # The law is given from 0.12 to 2.2 micron; its ends are kept beyond.
 LAW_RANGE = (1200.0, 22000.0)  # Angstrom
 
@@ -22,3 +30,20 @@ def calzetti_k(wavelength: np.ndarray | float) -> np.ndarray:
 def transmission(wavelength: np.ndarray | float, attenuation_v: float) -> np.ndarray:
     """Share of the light that passes dust of A_V = attenuation_v mag."""
     return 10 ** (-0.4 * attenuation_v * calzetti_k(wavelength) / R_V)
+
+
+def draw_galactic_reddening(rng: np.random.Generator) -> float:
+    """E(B-V) in mag of one line of sight."""
+    return float(GALACTIC_REDDENING * rng.lognormal(0, REDDENING_SCATTER))
+
+
+@lru_cache(maxsize=1)
+def _galactic_law() -> tuple[np.ndarray, np.ndarray]:
+    """A(lambda) / E(B-V) on a grid of observed wavelengths (Angstrom)."""
+    wavelength = np.geomspace(1.05e3, 3.2e4, 2000)  # the law's range
+    return wavelength, GALACTIC_R_V * F99(Rv=GALACTIC_R_V)(wavelength * u.AA)
+
+
+def galactic_transmission(wavelength: np.ndarray | float, reddening: float) -> np.ndarray:
+    """Share of the light that reaches us through E(B-V) = reddening; observed Angstrom, any shape."""
+    return 10 ** (-0.4 * reddening * np.interp(wavelength, *_galactic_law()))

@@ -17,7 +17,7 @@ from mmae.survey.simulation.population import (
     draw_star_forming,
     passive_share,
 )
-from mmae.survey.simulation.sky import SkyObject, galaxy_object, star_object
+from mmae.survey.simulation.sky import SkyObject, behind_dust, galaxy_object, star_object
 from mmae.survey.simulation.stars import draw_star, draw_star_magnitude, stars_per_square_arcmin
 
 FIELD_BAND = "i"
@@ -44,10 +44,12 @@ def galaxies_per_square_arcmin(magnitude: float) -> float:
     return galaxies_per_square_arcmin(SLOPE_CHANGE) * 10 ** (BRIGHT_SLOPE * (magnitude - SLOPE_CHANGE))
 
 
-def draw_field(rng: np.random.Generator, spec: SurveySpec, density: float) -> list[FieldObject]:
+def draw_field(rng: np.random.Generator, spec: SurveySpec, density: float,
+               reddening: float = 0.0) -> list[FieldObject]:
     """All neighbours of a stamp.
 
     Args:
+        reddening: E(B-V) of the Galactic dust in front, mag.
         density: relative to the sky's at high galactic latitude; 0 leaves the target alone.
     """
     side = spec.image_size + 2 * MARGIN / spec.pixel_scale
@@ -57,12 +59,13 @@ def draw_field(rng: np.random.Generator, spec: SurveySpec, density: float) -> li
     def place() -> tuple[float, float]:
         return edge + side * (rng.random() - 0.5), edge + side * (rng.random() - 0.5)
 
+    def seen(thing: SkyObject, is_star: bool) -> FieldObject:
+        return FieldObject(behind_dust(thing, reddening), place(), is_star)
+
     n_galaxies = rng.poisson(density * area * galaxies_per_square_arcmin(FAINT))
     n_stars = rng.poisson(density * area * stars_per_square_arcmin(FAINT))
-    return (
-        [FieldObject(_field_galaxy(rng), place(), False) for _ in range(n_galaxies)]
-        + [FieldObject(_field_star(rng), place(), True) for _ in range(n_stars)]
-    )
+    return ([seen(_field_galaxy(rng), False) for _ in range(n_galaxies)]
+            + [seen(_field_star(rng), True) for _ in range(n_stars)])
 
 
 def _field_star(rng: np.random.Generator) -> SkyObject:

@@ -42,8 +42,8 @@ WIDTH_RANGE = (1e-2, 1e3)  # Angstrom, rest frame
 # above the median redshift of the fitted galaxies.
 EVOLUTION, PIVOT_REDSHIFT = 1.8, 0.2
 # The table lacks galaxies without lines: those have the mixture's weakest component, dimmed so
-# that H-alpha lies below 3 A, where old stars ionise the gas (Cid Fernandes+2011).
-PASSIVE_SHIFT = -0.5  # dex
+# that H-alpha lies below 0.5 A, the limit of passive galaxies in Cid Fernandes+2011.
+PASSIVE_SHIFT = -0.8  # dex
 BALMER_CONTINUUM = 0.80  # continuum at H-alpha over that at H-beta, star-forming galaxy, no dust
 ATTENUATION_MAX = 2.0  # mag
 

@@ -185,9 +185,9 @@ def _passive_fraction(target: TargetClass, absolute_mag_r: float) -> float:
 
 def passive_share(absolute_mag_r: float) -> float:
     """Share of passive galaxies in a flux-limited sample at one luminosity."""
-    # The red share rises with luminosity: shape of Baldry+2004. A quarter of the red galaxies have all
-    # lines in emission (retired galaxies and LINERs, Cid Fernandes+2011) and count as such.
-    return 0.75 * (0.1 + 0.7 / (1 + np.exp((absolute_mag_r + 21.0) / 0.6)))
+    # The red share rises with luminosity: shape of Baldry+2004, numbers set with those of the templates.
+    # Retired galaxies and LINERs, red but with lines (Cid Fernandes+2011), are not among these.
+    return 0.08 + 0.72 / (1 + np.exp((absolute_mag_r + 20.9) / 0.55))
 
 
 def _log_mass(absolute_mag_r: float, red: bool) -> float:

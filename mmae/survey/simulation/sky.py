@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mmae.survey.simulation.dust import galactic_transmission
 from mmae.survey.simulation.lines import LINE_WAVELENGTH_J, WIDTH_WAVELENGTH_E, line_fluxes
 from mmae.survey.simulation.population import Galaxy, Target
 from mmae.survey.simulation.quasars import draw_quasar, quasar_sed
@@ -46,7 +47,10 @@ def total_magnitudes(magnitudes_PC: np.ndarray) -> np.ndarray:
 
 
 def target_object(rng: np.random.Generator, target: Target) -> tuple[SkyObject, np.ndarray]:
-    """A target at its magnitude, and the fluxes (E,) of its lines in 1e-17 erg/s/cm2 (NaN: quasar)."""
+    """A target at its magnitude, and the fluxes (E,) of its lines in 1e-17 erg/s/cm2 (NaN: quasar).
+
+    Both before Galactic dust, as targets are selected on magnitudes corrected for it.
+    """
     if target.galaxy is None:
         quasar = draw_quasar(rng, target.absolute_mag_r)
         components = (Component(quasar_sed(rng, quasar, target.redshift), POINT_SOURCE),)
@@ -99,3 +103,15 @@ def at_magnitude(thing: SkyObject, band: str, magnitude: float) -> tuple[float, 
     factor = float(10 ** (0.4 * (current - magnitude)))
     components = tuple(replace(c, sed=scaled(c.sed, factor)) for c in thing.components)
     return factor, replace(thing, components=components)
+
+
+def behind_dust(thing: SkyObject, reddening: float) -> SkyObject:
+    """An object as it reaches us through Galactic dust of E(B-V) = reddening."""
+    stretch = 1 + thing.redshift
+
+    def dimmed(sed: Sed) -> Sed:
+        return replace(
+            sed, continuum_W=sed.continuum_W * galactic_transmission(sed.wavelength_W * stretch, reddening),
+            line_flux_J=sed.line_flux_J * galactic_transmission(sed.line_wavelength_J * stretch, reddening))
+
+    return replace(thing, components=tuple(replace(c, sed=dimmed(c.sed)) for c in thing.components))

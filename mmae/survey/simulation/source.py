@@ -7,8 +7,7 @@ its own generator, seeded with (seed, i). The physics, in the order of the light
 seen), `labels` (what redshift it is given).
 
 Left out: weak lensing, spiral arms and clumps, blended spectra, absorption lines finer than
-257 km/s, damped Lyman-alpha systems, Galactic extinction, artefacts of cameras, stars among the
-targets.
+257 km/s, damped Lyman-alpha systems, artefacts of cameras, stars among the targets.
 
 Shape suffixes: C bands, E the widths of `lines.LINE_NAMES`, H and W pixels, L wavelength samples,
 P components.
@@ -26,9 +25,11 @@ import numpy as np
 from mmae.errors import InputError
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 from mmae.survey.simulation import camera, labels, spectrograph
+from mmae.survey.simulation.dust import draw_galactic_reddening, galactic_transmission
 from mmae.survey.simulation.field import FieldObject, draw_field
+from mmae.survey.simulation.lines import WIDTH_WAVELENGTH_E
 from mmae.survey.simulation.population import BGS, MAIN, Target, draw_target
-from mmae.survey.simulation.sky import SkyObject, target_object, total_magnitudes
+from mmae.survey.simulation.sky import SkyObject, behind_dust, target_object, total_magnitudes
 from mmae.survey.simulation.structure import POINT_SOURCE, Structure, tractor_type
 from mmae.survey.simulation.truth import truth_row, truth_schema
 from mmae.survey.source import Chunk, ChunkRead, Source
@@ -72,7 +73,7 @@ class Truth:
     """What a simulated row would be without noise."""
 
     target: Target
-    thing: SkyObject  # observed flux in 1e-17 erg/s/cm2/A, before the fibre
+    thing: SkyObject  # observed flux in 1e-17 erg/s/cm2/A, behind Galactic dust, before the fibre
     mag_PC: np.ndarray  # AB, total, of each component
     mag_C: np.ndarray  # AB, total
     fwhm_C: np.ndarray  # seeing, arcsec
@@ -129,7 +130,10 @@ def simulate_galaxy(row: int, config: SimulationConfig, spec: SurveySpec) -> tup
     target = draw_target(rng)
     structure = (target.galaxy.structure if target.galaxy is not None
                  else Structure(1.0, POINT_SOURCE, POINT_SOURCE))
-    thing, line_flux_E = target_object(rng, target)
+    emitted, line_flux_E = target_object(rng, target)
+    reddening = draw_galactic_reddening(rng)
+    thing = behind_dust(emitted, reddening)
+    line_flux_E *= galactic_transmission(WIDTH_WAVELENGTH_E * (1 + target.redshift), reddening)
     mag_PC = thing.magnitudes_PC(spec.bands)
     mag_C = total_magnitudes(mag_PC)
     label = labels.measure_redshift(rng, target.target_class.name, target.redshift)
@@ -138,7 +142,7 @@ def simulate_galaxy(row: int, config: SimulationConfig, spec: SurveySpec) -> tup
     fwhm_C = camera.draw_seeing(rng, spec.bands)
     middle = (spec.image_size - 1) / 2
     centre = tuple(middle + rng.uniform(-CENTRING_ERROR, CENTRING_ERROR, 2))
-    field = draw_field(rng, spec, config.field_density)
+    field = draw_field(rng, spec, config.field_density, reddening)
     image_CHW = camera.render(_spots(thing, mag_PC, centre, spec) + _field_spots(field, spec),
                               fwhm_C, spec.image_size, spec.pixel_scale)
     observed_CHW = camera.add_noise(rng, image_CHW, spec)
@@ -162,7 +166,7 @@ def simulate_galaxy(row: int, config: SimulationConfig, spec: SurveySpec) -> tup
     share_P = 10 ** (-0.4 * (mag_PC - mag_C)).mean(axis=1)
     table_row = truth_row(
         galaxy.object_id, target, structure, label, mag_C, fwhm_C, spec.bands, line_flux_E,
-        half_light_radius=radius, fibre_fraction=float(share_P @ kept_P),
+        galactic_reddening=reddening, half_light_radius=radius, fibre_fraction=min(float(share_P @ kept_P), 1.0),
         n_neighbours=sum(not f.is_star for f in field), n_stars=sum(f.is_star for f in field))
     return galaxy, Truth(target, thing, mag_PC, mag_C, fwhm_C, image_CHW,
                          spectrum.true_L if spectrum else None, label, table_row)

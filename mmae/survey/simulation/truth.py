@@ -18,15 +18,17 @@ from mmae.survey.simulation.structure import Structure
 NUMBERS = (
     "redshift_true", "redshift_measured", "absolute_mag_r", "bulge_fraction", "bulge_sersic_index",
     "bulge_radius", "bulge_axis_ratio", "disk_radius", "disk_axis_ratio", "position_angle",
-    "half_light_radius", "attenuation_v", "velocity_dispersion", "fibre_fraction",
+    "half_light_radius", "attenuation_v", "galactic_reddening", "velocity_dispersion", "fibre_fraction",
 )
 
 
 def truth_schema(bands: tuple[str, ...]) -> pa.Schema:
     """Columns of the truth table; null where a quantity does not exist (the disk of a quasar).
 
-    Magnitudes AB, total; radii in arcsec along the major axis; angles in radians from the x axis; line
-    widths (_ew) in rest-frame Angstrom and line fluxes in 1e-17 erg/s/cm2, all of the object's light.
+    Magnitudes (AB, total) and line fluxes (1e-17 erg/s/cm2, all of the object's light) as they reach us
+    through Galactic dust, whose E(B-V) is galactic_reddening; attenuation_v is the A_V inside the galaxy;
+    line widths (_ew) in rest-frame Angstrom; radii in arcsec along the major axis; angles in radians from
+    the x axis.
     """
     lines = [f"{name}_{what}" for name in LINE_NAMES for what in ("ew", "flux")]
     return pa.schema([
@@ -43,8 +45,8 @@ def truth_schema(bands: tuple[str, ...]) -> pa.Schema:
 
 def truth_row(object_id: str, target: Target, structure: Structure, label: Label, mag_C: np.ndarray,
               fwhm_C: np.ndarray, bands: tuple[str, ...], line_flux_E: np.ndarray, *,
-              half_light_radius: float, fibre_fraction: float, n_neighbours: int,
-              n_stars: int) -> dict[str, Any]:
+              galactic_reddening: float, half_light_radius: float, fibre_fraction: float,
+              n_neighbours: int, n_stars: int) -> dict[str, Any]:
     """One row with the columns of `truth_schema`."""
     galaxy = target.galaxy
     has_bulge = galaxy is not None and structure.bulge_fraction > 0
@@ -68,6 +70,7 @@ def truth_row(object_id: str, target: Target, structure: Structure, label: Label
         "position_angle": structure.bulge.position_angle if galaxy else None,
         "half_light_radius": half_light_radius,
         "attenuation_v": galaxy.attenuation_v if galaxy else None,
+        "galactic_reddening": galactic_reddening,
         "velocity_dispersion": galaxy.velocity_dispersion if galaxy else None,
         "fibre_fraction": fibre_fraction,
         "n_neighbours": n_neighbours,

@@ -86,7 +86,7 @@ def test_only_test_galaxies_in_range_are_scored(rng):
 def test_section(objects, reference):
     section = photoz_section(objects, reference, seed=0)
     by_name = {row[0]: row for row in section.tables[0].rows}
-    assert by_name["galaxies, all bands"][-1].ok is not None
+    assert by_name["all objects, all bands"][-1].ok is not None
     real = by_name["real: zCOSMOS, griz"]
     # 1200 rows, 60 of them not secure and 30 stars.
     assert real[1] + real[2] == pytest.approx(1110, abs=3)

@@ -35,6 +35,7 @@ def test_a_missing_file_is_named_with_the_mend(name, tmp_path):
         READERS[name](tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:File may have been truncated")
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize("damage", ["garbage", "truncated"])
 def test_a_broken_file_is_named(name, damage, reference, tmp_path):

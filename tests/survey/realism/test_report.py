@@ -9,8 +9,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from rich.console import Console
 
+from mmae.config import home
 from mmae.errors import InputError
 from mmae.survey.realism import photoz, pixels, report
 from mmae.survey.realism.contents import Section, Table, Verdict
@@ -18,6 +20,7 @@ from mmae.survey.realism.page import render_page
 from mmae.survey.realism.reference import HSC_FILE, ZCOSMOS_FILE, Loaded
 from mmae.survey.realism.report import write_report
 from mmae.survey.store import open_survey
+from mmae.training.tracking import tracking_uri
 from tests.survey.realism.surveys import fake_simulator, make_survey
 
 SECTIONS = ["pixels", "redshift", "colours", "images", "spectra", "lines", "photoz", "photometry", "examples"]
@@ -84,8 +87,30 @@ def test_everything_there(own, reference, console, monkeypatch):
     assert value == table["rows"][0][table["columns"].index("simulated")]
 
 
+def test_the_numbers_and_the_page_are_kept_in_mlflow(own, console, undrawn):
+    page = write_report(own, None, console)
+    write_report(own, None, console)  # a second report of a survey belongs to the same run
+    client = MlflowClient(tracking_uri(home()))
+    experiment = client.get_experiment_by_name("surveys")
+    runs = [r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name == own.path.name
+            and r.data.params["content_hash"] == own.content_hash
+            and r.data.tags["mmae.run_dir"] == str(own.path)]
+    assert len(runs) == 1 and runs[0].info.status == "FINISHED"
+    content = read(page)
+    assert runs[0].data.metrics["judged"] == content["judged"]
+    assert content["numbers"].items() <= runs[0].data.metrics.items()
+    kept = {f.path for f in client.list_artifacts(runs[0].info.run_id, "report")}
+    assert kept == {f"report/{file.name}" for file in page.parent.iterdir()}
+
+
 def test_without_real_data_the_published_tables_come(own, console, undrawn):
+    folder = own.path / "report"
+    folder.mkdir()
+    (folder / "bpt.png").write_bytes(b"of an earlier report with real data")
+    (folder / "notes.txt").write_text("the user's own")
     content = read(write_report(own, None, console))
+    assert not (folder / "bpt.png").exists() and (folder / "notes.txt").exists()
+    open_survey(own.path)  # a report does not damage the survey
     out = left_out(content)
     assert set(out) == {"colours", "images", "spectra", "lines", "photoz", "examples"}
     assert all("--reference" in reason for reason in out.values())
@@ -117,16 +142,6 @@ def test_a_survey_without_truth_spectra_and_simulator(tmp_path, reference, conso
     out = left_out(read(write_report(bare, reference, console)))
     assert "no truth table" in out["lines"] and "no truth table" in out["photometry"]
     assert "no spectra" in out["spectra"] and "images" not in out
-
-
-def test_a_second_report_replaces_the_first(own, console, undrawn):
-    folder = own.path / "report"
-    folder.mkdir()
-    (folder / "bpt.png").write_bytes(b"of an earlier report with real data")
-    (folder / "notes.txt").write_text("the user's own")
-    read(write_report(own, None, console))
-    assert not (folder / "bpt.png").exists() and (folder / "notes.txt").exists()
-    open_survey(own.path)  # a report does not damage the survey
 
 
 def test_the_page_escapes_what_it_shows():

@@ -90,6 +90,7 @@ def test_attenuation_follows_the_balmer_decrement():
     assert lines.attenuation_from_lines(widths_E) == pytest.approx(0, abs=1e-9)
     # E(B-V) = 1.97 log10(decrement / 2.86): Dominguez+2013, equation 4, which is the same law.
     widths_E[lines.HALPHA] *= 1.3
-    assert lines.attenuation_from_lines(widths_E) == pytest.approx(0.44 * 4.05 * 1.97 * np.log10(1.3), rel=0.01)
+    expected = 0.44 * 4.05 * 1.97 * np.log10(1.3)
+    assert lines.attenuation_from_lines(widths_E) == pytest.approx(expected, rel=0.01)
     widths_E[lines.HALPHA] *= 100
     assert lines.attenuation_from_lines(widths_E) == lines.ATTENUATION_MAX

@@ -10,7 +10,14 @@ from mmae.errors import InputError
 from mmae.survey.schema import SurveySpec
 from mmae.survey.simulation import camera, dust, seds
 from mmae.survey.simulation.population import TARGET_CLASSES, draw_class_member
-from mmae.survey.simulation.sky import target_object, total_magnitudes
+from mmae.survey.simulation.sky import (
+    Component,
+    SkyObject,
+    behind_dust,
+    target_object,
+    total_magnitudes,
+)
+from mmae.survey.simulation.structure import POINT_SOURCE
 
 SPEC = SurveySpec()
 HSC = ("hsc2017-g", "hsc2017-r2", "hsc2017-i2", "hsc2017-z", "hsc2017-y")
@@ -87,6 +94,18 @@ def test_dust_follows_calzetti_2000():
     assert dust.transmission(5500.0, 1.0) == pytest.approx(10**-0.4, rel=0.01)
     k = dust.calzetti_k(np.linspace(1200, 12000, 300))
     assert (np.diff(k) < 0.03).all()  # falls, but for the small step at 0.63 micron
+
+
+def test_galactic_dust_dims_the_bands_as_published():
+    # A / E(B-V) in HSC's bands as the survey lists them, on the scale of Schlegel+1998 that is 1 / 0.86 of
+    # ours; the light of a red galaxy lies redward of the middle of g.
+    old = seds.stellar_sed((0.0, 0.0, 0.0, 1.0, 0.0), 0.0, 200.0)
+    thing = SkyObject(0.1, (Component(old, POINT_SOURCE),))
+    dimming_C = (behind_dust(thing, 0.1).magnitudes_PC(SPEC.bands) - thing.magnitudes_PC(SPEC.bands))[0]
+    assert dimming_C / 0.1 * 0.86 == pytest.approx(np.array([3.24, 2.28, 1.63, 1.26, 1.08]), rel=0.08)
+    rng = np.random.default_rng(0)
+    drawn = [dust.draw_galactic_reddening(rng) for _ in range(2000)]
+    assert np.median(drawn) == pytest.approx(0.03, rel=0.06) and max(drawn) < 0.3
 
 
 def test_electrons_per_second_of_a_star_of_known_brightness():
