@@ -97,14 +97,15 @@ def render(spots: Sequence[Spot], fwhm_C: np.ndarray, size: int, pixel_scale: fl
         light_CYX += spot.counts_C.astype(np.float32)[:, None, None] * shape_YX
     for light_YX, seeing in zip(light_CYX, seeings, strict=True):
         light_YX *= _transform(seeing, box, pixel_scale)
-    return irfft2(light_CYX, s=(box, box), overwrite_x=True)[:, :size, :size].astype(float)
+    in_fft_order_CYX = np.fft.ifftshift(light_CYX, axes=1)
+    return irfft2(in_fft_order_CYX, s=(box, box), overwrite_x=True)[:, :size, :size].astype(float)
 
 
 def _transform(profile: galsim.GSObject, box: int, pixel_scale: float) -> np.ndarray:
-    """Fourier transform (Y,X) complex64 in the order of a real FFT of box x box pixels."""
+    """Fourier transform (Y,X) complex64, for box x box pixels: k_y from -pi to pi, k_x from 0 to pi."""
     half_plane = galsim.BoundsI(0, box // 2, -box // 2, box // 2 - 1)
     image = profile.drawKImage(bounds=half_plane, scale=2 * np.pi / (box * pixel_scale), recenter=False)
-    return np.fft.ifftshift(image.array, axes=0)
+    return image.array
 
 
 def draw_seeing(rng: np.random.Generator, bands: tuple[str, ...]) -> np.ndarray:

@@ -5,7 +5,7 @@ Shape suffixes: none; one object at a time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,7 @@ BRIGHT, FAINT = 17.0, 25.0  # AB; fainter ones drown in the noise of the wide la
 # N(<i) = 46 x 10^(0.31 (i - 25)) galaxies per square arcmin from 23 to 25 (LSST Science Book 2009,
 # equation 3.7); brighter ones are rarer, with a slope of 0.42 (zCOSMOS-bright, i < 22.5: Lilly+2009).
 COUNTS_25, FAINT_SLOPE, BRIGHT_SLOPE, SLOPE_CHANGE = 46.0, 0.31, 0.42, 22.5
+TWO_PARTS = 23.0  # fainter ones are bulge or disk: nobody could tell, and drawing both takes twice the time
 MARGIN = 1.5  # arcsec beyond the stamp: wings reach in
 
 
@@ -80,7 +81,11 @@ def _field_galaxy(rng: np.random.Generator) -> SkyObject:
     absolute = (magnitude + 0.5 - distance_modulus(redshift) - redshift
                 + EVOLUTION_Q * (redshift - 0.1))
     draw = draw_passive if rng.random() < passive_share(absolute) else draw_star_forming
-    return galaxy_object(draw(rng, absolute, redshift), redshift, FIELD_BAND, magnitude)
+    galaxy = draw(rng, absolute, redshift)
+    if magnitude > TWO_PARTS:
+        whole = replace(galaxy.structure, bulge_fraction=float(round(galaxy.structure.bulge_fraction)))
+        galaxy = replace(galaxy, structure=whole)
+    return galaxy_object(galaxy, redshift, FIELD_BAND, magnitude)
 
 
 def draw_field_magnitude(rng: np.random.Generator) -> float:
