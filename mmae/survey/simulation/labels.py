@@ -23,7 +23,8 @@ SMALL_DELTA_CHI2 = 4  # ZWARN bit 2: a second redshift fits almost as well
 # Lines that are taken for one another, Angstrom.
 GALAXY_CONFUSION = (OII_RED, HBETA_WAVE, OIII_RED, HALPHA_WAVE)
 QUASAR_CONFUSION = (1215.67, 1549.06, 1908.73, 2798.75)
-GALAXY_REDSHIFT_MAX, QUASAR_REDSHIFT_MAX = 1.7, 6.0  # the templates' ranges in redrock
+# Galaxy templates of redrock end at 1.7; the survey, as GalaxiesML, at 4.
+GALAXY_REDSHIFT_MAX, QUASAR_REDSHIFT_MAX = 1.7, 4.0
 
 
 @dataclass(frozen=True)
