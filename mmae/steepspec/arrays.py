@@ -1,0 +1,54 @@
+"""Columns of one table, checked once at the door of each step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmae.errors import InputError
+
+
+def columns(what: str, **named: object) -> dict[str, np.ndarray]:
+    """Plain 1-D float64 (or bool, or text) arrays of equal length, masked values as NaN or "".
+
+    Args:
+        what: the table these columns belong to, for the message.
+        named: column name -> (N) values.
+
+    Raises:
+        InputError: a column is not one-dimensional, or the lengths differ.
+    """
+    arrays = {name: plain_column(values) for name, values in named.items()}
+    lengths = {name: array.shape for name, array in arrays.items()}
+    if any(len(shape) != 1 for shape in lengths.values()) or len(set(lengths.values())) > 1:
+        raise InputError(
+            f"{what}: the columns must be one-dimensional and equally long, but their shapes are "
+            + ", ".join(f"{name} {shape}" for name, shape in lengths.items())
+            + "; take all of them from the same rows of one table"
+        )
+    return arrays
+
+
+def plain_column(values: object) -> np.ndarray:
+    """One column without units and masks: text and booleans stay, numbers become float64."""
+    array = np.ma.asanyarray(getattr(values, "value", values))
+    if array.dtype.kind in "USO":
+        text = np.ma.filled(array.astype(str) if array.dtype.kind == "O" else array, "")
+        return np.char.strip(np.char.decode(text) if text.dtype.kind == "S" else text)
+    if array.dtype.kind == "b":
+        return np.asarray(np.ma.filled(array, False))
+    return np.ma.filled(array.astype(np.float64), np.nan)
+
+
+def require(condition: np.ndarray | bool, what: str, problem: str, mend: str) -> None:
+    """InputError naming the first row that breaks `condition` (N), a bool per row.
+
+    Raises:
+        InputError: `condition` is False anywhere.
+    """
+    condition = np.asarray(condition)
+    if condition.all():
+        return
+    where = ""
+    if condition.ndim:
+        where = f" (row {int(np.argmin(condition))} first, {int((~condition).sum())} in all)"
+    raise InputError(f"{what}: {problem}{where}; {mend}")
