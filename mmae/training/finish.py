@@ -27,7 +27,7 @@ from mmae.survey.schema import SurveySpec
 from mmae.survey.store import Survey
 from mmae.survey.stream import StreamConfig, batches, read_split
 from mmae.training.checkpoint import load_model
-from mmae.training.tracking import Tracker
+from mmae.tracking import Tracker
 
 MODE_TITLES = {"image": "image only", "spectrum": "spectrum only", "both": "image and spectrum"}
 CURVES = ("train/loss", "train/image", "train/spectrum", "train/redshift", "val/loss",

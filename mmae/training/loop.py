@@ -29,7 +29,7 @@ from mmae.training.checkpoint import Place, restore_state, save_checkpoint
 from mmae.training.step import (
     TrainState, autocast, create_state, require_finite, step_generator, training_step,
 )
-from mmae.training.tracking import Tracker
+from mmae.tracking import Tracker
 
 LOG_EVERY = 10  # steps between two points of the loss curve
 MIN_LABELS = 20  # fewer validation redshifts say nothing: then the reconstruction chooses

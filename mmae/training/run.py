@@ -27,7 +27,7 @@ from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.survey.stream import input_spec, read_split
 from mmae.training.finish import RunScores, log_scores, score_run
 from mmae.training.loop import SELECTION, train_worker
-from mmae.training.tracking import Tracker, open_run
+from mmae.tracking import Tracker, open_run
 
 MAY_CHANGE = ("compute.", "experiment", "home")
 """Configuration fields that a resumed run may have otherwise than when it began."""

@@ -47,7 +47,7 @@ from mmae.survey.realism.spectra import (
 )
 from mmae.survey.realism.terminal import print_section
 from mmae.survey.store import Survey
-from mmae.training.tracking import open_named_run, tracking_uri
+from mmae.tracking import open_named_run, tracking_uri
 
 FOLDER, PAGE, NUMBERS = "report", "report.html", "report.json"
 EXPERIMENT = "surveys"

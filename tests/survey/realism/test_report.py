@@ -20,7 +20,7 @@ from mmae.survey.realism.page import render_page
 from mmae.survey.realism.reference import HSC_FILE, ZCOSMOS_FILE, Loaded
 from mmae.survey.realism.report import write_report
 from mmae.survey.store import open_survey
-from mmae.training.tracking import tracking_uri
+from mmae.tracking import tracking_uri
 from tests.survey.realism.surveys import fake_simulator, make_survey
 
 SECTIONS = ["pixels", "redshift", "colours", "images", "spectra", "lines", "photoz", "photometry", "examples"]
