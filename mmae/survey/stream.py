@@ -53,9 +53,9 @@ class CollateGalaxies(ArrowBatchCollateFn):
 
     def __call__(self, table: pa.Table) -> Batch:
         spec = self.spec
-        image_BX, image_present_B = _tensor(table["image"], spec.image_dtype)
-        flux_BL, spectrum_present_B = _tensor(table["flux"], "float32")
-        ivar_BL, _ = _tensor(table["ivar"], "float32")
+        image_BX, image_present_B = decode_tensor(table["image"], spec.image_dtype)
+        flux_BL, spectrum_present_B = decode_tensor(table["flux"], "float32")
+        ivar_BL, _ = decode_tensor(table["ivar"], "float32")
         redshift = table["redshift"]
         return Batch(
             image_BCHW=image_BX.reshape(-1, *spec.image_shape),
@@ -69,7 +69,7 @@ class CollateGalaxies(ArrowBatchCollateFn):
         )
 
 
-def _tensor(column: pa.ChunkedArray, dtype: str) -> tuple[torch.Tensor, torch.Tensor]:
+def decode_tensor(column: pa.ChunkedArray, dtype: str) -> tuple[torch.Tensor, torch.Tensor]:
     """A column of fixed-size binary -> float32 (B, samples), zero where null, and presence (B,)."""
     width = column.type.byte_width
     # Written once, straight from the Arrow buffer into a tensor's memory.

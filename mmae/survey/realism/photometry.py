@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import speclite.filters
 
+from mmae.evaluation.redshift import sigma_nmad
 from mmae.survey.realism.contents import (
     NOT_JUDGED,
     Cell,
@@ -23,7 +24,6 @@ from mmae.survey.realism.figures_population import magnitude_error_figure
 from mmae.survey.realism.reference import Loaded
 from mmae.survey.realism.rows import NO_TRUTH, Objects, Watch, no_watch
 from mmae.survey.realism.simulator import Simulator, row_of
-from mmae.survey.realism.statistics import robust_sigma
 from mmae.survey.schema import SurveySpec
 
 BRIGHTER_THAN = 20.0  # i, AB: noise-free images and spectra of these are integrated
@@ -115,7 +115,7 @@ def _catalogue(bands: tuple[str, ...], true_NC: np.ndarray,
             median_BC[b, c] = np.median(offset_NC[inside, c])
             judged = judge_difference(float(median_BC[b, c]), 0.0, CATALOGUE_TOLERANCE, "mag")
             rows.append((band, f"{low:g} to {high:g}", int(inside.sum()), float(median_BC[b, c]),
-                         robust_sigma(offset_NC[inside, c]),
+                         sigma_nmad(offset_NC[inside, c]),
                          judged if high <= BRIGHTER_THAN + 1 else NOT_JUDGED))
     table = Table("catalogue", "Catalogue minus true magnitude",
                   ("band", "true magnitude", "n", "median [mag]", "scatter [mag]", "verdict"), tuple(rows),

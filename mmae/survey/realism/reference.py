@@ -25,6 +25,7 @@ from astropy.io import fits
 from mmae.errors import InputError
 from mmae.survey.readers.desi import desi_source
 from mmae.survey.schema import SurveySpec
+from mmae.survey.simulation.lines import LINE_NAMES
 
 HSC_FILE = "hsc_cosmos_grizy_64_shared.npz"
 ZCOSMOS_FILE = "zcosmos_bright.csv"
@@ -34,7 +35,6 @@ COADD_FILES = {
     "desi_coadd-1-80693-thru20210204.fits": "desi_qso_cat_fuji_dark_tile.fits.gz",
     "desi_coadd-4-80613-thru20210324.fits": "desi_redrock-4-80613-thru20210324.fits",
 }
-LINE_NAMES = ("oii_doublet", "hbeta", "oiii_5007", "halpha", "nii_6584", "sii_6716")
 SUBARU_BANDS = ("g", "r", "i", "z")
 # Suprime-Cam g+ r+ z+, and the i* of CFHT for i: Suprime-Cam's i+ is saturated in bright galaxies. In
 # the file it is fainter than i* by 0.15 mag at I = 17.5, 0.09 at 19.25, and agrees to 0.005 below 21.

@@ -169,7 +169,7 @@ def save_report(survey: Survey, reference: Path | None, sections: list[Section],
 
 def log_report(survey: Survey, sections: list[Section], page: Path) -> None:
     """Keep the numbers, figures and page of a report as the survey's run in MLflow."""
-    params = {f"{key}": str(value)[:500] for source in survey.provenance.get("sources", [])
+    params = {key: str(value)[:500] for source in survey.provenance.get("sources", [])
               for key, value in source.items()}
     tracker, _ = open_named_run(tracking_uri(home()), EXPERIMENT, survey.path.name, survey.path,
                                 {"content_hash": survey.content_hash, **params})

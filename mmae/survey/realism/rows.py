@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmae.survey.store import Shard, Survey
+from mmae.survey.stream import decode_tensor
 from mmae.survey.truth import read_truth
 
 GALAXY_TYPES = ("passive", "star_forming", "starburst")
@@ -179,16 +180,8 @@ def spectrum_batches(survey: Survey, max_rows: int, seed: int,
 
 def tensor_rows(column: pa.ChunkedArray, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """A column of fixed-size binary -> float32 (N present rows, samples), and which rows (N,)."""
-    width = column.type.byte_width
-    parts = []
-    for chunk in column.chunks:
-        flat = np.frombuffer(chunk.buffers()[1], np.uint8, len(chunk) * width, chunk.offset * width)
-        values = flat.view(dtype).reshape(len(chunk), -1)
-        # What lies under a null is undefined: it stays behind.
-        parts.append(values[chunk.is_valid().to_numpy(zero_copy_only=False)])
-    present = np.flatnonzero(column.is_valid().to_numpy())
-    samples = width // np.dtype(dtype).itemsize
-    return np.concatenate([np.empty((0, samples), np.float32), *parts]).astype(np.float32), present
+    values, present = decode_tensor(column, dtype)
+    return values[present].numpy(), np.flatnonzero(present.numpy())
 
 
 def crop_centre(image_NCHW: np.ndarray, size: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmae.evaluation.redshift import sigma_nmad
 from mmae.survey.realism.contents import (
     NOT_JUDGED,
     Cell,
@@ -24,7 +25,7 @@ from mmae.survey.realism.contents import (
 from mmae.survey.realism.figures_spectra import noise_shape_figure
 from mmae.survey.realism.reference import RealSpectra, load, read_coadds
 from mmae.survey.realism.rows import Objects
-from mmae.survey.realism.statistics import nan_percentile, robust_sigma
+from mmae.survey.realism.statistics import nan_percentile
 from mmae.survey.schema import SurveySpec
 
 BIN_WIDTH = 100.0  # Angstrom
@@ -95,7 +96,7 @@ def pull_scatter(flux_NL: np.ndarray, ivar_NL: np.ndarray) -> np.ndarray:
         both = (ivar_L[:-1] > 0) & (ivar_L[1:] > 0)
         if both.sum() >= 100:
             difference = (flux_L[:-1] - flux_L[1:])[both]
-            pull_N[n] = robust_sigma(difference / np.sqrt(1 / ivar_L[:-1][both] + 1 / ivar_L[1:][both]))
+            pull_N[n] = sigma_nmad(difference / np.sqrt(1 / ivar_L[:-1][both] + 1 / ivar_L[1:][both]))
     return pull_N
 
 

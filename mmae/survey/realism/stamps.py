@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from mmae.survey.realism.statistics import MAD_TO_SIGMA, robust_sigma
+from mmae.evaluation.redshift import MAD_TO_SIGMA, sigma_nmad
 from mmae.survey.schema import SurveySpec
 
 # Smoothing kernels in pixels: like the seeing (0.6 to 0.8 arcsec FWHM) for detection, wider for
@@ -120,7 +120,7 @@ def sky_statistics(image_CHW: np.ndarray, sky_HW: np.ndarray) -> tuple[np.ndarra
     noise_C, correlation_C = np.empty(n_bands), np.full(n_bands, np.nan)
     for c, image_HW in enumerate(image_CHW):
         residual_HW = image_HW - np.median(image_HW[sky_HW])
-        noise_C[c] = robust_sigma(image_HW[sky_HW])
+        noise_C[c] = sigma_nmad(image_HW[sky_HW])
         usable_HW = sky_HW & (np.abs(residual_HW) < CLIP * noise_C[c])
         product, square = 0.0, 0.0
         for first, second in (((slice(None), slice(0, -1)), (slice(None), slice(1, None))),

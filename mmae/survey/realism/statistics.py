@@ -10,16 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MAD_TO_SIGMA = 1.4826  # of a Gaussian
-
-
-def robust_sigma(values_N: np.ndarray) -> float:
-    """1.4826 x the median absolute deviation about the median; NaN for no values."""
-    values_N = np.asarray(values_N)
-    if values_N.size == 0:
-        return float("nan")
-    return float(MAD_TO_SIGMA * np.median(np.abs(values_N - np.median(values_N))))
-
 
 def nan_percentile(value_NB: np.ndarray, percent: float | list[float]) -> np.ndarray:
     """Percentiles over the first axis; NaN, and no warning, where a column is NaN throughout."""

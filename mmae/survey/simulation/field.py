@@ -6,13 +6,13 @@ Shape suffixes: none; one object at a time.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from mmae.survey.schema import SurveySpec
-from mmae.survey.simulation.cosmology import distance_modulus
 from mmae.survey.simulation.population import (
-    EVOLUTION_Q,
+    absolute_r,
     draw_passive,
     draw_star_forming,
     passive_share,
@@ -78,8 +78,7 @@ def _field_galaxy(rng: np.random.Generator) -> SkyObject:
     magnitude = draw_field_magnitude(rng)
     redshift = draw_field_redshift(rng, magnitude)
     # r - i + K correction of a mean galaxy: about 0.5 mag at the redshifts that matter.
-    absolute = (magnitude + 0.5 - distance_modulus(redshift) - redshift
-                + EVOLUTION_Q * (redshift - 0.1))
+    absolute = absolute_r(magnitude + 0.5, redshift, k_correction=redshift)
     draw = draw_passive if rng.random() < passive_share(absolute) else draw_star_forming
     galaxy = draw(rng, absolute, redshift)
     if magnitude > TWO_PARTS:
@@ -88,10 +87,16 @@ def _field_galaxy(rng: np.random.Generator) -> SkyObject:
     return galaxy_object(galaxy, redshift, FIELD_BAND, magnitude)
 
 
+@lru_cache(maxsize=1)
+def _counts() -> tuple[np.ndarray, np.ndarray]:
+    """i magnitudes and the galaxies per square arcmin brighter than each."""
+    magnitude = np.linspace(BRIGHT, FAINT, 100)
+    return magnitude, np.array([galaxies_per_square_arcmin(m) for m in magnitude])
+
+
 def draw_field_magnitude(rng: np.random.Generator) -> float:
     """An i magnitude from the counts, between BRIGHT and FAINT."""
-    magnitude = np.linspace(BRIGHT, FAINT, 100)
-    counts = np.array([galaxies_per_square_arcmin(m) for m in magnitude])
+    magnitude, counts = _counts()
     return float(np.interp(counts[0] + rng.random() * (counts[-1] - counts[0]), counts, magnitude))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmae.survey.simulation.lines import HALPHA_WAVE, HBETA_WAVE, OII_RED, OIII_RED
+from mmae.survey.simulation.quasars import LYMAN_ALPHA
 
 # Redshift errors over (1 + z): DESI Collaboration 2024 (early data release).
 GALAXY_ERROR, QUASAR_ERROR = 5e-5, 5e-4
@@ -22,7 +23,7 @@ SMALL_DELTA_CHI2 = 4  # ZWARN bit 2: a second redshift fits almost as well
 
 # Lines that are taken for one another, Angstrom.
 GALAXY_CONFUSION = (OII_RED, HBETA_WAVE, OIII_RED, HALPHA_WAVE)
-QUASAR_CONFUSION = (1215.67, 1549.06, 1908.73, 2798.75)
+QUASAR_CONFUSION = (LYMAN_ALPHA, 1549.06, 1908.73, 2798.75)
 # Galaxy templates of redrock end at 1.7; the survey, as GalaxiesML, at 4.
 GALAXY_REDSHIFT_MAX, QUASAR_REDSHIFT_MAX = 1.7, 4.0
 

@@ -171,8 +171,17 @@ def _absolute_r(target: TargetClass, redshift: float, magnitude: np.ndarray | fl
     # Average galaxy in r: Chilingarian+2010. For an LRG the z band sees rest-frame r; for a power law
     # of slope -1.5 in lambda the correction is 2.5 x 0.5 log10(1 + z).
     k_correction = {"LRG": 0.0, "ELG": 0.0, "QSO": -1.25 * np.log10(1 + redshift)}.get(target.name, redshift)
-    brightening = 0.0 if target is QSO else EVOLUTION_Q * (redshift - 0.1)
-    return magnitude - distance_modulus(redshift) - k_correction + brightening
+    return absolute_r(magnitude, redshift, k_correction, 0.0 if target is QSO else EVOLUTION_Q)
+
+
+def absolute_r(magnitude: np.ndarray | float, redshift: float, k_correction: float,
+               evolution: float = EVOLUTION_Q) -> np.ndarray | float:
+    """Absolute magnitude (shape of `magnitude`), K and evolution corrected to z = 0.1.
+
+    Args:
+        evolution: mag of brightening per unit redshift.
+    """
+    return magnitude - distance_modulus(redshift) - k_correction + evolution * (redshift - 0.1)
 
 
 def _passive_fraction(target: TargetClass, absolute_mag_r: float) -> float:

@@ -11,7 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from mmae.survey.simulation.seds import LIGHT_SPEED_KMS, Sed
+from mmae.survey.simulation.lines import OII_BLUE, OII_RATIO, OII_RED, OIII_BLUE, OIII_RED
+from mmae.survey.simulation.seds import LIGHT_SPEED_KMS, Sed, planck
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ BROAD_LINES = (
     BroadLine(6564.93, 194.52, 47.39, 0.0),  # H-alpha
 )
 # Narrow lines: vacuum wavelength (NIST) and equivalent width, Angstrom. Vanden Berk+2001, table 2;
-# the [O II] width of 1.56 split 1 : 1.35, its low-density ratio.
-NARROW_LINES = ((3727.09, 1.56 / 2.35), (3729.88, 1.56 * 1.35 / 2.35), (3869.86, 1.38),
-                (4960.30, 3.50), (5008.24, 13.23))
+# the [O II] width of 1.56 split as in galaxies.
+NARROW_LINES = ((OII_BLUE, 1.56 / (1 + OII_RATIO)), (OII_RED, 1.56 * OII_RATIO / (1 + OII_RATIO)),
+                (3869.86, 1.38), (OIII_BLUE, 3.50), (OIII_RED, 13.23))
 FIRST_OXYGEN_LINE = 3  # from here on [O III], which goes against iron
 
 BREAK_BLUE, BLUE_SLOPE = 1000.0, -0.59  # alpha_nu = -1.41 below 1000 A: Shull+2012
@@ -167,8 +168,7 @@ def balmer_continuum(wavelength_W: np.ndarray) -> np.ndarray:
     """Shape (W,) of B_lambda(T) (1 - exp(-tau (lambda / 3646)^3)), 1 at 3000 A; Grandi 1982."""
 
     def shape(wavelength: np.ndarray | float) -> np.ndarray:
-        planck = wavelength**-5.0 / np.expm1(1.43878e8 / (wavelength * BALMER_TEMPERATURE))
-        return planck * -np.expm1(-BALMER_DEPTH * (wavelength / BALMER_EDGE) ** 3)
+        return planck(wavelength, BALMER_TEMPERATURE) * -np.expm1(-BALMER_DEPTH * (wavelength / BALMER_EDGE) ** 3)
 
     # Beyond the edge the high Balmer lines blend into a shoulder: a smooth end.
     shoulder_W = np.exp(-0.5 * np.square(np.maximum(wavelength_W - BALMER_EDGE, 0) / 100.0))

@@ -22,6 +22,7 @@ from mmae.survey.simulation.dust import transmission
 
 LIGHT_SPEED = 2.99792458e18  # Angstrom / s
 LIGHT_SPEED_KMS = 299792.458
+RADIATION_CONSTANT = 1.43878e8  # h c / k, Angstrom K
 FLUX_UNIT = 1e-17  # erg/s/cm2/A
 MIXTURE_WAVELENGTH = 5500.0  # Angstrom, where template shares and bulge fractions are counted
 REST_WAVELENGTH_MAX = 12000.0  # Angstrom: the y band ends at 10950 and z >= 0
@@ -153,6 +154,11 @@ def ab_magnitude(sed: Sed, redshift: float, bands: tuple[str, ...]) -> np.ndarra
         return -2.5 * np.log10(f_nu_C * FLUX_UNIT) - 48.6
 
 
+def planck(wavelength: np.ndarray | float, temperature: float) -> np.ndarray | float:
+    """Shape of B_lambda(T); Angstrom, any scale."""
+    return wavelength**-5.0 / np.expm1(RADIATION_CONSTANT / (wavelength * temperature))
+
+
 @lru_cache(maxsize=4)
 def electrons_per_second(bands: tuple[str, ...], collecting_area: float) -> np.ndarray:
     """Detected electrons per second (C,) from a flat-f_nu source of AB magnitude 0.
@@ -161,6 +167,6 @@ def electrons_per_second(bands: tuple[str, ...], collecting_area: float) -> np.n
         collecting_area: cm2.
     """
     wavelength_L, _, response_LC = _filter_curves(bands)
-    planck = 6.62607015e-27  # erg s
+    planck_constant = 6.62607015e-27  # erg s
     photons_C = (response_LC / wavelength_L[:, None]).sum(axis=0) * (wavelength_L[1] - wavelength_L[0])
-    return 10 ** (-0.4 * 48.6) / planck * photons_C * collecting_area
+    return 10 ** (-0.4 * 48.6) / planck_constant * photons_C * collecting_area

@@ -162,7 +162,7 @@ def simulate_galaxy(row: int, config: SimulationConfig, spec: SurveySpec) -> tup
         image_CHW=observed_CHW, flux_L=spectrum.flux_L if spectrum else None,
         ivar_L=spectrum.ivar_L if spectrum else None, cmodel_mag_C=measured_C, morphtype=morphtype,
     )
-    # Of the light at the middle of the magnitude's band.
+    # Mean over the bands of each component's share of the light.
     share_P = 10 ** (-0.4 * (mag_PC - mag_C)).mean(axis=1)
     table_row = truth_row(
         galaxy.object_id, target, structure, label, mag_C, fwhm_C, spec.bands, line_flux_E,

@@ -19,7 +19,7 @@ import numpy as np
 import speclite.filters
 from scipy.interpolate import CubicSpline
 
-from mmae.survey.simulation.seds import HSC_FILTERS, Sed
+from mmae.survey.simulation.seds import HSC_FILTERS, Sed, planck
 
 SUN_TEMPERATURE = 5777.0  # K, of the model
 LIBRARY_SIZE = 1221  # wavelengths of the BaSeL library
@@ -128,11 +128,6 @@ def solar_spectrum() -> tuple[np.ndarray, np.ndarray]:
     body = "".join(line.ljust(77)[:77] for line in lines[n_rows + 1:])
     h_nu = np.array([float(body[i : i + 11]) for i in range(0, 11 * LIBRARY_SIZE, 11)])
     return wavelength_nm * 10, 0.4 * h_nu * 2.997925e17 / wavelength_nm**2
-
-
-def planck(wavelength: np.ndarray, temperature: float) -> np.ndarray:
-    """Shape of B_lambda(T); Angstrom, any scale."""
-    return wavelength**-5.0 / np.expm1(1.43878e8 / (wavelength * temperature))
 
 
 @lru_cache(maxsize=1)

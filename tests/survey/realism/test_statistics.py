@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mmae.evaluation.redshift import sigma_nmad
 from mmae.survey.realism.statistics import (
     bootstrap_percentiles,
     effective_number,
     ks_distance,
     match_weights,
     nan_percentile,
-    robust_sigma,
     weighted_percentiles,
 )
 
@@ -33,10 +33,10 @@ def test_ks_distance_of_nothing_is_nan():
     assert np.isnan(ks_distance(np.ones(3), np.ones(2), np.zeros(2)))
 
 
-def test_robust_sigma_ignores_outliers(rng):
+def test_sigma_nmad_ignores_outliers(rng):
     values = np.append(rng.normal(3.0, 2.0, 20_000), np.full(200, 1e6))
-    assert robust_sigma(values) == pytest.approx(2.0, rel=0.04)
-    assert np.isnan(robust_sigma(np.array([])))
+    assert sigma_nmad(values) == pytest.approx(2.0, rel=0.04)
+    assert np.isnan(sigma_nmad(np.array([])))
 
 
 def test_weighted_percentiles_of_equal_weights_are_plain(rng):
