@@ -19,7 +19,7 @@ from mmae.errors import InputError
 
 RUN_DIR_TAG = "mmae.run_dir"
 SQLITE = "sqlite:///"
-PARAMS_PER_CALL = 100  # the limit of MLflow's log_batch
+PARAMS_PER_CALL, METRICS_PER_CALL = 100, 1000  # the limits of MLflow's log_batch
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ class Tracker:
         """Log finite values; MLflow's UI cannot draw the others."""
         now = int(time.time() * 1000)
         finite = {k: v for k, v in values.items() if v == v and abs(v) != float("inf")}
-        self._client.log_batch(self.run_id, metrics=[Metric(k, v, now, step) for k, v in finite.items()])
+        logged = [Metric(k, v, now, step) for k, v in finite.items()]
+        for start in range(0, len(logged), METRICS_PER_CALL):
+            self._client.log_batch(self.run_id, metrics=logged[start : start + METRICS_PER_CALL])
 
     def tags(self, values: dict[str, str]) -> None:
         for key, value in values.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmae.survey.realism.contents import (
+from mmae.report.contents import (
     NOT_JUDGED,
     Cell,
     Drawing,

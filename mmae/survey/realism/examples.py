@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmae.survey.realism.contents import Drawing, Section
+from mmae.report.contents import Drawing, Section
 from mmae.survey.realism.figures_images import (
     WHITE,
     ShownSpectrum,

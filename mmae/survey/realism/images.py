@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmae.survey.realism import published
-from mmae.survey.realism.contents import (
+from mmae.report.contents import (
     NOT_JUDGED,
     Cell,
     Drawing,
@@ -20,6 +19,7 @@ from mmae.survey.realism.contents import (
     judge_factor,
     judge_ratio,
 )
+from mmae.survey.realism import published
 from mmae.survey.realism.figures_images import central_figure, noise_figure
 from mmae.survey.realism.reference import load, read_hsc
 from mmae.survey.realism.rows import Watch, no_watch

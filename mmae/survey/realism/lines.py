@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmae.survey.realism.contents import (
+from mmae.report.contents import (
     Cell,
     Drawing,
     Section,

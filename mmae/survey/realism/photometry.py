@@ -11,7 +11,7 @@ import numpy as np
 import speclite.filters
 
 from mmae.evaluation.redshift import sigma_nmad
-from mmae.survey.realism.contents import (
+from mmae.report.contents import (
     NOT_JUDGED,
     Cell,
     Drawing,

@@ -16,8 +16,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from mmae.errors import InputError
 from mmae.evaluation.redshift import Scores, median_baseline, score_redshift
-from mmae.survey.realism import published
-from mmae.survey.realism.contents import (
+from mmae.report.contents import (
     NOT_JUDGED,
     Cell,
     Drawing,
@@ -28,6 +27,7 @@ from mmae.survey.realism.contents import (
     judge_range,
     judge_ratio,
 )
+from mmae.survey.realism import published
 from mmae.survey.realism.figures_population import photoz_figure
 from mmae.survey.realism.reference import SUBARU_BANDS, load, read_zcosmos
 from mmae.survey.realism.rows import Objects

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmae.report.contents import Section, Table, judge_ratio
 from mmae.survey.realism import published
-from mmae.survey.realism.contents import Section, Table, judge_ratio
 from mmae.survey.realism.rows import Watch, no_watch, pieces, read_images
 from mmae.survey.store import Survey
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmae.survey.realism import published
-from mmae.survey.realism.contents import (
+from mmae.report.contents import (
     NOT_JUDGED,
     Drawing,
     Section,
     Table,
     judge_ratio,
 )
+from mmae.survey.realism import published
 from mmae.survey.realism.figures_population import redshift_histogram
 from mmae.survey.realism.rows import UNKNOWN, Objects
 from mmae.survey.realism.statistics import bootstrap_percentiles

@@ -6,7 +6,6 @@ What is compared with what, and where the numbers come from: docs/realism.md.
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,14 +19,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mmae.config import home
 from mmae.errors import InputError
-from mmae.evaluation.style import save_figure
+from mmae.report.contents import Section, tally
+from mmae.report.save import log_report, save_report
+from mmae.report.terminal import print_section
 from mmae.survey.realism import published
 from mmae.survey.realism.colours import colour_section
-from mmae.survey.realism.contents import Cell, Section, Table, Verdict, numbers, tally
 from mmae.survey.realism.examples import example_section
 from mmae.survey.realism.images import image_section
 from mmae.survey.realism.lines import line_section
-from mmae.survey.realism.page import render_page
 from mmae.survey.realism.photometry import photometry_section
 from mmae.survey.realism.photoz import photoz_section
 from mmae.survey.realism.pixels import pixel_section
@@ -45,13 +44,11 @@ from mmae.survey.realism.spectra import (
     measure_spectra,
     spectrum_section,
 )
-from mmae.survey.realism.terminal import print_section
 from mmae.survey.store import Survey
 from mmae.tracking import open_named_run, tracking_uri
 
-FOLDER, PAGE, NUMBERS = "report", "report.html", "report.json"
+FOLDER = "report"
 EXPERIMENT = "surveys"
-METRICS_PER_CALL = 1000  # the limit of MLflow's log_batch
 SEED = 0
 MAX_STAMPS, MAX_SPECTRA, KEPT_SPECTRA = 2000, 4000, 600
 
@@ -80,9 +77,9 @@ def write_report(survey: Survey, reference: Path | None, console: Console) -> Pa
         sections, seconds = make_sections(survey, reference, watch)
     for section in sections:
         print_section(section, console)
-    page = save_report(survey, reference, sections, seconds, time.monotonic() - started)
+    page = save_survey_report(survey, reference, sections, seconds, time.monotonic() - started)
     judged, met = tally(sections)
-    log_report(survey, sections, page)
+    log_survey_report(survey, sections, page)
     console.print(f"\n{met} of {judged} judged lines are met.", style="bold", highlight=False)
     console.print(f"report        {page}", highlight=False, soft_wrap=True)
     return page
@@ -137,16 +134,9 @@ def _spectra(survey: Survey, watch: Watch) -> _Spectra:
     return _Spectra(join_measures(measures), (row_N, flux_NL, ivar_NL))
 
 
-def save_report(survey: Survey, reference: Path | None, sections: list[Section], seconds: dict[str, float],
-                total: float) -> Path:
-    """Write figures, report.json and report.html, and return the page."""
-    folder = survey.path / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.png"):  # of an earlier report, perhaps of a section that is now left out
-        old.unlink()
-    for section in sections:
-        for drawing in section.drawings:
-            save_figure(drawing.figure, folder / f"{drawing.name}.png")
+def save_survey_report(survey: Survey, reference: Path | None, sections: list[Section],
+                       seconds: dict[str, float], total: float) -> Path:
+    """Write `<survey>/report/` and return the page."""
     facts = {
         "survey": str(survey.path),
         "galaxies": f"{sum(survey.rows_per_split().values()):,}",
@@ -155,19 +145,11 @@ def save_report(survey: Survey, reference: Path | None, sections: list[Section],
         "real data": str(reference) if reference is not None else "none named",
         "time": f"{total:.0f} s",
     }
-    content = {
-        "format": "mmae-realism-1", **facts, "seconds": seconds,
-        "judged": tally(sections)[0], "met": tally(sections)[1],
-        "sections": [_section_values(s) for s in sections],
-        "numbers": numbers(sections),
-    }
-    (folder / NUMBERS).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    page = folder / PAGE
-    page.write_text(render_page(f"Simulated against real: {survey.path.name}", facts, sections))
-    return page
+    return save_report(survey.path / FOLDER, f"Simulated against real: {survey.path.name}", facts, sections,
+                       "mmae-realism-1", seconds=seconds)
 
 
-def log_report(survey: Survey, sections: list[Section], page: Path) -> None:
+def log_survey_report(survey: Survey, sections: list[Section], page: Path) -> None:
     """Keep the numbers, figures and page of a report as the survey's run in MLflow."""
     params = {key: str(value)[:500] for source in survey.provenance.get("sources", [])
               for key, value in source.items()}
@@ -175,34 +157,9 @@ def log_report(survey: Survey, sections: list[Section], page: Path) -> None:
                                 {"content_hash": survey.content_hash, **params})
     judged, met = tally(sections)
     tracker.metrics({"judged": judged, "met": met})
-    values = list(numbers(sections).items())
-    for start in range(0, len(values), METRICS_PER_CALL):
-        tracker.metrics(dict(values[start : start + METRICS_PER_CALL]))
-    for name in (PAGE, NUMBERS, *(f"{d.name}.png" for section in sections for d in section.drawings)):
-        tracker.file(page.parent / name, FOLDER)
+    log_report(tracker, sections, page)
     tracker.describe(f"Simulated against real: {met} of {judged} judged lines are met.")
     tracker.finish()
-
-
-def _section_values(section: Section) -> dict[str, Any]:
-    return {
-        "name": section.name, "title": section.title, "text": section.text, "left_out": section.left_out,
-        "tables": [_table_values(t) for t in section.tables],
-        "figures": [{"file": f"{d.name}.png", "caption": d.caption} for d in section.drawings],
-    }
-
-
-def _table_values(table: Table) -> dict[str, Any]:
-    return {"name": table.name, "title": table.title, "note": table.note, "columns": list(table.columns),
-            "rows": [[_plain(cell) for cell in row] for row in table.rows]}
-
-
-def _plain(cell: Cell) -> Any:
-    if isinstance(cell, Verdict):
-        return {"verdict": cell.text, "ok": cell.ok}
-    if isinstance(cell, float) and not math.isfinite(cell):
-        return None
-    return cell
 
 
 @contextmanager

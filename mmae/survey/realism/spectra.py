@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mmae.evaluation.redshift import sigma_nmad
-from mmae.survey.realism.contents import (
+from mmae.report.contents import (
     NOT_JUDGED,
     Cell,
     Drawing,

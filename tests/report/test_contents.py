@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from mmae.survey.realism.contents import (
+from mmae.report.contents import (
     NOT_JUDGED,
     Section,
     Table,

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from mmae.survey.realism.contents import Cell, Section, Table, Verdict, cell_text
+from mmae.report.contents import Cell, Section, Table, Verdict, cell_text
 
 STYLES = {True: "green", False: "bold red", None: "dim"}
 

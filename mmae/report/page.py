@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from mmae.survey.realism.contents import Cell, Section, Table, Verdict, cell_text, tally
+from mmae.report.contents import Cell, Section, Table, Verdict, cell_text, tally
 
 CSS = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 75rem;
@@ -33,13 +33,14 @@ def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section
         sections: in order; the figure of a drawing is NAME.png beside the page.
     """
     judged, met = tally(sections)
+    total = f"<p><strong>{met} of {judged} judged lines are met.</strong></p>" if judged else ""
     listed = "".join(f"<li>{escape(k)}: {escape(v)}</li>" for k, v in facts.items())
     contents = "".join(f'<li><a href="#{s.name}">{escape(s.title)}</a> {_summary(s)}</li>' for s in sections)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
         f"<style>{CSS}</style></head><body>\n<h1>{escape(title)}</h1>\n<ul>{listed}</ul>\n"
-        f"<p><strong>{met} of {judged} judged lines are met.</strong></p>\n<ol>{contents}</ol>\n"
+        f"{total}\n<ol>{contents}</ol>\n"
         + "\n".join(_section(s) for s in sections) + "\n</body></html>\n"
     )
 
