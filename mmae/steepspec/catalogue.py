@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 from astropy import units as u
 from astropy.table import Table
+from numpy.typing import ArrayLike
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mmae.errors import InputError
@@ -29,35 +30,13 @@ RADIO_COLUMNS: dict[str, u.UnitBase | None] = {
     "pointing_offset_deg": u.deg,
 }
 OPTICAL_COLUMNS: dict[str, u.UnitBase | None] = {
-    "source_id": None,
-    "ra": u.deg,
-    "dec": u.deg,
-    "ra_err_arcsec": u.arcsec,
-    "dec_err_arcsec": u.arcsec,
-    "pmra_mas_yr": u.mas / u.yr,
-    "pmdec_mas_yr": u.mas / u.yr,
-    "parallax_mas": u.mas,
-    "parallax_err_mas": u.mas,
-    **{
-        f"{band}_mag{end}": u.mag
-        for band in (
-            "gaia_g",
-            "gaia_bp",
-            "gaia_rp",
-            "g",
-            "r",
-            "i",
-            "z",
-            "y",
-            "i_kron",
-            "w1",
-            "w2",
-            "w3",
-            "w4",
-        )
-        for end in ("", "_err")
-    },
-}
+    "source_id": None, "ra": u.deg, "dec": u.deg, "ra_err_arcsec": u.arcsec, "dec_err_arcsec": u.arcsec,
+    **dict.fromkeys(("pmra_mas_yr", "pmra_err_mas_yr", "pmdec_mas_yr", "pmdec_err_mas_yr"), u.mas / u.yr),
+    "parallax_mas": u.mas, "parallax_err_mas": u.mas,
+    **{f"{band}_mag{end}": u.mag for band in (
+        "gaia_g", "gaia_bp", "gaia_rp", "g", "r", "i", "z", "y", "i_kron", "w1", "w2", "w3", "w4",
+    ) for end in ("", "_err")},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,10 +67,13 @@ class SurveyDescription:
     """How to read one survey's catalogue, and what the survey can see.
 
     `columns`: standard name -> the names it may have in the file, in order of preference (VizieR's
-    and the survey's own). `units`: standard name -> its unit where the file states none; where
-    neither does, the standard one. `sentinels`: numbers that mean "missing". `flux_scale_error` is
-    a fraction; `limit_mjy` the usual detection limit (peak flux). `windows`: value of `band` ->
-    its window. `epoch`: Julian year of the positions.
+    and the survey's own); the standard name itself comes last and need not be listed. `units`:
+    standard name -> its unit where the file states none; where neither does, the standard one, as
+    for columns under the standard name. `sentinels`: numbers that mean "missing". `flux_scale_error`
+    is a fraction; `limit_mjy` the usual detection limit (peak flux). `windows`: value of `band` ->
+    its window. `declination`: from, to, degrees. `pointed`: single pointings, each less deep away
+    from its centre. `epoch`: Julian year of the positions. Optical surveys: `magnitude` is the
+    standard column by which counterparts are told from unrelated objects, `limit_mag` its usual depth.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -109,7 +91,15 @@ class SurveyDescription:
     sentinels: list[float] = field(default_factory=list)
     filters: list[Filter] = field(default_factory=list)
     windows: dict[str, Window] = field(default_factory=dict)
+    declination: tuple[float, float] = (-90.0, 90.0)
+    pointed: bool = False
     epoch: float | None = None
+    magnitude: str | None = None
+    limit_mag: float | None = None
+
+    def reaches(self, dec: ArrayLike) -> np.ndarray:
+        """Whether the survey covers these declinations, degrees; it may still have holes there."""
+        return (np.asarray(dec) >= self.declination[0]) & (np.asarray(dec) <= self.declination[1])
 
 
 def survey_names() -> list[str]:
@@ -123,7 +113,7 @@ def survey_description(name_or_path: str | Path) -> SurveyDescription:
 
     Raises:
         InputError: unknown name; the YAML is broken, has an unknown key, an unknown standard
-            column or a unit that does not exist.
+            column or a unit that does not exist; an optical survey has no magnitude or limit_mag.
     """
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml"):
@@ -152,6 +142,12 @@ def survey_description(name_or_path: str | Path) -> SurveyDescription:
         if name not in standard:
             raise InputError(f"{name_or_path}: {name} is no standard column. The {survey.kind} ones are "
                              f"{', '.join(standard)}.")
+    if survey.magnitude is not None and standard.get(survey.magnitude) != u.mag:
+        raise InputError(f"{name_or_path}: magnitude is {survey.magnitude}, which is no standard column in "
+                         f"mag: {', '.join(name for name, unit in standard.items() if unit == u.mag)}.")
+    if survey.kind == "optical" and (survey.magnitude is None or survey.limit_mag is None):
+        raise InputError(f"{name_or_path}: an optical survey needs magnitude, the standard column that the "
+                         f"counterpart search uses, and limit_mag, its depth. Add both.")
     for name, unit in survey.units.items():
         try:
             u.Unit(unit)
@@ -168,6 +164,8 @@ def standard_columns(survey: SurveyDescription) -> dict[str, u.UnitBase | None]:
 def read_catalogue(path: Path, survey: SurveyDescription) -> tuple[Table, list[Rejections]]:
     """A survey's catalogue in standard columns and units, and what was set aside.
 
+    A column is looked for under the names that the survey describes, then under its standard name.
+
     Columns: those of `standard_columns`, (N,) float64 with units, NaN = missing, or str, "" =
     missing; RA 0 to 360. `source_id` is made of survey and row where the file has none. meta:
     survey, path, filters_skipped (filters on columns that the file does not have).
@@ -182,21 +180,26 @@ def read_catalogue(path: Path, survey: SurveyDescription) -> tuple[Table, list[R
     """
     raw = read_table(path)
     step = f"read {survey.name}"
+    standard = standard_columns(survey)
     names = {ours: find_column(raw, tuple(theirs)) for ours, theirs in survey.columns.items()}
+    own = {ours: name for ours in standard if not names.get(ours) and (name := find_column(raw, (ours,)))}
+    names |= own
     needed = [("ra", "dec")[i] for i in range(2) if not names.get(("ra", "dec")[i])]
     if survey.kind == "radio" and not (names.get("flux_mjy") or names.get("peak_mjy")):
         needed.append("flux_mjy")
     if needed:
         wanted = "; ".join(
-            f"{ours} ({' or '.join(survey.columns.get(ours, ['not described']))})" for ours in needed
+            f"{ours} ({' or '.join(survey.columns.get(ours, [ours]))})" for ours in needed
         )
         raise InputError(
             f"{path}: no column for {wanted}. The file has {', '.join(raw.colnames[:40])}. Is it "
             f"{survey.title}? Else choose another survey, or correct the column names."
         )
     table = Table(meta={"survey": survey.name, "path": str(path)})
-    for ours, unit in standard_columns(survey).items():
-        table[ours] = _standard(raw, names.get(ours), ours, unit, survey, path)
+    for ours, unit in standard.items():
+        # The described unit is that of the survey's own column, not of one in our form.
+        stated = str(unit) if ours in own else survey.units.get(ours, str(unit))
+        table[ours] = _standard(raw, names.get(ours), ours, unit, stated, survey.sentinels, path)
         table[ours].unit = unit
     table["ra"][table["ra"] < 0] += 360
     if not names.get("source_id"):
@@ -218,9 +221,9 @@ def read_catalogue(path: Path, survey: SurveyDescription) -> tuple[Table, list[R
     return table[keep], rejections(step, counts)
 
 
-def _standard(raw: Table, name: str | None, ours: str, unit: u.UnitBase | None, survey: SurveyDescription,
-              path: Path) -> np.ndarray:
-    """One standard column (N,)."""
+def _standard(raw: Table, name: str | None, ours: str, unit: u.UnitBase | None, stated: str,
+              sentinels: list[float], path: Path) -> np.ndarray:
+    """One standard column (N,); `stated` is its unit if the file has none."""
     if name is None:
         return np.full(len(raw), np.nan) if unit is not None else np.full(len(raw), "", "U1")
     where, column = f"{path}: column {name}", raw[name]
@@ -231,10 +234,10 @@ def _standard(raw: Table, name: str | None, ours: str, unit: u.UnitBase | None, 
     if ours in ("ra", "dec") and column.dtype.kind in "USO":
         values = sexagesimal(column, ours == "ra", where)
     else:
-        values = convert(column, survey.units.get(ours, str(unit)), unit, where)
+        values = convert(column, stated, unit, where)
         # A sentinel is a number in the file's unit, before any conversion.
         raw_values = np.ma.filled(np.ma.asarray(column.data), 0) if column.dtype.kind in "fiu" else values
-        values = np.where(np.isin(raw_values, survey.sentinels), np.nan, values)
+        values = np.where(np.isin(raw_values, sentinels), np.nan, values)
     return np.where(np.isfinite(values), values, np.nan)
 
 

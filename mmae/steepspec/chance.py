@@ -1,18 +1,22 @@
-"""How many sources fall into error regions by chance: the same regions, moved in right ascension.
+"""How many sources fall into error regions by chance: the same regions, moved where the survey is as deep.
 
-A move in RA keeps the declination, hence a radio survey's depth, beam and source density. Only
-regions that lie in the survey are moved, and only to places in the survey, so that the moved
-fields see as much of it as the real ones. The chance count includes sources of real interest
-that happen to lie there; for rare sources this is negligible.
+In a survey of the sky that is another right ascension: the declination, hence depth, beam and source
+density, stay. In a survey of single pointings, whose depth falls from the centre of each, it is the
+same distance from the centre of any pointing. Only regions that lie in the survey are moved, and only
+to places in the survey, so that the moved fields see as much of it as the real ones. The chance count
+includes sources of real interest that happen to lie there; for rare sources this is negligible.
 
-Shape suffixes: R regions, S sources, K shifts, C cells.
+Shape suffixes: R regions, S sources, K shifts, T places tried, C cells.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import erfa
 import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
 from astropy.table import Table
 from numpy.typing import ArrayLike
 from scipy.stats import poisson
@@ -25,6 +29,7 @@ from mmae.survey.crossmatch import separation
 _SOURCES_PER_CELL = 20
 _GOLDEN = (np.sqrt(5) - 1) / 2  # its multiples fill the circle evenly, whatever their number
 _TRIES = 400
+MAX_SHIFTS = _TRIES // 2
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,21 @@ class Footprint:
 
 
 @dataclass(frozen=True)
+class Centres:
+    """(C,) ICRS degrees of a survey's pointings."""
+
+    ra: np.ndarray
+    dec: np.ndarray
+
+
+@dataclass(frozen=True)
 class Chance:
     """Counts in K sets of moved regions.
 
     `sources_K` counts sources in at least one region, `fields_K` the regions with at least one.
     `mean_sources` +- `error_sources` (of the mean, sd/sqrt(K)); `sd_sources`: the scatter of
     one set. `regions`: how many regions lie in the footprint and were moved. `unmoved`: in the
-    footprint, but with no other place in it at their declination; they are in no set.
+    footprint, but with no other place in it of the same depth; they are in no set.
     """
 
     sources_K: np.ndarray
@@ -93,40 +106,84 @@ def footprint(ra: ArrayLike, dec: ArrayLike) -> Footprint:
     return best
 
 
-def shifted(regions: Table, survey: Footprint, shifts: int) -> list[Table]:
-    """Copies of the regions in the footprint, each region moved in RA to another place in it.
+def pointing_centres(ra: ArrayLike, dec: ArrayLike, pointing: ArrayLike) -> Centres:
+    """Mean direction of each pointing's sources, which is its centre, as pointings are round.
 
-    Deterministic: region r takes the first `shifts` of a fixed sequence of moves that leave it in
-    the footprint and at least two semi-major axes from where it was. Regions outside the
-    footprint, without an ellipse, or with too few such places are in no copy.
+    Args:
+        ra, dec: (S,) ICRS degrees. pointing: (S,) names; sources without one ("") are left out.
+    """
+    pointing = np.asarray(pointing, str)
+    xyz_S3 = erfa.s2c(np.radians(np.asarray(ra, np.float64)), np.radians(np.asarray(dec, np.float64)))
+    means = [xyz_S3[pointing == name].mean(0) for name in np.unique(pointing[pointing != ""])]
+    lon, lat = erfa.c2s(np.array(means).reshape(-1, 3))
+    return Centres(np.degrees(lon) % 360, np.degrees(lat))
+
+
+def shifted(regions: Table, survey: Footprint, shifts: int, centres: Centres | None = None) -> list[Table]:
+    """Copies of the regions in the footprint, each region moved to another place in it.
+
+    Deterministic: region r takes the first `shifts` of a fixed sequence of places that lie in the
+    footprint and at least two semi-major axes from where it was. Regions outside the footprint,
+    without an ellipse, or with too few such places are in no copy.
+
+    Args:
+        centres: of a survey of pointings; None: of a survey of the sky.
 
     Returns:
-        `shifts` tables of the same regions, with ra changed and `region` = row in `regions`.
+        `shifts` tables of the same regions, with ra and dec changed and `region` = row in `regions`.
     """
     regions = regions.copy()
     regions["region"] = np.arange(len(regions))
     regions = regions[usable_ellipse(regions) & survey.contains(regions["ra"], regions["dec"])]
-    move_T = 360 * ((np.arange(1, _TRIES + 1) * _GOLDEN) % 1)
-    ra_RT = (np.asarray(regions["ra"])[:, None] + move_T) % 360
-    dec_R1 = np.asarray(regions["dec"])[:, None]
-    far = separation(np.asarray(regions["ra"])[:, None], dec_R1, ra_RT, dec_R1) \
-        > 2 * np.asarray(regions["semi_major"])[:, None]
-    good_RT = survey.contains(ra_RT, np.broadcast_to(dec_R1, ra_RT.shape)) & far
+    ra_R, dec_R = (np.asarray(regions[name], np.float64) for name in ("ra", "dec"))
+    ra_RT, dec_RT = _along_strips(ra_R, dec_R, survey) if centres is None else _in_pointings(ra_R, dec_R, centres)
+    far_RT = separation(ra_R[:, None], dec_R[:, None], ra_RT, dec_RT) > 2 * np.asarray(regions["semi_major"])[:, None]
+    good_RT = far_RT & survey.contains(ra_RT, dec_RT)
     enough = good_RT.sum(1) >= shifts
-    # The k-th good move of each region: a stable sort puts the good ones first, in their order.
+    # The first good places of each region: a stable sort puts them first, in their order.
     chosen_RK = np.argsort(~good_RT[enough], axis=1, kind="stable")[:, :shifts]
-    ra_RK = np.take_along_axis(ra_RT[enough], chosen_RK, axis=1)
     copies = []
     for k in range(shifts):
         copy = regions[enough]
-        copy["ra"][:] = ra_RK[:, k]
+        for name, places_RT in (("ra", ra_RT), ("dec", dec_RT)):
+            copy[name][:] = np.take_along_axis(places_RT[enough], chosen_RK[:, k : k + 1], axis=1)[:, 0]
         copies.append(copy)
     return copies
 
 
+def _along_strips(ra_R: np.ndarray, dec_R: np.ndarray, survey: Footprint) -> tuple[np.ndarray, np.ndarray]:
+    """(R, T) places in the occupied cells of each region's own strip, laid end to end."""
+    strip_R, _ = _cell(ra_R, dec_R, survey.bands)
+    ra_RT = np.empty((len(ra_R), _TRIES))
+    for row, (ra, strip) in enumerate(zip(ra_R, strip_R, strict=True)):
+        cells = np.flatnonzero(survey.occupied[strip])
+        # Each region starts elsewhere: moved all alike they would meet the sky's large-scale structure together.
+        along_T = (_sequence(_GOLDEN) + ra / 360 + row * np.sqrt(2)) % 1 * len(cells)
+        index_T = np.minimum(along_T.astype(int), len(cells) - 1)
+        ra_RT[row] = (cells[index_T] + along_T - index_T) / (2 * survey.bands) * 360
+    return ra_RT, np.broadcast_to(dec_R[:, None], ra_RT.shape)
+
+
+def _in_pointings(ra_R: np.ndarray, dec_R: np.ndarray, centres: Centres) -> tuple[np.ndarray, np.ndarray]:
+    """(R, T) places as far from a pointing's centre as each region is from that of its own."""
+    distance_R = separation(ra_R[:, None], dec_R[:, None], centres.ra[None], centres.dec[None]).min(axis=1)
+    row_R1 = np.arange(len(ra_R))[:, None]
+    which_RT = ((_sequence(_GOLDEN) + row_R1 * np.sqrt(2)) % 1 * len(centres.ra)).astype(int)
+    angle_RT = 2 * np.pi * ((_sequence(np.sqrt(3)) + row_R1 * np.sqrt(5)) % 1)
+    centre = SkyCoord(centres.ra[which_RT], centres.dec[which_RT], unit="deg")
+    moved = centre.directional_offset_by(angle_RT * u.rad, distance_R[:, None] * u.deg)
+    return moved.ra.deg, moved.dec.deg
+
+
+def _sequence(step: float) -> np.ndarray:
+    """(T,) multiples of an irrational number: their fractions fill 0 to 1 evenly, however many are taken."""
+    return np.arange(1, _TRIES + 1) * step
+
+
 def chance_estimate(
-    ra: ArrayLike, dec: ArrayLike, regions: Table, survey: Footprint, shifts: int = 100
-) -> Chance:
+    ra: ArrayLike, dec: ArrayLike, regions: Table, survey: Footprint, shifts: int = 100,
+    centres: Centres | None = None,
+) -> Chance:  # fmt: skip
     """The number of sources expected in the regions by chance, from moved regions.
 
     Args:
@@ -134,18 +191,19 @@ def chance_estimate(
         regions: R rows of `read_4fgl`.
         survey: of the whole radio catalogue, not of the sources of interest.
         shifts: how many moved sets; at least 2.
+        centres: of `pointing_centres`, for a survey of pointings.
 
     Raises:
         InputError: fewer than 2 shifts, or no region in the footprint can be moved.
     """
-    if shifts < 2 or shifts > _TRIES // 2:
-        raise InputError(f"{shifts} shifts: the chance estimate needs 2 to {_TRIES // 2} of them.")
+    if shifts < 2 or shifts > MAX_SHIFTS:
+        raise InputError(f"{shifts} shifts: the chance estimate needs 2 to {MAX_SHIFTS} of them.")
     in_survey = int((usable_ellipse(regions) & survey.contains(regions["ra"], regions["dec"])).sum())
-    copies = shifted(regions, survey, shifts)
+    copies = shifted(regions, survey, shifts, centres)
     if not len(copies[0]):
         raise InputError(
             f"none of the {in_survey} regions in the radio survey's footprint can be moved to another "
-            f"place in it at the same declination: give a larger radio catalogue or fewer shifts."
+            f"place in it of the same depth: give a larger radio catalogue or fewer shifts."
         )
     found = [members(ra, dec, copy) for copy in copies]
     sources_K = np.array([len(np.unique(pairs.index1)) for pairs in found])

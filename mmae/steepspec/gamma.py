@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from astropy.table import Table
 from scipy.optimize import minimize
 from scipy.stats import rankdata
 
@@ -83,6 +84,13 @@ def pulsar_features(
         np.clip(ln_variability, *LN_VARIABILITY_RANGE),
         np.clip(c["PLEC_SigCurv"] - c["LP_SigCurv"], *CUTOFF_RANGE),
     ], axis=1)  # fmt: skip
+
+
+def region_scores(regions: Table, years: int) -> np.ndarray:
+    """(N) log odds of the rows of `regions.read_4fgl`; `years` stands in where the file has no light curves."""
+    return pulsar_score(pulsar_features(
+        regions["lp_beta"], regions["variability_index"], regions["lp_sigcurv"], regions["plec_sigcurv"],
+        intervals=regions.meta.get("intervals") or years))  # fmt: skip
 
 
 def pulsar_score(features_NF: np.ndarray, model: GammaScore = FERMI_SCORE) -> np.ndarray:
@@ -159,6 +167,40 @@ def ranking_auc(
         wins[rng.integers(rows, size=rows)][:, rng.integers(cols, size=cols)].mean() for _ in range(bootstrap)
     ]
     return float(wins.mean()), float(np.std(draws)) if draws else float("nan")
+
+
+@dataclass(frozen=True)
+class LaterCheck:
+    """The ranking against what a later release found out about sources unassociated in the earlier one."""
+
+    pulsars: int
+    others: int
+    auc_earlier: float
+    """With the measurements of the earlier release, and its bootstrap error."""
+    error_earlier: float
+    auc_later: float
+    """With those of the later one."""
+    error_later: float
+
+
+def check_later(earlier: Table, later: Table, years: int) -> LaterCheck:
+    """How the ranking fares on sources without an association in one release and with one in the next.
+
+    Args:
+        earlier, later: of `regions.read_4fgl`. years: as in `region_scores`.
+
+    Raises:
+        InputError: the later release associates no such source with a pulsar, or none with anything else.
+    """
+    link = link_releases(earlier["name"], earlier["ra"], earlier["dec"], earlier["semi_major"], later["name"],
+                         later["earlier_name"], later["ra"], later["dec"])
+    class1 = np.asarray(later["class1"], str)[link]
+    scores = region_scores(earlier, years), region_scores(later, years)[link]
+    used = (link >= 0) & is_class(earlier["class1"], ("",)) & ~is_class(class1, ("",)) \
+        & np.isfinite(scores[0]) & np.isfinite(scores[1])
+    pulsar = is_class(class1, PULSAR_CLASSES)[used]
+    (before, before_error), (after, after_error) = (ranking_auc(score[used], pulsar) for score in scores)
+    return LaterCheck(int(pulsar.sum()), int((~pulsar).sum()), before, before_error, after, after_error)
 
 
 def link_releases(

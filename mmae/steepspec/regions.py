@@ -46,10 +46,12 @@ _UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, zlib.error
 def read_4fgl(path: Path) -> Table:
     """A 4FGL release (gll_psc_v*.fit) as a table of regions, one row a gamma-ray source, none left out.
 
-    Columns: name, class1, class2, assoc1 (str, blanks stripped); ra, dec, semi_major, semi_minor,
+    Columns: name, class1, class2, assoc1, earlier_name (str, blanks stripped; the last is the source's
+    name in an earlier release, where the file has it); ra, dec, semi_major, semi_minor,
     pa (float64, deg; the 95% ellipse, NaN where there is none); significance, lp_sigcurv,
     plec_sigcurv (sigma), variability_index, pl_index, lp_beta (float64); energy_flux (0.1 to
-    100 GeV, erg/cm2/s); flags (int64, the analysis flags' bits). meta: path, release.
+    100 GeV, erg/cm2/s); flags (int64, the analysis flags' bits). meta: path, release, and intervals, the
+    bins of the yearly light curve, if the file has it.
 
     Raises:
         InputError: the file cannot be read, lacks the catalogue's table or a column, or has a row
@@ -73,6 +75,10 @@ def read_4fgl(path: Path) -> Table:
                 table[ours] = np.asarray(data[name], np.float64)
                 table[ours].unit = unit
             table["flags"] = np.asarray(data["Flags"], np.int64)
+            earlier = data["ASSOC_4FGL"] if "ASSOC_4FGL" in data.names else np.full(len(table), "")
+            table["earlier_name"] = np.char.strip(np.asarray(earlier, str))
+            if "Flux_History" in data.names:  # one bin a year
+                table.meta["intervals"] = int(np.asarray(data["Flux_History"]).shape[1])
     except InputError:
         raise
     except _UNREADABLE as error:
@@ -111,10 +117,10 @@ def unassociated(regions: Table, include_unknown: bool = False) -> tuple[Table, 
     ])
 
 
-def inside_ellipse(regions: Table, ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
-    """Whether positions lie inside error ellipses on the sphere, the edge included:
+def normalised_radius(regions: Table, ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
+    """How far from the centre of error ellipses positions lie, on the sphere; 1 is the edge:
 
-        (s cos D / a)^2 + (s sin D / b)^2 <= 1
+        sqrt((s cos D / a)^2 + (s sin D / b)^2)
 
     with s the great-circle separation from the centre, D the direction from there counted from
     the major axis (DESIGN section 5), a and b the semi-axes.
@@ -124,15 +130,24 @@ def inside_ellipse(regions: Table, ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
         ra, dec: ICRS degrees, shape (R,) or any that broadcasts with it.
 
     Returns:
-        bool of the broadcast shape; False where the region has no usable ellipse.
+        float64 of the broadcast shape; NaN or inf where the region has no usable ellipse.
     """
     centre_ra, centre_dec, major, minor, pa = (
         np.asarray(regions[name], np.float64) for name in ("ra", "dec", "semi_major", "semi_minor", "pa"))
+    ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
     s = separation(centre_ra, centre_dec, ra, dec)
     from_axis = np.radians(position_angle(centre_ra, centre_dec, ra, dec) - pa)
     with np.errstate(invalid="ignore", divide="ignore"):
-        inside = (s * np.cos(from_axis) / major) ** 2 + (s * np.sin(from_axis) / minor) ** 2 <= 1
-    return inside & usable_ellipse(regions)
+        return np.sqrt((s * np.cos(from_axis) / major) ** 2 + (s * np.sin(from_axis) / minor) ** 2)
+
+
+def inside_ellipse(regions: Table, ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
+    """Whether positions lie inside error ellipses, the edge included. Arguments as `normalised_radius`.
+
+    Returns:
+        bool of the broadcast shape; False where the region has no usable ellipse.
+    """
+    return (normalised_radius(regions, ra, dec) <= 1) & usable_ellipse(regions)
 
 
 def members(ra: ArrayLike, dec: ArrayLike, regions: Table) -> Pairs:

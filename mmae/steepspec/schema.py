@@ -77,7 +77,7 @@ SOURCES = (
 )
 
 MEMBERS = (
-    _c("rank", "int", "", "meta.number;stat.rank", "place among the candidates, 1 first; 0: no candidate"),
+    _c("rank", "int", "", "stat.rank;meta.main", "place among the candidates, 1 first; 0: no candidate"),
     _c("region", "text", "", "meta.id.parent", "gamma-ray source in whose 95% ellipse the radio source lies"),
     _c("region_deg", "float", "deg", "pos.angDistance", "separation from its centre"),
     _c("region_radius", "float", "", "pos.angDistance;arith.ratio", "0 at the centre of the ellipse, 1 on its edge"),
@@ -114,5 +114,5 @@ POINTS = (
     _c("error_mjy", "float", "mJy", "stat.error;phot.flux.density", "noise there"),
     _c("scale_error", "float", "", "stat.error;arith.ratio", "fractional error of the survey's flux scale"),
     _c("is_limit", "bool", "", "meta.code", "an upper limit"),
-    _c("beam_arcsec", "float", "arcsec", "instr.beam;phys.angSize", "FWHM of the beam"),
+    _c("beam_arcsec", "float", "arcsec", "phys.angSize;instr.beam", "FWHM of the beam"),
 )

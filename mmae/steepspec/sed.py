@@ -12,16 +12,17 @@ Suffixes: P points, K parameters (ln S0, alpha and, when curved, q), G grid.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize
-from scipy.special import log_ndtr, ndtr
+from scipy.special import ndtr
 from scipy.stats import chi2 as chi2_law
 
 from mmae.errors import InputError
 from mmae.steepspec.arrays import columns, require
+from mmae.steepspec.sed_likelihood import Points, maximise, noise, parameter_errors, residuals
+from mmae.steepspec.sed_limits import LimitedIndex, index_of_one, index_of_several, limits_matter
 
 FLAGS = (
     "few_points",  # fewer than 3 detections: nothing tests the power law
@@ -83,15 +84,6 @@ class SEDFit:
         return self.chi2 / self.dof if self.dof > 0 else float("nan")
 
 
-@dataclass(frozen=True)
-class _Points:
-    flux_P: np.ndarray
-    error_P: np.ndarray
-    scale_P: np.ndarray
-    limit_P: np.ndarray  # bool
-    basis_PK: np.ndarray  # 1, ln x, ln(x)^2
-
-
 def fit_sed(
     frequency_mhz: ArrayLike,
     flux_mjy: ArrayLike,
@@ -111,8 +103,9 @@ def fit_sed(
         is_limit: (P) or one bool.
         beam_arcsec: (P) or one number: beam FWHM, arcsec; NaN where unknown.
 
-    Points whose flux is NaN are left out. With one detection alpha is the mean of its posterior
-    under a flat prior on `settings.alpha_range`, and NaN when there is no limit either.
+    Points whose flux is NaN are left out. Where limits cut into what the detections allow, alpha, flux
+    and their errors are mean and standard deviation of the posterior (`sed_limits`). With one
+    detection alpha has a flat prior on `settings.alpha_range`, and is NaN when there is no limit either.
 
     Raises:
         InputError: shapes differ, no detection, or a frequency, error or detected flux is not
@@ -128,38 +121,52 @@ def fit_sed(
     limit = c["is_limit"]
     _check_points(c)
     ln_x = np.log(c["frequency_mhz"] / settings.reference_mhz)
-    points = _Points(c["flux_mjy"], c["error_mjy"], c["scale_error"], limit, ln_x[:, None] ** np.arange(3))
+    points = Points(c["flux_mjy"], c["error_mjy"], c["scale_error"], limit, ln_x[:, None] ** np.arange(3))
     flags = _flags_of_points(c, ln_x, settings)
     detections, limits = int((~limit).sum()), int(limit.sum())
     common = {"n_detections": detections, "n_limits": limits, "reference_mhz": settings.reference_mhz}
     if detections == 1:
         return _fit_single(points, settings, flags, common)
 
-    best, loss, hessian = _maximise(points, 2)
+    best, loss, hessian = maximise(points, 2)
     delta_bic = float("nan")
     if detections >= settings.min_curved_detections:
-        curved, curved_loss, curved_hessian = _maximise(points, 3)
+        curved, curved_loss, curved_hessian = maximise(points, 3)
         delta_bic = 2 * (loss - curved_loss) - np.log(len(limit))  # one more parameter
         if delta_bic > settings.min_delta_bic:
             best, hessian = curved, curved_hessian
-    errors = _errors(hessian)
+    errors = parameter_errors(hessian)
     if not np.isfinite(errors).all():
         flags.append("unconstrained")
     k = len(best)
-    residual = _residuals(points, best)[~limit]
+    residual = residuals(points, best)[~limit]
     chi2, dof = float((residual**2).sum()), detections - k
     if dof > 0 and chi2_law.sf(chi2, dof) < settings.min_chi2_probability:
         flags.append("poorly_fit")
     if _is_variable(points, best, settings):
         flags.append("variable")
     flux = float(np.exp(best[0]))
+    index = LimitedIndex(float(best[1]), float(errors[1]), float(ndtr((settings.steep_alpha - best[1]) / errors[1])),
+                         flux, float(flux * errors[0]))  # fmt: skip
+    if k == 2 and limits_matter(points, best, float(errors[1])):
+        index = index_of_several(points, settings.steep_alpha)
     return SEDFit(
-        alpha=float(best[1]), alpha_err=float(errors[1]), flux_mjy=flux, flux_err_mjy=float(flux * errors[0]),
-        curvature=float(best[2]) if k == 3 else 0.0,
-        curvature_err=float(errors[2]) if k == 3 else float("nan"),
-        p_steep=float(ndtr((settings.steep_alpha - best[1]) / errors[1])), chi2=chi2, dof=dof,
+        **asdict(index), curvature=float(best[2]) if k == 3 else 0.0,
+        curvature_err=float(errors[2]) if k == 3 else float("nan"), chi2=chi2, dof=dof,
         delta_bic=float(delta_bic), flags=_sorted(flags), **common,
     )  # fmt: skip
+
+
+def _fit_single(points: Points, settings: SEDSettings, flags: list[str], common: dict) -> SEDFit:
+    """One detection: alpha from the limits, if there are any."""
+    nan = float("nan")
+    index = LimitedIndex(nan, nan, nan, nan, nan)
+    if points.limit_P.any():
+        index = index_of_one(points, settings.alpha_range, settings.steep_alpha)
+    else:
+        flags.append("unconstrained")
+    return SEDFit(**asdict(index), curvature=0.0, curvature_err=nan, chi2=0.0, dof=0, delta_bic=nan,
+                  flags=_sorted(flags), **common)  # fmt: skip
 
 
 def sed_model(fit: SEDFit, frequency_mhz: ArrayLike) -> np.ndarray:
@@ -183,93 +190,6 @@ def _check_points(c: dict[str, np.ndarray]) -> None:
     require(c["flux_mjy"][detected] > 0, what, "a detection has no positive flux", "mark it as a limit")
 
 
-def _noise(points: _Points, model_P: np.ndarray) -> np.ndarray:
-    return np.sqrt(points.error_P**2 + (points.scale_P * model_P) ** 2)
-
-
-def _residuals(points: _Points, parameters_K: np.ndarray) -> np.ndarray:
-    model_P = np.exp(points.basis_PK[:, : len(parameters_K)] @ parameters_K)
-    return (points.flux_P - model_P) / _noise(points, model_P)
-
-
-def _loss_terms(points: _Points, model: np.ndarray, sigma: np.ndarray, z: np.ndarray) -> np.ndarray:
-    return np.where(points.limit_P, -log_ndtr(z), 0.5 * z**2 + np.log(sigma))
-
-
-def _loss_and_gradient(parameters_K: np.ndarray, points: _Points) -> tuple[float, np.ndarray]:
-    """Negative log likelihood, and its gradient through the model's flux."""
-    basis_PK = points.basis_PK[:, : len(parameters_K)]
-    model_P = np.exp(np.clip(basis_PK @ parameters_K, -60, 60))
-    sigma_P = _noise(points, model_P)
-    z_P = (points.flux_P - model_P) / sigma_P
-    slope_P = points.scale_P**2 * model_P / sigma_P**2  # d ln(sigma) / d model
-    dz_P = -1 / sigma_P - z_P * slope_P
-    hazard_P = np.exp(-0.5 * z_P**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(z_P))
-    d_model_P = np.where(points.limit_P, -hazard_P * dz_P, z_P * dz_P + slope_P)
-    loss = _loss_terms(points, model_P, sigma_P, z_P).sum()
-    return float(loss), basis_PK.T @ (d_model_P * model_P)
-
-
-def _maximise(points: _Points, k: int) -> tuple[np.ndarray, float, np.ndarray]:
-    """Parameters (K), negative log likelihood and its Hessian (K,K) at the maximum."""
-    detected = ~points.limit_P
-    sigma_ln = _noise(points, points.flux_P)[detected] / points.flux_P[detected]
-    start, *_ = np.linalg.lstsq(
-        points.basis_PK[detected, :k] / sigma_ln[:, None], np.log(points.flux_P[detected]) / sigma_ln
-    )
-    result = minimize(
-        _loss_and_gradient, start, args=(points,), jac=True, method="BFGS", options={"gtol": 1e-6}
-    )
-    hessian = np.empty((k, k))
-    for index in range(k):
-        step = np.zeros(k)
-        step[index] = 1e-4
-        high, low = (_loss_and_gradient(result.x + sign * step, points)[1] for sign in (1, -1))
-        hessian[index] = (high - low) / 2e-4
-    return result.x, float(result.fun), (hessian + hessian.T) / 2
-
-
-def _errors(hessian: np.ndarray) -> np.ndarray:
-    try:
-        variance = np.diag(np.linalg.inv(hessian))
-    except np.linalg.LinAlgError:
-        return np.full(len(hessian), np.nan)
-    positive = (np.linalg.eigvalsh(hessian) > 0).all()
-    return np.sqrt(variance) if positive else np.full(len(hessian), np.nan)
-
-
-def _fit_single(points: _Points, settings: SEDSettings, flags: list[str], common: dict) -> SEDFit:
-    """One detection: alpha from the limits alone, on a grid of alpha and flux."""
-    nan = float("nan")
-    mean = error = p_steep = flux = flux_err = nan
-    if points.limit_P.any():
-        alpha_G = np.linspace(*settings.alpha_range, 321)
-        at = int(np.argmin(points.limit_P))
-        # the detection's own flux within 5 sigma, so that the grid is fine whatever alpha is
-        relative = _noise(points, points.flux_P)[at] / points.flux_P[at]
-        ln_at = np.log(points.flux_P[at] * np.linspace(max(1 - 5 * relative, 1e-3), 1 + 5 * relative, 101))
-        ln_x = points.basis_PK[:, 1]
-        model = np.exp(ln_at[None, :, None] + alpha_G[:, None, None] * (ln_x - ln_x[at]))
-        sigma = _noise(points, model)
-        loss = _loss_terms(points, model, sigma, (points.flux_P - model) / sigma).sum(axis=-1)
-        posterior = np.exp(loss.min() - loss)
-        posterior /= posterior.sum()
-        weight_G = posterior.sum(axis=1)
-        mean = float(weight_G @ alpha_G)
-        error = float(np.sqrt(weight_G @ (alpha_G - mean) ** 2))
-        p_steep = float(weight_G[alpha_G < settings.steep_alpha].sum())
-        ln_reference = ln_at[None, :] - alpha_G[:, None] * ln_x[at]
-        ln_flux = float((posterior * ln_reference).sum())
-        flux = float(np.exp(ln_flux))
-        flux_err = flux * float(np.sqrt((posterior * (ln_reference - ln_flux) ** 2).sum()))
-    else:
-        flags.append("unconstrained")
-    return SEDFit(
-        alpha=mean, alpha_err=error, flux_mjy=flux, flux_err_mjy=flux_err, curvature=0.0, curvature_err=nan,
-        p_steep=p_steep, chi2=0.0, dof=0, delta_bic=nan, flags=_sorted(flags), **common,
-    )  # fmt: skip
-
-
 def _flags_of_points(c: dict[str, np.ndarray], ln_x: np.ndarray, settings: SEDSettings) -> list[str]:
     detected, flags = ~c["is_limit"], []
     if detected.sum() < 3:
@@ -282,12 +202,12 @@ def _flags_of_points(c: dict[str, np.ndarray], ln_x: np.ndarray, settings: SEDSe
     return flags
 
 
-def _is_variable(points: _Points, best: np.ndarray, settings: SEDSettings) -> bool:
+def _is_variable(points: Points, best: np.ndarray, settings: SEDSettings) -> bool:
     """Do two detections at one frequency disagree, the fitted slope between them taken out?"""
-    z = _residuals(points, best)[~points.limit_P]
+    z = residuals(points, best)[~points.limit_P]
     ln_x = points.basis_PK[~points.limit_P, 1]
     model = np.exp(points.basis_PK[~points.limit_P, : len(best)] @ best)
-    sigma = _noise(points, np.exp(points.basis_PK[:, : len(best)] @ best))[~points.limit_P] / model
+    sigma = noise(points, np.exp(points.basis_PK[:, : len(best)] @ best))[~points.limit_P] / model
     ratio = z * sigma  # (flux - model) / model
     first, second = np.triu_indices(len(z), k=1)
     close = np.abs(ln_x[first] - ln_x[second]) < settings.same_frequency

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
-from astropy.io import fits
 from astropy.table import Table
 
 from mmae.errors import InputError
@@ -31,7 +29,6 @@ from mmae.steepspec.simulated_surveys import (
     separation_deg,
 )
 
-FITS_HDU = "LAT_Point_Source_Catalog"
 # log10 of Euclidean-normalised counts S^2.5 dN/dS (Jy^1.5 / sr) at 1.4 GHz as a polynomial in
 # log10(S / mJy), 0.05 to 1000 mJy: Hopkins+2003, AJ 125, 465, section 5.
 HOPKINS_2003 = (0.859, 0.508, 0.376, -0.049, -0.121, 0.057, -0.008)
@@ -68,10 +65,12 @@ class SkySettings:
     field_pulsars: int = 150
     """Pulsars anywhere in the pointings, far more than in the sky: to measure completeness."""
     known_pulsars: float = 0.2
-    mals_scale_error: float = 0.03
-    optical_limit_mag: float = 23.0
+    mals_scale_error: float = 0.06
+    """The survey's own (Deka+2024, ApJS 270, 33, abstract), which the search assumes."""
+    optical_limit_mag: float = 21.8
+    """r, of Pan-STARRS mean magnitudes (surveys/panstarrs.yaml), which the search assumes."""
     optical_density: float = 18_000.0
-    """Unrelated objects per square degree to the limit (r = 23: Capak+2007, ApJS 172, 99)."""
+    """Unrelated objects per square degree to r = 23 (Capak+2007, ApJS 172, 99)."""
     optical_radius_arcsec: float = 20.0
     """Unrelated objects are drawn this far around radio detections only."""
 
@@ -118,26 +117,6 @@ def simulate_sky(settings: SkySettings = SkySettings()) -> Sky:
     return Sky(mals, regions, companions, optical, known_pulsars, pointings, truth)
 
 
-def write_sky(sky: Sky, folder: str | Path) -> dict[str, Path]:
-    """Write mals.fits, regions.fits (4FGL's HDU name) and one Parquet file per other table.
-
-    Returns:
-        Table name -> path.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {"mals": folder / "mals.fits", "regions": folder / "regions.fits"}
-    sky.mals.write(paths["mals"], overwrite=True)
-    hdu = fits.table_to_hdu(sky.regions)
-    hdu.name = FITS_HDU
-    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(paths["regions"], overwrite=True)
-    others = {name: getattr(sky, name) for name in ("optical", "known_pulsars", "pointings", "truth")}
-    for name, table in {**sky.companions, **others}.items():
-        paths[name] = folder / f"{name}.parquet"
-        table.write(paths[name], overwrite=True)
-    return paths
-
-
 def draw_fluxes(rng: np.random.Generator, area_deg2: float) -> np.ndarray:
     """(N) flux densities at 1.4 GHz, mJy, N Poisson, from the counts of Hopkins+2003."""
     log_edge = np.linspace(*np.log10(COUNTS_RANGE_MJY), 400)
@@ -168,8 +147,8 @@ def _regions_and_pointings(rng: np.random.Generator, s: SkySettings) -> tuple[Ta
         np.rad2deg(np.arcsin(rng.uniform(-1, 1, s.regions))),
     )  # fmt: skip
     sky = SkyCoord(rng.uniform(0, 360, s.regions), latitude, unit="deg", frame="galactic").icrs
-    # MALS lies south of declination 20; the nearest regions to its limit serve if too few do
-    order = np.argsort(sky.dec.deg > 20, kind="stable")[: s.pointings]
+    # where MALS and Pan-STARRS both look, which takes the other surveys in; if too few do, others serve
+    order = np.argsort((sky.dec.deg > 20) | (sky.dec.deg < -27), kind="stable")[: s.pointings]
     ra_T, dec_T = disc(rng, sky.ra.deg[order], sky.dec.deg[order], 0.6)
     for index in range(s.pointings - s.overlapping, s.pointings):
         near = index - (s.pointings - s.overlapping)

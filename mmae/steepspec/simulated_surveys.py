@@ -13,7 +13,11 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table, vstack
 from scipy.spatial import cKDTree
 
+from mmae.steepspec.catalogue import survey_description
+
 MISSING = -999.0  # MALS's own sentinel
+OPTICAL_SCATTER_ARCSEC = 0.2  # of a counterpart about its radio source, in one coordinate
+GALAXY_COUNTS = 0.35  # slope of log10 of the cumulative counts against magnitude (Capak+2007, ApJS 172, 99)
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,10 @@ class Window:
 
 @dataclass(frozen=True)
 class Companion:
-    """One other radio survey; detections are peaks above `limit_sigma` times the noise."""
+    """One other radio survey; detections are peaks above `limit_sigma` times the noise.
+
+    Its noise is such that this is the limit in the survey's description, which the search assumes.
+    """
 
     name: str
     frequency_mhz: float
@@ -42,12 +49,14 @@ class Companion:
     dec_min: float
 
 
+def _companion(name: str, limit_sigma: float) -> Companion:
+    survey = survey_description(name)
+    return Companion(name, survey.frequency_mhz, survey.beam_arcsec, survey.limit_mjy / limit_sigma,
+                     limit_sigma, survey.flux_scale_error, survey.declination[0])  # fmt: skip
+
+
 WINDOWS = (Window("LSPW_2", 1006.0, 12.0, 0.025, 1.365), Window("LSPW_9", 1381.0, 8.0, 0.022, 0.96))
-COMPANIONS = (
-    Companion("tgss", 150.0, 25.0, 3.5, 7.0, 0.10, -53.0),  # Intema+2017, A&A 598, A78
-    Companion("racs", 887.5, 25.0, 0.25, 5.0, 0.07, -80.0),  # Hale+2021, PASA 38, e058
-    Companion("nvss", 1400.0, 45.0, 0.45, 5.0, 0.03, -40.0),  # Condon+1998, AJ 115, 1693
-)
+COMPANIONS = (_companion("tgss", 7.0), _companion("racs_low", 5.0), _companion("nvss", 5.0))
 
 
 def offset(
@@ -153,8 +162,9 @@ def _rows_of_pointing(rng: np.random.Generator, pointing: str, seen: dict[str, d
         spwfit[at], e_spwfit[at] = alpha, error
         extended = m["major"] > 1.5 * window.beam_arcsec
         tables.append(Table({
-            "Point": [pointing] * n, "SPW": [window.name] * n, "RAJ2000": m["ra"], "e_RAJ2000": m["pos_err"],
-            "DEJ2000": m["dec"], "e_DEJ2000": m["pos_err"], "Flux": m["flux"], "e_Flux": m["flux_err"],
+            "Pointing": [pointing] * n, "SPW/WB": [window.name] * n, "RAJ2000": m["ra"],
+            "e_RAJ2000": m["pos_err"], "DEJ2000": m["dec"], "e_DEJ2000": m["pos_err"], "Flux": m["flux"],
+            "e_Flux": m["flux_err"],
             "FluxPk": m["peak"], "e_FluxPk": m["peak_err"], "Majaxis": m["major"],
             "e_Majaxis": np.where(rng.random(n) < 0.01, MISSING, m["major_err"]), "Minaxis": m["minor"],
             "PA": m["pa"], "rms": m["rms"], "Scode": np.where(extended, "M", "S"),
@@ -184,7 +194,11 @@ def optical_rows(
     rng: np.random.Generator, truth: Table, mals: Table, *, limit_mag: float, density_deg2: float,
     radius_arcsec: float,
 ) -> Table:
-    """Counterparts brighter than the limit, and unrelated objects around MALS detections."""
+    """Counterparts brighter than r = `limit_mag`, and unrelated objects around MALS detections.
+
+    Args:
+        density_deg2: of unrelated objects to r = 23, per square degree; more are fainter.
+    """
     n, kind = len(truth), np.asarray(truth["source_class"])
     normal = rng.normal(size=n)
     # magnitudes of radio sources: half of mJy galaxies fainter than r = 22 (Prandoni+2018)
@@ -197,30 +211,32 @@ def optical_rows(
     w2 = (r_mag - redder + 0.5 * rng.normal(size=n))[seen]
     pm = np.abs(np.where(kind == "star", rng.normal(60, 25, n), rng.normal(0, 1, n)))[seen]
     parallax = np.where(kind == "star", rng.normal(25, 10, n), rng.normal(0, 1, n))[seen]
-    east, north = 0.2 * rng.normal(size=(2, int(seen.sum()))) / 3600
+    east, north = OPTICAL_SCATTER_ARCSEC * rng.normal(size=(2, int(seen.sum()))) / 3600
     dec = truth["dec"].value[seen]
-    own = Table({"ra": truth["ra"].value[seen] + east / np.cos(np.deg2rad(dec)), "dec": dec + north,
+    own = Table({"ra": (truth["ra"].value[seen] + east / np.cos(np.deg2rad(dec))) % 360, "dec": dec + north,
                  "r_mag": r_mag[seen], "is_galaxy": kind[seen] == "radio_galaxy", "w1_mag": w2 + colour,
                  "w2_mag": w2, "parallax_over_error": parallax, "pm_over_error": pm})  # fmt: skip
-    count = rng.poisson(density_deg2 * np.pi * (radius_arcsec / 3600) ** 2, len(mals))
+    density = density_deg2 * 10 ** (GALAXY_COUNTS * (limit_mag - 23.0))
+    count = rng.poisson(density * np.pi * (radius_arcsec / 3600) ** 2, len(mals))
     centre = [mals[name].value for name in ("RAJ2000", "DEJ2000")]
     ra, dec = disc(rng, *(np.repeat(x, count) for x in centre), radius_arcsec / 3600)
     # where circles overlap the nearest centre owns the object: the density is even everywhere
     owner = cKDTree(_unit_vectors(*centre)).query(_unit_vectors(ra, dec))[1]
     ra, dec = (x[owner == np.repeat(np.arange(len(mals)), count)] for x in (ra, dec))
     m = len(ra)
-    # cumulative counts of galaxies rise as 10^(0.35 mag), and one in five objects is a star
-    mag, star = limit_mag + np.log10(rng.random(m)) / 0.35, rng.random(m) < 0.2
+    mag = limit_mag + np.log10(rng.random(m)) / GALAXY_COUNTS
+    star = rng.random(m) < 0.2
     w2 = mag - rng.normal(3.5, 0.7, m)
     field = Table({"ra": ra, "dec": dec, "r_mag": mag, "is_galaxy": ~star,
                    "w1_mag": w2 + np.where(star, 0.0, rng.normal(0.25, 0.2, m)), "w2_mag": w2,
                    "parallax_over_error": np.where(star, rng.normal(2, 3, m), rng.normal(0, 1, m)),
                    "pm_over_error": np.abs(rng.normal(np.where(star, 20.0, 0.0), np.where(star, 15.0, 1.0)))})
     table = vstack([own, field])
-    for name, depth in (("w1_mag", 17.5), ("w2_mag", 16.5)):  # AllWISE's 95% depth (Cutri+2013)
+    w1_limit, g_limit = (survey_description(name).limit_mag for name in ("allwise", "gaia_dr3"))
+    for name, depth in (("w1_mag", w1_limit), ("w2_mag", 16.5)):
         table[name] = np.where(table[name] < depth, table[name], np.nan)
-    for name in ("parallax_over_error", "pm_over_error"):  # Gaia ends at G = 21
-        table[name] = np.where(table["r_mag"] < 20.7, table[name], np.nan)
+    for name in ("parallax_over_error", "pm_over_error"):
+        table[name] = np.where(table["r_mag"] < g_limit, table[name], np.nan)
     table = table[rng.permutation(len(table))]
     table["object_id"], table["r_limit_mag"] = np.arange(len(table)), limit_mag
     return table

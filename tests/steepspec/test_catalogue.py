@@ -51,20 +51,8 @@ def mals_table(**change) -> Table:
 
 
 def test_all_descriptions_are_sound():
-    assert set(survey_names()) == {
-        "mals_dr1",
-        "tgss",
-        "gleam",
-        "gleam_kgs",
-        "racs_low",
-        "nvss",
-        "sumss",
-        "vlass",
-        "first",
-        "gaia_dr3",
-        "panstarrs",
-        "allwise",
-    }
+    assert survey_names() == ["allwise", "first", "gaia_dr3", "gleam", "gleam_kgs", "mals_dr1", "nvss",
+                              "panstarrs", "racs_low", "sumss", "tgss", "vlass"]  # fmt: skip
     for name in survey_names():
         survey = survey_description(name)
         assert survey.name == name and survey.citation and {"ra", "dec"} <= set(survey.columns)
@@ -72,6 +60,9 @@ def test_all_descriptions_are_sound():
             scenes = survey.windows.values() or [survey]
             assert all(s.frequency_mhz > 0 and s.beam_arcsec > 0 and s.limit_mjy > 0 for s in scenes)
             assert 0 < survey.flux_scale_error < 0.5
+        else:
+            assert OPTICAL_COLUMNS[survey.magnitude] == u.mag and survey.magnitude in survey.columns
+            assert 15 < survey.limit_mag < 25
         for ours, unit in survey.units.items():  # the described unit is of the standard one's kind
             wanted = {**RADIO_COLUMNS, **OPTICAL_COLUMNS}[ours]
             assert u.Unit(unit).is_equivalent(wanted), (name, ours)
@@ -173,6 +164,7 @@ def test_optical_table(tmp_path):
             "dec": [0.1, 0.2],
             "ra_error": [0.5, 0.1],
             "pmra": [1.5, np.nan],
+            "pmra_error": [0.5, np.nan],
             "pmdec": [-2.0, np.nan],
             "phot_g_mean_mag": [17.6, 20.9],
         }
@@ -180,6 +172,27 @@ def test_optical_table(tmp_path):
     table, _ = read_catalogue(tmp_path / "gaia.fits", survey_description("gaia_dr3"))
     assert table.colnames == list(OPTICAL_COLUMNS) and list(table["source_id"]) == ["4295806720", str(2**62)]
     assert table["ra_err_arcsec"][0] == pytest.approx(0.0005) and np.isnan(table["pmra_mas_yr"][1])
+    assert table["pmra_err_mas_yr"][0] == 0.5 and np.isnan(table["pmdec_err_mas_yr"]).all()
+
+
+def test_standard_names_are_read_in_standard_units(tmp_path):
+    """Files in our own form need no description, and the described units are not theirs (Jy, in GLEAM's)."""
+    source = Table({"source_id": ["a", "b"], "ra": [1.0, 2.0], "dec": [3.0, 4.0], "flux_mjy": [5.0, 6.0],
+                    "pointing": ["p", "q"], "peak_mjy": [7.0, 8.0]})
+    source.write(tmp_path / "own.csv")
+    table, rejected = read_catalogue(tmp_path / "own.csv", survey_description("gleam"))
+    assert rejected == []
+    for name in source.colnames:
+        assert list(table[name]) == list(source[name]), name
+    source["flux_mjy"].unit = "Jy"  # a unit in the file counts all the same
+    source["Fintwide"] = [0.1, 0.2]  # and the survey's own name comes first
+    source.write(tmp_path / "both.fits")
+    table, _ = read_catalogue(tmp_path / "both.fits", survey_description("gleam"))
+    assert list(table["flux_mjy"]) == [100, 200]
+    source.remove_column("Fintwide")
+    source.write(tmp_path / "jansky.fits")
+    table, _ = read_catalogue(tmp_path / "jansky.fits", survey_description("gleam"))
+    assert list(table["flux_mjy"]) == [5000, 6000]
 
 
 def write(tmp_path, table, name="bad.csv"):
@@ -242,12 +255,19 @@ def test_truncated_fits(tmp_path):
         read_catalogue(tmp_path / "m.fits", MALS)
 
 
+OPTICAL = "name: x\ntitle: x\ncitation: x\ncolumns: {ra: [R]}\nkind: optical\n"
+
+
 @pytest.mark.parametrize("text, words", [
     ("name: [", "not valid YAML"),
     ("name: x\ntitle: x\n", "citation"),
     ("name: x\ntitle: x\ncitation: x\ncolumns: {}\ncolour: red\n", "colour"),
     ("name: x\ntitle: x\ncitation: x\ncolumns: {flux: [F]}\n", "flux is no standard column"),
     ("name: x\ntitle: x\ncitation: x\ncolumns: {ra: [R]}\nunits: {ra: furlongs}\n", "unit of ra"),
+    (OPTICAL + "limit_mag: 20\n", "needs magnitude.*limit_mag"),
+    (OPTICAL + "magnitude: r_mag\n", "needs magnitude.*limit_mag"),
+    (OPTICAL + "magnitude: h_mag\nlimit_mag: 20\n", "magnitude is h_mag, which is no standard column.*r_mag"),
+    (OPTICAL + "magnitude: ra\nlimit_mag: 20\n", "magnitude is ra,"),
 ])
 def test_bad_descriptions(tmp_path, text, words):
     (tmp_path / "s.yaml").write_text(text)

@@ -11,6 +11,7 @@ from mmae.steepspec.gamma import (
     EXTRAGALACTIC_CLASSES,
     FERMI_SCORE,
     PULSAR_CLASSES,
+    check_later,
     fit_score,
     is_class,
     link_releases,
@@ -19,6 +20,7 @@ from mmae.steepspec.gamma import (
     rank_pulsars,
     ranking_auc,
 )
+from mmae.steepspec.regions import read_4fgl
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "gamma_radio"
 needs_fermi = pytest.mark.skipif(
@@ -69,6 +71,17 @@ def test_newly_found_pulsars_rank_above_the_other_new_associations(releases):
     assert auc >= 0.80
     assert auc_v20 >= 0.77  # v20's 8 years alone
     assert plain >= 0.85
+
+
+@needs_fermi
+def test_check_against_a_later_release_gives_these_figures(releases):
+    """What the job reports with --later-regions, from the tables that it reads itself."""
+    check = check_later(read_4fgl(DATA / "gll_psc_v20.fit"), read_4fgl(DATA / "gll_psc_v35.fit"), years=2)
+    scored = releases["was_blank"] & ~releases["is_blank"]
+    pulsar = releases["pulsar"][scored]
+    for auc, features in ((check.auc_earlier, "features_v20"), (check.auc_later, "features_v35")):
+        assert auc == pytest.approx(ranking_auc(pulsar_score(releases[features][scored]), pulsar)[0])
+    assert (check.pulsars, check.others) == (67, 34) and 0.03 < check.error_later < 0.06
 
 
 @needs_fermi

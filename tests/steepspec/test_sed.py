@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
+from scipy.stats import norm
 
 from mmae.errors import InputError
-from mmae.steepspec import sed
+from mmae.steepspec import sed_likelihood
 from mmae.steepspec.sed import SEDSettings, fit_sed, sed_model
 
 # TGSS, RACS-low, MALS x 2, NVSS
@@ -141,10 +142,47 @@ def test_points_without_flux_are_left_out():
 
 
 def test_gradient_equals_finite_differences():
-    points = sed._Points(
+    points = sed_likelihood.Points(
         np.array([12.0, 7.0, 5.0]), np.array([1.0, 0.8, 0.5]), np.array([0.3, 0.2, 0.25]),
         np.array([False, True, False]), np.log([0.5, 1.1, 1.4])[:, None] ** np.arange(3),
     )  # fmt: skip
     at = np.array([1.9, -0.7, 0.2])
-    numeric = approx_fprime(at, lambda p: sed._loss_and_gradient(p, points)[0], 1e-6)
-    assert np.allclose(sed._loss_and_gradient(at, points)[1], numeric, rtol=1e-3)
+    numeric = approx_fprime(at, lambda p: sed_likelihood.loss_and_gradient(p, points)[0], 1e-6)
+    assert np.allclose(sed_likelihood.loss_and_gradient(at, points)[1], numeric, rtol=1e-3)
+
+
+def test_a_limit_that_cuts_the_range_gives_the_posterior_not_the_curvature():
+    """Against an integration of its own: two poor detections that lean steep, and TGSS that saw nothing."""
+    frequency, flux = np.array([1006.0, 1381.0, 147.5]), np.array([0.50, 0.18, 24.5])
+    error, scale = np.array([0.06, 0.05, 3.5]), np.array([0.06, 0.06, 0.1])
+    fit = fit_sed(frequency, flux, error, scale, [False, False, True])
+    alpha, ln_flux = np.meshgrid(np.linspace(-9, 5, 1401), np.linspace(np.log(0.02), np.log(2), 401), indexing="ij")
+    ln_p = np.zeros_like(alpha)
+    for f, s, e, c, limit in zip(frequency, flux, error, scale, (False, False, True), strict=True):
+        model = np.exp(ln_flux + alpha * np.log(f / 1200))
+        sigma = np.hypot(e, c * model)
+        ln_p += norm.logcdf(s, model, sigma) if limit else norm.logpdf(s, model, sigma)
+    p = np.exp(ln_p - ln_p.max())
+    p /= p.sum()
+    mean = (p * alpha).sum()
+    assert fit.alpha == pytest.approx(mean, abs=0.03)
+    assert fit.alpha_err == pytest.approx(np.sqrt((p * (alpha - mean) ** 2).sum()), rel=0.03)
+    assert fit.p_steep == pytest.approx(p[alpha < -1.4].sum(), abs=0.01)
+
+
+def test_sources_whose_steep_side_is_cut_have_no_wild_pulls():
+    """Flat sources that noise makes steep, held back by a limit: the error must reach back to the truth."""
+    rng = np.random.default_rng(1)
+    pulls = []
+    for _ in range(400):
+        frequency, error = np.array([1006.0, 1381.0, 147.5]), np.array([0.05, 0.05, 3.5])
+        true = 0.35 * (frequency / 1200) ** -0.7
+        flux = true + error * rng.normal(size=3)
+        if min(flux[:2]) < 0.1 or flux[2] > 24.5:
+            continue
+        flux[2] = 24.5
+        fit = fit_sed(frequency, flux, error, 0.03, [False, False, True])
+        pulls.append((fit.alpha + 0.7) / fit.alpha_err)
+    pulls = np.array(pulls)
+    assert len(pulls) > 350 and abs(pulls).max() < 4
+    assert abs(pulls[pulls < 0]).max() < 3.5 and 0.7 < pulls.std() < 1.2

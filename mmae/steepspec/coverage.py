@@ -1,0 +1,51 @@
+"""Did a survey look at a place, judged from where it has sources: only then does silence mean a limit.
+
+Shape suffixes: N places, M sources of the survey, K neighbours.
+"""
+
+from __future__ import annotations
+
+import erfa
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.spatial import cKDTree
+
+from mmae.survey.crossmatch import position_angle
+
+# A place in the middle of a survey is outside the hull of its 12 nearest by chance in 0.6% of cases.
+NEIGHBOURS = 12
+# Neighbours this many times farther than usual: a hole, or so much shallower that it is as good as one.
+SPARSE = 2.0
+
+
+def surroundings(ra: ArrayLike, dec: ArrayLike, survey_ra: ArrayLike,
+                 survey_dec: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the survey looked at each place, and its nearest sources there.
+
+    It did if the place lies inside the convex hull of the survey's 12 nearest sources (in no direction
+    do they leave a gap of 180 degrees: beyond an edge they all lie on one side), and these are not
+    much farther than is usual for the survey's own sources. Places near an edge may be missed.
+
+    Args:
+        ra, dec: (N,) ICRS degrees.
+        survey_ra, survey_dec: (M,) ICRS degrees of the survey's sources.
+
+    Returns:
+        (N,) bool, and (N, 12) rows of the nearest sources; (N, 0) if the survey has too few.
+    """
+    ra, dec, survey_ra, survey_dec = (np.asarray(x, np.float64) for x in (ra, dec, survey_ra, survey_dec))
+    if len(survey_ra) <= NEIGHBOURS or not len(ra):
+        return np.zeros(len(ra), bool), np.zeros((len(ra), 0), int)
+    tree = cKDTree(_xyz(survey_ra, survey_dec))
+    distance_NK, row_NK = tree.query(_xyz(ra, dec), k=NEIGHBOURS)
+    own_MK, _ = tree.query(tree.data, k=NEIGHBOURS + 1)  # the first of these is the source itself
+    near_N = distance_NK[:, -1] <= SPARSE * np.median(own_MK[:, -1])
+    angle_NK = np.sort(position_angle(
+        np.repeat(ra, NEIGHBOURS), np.repeat(dec, NEIGHBOURS), survey_ra[row_NK.ravel()],
+        survey_dec[row_NK.ravel()]).reshape(row_NK.shape) % 360, axis=1)  # fmt: skip
+    gap_NK = np.diff(angle_NK, axis=1, append=angle_NK[:, :1] + 360)
+    return near_N & (gap_NK.max(axis=1) < 180), row_NK
+
+
+def _xyz(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+    return erfa.s2c(np.radians(ra), np.radians(dec))

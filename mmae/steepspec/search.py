@@ -1,0 +1,230 @@
+"""The search itself: radio sources -> spectra -> counterparts -> classes -> error regions -> candidates.
+
+Shape suffixes: N radio sources, R regions, P pairs of a source and a region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from astropy.table import Table
+
+from mmae.errors import InputError
+from mmae.steepspec.catalogue import SurveyDescription
+from mmae.steepspec.chance import MAX_SHIFTS, Centres, Chance, Footprint, chance_estimate, footprint, pointing_centres
+from mmae.steepspec.classify import CLASSES, Evidence, Thresholds, classify
+from mmae.steepspec.counts import Rejections, rejections
+from mmae.steepspec.gamma import rank_pulsars, region_scores
+from mmae.steepspec.known import find_known
+from mmae.steepspec.optical import OpticalCatalogue, OpticalSettings, optical_evidence
+from mmae.steepspec.points import Companion, PointSettings, spectral_points
+from mmae.steepspec.regions import members, normalised_radius, unassociated
+from mmae.steepspec.schema import MEMBERS, REGIONS, SOURCES
+from mmae.steepspec.sed import SEDSettings
+from mmae.steepspec.sources import SourceSettings, bands_of, measure_sources, merge_detections
+from mmae.steepspec.spectra import adopt_index, fit_spectra
+from mmae.steepspec.tables import as_table
+from mmae.survey.crossmatch import Pairs, separation
+
+_EVIDENCE = ("alpha", "alpha_err", "p_steep", "curvature", "curvature_err", "reliability", "p_no_counterpart",
+             "w1_mag", "w2_mag", "parallax_over_error", "pm_over_error", "optical_limit_mag")
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Every choice of the search."""
+
+    include_unknown: bool = False
+    """Also search regions of CLASS1 `unk`: associated, but with a thing of unknown kind."""
+    known_radius_arcsec: float = 5.0
+    """A source within this of a known pulsar (or other known source) is that source ..."""
+    known_sigma: float = 3.0
+    """... or within this many errors of its own position, if that is more."""
+    shifts: int = 100
+    """Moved copies of the regions behind the chance estimate; 0: none."""
+    light_curve_years: int = 14
+    """Bins of 4FGL's Variability_Index where the file has no light curves: 8 in v20, 14 in v35."""
+    sources: SourceSettings = field(default_factory=SourceSettings)
+    points: PointSettings = field(default_factory=PointSettings)
+    sed: SEDSettings = field(default_factory=SEDSettings)
+    counterparts: OpticalSettings = field(default_factory=OpticalSettings)
+    classes: Thresholds = field(default_factory=Thresholds)
+
+    def __post_init__(self) -> None:
+        if self.shifts != 0 and not 2 <= self.shifts <= MAX_SHIFTS:
+            raise InputError(f"shifts is {self.shifts}: give 2 to {MAX_SHIFTS}, or 0 for no chance estimate.")
+        if self.known_radius_arcsec < 0 or self.light_curve_years < 2:
+            raise InputError(f"known_radius_arcsec is {self.known_radius_arcsec} and light_curve_years "
+                             f"{self.light_curve_years}: need >= 0 and >= 2.")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is searched. `counts`: what reading set aside."""
+
+    radio: Table
+    """Rows of `read_catalogue`."""
+    survey: SurveyDescription
+    regions: Table
+    """Rows of `read_4fgl`, associated ones included."""
+    companions: Sequence[Companion] = ()
+    optical: Sequence[OpticalCatalogue] = ()
+    known: Sequence[Table] = ()
+    counts: Sequence[Rejections] = ()
+    later: Table | None = None
+    """A later release, to see how the gamma-ray ranking fares on what it has associated since."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was found; the tables are those of `schema`."""
+
+    sources: Table
+    points: Table
+    members: Table
+    """One row a source and ellipse, candidates first, by rank."""
+    regions: Table
+    """The regions searched."""
+    footprint: Footprint
+    chance: Chance | None
+    """Sources in moved regions; None where no region lies in the survey or none can be moved."""
+    chance_steep: Chance | None
+    counts: list[Rejections]
+
+    @property
+    def candidates(self) -> Table:
+        """Members that are steep and not known."""
+        return self.members[np.asarray(self.members["rank"]) > 0]
+
+
+def search(inputs: Inputs, settings: SearchSettings = SearchSettings(), on_ray: bool = False) -> Search:
+    """Run the whole search.
+
+    Args:
+        on_ray: fit the spectra on the Ray cluster; the result is the same.
+
+    Raises:
+        InputError: a catalogue that a step cannot use; the step says which and why.
+    """
+    counts = list(inputs.counts)
+    merged, step = merge_detections(inputs.radio, inputs.survey)
+    counts += step
+    bands = bands_of(merged, inputs.survey, settings.points.detection_sigma)
+    columns, keep, step = measure_sources(merged, bands, settings.sources)
+    counts += step
+    bands = bands_of(merged[keep], inputs.survey, settings.points.detection_sigma)
+    columns = {name: values[keep] for name, values in columns.items()}
+
+    ra_N, dec_N = columns["ra"], columns["dec"]
+    points = spectral_points(ra_N, dec_N, bands, inputs.companions, settings.points)
+    columns |= fit_spectra(points, len(ra_N), settings.sed, on_ray)
+    columns |= adopt_index(columns, settings.sed)
+    columns["known_name"], columns["known_class"] = find_known(
+        ra_N, dec_N, list(inputs.known),
+        np.fmax(settings.known_radius_arcsec, settings.known_sigma * columns["pos_err_arcsec"]))
+    columns |= optical_evidence(ra_N, dec_N, columns["pos_err_arcsec"], inputs.survey.epoch, inputs.optical,
+                                settings.counterparts)
+    columns |= _classes(columns, settings.classes)
+    sources = as_table(columns, SOURCES)
+
+    survey_area = footprint(ra_N, dec_N)
+    regions, step = unassociated(inputs.regions, settings.include_unknown)
+    counts += step
+    regions = _ranked(regions, survey_area, settings.light_curve_years)
+    pairs = members(ra_N, dec_N, regions)
+    counts += _set_aside(sources, pairs)
+    regions = as_table(_tallies(sources, regions, pairs), REGIONS)
+    steep_N = np.asarray(sources["steep"])
+    centres = pointing_centres(ra_N, dec_N, columns["pointing"]) if inputs.survey.pointed else None
+    return Search(sources, points, _members(sources, regions, pairs), regions, survey_area,
+                  _chance(ra_N, dec_N, regions, survey_area, settings.shifts, centres),
+                  _chance(ra_N[steep_N], dec_N[steep_N], regions, survey_area, settings.shifts, centres), counts)
+
+
+def _classes(columns: dict[str, np.ndarray], thresholds: Thresholds) -> dict[str, np.ndarray]:
+    galaxy = {"galaxy": True, "point": False, "": None}
+    verdicts = [
+        classify(Evidence(
+            size=str(columns["size"][i]), counterpart_is_galaxy=galaxy[str(columns["morphology"][i])],
+            known_class=str(columns["known_class"][i]), known_name=str(columns["known_name"][i]),
+            **{name: float(columns[name][i]) for name in _EVIDENCE},
+        ), thresholds)
+        for i in range(len(columns["size"]))
+    ]  # fmt: skip
+    return {
+        "source_class": np.array([v.source_class for v in verdicts], str),
+        "score": np.array([v.score for v in verdicts], float),
+        "vetoed": np.array([v.vetoed for v in verdicts], bool),
+        "reasons": np.array(["; ".join(v.reasons) for v in verdicts], str),
+    }
+
+
+def _ranked(regions: Table, survey_area: Footprint, years: int) -> Table:
+    """The searched regions with their gamma-ray rank and whether the radio survey looked there."""
+    regions = regions.copy()
+    regions["gamma_score"] = region_scores(regions, years)
+    regions["gamma_rank"] = rank_pulsars(np.asarray(regions["gamma_score"]))
+    regions["in_footprint"] = survey_area.contains(regions["ra"], regions["dec"])
+    return regions
+
+
+def _is_candidate(sources: Table) -> np.ndarray:
+    """(N,) bool: steep, and not known."""
+    return np.asarray(sources["steep"]) & ~np.asarray(sources["vetoed"])
+
+
+def _members(sources: Table, regions: Table, pairs: Pairs) -> Table:
+    """Sources in ellipses, candidates first: by class, then by the odds of radio and gamma rays together."""
+    found, theirs = sources[pairs.index1], regions[pairs.index2]
+    candidate_P = _is_candidate(found)
+    score_P = np.asarray(found["score"])
+    with np.errstate(divide="ignore"):
+        odds_P = np.log(score_P / (1 - score_P)) + np.nan_to_num(np.asarray(theirs["gamma_score"]))
+    # Ambiguous ones may still be pulsars: they come right after these.
+    place = {name: number for number, name in enumerate((CLASSES[0], "ambiguous", *CLASSES[1:-1]))}
+    class_P = np.array([place[name] for name in found["source_class"]], int)
+    order = np.lexsort((pairs.index1, -odds_P, class_P, ~candidate_P))
+    rank_P = np.zeros(len(order), int)
+    rank_P[order[: int(candidate_P.sum())]] = np.arange(1, int(candidate_P.sum()) + 1)
+    columns = {
+        "rank": rank_P, "region": np.asarray(theirs["name"], str),
+        "region_deg": separation(theirs["ra"], theirs["dec"], found["ra"], found["dec"]),
+        "region_radius": normalised_radius(theirs, found["ra"], found["dec"]),
+        "gamma_score": np.asarray(theirs["gamma_score"]), "gamma_rank": np.asarray(theirs["gamma_rank"]),
+        **{name: np.asarray(found[name]) for name in found.colnames},
+    }  # fmt: skip
+    return as_table({name: values[order] for name, values in columns.items()}, MEMBERS)
+
+
+def _tallies(sources: Table, regions: Table, pairs: Pairs) -> dict[str, np.ndarray]:
+    """The regions' columns, with what was found in each."""
+    candidate_N = _is_candidate(sources)
+    chosen = {"sources": np.full(len(sources), True), "steep": np.asarray(sources["steep"]), "candidates": candidate_N,
+              "pulsar_candidates": candidate_N & (np.asarray(sources["source_class"]) == CLASSES[0])}  # fmt: skip
+    counted = {name: np.bincount(pairs.index2[which_N[pairs.index1]], minlength=len(regions))
+               for name, which_N in chosen.items()}  # fmt: skip
+    return {name: np.asarray(regions[name]) for name in regions.colnames} | counted
+
+
+def _set_aside(sources: Table, pairs: Pairs) -> list[Rejections]:
+    """Why sources of the catalogue are no candidates; each is counted for the first reason that holds."""
+    inside = np.bincount(pairs.index1, minlength=len(sources)) > 0
+    steep, vetoed = np.asarray(sources["steep"]), np.asarray(sources["vetoed"])
+    alpha_from = np.asarray(sources["alpha_from"])
+    no_index = np.isin(alpha_from, ("", "limits"))
+    return rejections("candidates", [
+        ("in no ellipse of an unassociated gamma-ray source", (~inside).sum()),
+        ("in an ellipse, one detection: no spectral index", (inside & (alpha_from == "")).sum()),
+        ("in an ellipse, one detection and upper limits: too little", (inside & (alpha_from == "limits")).sum()),
+        ("in an ellipse, not steep", (inside & ~steep & ~no_index).sum()),
+        ("in an ellipse, steep, a known source", (inside & steep & vetoed).sum()),
+    ])
+
+
+def _chance(ra: np.ndarray, dec: np.ndarray, regions: Table, survey_area: Footprint, shifts: int,
+            centres: Centres | None) -> Chance | None:
+    if not np.asarray(regions["in_footprint"]).any() or not shifts:
+        return None
+    return chance_estimate(ra, dec, regions, survey_area, shifts, centres)

@@ -1,0 +1,206 @@
+"""The command from end to end: files in, tables, page and MLflow run out; bad input ends with one line."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from astropy.io.votable import parse_single_table
+from astropy.table import Table
+from mlflow import MlflowClient
+from rich.console import Console
+
+from mmae.config import from_yaml, home, to_yaml
+from mmae.errors import InputError
+from mmae.steepspec.catalogue import read_catalogue, survey_description
+from mmae.steepspec.job import SearchConfig, search_job, simulated_inputs
+from mmae.steepspec.schema import MEMBERS
+from mmae.steepspec.search import SearchSettings
+from mmae.steepspec.simulated_sky import SkySettings
+
+ROOT = Path(__file__).parents[2]
+SKY = SkySettings(pointings=2, overlapping=1, regions=20, regions_per_pointing=8, field_pulsars=60)
+QUICK = SearchSettings(shifts=10)
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), width=140)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """One search over a small simulated sky, and what it printed."""
+    out = Console(file=io.StringIO(), width=140)
+    config = SearchConfig(name="small", home=str(tmp_path_factory.mktemp("home")), charts=2, settings=QUICK, sky=SKY)
+    return config, search_job(config, out), out.file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> SearchConfig:
+    """The same sky's files, as a user's own."""
+    return simulated_inputs(SearchConfig(sky=SKY), tmp_path_factory.mktemp("files"))
+
+
+def test_tables_in_three_forms_agree_and_say_what_they_hold(done):
+    _, result, _ = done
+    parquet = pq.read_table(result.folder / "candidates.parquet")
+    fits = Table.read(result.folder / "candidates.fits")
+    votable = parse_single_table(result.folder / "candidates.vot")
+    assert len(parquet) == len(fits) == len(result.search.candidates) > 0
+    assert parquet["rank"].to_pylist() == fits["rank"].tolist() == list(range(1, len(fits) + 1))
+    np.testing.assert_allclose(parquet["alpha"].to_numpy(), np.asarray(votable.array["alpha"]))
+    for column in MEMBERS:
+        field = parquet.schema.field(column.name).metadata
+        assert field[b"ucd"].decode() == column.ucd == votable.get_field_by_id_or_name(column.name).ucd
+        assert field.get(b"unit", b"").decode() == column.unit
+    sources = pq.read_table(result.folder / "sources.parquet")
+    assert len(sources) == len(result.search.sources)
+    assert len(Table.read(result.folder / "rejections.csv")) == len(result.search.counts)
+
+
+def test_the_page_has_every_section_and_figure(done):
+    _, result, printed = done
+    html = result.page.read_text()
+    content = json.loads((result.page.parent / "report.json").read_text())
+    names = [section["name"] for section in content["sections"]]
+    assert names == ["summary", "candidates", "rejections", "spectra", "counterparts", "gamma", "pulsars", "truth"]
+    figures = re.findall(r'<img src="([^"]+)"', html)
+    assert {"finder_01.png", "spectra.png", "alpha.png", "colours.png", "detectability.png", "chance.png", "sky.png",
+            "truth_completeness.png", "truth_confusion.png"} <= set(figures)  # fmt: skip
+    assert all((result.page.parent / name).stat().st_size > 5000 for name in figures)
+    assert f"candidates {len(result.search.candidates)}" in re.sub(r" +", " ", printed)
+    assert "Injected against found" in printed and str(result.page) in printed
+
+
+def test_the_run_is_in_mlflow(done):
+    config, result, _ = done
+    client = MlflowClient(result.tracker.uri)
+    run = client.get_run(result.tracker.run_id)
+    assert run.info.status == "FINISHED" and run.data.params["sky.pointings"] == "2"
+    assert run.data.metrics["candidates"] == len(result.search.candidates)
+    assert run.data.metrics["summary/counts/radio_sources/number"] == len(result.search.sources)
+    kept = {f.path for folder in ("report", "tables") for f in client.list_artifacts(run.info.run_id, folder)}
+    assert {"report/report.html", "report/spectra.png", "tables/candidates.vot", "tables/rejections.csv"} <= kept
+
+
+def test_the_same_again_and_something_else_under_the_name(done, console):
+    config, result, _ = done
+    before = (result.folder / "candidates.parquet").read_bytes()
+    saved = from_yaml(result.folder / "config.yaml", SearchConfig)
+    assert saved == replace(config)
+    again = search_job(saved, console)
+    assert again.tracker.run_id == result.tracker.run_id
+    assert (again.folder / "candidates.parquet").read_bytes() == before
+    with pytest.raises(InputError, match="other options: sky.seed was 0, is 1.*another --name"):
+        search_job(replace(config, sky=replace(SKY, seed=1)), console)
+
+
+def test_the_command_searches_a_users_own_files(files, tmp_path, done):
+    """MALS's own column names and -999 sentinels, every input given by option, in a process of its own."""
+    assert {"Flux", "FluxPk", "Spwfit", "SPW/WB"} <= set(Table.read(files.radio).colnames)
+    assert (Table.read(files.radio)["Spwfit"] == -999).any()
+    pairs = [[f"--{name}", *(str(x) for pair in getattr(files, name).items() for x in pair)]
+             for name in ("companions", "optical")]  # fmt: skip
+    command = [sys.executable, "ray_jobs/steep_spectrum.py", "--radio", files.radio, "--regions", files.regions,
+               *pairs[0], *pairs[1], "--pulsars", files.pulsars, "--name", "own", "--home", tmp_path, "--charts", "0",
+               "--shifts", "10"]  # fmt: skip
+    ended = subprocess.run([str(x) for x in command], cwd=ROOT, capture_output=True, text=True, timeout=300,
+                           env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    own = pq.read_table(tmp_path / "steepspec" / "own" / "candidates.parquet")
+    _, result, _ = done
+    for name in ("source_id", "region", "alpha", "source_class"):  # as the simulated default found
+        assert own[name].to_pylist() == result.search.candidates[name].tolist()
+    assert not np.isin(-999, np.asarray(pq.read_table(tmp_path / "steepspec/own/sources.parquet")["alpha"]))
+
+
+def edited(change):
+    """The same search with something wrong in a copy of the radio catalogue."""
+    def with_copy(config: SearchConfig, folder: Path) -> SearchConfig:
+        table = Table.read(config.radio)
+        change(table)
+        table.write(folder / "changed.fits")
+        return replace(config, radio=folder / "changed.fits")
+
+    return with_copy
+
+
+BAD = {
+    "no such file": (lambda c, t: replace(c, radio=t / "nowhere.fits"), "nowhere.fits: no such file"),
+    "no regions": (lambda c, t: replace(c, regions=None), "--radio needs --regions"),
+    "not 4FGL": (lambda c, t: replace(c, regions=c.radio), "no HDU LAT_Point_Source_Catalog"),
+    "unknown survey": (lambda c, t: replace(c, radio_survey="mals"), "unknown survey 'mals'"),
+    "optical as radio": (lambda c, t: replace(c, companions={"allwise": c.optical["allwise"]}),
+                         "--companions allwise: that is a survey of kind optical"),
+    "missing column": (edited(lambda x: x.remove_columns(["Flux", "FluxPk"])), "no column for flux_mjy"),
+    "wrong unit": (edited(lambda x: setattr(x["Flux"], "unit", "arcsec")), "column Flux: the unit is arcsec"),
+    "wrong windows": (edited(lambda x: x.replace_column("SPW/WB", ["L"] * len(x))), "no row is of a window"),
+    "cut short": (lambda c, t: replace(c, radio=cut(c.radio, t / "a.fits")), "not a readable fits table"),
+    "unknown ending": (lambda c, t: replace(c, radio=Path(shutil.copy(c.radio, t / "a.dat"))), "unknown ending .dat"),
+    "not psrcat": (lambda c, t: replace(c, pulsars=c.companions["tgss"]), "no pulsar in psrcat's text format"),
+    "known without class": (lambda c, t: replace(c, known=c.companions["tgss"]), "no column name, class"),
+    "too many shifts": (lambda c, t: replace(c, settings=replace(QUICK, shifts=1000)), "shifts is 1000"),
+    "inputs without radio": (lambda c, t: replace(c, radio=None), "without --radio a simulated sky is searched"),
+}  # fmt: skip
+
+
+def cut(path: Path, out: Path) -> Path:
+    out.write_bytes(path.read_bytes()[:7000])
+    return out
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_clear_error(name, files, tmp_path, console):
+    change, message = BAD[name]
+    config = replace(files, name="bad", home=str(tmp_path / "home"), charts=0, settings=QUICK)
+    with pytest.raises(InputError, match=re.escape(message)):
+        search_job(change(config, tmp_path), console)
+
+
+def test_the_command_ends_with_one_line_and_status_2(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "ray_jobs/steep_spectrum.py", "--radio", "nowhere.fits", "--regions", "x.fit", "--home",
+         str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    assert ended.stderr.strip().splitlines()[-1].startswith("error: nowhere.fits: no such file")
+
+
+def test_configuration_from_a_file_with_an_unknown_field(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(to_yaml(SearchConfig()) + "colour: red\n")
+    with pytest.raises(InputError, match="unknown field colour"):
+        from_yaml(path, SearchConfig)
+    assert SearchConfig().home_path == home()
+
+
+def test_a_survey_of_ones_own_by_a_description(files, tmp_path, console):
+    """Any radio list: a YAML file says what its columns mean."""
+    survey = survey_description("mals_dr1")
+    mals, _ = read_catalogue(files.radio, survey)
+    mals = mals[mals["band"] == "LSPW_9"]
+    Table({"nu_name": mals["source_id"], "lon": mals["ra"], "lat": mals["dec"], "S": mals["flux_mjy"] / 1000,
+           "slope": mals["alpha"], "e_slope": mals["alpha_err"]}).write(tmp_path / "mine.csv")  # fmt: skip
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine\ntitle: my survey\ncitation: nobody\nfrequency_mhz: 1381\nbeam_arcsec: 8\nlimit_mjy: 0.11\n"
+        "columns: {source_id: [nu_name], ra: [lon], dec: [lat], flux_mjy: [S], alpha: [slope], alpha_err: [e_slope]}\n"
+        "units: {flux_mjy: Jy}\n")
+    result = search_job(SearchConfig(
+        name="mine", home=str(tmp_path), radio=tmp_path / "mine.csv", radio_survey=str(tmp_path / "mine.yaml"),
+        regions=files.regions, charts=1, settings=QUICK), console)  # fmt: skip
+    steep = result.search.sources[np.asarray(result.search.sources["steep"])]
+    assert len(steep) == int((mals["alpha"] < -1.4).sum()) and set(steep["alpha_from"]) == {"catalogue"}
+    content = json.loads((result.page.parent / "report.json").read_text())
+    out = {s["name"]: s["left_out"] for s in content["sections"] if s["left_out"]}
+    assert "--optical" in out["counterparts"] and "--pulsars" in out["pulsars"]
