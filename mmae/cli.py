@@ -41,6 +41,21 @@ def parse_run(description: str, argv: list[str] | None = None) -> RunConfig:
     )
 
 
+def parse_job(kind: type, description: str, argv: list[str] | None = None) -> Any:
+    """The configuration of a job: the dataclass's own values or those of --config, then single fields.
+
+    Raises:
+        InputError: a wrong file or value.
+        SystemExit: --help, or an option that does not exist.
+    """
+    start = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    start.add_argument("--config", type=Path, default=None)
+    chosen, rest = start.parse_known_args(argv)
+    default = from_yaml(chosen.config, kind) if chosen.config else kind()
+    return parse(kind, f"{description}\n\nStart from  --config FILE.yaml, then change single fields.",
+                 default=default, argv=rest)
+
+
 def parse(kind: type, description: str, default: Any = None, argv: list[str] | None = None) -> Any:
     """A typed command line from a dataclass.
 

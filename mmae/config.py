@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
@@ -160,22 +161,27 @@ class RunConfig:
         return Path(self.home).expanduser().resolve() if self.home else home()
 
 
-_ADAPTER = TypeAdapter(RunConfig)
+Config = TypeVar("Config")
 
 
-def to_dict(config: RunConfig) -> dict[str, Any]:
+@cache
+def _adapter(kind: type) -> TypeAdapter:
+    return TypeAdapter(kind)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
     """Plain values (lists for tuples), as they stand in YAML and JSON."""
-    return _ADAPTER.dump_python(config, mode="json")
+    return _adapter(type(config)).dump_python(config, mode="json")
 
 
-def from_dict(values: dict[str, Any], where: str = "configuration") -> RunConfig:
-    """A checked configuration.
+def from_dict(values: dict[str, Any], where: str = "configuration", kind: type[Config] = RunConfig) -> Config:
+    """A checked configuration of the given dataclass.
 
     Raises:
         InputError: naming every unknown or ill-typed field.
     """
     try:
-        config = _ADAPTER.validate_python(values)
+        config = _adapter(kind).validate_python(values)
     except ValidationError as error:
         faults = [
             f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}".lstrip(": ") for e in error.errors()
@@ -187,11 +193,11 @@ def from_dict(values: dict[str, Any], where: str = "configuration") -> RunConfig
     return config
 
 
-def to_yaml(config: RunConfig) -> str:
+def to_yaml(config: Any) -> str:
     return yaml.safe_dump(to_dict(config), sort_keys=False)
 
 
-def from_yaml(path: Path) -> RunConfig:
+def from_yaml(path: Path, kind: type[Config] = RunConfig) -> Config:
     """Read a configuration file.
 
     Raises:
@@ -205,10 +211,10 @@ def from_yaml(path: Path) -> RunConfig:
         raise InputError(f"{path}: not YAML ({error}).") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a mapping of configuration fields.")
-    return from_dict(values, str(path))
+    return from_dict(values, str(path), kind)
 
 
-def flat(config: RunConfig) -> dict[str, Any]:
+def flat(config: Any) -> dict[str, Any]:
     """The configuration as dotted names, for MLflow parameters and for comparison."""
     return _flat(to_dict(config))
 

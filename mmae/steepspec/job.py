@@ -1,0 +1,238 @@
+"""The job behind ray_jobs/steep_spectrum.py: read or simulate, search, write, draw, record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from astropy.table import Table
+from rich.console import Console
+
+from mmae.config import flat, from_yaml, home, to_yaml
+from mmae.errors import InputError
+from mmae.report.contents import Section
+from mmae.report.save import log_report, save_report
+from mmae.report.terminal import print_section
+from mmae.steepspec.catalogue import SurveyDescription, read_catalogue, survey_description
+from mmae.steepspec.counts import Rejections, rejection_table
+from mmae.steepspec.known import pulsars_as_known, read_known
+from mmae.steepspec.optical import OpticalCatalogue
+from mmae.steepspec.page import make_sections, terminal_sections
+from mmae.steepspec.points import Companion
+from mmae.steepspec.pulsars import read_psrcat
+from mmae.steepspec.regions import read_4fgl
+from mmae.steepspec.schema import MEMBERS, POINTS, REGIONS, SOURCES
+from mmae.steepspec.search import Inputs, Search, SearchSettings, search
+from mmae.steepspec.simulated_files import write_sky
+from mmae.steepspec.simulated_sky import SkySettings, simulate_sky
+from mmae.steepspec.tables import write_table
+from mmae.tracking import Tracker, open_named_run, tracking_uri
+
+EXPERIMENT = "steep-spectrum"
+REPORT = "report"
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """What to search, and where to write."""
+
+    name: str = ""
+    """Name of the run and its folder. Empty: the radio survey and the date."""
+    home: str = ""
+    """Folder for runs and the MLflow database. Empty: $MMAE_HOME, else ~/mmae."""
+    radio: Path | None = None
+    """Radio catalogue (FITS, VOTable, CSV, Parquet). None: a simulated sky, written beside the results."""
+    radio_survey: str = "mals_dr1"
+    """Whose catalogue that is: a survey described in mmae/steepspec/surveys, or a YAML file of that form."""
+    regions: Path | None = None
+    """A 4FGL release, gll_psc_v*.fit."""
+    later_regions: Path | None = None
+    """A later release: says how the gamma-ray ranking of --regions fares on what was associated since."""
+    companions: dict[str, Path] = field(default_factory=dict)
+    """Other radio surveys: survey (or YAML file) and catalogue, survey and catalogue, ..."""
+    optical: dict[str, Path] = field(default_factory=dict)
+    """Optical and infrared surveys for counterparts, as --companions."""
+    pulsars: Path | None = None
+    """psrcat.db: known pulsars are vetoed, and their detectability is computed."""
+    known: Path | None = None
+    """More known sources: a table with the columns name, ra, dec, class."""
+    charts: int = 12
+    """Finder charts drawn: one for each region of the highest-ranked candidates."""
+    ray: bool = False
+    """Fit the spectra on the Ray cluster: worth it from about 100,000 sources."""
+    # No prefix: --shifts and not --settings.shifts.
+    settings: Annotated[SearchSettings, tyro.conf.arg(name="")] = field(default_factory=SearchSettings)
+    sky: SkySettings = field(default_factory=SkySettings)
+    """The simulated sky, used where --radio names none."""
+
+    def __post_init__(self) -> None:
+        if any(c in self.name for c in "/\\\0") or self.name in (".", ".."):
+            raise ValueError(f"name is {self.name!r}: it names a folder and must have no slash in it.")
+        if self.charts < 0:
+            raise ValueError(f"charts is {self.charts}: give 0 or more.")
+
+    @property
+    def home_path(self) -> Path:
+        return Path(self.home).expanduser().resolve() if self.home else home()
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Where the tables and the page are, and what they hold."""
+
+    folder: Path
+    page: Path
+    search: Search
+    tracker: Tracker
+
+
+def search_job(config: SearchConfig, console: Console | None = None) -> SearchResult:
+    """Search, write tables, figures and page, and record the run in MLflow.
+
+    Raises:
+        InputError: options do not go together, a file cannot be used, or the run's folder holds
+            another search.
+    """
+    console = console or Console()
+    _check(config)
+    if not config.name:
+        survey = Path(config.radio_survey).stem if config.radio else "simulated"
+        config = replace(config, name=f"{survey}-{datetime.now():%Y%m%d-%H%M%S}")
+    folder = config.home_path / "steepspec" / config.name
+    _require_same_search(config, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(to_yaml(config))
+    given = config
+    if config.radio is None:
+        console.print(f"simulating a sky into {folder / 'sky'}", highlight=False, soft_wrap=True)
+        given = simulated_inputs(config, folder / "sky")
+    console.print(f"search  {folder}", highlight=False, soft_wrap=True)
+    inputs, pulsars = read_inputs(given)
+    tracker, _ = open_named_run(tracking_uri(config.home_path), EXPERIMENT, config.name, folder,
+                                {key: str(value) for key, value in flat(config).items()})
+    try:
+        found = search(inputs, config.settings, config.ray)
+        truth = None if config.radio else Table.read(folder / "sky" / "truth.parquet")
+        sections = make_sections(found, inputs, pulsars, config.settings, config.charts, truth)
+        page = _write(found, inputs, sections, config, folder)
+        _record(tracker, found, sections, page, folder)
+    except BaseException:
+        tracker.finish("FAILED")
+        raise
+    tracker.finish()
+    for section in terminal_sections(sections):
+        print_section(section, console)
+    console.print(f"\ntables  {folder}\npage    {page}\nlook    mlflow ui --backend-store-uri {tracker.uri}\n"
+                  f"again   python ray_jobs/steep_spectrum.py --config {folder / 'config.yaml'} --name another",
+                  highlight=False, soft_wrap=True)
+    return SearchResult(folder, page, found, tracker)
+
+
+def read_inputs(config: SearchConfig) -> tuple[Inputs, Table | None]:
+    """Every catalogue that is named, in standard columns, and the pulsars of psrcat if given.
+
+    Raises:
+        InputError: a file cannot be used.
+    """
+    counts: list[Rejections] = []
+
+    def read(path: Path, survey: SurveyDescription) -> Table:
+        table, step = read_catalogue(path, survey)
+        counts.extend(step)
+        return table
+
+    survey = _described(config.radio_survey, "radio", "--radio-survey")
+    radio = read(config.radio, survey)
+    regions = read_4fgl(config.regions)
+    companions = [Companion(s, read(path, s)) for s, path in _pairs(config.companions, "radio", "--companions")]
+    optical = [OpticalCatalogue(s, read(path, s)) for s, path in _pairs(config.optical, "optical", "--optical")]
+    known, pulsars = [], None
+    if config.pulsars is not None:
+        pulsars, step = read_psrcat(config.pulsars)
+        counts.extend(step)
+        known.append(pulsars_as_known(pulsars))
+    if config.known is not None:
+        known.append(read_known(config.known))
+    later = read_4fgl(config.later_regions) if config.later_regions else None
+    return Inputs(radio, survey, regions, companions, optical, known, counts, later), pulsars
+
+
+def _pairs(named: dict[str, Path], kind: str, option: str) -> list[tuple[SurveyDescription, Path]]:
+    return [(_described(name, kind, option), path) for name, path in named.items()]
+
+
+def _described(name: str, kind: str, option: str) -> SurveyDescription:
+    survey = survey_description(name)
+    if survey.kind != kind:
+        raise InputError(f"{option} {name}: that is a survey of kind {survey.kind}, and {option} takes {kind} ones.")
+    return survey
+
+
+def _check(config: SearchConfig) -> None:
+    if config.radio is None:
+        named = [option for option, value in (
+            ("--regions", config.regions), ("--later-regions", config.later_regions),
+            ("--companions", config.companions), ("--optical", config.optical),
+            ("--pulsars", config.pulsars), ("--known", config.known)) if value]
+        if named:
+            raise InputError(f"{', '.join(named)}: without --radio a simulated sky is searched, which has its own. "
+                             f"Add --radio CATALOGUE, or leave {'it' if len(named) == 1 else 'them'} out.")
+    elif config.regions is None:
+        raise InputError("--radio needs --regions: a 4FGL release, e.g. gll_psc_v35.fit, from "
+                         "https://fermi.gsfc.nasa.gov/ssc/data/access/lat/.")
+
+
+def _require_same_search(config: SearchConfig, folder: Path) -> None:
+    """A folder holds one search; writing another one into it would mix two."""
+    saved = folder / "config.yaml"
+    if not saved.exists():
+        return
+    before, now = flat(from_yaml(saved, SearchConfig)), flat(config)
+    changed = [f"{key} was {before.get(key)}, is {now.get(key)}" for key in sorted(before.keys() | now.keys())
+               if before.get(key) != now.get(key) and key not in ("home", "ray")]
+    if changed:
+        raise InputError(f"search {config.name} was made with other options: {'; '.join(changed)}. Choose another "
+                         f"--name, or repeat it with --config {saved}.")
+
+
+def simulated_inputs(config: SearchConfig, folder: Path) -> SearchConfig:
+    """The same search with the files of a simulated sky, written into a folder, as its input."""
+    files = write_sky(simulate_sky(config.sky), folder)
+    return replace(
+        config, radio=files["mals"], radio_survey="mals_dr1", regions=files["regions"],
+        companions={name: files[name] for name in ("tgss", "racs_low", "nvss")},
+        optical={"panstarrs": files["panstarrs"], "allwise": files["allwise"], "gaia_dr3": files["gaia"]},
+        pulsars=files["known_pulsars"] if config.sky.known_pulsars else None,
+    )  # fmt: skip
+
+
+def _write(found: Search, inputs: Inputs, sections: list[Section], config: SearchConfig, folder: Path) -> Path:
+    """Tables and page. Sources and points are as many as the catalogue has: Parquet only."""
+    about = {"radio": str(inputs.radio.meta["path"]), "regions": str(inputs.regions.meta["path"]), "name": config.name}
+    for name, table, spec, formats in (
+        ("candidates", found.candidates, MEMBERS, None), ("members", found.members, MEMBERS, None),
+        ("regions", found.regions, REGIONS, None), ("sources", found.sources, SOURCES, ("parquet",)),
+        ("points", found.points, POINTS, ("parquet",)),
+    ):  # fmt: skip
+        table.meta.update(about)
+        write_table(table, folder / name, spec, *([formats] if formats else []))
+    rejection_table(found.counts).write(folder / "rejections.csv", overwrite=True)
+    facts = about | {
+        "radio survey": f"{inputs.survey.title} ({inputs.survey.citation})",
+        "with": ", ".join(c.survey.title for c in (*inputs.companions, *inputs.optical)) or "no other survey",
+    }
+    return save_report(folder / REPORT, f"Steep-spectrum sources in Fermi error regions: {config.name}", facts,
+                       sections, "mmae-steepspec-1")
+
+
+def _record(tracker: Tracker, found: Search, sections: list[Section], page: Path, folder: Path) -> None:
+    tracker.file(folder / "config.yaml")
+    for path in sorted(folder.glob("candidates.*")) + sorted(folder.glob("regions.*")) + [folder / "rejections.csv"]:
+        tracker.file(path, "tables")
+    tracker.metrics({"sources": len(found.sources), "regions": len(found.regions), "members": len(found.members),
+                     "candidates": len(found.candidates)})
+    log_report(tracker, sections, page)
+    tracker.describe(f"{len(found.candidates)} candidates in {len(found.regions)} regions searched.")
