@@ -20,14 +20,14 @@ from mmae.steepspec.catalogue import SurveyDescription, read_catalogue, survey_d
 from mmae.steepspec.counts import Rejections, rejection_table
 from mmae.steepspec.known import pulsars_as_known, read_known
 from mmae.steepspec.optical import OpticalCatalogue
-from mmae.steepspec.page import make_sections, terminal_sections
-from mmae.steepspec.points import Companion
 from mmae.steepspec.pulsars import read_psrcat
 from mmae.steepspec.regions import read_4fgl
+from mmae.steepspec.report.page import make_sections, terminal_sections
 from mmae.steepspec.schema import MEMBERS, POINTS, REGIONS, SOURCES
 from mmae.steepspec.search import Inputs, Search, SearchSettings, search
-from mmae.steepspec.simulated_files import write_sky
-from mmae.steepspec.simulated_sky import SkySettings, simulate_sky
+from mmae.steepspec.simulation.files import write_sky
+from mmae.steepspec.simulation.sky import SkySettings, simulate_sky
+from mmae.steepspec.spectra.points import Companion
 from mmae.steepspec.tables import write_table
 from mmae.tracking import Tracker, open_named_run, tracking_uri
 

@@ -13,18 +13,26 @@ from astropy.table import Table
 
 from mmae.errors import InputError
 from mmae.steepspec.catalogue import SurveyDescription
-from mmae.steepspec.chance import MAX_SHIFTS, Centres, Chance, Footprint, chance_estimate, footprint, pointing_centres
+from mmae.steepspec.chance import (
+    MAX_SHIFTS,
+    Centres,
+    Chance,
+    Footprint,
+    chance_estimate,
+    footprint,
+    pointing_centres,
+)
 from mmae.steepspec.classify import CLASSES, Evidence, Thresholds, classify
 from mmae.steepspec.counts import Rejections, rejections
 from mmae.steepspec.gamma import rank_pulsars, region_scores
 from mmae.steepspec.known import find_known
 from mmae.steepspec.optical import OpticalCatalogue, OpticalSettings, optical_evidence
-from mmae.steepspec.points import Companion, PointSettings, spectral_points
 from mmae.steepspec.regions import members, normalised_radius, unassociated
 from mmae.steepspec.schema import MEMBERS, REGIONS, SOURCES
-from mmae.steepspec.sed import SEDSettings
 from mmae.steepspec.sources import SourceSettings, bands_of, measure_sources, merge_detections
-from mmae.steepspec.spectra import adopt_index, fit_spectra
+from mmae.steepspec.spectra.fits import adopt_index, fit_spectra
+from mmae.steepspec.spectra.points import Companion, PointSettings, spectral_points
+from mmae.steepspec.spectra.sed import SEDSettings
 from mmae.steepspec.tables import as_table
 from mmae.survey.crossmatch import Pairs, separation
 

@@ -13,7 +13,7 @@ from astropy.table import Table
 from mmae.steepspec.catalogue import SurveyDescription, Window
 from mmae.steepspec.compactness import EXTENDED, UNKNOWN, CompactnessSettings, compactness
 from mmae.steepspec.counts import Rejections, rejections
-from mmae.steepspec.spectral_index import two_point_index
+from mmae.steepspec.spectra.two_point import two_point_index
 from mmae.steepspec.windows import drop_overlaps, merge_windows
 
 FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))

@@ -26,10 +26,10 @@ from mmae.steepspec.catalogue import read_catalogue, survey_description
 from mmae.steepspec.job import SearchConfig, search_job, simulated_inputs
 from mmae.steepspec.schema import MEMBERS
 from mmae.steepspec.search import SearchSettings
-from mmae.steepspec.simulated_sky import SkySettings
+from mmae.steepspec.simulation.sky import SkySettings
 
 ROOT = Path(__file__).parents[2]
-SKY = SkySettings(pointings=2, overlapping=1, regions=20, regions_per_pointing=8, field_pulsars=60)
+SKY = SkySettings(pointings=1, overlapping=0, regions=10, regions_per_pointing=10, field_pulsars=60)
 QUICK = SearchSettings(shifts=10)
 
 
@@ -87,7 +87,7 @@ def test_the_run_is_in_mlflow(done):
     config, result, _ = done
     client = MlflowClient(result.tracker.uri)
     run = client.get_run(result.tracker.run_id)
-    assert run.info.status == "FINISHED" and run.data.params["sky.pointings"] == "2"
+    assert run.info.status == "FINISHED" and run.data.params["sky.pointings"] == "1"
     assert run.data.metrics["candidates"] == len(result.search.candidates)
     assert run.data.metrics["summary/counts/radio_sources/number"] == len(result.search.sources)
     kept = {f.path for folder in ("report", "tables") for f in client.list_artifacts(run.info.run_id, folder)}

@@ -1,0 +1,96 @@
+"""Spectra of all sources: fitted one by one, here or on a Ray cluster, and the index adopted for each.
+
+Every fit depends on its own points alone, so that one process and many give the same numbers.
+
+Shape suffixes: N sources, P points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import ray
+from astropy.table import Table
+from tqdm import tqdm
+
+from mmae.ray_setup import start_ray
+from mmae.steepspec.spectra.sed import SEDFit, SEDSettings, fit_sed
+from mmae.steepspec.spectra.two_point import probability_steep
+
+FITTED = ("alpha", "alpha_err", "p_steep", "curvature", "curvature_err", "chi2", "dof", "n_detections", "n_limits")
+CHUNK = 2000  # fits in one task: a few seconds
+_POINT_FIELDS = ("frequency_mhz", "flux_mjy", "error_mjy", "scale_error", "is_limit", "beam_arcsec")
+
+Points = dict[str, np.ndarray]
+
+
+def fit_spectra(points: Table, n: int, settings: SEDSettings, on_ray: bool = False) -> dict[str, np.ndarray]:
+    """The fits of N sources, as (N,) columns of `schema.SOURCES`.
+
+    Sources with a single point have nothing to fit: their counts are filled in, the rest is NaN.
+
+    Args:
+        points: `schema.POINTS`, sorted by source.
+        n: number of sources.
+        on_ray: spread the fits over the Ray cluster (started if there is none).
+    """
+    source_P = np.asarray(points["source"])
+    first = np.searchsorted(source_P, np.arange(n + 1))
+    values = {name: np.asarray(points[name]) for name in _POINT_FIELDS}
+    detected_N = np.bincount(source_P[~values["is_limit"]], minlength=n)
+    worth = np.flatnonzero((np.diff(first) > 1) & (detected_N > 0))
+    chunks = [[{name: column[first[i]: first[i + 1]] for name, column in values.items()} for i in part]
+              for part in np.array_split(worth, range(CHUNK, len(worth), CHUNK))]
+    fits = (fit for part in _fitted(chunks, settings, on_ray) for fit in part)
+    columns = {name: np.full(n, np.nan) for name in (*FITTED, "sed_flux_mjy", "sed_flux_err_mjy")}
+    columns["curvature"][:] = columns["dof"][:] = 0
+    columns["n_detections"][:], columns["n_limits"][:] = detected_N, np.diff(first) - detected_N
+    flags = np.full(n, "", "U128")
+    for i, fit in tqdm(zip(worth, fits, strict=True), total=len(worth), desc="spectra", unit="source", leave=False):
+        for name in FITTED:
+            columns[name][i] = getattr(fit, name)
+        columns["sed_flux_mjy"][i], columns["sed_flux_err_mjy"][i] = fit.flux_mjy, fit.flux_err_mjy
+        flags[i] = ",".join(fit.flags)
+    whole = {name: columns[name].astype(np.int64) for name in ("dof", "n_detections", "n_limits")}
+    return columns | whole | {"sed_flags": flags}
+
+
+def _fitted(chunks: list[list[Points]], settings: SEDSettings, on_ray: bool) -> Iterator[list[SEDFit]]:
+    """The fits of each chunk, in order."""
+    if not on_ray:
+        yield from (fit_chunk(chunk, settings) for chunk in chunks)
+        return
+    start_ray()
+    task = ray.remote(fit_chunk)
+    yield from (ray.get(reference) for reference in [task.remote(chunk, settings) for chunk in chunks])
+
+
+def fit_chunk(chunk: list[Points], settings: SEDSettings) -> list[SEDFit]:
+    """The fits of some sources; each a dict of (P,) arrays named as `schema.POINTS`."""
+    return [fit_sed(p["frequency_mhz"], p["flux_mjy"], p["error_mjy"], p["scale_error"], p["is_limit"],
+                    p["beam_arcsec"], settings) for p in chunk]  # fmt: skip
+
+
+def adopt_index(columns: dict[str, np.ndarray], settings: SEDSettings) -> dict[str, np.ndarray]:
+    """`alpha`, its error, where it comes from, and whether the source counts as steep.
+
+    In this order: the fit, if two detections constrain it (`sed`); the catalogue's own index
+    (`catalogue`); the fit of one detection and limits (`limits`). A source is steep if alpha is
+    below `settings.steep_alpha`; `limits` are never called steep, their alpha leans on the prior.
+
+    Args:
+        columns: of `fit_spectra`, with alpha_catalogue and alpha_catalogue_err beside them.
+    """
+    fitted_N = np.isfinite(columns["alpha"]) & np.isfinite(columns["alpha_err"])
+    sed_N = fitted_N & (columns["n_detections"] >= 2)
+    catalogue_N = ~sed_N & np.isfinite(columns["alpha_catalogue"])
+    error_N = np.where(catalogue_N, columns["alpha_catalogue_err"], columns["alpha_err"])
+    alpha_N = np.where(catalogue_N, columns["alpha_catalogue"], np.where(fitted_N, columns["alpha"], np.nan))
+    from_N = np.select([sed_N, catalogue_N, fitted_N], ["sed", "catalogue", "limits"], "")
+    p_N = probability_steep(columns["alpha_catalogue"], columns["alpha_catalogue_err"], settings.steep_alpha)
+    return {
+        "alpha": alpha_N, "alpha_err": error_N, "alpha_from": from_N,
+        "p_steep": np.where(catalogue_N, p_N, columns["p_steep"]),
+        "steep": (sed_N | catalogue_N) & (alpha_N < settings.steep_alpha),
+    }  # fmt: skip

@@ -1,0 +1,94 @@
+"""The index of a source whose upper limits cut its likelihood off, from the posterior on a grid.
+
+There the curvature at the maximum is no error: a limit falls off steeply on its side, the detections
+gently on the other, and the true index lies on the gentle side.
+
+Suffixes: A grid of alpha, F grid of ln flux, P points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmae.steepspec.spectra.likelihood import Points, loss_terms, maximise, noise
+
+INDICES, FLUXES = 161, 41  # of the grid: 0.05 in alpha over the prior's range
+REACH, FLUX_REACH = 6.0, 5.0  # half-widths of the grids, in errors
+AT_WORK = 3.0  # a limit this many errors above the model adds 0.001 to the loss
+
+
+@dataclass(frozen=True)
+class LimitedIndex:
+    """Posterior mean and standard deviation of alpha and of the flux density at the reference frequency."""
+
+    alpha: float
+    alpha_err: float
+    p_steep: float
+    flux_mjy: float
+    flux_err_mjy: float
+
+
+def limits_matter(points: Points, best: np.ndarray, alpha_err: float) -> bool:
+    """Does a limit cut into the range that the detections allow?
+
+    Args:
+        best: (2,) ln S0 and alpha of the fit, alpha_err: the error of alpha there.
+    """
+    if not points.limit_P.any():
+        return False
+    ln_x = points.basis_PK[points.limit_P, 1]
+    for alpha in (best[1], best[1] - 2 * alpha_err, best[1] + 2 * alpha_err):
+        model = np.exp(np.clip(best[0] + alpha * ln_x, -60, 60))
+        sigma = np.hypot(points.error_P[points.limit_P], points.scale_P[points.limit_P] * model)
+        if ((points.flux_P[points.limit_P] - model) / sigma < AT_WORK).any():
+            return True
+    return False
+
+
+def index_of_one(points: Points, alpha_range: tuple[float, float], steep_alpha: float) -> LimitedIndex:
+    """One detection: alpha by the limits alone, under a flat prior on its range."""
+    at = int(np.argmin(points.limit_P))
+    relative = float(noise(points, points.flux_P)[at] / points.flux_P[at])
+    ln_flux_F = np.log(points.flux_P[at]) + np.log(np.linspace(
+        max(1 - FLUX_REACH * relative, 1e-3), 1 + FLUX_REACH * relative, FLUXES))  # fmt: skip
+    return _posterior(points, np.linspace(*alpha_range, INDICES), points.basis_PK[at, 1], ln_flux_F, steep_alpha)
+
+
+def index_of_several(points: Points, steep_alpha: float) -> LimitedIndex:
+    """Two detections or more: the range that they allow, cut by the limits; flat in alpha and ln flux."""
+    seen = ~points.limit_P
+    detections = Points(points.flux_P[seen], points.error_P[seen], points.scale_P[seen], points.limit_P[seen],
+                        points.basis_PK[seen])  # fmt: skip
+    best, _, hessian = maximise(detections, 2)
+    covariance = np.linalg.inv(hessian)
+    alpha_err = np.sqrt(covariance[1, 1])
+    # At the pivot the flux does not depend on alpha: there a small grid of flux is enough for every alpha.
+    pivot = -covariance[0, 1] / covariance[1, 1]
+    flux_err = np.sqrt(max(covariance[0, 0] - covariance[0, 1] ** 2 / covariance[1, 1], 0.0))
+    return _posterior(
+        points, best[1] + alpha_err * np.linspace(-REACH, REACH, INDICES), pivot,
+        best[0] + best[1] * pivot + flux_err * np.linspace(-FLUX_REACH, FLUX_REACH, FLUXES), steep_alpha,
+    )  # fmt: skip
+
+
+def _posterior(points: Points, alpha_A: np.ndarray, pivot: float, ln_flux_F: np.ndarray,
+               steep_alpha: float) -> LimitedIndex:
+    """Moments over the grid; `ln_flux_F` at ln x = `pivot`."""
+    ln_model_AFP = ln_flux_F[None, :, None] + alpha_A[:, None, None] * (points.basis_PK[:, 1] - pivot)
+    model_AFP = np.exp(np.clip(ln_model_AFP, -60, 60))
+    sigma_AFP = noise(points, model_AFP)
+    loss_AF = loss_terms(points, model_AFP, sigma_AFP, (points.flux_P - model_AFP) / sigma_AFP).sum(axis=-1)
+    weight_AF = np.exp(loss_AF.min() - loss_AF)
+    weight_AF /= weight_AF.sum()
+    weight_A = weight_AF.sum(axis=1)
+    mean = float(weight_A @ alpha_A)
+    ln_reference_AF = ln_flux_F[None, :] - alpha_A[:, None] * pivot
+    ln_flux = float((weight_AF * ln_reference_AF).sum())
+    spread = float(np.sqrt((weight_AF * (ln_reference_AF - ln_flux) ** 2).sum()))
+    return LimitedIndex(
+        mean, float(np.sqrt(weight_A @ (alpha_A - mean) ** 2)),
+        min(float(weight_A[alpha_A < steep_alpha].sum()), 1.0),  # rounding may take the sum above 1
+        float(np.exp(ln_flux)), float(np.exp(ln_flux)) * spread,
+    )  # fmt: skip

@@ -1,0 +1,219 @@
+"""Radio spectrum of one source through several surveys: power law, curvature, upper limits.
+
+S(nu) = S0 x^alpha exp(q ln(x)^2) with x = nu / reference (Callingham+2017, ApJ 836, 174, eq. 3).
+Detections are Gaussian in flux density, upper limits enter with the chance of a measurement
+below them (Sawicki 2012, PASP 124, 1208, eq. 8), the flux-scale error of each survey is a fraction
+of the model's flux: taken of the measured flux, low points would weigh more and drag the fit
+down (D'Agostini 1994, NIM A 346, 306). What is left is a bias of the order of the scale error
+squared, a tenth of the error of alpha.
+
+Suffixes: P points, K parameters (ln S0, alpha and, when curved, q), G grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtr
+from scipy.stats import chi2 as chi2_law
+
+from mmae.errors import InputError
+from mmae.steepspec.arrays import columns, require
+from mmae.steepspec.spectra.likelihood import Points, maximise, noise, parameter_errors, residuals
+from mmae.steepspec.spectra.limits import LimitedIndex, index_of_one, index_of_several, limits_matter
+
+FLAGS = (
+    "few_points",  # fewer than 3 detections: nothing tests the power law
+    "resolution_mismatch",  # beams differ so much that extended flux is missed by some
+    "variable",  # two points at one frequency disagree: no spectrum explains that
+    "poorly_fit",  # chi-square improbable
+    "extrapolated",  # the reference frequency lies outside the detections
+    "unconstrained",  # no maximum, or no curvature at it: alpha has no error
+)
+
+
+@dataclass(frozen=True)
+class SEDSettings:
+    """Choices of the fit."""
+
+    reference_mhz: float = 1200.0
+    """Where alpha and the flux are quoted: between MALS's windows at 1006 and 1381 MHz."""
+    steep_alpha: float = -1.4
+    """P(alpha < this) is reported (arXiv:2412.12470)."""
+    min_curved_detections: int = 4
+    min_delta_bic: float = 2.0
+    """A curved fit must lower the BIC by this: "positive evidence" (Kass & Raftery 1995, JASA 90)."""
+    max_beam_ratio: float = 3.0
+    min_chi2_probability: float = 0.01
+    variable_sigma: float = 3.0
+    same_frequency: float = 0.15
+    """Points closer than this in ln(frequency) are compared for variability."""
+    alpha_range: tuple[float, float] = (-5.0, 3.0)
+    """Flat prior where a single detection leaves alpha to the upper limits."""
+
+
+@dataclass(frozen=True)
+class SEDFit:
+    """Result of `fit_sed`; NaN where the data say nothing."""
+
+    alpha: float
+    """Slope at the reference frequency."""
+    alpha_err: float
+    flux_mjy: float
+    """Flux density at the reference frequency."""
+    flux_err_mjy: float
+    curvature: float
+    """q; 0 for a power law."""
+    curvature_err: float
+    p_steep: float
+    """P(alpha < steep_alpha)."""
+    chi2: float
+    """Of the detections."""
+    dof: int
+    n_detections: int
+    n_limits: int
+    reference_mhz: float
+    delta_bic: float
+    """BIC of the power law less that of the curved fit; NaN when that was not tried."""
+    flags: tuple[str, ...] = field(default=())
+
+    @property
+    def reduced_chi2(self) -> float:
+        return self.chi2 / self.dof if self.dof > 0 else float("nan")
+
+
+def fit_sed(
+    frequency_mhz: ArrayLike,
+    flux_mjy: ArrayLike,
+    error_mjy: ArrayLike,
+    scale_error: ArrayLike = 0.0,
+    is_limit: ArrayLike = False,
+    beam_arcsec: ArrayLike = np.nan,
+    settings: SEDSettings = SEDSettings(),
+) -> SEDFit:
+    """Maximum-likelihood spectrum of one source, errors from the curvature of the likelihood.
+
+    Args:
+        frequency_mhz: (P) MHz.
+        flux_mjy: (P) flux density, or the upper limit where `is_limit`, mJy.
+        error_mjy: (P) noise of the map at the source, mJy.
+        scale_error: (P) or one number: relative flux-scale error of the survey (0.1 for TGSS).
+        is_limit: (P) or one bool.
+        beam_arcsec: (P) or one number: beam FWHM, arcsec; NaN where unknown.
+
+    Points whose flux is NaN are left out. Where limits cut into what the detections allow, alpha, flux
+    and their errors are mean and standard deviation of the posterior (`sed_limits`). With one
+    detection alpha has a flat prior on `settings.alpha_range`, and is NaN when there is no limit either.
+
+    Raises:
+        InputError: shapes differ, no detection, or a frequency, error or detected flux is not
+            positive.
+    """
+    n = np.size(frequency_mhz)
+    c = columns(
+        "SED points", frequency_mhz=np.atleast_1d(frequency_mhz), flux_mjy=np.atleast_1d(flux_mjy),
+        error_mjy=np.atleast_1d(error_mjy), scale_error=_spread(scale_error, n),
+        is_limit=_spread(is_limit, n).astype(bool), beam_arcsec=_spread(beam_arcsec, n),
+    )  # fmt: skip
+    c = {name: values[np.isfinite(c["flux_mjy"])] for name, values in c.items()}
+    limit = c["is_limit"]
+    _check_points(c)
+    ln_x = np.log(c["frequency_mhz"] / settings.reference_mhz)
+    points = Points(c["flux_mjy"], c["error_mjy"], c["scale_error"], limit, ln_x[:, None] ** np.arange(3))
+    flags = _flags_of_points(c, ln_x, settings)
+    detections, limits = int((~limit).sum()), int(limit.sum())
+    common = {"n_detections": detections, "n_limits": limits, "reference_mhz": settings.reference_mhz}
+    if detections == 1:
+        return _fit_single(points, settings, flags, common)
+
+    best, loss, hessian = maximise(points, 2)
+    delta_bic = float("nan")
+    if detections >= settings.min_curved_detections:
+        curved, curved_loss, curved_hessian = maximise(points, 3)
+        delta_bic = 2 * (loss - curved_loss) - np.log(len(limit))  # one more parameter
+        if delta_bic > settings.min_delta_bic:
+            best, hessian = curved, curved_hessian
+    errors = parameter_errors(hessian)
+    if not np.isfinite(errors).all():
+        flags.append("unconstrained")
+    k = len(best)
+    residual = residuals(points, best)[~limit]
+    chi2, dof = float((residual**2).sum()), detections - k
+    if dof > 0 and chi2_law.sf(chi2, dof) < settings.min_chi2_probability:
+        flags.append("poorly_fit")
+    if _is_variable(points, best, settings):
+        flags.append("variable")
+    flux = float(np.exp(best[0]))
+    index = LimitedIndex(float(best[1]), float(errors[1]), float(ndtr((settings.steep_alpha - best[1]) / errors[1])),
+                         flux, float(flux * errors[0]))  # fmt: skip
+    if k == 2 and limits_matter(points, best, float(errors[1])):
+        index = index_of_several(points, settings.steep_alpha)
+    return SEDFit(
+        **asdict(index), curvature=float(best[2]) if k == 3 else 0.0,
+        curvature_err=float(errors[2]) if k == 3 else float("nan"), chi2=chi2, dof=dof,
+        delta_bic=float(delta_bic), flags=_sorted(flags), **common,
+    )  # fmt: skip
+
+
+def _fit_single(points: Points, settings: SEDSettings, flags: list[str], common: dict) -> SEDFit:
+    """One detection: alpha from the limits, if there are any."""
+    nan = float("nan")
+    index = LimitedIndex(nan, nan, nan, nan, nan)
+    if points.limit_P.any():
+        index = index_of_one(points, settings.alpha_range, settings.steep_alpha)
+    else:
+        flags.append("unconstrained")
+    return SEDFit(**asdict(index), curvature=0.0, curvature_err=nan, chi2=0.0, dof=0, delta_bic=nan,
+                  flags=_sorted(flags), **common)  # fmt: skip
+
+
+def sed_model(fit: SEDFit, frequency_mhz: ArrayLike) -> np.ndarray:
+    """Flux density (mJy) of a fit at the given frequencies (MHz), of the same shape."""
+    ln_x = np.log(np.asarray(frequency_mhz, dtype=np.float64) / fit.reference_mhz)
+    return fit.flux_mjy * np.exp(fit.alpha * ln_x + fit.curvature * ln_x**2)
+
+
+def _spread(values: ArrayLike, n: int) -> np.ndarray:
+    values = np.asarray(values)
+    return np.full(n, values) if values.ndim == 0 else values
+
+
+def _check_points(c: dict[str, np.ndarray]) -> None:
+    what, detected = "SED points", ~c["is_limit"]
+    if not detected.any():
+        raise InputError(f"{what}: no detection among {len(detected)} points; a spectrum needs at least one")
+    require(c["frequency_mhz"] > 0, what, "a frequency is not positive", "give MHz")
+    require(c["error_mjy"] > 0, what, "a flux error is not positive", "give the map's noise in mJy")
+    require(c["scale_error"] >= 0, what, "a flux-scale error is negative or NaN", "give a fraction, as 0.1")
+    require(c["flux_mjy"][detected] > 0, what, "a detection has no positive flux", "mark it as a limit")
+
+
+def _flags_of_points(c: dict[str, np.ndarray], ln_x: np.ndarray, settings: SEDSettings) -> list[str]:
+    detected, flags = ~c["is_limit"], []
+    if detected.sum() < 3:
+        flags.append("few_points")
+    beams = c["beam_arcsec"][detected & np.isfinite(c["beam_arcsec"])]
+    if len(beams) and beams.max() > settings.max_beam_ratio * beams.min():
+        flags.append("resolution_mismatch")
+    if ln_x[detected].min() > 0 or ln_x[detected].max() < 0:
+        flags.append("extrapolated")
+    return flags
+
+
+def _is_variable(points: Points, best: np.ndarray, settings: SEDSettings) -> bool:
+    """Do two detections at one frequency disagree, the fitted slope between them taken out?"""
+    z = residuals(points, best)[~points.limit_P]
+    ln_x = points.basis_PK[~points.limit_P, 1]
+    model = np.exp(points.basis_PK[~points.limit_P, : len(best)] @ best)
+    sigma = noise(points, np.exp(points.basis_PK[:, : len(best)] @ best))[~points.limit_P] / model
+    ratio = z * sigma  # (flux - model) / model
+    first, second = np.triu_indices(len(z), k=1)
+    close = np.abs(ln_x[first] - ln_x[second]) < settings.same_frequency
+    difference = np.abs(ratio[first] - ratio[second]) / np.hypot(sigma[first], sigma[second])
+    return bool((close & (difference > settings.variable_sigma)).any())
+
+
+def _sorted(flags: list[str]) -> tuple[str, ...]:
+    return tuple(flag for flag in FLAGS if flag in flags)
