@@ -120,8 +120,11 @@ def pulsar_section(pulsars: Columns | None, inputs: Inputs) -> Section:
         at = (window.frequency_mhz, window.limit_mjy)
         name = f"{window.frequency_mhz:g} MHz, {window.limit_mjy:g} mJy"
         south = pulsars[np.asarray(pulsars["dec"]) < SOUTH]
+        # Published counts by declination miss the pulsars whose timing positions psrcat gives in ecliptic ones.
+        listed = south[np.asarray(south["position"]) == "equatorial"]
         for what, table, options in (
             ("S1400 known", pulsars, {}), (f"S1400 known, declination below {SOUTH:g}", south, {}),
+            ("the same, with RAJ and DECJ in the file", listed, {}),
             ("all; unknown fluxes count as undetected", pulsars,
              {"reference_mhz": _references(pulsars), "unknown_undetected": True}),
         ):  # fmt: skip
