@@ -26,7 +26,8 @@ from mmae.survey.simulation.source import VERSION, SimulationConfig
 from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.survey.stream import input_spec, read_split
 from mmae.training.finish import RunScores, log_scores, score_run
-from mmae.training.loop import SELECTION, train_worker
+from mmae.training.loop import SELECTION
+from mmae.training.worker import train_worker
 from mmae.tracking import Tracker, open_run
 
 MAY_CHANGE = ("compute.", "experiment", "home")
