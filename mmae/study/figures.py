@@ -138,7 +138,8 @@ def pareto_figure(records: Sequence[TrialRecord]) -> Figure:
         for record in full:
             ax.annotate(str(record.number), (record.cost(name), record.scatter.value), fontsize=7, color=BLACK,
                         xytext=(4, 3), textcoords="offset points")
-        ax.set(xlabel=label, xscale="log")
+        costs = [r.cost(name) for r in full]
+        ax.set(xlabel=label, xscale="log" if max(costs) > LOG_FROM * min(costs) else "linear")
         ax.legend(loc="upper right")
     figure.axes[0].set_ylabel(SCATTER_LABEL)
     return figure

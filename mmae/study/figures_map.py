@@ -62,6 +62,7 @@ def _draw_contours(ax: Axes, x: np.ndarray, y: np.ndarray, values: np.ndarray, n
         triangles = Triangulation(*(points / span).T).triangles
         ax.tricontourf(*points.T, triangles, means, LEVELS, cmap=CMAP, norm=norm)
     ax.scatter(x, y, c=values, cmap=CMAP, norm=norm, edgecolors="black", linewidths=0.5, s=18, zorder=3)
+    ax.margins(0.08)
 
 
 @style()

@@ -12,13 +12,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from mmae.study.report import HEADINGS
 from mmae.study.trial import NUMBER, SCATTER
 
 EVERY = 1.0  # seconds between two drawings
 MAX_ROWS = 24  # a taller table would not stay in place
-HEADINGS = {"image_mask_ratio": "image\nmask", "spectrum_mask_ratio": "spectrum\nmask",
-            "image_patch": "image\npatch", "spectrum_patch": "spectrum\npatch",
-            "learning_rate": "learning\nrate"}
 STATES = {Trial.PENDING: "waits", Trial.RUNNING: "runs", Trial.PAUSED: "waits", Trial.ERROR: "failed"}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 from optuna.trial import TrialState
-from ray import tune
+from ray import cloudpickle, tune
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.experiment import Trial
 
@@ -26,9 +26,9 @@ OBJECTIVES = {
     "scatter-cost": (SCATTER, "full_flops"),
     "scatter-throughput": (SCATTER, "throughput"),
 }
-KEPT = ("finished", "progress", "galaxies_seen", "seconds", "galaxies_per_s", "flops", "parameters",
+COSTS = ("progress", "galaxies_seen", "seconds", "galaxies_per_s", "flops", "parameters",
         "flops_per_galaxy", "full_flops", "throughput")
-"""Numbers of a trial's last report that are kept with it."""
+"""Numbers of a trial's last report that are kept with it: how far it came and what it cost."""
 MAX_REASON = 400  # characters; MLflow takes 5000 in a tag, a table shows fewer
 
 
@@ -43,7 +43,7 @@ class Recorder(tune.Callback):
         number = trial.config[NUMBER]
         looks = self.looks.setdefault(number, {})
         looks[result[LOOK]] = result[SCATTER]
-        self.store.note(number, {"looks": looks, **_kept(result)})
+        self.store.note(number, {"looks": looks, "costs": _costs(result)})
         if self.job.config.objective == "scatter":  # with two objectives Optuna takes no looks
             self.store.set_look(number, result[LOOK], result[SCATTER])
 
@@ -55,8 +55,7 @@ class Recorder(tune.Callback):
         self._settle(number, TrialState.COMPLETE, result)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Trial, **info) -> None:
-        error = trial.get_pickled_error() or trial.get_error()
-        self._settle(trial.config[NUMBER], TrialState.FAIL, trial.last_result, reason_of(error))
+        self._settle(trial.config[NUMBER], TrialState.FAIL, trial.last_result, reason_of(_error_of(trial)))
 
     def _settle(self, number: int, state: TrialState, result: dict[str, Any], reason: str = "") -> None:
         tracker = open_trial(self.job, number)
@@ -73,8 +72,8 @@ class Recorder(tune.Callback):
             sigma = scores[ALL_Z]["sigma_nmad"]
             measured = {SCATTER: sigma.value, f"{SCATTER}_low": sigma.low, f"{SCATTER}_high": sigma.high,
                         "bias": scores[ALL_Z]["bias"].value, "outlier_rate": scores[ALL_Z]["outlier_rate"].value}
-            tracker.metrics({**measured, **_kept(result)})
-            notes |= measured
+            tracker.metrics({**measured, **_costs(result)})
+            notes["scatter"] = [sigma.value, sigma.low, sigma.high]
         tracker.finish("FAILED" if state == TrialState.FAIL else "FINISHED")
         self.store.note(number, notes)
         values = None
@@ -83,8 +82,8 @@ class Recorder(tune.Callback):
         self.store.finish(number, state, values)
 
 
-def _kept(result: dict[str, Any]) -> dict[str, float]:
-    return {name: float(result[name]) for name in KEPT if name in result}
+def _costs(result: dict[str, Any]) -> dict[str, float]:
+    return {name: float(result[name]) for name in COSTS if name in result}
 
 
 def score_validation(file: Path, run) -> tuple[np.ndarray, np.ndarray, dict] | None:
@@ -103,7 +102,15 @@ def score_validation(file: Path, run) -> tuple[np.ndarray, np.ndarray, dict] | N
     return z_spec_N, z_pred_N, scores["image"]
 
 
-def reason_of(error: BaseException | str | None) -> str:
+def _error_of(trial: Trial) -> BaseException | str:
+    """What Ray Tune has just written down. Not trial.get_error(): that looks for files which are
+    copied to their place later."""
+    if trial.pickled_error_file:
+        return cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+    return Path(trial.error_file).read_text()
+
+
+def reason_of(error: BaseException | str) -> str:
     """Why a trial failed, in one line."""
     if isinstance(error, RayTaskError):
         error = error.as_instanceof_cause()

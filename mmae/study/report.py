@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmae.evaluation.redshift import ALL_Z, LOW_Z, ScoreTable
+from mmae.evaluation.redshift import ALL_Z, BASELINE, LOW_Z, ScoreTable
 from mmae.evaluation.report import ROW_NAMES, with_error
 from mmae.report.contents import Drawing, Section, Table
 from mmae.study.config import StudyConfig
@@ -23,8 +23,8 @@ from mmae.study.space import Parameters
 
 BEST = 5  # trials in the table of the best
 GIGA = 1e9
-SHORT = {"image_mask_ratio": "image mask", "spectrum_mask_ratio": "spectrum mask", "image_patch": "image patch",
-         "spectrum_patch": "spectrum patch"}
+HEADINGS = {"image_mask_ratio": "image\nmask", "spectrum_mask_ratio": "spec.\nmask", "image_patch": "image\npatch",
+            "spectrum_patch": "spec.\npatch", "learning_rate": "learning\nrate"}
 
 
 def study_sections(config: StudyConfig, records: Sequence[TrialRecord], base: Parameters | None,
@@ -56,20 +56,20 @@ def best_section(records: Sequence[TrialRecord], base: Parameters | None) -> Sec
     names = varied(records)
     rows = tuple(
         (_name(r, base), with_error(r.scatter), *(_number(r.parameters[n]) for n in names),
-         r.cost("full_flops") / GIGA, r.cost("throughput"), r.cost("seconds"))
+         round(r.cost("full_flops") / GIGA), round(r.cost("throughput")))
         for r in shown
     )
-    columns = ("trial", "σ_NMAD", *(SHORT.get(n, n) for n in names), "training [GFLOP]",
-               "inference [galaxies/s]", "time [s]")
+    columns = ("trial", "σ_NMAD", *(HEADINGS.get(n, n) for n in names), "training\nGFLOP",
+               "inference\ngalaxies/s")
     near = sum(r.scatter.low <= full[0].scatter.high for r in full[1:])
     note = (f"Validation galaxies, image only; errors are 68% intervals of their bootstrap. "
             f"{near} other of {len(full)} full trials lie within the best one's error.")
     text = "Trials of the full budget, the lowest scatter first. Trials that were stopped early are not judged."
-    return Section("best", "Best trials", text, (Table("best", "best trials", columns, rows, note),))
+    return Section("best", "Best trials", text, (Table("best", "", columns, rows, note),))
 
 
 def _name(record: TrialRecord, base: Parameters | None) -> str:
-    return f"{record.number} (base run)" if record.parameters == base else str(record.number)
+    return f"{record.number} base" if record.parameters == base else str(record.number)
 
 
 def _number(value: float) -> str:
@@ -82,7 +82,7 @@ def test_rows(table: ScoreTable) -> list[list[str]]:
         [ROW_NAMES.get(mode, mode), with_error(scores[LOW_Z]["sigma_nmad"]),
          *(with_error(scores[ALL_Z][name]) for name in ("sigma_nmad", "bias")),
          with_error(scores[ALL_Z]["outlier_rate"], percent=True)]
-        for mode, scores in table.items()
+        for mode, scores in sorted(table.items(), key=lambda row: row[0] == BASELINE)
     ]
 
 
@@ -92,7 +92,7 @@ def test_section(winner: TrialRecord, rows: Sequence[Sequence[str]]) -> Section:
     text = (f"Trial {winner.number} as it was at the end of its budget, on the test split. Its validation scatter "
             f"is the lowest of many and so a little too good; this is not.")
     return Section("test", f"The winner, trial {winner.number}, on the test split", text,
-                   (Table("scores", "test scores", columns, tuple(map(tuple, rows)), "Errors are 68% intervals."),))
+                   (Table("scores", "", columns, tuple(map(tuple, rows)), "Errors are 68% intervals."),))
 
 
 def history_section(config: StudyConfig, records: Sequence[TrialRecord]) -> Section:
@@ -162,7 +162,7 @@ def parameter_sections(config: StudyConfig, records: Sequence[TrialRecord], look
 def all_section(records: Sequence[TrialRecord], base: Parameters | None) -> Section:
     """Every trial, also the failed ones with their reasons."""
     names = varied(records)
-    columns = ("trial", "state", "σ_NMAD", *(SHORT.get(n, n) for n in names), "galaxies seen", "time [s]",
+    columns = ("trial", "state", "σ_NMAD", *(HEADINGS.get(n, n) for n in names), "galaxies seen", "time [s]",
                "galaxies/s", "weights", "MFLOP/galaxy", "reason")
     rows = tuple(
         (_name(r, base), r.state if r.state != "stopped" else f"stopped at {r.progress:.0%}", with_error(r.scatter),

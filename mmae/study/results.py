@@ -32,7 +32,7 @@ class TrialRecord:
         looks: validated sigma_NMAD (image only) by look.
         scatter: of the last look, with the bootstrap error of the validation galaxies.
         progress: fraction of the budget that was spent.
-        costs: seconds, galaxies_seen, galaxies_per_s, flops, flops_per_galaxy, full_flops,
+        costs: progress, seconds, galaxies_seen, galaxies_per_s, flops, flops_per_galaxy, full_flops,
             parameters (number of weights), throughput (inference, galaxies/s).
         reason: why a trial failed.
         run_id: of its MLflow run.
@@ -59,12 +59,11 @@ def read_records(trials: Iterable[FrozenTrial]) -> list[TrialRecord]:
 
 def _record(trial: FrozenTrial) -> TrialRecord:
     notes, looks = trial.user_attrs, looks_of(trial)
-    value = notes.get("sigma_nmad", list(looks.values())[-1] if looks else math.nan)
-    scatter = Score(value, notes.get("sigma_nmad_low", math.nan), notes.get("sigma_nmad_high", math.nan), 0)
-    costs = {name: v for name, v in notes.items() if isinstance(v, float) and not name.startswith("sigma")}
+    costs = notes.get("costs", {})
     return TrialRecord(
-        trial.number, STATES[trial.state], dict(trial.params), looks, scatter, notes.get("progress", 0.0),
-        costs, notes.get("reason", ""), notes.get("run_id", ""),
+        trial.number, STATES[trial.state], dict(trial.params), looks,
+        Score(*notes.get("scatter", (math.nan, math.nan, math.nan)), n=0), costs.get("progress", 0.0), costs,
+        notes.get("reason", ""), notes.get("run_id", ""),
     )
 
 

@@ -105,8 +105,8 @@ def require_possible(space: Space, base: RunConfig, spec: InputSpec) -> None:
     if not any(getattr(space, name) for name in (*MODEL_FIELDS, *MASKS, "learning_rate")):
         raise InputError("--space: nothing is varied. Give at least one range or list of choices.")
     for chosen in choices(space):
-        run = run_of(chosen, base)
         try:
+            run = run_of(chosen, base)
             model = described_model(run, spec)
         except (ValueError, AssertionError) as error:  # torch asserts that heads divide the width
             raise InputError(f"--space: {error} Leave it out.") from error
@@ -135,8 +135,9 @@ def described_model(run: RunConfig, spec: InputSpec) -> Model:
 
 
 def highest_ratio(model: Model, name: str) -> float:
-    """The mask ratio that leaves just enough tokens visible."""
-    return max(0.0, 1 - MIN_VISIBLE / _tokens(model, name))
+    """The mask ratio that leaves just enough tokens visible: masks hide round(ratio * tokens)."""
+    tokens = _tokens(model, name)
+    return max(0.0, (tokens - MIN_VISIBLE + 0.49) / tokens)
 
 
 def _tokens(model: Model, name: str) -> int:

@@ -151,7 +151,7 @@ def _run_missing_trials(job: StudyJob, store: StudyStore, survey: Survey, consol
     if n_before >= config.trials:
         return
     os.environ.update(TUNE_ENV)
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     trainable = tune.with_parameters(
         run_trial, job=job,
         train=read_split(survey, "train", config.run.stream, seed=config.run.seed),
@@ -165,6 +165,7 @@ def _run_missing_trials(job: StudyJob, store: StudyStore, survey: Survey, consol
                 search_alg=make_search(job, store),
                 scheduler=make_scheduler(job, store),
                 num_samples=config.trials - n_before,
+                reuse_actors=config.workers_per_trial == 1,  # a new process imports for seconds
                 max_concurrent_trials=concurrency(config, cluster.get("CPU", 1), cluster.get("GPU", 0), job.gpus),
                 trial_name_creator=lambda trial: trial_name(trial.config[NUMBER]),
                 trial_dirname_creator=lambda trial: trial_name(trial.config[NUMBER]),
@@ -175,7 +176,8 @@ def _run_missing_trials(job: StudyJob, store: StudyStore, survey: Survey, consol
                 callbacks=[Recorder(job, store)], progress_reporter=table, verbose=1,
             ),
         ).fit()
-    shutil.rmtree(job.folder / "tune", ignore_errors=True)  # all of it is in Optuna and MLflow
+    for leftover in ("tune", "train"):  # all of it is in Optuna and MLflow
+        shutil.rmtree(job.folder / leftover, ignore_errors=True)
 
 
 def _leave(job: StudyJob, store: StudyStore, console: Console) -> None:

@@ -207,7 +207,8 @@ def inference_throughput(state: TrainState, plan: Plan, device: torch.device) ->
 
 
 def trial_resources(job: StudyJob) -> dict[str, float]:
-    """What a trial asks Ray for: the workers of one with several ask for themselves."""
+    """What a trial asks Ray for. The workers of one with several ask for themselves; as Ray Tune
+    takes no empty request, it asks for a byte of memory and leaves the CPUs to them."""
     if job.config.workers_per_trial > 1:
-        return {"cpu": 0, "gpu": 0}
+        return {"memory": 1.0}
     return {"cpu": job.config.cpus_per_trial, "gpu": job.gpus}
