@@ -15,6 +15,11 @@ from mmae.errors import InputError
 from mmae.recipes import RECIPES, recipe
 
 INPUT_ERROR_STATUS = 2
+START = "\n".join([
+    "Start from  --recipe NAME  or  --config FILE.yaml, then change single fields.",
+    "Recipes (default: small):",
+    *(f"  {name:8} {(make.__doc__ or '').splitlines()[0]}" for name, make in RECIPES.items()),
+])
 
 
 def parse_run(description: str, argv: list[str] | None = None) -> RunConfig:
@@ -24,21 +29,23 @@ def parse_run(description: str, argv: list[str] | None = None) -> RunConfig:
         InputError: a wrong recipe, file or value.
         SystemExit: --help, or an option that does not exist.
     """
+    default, rest = starting_run(argv)
+    return parse(RunConfig, f"{description}\n\n{START}", default=default, argv=rest)
+
+
+def starting_run(argv: list[str] | None = None) -> tuple[RunConfig, list[str]]:
+    """The run that --recipe or --config names, and the other options.
+
+    Raises:
+        InputError: a wrong recipe or file, or both.
+    """
     start = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     start.add_argument("--recipe", default=None)
     start.add_argument("--config", type=Path, default=None)
     chosen, rest = start.parse_known_args(argv)
     if chosen.recipe and chosen.config:
         raise InputError("--recipe and --config both say where to start from: give one of them.")
-    default = from_yaml(chosen.config) if chosen.config else recipe(chosen.recipe or "small")
-    recipes = "\n".join(f"  {name:8} {(make.__doc__ or '').splitlines()[0]}" for name, make in RECIPES.items())
-    return parse(
-        RunConfig,
-        f"{description}\n\nStart from  --recipe NAME  or  --config FILE.yaml, then change single fields.\n"
-        f"Recipes (default: small):\n{recipes}",
-        default=default,
-        argv=rest,
-    )
+    return from_yaml(chosen.config) if chosen.config else recipe(chosen.recipe or "small"), rest
 
 
 def parse_job(kind: type, description: str, argv: list[str] | None = None) -> Any:

@@ -187,7 +187,7 @@ def from_dict(values: dict[str, Any], where: str = "configuration", kind: type[C
             f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}".lstrip(": ") for e in error.errors()
         ]
         raise InputError(f"{where}: " + "; ".join(faults)) from error
-    unknown = _flat(values).keys() - _flat(to_dict(config)).keys()
+    unknown = flatten(values).keys() - flatten(to_dict(config)).keys()
     if unknown:
         raise InputError(f"{where}: unknown field {', '.join(sorted(unknown))}.")
     return config
@@ -216,12 +216,13 @@ def from_yaml(path: Path, kind: type[Config] = RunConfig) -> Config:
 
 def flat(config: Any) -> dict[str, Any]:
     """The configuration as dotted names, for MLflow parameters and for comparison."""
-    return _flat(to_dict(config))
+    return flatten(to_dict(config))
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested plain values under dotted names."""
     result: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
-        result |= _flat(value, f"{name}.") if isinstance(value, dict) and value else {name: value}
+        result |= flatten(value, f"{name}.") if isinstance(value, dict) and value else {name: value}
     return result

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 
 from mmae.config import RunConfig, flat, to_yaml
 from mmae.errors import InputError
@@ -43,6 +43,12 @@ class Tracker:
         logged = [Metric(k, v, now, step) for k, v in finite.items()]
         for start in range(0, len(logged), METRICS_PER_CALL):
             self._client.log_batch(self.run_id, metrics=logged[start : start + METRICS_PER_CALL])
+
+    def params(self, values: dict[str, str]) -> None:
+        """Log parameters; MLflow takes a second time only the same value."""
+        logged = [Param(key, value) for key, value in values.items()]
+        for start in range(0, len(logged), PARAMS_PER_CALL):
+            self._client.log_batch(self.run_id, params=logged[start : start + PARAMS_PER_CALL])
 
     def tags(self, values: dict[str, str]) -> None:
         for key, value in values.items():
@@ -98,8 +104,11 @@ def open_run(config: RunConfig, run_dir: Path) -> Tracker:
 
 
 def open_named_run(uri: str, experiment: str, name: str, folder: Path,
-                   params: dict[str, str]) -> tuple[Tracker, bool]:
+                   params: dict[str, str], parent: Tracker | None = None) -> tuple[Tracker, bool]:
     """The MLflow run that belongs to a folder, and whether it is new: then it gets the parameters.
+
+    Args:
+        parent: the run below which the UI shows a new run.
 
     Raises:
         InputError: the tracking server or database cannot be used.
@@ -114,13 +123,14 @@ def open_named_run(uri: str, experiment: str, name: str, folder: Path,
             tracker = Tracker(uri, found[0].info.run_id)
             client.update_run(tracker.run_id, "RUNNING")
             return tracker, False
-        run = client.create_run(experiment_id, tags={MLFLOW_RUN_NAME: name, RUN_DIR_TAG: str(folder)})
-        listed = [Param(key, value) for key, value in params.items()]
-        for start in range(0, len(listed), PARAMS_PER_CALL):
-            client.log_batch(run.info.run_id, params=listed[start : start + PARAMS_PER_CALL])
+        tags = {MLFLOW_RUN_NAME: name, RUN_DIR_TAG: str(folder)}
+        if parent is not None:
+            tags[MLFLOW_PARENT_RUN_ID] = parent.run_id
+        tracker = Tracker(uri, client.create_run(experiment_id, tags=tags).info.run_id)
+        tracker.params(params)
     except MlflowException as error:
         raise InputError(f"MLflow at {uri}: {error.message} Check MLFLOW_TRACKING_URI.") from error
-    return Tracker(uri, run.info.run_id), True
+    return tracker, True
 
 
 def _create_experiment(client: MlflowClient, uri: str, name: str) -> str:

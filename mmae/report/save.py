@@ -46,6 +46,11 @@ def save_report(folder: Path, title: str, facts: Mapping[str, str], sections: Se
 def log_report(tracker: Tracker, sections: Sequence[Section], page: Path) -> None:
     """Numbers as metrics, page and figures as artifacts in a folder named as on disk."""
     tracker.metrics(numbers(sections))
+    log_page(tracker, sections, page)
+
+
+def log_page(tracker: Tracker, sections: Sequence[Section], page: Path) -> None:
+    """Page, figures and numbers as artifacts in a folder named as on disk."""
     for name in (PAGE, NUMBERS, *(f"{d.name}.png" for section in sections for d in section.drawings)):
         tracker.file(page.parent / name, page.parent.name)
 

@@ -40,11 +40,18 @@ def save_checkpoint(
     folder: Path, state: TrainState, config: RunConfig, place: Place, metrics: dict[str, float]
 ) -> None:
     """Write a checkpoint into an existing folder."""
-    save_file(_contiguous(state.best_weights.state_dict()), folder / WEIGHTS)
+    save_model(folder, state, config, place, metrics)
     tensors = {f"model.{name}": t for name, t in state.model.state_dict().items()}
     for index, moments in state.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": t for name, t in moments.items()}
     save_file(_contiguous(tensors), folder / TRAINING)
+
+
+def save_model(
+    folder: Path, state: TrainState, config: RunConfig, place: Place, metrics: dict[str, float]
+) -> None:
+    """Write the part of a checkpoint that `load_model` reads: no training goes on from it."""
+    save_file(_contiguous(state.best_weights.state_dict()), folder / WEIGHTS)
     (folder / CONFIG).write_text(to_yaml(config))
     values = {
         "step": state.step,

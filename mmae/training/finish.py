@@ -26,8 +26,8 @@ from mmae.ray_setup import set_data_context
 from mmae.survey.schema import SurveySpec
 from mmae.survey.store import Survey
 from mmae.survey.stream import StreamConfig, batches, read_split
-from mmae.training.checkpoint import load_model
 from mmae.tracking import Tracker
+from mmae.training.checkpoint import load_model
 
 MODE_TITLES = {"image": "image only", "spectrum": "spectrum only", "both": "image and spectrum"}
 CURVES = ("train/loss", "train/image", "train/spectrum", "train/redshift", "val/loss",
@@ -83,8 +83,12 @@ def _scores(predictions: Predictions, z_train: np.ndarray, seed: int, resamples:
     return table
 
 
-def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path) -> None:
-    """Metrics, figures, predictions and weights of a run, into MLflow and beside the checkpoint."""
+def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path, curves: Tracker) -> None:
+    """Metrics, figures, predictions and weights of a run, into MLflow and beside the checkpoint.
+
+    Args:
+        curves: the run whose losses are drawn.
+    """
     tracker.metrics(flat_metrics(scores.table))
     tracker.describe(f"```\n{scores_text(scores.table)}```")
     for mode, title in MODE_TITLES.items():
@@ -108,7 +112,7 @@ def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path) -> None:
         ),
         "figures/spectra.png",
     )
-    tracker.figure(loss_figure({name: tracker.history(name) for name in CURVES}), "figures/loss.png")
+    tracker.figure(loss_figure({name: curves.history(name) for name in CURVES}), "figures/loss.png")
     predictions = checkpoint.parent / "predictions.parquet"
     pq.write_table(predictions_table(scores.predictions), predictions)
     tracker.file(predictions)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import ray
 import ray.train
-from ray.train import CheckpointConfig, FailureConfig, RunConfig as TrainRunConfig, ScalingConfig
+from ray.train import CheckpointConfig, FailureConfig, ScalingConfig
+from ray.train import RunConfig as TrainRunConfig
 from ray.train.torch import TorchTrainer
 from rich.console import Console
 
@@ -25,9 +26,10 @@ from mmae.survey.job import build_simulated
 from mmae.survey.simulation.source import VERSION, SimulationConfig
 from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.survey.stream import input_spec, read_split
-from mmae.training.finish import RunScores, log_scores, score_run
-from mmae.training.loop import SELECTION, train_worker
 from mmae.tracking import Tracker, open_run
+from mmae.training.finish import RunScores, log_scores, score_run
+from mmae.training.loop import SELECTION
+from mmae.training.worker import train_worker
 
 MAY_CHANGE = ("compute.", "experiment", "home")
 """Configuration fields that a resumed run may have otherwise than when it began."""
@@ -55,11 +57,11 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
     run_dir = config.home_path / "runs" / config.name
     _require_same_configuration(config, run_dir)
     start_ray()
-    survey = open_survey(config.survey) if config.survey else _embedded(config, console)
-    parameters = _require_usable(config, survey)
+    survey = open_run_survey(config, console)
+    parameters = require_usable(config, survey)
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "config.yaml").write_text(to_yaml(config))
-    console.print(f"survey  {survey.path}  ({_sizes(survey)})", highlight=False, soft_wrap=True)
+    console.print(survey_line(survey), highlight=False, soft_wrap=True)
     tracker = open_run(config, run_dir)
     console.print(f"run     {run_dir}\nMLflow  {tracker.uri}  run {tracker.run_id}", highlight=False, soft_wrap=True)
     tracker.tags(
@@ -68,7 +70,7 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
     try:
         checkpoint = _train(config, survey, tracker, run_dir)
         tracker.metrics({"cost/parameters": parameters}, config.optim.steps)
-        result = _test(config, survey, checkpoint, tracker)
+        result = score_checkpoint(config, survey, checkpoint, tracker)
     except BaseException:
         tracker.finish("FAILED")
         raise
@@ -96,16 +98,23 @@ def _require_same_configuration(config: RunConfig, run_dir: Path) -> None:
         )
 
 
-def _embedded(config: RunConfig, console: Console) -> Survey:
-    """The simulated survey of the configured size, built on first use."""
-    folder = config.home_path / "surveys" / f"simulated-v{VERSION}-{config.simulated_galaxies}"
+def open_run_survey(config: RunConfig, console: Console) -> Survey:
+    """The survey that a run names, or the simulated one of its size, which is built on first use."""
+    if config.survey:
+        return open_survey(config.survey)
+    folder = embedded_folder(config)
     if not (folder / MANIFEST).exists():
         console.print(f"simulating {config.simulated_galaxies} galaxies into {folder}", highlight=False, soft_wrap=True)
         build_simulated(SimulationConfig(galaxies=config.simulated_galaxies), folder)
     return open_survey(folder)
 
 
-def _require_usable(config: RunConfig, survey: Survey) -> int:
+def embedded_folder(config: RunConfig) -> Path:
+    """Where the embedded survey of the configured size lies."""
+    return config.home_path / "surveys" / f"simulated-v{VERSION}-{config.simulated_galaxies}"
+
+
+def require_usable(config: RunConfig, survey: Survey) -> int:
     """Say before any worker is started what could not work; returns the model's parameters."""
     for split in ("train", "val", "test"):
         survey.files(split)
@@ -122,8 +131,9 @@ def _require_usable(config: RunConfig, survey: Survey) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def _sizes(survey: Survey) -> str:
-    return ", ".join(f"{n} {split}" for split, n in survey.rows_per_split().items())
+def survey_line(survey: Survey) -> str:
+    sizes = ", ".join(f"{n} {split}" for split, n in survey.rows_per_split().items())
+    return f"survey  {survey.path}  ({sizes})"
 
 
 def uses_gpu(config: RunConfig) -> bool:
@@ -171,14 +181,20 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
     return kept
 
 
-def _test(config: RunConfig, survey: Survey, checkpoint: Path, tracker: Tracker) -> RunScores:
-    """Score the best checkpoint on the test split, where a GPU is if the run uses one."""
+def score_checkpoint(
+    config: RunConfig, survey: Survey, checkpoint: Path, tracker: Tracker, curves: Tracker | None = None
+) -> RunScores:
+    """Score a checkpoint on the test split, where a GPU is if the run uses one, and log the scores.
+
+    Args:
+        curves: where the losses were logged, if not in the same run.
+    """
     # No CPU of its own: on a small machine the reading of the split needs it.
     task = ray.remote(score_run).options(num_cpus=0, num_gpus=1 if uses_gpu(config) else 0)
     started = time.perf_counter()
     scores: RunScores = ray.get(task.remote(survey, checkpoint, config.stream))
     tracker.metrics({"cost/test_seconds": time.perf_counter() - started}, config.optim.steps)
-    log_scores(scores, tracker, checkpoint)
+    log_scores(scores, tracker, checkpoint, curves or tracker)
     return scores
 
 

@@ -1,0 +1,120 @@
+"""The end of a study: the winner, its test scores, best.yaml and the report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from mmae.config import to_yaml
+from mmae.evaluation.report import scores_text, with_error
+from mmae.report.contents import Section
+from mmae.report.save import log_page, save_report
+from mmae.report.terminal import print_section
+from mmae.study.config import OPTIONS
+from mmae.study.report import best_section, study_sections, test_rows, test_section
+from mmae.study.results import TrialRecord, complete, read_records
+from mmae.study.space import Parameters, run_of
+from mmae.study.storage import StudyStore
+from mmae.study.trial import CHECKPOINT, StudyJob
+from mmae.survey.store import Survey
+from mmae.tracking import Tracker
+from mmae.training.run import score_checkpoint
+
+BEST, TEST, REPORT = "best.yaml", "test.json", "report"
+WEIGHTS = "best"  # folder of the winner's weights
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A finished study.
+
+    Attributes:
+        records: all trials.
+        winner: the one of the lowest validated scatter at full budget.
+        best: the file that `ray_jobs/pretrain.py --config` runs at full length.
+    """
+
+    folder: Path
+    tracker: Tracker
+    records: list[TrialRecord]
+    winner: TrialRecord
+    best: Path
+
+
+def conclude(job: StudyJob, store: StudyStore, survey: Survey, base: Parameters | None,
+             console: Console) -> StudyResult:
+    """Score the winner on the test split, once, and report the study.
+
+    Raises:
+        RuntimeError: there is no winner.
+    """
+    records = read_records(store.trials)
+    full = complete(records)
+    winner = full[0] if full else None
+    test = None
+    if winner is not None:
+        best = job.folder / BEST
+        best.write_text(to_yaml(replace(run_of(winner.parameters, job.config.run), name="")))
+        test = _tested(job, survey, winner)
+    page = _report(job, records, base, test, survey)
+    print_section(best_section(records, base), console)
+    if winner is None:
+        reasons = "; ".join(f"trial {r.number}: {r.reason}" for r in records if r.reason)
+        raise RuntimeError(f"no trial reached the full budget ({reasons}). See {page}.")
+    print_section(test, console)
+    console.print(
+        f"\nreport  {page}\nlook    mlflow ui --backend-store-uri {job.parent.uri}   then open http://127.0.0.1:5000\n"
+        f"next    python ray_jobs/pretrain.py --config {best} --name best",
+        highlight=False, soft_wrap=True,
+    )
+    return StudyResult(job.folder, job.parent, records, winner, best)
+
+
+def _tested(job: StudyJob, survey: Survey, winner: TrialRecord) -> Section:
+    """The winner's test scores: those that are there, or made now and kept for ever."""
+    kept = job.folder / TEST
+    values = json.loads(kept.read_text()) if kept.exists() else {}
+    if values.get("trial") != winner.number:
+        checkpoint = job.folder / WEIGHTS
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        shutil.copytree(job.trial_folder(winner.number) / CHECKPOINT, checkpoint)
+        scores = score_checkpoint(job.config.run, survey, checkpoint, job.parent,
+                                  curves=Tracker(job.parent.uri, winner.run_id))
+        values = {"trial": winner.number, "text": scores_text(scores.table), "rows": test_rows(scores.table)}
+        kept.write_text(json.dumps(values, indent=1) + "\n")
+    return test_section(winner, values["rows"])
+
+
+def _report(job: StudyJob, records: list[TrialRecord], base: Parameters | None, test: Section | None,
+            survey: Survey) -> Path:
+    """Write the page with its figures, and keep it in the study's MLflow run."""
+    config, tracker = job.config, job.parent
+    sections = study_sections(config, records, base, test)
+    facts = {
+        "survey": f"{survey.path}, content hash {survey.content_hash}",
+        "budget of a full trial": f"{config.galaxies_seen:,} galaxies" + (
+            "" if config.budget == "galaxies" else ", of the base run; the same FLOPs for all"),
+        "objective": config.objective,
+        "scheduler": config.scheduler,
+        "MLflow": f"{tracker.uri}, run {tracker.run_id}",
+    }
+    page = save_report(job.folder / REPORT, f"Study {config.full_name}", facts, sections, "mmae-study-1")
+    log_page(tracker, sections, page)
+    tracker.metrics({f"trials/{state}": sum(r.state == state for r in records)
+                     for state in ("complete", "stopped", "failed")})
+    tracker.metrics({"trials/budgets_spent": sum(r.progress for r in records),
+                     "trials/seconds": sum(r.costs.get("seconds", 0.0) for r in records)})
+    tracker.file(job.folder / OPTIONS)
+    full = complete(records)
+    if full:
+        tracker.file(job.folder / BEST)
+        tracker.metrics({"best/sigma_nmad": full[0].scatter.value, "best/sigma_nmad_low": full[0].scatter.low,
+                         "best/sigma_nmad_high": full[0].scatter.high, "best/trial": full[0].number})
+        scores = json.loads((job.folder / TEST).read_text())["text"]
+        tracker.describe(f"Best of {len(records)} trials: number {full[0].number}, validated σ_NMAD from the image "
+                         f"{with_error(full[0].scatter)}. On the test split:\n```\n{scores}```")
+    return page

@@ -1,0 +1,102 @@
+"""The live table of a study in the terminal; in a log file, a line for every trial that ends."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Self
+
+from ray import tune
+from ray.tune.experiment import Trial
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from mmae.study.report import HEADINGS
+from mmae.study.trial import NUMBER, SCATTER
+
+EVERY = 1.0  # seconds between two drawings
+MAX_ROWS = 24  # a taller table would not stay in place
+STATES = {Trial.PENDING: "waits", Trial.RUNNING: "runs", Trial.PAUSED: "waits", Trial.ERROR: "failed"}
+
+
+class LiveTable(tune.ProgressReporter):
+    """Ray Tune's reporter: number, parameters, galaxies seen, scatter and state of every trial.
+
+    A context manager: the table is there between enter and exit.
+    """
+
+    def __init__(self, console: Console, n_trials: int, n_before: int):
+        self.console, self.n_trials, self.n_before = console, n_trials, n_before
+        self.live = Live(console=console, transient=True, auto_refresh=False)
+        self.drawn = 0.0
+        self.told: set[int] = set()
+
+    def __enter__(self) -> Self:
+        self.live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.live.stop()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Ray Tune keeps a copy to restore a Tuner, which no study does; a console has none
+
+    def should_report(self, trials: list[Trial], done: bool = False) -> bool:
+        return done or time.monotonic() - self.drawn > EVERY
+
+    def report(self, trials: list[Trial], done: bool, *sys_info: str) -> None:
+        self.drawn = time.monotonic()
+        if self.console.is_terminal:
+            self.live.update(self._table(trials), refresh=True)
+            return
+        for trial in trials:
+            number = trial.config[NUMBER]
+            if trial.is_finished() and number not in self.told:
+                self.told.add(number)
+                self.console.print(_line(trial), highlight=False, soft_wrap=True)
+
+    def _table(self, trials: list[Trial]) -> Table:
+        ended = sum(t.is_finished() for t in trials) + self.n_before
+        table = Table(title=f"{ended} of {self.n_trials} trials have ended", title_justify="left",
+                      box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, 1))
+        names = [name for name in (trials[0].config if trials else {}) if name != NUMBER]
+        for heading in ("trial", *(HEADINGS.get(name, name) for name in names), "galaxies\nseen", "σ_NMAD"):
+            table.add_column(heading, justify="right")
+        table.add_column("state")
+        for trial in _shown(trials):
+            result = trial.last_result
+            table.add_row(
+                str(trial.config[NUMBER]), *(_text(trial.config[name]) for name in names),
+                f"{result['galaxies_seen']:,.0f}" if SCATTER in result else "-", _scatter(result), _state(trial),
+            )
+        return table
+
+
+def _shown(trials: list[Trial]) -> list[Trial]:
+    """All trials, or the running and the last ones of many."""
+    running = [t for t in trials if not t.is_finished()]
+    ended = [t for t in trials if t.is_finished()]
+    kept = ended[-max(0, MAX_ROWS - len(running)) :] if len(trials) > MAX_ROWS else ended
+    return sorted([*kept, *running], key=lambda t: t.config[NUMBER])
+
+
+def _state(trial: Trial) -> str:
+    result = trial.last_result
+    if trial.status == Trial.TERMINATED:
+        return "complete" if result.get("finished") else f"stopped at {result.get('progress', 0):.0%}"
+    return STATES[trial.status]
+
+
+def _line(trial: Trial) -> str:
+    config: dict[str, Any] = trial.config
+    point = "  ".join(f"{name} {_text(value)}" for name, value in config.items() if name != NUMBER)
+    return f"trial {config[NUMBER]:>3}  {_state(trial):14}  σ_NMAD {_scatter(trial.last_result):6}  {point}"
+
+
+def _scatter(result: dict[str, Any]) -> str:
+    return f"{result[SCATTER]:.4f}" if SCATTER in result else "-"
+
+
+def _text(value: float) -> str:
+    return f"{value:.3g}"

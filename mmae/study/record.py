@@ -1,0 +1,121 @@
+"""What became of each trial, told once to MLflow and to Optuna: finished, stopped early or failed.
+
+A trial is over for Optuna only after MLflow has all of it. Whatever kills the study in between
+leaves the trial unfinished there, and it is run again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from optuna.trial import TrialState
+from ray import cloudpickle, tune
+from ray.exceptions import RayActorError, RayTaskError
+from ray.tune.experiment import Trial
+
+from mmae.evaluation.figures_redshift import redshift_figure
+from mmae.evaluation.redshift import ALL_Z, ScoreTable, score_table
+from mmae.study.storage import StudyStore
+from mmae.study.trial import LOOK, NUMBER, PREDICTIONS, SCATTER, StudyJob, open_trial
+
+OBJECTIVES = {
+    "scatter": (SCATTER,),
+    "scatter-cost": (SCATTER, "full_flops"),
+    "scatter-throughput": (SCATTER, "throughput"),
+}
+COSTS = ("progress", "galaxies_seen", "seconds", "galaxies_per_s", "flops", "parameters",
+        "flops_per_galaxy", "full_flops", "throughput")
+"""Numbers of a trial's last report that are kept with it: how far it came and what it cost."""
+MAX_REASON = 400  # characters; MLflow takes 5000 in a tag, a table shows fewer
+
+
+class Recorder(tune.Callback):
+    """Ray Tune's callback on the driver."""
+
+    def __init__(self, job: StudyJob, store: StudyStore):
+        self.job, self.store = job, store
+        self.looks: dict[int, dict[int, float]] = {}
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Trial, result: dict[str, Any], **info) -> None:
+        number = trial.config[NUMBER]
+        looks = self.looks.setdefault(number, {})
+        looks[result[LOOK]] = result[SCATTER]
+        self.store.note(number, {"looks": looks, "costs": _costs(result)})
+        if self.job.config.objective == "scatter":  # with two objectives Optuna takes no looks
+            self.store.set_look(number, result[LOOK], result[SCATTER])
+
+    def on_trial_complete(self, iteration: int, trials: list, trial: Trial, **info) -> None:
+        number, result = trial.config[NUMBER], trial.last_result
+        if not result.get("finished"):
+            self._settle(number, TrialState.PRUNED, result)
+            return
+        self._settle(number, TrialState.COMPLETE, result)
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Trial, **info) -> None:
+        self._settle(trial.config[NUMBER], TrialState.FAIL, trial.last_result, reason_of(_error_of(trial)))
+
+    def _settle(self, number: int, state: TrialState, result: dict[str, Any], reason: str = "") -> None:
+        tracker = open_trial(self.job, number)
+        tracker.tags({"mmae.trial": str(number), "mmae.state": state.name.lower()})
+        notes: dict[str, Any] = {"run_id": tracker.run_id}
+        if reason:
+            tracker.tags({"mmae.reason": reason})
+            notes["reason"] = reason
+        scored = score_validation(self.job.trial_folder(number) / PREDICTIONS, self.job.config.run)
+        if scored is not None and LOOK in result:
+            z_spec_N, z_pred_N, scores = scored
+            figure = redshift_figure(z_spec_N, z_pred_N, f"trial {number}, validation, image only", scores)
+            tracker.figure(figure, "figures/redshift_image.png")
+            sigma = scores[ALL_Z]["sigma_nmad"]
+            measured = {SCATTER: sigma.value, f"{SCATTER}_low": sigma.low, f"{SCATTER}_high": sigma.high,
+                        "bias": scores[ALL_Z]["bias"].value, "outlier_rate": scores[ALL_Z]["outlier_rate"].value}
+            tracker.metrics({**measured, **_costs(result)})
+            notes["scatter"] = [sigma.value, sigma.low, sigma.high]
+        tracker.finish("FAILED" if state == TrialState.FAIL else "FINISHED")
+        self.store.note(number, notes)
+        values = None
+        if state == TrialState.COMPLETE:
+            values = [result[name] for name in OBJECTIVES[self.job.config.objective]]
+        self.store.finish(number, state, values)
+
+
+def _costs(result: dict[str, Any]) -> dict[str, float]:
+    return {name: float(result[name]) for name in COSTS if name in result}
+
+
+def score_validation(file: Path, run) -> tuple[np.ndarray, np.ndarray, dict] | None:
+    """Spectroscopic and image-only redshifts (N,) of a trial's last look, with their scores.
+
+    None if there was no look.
+    """
+    if not file.exists():
+        return None
+    table = pq.read_table(file, columns=["redshift", "z_image"]).to_pandas()
+    table = table.dropna(subset="z_image")
+    z_spec_N, z_pred_N = table["redshift"].to_numpy(float), table["z_image"].to_numpy(float)
+    scores: ScoreTable = score_table(
+        z_spec_N, {"image": z_pred_N}, seed=run.seed, resamples=run.score.bootstrap
+    )
+    return z_spec_N, z_pred_N, scores["image"]
+
+
+def _error_of(trial: Trial) -> BaseException | str:
+    """What Ray Tune has just written down. Not trial.get_error(): that looks for files which are
+    copied to their place later."""
+    if trial.pickled_error_file:
+        return cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+    return Path(trial.error_file).read_text()
+
+
+def reason_of(error: BaseException | str) -> str:
+    """Why a trial failed, in one line."""
+    if isinstance(error, RayTaskError):
+        error = error.as_instanceof_cause()
+        error = getattr(error, "cause", error)
+    if isinstance(error, RayActorError):
+        return f"worker died: {' '.join(str(error).split())}"[:MAX_REASON]
+    text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
+    return " ".join(text.split())[:MAX_REASON]

@@ -1,0 +1,192 @@
+"""The search space: what Optuna may suggest, and the run that a suggestion stands for.
+
+Define-by-run: the largest mask ratio depends on the patch that was drawn before it, so that no trial
+starts whose encoder would see next to nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+from mmae.config import RunConfig
+from mmae.errors import InputError
+from mmae.model.batch import InputSpec
+from mmae.model.build import Model, build_model
+from mmae.study.config import Space
+
+MIN_VISIBLE = 2  # tokens of either modality at the highest mask ratio: one alone has no neighbour
+MODEL_FIELDS = ("image_patch", "spectrum_patch", "depth", "width")
+MASKS = {"image_mask_ratio": "image_ratio", "spectrum_mask_ratio": "spectrum_ratio"}
+
+Parameters = dict[str, float | int]
+"""Value by name of the field of `Space`; only what is varied."""
+
+
+class Suggester(Protocol):
+    """What is used of an Optuna trial."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
+    def suggest_categorical(self, name: str, choices: tuple[int, ...]) -> int: ...
+
+
+def suggest(trial: Suggester, space: Space, base: RunConfig, spec: InputSpec) -> Parameters:
+    """Draw one point of the space, patches before mask ratios."""
+    drawn: Parameters = {
+        name: trial.suggest_categorical(name, getattr(space, name))
+        for name in MODEL_FIELDS
+        if getattr(space, name)
+    }
+    model = described_model(run_of(drawn, base), spec)
+    for name in MASKS:
+        if getattr(space, name):
+            low, high = _mask_range(name, space, model)
+            drawn[name] = trial.suggest_float(name, low, high)
+    if space.learning_rate:
+        drawn["learning_rate"] = trial.suggest_float("learning_rate", *space.learning_rate, log=True)
+    return drawn
+
+
+def run_of(parameters: Parameters, base: RunConfig) -> RunConfig:
+    """The base run with the parameters of a trial in place.
+
+    A mask ratio is the upper end of the range that the run draws from. The final learning
+    rate keeps its ratio to the peak, as the schedule keeps its shape.
+    """
+    masks = {
+        field: _with_upper_end(getattr(base.masks, field), parameters[name])
+        for name, field in MASKS.items()
+        if name in parameters
+    }
+    optim = base.optim
+    if "learning_rate" in parameters:
+        scale = parameters["learning_rate"] / optim.learning_rate
+        optim = replace(optim, learning_rate=parameters["learning_rate"],
+                        final_learning_rate=optim.final_learning_rate * scale)
+    model = {name: parameters[name] for name in MODEL_FIELDS if name in parameters}
+    return replace(base, model=replace(base.model, **model), masks=replace(base.masks, **masks), optim=optim)
+
+
+def _with_upper_end(ends: tuple[float, float], ratio: float) -> tuple[float, float]:
+    low, high = ends
+    return (ratio, ratio) if low == high else (min(low, ratio), ratio)
+
+
+def parameters_of(run: RunConfig) -> Parameters:
+    """All that a space can vary, as a run has it."""
+    values: Parameters = {name: getattr(run.model, name) for name in MODEL_FIELDS}
+    values |= {name: getattr(run.masks, field)[1] for name, field in MASKS.items()}
+    return values | {"learning_rate": run.optim.learning_rate}
+
+
+def base_parameters(space: Space, base: RunConfig, spec: InputSpec) -> Parameters | None:
+    """The point of the space where the base run is; None if it lies outside."""
+    values = {name: value for name, value in parameters_of(base).items() if getattr(space, name)}
+    if any(values[name] not in getattr(space, name) for name in MODEL_FIELDS if name in values):
+        return None
+    ranges = {name: _mask_range(name, space, described_model(base, spec)) for name in MASKS if name in values}
+    if space.learning_rate:
+        ranges["learning_rate"] = space.learning_rate
+    inside = all(low <= values[name] <= high for name, (low, high) in ranges.items())
+    return values if inside else None
+
+
+def require_possible(space: Space, base: RunConfig, spec: InputSpec) -> None:
+    """Check every combination of choices before anything starts.
+
+    Raises:
+        InputError: a model that cannot be built, or whose patches are too few to be masked so much.
+    """
+    if not any(getattr(space, name) for name in (*MODEL_FIELDS, *MASKS, "learning_rate")):
+        raise InputError("--space: nothing is varied. Give at least one range or list of choices.")
+    for chosen in choices(space):
+        try:
+            run = run_of(chosen, base)
+            model = described_model(run, spec)
+        except (ValueError, AssertionError) as error:  # torch asserts that heads divide the width
+            raise InputError(f"--space: {error} Leave it out.") from error
+        for name, field in MASKS.items():
+            lowest = (getattr(space, name) or getattr(run.masks, field)[1:])[0]
+            if lowest > highest_ratio(model, name):
+                patch = name.replace("mask_ratio", "patch")
+                raise InputError(
+                    f"--space: {patch} {getattr(run.model, patch)} leaves {_tokens(model, name)} tokens, of "
+                    f"which a mask ratio of {lowest:g} shows fewer than {MIN_VISIBLE}. Leave this patch out, "
+                    f"or lower {name}."
+                )
+
+
+def choices(space: Space) -> Iterator[Parameters]:
+    """Every combination of the listed choices."""
+    listed = {name: getattr(space, name) for name in MODEL_FIELDS if getattr(space, name)}
+    for combination in itertools.product(*listed.values()):
+        yield dict(zip(listed, combination, strict=True))
+
+
+def described_model(run: RunConfig, spec: InputSpec) -> Model:
+    """The model of a run without its weights: all checks, no memory."""
+    with torch.device("meta"):
+        return build_model(run.model, spec)
+
+
+def highest_ratio(model: Model, name: str) -> float:
+    """The mask ratio that leaves just enough tokens visible: masks hide round(ratio * tokens)."""
+    tokens = _tokens(model, name)
+    return max(0.0, (tokens - MIN_VISIBLE + 0.49) / tokens)
+
+
+def _tokens(model: Model, name: str) -> int:
+    return {"image_mask_ratio": model.n_image, "spectrum_mask_ratio": model.n_spectrum}[name]
+
+
+def _mask_range(name: str, space: Space, model: Model) -> tuple[float, float]:
+    low, high = getattr(space, name)
+    return low, min(high, highest_ratio(model, name))
+
+
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    """The whole space as Optuna's analyses need it: one range for all trials."""
+    spread: dict[str, BaseDistribution] = {}
+    for name in (*MODEL_FIELDS, *MASKS, "learning_rate"):
+        searched = getattr(space, name)
+        if searched and name in MODEL_FIELDS:
+            spread[name] = CategoricalDistribution(searched)
+        elif searched:
+            spread[name] = FloatDistribution(*searched, log=name == "learning_rate")
+    return spread
+
+
+def extremes(space: Space, base: RunConfig, spec: InputSpec) -> tuple[Parameters, Parameters]:
+    """The cheapest and the dearest trial of the space: of fewest and of most visible tokens."""
+
+    class Ends:
+        def __init__(self, cheap: bool):
+            self.cheap = cheap
+
+        def suggest_categorical(self, name: str, listed: tuple[int, ...]) -> int:
+            return max(listed) if name.endswith("patch") == self.cheap else min(listed)
+
+        def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+            return high if self.cheap else low
+
+    return suggest(Ends(True), space, base, spec), suggest(Ends(False), space, base, spec)
+
+
+def space_lines(space: Space, base: RunConfig) -> list[tuple[str, str, Any]]:
+    """Name, what is searched, and the base run's value, one a parameter."""
+    lines = []
+    for name, value in parameters_of(base).items():
+        searched = getattr(space, name)
+        if not searched:
+            text = "fixed"
+        elif name in MODEL_FIELDS:
+            text = ", ".join(str(choice) for choice in searched)
+        else:
+            text = f"{searched[0]:g} to {searched[1]:g}" + (", log" if name == "learning_rate" else "")
+        lines.append((name, text, value))
+    return lines

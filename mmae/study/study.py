@@ -1,0 +1,190 @@
+"""The study: survey -> trials -> report -> the winner on the test split, once, in this order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from datetime import datetime
+
+import ray
+from ray import tune
+from rich.console import Console
+
+from mmae.cli import START, parse, starting_run
+from mmae.config import flatten
+from mmae.errors import InputError
+from mmae.ray_setup import start_ray
+from mmae.study.conclude import StudyResult, conclude
+from mmae.study.config import StudyConfig, require_same_options, save_options, studies_folder, to_dict
+from mmae.study.estimate import concurrency, print_estimate
+from mmae.study.live import LiveTable
+from mmae.study.record import Recorder
+from mmae.study.search import make_scheduler, make_search
+from mmae.study.space import Parameters, base_parameters, require_possible
+from mmae.study.storage import StudyStore, open_store, read_store, study_lock
+from mmae.study.trial import NUMBER, StudyJob, open_trial, run_trial, trial_name, trial_resources
+from mmae.survey.schema import SurveySpec
+from mmae.survey.store import MANIFEST, Survey, open_survey
+from mmae.survey.stream import input_spec, read_split
+from mmae.tracking import Tracker, open_named_run, tracking_uri
+from mmae.training.run import embedded_folder, open_run_survey, require_usable, survey_line
+
+TUNE_ENV = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new output has no place for a table of our own
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the Recorder keeps the reasons
+}
+SURVEY_HASH = "survey_hash"
+INTERRUPTED_STATUS = 130  # as shells report a process that Ctrl-C ended
+
+
+def parse_study(description: str, argv: list[str] | None = None) -> StudyConfig:
+    """The options of a study: a recipe or a file for its base run, then single fields.
+
+    Raises:
+        InputError: a wrong recipe, file or value.
+        SystemExit: --help, or an option that does not exist.
+    """
+    run, rest = starting_run(argv)
+    return parse(StudyConfig, f"{description}\n\n{START}", default=StudyConfig(run=run), argv=rest)
+
+
+def run_study(config: StudyConfig, console: Console | None = None) -> StudyResult | None:
+    """Run all trials that a study still lacks, then report it; None for a dry run.
+
+    Raises:
+        InputError: the survey, the options or the tracking server is wrong.
+        RuntimeError: no trial reached the full budget.
+        SystemExit: Ctrl-C; the same call goes on.
+    """
+    console = console or Console()
+    if config.dry_run:
+        _dry_run(config, console)
+        return None
+    require_same_options(config)
+    start_ray()
+    survey = open_run_survey(config.run, console)
+    require_usable(config.run, survey)
+    spec = input_spec(survey.spec)
+    require_possible(config.space, config.run, spec)
+    base = base_parameters(config.space, config.run, spec)
+    queue = _points_to_repeat(config) if config.repeat else [base] if base else []
+    with study_lock(config.folder):
+        require_same_options(config)
+        store = open_store(config)
+        _require_same_survey(store, survey)
+        save_options(config)
+        store.queue(queue[: config.trials])
+        parent = _open_parent(config, survey)
+        job = StudyJob(config, survey.spec, config.folder, parent, _gpus_per_worker(config))
+        console.print(survey_line(survey), highlight=False, soft_wrap=True)
+        console.print(f"study   {config.folder}\nMLflow  {parent.uri}  run {parent.run_id}", highlight=False,
+                      soft_wrap=True)
+        try:
+            _run_missing_trials(job, store, survey, console)
+            if store.n_finished < config.trials:
+                raise KeyboardInterrupt  # Ray Tune has caught it, and ended
+            result = conclude(job, store, survey, base, console)
+        except KeyboardInterrupt:
+            _leave(job, store, console)
+            raise SystemExit(INTERRUPTED_STATUS) from None
+        except BaseException:
+            parent.finish("FAILED")
+            raise
+        parent.finish()
+    return result
+
+
+def _dry_run(config: StudyConfig, console: Console) -> None:
+    """What the study would be, without Ray and without a file."""
+    folder = embedded_folder(config.run)
+    if config.run.survey or (folder / MANIFEST).exists():
+        survey = open_survey(config.run.survey or folder)
+        spec, galaxies = survey.spec, survey.rows_per_split()["val"]
+    else:
+        spec, galaxies = SurveySpec(), config.run.validation.galaxies
+    require_possible(config.space, config.run, input_spec(spec))
+    print_estimate(config, input_spec(spec), galaxies, console)
+
+
+def _points_to_repeat(config: StudyConfig) -> list[Parameters]:
+    other = studies_folder(config) / config.repeat
+    points = [dict(trial.params) for trial in read_store(other).trials]
+    return [point for point in points if point]
+
+
+def _require_same_survey(store: StudyStore, survey: Survey) -> None:
+    before = store.study.user_attrs.get(SURVEY_HASH, survey.content_hash)
+    if before != survey.content_hash:
+        raise InputError(
+            f"study {store.study.study_name} was begun on a survey of hash {before}; {survey.path} now has "
+            f"{survey.content_hash}. Choose another --name."
+        )
+    store.study.set_user_attr(SURVEY_HASH, survey.content_hash)
+
+
+def _open_parent(config: StudyConfig, survey: Survey) -> Tracker:
+    params = {key: str(value) for key, value in flatten(to_dict(config)).items()}
+    uri = tracking_uri(config.run.home_path)
+    parent, _ = open_named_run(uri, config.run.experiment, config.full_name, config.folder, params)
+    parent.tags({"mmae.survey": str(survey.path), "mmae.survey_hash": survey.content_hash,
+                 "mmae.recipe": config.run.recipe, "mmae.study": config.full_name})
+    return parent
+
+
+def _gpus_per_worker(config: StudyConfig) -> float:
+    if config.gpus_per_trial is not None:
+        return config.gpus_per_trial
+    if config.run.compute.device == "cpu":
+        return 0.0
+    return 1.0 if ray.cluster_resources().get("GPU", 0) >= config.workers_per_trial else 0.0
+
+
+def _run_missing_trials(job: StudyJob, store: StudyStore, survey: Survey, console: Console) -> None:
+    """Run Ray Tune until the study has all its trials, or until Ctrl-C."""
+    config = job.config
+    again = store.requeue_interrupted()
+    if again:
+        console.print(f"trials that were interrupted run again: {', '.join(map(str, again))}", highlight=False)
+    n_before = store.n_finished
+    if n_before >= config.trials:
+        return
+    os.environ.update(TUNE_ENV)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    trainable = tune.with_parameters(
+        run_trial, job=job,
+        train=read_split(survey, "train", config.run.stream, seed=config.run.seed),
+        val=read_split(survey, "val", config.run.stream),
+    )
+    cluster = ray.cluster_resources()
+    with LiveTable(console, config.trials, n_before) as table:
+        tune.Tuner(
+            tune.with_resources(trainable, trial_resources(job)),
+            tune_config=tune.TuneConfig(
+                search_alg=make_search(job, store),
+                scheduler=make_scheduler(job, store),
+                num_samples=config.trials - n_before,
+                reuse_actors=config.workers_per_trial == 1,  # a new process imports for seconds
+                max_concurrent_trials=concurrency(config, cluster.get("CPU", 1), cluster.get("GPU", 0), job.gpus),
+                trial_name_creator=lambda trial: trial_name(trial.config[NUMBER]),
+                trial_dirname_creator=lambda trial: trial_name(trial.config[NUMBER]),
+            ),
+            run_config=tune.RunConfig(
+                name=f"{datetime.now():%Y%m%d-%H%M%S}", storage_path=str(job.folder / "tune"),
+                failure_config=tune.FailureConfig(max_failures=0),
+                callbacks=[Recorder(job, store)], progress_reporter=table, verbose=1,
+            ),
+        ).fit()
+    for leftover in ("tune", "train"):  # all of it is in Optuna and MLflow
+        shutil.rmtree(job.folder / leftover, ignore_errors=True)
+
+
+def _leave(job: StudyJob, store: StudyStore, console: Console) -> None:
+    """After Ctrl-C: what runs is marked as killed in MLflow; Optuna keeps it for the next time."""
+    for trial in store.trials:
+        if trial.state.name == "RUNNING":
+            open_trial(job, trial.number).finish("KILLED")
+    job.parent.finish("KILLED")
+    console.print(f"interrupted: {store.n_finished} of {job.config.trials} trials have ended. "
+                  f"The same command goes on.", highlight=False)

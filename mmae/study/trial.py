@@ -1,0 +1,214 @@
+"""One trial: the training loop inside Ray Tune, on one device or on a few Ray Train workers."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import ray
+import ray.train
+import ray.train.torch
+import torch
+from ray import tune
+from ray.data import Dataset
+from ray.train import RunConfig as TrainRunConfig
+from ray.train import ScalingConfig
+from ray.train.torch import TorchTrainer
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from mmae.config import to_yaml
+from mmae.evaluation.predict import Predictions
+from mmae.model.masking import fixed_visible
+from mmae.ray_setup import WORKER_ENV, quiet_logs, set_data_context
+from mmae.study.budget import Plan, look_at, noise_batch, plan_trial
+from mmae.study.config import StudyConfig
+from mmae.study.space import Parameters, parameters_of
+from mmae.survey.schema import SurveySpec
+from mmae.survey.stream import input_spec
+from mmae.tracking import Tracker, open_named_run
+from mmae.training.checkpoint import Place, save_model
+from mmae.training.finish import predictions_table
+from mmae.training.loop import Loop
+from mmae.training.step import NonFiniteLoss, TrainState, create_state
+
+NUMBER = "number"  # of the Optuna trial, beside its parameters in Tune's configuration
+SCATTER = "sigma_nmad"  # validated, image only: what trials are stopped and chosen by
+LOOK = "look"
+CHECKPOINT, PREDICTIONS = "checkpoint", "predictions.parquet"
+TIMED_BATCHES = 5  # of the inference whose throughput is measured, after one to warm up
+
+
+@dataclass(frozen=True)
+class StudyJob:
+    """What every trial of a study shares; plain values, it travels to the workers."""
+
+    config: StudyConfig
+    spec: SurveySpec
+    folder: Path
+    parent: Tracker
+    gpus: float
+    """Of each worker of a trial."""
+
+    def trial_folder(self, number: int) -> Path:
+        return self.folder / "trials" / f"{number:03d}"
+
+
+def trial_name(number: int) -> str:
+    return f"trial-{number:03d}"
+
+
+def open_trial(job: StudyJob, number: int) -> Tracker:
+    """The MLflow run of a trial, below that of the study: the one that is there, or a new one."""
+    tracker, _ = open_named_run(
+        job.parent.uri, job.config.run.experiment, trial_name(number), job.trial_folder(number), {}, job.parent
+    )
+    return tracker
+
+
+def run_trial(config: dict[str, Any], job: StudyJob, train: Dataset, val: Dataset) -> None:
+    """The function that Ray Tune runs.
+
+    Args:
+        config: the trial's number and parameters.
+        job: the study.
+        train, val: its galaxies, read once for all trials.
+    """
+    if job.config.workers_per_trial == 1:
+        set_data_context()
+        device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
+        TrialHost(config, job, device, {"train": train, "val": val}.__getitem__, tune.report).train()
+        return
+    TorchTrainer(
+        train_trial_worker,
+        train_loop_config={"config": config, "job": job},
+        scaling_config=ScalingConfig(
+            num_workers=job.config.workers_per_trial,
+            use_gpu=job.gpus > 0,
+            resources_per_worker={"CPU": job.config.cpus_per_trial} | ({"GPU": job.gpus} if job.gpus else {}),
+        ),
+        run_config=TrainRunConfig(
+            name=trial_name(config[NUMBER]),
+            storage_path=str(job.folder / "train"),
+            callbacks=[TuneReportCallback()],
+            worker_runtime_env={"env_vars": WORKER_ENV},
+        ),
+        datasets={"train": train, "val": val},
+        dataset_config=ray.train.DataConfig(datasets_to_split=["train"]),
+    ).fit()
+
+
+def train_trial_worker(loop: dict[str, Any]) -> None:
+    """One Ray Train worker of a trial that has several."""
+    quiet_logs()
+    context = ray.train.get_context()
+    TrialHost(
+        loop["config"], loop["job"], ray.train.torch.get_device(), ray.train.get_dataset_shard,
+        ray.train.report, context.get_world_rank(), context.get_world_size(),
+    ).train()
+
+
+class TrialHost:
+    """One rank of a trial and its surroundings; see `mmae.training.loop.Host`.
+
+    Args:
+        config: the trial's number and parameters.
+        data: rows of a split.
+        report: hands a result to the scheduler. It does not come back from the report after
+            which a trial is stopped, so all that must be kept is written before it.
+    """
+
+    def __init__(self, config: dict[str, Any], job: StudyJob, device: torch.device, data, report,
+                 rank: int = 0, world: int = 1):
+        self.number: int = config[NUMBER]
+        self.parameters: Parameters = {k: v for k, v in config.items() if k != NUMBER}
+        self.job, self.device, self.rank, self.world = job, device, rank, world
+        self.data, self.report = data, report
+        self.folder = job.trial_folder(self.number)
+
+    def train(self) -> None:
+        """The whole trial, from the first step: an interrupted one begins again."""
+        if self.device.type == "cpu":
+            torch.set_num_threads(max(1, int(self.job.config.cpus_per_trial)))
+        self.plan: Plan = plan_trial(self.job.config, self.parameters, input_spec(self.job.spec))
+        self.state: TrainState = create_state(self.plan.run, input_spec(self.job.spec), self.device)
+        if self.rank == 0:
+            self._open()
+        if self.world > 1:
+            self.state.trained = ray.train.torch.prepare_model(self.state.model)
+        self.started = time.perf_counter()
+        Loop(self.plan.run, self.job.spec, self.state, self).run(Place())
+
+    def _open(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)  # what an interrupted trial has left
+        self.folder.mkdir(parents=True)
+        self.tracker = open_trial(self.job, self.number)
+        described = parameters_of(self.plan.run) | {"steps": self.plan.run.optim.steps}
+        self.tracker.params({name: f"{value:g}" for name, value in described.items()})
+        self.tracker.tags({"mmae.node": ray.get_runtime_context().get_node_id()})
+        self.tracker.text(to_yaml(self.plan.run), "config.yaml")
+        self.costs = {
+            "parameters": sum(p.numel() for p in self.state.model.parameters()),
+            "flops_per_galaxy": self.plan.flops_per_galaxy,
+            "full_flops": self.plan.flops,
+            "throughput": inference_throughput(self.state, self.plan, self.device),
+        }
+
+    def stepped(self) -> None:
+        pass
+
+    def logged(self, curves: dict[str, float], step: int) -> None:
+        self.tracker.metrics(curves, step)
+
+    def validated(self, metrics: dict[str, float], predictions: Predictions, place: Place) -> None:
+        if self.rank != 0:
+            self.report({})
+            return
+        step, steps = self.state.step, self.plan.run.optim.steps
+        scatter = metrics["val/image/sigma_nmad"]
+        if math.isnan(scatter):
+            raise NonFiniteLoss(f"sigma_NMAD from the image is {scatter} at step {step}: no finite prediction.")
+        self.tracker.metrics(metrics, step)
+        pq.write_table(predictions_table(predictions), self.folder / PREDICTIONS)
+        if step == steps:
+            checkpoint = self.folder / CHECKPOINT
+            checkpoint.mkdir(exist_ok=True)
+            save_model(checkpoint, self.state, self.plan.run, place, metrics)
+        galaxies, seconds = step * self.plan.run.stream.batch_size, time.perf_counter() - self.started
+        self.report({
+            LOOK: look_at(step, steps, self.job.config.looks),
+            SCATTER: scatter,
+            "finished": step == steps,
+            "progress": step / steps,
+            "galaxies_seen": galaxies,
+            "seconds": seconds,
+            "galaxies_per_s": galaxies / seconds,
+            "flops": galaxies * self.plan.flops_per_galaxy,
+            **self.costs,
+        })
+
+
+@torch.no_grad()
+def inference_throughput(state: TrainState, plan: Plan, device: torch.device) -> float:
+    """Galaxies per second whose redshift is read from the image alone."""
+    model, n = state.model.eval(), plan.run.stream.batch_size
+    batch = noise_batch(n, model.spec).to(device)
+    visible = fixed_visible(batch, model.n_image, model.n_spectrum, "image")
+    for turn in range(1 + TIMED_BATCHES):
+        if turn == 1:
+            started = time.perf_counter()
+        redshift_B, _, _ = model.redshift(batch, visible)
+        redshift_B.cpu()  # a GPU works behind our back until its result is asked for
+    return TIMED_BATCHES * n / (time.perf_counter() - started)
+
+
+def trial_resources(job: StudyJob) -> dict[str, float]:
+    """What a trial asks Ray for. The workers of one with several ask for themselves; as Ray Tune
+    takes no empty request, it asks for a byte of memory and leaves the CPUs to them."""
+    if job.config.workers_per_trial > 1:
+        return {"memory": 1.0}
+    return {"cpu": job.config.cpus_per_trial, "gpu": job.gpus}

@@ -1,0 +1,94 @@
+"""The Ray Train worker of a run: the training loop with a progress bar, checkpoints and MLflow."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+from ray.experimental import tqdm_ray
+
+from mmae.config import RunConfig, from_dict
+from mmae.evaluation.predict import Predictions
+from mmae.ray_setup import quiet_logs
+from mmae.survey.schema import SurveySpec
+from mmae.survey.stream import input_spec
+from mmae.tracking import Tracker
+from mmae.training.checkpoint import Place, restore_state, save_checkpoint
+from mmae.training.loop import Loop, summary
+from mmae.training.step import TrainState, create_state
+
+
+def train_worker(job: dict[str, Any]) -> None:
+    """Train from the last checkpoint, or from scratch, to the last step.
+
+    Args:
+        job: plain values: `config`, `spec` (JSON of the SurveySpec) and `tracker`.
+    """
+    quiet_logs()  # again: Ray Train set its loggers up after the process started
+    config = from_dict(job["config"])
+    spec = SurveySpec.from_json(job["spec"])
+    device = ray.train.torch.get_device()
+    if device.type == "cpu":
+        local = ray.train.get_context().get_local_world_size()
+        torch.set_num_threads(config.compute.threads or max(1, os.cpu_count() // local))
+
+    state = create_state(config, input_spec(spec), device)
+    place = Place()
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is not None:
+        with checkpoint.as_directory() as folder:
+            place = restore_state(Path(folder), state)
+    state.trained = ray.train.torch.prepare_model(state.model)
+
+    host = WorkerHost(config, Tracker(**job["tracker"]), state, device)
+    Loop(config, spec, state, host).run(place)
+    host.close()
+
+
+class WorkerHost:
+    """One rank of a run and its surroundings; see `Host`."""
+
+    def __init__(self, config: RunConfig, tracker: Tracker, state: TrainState, device: torch.device):
+        context = ray.train.get_context()
+        self.device, self.rank, self.world = device, context.get_world_rank(), context.get_world_size()
+        self.config, self.tracker, self.state = config, tracker, state
+        self.last_score = "-"
+        self.bar = None
+        if self.rank == 0:
+            self.bar = tqdm_ray.tqdm(total=config.optim.steps, desc=config.name, unit="step")
+            self.bar.update(state.step)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def data(self, split: str) -> ray.data.DataIterator:
+        return ray.train.get_dataset_shard(split)
+
+    def stepped(self) -> None:
+        if self.bar is not None:
+            self.bar.update(1)
+
+    def logged(self, curves: dict[str, float], step: int) -> None:
+        self.tracker.metrics(curves, step)
+        self.bar.set_description(
+            f"{self.config.name} {curves['speed/galaxies_per_s']:.0f} galaxies/s, "
+            f"loss {curves['train/loss']:.3f}, val {self.last_score}"
+        )
+
+    def validated(self, metrics: dict[str, float], predictions: Predictions, place: Place) -> None:
+        if self.rank != 0:
+            ray.train.report(metrics)
+            return
+        self.tracker.metrics(metrics, self.state.step)
+        self.last_score = summary(metrics)
+        # Ray's bar owns the last line of the terminal; a plain line keeps the story in a log file.
+        print(f"step {self.state.step}/{self.config.optim.steps}  val {self.last_score}", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            save_checkpoint(Path(folder), self.state, self.config, place, metrics)
+            ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))

@@ -1,0 +1,33 @@
+"""A study so small that a trial takes a second."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mmae.config import RunConfig
+from mmae.study.config import Space, StudyConfig
+from mmae.survey.schema import SurveySpec
+from mmae.survey.stream import input_spec
+
+SPEC = input_spec(SurveySpec())
+
+
+@pytest.fixture
+def tiny_study(quick_run: RunConfig) -> StudyConfig:
+    """Three looks at trials of six steps of 32 galaxies; the base run lies in the space."""
+    return StudyConfig(
+        name="tiny", trials=3, galaxies_seen=192, looks=3, random_trials=2,
+        space=Space(image_mask_ratio=(0.2, 0.9), spectrum_mask_ratio=(), image_patch=(16, 32),
+                    spectrum_patch=(), depth=(1, 2)),
+        run=quick_run,
+    )
+
+
+@pytest.fixture
+def study(tiny_study: StudyConfig, tmp_path: Path, small_survey: Path, monkeypatch) -> StudyConfig:
+    """The same with a survey, and a home of its own."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return replace(tiny_study, run=replace(tiny_study.run, home=str(tmp_path), survey=str(small_survey)))

@@ -1,0 +1,80 @@
+"""A trial that fails is recorded with its reason, and the others go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+
+import optuna
+import pytest
+import ray
+from optuna.trial import TrialState
+
+import mmae.study.study
+from mmae.study.record import reason_of
+from mmae.study.storage import open_store, read_store
+from mmae.study.study import run_study
+from mmae.study.trial import NUMBER, run_trial
+from tests.study.test_study import files, quiet, runs_of
+
+RAISES, DIES, DIVERGES = 0, 1, 2
+
+
+def run_with_trouble(config, job, train, val):
+    """Stands in for `run_trial`: three trials in trouble, the others as they are."""
+    if config[NUMBER] == RAISES:
+        raise RuntimeError("out of luck")
+    if config[NUMBER] == DIES:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if config[NUMBER] == DIVERGES:
+        optim = replace(job.config.run.optim, learning_rate=1e30, clip=1e30, warmup_steps=0)
+        job = replace(job, config=replace(job.config, run=replace(job.config.run, optim=optim)))
+    run_trial(config, job, train, val)
+
+
+def test_failed_trials_are_told_with_their_reasons(study, ray_cluster, monkeypatch):
+    monkeypatch.setattr(mmae.study.study, "run_trial", run_with_trouble)
+    result = run_study(replace(study, trials=5, scheduler="none"), quiet())
+    trials = read_store(study.folder).trials
+    assert [t.state for t in trials] == 3 * [TrialState.FAIL] + 2 * [TrialState.COMPLETE]
+    _, children = runs_of(study)
+    reasons = {RAISES: "RuntimeError: out of luck", DIES: "worker died", DIVERGES: "NonFiniteLoss: the loss is"}
+    for number, says in reasons.items():
+        run = children[f"trial-{number:03d}"]
+        assert run.info.status == "FAILED" and run.info.end_time
+        assert trials[number].user_attrs["reason"].startswith(says)
+        assert run.data.tags["mmae.reason"] == trials[number].user_attrs["reason"]
+        assert "Traceback" not in run.data.tags["mmae.reason"]
+    for number in (3, 4):
+        assert children[f"trial-{number:03d}"].info.status == "FINISHED"
+        assert "reason" not in trials[number].user_attrs
+    assert result.winner.number in (3, 4)
+    parent, _ = runs_of(study)
+    assert parent.data.metrics["trials/failed"] == 3 and "report/report.html" in files(study, parent)
+    page = (study.folder / "report" / "report.html").read_text()
+    assert "out of luck" in page and "worker died" in page
+
+
+def always_raise(config, job, train, val):
+    raise RuntimeError("nothing works")
+
+
+def test_a_study_without_a_full_trial_ends_as_failed(study, ray_cluster, monkeypatch):
+    monkeypatch.setattr(mmae.study.study, "run_trial", always_raise)
+    with pytest.raises(RuntimeError, match="no trial reached the full budget.*nothing works"):
+        run_study(replace(study, trials=2), quiet())
+    parent, children = runs_of(study)
+    assert parent.info.status == "FAILED" and len(children) == 2
+    assert not (study.folder / "best.yaml").exists()
+
+
+def test_reasons_are_one_line():
+    error = RuntimeError("first line\nsecond line")
+    assert reason_of(error) == "RuntimeError: first line second line"
+    assert len(reason_of(RuntimeError("x" * 10_000))) <= 400
+
+
+def test_running_out_of_memory_is_named():
+    error = ray.exceptions.OutOfMemoryError("Task was killed due to the node running low on memory")
+    assert "low on memory" in reason_of(error)

@@ -1,0 +1,155 @@
+"""What may be suggested: only what can be built and still sees something."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmae.config import RunConfig
+from mmae.errors import InputError
+from mmae.model.build import build_model
+from mmae.model.masking import MaskConfig, draw_visible
+from mmae.recipes import recipe
+from mmae.study.config import Space, StudyConfig
+from mmae.study.space import (
+    base_parameters, choices, distributions, extremes, parameters_of, require_possible, run_of, suggest,
+)
+from mmae.training.step import step_generator
+from tests.model.galaxies import SPEC as TINY_SPEC, TINY, TINY_PAPER, random_batch
+from tests.study.conftest import SPEC
+
+SMALL = recipe("small")
+
+
+def sampled(space: Space, base: RunConfig, spec, seed: int) -> dict:
+    """One point, as Optuna draws it."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    return suggest(study.ask(), space, base, spec)
+
+
+class Drawn:
+    """Suggests what hypothesis draws: it likes the ends of ranges."""
+
+    def __init__(self, data: st.DataObject):
+        self.data = data
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        return self.data.draw(st.floats(low, high), label=name)
+
+    def suggest_categorical(self, name: str, choices: tuple[int, ...]) -> int:
+        return self.data.draw(st.sampled_from(choices), label=name)
+
+
+# On this grid of 16 pixels and 50 samples large patches leave four tokens: 0.95 of them is all.
+SPACES = {
+    "mmae": (Space((0.05, 0.95), (0.05, 0.95), (4, 8), (8, 16, 24), (1, 2), (16, 32), (1e-4, 1e-2)), TINY),
+    "paper": (Space((0.05, 0.95), (0.05, 0.95), (4, 8), (2, 4), (1, 2), (16, 32)), TINY_PAPER),
+}
+
+
+@pytest.mark.parametrize("kind", SPACES)
+@given(data=st.data(), seed=st.integers(0, 1000))
+@settings(max_examples=40, deadline=None)
+def test_every_sampled_run_builds_and_leaves_tokens_visible(kind, data, seed):
+    space, model_config = SPACES[kind]
+    base = RunConfig(model=model_config, masks=MaskConfig(drop_spectrum=0.0))
+    run = run_of(suggest(Drawn(data), space, base, TINY_SPEC), base)
+    model = build_model(run.model, TINY_SPEC)
+    # The range is constant in this base run, so every draw is at the highest ratio.
+    assert run.masks.image_ratio[0] == run.masks.image_ratio[1]
+    visible = draw_visible(random_batch(3), model.n_image, model.n_spectrum, run.masks, step_generator(0, seed, 0))
+    assert visible.image_BT.sum(1).min() >= 2 and visible.spectrum_BS.sum(1).min() >= 2
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_possible_spaces_pass(kind):
+    space, model_config = SPACES[kind]
+    require_possible(space, RunConfig(model=model_config), TINY_SPEC)
+
+
+def test_a_coarse_patch_limits_the_mask_ratio():
+    space = Space(image_mask_ratio=(0.2, 0.9), image_patch=(32,))
+    drawn = [sampled(space, SMALL, SPEC, seed)["image_mask_ratio"] for seed in range(20)]
+    assert 0.5 < max(drawn) <= 0.6225  # 2 of 4 tokens are left
+    fine = [sampled(Space(image_patch=(8,)), SMALL, SPEC, seed)["image_mask_ratio"] for seed in range(20)]
+    assert max(fine) > 0.75
+
+
+def test_parameters_land_where_the_run_reads_them():
+    run = run_of({"image_mask_ratio": 0.5, "spectrum_mask_ratio": 0.3, "image_patch": 8, "spectrum_patch": 64,
+                  "depth": 2, "width": 48, "learning_rate": 1e-3}, SMALL)
+    assert run.masks.image_ratio == (0.0, 0.5)  # the recipe's lower end stays
+    assert run.masks.spectrum_ratio == (0.3, 0.3)  # and gives way where the drawn ratio is below it
+    assert (run.model.image_patch, run.model.spectrum_patch, run.model.depth, run.model.width) == (8, 64, 2, 48)
+    assert run.optim.learning_rate == 1e-3
+    assert run.optim.final_learning_rate == pytest.approx(SMALL.optim.final_learning_rate / 2)
+    assert run_of({}, SMALL) == SMALL and run_of(parameters_of(SMALL), SMALL) == SMALL
+
+
+def test_one_ratio_stays_one_ratio():
+    paper = recipe("paper")
+    assert run_of({"image_mask_ratio": 0.5}, paper).masks.image_ratio == (0.5, 0.5)
+
+
+def test_the_base_run_is_a_point_of_the_default_space():
+    base = base_parameters(Space(), SMALL, SPEC)
+    assert run_of(base, SMALL) == SMALL and set(base) == set(distributions(Space()))
+    assert base_parameters(Space(depth=(1, 2)), SMALL, SPEC) is None
+    assert base_parameters(Space(image_mask_ratio=(0.1, 0.7)), SMALL, SPEC) is None
+    assert base_parameters(Space(learning_rate=(1e-4, 1e-3)), SMALL, SPEC) is None
+
+
+@pytest.mark.parametrize(("space", "says"), [
+    (Space(image_patch=(16, 7)), "image_patch is 7 and does not divide the image of 64 pixels"),
+    (Space(spectrum_patch=(8000,)), "spectrum_patch is 8000, longer than the spectrum"),
+    (Space(width=(50,)), "width is 50: it must be a multiple of 4 x heads"),
+    (Space(image_patch=(64,)), "image_patch 64 leaves 1 tokens.*shows fewer than 2.*Leave this patch out"),
+    (Space(image_mask_ratio=(0.8, 0.9), image_patch=(32,)), "image_patch 32 leaves 4 tokens.*ratio of 0.8"),
+    (Space(image_mask_ratio=(), image_patch=(32,)), "image_patch 32 leaves 4 tokens.*ratio of 0.75"),
+    (Space((), (), (), (), ()), "nothing is varied")])
+def test_impossible_choices_are_told_before_anything_starts(space, says):
+    with pytest.raises(InputError, match=says):
+        require_possible(space, SMALL, SPEC)
+
+
+def test_heads_that_do_not_divide_the_width_of_the_published_model_are_told():
+    with pytest.raises(InputError, match="embed_dim must be divisible by num_heads"):
+        require_possible(Space(width=(100,), spectrum_patch=(8,), image_patch=(8,)), recipe("paper"), SPEC)
+
+
+@pytest.mark.parametrize(("values", "says"), [
+    ({"image_mask_ratio": (0.5,)}, "image_mask_ratio is"), ({"image_mask_ratio": (0.9, 0.5)}, "0 < low < high"),
+    ({"spectrum_mask_ratio": (0.5, 1.0)}, "below 1"), ({"learning_rate": (0.0, 1.0)}, "0 < low < high"),
+    ({"depth": (2, 2)}, "depth is .* twice")])
+def test_impossible_spaces_are_refused(values, says):
+    with pytest.raises(ValueError, match=says):
+        Space(**values)
+
+
+def test_all_choices_are_combined():
+    assert len(list(choices(Space(depth=(1, 2), width=(16, 32, 64))))) == 3 * 4 * 2 * 3
+
+
+def test_extremes_are_cheap_and_dear():
+    cheap, dear = extremes(Space(), SMALL, SPEC)
+    assert cheap["image_patch"] == 32 and cheap["depth"] == 2 and cheap["spectrum_mask_ratio"] > 0.9
+    assert dear["image_patch"] == 8 and dear["depth"] == 6 and dear["image_mask_ratio"] == 0.2
+
+
+@pytest.mark.parametrize(("values", "says"), [
+    ({"trials": 0}, "trials is 0"), ({"looks": 0}, "looks is 0"), ({"grace": 10}, "grace is 10"),
+    ({"reduction": 1}, "reduction is 1"), ({"cpus_per_trial": 0}, "cpus_per_trial"),
+    ({"galaxies_seen": 500}, "galaxies_seen is 500: 9 looks"), ({"workers_per_trial": 3}, "multiple of workers_per_trial"),
+    ({"objective": "scatter-cost", "budget": "flops"}, "all trials cost the same"), ({"name": "a/b"}, "name is 'a/b'")])
+def test_impossible_studies_are_refused(values, says):
+    with pytest.raises(ValueError, match=says):
+        StudyConfig(run=SMALL, **values)
+
+
+def test_a_study_without_a_name_has_that_of_recipe_and_survey():
+    assert StudyConfig(run=SMALL).full_name == "small-simulated-6000"
+    assert StudyConfig(run=replace(SMALL, survey="/data/surveys/mine")).full_name == "small-mine"

@@ -1,0 +1,126 @@
+"""Optuna's database: queue, resume, lock, and what schedulers remember of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from optuna.trial import TrialState
+from ray.tune.schedulers import TrialScheduler
+
+from mmae.errors import InputError
+from mmae.study.config import StudyConfig
+from mmae.study.search import Before, make_scheduler, make_search
+from mmae.study.storage import StudyStore, looks_of, open_store, read_store, study_lock
+from mmae.study.trial import LOOK, NUMBER, SCATTER
+from mmae.survey.schema import SurveySpec
+
+
+@pytest.fixture
+def config(tiny_study: StudyConfig, tmp_path: Path) -> StudyConfig:
+    config = replace(tiny_study, run=replace(tiny_study.run, home=str(tmp_path)))
+    config.folder.mkdir(parents=True)
+    return config
+
+
+def job(config: StudyConfig) -> SimpleNamespace:
+    return SimpleNamespace(config=config, spec=SurveySpec())
+
+
+def asked(config: StudyConfig, store: StudyStore, n: int) -> list[dict]:
+    search = make_search(job(config), store)
+    return [search.suggest(f"tune-{i}") for i in range(n)]
+
+
+def test_what_is_queued_comes_first_and_once(config):
+    points = [{"image_patch": 16, "depth": 2, "image_mask_ratio": 0.25},
+              {"image_patch": 32, "depth": 1, "image_mask_ratio": 0.5}]
+    store = open_store(config)
+    store.queue(points[:1])  # the process is killed after one
+    store = open_store(config)
+    store.queue(points)
+    store.queue(points)
+    drawn = asked(config, store, 3)
+    assert drawn[:2] == [{**points[0], NUMBER: 0}, {**points[1], NUMBER: 1}]
+    assert drawn[2][NUMBER] == 2 and len(store.trials) == 3
+
+
+def test_interrupted_trials_keep_number_and_parameters(config):
+    store = open_store(config)
+    before = asked(config, store, 3)
+    store.set_look(1, 1, 0.5)
+    store.finish(1, TrialState.PRUNED)
+    store = open_store(config)  # another process
+    assert store.requeue_interrupted() == [0, 2]
+    again = asked(config, store, 3)
+    assert again[:2] == [before[0], before[2]]
+    assert again[2][NUMBER] == 3 and store.trials[1].state == TrialState.PRUNED
+
+
+def test_a_study_that_goes_on_draws_new_points(config):
+    config = replace(config, random_trials=10)
+    store = open_store(config)
+    first = asked(config, store, 2)
+    for number in (0, 1):
+        store.finish(number, TrialState.FAIL)
+    second = asked(config, open_store(config), 2)
+    assert {p["image_mask_ratio"] for p in first}.isdisjoint(p["image_mask_ratio"] for p in second)
+
+
+def test_a_second_look_at_the_same_step_replaces_the_first(config):
+    store = open_store(config)
+    asked(config, store, 1)
+    for value in (0.5, 0.4):
+        store.set_look(0, 1, value)
+        store.note(0, {"looks": {1: value, 10: 0.2, 9: 0.3}})
+    store.finish(0, TrialState.PRUNED)
+    (trial,) = store.trials
+    assert trial.intermediate_values == {1: 0.4} and trial.value == 0.4
+    assert list(looks_of(trial).items()) == [(1, 0.4), (9, 0.3), (10, 0.2)]
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "median"])
+def test_a_scheduler_remembers_the_trials_of_an_earlier_process(config, scheduler):
+    config = replace(config, scheduler=scheduler, trials=10)
+    store = open_store(config)
+    asked(config, store, 4)
+    for number, end in enumerate((0.1, 0.2, 0.3)):
+        store.note(number, {"looks": {1: end + 0.2, 2: end + 0.1, 3: end}})
+        store.finish(number, TrialState.COMPLETE, [end])
+
+    def judged(store: StudyStore, value: float) -> str:
+        rule, trial = make_scheduler(job(config), store), Before("new")
+        rule.on_trial_add(None, trial)
+        return rule.on_trial_result(None, trial, {LOOK: 1, SCATTER: value})
+
+    assert judged(store, 0.6) == TrialScheduler.STOP
+    assert judged(store, 0.25) == TrialScheduler.CONTINUE
+    new = replace(config, name="new")
+    new.folder.mkdir(parents=True)
+    assert judged(open_store(new), 0.6) == TrialScheduler.CONTINUE
+
+
+def test_a_study_is_held_by_one_process(tmp_path):
+    code = f"""
+from pathlib import Path
+from mmae.study.storage import study_lock
+with study_lock(Path({str(tmp_path)!r})):
+    print("held", flush=True)
+    input()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match="another process is running this study"), study_lock(tmp_path):
+            pass
+        other.kill()
+    with study_lock(tmp_path):
+        pass
+
+
+def test_a_study_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(InputError, match=r"no study here \(optuna.db is missing\)"):
+        read_store(tmp_path)
