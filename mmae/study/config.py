@@ -150,6 +150,11 @@ def to_dict(config: StudyConfig) -> dict[str, Any]:
     return _ADAPTER.dump_python(config, mode="json")
 
 
+def from_dict(values: dict[str, Any]) -> StudyConfig:
+    """The inverse of `to_dict`."""
+    return _ADAPTER.validate_python(values)
+
+
 def save_options(config: StudyConfig) -> None:
     (config.folder / OPTIONS).write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
 

@@ -13,13 +13,15 @@ import numpy as np
 import pyarrow.parquet as pq
 from optuna.trial import TrialState
 from ray import cloudpickle, tune
+from ray import PlacementGroupID
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.experiment import Trial
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from mmae.evaluation.figures_redshift import redshift_figure
 from mmae.evaluation.redshift import ALL_Z, ScoreTable, score_table
 from mmae.study.storage import StudyStore
-from mmae.study.trial import LOOK, NUMBER, PREDICTIONS, SCATTER, StudyJob, open_trial
+from mmae.study.trial import LOOK, NUMBER, PLACEMENT, PREDICTIONS, SCATTER, StudyJob, open_trial
 
 OBJECTIVES = {
     "scatter": (SCATTER,),
@@ -58,6 +60,10 @@ class Recorder(tune.Callback):
         self._settle(trial.config[NUMBER], TrialState.FAIL, trial.last_result, reason_of(_error_of(trial)))
 
     def _settle(self, number: int, state: TrialState, result: dict[str, Any], reason: str = "") -> None:
+        if PLACEMENT in result:
+            # Ray Train frees the CPUs of a trial that was stopped by asking Ray's dashboard, which may
+            # be absent, or ambiguous where several clusters share a host.
+            remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(result[PLACEMENT])))
         tracker = open_trial(self.job, number)
         tracker.tags({"mmae.trial": str(number), "mmae.state": state.name.lower()})
         notes: dict[str, Any] = {"run_id": tracker.run_id}

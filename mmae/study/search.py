@@ -71,7 +71,7 @@ class Before:
 def make_scheduler(job: StudyJob, store: StudyStore) -> TrialScheduler:
     """The scheduler, which remembers all looks of finished trials."""
     config = job.config
-    if config.scheduler == "none":
+    if config.scheduler == "none" or config.grace == config.looks:
         return FIFOScheduler()
     if config.scheduler == "median":
         scheduler = MedianStoppingRule(
@@ -80,8 +80,10 @@ def make_scheduler(job: StudyJob, store: StudyStore) -> TrialScheduler:
         )
     else:
         scheduler = ASHAScheduler(
-            time_attr=LOOK, metric=SCATTER, mode="min", max_t=config.looks, grace_period=config.grace,
+            time_attr=LOOK, metric=SCATTER, mode="min", grace_period=config.grace,
             reduction_factor=config.reduction,
+            # No rung at the end: a trial that has come so far ends by itself.
+            max_t=config.looks - 1, stop_last_trials=False,
         )
     for trial in store.study.get_trials(deepcopy=False, states=FINISHED):
         _remember(scheduler, trial)

@@ -39,6 +39,7 @@ from mmae.training.step import NonFiniteLoss, TrainState, create_state
 NUMBER = "number"  # of the Optuna trial, beside its parameters in Tune's configuration
 SCATTER = "sigma_nmad"  # validated, image only: what trials are stopped and chosen by
 LOOK = "look"
+PLACEMENT = "placement_group"  # of the workers of a trial that has several
 CHECKPOINT, PREDICTIONS = "checkpoint", "predictions.parquet"
 TIMED_BATCHES = 5  # of the inference whose throughput is measured, after one to warm up
 
@@ -106,9 +107,10 @@ def train_trial_worker(loop: dict[str, Any]) -> None:
     """One Ray Train worker of a trial that has several."""
     quiet_logs()
     context = ray.train.get_context()
+    place = {PLACEMENT: ray.util.get_current_placement_group().id.hex()}
     TrialHost(
         loop["config"], loop["job"], ray.train.torch.get_device(), ray.train.get_dataset_shard,
-        ray.train.report, context.get_world_rank(), context.get_world_size(),
+        lambda metrics: ray.train.report(metrics | place), context.get_world_rank(), context.get_world_size(),
     ).train()
 
 

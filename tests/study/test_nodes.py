@@ -1,0 +1,108 @@
+"""Trials on every node of a cluster, on several workers, with two objectives, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+import ray
+from optuna.trial import TrialState
+
+from mmae.errors import InputError
+from mmae.study.config import to_dict
+from mmae.study.results import complete
+from mmae.study.storage import looks_of, read_store
+from mmae.study.study import parse_study, run_study
+from tests.study.test_study import quiet, runs_of
+
+
+def test_a_study_uses_both_nodes_of_a_cluster(study):
+    """In another process, where it neither sees the tests' Ray nor is seen from it."""
+    study = replace(study, trials=4, scheduler="none")
+    script = Path(__file__).with_name("two_nodes.py")
+    log = study.run.home_path / "study.log"
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # sockets need short paths
+        done = subprocess.run(
+            [sys.executable, str(script), json.dumps(to_dict(study))],
+            env=os.environ | {"RAY_TMPDIR": folder}, cwd=study.run.home_path,
+            stdout=log.open("w"), stderr=subprocess.STDOUT, timeout=400,
+        )
+    assert done.returncode == 0, log.read_text()[-5000:]
+    _, children = runs_of(study)
+    assert len(children) == 4 and all(r.info.status == "FINISHED" for r in children.values())
+    assert len({r.data.tags["mmae.node"] for r in children.values()}) == 2
+
+
+def test_trials_on_two_workers_report_to_the_scheduler(study, ray_cluster):
+    """Ray Train inside Ray Tune: a look that no other trial can keep up with stops the next trial."""
+    study = replace(study, trials=1, workers_per_trial=2)
+    run_study(study, quiet())
+    (trial,) = read_store(study.folder).trials
+    assert trial.state == TrialState.COMPLETE and list(looks_of(trial)) == [1, 2, 3]
+    _, children = runs_of(study)
+    assert children["trial-000"].data.metrics["val/image/n"] > 0
+    assert children["trial-000"].data.metrics["galaxies_seen"] == study.galaxies_seen
+
+    read_store(study.folder).study.add_trial(optuna.trial.create_trial(
+        state=TrialState.PRUNED, value=1e-9, params=trial.params, distributions=trial.distributions,
+        intermediate_values={1: 1e-9}, user_attrs={"looks": {1: 1e-9}},
+    ))
+    run_study(replace(study, trials=3), quiet())
+    trial = read_store(study.folder).trials[2]
+    assert trial.state == TrialState.PRUNED and list(looks_of(trial)) == [1]
+    deadline = time.monotonic() + 60
+    while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
+        assert time.monotonic() < deadline, "the workers of a stopped trial still hold CPUs"
+        time.sleep(0.5)
+
+
+@pytest.mark.parametrize("objective", ["scatter-cost", "scatter-throughput"])
+def test_two_objectives_give_a_front(study, ray_cluster, objective):
+    study = replace(study, trials=4, objective=objective, looks=2)
+    result = run_study(study, quiet())
+    read = read_store(study.folder).study
+    ended = {TrialState.COMPLETE, TrialState.PRUNED}
+    assert {t.state for t in read.trials} <= ended and len(read.trials) == 4
+    full = [t for t in read.trials if t.state == TrialState.COMPLETE]
+    name = {"scatter-cost": "full_flops", "scatter-throughput": "throughput"}[objective]
+    for trial, record in zip(full, sorted(complete(result.records), key=lambda r: r.number), strict=True):
+        assert trial.values[1] == pytest.approx(record.cost(name))
+    assert isinstance(read.best_trials[0], optuna.trial.FrozenTrial)
+    assert result.winner.scatter.value == min(t.values[0] for t in full)
+
+
+def test_a_dry_run_tells_and_creates_nothing(tiny_study, tmp_path, ray_cluster):
+    home = tmp_path / "home"
+    study = replace(tiny_study, dry_run=True, run=replace(tiny_study.run, home=str(home)))
+    console = quiet()
+    assert run_study(study, console) is None
+    text = console.file.getvalue()
+    for word in ("image_mask_ratio", "0.2 to 0.9", "16, 32", "cheapest", "dearest", "192", "minutes"):
+        assert word in text
+    assert not home.exists()
+
+
+def test_another_study_is_tried_again(study, ray_cluster):
+    first = run_study(replace(study, name="first", trials=2), quiet())
+    again = run_study(replace(study, name="again", trials=2, repeat="first", scheduler="none"), quiet())
+    assert [r.parameters for r in again.records] == [r.parameters for r in first.records]
+    assert all(r.state == "complete" for r in again.records)
+    with pytest.raises(InputError, match="no study here"):
+        run_study(replace(study, name="other", repeat="nothing"), quiet())
+
+
+def test_the_command_line(tmp_path):
+    config = parse_study("Search.", ["--recipe", "small", "--trials", "5", "--space.depth", "2", "4", "--space.width",
+                                     "--run.optim.clip", "0.5", "--budget", "flops", "--gpus-per-trial", "0.25"])
+    assert config.trials == 5 and config.space.depth == (2, 4) and config.space.width == ()
+    assert config.run.optim.clip == 0.5 and config.budget == "flops" and config.gpus_per_trial == 0.25
+    with pytest.raises(InputError, match="--recipe and --config"):
+        parse_study("Search.", ["--recipe", "small", "--config", str(tmp_path / "x.yaml")])
