@@ -128,6 +128,23 @@ def score_redshift(
     }
 
 
+def scatter_difference(
+    z_spec_N: ArrayLike, z_pred_N: ArrayLike, z_other_N: ArrayLike, *, seed: int, resamples: int = 1000
+) -> Score:
+    """sigma_NMAD of one prediction minus that of another of the same galaxies, with its error.
+
+    Both are resampled alike, so that what makes a galaxy hard for both does not count: the error
+    is smaller than that of two independent samples. Galaxies without a finite redshift in all
+    three are left out.
+    """
+    dz_N, other_N = normalised_residual(z_spec_N, z_pred_N), normalised_residual(z_spec_N, z_other_N)
+    both_N = np.isfinite(dz_N) & np.isfinite(other_N)
+    dz_N, other_N = dz_N[both_N], other_N[both_N]
+    sigma_R, _ = _bootstrap(dz_N, np.random.default_rng(seed), resamples)
+    other_R, _ = _bootstrap(other_N, np.random.default_rng(seed), resamples)
+    return _with_percentiles(sigma_nmad(dz_N) - sigma_nmad(other_N), sigma_R - other_R, dz_N.size)
+
+
 def median_baseline(z_train: ArrayLike, z_spec: ArrayLike) -> np.ndarray:
     """Predict the median training redshift for every galaxy of z_spec.
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from rich.console import Console
 
 from mmae.config import to_yaml
+from mmae.evaluation.redshift import Score, scatter_difference
 from mmae.evaluation.report import scores_text, with_error
 from mmae.report.contents import Section
 from mmae.report.save import log_page, save_report
 from mmae.report.terminal import print_section
 from mmae.study.config import OPTIONS
+from mmae.study.record import read_validation
 from mmae.study.report import best_section, study_sections, test_rows, test_section
 from mmae.study.results import TrialRecord, complete, read_records
 from mmae.study.space import Parameters, run_of
@@ -60,8 +62,9 @@ def conclude(job: StudyJob, store: StudyStore, survey: Survey, base: Parameters 
         best = job.folder / BEST
         best.write_text(to_yaml(replace(run_of(winner.parameters, job.config.run), name="")))
         test = _tested(job, survey, winner)
-    page = _report(job, records, base, test, survey)
-    print_section(best_section(records, base), console)
+    behind = _behind(job, full)
+    page = _report(job, records, study_sections(job.config, records, base, behind, test), survey)
+    print_section(best_section(records, base, behind), console)
     if winner is None:
         reasons = "; ".join(f"trial {r.number}: {r.reason}" for r in records if r.reason)
         raise RuntimeError(f"no trial reached the full budget ({reasons}). See {page}.")
@@ -89,11 +92,21 @@ def _tested(job: StudyJob, survey: Survey, winner: TrialRecord) -> Section:
     return test_section(winner, values["rows"])
 
 
-def _report(job: StudyJob, records: list[TrialRecord], base: Parameters | None, test: Section | None,
-            survey: Survey) -> Path:
+def _behind(job: StudyJob, full: list[TrialRecord]) -> dict[int, Score]:
+    """How far each other full trial is behind the best on the same validation galaxies, by number."""
+    tables = {r.number: read_validation(job.trial_folder(r.number)) for r in full}
+    run = job.config.run
+    z_spec_N, best_N = tables[full[0].number] if full else ((), ())
+    return {
+        r.number: scatter_difference(z_spec_N, tables[r.number][1], best_N, seed=run.seed,
+                                     resamples=run.score.bootstrap)
+        for r in full[1:]
+    }
+
+
+def _report(job: StudyJob, records: list[TrialRecord], sections: list[Section], survey: Survey) -> Path:
     """Write the page with its figures, and keep it in the study's MLflow run."""
     config, tracker = job.config, job.parent
-    sections = study_sections(config, records, base, test)
     facts = {
         "survey": f"{survey.path}, content hash {survey.content_hash}",
         "budget of a full trial": f"{config.galaxies_seen:,} galaxies" + (

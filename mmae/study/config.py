@@ -26,13 +26,13 @@ class Space:
     image_mask_ratio: tuple[float, ...] = (0.2, 0.9)
     """Lowest and highest masked fraction of image tokens. It is the upper end of masks.image-ratio;
     the lower end stays where the base run has it, or comes along where it has one ratio."""
-    spectrum_mask_ratio: tuple[float, ...] = (0.2, 0.95)
+    spectrum_mask_ratio: tuple[float, ...] = (0.5, 0.95)
     """The same for spectrum tokens and masks.spectrum-ratio."""
     image_patch: tuple[int, ...] = (8, 16, 32)
     """Sides of an image patch, pixels."""
-    spectrum_patch: tuple[int, ...] = (64, 128, 256, 512)
+    spectrum_patch: tuple[int, ...] = (128, 256, 512)
     """Lengths of a spectrum patch, samples."""
-    depth: tuple[int, ...] = (2, 3, 4, 6)
+    depth: tuple[int, ...] = (2, 3, 4)
     """Blocks of the encoder."""
     width: tuple[int, ...] = ()
     """Widths of a token."""
@@ -166,16 +166,33 @@ def require_same_options(config: StudyConfig) -> None:
         InputError: naming every option that differs.
     """
     saved = config.folder / OPTIONS
-    if not saved.exists():
-        return
-    before, now = flatten(yaml.safe_load(saved.read_text())), flatten(to_dict(config))
-    changed = [
-        f"{key} was {before.get(key)}, is {now.get(key)}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
-    ]
+    changed = [d for d in _differences(saved, config) if not d.startswith(MAY_CHANGE)]
     if changed:
         raise InputError(
             f"study {config.full_name} was begun with other options: {'; '.join(changed)}. "
             f"Choose another --name, or give the options of {saved}."
         )
+
+
+def require_same_space(config: StudyConfig) -> None:
+    """What is repeated must lie in the space.
+
+    Raises:
+        InputError: the study to repeat has another space.
+    """
+    changed = [d for d in _differences(studies_folder(config) / config.repeat / OPTIONS, config)
+               if d.startswith("space.")]
+    if changed:
+        raise InputError(f"--repeat {config.repeat}: it searched another space: {'; '.join(changed)}. Give the same.")
+
+
+def _differences(saved: Path, config: StudyConfig) -> list[str]:
+    """Options that a saved study has otherwise: "trials was 16, is 32"; none where nothing is saved."""
+    if not saved.exists():
+        return []
+    before, now = flatten(yaml.safe_load(saved.read_text())), flatten(to_dict(config))
+    return [
+        f"{key} was {before.get(key)}, is {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]

@@ -48,7 +48,7 @@ def history_figure(records: Sequence[TrialRecord]) -> Figure:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="trial", ylabel=SCATTER_LABEL)
     _scale(ax, [r.scatter.value for r in (*stopped, *full)])
-    ax.legend(loc="upper right")
+    ax.legend(loc="best")
     return figure
 
 
@@ -71,7 +71,7 @@ def looks_figure(records: Sequence[TrialRecord], n_looks: int) -> Figure:
             look = {"color": GREY, "alpha": 0.7, "label": "stopped early"}
         ax.plot(budget, values, marker="o", markersize=3, **look)
     handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    ax.legend(handles.values(), handles.keys(), loc="upper right")
+    ax.legend(handles.values(), handles.keys(), loc="best")
     ax.set(xlabel="fraction of the budget", ylabel=SCATTER_LABEL, xlim=(0, 1.03))
     _scale(ax, [v for r in records for v in r.looks.values()])
     return figure
@@ -97,27 +97,26 @@ def importance_figure(importances: Mapping[str, Mapping[str, float]]) -> Figure:
 @style()
 def slice_figure(records: Sequence[TrialRecord], look: int, n_looks: int) -> Figure:
     """Scatter against each parameter: all trials at the last look they share, and full trials."""
-    names = varied(records)
-    figure = Figure(figsize=(2.6 * len(names), 5.6), layout="constrained")
-    rows = figure.subplots(2, len(names), squeeze=False, sharex="col", sharey="row")
-    seen = [r for r in records if look in r.looks]
-    full = complete(records)
-    for column, name in enumerate(names):
-        upper, lower = rows[0][column], rows[1][column]
-        places = places_of(records, name)
-        upper.plot([places[r.number] for r in seen], [r.looks[look] for r in seen], "o", color=GREY, markersize=4)
-        _with_errors(lower, [places[r.number] for r in full], full, BLUE, None)
-        if full:
-            best = full[0]
-            lower.plot(places[best.number], best.scatter.value, "o", color=VERMILLION, zorder=5)
-        name_axis(lower, "x", records, name)
-    for ax, values in ((rows[0][0], [r.looks[look] for r in seen]), (rows[1][0], [r.scatter.value for r in full])):
-        _scale(ax, values)
-    share = f"{look} of {n_looks} looks" if look else "no common look"
-    rows[0][0].set_ylabel(f"$\\sigma_\\mathrm{{NMAD}}$, all trials\nafter {share}")
-    rows[1][0].set_ylabel(r"$\sigma_\mathrm{NMAD}$, full budget")
-    if not full:
-        say_absent(rows[1][0], "no full trial", keep_x=True)
+    names, full = varied(records), complete(records)
+    by_row = [(r"$\sigma_\mathrm{NMAD}$, full budget", full, n_looks)] if full else []
+    if look < n_looks or not full:
+        seen = [r for r in records if look in r.looks]
+        by_row.insert(0, (f"$\\sigma_\\mathrm{{NMAD}}$, all trials\nafter {look} of {n_looks} looks", seen, look))
+    figure = Figure(figsize=(2.6 * len(names), 2.8 * len(by_row)), layout="constrained")
+    panels = figure.subplots(len(by_row), len(names), squeeze=False, sharex="col", sharey="row")
+    for row, (label, shown, at) in zip(panels, by_row, strict=True):
+        for ax, name in zip(row, names, strict=True):
+            places = places_of(records, name)
+            x = [places[r.number] for r in shown]
+            if shown is full:
+                _with_errors(ax, x, full, BLUE, None)
+                ax.plot(x[0], full[0].scatter.value, "o", color=VERMILLION, zorder=5)
+            else:
+                ax.plot(x, [r.looks[at] for r in shown], "o", color=GREY, markersize=4)
+            name_axis(ax, "x", records, name)
+            ax.label_outer()
+        row[0].set_ylabel(label)
+        _scale(row[0], [r.looks[at] for r in shown])
     return figure
 
 
@@ -140,7 +139,7 @@ def pareto_figure(records: Sequence[TrialRecord]) -> Figure:
                         xytext=(4, 3), textcoords="offset points")
         costs = [r.cost(name) for r in full]
         ax.set(xlabel=label, xscale="log" if max(costs) > LOG_FROM * min(costs) else "linear")
-        ax.legend(loc="upper right")
+        ax.legend(loc="best")
     figure.axes[0].set_ylabel(SCATTER_LABEL)
     return figure
 
@@ -175,8 +174,14 @@ def name_axis(ax: Axes, axis: str, records: Sequence[TrialRecord], name: str) ->
         values = sorted({r.parameters[name] for r in records if name in r.parameters})
         ax.set(**{f"{axis}ticks": range(len(values)), f"{axis}ticklabels": [f"{v:g}" for v in values],
                   f"{axis}lim": (-0.5, len(values) - 0.5)})
-    elif name == "learning_rate":
-        ax.set(**{f"{axis}scale": "log"})
+        return
+    places = [r.parameters[name] for r in records if name in r.parameters]
+    low, high = min(places), max(places)
+    if name == "learning_rate":
+        ax.set(**{f"{axis}scale": "log", f"{axis}lim": (0.9 * low, 1.1 * high)})
+    else:
+        margin = 0.07 * (high - low) or 0.05
+        ax.set(**{f"{axis}lim": (low - margin, high + margin)})
 
 
 def _scale(ax: Axes, values: Sequence[float]) -> None:

@@ -39,10 +39,9 @@ def contour_figure(records: Sequence[TrialRecord], look: int, n_looks: int) -> F
                 continue
             x, y = (_column(seen, name) for name in (names[column], names[row + 1]))
             _draw_contours(ax, x, y, values, norm)
-            if row == n - 1:
-                name_axis(ax, "x", seen, names[column])
-            if column == 0:
-                name_axis(ax, "y", seen, names[row + 1])
+            for axis, name in (("x", names[column]), ("y", names[row + 1])):
+                name_axis(ax, axis, seen, name)
+            ax.label_outer()
     figure.colorbar(matplotlib.cm.ScalarMappable(norm, CMAP), ax=panels, aspect=40, pad=0.02,
                     label=rf"$\sigma_\mathrm{{NMAD}}$ after {look} of {n_looks} looks")
     return figure
@@ -62,7 +61,6 @@ def _draw_contours(ax: Axes, x: np.ndarray, y: np.ndarray, values: np.ndarray, n
         triangles = Triangulation(*(points / span).T).triangles
         ax.tricontourf(*points.T, triangles, means, LEVELS, cmap=CMAP, norm=norm)
     ax.scatter(x, y, c=values, cmap=CMAP, norm=norm, edgecolors="black", linewidths=0.5, s=18, zorder=3)
-    ax.margins(0.08)
 
 
 @style()
@@ -94,7 +92,7 @@ def _draw_cells(ax: Axes, seen: Sequence[TrialRecord], values: np.ndarray, ratio
         cell_N = (row_N == row) & (column_N == column)
         lowest[row, column] = values[cell_N].min()
         best = lowest[row, column] == values.min()
-        ax.text(column, row, f"{lowest[row, column]:.3f}\nn = {cell_N.sum()}", ha="center", va="center", fontsize=8,
+        ax.text(column, row, f"{lowest[row, column]:.4f}\nn = {cell_N.sum()}", ha="center", va="center", fontsize=8,
                 color=VERMILLION if best else "black", weight="bold" if best else "normal",
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5})
     ax.imshow(lowest, cmap=CMAP, norm=norm, aspect="auto")

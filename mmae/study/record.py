@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 from optuna.trial import TrialState
-from ray import cloudpickle, tune
-from ray import PlacementGroupID
+from ray import PlacementGroupID, cloudpickle, tune
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.experiment import Trial
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from mmae.evaluation.figures_redshift import redshift_figure
-from mmae.evaluation.redshift import ALL_Z, ScoreTable, score_table
+from mmae.evaluation.redshift import ALL_Z, score_table
 from mmae.study.storage import StudyStore
 from mmae.study.trial import LOOK, NUMBER, PLACEMENT, PREDICTIONS, SCATTER, StudyJob, open_trial
 
@@ -70,10 +69,12 @@ class Recorder(tune.Callback):
         if reason:
             tracker.tags({"mmae.reason": reason})
             notes["reason"] = reason
-        scored = score_validation(self.job.trial_folder(number) / PREDICTIONS, self.job.config.run)
-        if scored is not None and LOOK in result:
-            z_spec_N, z_pred_N, scores = scored
-            figure = redshift_figure(z_spec_N, z_pred_N, f"trial {number}, validation, image only", scores)
+        redshifts = read_validation(self.job.trial_folder(number))
+        if redshifts is not None and LOOK in result:
+            run = self.job.config.run
+            scores = score_table(redshifts[0], {"image": redshifts[1]}, seed=run.seed, resamples=run.score.bootstrap)
+            scores = scores["image"]
+            figure = redshift_figure(*redshifts, f"trial {number}, validation, image only", scores)
             tracker.figure(figure, "figures/redshift_image.png")
             sigma = scores[ALL_Z]["sigma_nmad"]
             measured = {SCATTER: sigma.value, f"{SCATTER}_low": sigma.low, f"{SCATTER}_high": sigma.high,
@@ -92,20 +93,16 @@ def _costs(result: dict[str, Any]) -> dict[str, float]:
     return {name: float(result[name]) for name in COSTS if name in result}
 
 
-def score_validation(file: Path, run) -> tuple[np.ndarray, np.ndarray, dict] | None:
-    """Spectroscopic and image-only redshifts (N,) of a trial's last look, with their scores.
+def read_validation(trial_folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Spectroscopic and image-only redshifts (N,) at a trial's last look; None if there was none.
 
-    None if there was no look.
+    The same validation galaxies in the same order for all trials of a study.
     """
+    file = trial_folder / PREDICTIONS
     if not file.exists():
         return None
-    table = pq.read_table(file, columns=["redshift", "z_image"]).to_pandas()
-    table = table.dropna(subset="z_image")
-    z_spec_N, z_pred_N = table["redshift"].to_numpy(float), table["z_image"].to_numpy(float)
-    scores: ScoreTable = score_table(
-        z_spec_N, {"image": z_pred_N}, seed=run.seed, resamples=run.score.bootstrap
-    )
-    return z_spec_N, z_pred_N, scores["image"]
+    table = pq.read_table(file, columns=["redshift", "z_image"]).to_pandas().dropna(subset="z_image")
+    return table["redshift"].to_numpy(float), table["z_image"].to_numpy(float)
 
 
 def _error_of(trial: Trial) -> BaseException | str:

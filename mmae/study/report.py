@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from mmae.evaluation.redshift import ALL_Z, BASELINE, LOW_Z, ScoreTable
+from mmae.evaluation.redshift import ALL_Z, BASELINE, LOW_Z, Score, ScoreTable
 from mmae.evaluation.report import ROW_NAMES, with_error
 from mmae.report.contents import Drawing, Section, Table
 from mmae.study.config import StudyConfig
@@ -28,16 +28,17 @@ HEADINGS = {"image_mask_ratio": "image\nmask", "spectrum_mask_ratio": "spec.\nma
 
 
 def study_sections(config: StudyConfig, records: Sequence[TrialRecord], base: Parameters | None,
-                   test: Section | None) -> list[Section]:
+                   behind: Mapping[int, Score], test: Section | None) -> list[Section]:
     """All sections, in order.
 
     Args:
         base: parameters of the base run, where they lie in the space.
+        behind: scatter of a full trial less that of the winner, by number.
         test: the winner's scores on the test split.
     """
     look = common_look(records)
     makers = [
-        best_section(records, base),
+        best_section(records, base, behind),
         test,
         history_section(config, records),
         cost_section(records),
@@ -47,7 +48,7 @@ def study_sections(config: StudyConfig, records: Sequence[TrialRecord], base: Pa
     return [section for section in makers if section is not None]
 
 
-def best_section(records: Sequence[TrialRecord], base: Parameters | None) -> Section:
+def best_section(records: Sequence[TrialRecord], base: Parameters | None, behind: Mapping[int, Score]) -> Section:
     """The best trials of the full budget, and the base run where it came so far."""
     full = complete(records)
     if not full:
@@ -55,16 +56,16 @@ def best_section(records: Sequence[TrialRecord], base: Parameters | None) -> Sec
     shown = full[:BEST] + [r for r in full[BEST:] if r.parameters == base]
     names = varied(records)
     rows = tuple(
-        (_name(r, base), with_error(r.scatter), *(_number(r.parameters[n]) for n in names),
-         round(r.cost("full_flops") / GIGA), round(r.cost("throughput")))
+        (_name(r, base), with_error(r.scatter), with_error(behind.get(r.number)),
+         *(_number(r.parameters[n]) for n in names))
         for r in shown
     )
-    columns = ("trial", "σ_NMAD", *(HEADINGS.get(n, n) for n in names), "training\nGFLOP",
-               "inference\ngalaxies/s")
-    near = sum(r.scatter.low <= full[0].scatter.high for r in full[1:])
-    note = (f"Validation galaxies, image only; errors are 68% intervals of their bootstrap. "
-            f"{near} other of {len(full)} full trials lie within the best one's error.")
-    text = "Trials of the full budget, the lowest scatter first. Trials that were stopped early are not judged."
+    columns = ("trial", "σ_NMAD", "behind\nthe best", *(HEADINGS.get(n, n) for n in names))
+    near = sum(score.low <= 0 for score in behind.values())
+    note = (f"Validation galaxies, image only; errors are 68% intervals of their bootstrap. Of {len(full)} full "
+            f"trials, {near} are as good as the best within the error of the difference.")
+    text = ("Trials of the full budget, the lowest scatter first. How far one is behind the best is measured on the "
+            "same galaxies, resampled together. Trials that were stopped early are not judged.")
     return Section("best", "Best trials", text, (Table("best", "", columns, rows, note),))
 
 

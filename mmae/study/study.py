@@ -16,7 +16,14 @@ from mmae.config import flatten
 from mmae.errors import InputError
 from mmae.ray_setup import start_ray
 from mmae.study.conclude import StudyResult, conclude
-from mmae.study.config import StudyConfig, require_same_options, save_options, studies_folder, to_dict
+from mmae.study.config import (
+    StudyConfig,
+    require_same_options,
+    require_same_space,
+    save_options,
+    studies_folder,
+    to_dict,
+)
 from mmae.study.estimate import concurrency, print_estimate
 from mmae.study.live import LiveTable
 from mmae.study.record import Recorder
@@ -109,6 +116,7 @@ def _dry_run(config: StudyConfig, console: Console) -> None:
 
 
 def _points_to_repeat(config: StudyConfig) -> list[Parameters]:
+    require_same_space(config)
     other = studies_folder(config) / config.repeat
     points = [dict(trial.params) for trial in read_store(other).trials]
     return [point for point in points if point]

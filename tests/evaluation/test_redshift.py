@@ -225,3 +225,17 @@ def test_flat_metrics_refuse_two_modes_of_one_name():
     z = np.array([0.1, 0.2])
     with pytest.raises(InputError, match="share the name"):
         rs.flat_metrics(rs.score_table(z, {"a b": z, "a_b": z}, resamples=2))
+
+
+def test_a_difference_of_scatter_knows_that_the_galaxies_are_the_same(rng):
+    z = rng.uniform(0, 1, 500)
+    noise = rng.standard_normal(500)
+    good, bad = z + 0.020 * (1 + z) * noise, z + 0.022 * (1 + z) * noise  # hard galaxies are hard for both
+    difference = rs.scatter_difference(z, bad, good, seed=0)
+    assert difference.value == pytest.approx(0.1 * rs.score_redshift(z, good, seed=0)["sigma_nmad"].value)
+    assert difference.low > 0 and difference.n == 500
+    alone = rs.score_redshift(z, good, seed=0)["sigma_nmad"]
+    assert difference.error < 0.2 * alone.error
+    other = z + 0.022 * (1 + z) * rng.standard_normal(500)
+    assert rs.scatter_difference(z, other, good, seed=0).error > alone.error
+    assert rs.scatter_difference(z, good, good, seed=0).value == 0

@@ -12,7 +12,8 @@ from mmae.study.budget import flops_per_galaxy, look_at, plan_trial
 from mmae.study.config import Space, StudyConfig
 from mmae.study.estimate import concurrency, expected_share
 from mmae.study.space import extremes
-from tests.model.galaxies import SPEC as TINY_SPEC, TINY
+from tests.model.galaxies import SPEC as TINY_SPEC
+from tests.model.galaxies import TINY
 
 SMALL = StudyConfig(run=recipe("small"))
 

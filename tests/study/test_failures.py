@@ -6,14 +6,13 @@ import os
 import signal
 from dataclasses import replace
 
-import optuna
 import pytest
 import ray
 from optuna.trial import TrialState
 
 import mmae.study.study
 from mmae.study.record import reason_of
-from mmae.study.storage import open_store, read_store
+from mmae.study.storage import read_store
 from mmae.study.study import run_study
 from mmae.study.trial import NUMBER, run_trial
 from tests.study.test_study import files, quiet, runs_of

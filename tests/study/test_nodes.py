@@ -33,7 +33,7 @@ def test_a_study_uses_both_nodes_of_a_cluster(study):
         done = subprocess.run(
             [sys.executable, str(script), json.dumps(to_dict(study))],
             env=os.environ | {"RAY_TMPDIR": folder}, cwd=study.run.home_path,
-            stdout=log.open("w"), stderr=subprocess.STDOUT, timeout=400,
+            stdout=log.open("w"), stderr=subprocess.STDOUT, timeout=400, check=False,
         )
     assert done.returncode == 0, log.read_text()[-5000:]
     _, children = runs_of(study)
@@ -97,6 +97,9 @@ def test_another_study_is_tried_again(study, ray_cluster):
     assert all(r.state == "complete" for r in again.records)
     with pytest.raises(InputError, match="no study here"):
         run_study(replace(study, name="other", repeat="nothing"), quiet())
+    with pytest.raises(InputError, match=r"--repeat first: it searched another space: space\.depth was \[1, 2\]"):
+        run_study(replace(study, name="other", repeat="first", space=replace(study.space, depth=(1,))), quiet())
+    assert not (study.folder.parent / "other").exists()
 
 
 def test_the_command_line(tmp_path):

@@ -25,9 +25,9 @@ NAN = Score(math.nan, math.nan, math.nan, 0)
 def record(number: int, state: str = "complete", n_looks: int = 9, **parameters) -> TrialRecord:
     """A trial whose scatter depends on its image patch, a little on its mask ratio, and on nothing else."""
     rng = np.random.default_rng(number)
-    drawn = {"image_patch": int(rng.choice([8, 16, 32])), "spectrum_patch": int(rng.choice([64, 128])),
+    drawn = {"image_patch": int(rng.choice([8, 16, 32])), "spectrum_patch": int(rng.choice([128, 256])),
              "depth": int(rng.choice([2, 3])), "image_mask_ratio": float(rng.uniform(0.2, 0.6)),
-             "spectrum_mask_ratio": float(rng.uniform(0.2, 0.9))} | parameters
+             "spectrum_mask_ratio": float(rng.uniform(0.5, 0.9))} | parameters
     end = 0.02 + 0.002 * drawn["image_patch"] + 0.005 * drawn["image_mask_ratio"]
     looks = {k: end * (10 - k) for k in range(1, n_looks + 1)}
     scatter = Score(looks[n_looks], 0.9 * looks[n_looks], 1.1 * looks[n_looks], 0) if looks else NAN
@@ -77,6 +77,7 @@ def test_figures_show_the_trials(records):
     assert len(lines) == 14  # a line for each but the failed trial
     figure = slice_figure(records, 1, 9)
     assert len(figure.axes) == 2 * 5
+    assert len(slice_figure(complete(records), 9, 9).axes) == 5
     assert [t.get_text() for t in figure.axes[5 + 2].get_xticklabels()] == ["8", "16", "32"]
     assert len(contour_figure(records, 1, 9).axes) == 4 * 4 + 1
     cells = [text.get_text() for text in heat_figure(records, 1, 9).axes[0].texts]
@@ -87,7 +88,7 @@ def test_figures_show_the_trials(records):
 
 def test_the_report_has_every_section_and_figure(records, tmp_path):
     base = records[3].parameters
-    sections = study_sections(STUDY, records, base, Section("test", "Test", ""))
+    sections = study_sections(STUDY, records, base, {1: Score(0.01, -0.001, 0.02, 9)}, Section("test", "Test", ""))
     assert [s.name for s in sections] == ["best", "test", "history", "cost", "parameters", "trials"]
     page = save_report(tmp_path, "Study", {}, sections, "mmae-study-1").read_text()
     for name in ("history", "looks", "pareto", "importance", "slices", "contours", "mask_patch"):
@@ -102,13 +103,13 @@ def test_the_report_has_every_section_and_figure(records, tmp_path):
 
 def test_the_base_run_is_shown_however_far_behind(records):
     worst = complete(records)[-1]
-    rows = study_sections(STUDY, records, worst.parameters, None)[0].tables[0].rows
+    rows = study_sections(STUDY, records, worst.parameters, {}, None)[0].tables[0].rows
     assert rows[-1][0] == f"{worst.number} base" and len(rows) == 6
 
 
 def test_few_or_hopeless_trials_still_make_a_report(records, tmp_path):
     for some in (records[:1], records[:3], records[-1:], records[8:10], [records[0], records[-1]]):
-        sections = study_sections(STUDY, some, None, None)
+        sections = study_sections(STUDY, some, None, {}, None)
         save_report(tmp_path, "Study", {}, sections, "mmae-study-1")
         assert any("Fewer than 6 trials" in s.left_out for s in sections)
 
@@ -117,6 +118,6 @@ def test_a_single_varied_parameter_makes_a_report(tmp_path):
     records = [TrialRecord(r.number, r.state, {"depth": r.parameters["depth"]}, r.looks, r.scatter, 1.0, r.costs, "", "")
                for r in (record(n) for n in range(8))]
     study = StudyConfig(space=Space((), (), (), (), (2, 3)), run=recipe("small"))
-    sections = study_sections(study, records, None, None)
+    sections = study_sections(study, records, None, {}, None)
     save_report(tmp_path, "Study", {}, sections, "mmae-study-1")
     assert {d.name for s in sections for d in s.drawings} == {"history", "looks", "pareto", "importance", "slices"}
