@@ -31,8 +31,9 @@ def history_figure(records: Sequence[TrialRecord]) -> Figure:
     ax = figure.subplots()
     stopped = [r for r in records if r.state == "stopped" and r.looks]
     full = [r for r in records if r.state == "complete"]
-    ax.plot([r.number for r in stopped], [r.scatter.value for r in stopped], "o", color=LIGHT_GREY,
-            markeredgecolor=GREY, label="stopped early: at its last look")
+    if stopped:
+        ax.plot([r.number for r in stopped], [r.scatter.value for r in stopped], "o", color=LIGHT_GREY,
+                markeredgecolor=GREY, label="stopped early: at its last look")
     _with_errors(ax, [r.number for r in full], full, BLUE, "full budget")
     best, steps = math.inf, []
     for record in full:
@@ -133,7 +134,8 @@ def pareto_figure(records: Sequence[TrialRecord]) -> Figure:
         _with_errors(ax, [r.cost(name) for r in full], full, GREY, "full trials")
         front = pareto_front([(sign * r.cost(name), r.scatter.value) for r in full])
         ax.plot([full[i].cost(name) for i in front], [full[i].scatter.value for i in front], "o-",
-                color=VERMILLION, drawstyle="steps-post" if sign > 0 else "steps-pre", label="Pareto front")
+                color=VERMILLION, drawstyle="steps-post" if sign > 0 else "steps-pre", label="Pareto front",
+                zorder=4)
         for record in full:
             ax.annotate(str(record.number), (record.cost(name), record.scatter.value), fontsize=7, color=BLACK,
                         xytext=(4, 3), textcoords="offset points")

@@ -146,8 +146,8 @@ def parameter_sections(config: StudyConfig, records: Sequence[TrialRecord], look
     table = Table("importance", "importance", ("parameter", *shares),
                   tuple((NAMES[n], *(s.get(n) for s in shares.values())) for n in names),
                   "Of a random forest fitted to so few trials: large differences mean something, small ones do not.")
-    text = (f"All trials that did not fail are compared after {look} of {config.looks} looks, the last that they "
-            f"share: later ones exist only of trials that were good before.")
+    text = f"All trials that did not fail are compared after {look} of {config.looks} looks"
+    text += "." if look == config.looks else ", the last that they share: later ones exist only of better trials."
     drawings = [Drawing("importance", "Share of the variance that each parameter explains.", importance_figure(shares)),
                 Drawing("slices", "Scatter against each parameter.", slice_figure(records, look, config.looks))]
     if len(varied(records)) > 1:
