@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
-from pydantic import TypeAdapter
 
-from mmae.config import RunConfig, flatten
+from mmae.config import RunConfig, flat, flatten, to_yaml
 from mmae.errors import InputError
 
 OPTIONS = "study.yaml"
@@ -142,21 +141,8 @@ def studies_folder(config: StudyConfig) -> Path:
     return config.run.home_path / "studies"
 
 
-_ADAPTER = TypeAdapter(StudyConfig)
-
-
-def to_dict(config: StudyConfig) -> dict[str, Any]:
-    """Plain values (lists for tuples), as they stand in YAML and JSON."""
-    return _ADAPTER.dump_python(config, mode="json")
-
-
-def from_dict(values: dict[str, Any]) -> StudyConfig:
-    """The inverse of `to_dict`."""
-    return _ADAPTER.validate_python(values)
-
-
 def save_options(config: StudyConfig) -> None:
-    (config.folder / OPTIONS).write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
+    (config.folder / OPTIONS).write_text(to_yaml(config))
 
 
 def require_same_options(config: StudyConfig) -> None:
@@ -190,7 +176,7 @@ def _differences(saved: Path, config: StudyConfig) -> list[str]:
     """Options that a saved study has otherwise: "trials was 16, is 32"; none where nothing is saved."""
     if not saved.exists():
         return []
-    before, now = flatten(yaml.safe_load(saved.read_text())), flatten(to_dict(config))
+    before, now = flatten(yaml.safe_load(saved.read_text())), flat(config)
     return [
         f"{key} was {before.get(key)}, is {now.get(key)}"
         for key in sorted(before.keys() | now.keys())

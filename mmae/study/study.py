@@ -12,7 +12,7 @@ from ray import tune
 from rich.console import Console
 
 from mmae.cli import START, parse, starting_run
-from mmae.config import flatten
+from mmae.config import flat
 from mmae.errors import InputError
 from mmae.ray_setup import start_ray
 from mmae.study.conclude import StudyResult, conclude
@@ -22,7 +22,6 @@ from mmae.study.config import (
     require_same_space,
     save_options,
     studies_folder,
-    to_dict,
 )
 from mmae.study.estimate import concurrency, print_estimate
 from mmae.study.live import LiveTable
@@ -133,7 +132,7 @@ def _require_same_survey(store: StudyStore, survey: Survey) -> None:
 
 
 def _open_parent(config: StudyConfig, survey: Survey) -> Tracker:
-    params = {key: str(value) for key, value in flatten(to_dict(config)).items()}
+    params = {key: str(value) for key, value in flat(config).items()}
     uri = tracking_uri(config.run.home_path)
     parent, _ = open_named_run(uri, config.run.experiment, config.full_name, config.folder, params)
     parent.tags({"mmae.survey": str(survey.path), "mmae.survey_hash": survey.content_hash,

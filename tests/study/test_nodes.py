@@ -16,8 +16,8 @@ import pytest
 import ray
 from optuna.trial import TrialState
 
+from mmae.config import to_dict
 from mmae.errors import InputError
-from mmae.study.config import to_dict
 from mmae.study.results import complete
 from mmae.study.storage import looks_of, read_store
 from mmae.study.study import parse_study, run_study
