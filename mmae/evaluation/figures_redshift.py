@@ -69,24 +69,33 @@ def redshift_figure(
             say_absent(strip, "no redshifts")
             continue
         z_spec, z_pred = z_spec_N[keep_N], z_pred_N[keep_N]
-        _scale_axes(main, strip, z_spec, name)
+        scale_axes(main, strip, z_spec, name)
         _draw_main(figure, main, z_spec, z_pred, scores.get(name, {}))
         _draw_strip(strip, z_spec, normalised_residual(z_spec, z_pred))
     return figure
 
 
-def _scale_axes(main: Axes, strip: Axes, z_spec: np.ndarray, name: str) -> None:
+def scale_axes(main: Axes, strip: Axes | None, z_spec: np.ndarray, name: str) -> None:
+    """Axes of z_pred against z_spec: linear for "z<0.4", linear in log(1 + z) for "all z".
+
+    Args:
+        main: both axes are redshifts.
+        strip: only its x axis is; None: there is no strip.
+        z_spec: the redshifts to be shown.
+        name: of the selection.
+    """
     if name == LOW_Z:
         main.set(xlim=(0.0, LOW_REDSHIFT), ylim=(0.0, LOW_REDSHIFT + 0.2))
         return
     bottom = max(-0.9, min(0.0, float(z_spec.min())))
     limits = (bottom, max(1.05 * float(z_spec.max()), 1.25 * LOW_REDSHIFT))
-    for ax in (main, strip):
-        ax.set_xscale("function", functions=(np.log1p, np.expm1))
     main.set_yscale("function", functions=(np.log1p, np.expm1))
+    shown = [ax for ax in (main, strip) if ax is not None]
+    for ax in shown:
+        ax.set_xscale("function", functions=(np.log1p, np.expm1))
     main.set(xlim=limits, ylim=limits)
     ticks = [tick for tick in REDSHIFT_TICKS if tick <= limits[1]]
-    for axis in (main.xaxis, main.yaxis, strip.xaxis):
+    for axis in (main.yaxis, *(ax.xaxis for ax in shown)):
         axis.set_major_locator(FixedLocator(ticks))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -95,15 +104,10 @@ def _scale_axes(main: Axes, strip: Axes, z_spec: np.ndarray, name: str) -> None:
 def _draw_main(
     figure: Figure, ax: Axes, z_spec: np.ndarray, z_pred: np.ndarray, scores: Scores
 ) -> None:
-    cells = _draw_points(ax, z_spec, z_pred)
+    cells = draw_points(ax, z_spec, z_pred)
     if cells is not None:
         figure.colorbar(cells, ax=ax, label="galaxies per cell", pad=0.01, aspect=30)
-    z = np.linspace(*ax.get_xlim(), 200)
-    limit = OUTLIER_LIMIT * (1.0 + z)
-    ax.plot(z, z, color=VERMILLION, linewidth=1.0, label=r"$z_\mathrm{pred}=z_\mathrm{spec}$")
-    ax.plot(z, z + limit, color=VERMILLION, linewidth=1.0, linestyle="--",
-            label=rf"$\pm{OUTLIER_LIMIT}\,(1+z)$")
-    ax.plot(z, z - limit, color=VERMILLION, linewidth=1.0, linestyle="--")
+    draw_limits(ax)
     ax.set_ylabel(r"$z_\mathrm{pred}$")
     ax.legend(loc="lower right")
     low, high = ax.get_ylim()
@@ -112,9 +116,19 @@ def _draw_main(
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2.0})
 
 
+def draw_limits(ax: Axes) -> None:
+    """z_pred = z_spec, and dashed the outlier limits |dz| = 0.15."""
+    z = np.linspace(*ax.get_xlim(), 200)
+    limit = OUTLIER_LIMIT * (1.0 + z)
+    ax.plot(z, z, color=VERMILLION, linewidth=1.0, label=r"$z_\mathrm{pred}=z_\mathrm{spec}$")
+    ax.plot(z, z + limit, color=VERMILLION, linewidth=1.0, linestyle="--",
+            label=rf"$\pm{OUTLIER_LIMIT}\,(1+z)$")
+    ax.plot(z, z - limit, color=VERMILLION, linewidth=1.0, linestyle="--")
+
+
 def _draw_strip(ax: Axes, z_spec: np.ndarray, dz: np.ndarray) -> None:
     ax.set_ylim(-RESIDUAL_RANGE, RESIDUAL_RANGE)
-    _draw_points(ax, z_spec, dz)
+    draw_points(ax, z_spec, dz)
     ax.axhline(0.0, color=VERMILLION, linewidth=1.0)
     for limit in (-OUTLIER_LIMIT, OUTLIER_LIMIT):
         ax.axhline(limit, color=VERMILLION, linewidth=1.0, linestyle="--")
@@ -128,8 +142,11 @@ def _draw_strip(ax: Axes, z_spec: np.ndarray, dz: np.ndarray) -> None:
     ax.set(xlabel=r"$z_\mathrm{spec}$", ylabel=r"$\Delta z/(1+z_\mathrm{spec})$")
 
 
-def _draw_points(ax: Axes, x: np.ndarray, y: np.ndarray):
-    """Single points, or from DENSITY_FROM on the counts in cells (returned for a colour bar)."""
+def draw_points(ax: Axes, x: np.ndarray, y: np.ndarray):
+    """Single points, or from DENSITY_FROM on the counts in cells (returned for a colour bar).
+
+    The axes have their limits and scales already.
+    """
     if x.size < DENSITY_FROM:
         ax.plot(x, y, ".", color=BLUE, markersize=3, alpha=0.6, markeredgewidth=0)
         return None

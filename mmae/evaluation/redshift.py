@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ OUTLIER_LIMIT = 0.15  # |dz| beyond which a redshift is catastrophically wrong
 LOW_REDSHIFT = 0.4  # the paper's low-redshift sample is z_spec < 0.4
 LOW_Z, ALL_Z = "z<0.4", "all z"
 BASELINE = "training median"
-BOOTSTRAP_ELEMENTS = 2_000_000  # resampled values held at a time: bounds memory to ~50 MB
+BOOTSTRAP_ELEMENTS = 200_000  # resampled values held at a time: they stay in a core's cache
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ EMPTY = Score(math.nan, math.nan, math.nan, 0)
 def normalised_residual(z_spec_N: ArrayLike, z_pred_N: ArrayLike) -> np.ndarray:
     """dz_N = (z_pred - z_spec) / (1 + z_spec); NaN where either is not finite."""
     z_spec_N, z_pred_N = _paired(z_spec_N, z_pred_N)
-    usable_N = np.isfinite(z_spec_N) & np.isfinite(z_pred_N) & (z_spec_N > -1.0)
+    usable_N = is_redshift(z_spec_N) & np.isfinite(z_pred_N)
     dz_N = np.full(z_spec_N.shape, np.nan)
     dz_N[usable_N] = (z_pred_N[usable_N] - z_spec_N[usable_N]) / (1.0 + z_spec_N[usable_N])
     return dz_N
@@ -71,10 +71,8 @@ def normalised_residual(z_spec_N: ArrayLike, z_pred_N: ArrayLike) -> np.ndarray:
 
 def sigma_nmad(dz_N: ArrayLike) -> float:
     """1.4826 x the median absolute deviation of dz about its median; NaN for no galaxies."""
-    dz_N = np.asarray(dz_N, np.float64)
-    if dz_N.size == 0:
-        return math.nan
-    return float(MAD_TO_SIGMA * np.median(np.abs(dz_N - np.median(dz_N))))
+    dz_N = np.array(dz_N, np.float64).ravel()
+    return float(_robust(dz_N)["sigma_nmad"]) if dz_N.size else math.nan
 
 
 def bias(dz_N: ArrayLike) -> float:
@@ -86,7 +84,7 @@ def bias(dz_N: ArrayLike) -> float:
 def outlier_rate(dz_N: ArrayLike) -> float:
     """The fraction with |dz| > 0.15. A dz that is not finite is an outlier."""
     dz_N = np.asarray(dz_N, np.float64)
-    return float(np.mean(_is_outlier(dz_N))) if dz_N.size else math.nan
+    return float(np.mean(beyond(dz_N, OUTLIER_LIMIT))) if dz_N.size else math.nan
 
 
 def score_redshift(
@@ -111,19 +109,16 @@ def score_redshift(
         predictions that are NaN or infinite, without interval.
     """
     z_spec_N, z_pred_N = _paired(z_spec_N, z_pred_N)
-    labelled_N = np.isfinite(z_spec_N) & (z_spec_N > -1.0)
+    labelled_N = is_redshift(z_spec_N)
     dz_N = normalised_residual(z_spec_N[labelled_N], z_pred_N[labelled_N])
     if dz_N.size == 0:
         return dict.fromkeys(("sigma_nmad", "bias", "outlier_rate", "not_finite"), EMPTY)
 
     finite_dz_N = dz_N[np.isfinite(dz_N)]
     not_finite = dz_N.size - finite_dz_N.size
-    sigma_R, bias_R = _bootstrap(finite_dz_N, np.random.default_rng(seed), resamples)
-    low, high = _wilson_interval(int(_is_outlier(dz_N).sum()), dz_N.size)
     return {
-        "sigma_nmad": _with_percentiles(sigma_nmad(finite_dz_N), sigma_R, finite_dz_N.size),
-        "bias": _with_percentiles(bias(finite_dz_N), bias_R, finite_dz_N.size),
-        "outlier_rate": Score(outlier_rate(dz_N), low, high, dz_N.size),
+        **bootstrap_scores(finite_dz_N, _robust, seed=seed, resamples=resamples),
+        "outlier_rate": rate_score(beyond(dz_N, OUTLIER_LIMIT)),
         "not_finite": Score(float(not_finite), math.nan, math.nan, dz_N.size),
     }
 
@@ -140,8 +135,8 @@ def scatter_difference(
     dz_N, other_N = normalised_residual(z_spec_N, z_pred_N), normalised_residual(z_spec_N, z_other_N)
     both_N = np.isfinite(dz_N) & np.isfinite(other_N)
     dz_N, other_N = dz_N[both_N], other_N[both_N]
-    sigma_R, _ = _bootstrap(dz_N, np.random.default_rng(seed), resamples)
-    other_R, _ = _bootstrap(other_N, np.random.default_rng(seed), resamples)
+    sigma_R = _bootstrap(dz_N, _robust, seed, resamples)["sigma_nmad"]
+    other_R = _bootstrap(other_N, _robust, seed, resamples)["sigma_nmad"]
     return _with_percentiles(sigma_nmad(dz_N) - sigma_nmad(other_N), sigma_R - other_R, dz_N.size)
 
 
@@ -164,6 +159,7 @@ def score_table(
     z_train: ArrayLike | None = None,
     seed: int = 0,
     resamples: int = 1000,
+    score: Callable[..., Scores] = score_redshift,
 ) -> ScoreTable:
     """Scores of several predictions of the same galaxies, at z_spec < 0.4 and at all z.
 
@@ -172,6 +168,7 @@ def score_table(
         predictions: predicted redshifts by mode ("image", "spectrum", "both").
         z_train: redshifts of the training set; adds the row "training median".
         seed, resamples: of the bootstrap.
+        score: called as `score_redshift` is.
     """
     z_spec_N = np.asarray(z_spec_N, np.float64)
     rows = dict(predictions)
@@ -182,7 +179,7 @@ def score_table(
     for mode, z_pred_N in rows.items():
         _, z_pred_N = _paired(z_spec_N, z_pred_N, what=f"prediction {mode!r}")
         table[mode] = {
-            name: score_redshift(z_spec_N[in_N], z_pred_N[in_N], seed=seed, resamples=resamples)
+            name: score(z_spec_N[in_N], z_pred_N[in_N], seed=seed, resamples=resamples)
             for name, in_N in chosen.items()
         }
     return table
@@ -191,7 +188,12 @@ def score_table(
 def selection(z_spec_N: np.ndarray, name: str) -> np.ndarray:
     """Which galaxies belong to "z<0.4" or "all z", as booleans; never one without redshift."""
     limit = {LOW_Z: LOW_REDSHIFT, ALL_Z: math.inf}[name]
-    return np.isfinite(z_spec_N) & (z_spec_N < limit)
+    return is_redshift(z_spec_N) & (z_spec_N < limit)
+
+
+def is_redshift(z_spec_N: np.ndarray) -> np.ndarray:
+    """Where there is a spectroscopic redshift that can be scored: finite and above -1, as booleans."""
+    return np.isfinite(z_spec_N) & (z_spec_N > -1.0)
 
 
 def flat_metrics(table: ScoreTable, prefix: str = "test") -> dict[str, float]:
@@ -233,37 +235,63 @@ def _paired(
     return z_spec_N, z_pred_N
 
 
-def _is_outlier(dz_N: np.ndarray) -> np.ndarray:
-    return ~(np.abs(dz_N) <= OUTLIER_LIMIT)  # negated so that NaN is an outlier
+def beyond(value_N: np.ndarray, limit: float) -> np.ndarray:
+    """Where |value| > limit, or is not finite: booleans (N,)."""
+    return ~(np.abs(value_N) <= limit)  # negated so that NaN is beyond
+
+
+def rate_score(hit_N: np.ndarray) -> Score:
+    """Which part of the galaxies is hit (N,) bool, with its Wilson interval."""
+    n, hits = hit_N.size, int(hit_N.sum())
+    return Score(hits / n, *wilson_interval(hits, n), n) if n else EMPTY
+
+
+def _robust(dz_RN: np.ndarray) -> dict[str, np.ndarray]:
+    """Scatter and bias of samples (R, N), or of one (N,). Overwrites them: a copy would double the time."""
+    median_R1 = np.median(dz_RN, axis=-1, overwrite_input=True, keepdims=True)
+    dz_RN -= median_R1
+    np.abs(dz_RN, out=dz_RN)
+    sigma_R = MAD_TO_SIGMA * np.median(dz_RN, axis=-1, overwrite_input=True)
+    return {"sigma_nmad": sigma_R, "bias": median_R1[..., 0]}
+
+
+Statistics = Callable[[np.ndarray], dict[str, np.ndarray]]
+"""Of samples (R, N), which it may overwrite, to name -> one value a sample (R,)."""
+
+
+def bootstrap_scores(value_N: np.ndarray, statistics: Statistics, *, seed: int, resamples: int) -> Scores:
+    """Statistics of the values, with the 16th-84th percentile of their bootstrap."""
+    if value_N.size == 0:
+        return dict.fromkeys(statistics(np.zeros((1, 1))), EMPTY)
+    drawn = _bootstrap(value_N, statistics, seed, resamples)
+    return {name: _with_percentiles(float(value_1[0]), drawn[name], value_N.size)
+            for name, value_1 in statistics(value_N[None].copy()).items()}
 
 
 def _bootstrap(
-    dz_N: np.ndarray, rng: np.random.Generator, resamples: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """sigma_NMAD and median of `resamples` bootstrap samples of dz."""
-    n = dz_N.size
-    if n == 0:
-        return np.empty(0), np.empty(0)
-    sigma_R, bias_R = np.empty(resamples), np.empty(resamples)
-    rows = max(1, BOOTSTRAP_ELEMENTS // n)
+    value_N: np.ndarray, statistics: Statistics, seed: int, resamples: int
+) -> dict[str, np.ndarray]:
+    """Statistics of `resamples` bootstrap samples of the values: name -> (R,); (0,) for no values."""
+    if not (value_N.size and resamples):
+        return {name: np.empty(0) for name in statistics(np.zeros((1, 1)))}
+    rng = np.random.default_rng(seed)
+    rows = max(1, BOOTSTRAP_ELEMENTS // value_N.size)
+    parts = []
     for start in range(0, resamples, rows):
-        stop = min(start + rows, resamples)
-        dz_RN = dz_N[rng.integers(0, n, (stop - start, n), dtype=np.int32)]
-        bias_R[start:stop] = np.median(dz_RN, axis=1, overwrite_input=True)
-        dz_RN -= bias_R[start:stop, None]
-        np.abs(dz_RN, out=dz_RN)
-        sigma_R[start:stop] = MAD_TO_SIGMA * np.median(dz_RN, axis=1, overwrite_input=True)
-    return sigma_R, bias_R
+        shape = (min(rows, resamples - start), value_N.size)
+        parts.append(statistics(value_N[rng.integers(0, value_N.size, shape, dtype=np.int32)]))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _with_percentiles(value: float, value_R: np.ndarray, n: int) -> Score:
+    """A statistic and the 16th-84th percentile of its bootstrap values (R,)."""
     if value_R.size == 0:
         return Score(value, math.nan, math.nan, n)
     low, high = np.percentile(value_R, [16.0, 84.0])
     return Score(value, float(low), float(high), n)
 
 
-def _wilson_interval(hits: int, n: int) -> tuple[float, float]:
+def wilson_interval(hits: int, n: int) -> tuple[float, float]:
     """One-sigma score interval of a rate of `hits` in `n` (Wilson 1927, JASA 22, 209)."""
     rate = hits / n
     centre = (rate + 0.5 / n) / (1.0 + 1.0 / n)

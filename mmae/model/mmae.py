@@ -18,7 +18,7 @@ from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import CrossBlock, EncoderBlock, sincos_positions, sincos_positions_2d
 from mmae.model.losses import masked_chi_square, masked_mse
 from mmae.model.masking import Visible, pick, visible_order
-from mmae.model.outputs import Estimate, Losses
+from mmae.model.outputs import Estimate, Losses, Reading
 from mmae.model.redshift import RedshiftConfig, RedshiftHead, redshift_loss, redshift_quantile
 
 
@@ -196,6 +196,26 @@ class MMAE(nn.Module):
             redshift_quantile(logits_BK, q, self.config.redshift) for q in (0.16, 0.5, 0.84)
         )
         return median_B, low_B, high_B
+
+    @staticmethod
+    def _mean_token(encoded_BVD: Tensor, valid_BV: Tensor) -> Tensor:
+        # The register counts as well: redshift head and decoder read it like any other token, and a galaxy
+        # of which nothing is visible still has a mean. On the default grid it is one of 65 tokens or more.
+        seen_BVD = encoded_BVD.float().where(valid_BV[..., None], 0.0)
+        return seen_BVD.sum(1) / valid_BV.sum(1, keepdim=True)
+
+    @torch.no_grad()
+    def embedding(self, batch: Batch, visible: Visible) -> Tensor:
+        """The galaxy as one vector: the mean of register and encoded visible tokens, (B, D)."""
+        return self._mean_token(*self.encode(batch, visible))
+
+    @torch.no_grad()
+    def read(self, batch: Batch, visible: Visible) -> Reading:
+        """Redshift, p(z) and embedding of one encoding."""
+        encoded_BVD, valid_BV = self.encode(batch, visible)
+        logits_BK = self.redshift_head(encoded_BVD, valid_BV)
+        return Reading(redshift_quantile(logits_BK, 0.5, self.config.redshift), logits_BK.float().softmax(-1),
+                       self._mean_token(encoded_BVD, valid_BV))
 
     @torch.no_grad()
     def redshift(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,6 +18,15 @@ class Losses:
 
 
 @dataclass
+class Reading:
+    """What is read from the encoded tokens, without the cost of a reconstruction."""
+
+    redshift_B: Tensor  # point estimate
+    probability_BK: Tensor | None  # p(z) in the bins of redshift.bin_edges; None for a model without
+    embedding_BD: Tensor
+
+
+@dataclass
 class Estimate:
     """Inference in physical units. p(z) is None for a model that gives a point only."""
 

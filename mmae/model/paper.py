@@ -18,7 +18,7 @@ from mmae.model import tokens as tk
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.losses import masked_mse, paper_redshift_loss
 from mmae.model.masking import Visible
-from mmae.model.outputs import Estimate, Losses
+from mmae.model.outputs import Estimate, Losses, Reading
 
 PAPER_PARAMETERS = 16_364_036
 """Number of parameters of the published model, on the GalaxiesML-Spectra grid."""
@@ -134,7 +134,7 @@ class PaperMMAE(nn.Module):
         pooled_BR = F.avg_pool1d(flux_BL[:, None], self.config.spectrum_pool)[:, 0]
         return pooled_BR, mean_B, rms_B
 
-    def _predict(self, batch: Batch, pooled_BR: Tensor, visible: Visible):
+    def _latent(self, batch: Batch, pooled_BR: Tensor, visible: Visible) -> Tensor:
         image_BTD = self.image_embed(batch.image_BCHW).flatten(2).transpose(1, 2) + self.image_position
         used_BR = pooled_BR[:, : self.n_spectrum * self.config.spectrum_patch]
         patches_BSP = used_BR.reshape(len(used_BR), self.n_spectrum, -1)
@@ -143,7 +143,10 @@ class PaperMMAE(nn.Module):
         spectrum_BSD = self.spectrum_encoder(spectrum_BSD * visible.spectrum_BS[..., None])
         for block in self.cross:
             image_BTD, spectrum_BSD = block(image_BTD, spectrum_BSD), block(spectrum_BSD, image_BTD)
-        latent_B2D = torch.cat([self.image_pool(image_BTD), self.spectrum_pool(spectrum_BSD)], -1)
+        return torch.cat([self.image_pool(image_BTD), self.spectrum_pool(spectrum_BSD)], -1)
+
+    def _predict(self, batch: Batch, pooled_BR: Tensor, visible: Visible):
+        latent_B2D = self._latent(batch, pooled_BR, visible)
         image_BCHW = self.image_decoder(latent_B2D).reshape(batch.image_BCHW.shape)
         return image_BCHW, self.spectrum_decoder(latent_B2D), self.redshift_head(latent_B2D)[:, 0]
 
@@ -166,6 +169,18 @@ class PaperMMAE(nn.Module):
         redshift = paper_redshift_loss(z_B, batch.redshift_B, batch.redshift_known_B)
         total = c.image_weight * image + c.spectrum_weight * spectrum + c.redshift_weight * redshift
         return Losses(total, image, spectrum, redshift)
+
+    @torch.no_grad()
+    def embedding(self, batch: Batch, visible: Visible) -> Tensor:
+        """The galaxy as one vector: the pooled image and spectrum that every decoder reads, (B, 2D)."""
+        pooled_BR, _, _ = self._pooled_spectrum(batch)
+        return self._latent(batch, pooled_BR, visible).float()
+
+    @torch.no_grad()
+    def read(self, batch: Batch, visible: Visible) -> Reading:
+        """Redshift and embedding of one encoding; this model has no p(z)."""
+        latent_BD = self.embedding(batch, visible)
+        return Reading(self.redshift_head(latent_BD)[:, 0].float(), None, latent_BD)
 
     @torch.no_grad()
     def redshift(self, batch: Batch, visible: Visible) -> tuple[Tensor, None, None]:

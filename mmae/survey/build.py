@@ -1,10 +1,10 @@
-"""Build a survey: one Ray task for each chunk, then one manifest over all shards."""
+"""Build a survey: one Ray task for each chunk, then duplicates put together, then one manifest."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from mmae.errors import InputError
 from mmae.survey.chunk import DEFAULT_SPLIT, ChunkReport, SplitConfig, write_chunk
 from mmae.survey.schema import SPLITS, Rejection
 from mmae.survey.source import Source
-from mmae.survey.splits import check_fractions
+from mmae.survey.splits import check_fractions, check_nside
 from mmae.survey.store import Survey, content_hash, write_manifest
+from mmae.survey.together import Together, keep_together, move_rows
 from mmae.survey.truth import check_truth_schemas
 from mmae.survey.unfinished import (
     REJECTED,
@@ -39,7 +40,8 @@ def build_survey(
     """Read all sources and write one survey to the folder `out`.
 
     Every chunk is one Ray task of bounded memory, so the rows do not depend on the number
-    of workers. What cannot be used is set aside in rejected.parquet and counted. A build
+    of workers. What cannot be used is set aside in rejected.parquet and counted. Rows of one
+    galaxy that chunks put into different splits are put together (`together.py`). A build
     that was killed goes on from its last finished chunk when it is started again.
 
     Args:
@@ -50,6 +52,7 @@ def build_survey(
             wrong as a whole, no galaxy is left, or another build is writing there.
     """
     check_fractions(split.fractions)
+    check_nside(split.nside)
     if workers is not None and workers < 1:
         raise InputError(f"workers is {workers}; give 1 or more, or leave it out for all CPUs.")
     out = out.expanduser().resolve()
@@ -63,8 +66,11 @@ def build_survey(
     with only_build(unfinished):
         done = finished_chunks(unfinished, describe_build(sources, split))
         reports = _reports(sources, done, unfinished, split, workers)
-        survey = _survey(reports, sources, unfinished, split)
-        if survey.shards:
+        usable = any(report.shards for report in reports)
+        if usable:
+            together = keep_together(unfinished, reports)
+            reports = _moved(reports, together, unfinished, workers)
+            survey = _survey(reports, sources, unfinished, split, together)
             # Attempts that Ray gave up may have left halves.
             keep_only(unfinished, dict(enumerate(reports)))
             _write_rejections(reports, unfinished / REJECTED)
@@ -72,7 +78,7 @@ def build_survey(
             if out.exists():
                 out.rmdir()
             unfinished.rename(out)
-    if not survey.shards:
+    if not usable:
         shutil.rmtree(unfinished)
         reasons = {r.reason for report in reports for r in report.rejections}
         raise InputError(f"{out}: no usable galaxy was read. Reasons: {sorted(reasons)[:5]}")
@@ -115,13 +121,40 @@ def _run(
         save_report(out, row["index"], report)
         return {"index": row["index"], "report": report}
 
+    return _in_ray(jobs, work, workers)
+
+
+def _moved(reports: list[ChunkReport], together: Together, out: Path, workers: int | None) -> list[ChunkReport]:
+    """The reports when every galaxy stands in one split; the chunks concerned are written again, in Ray."""
+    jobs = [
+        {"index": index, "report": reports[index].to_json(), "moves": json.dumps(moves)}
+        for index, moves in together.moves.items()
+    ]
+
+    def work(row: dict[str, Any]) -> dict[str, Any]:
+        before = ChunkReport.from_json(row["report"])
+        report = move_rows(before, row["index"], json.loads(row["moves"]), out).to_json()
+        save_report(out, row["index"], report)
+        return {"index": row["index"], "report": report}
+
+    reports = list(reports)
+    for row in _in_ray(jobs, work, workers) if jobs else ():
+        reports[row["index"]] = ChunkReport.from_json(row["report"])
+    return reports
+
+
+def _in_ray(
+    jobs: list[dict[str, Any]], work: Callable[[dict[str, Any]], dict[str, Any]], workers: int | None
+) -> Iterator[dict[str, Any]]:
     # Ray warns of a limit that the number of jobs cannot reach.
     at_once = ray.data.TaskPoolStrategy(size=None if workers is None else min(workers, len(jobs)))
     dataset = ray.data.from_items(jobs, override_num_blocks=len(jobs))
     return dataset.map(work, num_cpus=1, compute=at_once).iter_rows()
 
 
-def _survey(reports: list[ChunkReport], sources: list[Source], path: Path, split: SplitConfig) -> Survey:
+def _survey(
+    reports: list[ChunkReport], sources: list[Source], path: Path, split: SplitConfig, together: Together
+) -> Survey:
     spec = sources[0].spec
     shards = sorted((s for r in reports for s in r.shards), key=lambda s: s.path)
     truth = [s for r in reports for s in r.truth]
@@ -133,14 +166,15 @@ def _survey(reports: list[ChunkReport], sources: list[Source], path: Path, split
         content_hash=content_hash(spec, shards, truth),
         shards=tuple(shards),
         truth_shards=tuple(truth),
+        recorded_split_hash=together.split_hash,
+        duplicates=together.duplicates,
     )
 
 
 def _totals(reports: list[ChunkReport]) -> dict[str, dict[str, float]]:
     totals: dict[str, dict[str, float]] = {}
     for name in SPLITS:
-        keys = reports[0].counts[name] if reports else ()
-        totals[name] = {key: sum(r.counts[name][key] for r in reports) for key in keys}
+        totals[name] = {key: sum(r.counts[name][key] for r in reports) for key in reports[0].counts[name]}
         z_N = np.array([z for r in reports for z in r.redshifts[name]])
         if z_N.size:
             totals[name] |= {

@@ -28,6 +28,7 @@ from mmae.survey.schema import SPLITS, SurveySpec
 from mmae.survey.simulation.source import SimulationConfig, simulation_source
 from mmae.survey.source import Source
 from mmae.survey.store import MANIFEST, Survey, open_survey
+from mmae.survey.strata import MOST_SIGMA, STRATA, shares
 from mmae.survey.stream import CollateGalaxies
 
 SourceName = Literal["simulated", "galaxiesml", "desi", "hsc"]
@@ -114,6 +115,7 @@ def _finished_survey(config: BuildConfig, sources: list[Source]) -> Survey | Non
     survey = open_survey(out)
     asked = _as_read(provenance(sources, config.split)) | {"spec": _as_read(asdict(sources[0].spec))}
     there = survey.provenance | {"spec": _as_read(asdict(survey.spec))}
+    there["split"] = {"nside": 0} | there.get("split", {})  # before there were cells, groups were divided
     differences = _differences(there, asked)
     if differences:
         raise InputError(
@@ -163,7 +165,7 @@ def _given(value, option: str):
 
 
 def print_summary(survey: Survey, console: Console) -> None:
-    """Counts per split and modality, the redshift range, and what was set aside and why."""
+    """Counts per split and modality, shares of rare kinds, duplicates, and what was set aside and why."""
     keys = ("galaxies", "images", "spectra", "paired", "redshifts")
     table = Table(title="survey", title_justify="left")
     table.add_column("split")
@@ -179,12 +181,32 @@ def print_summary(survey: Survey, console: Console) -> None:
     for split in SPLITS:
         if not survey.counts[split]["galaxies"]:
             console.print(f"warning: the {split} split is empty; training needs all three.", style="bold")
+    _print_shares(survey, console)
+    found = survey.duplicates
+    console.print(
+        f"duplicates    {found.galaxies:,} galaxies in {found.rows:,} rows, by targetid or within 1 arcsec; "
+        f"{found.moved:,} rows moved, so that they and groups stay in one split (largest set: {found.largest:,} rows)",
+        highlight=False, soft_wrap=True,
+    )
     rejected = pq.read_table(survey.path / "rejected.parquet").to_pylist()
     whole_list = survey.path / "rejected.parquet"
     console.print(f"set aside     {len(rejected)}  (list: {whole_list})", highlight=False, soft_wrap=True)
     reasons = Counter((r["field"], _without_numbers(r["reason"])) for r in rejected)
     for (field_name, reason), n in reasons.most_common():
         console.print(f"  {n:>6}  {field_name}: {reason}", highlight=False, soft_wrap=True)
+
+
+def _print_shares(survey: Survey, console: Console) -> None:
+    """The share of rare kinds in each split, and a warning where the splits are not alike."""
+    found = shares(survey.counts)
+    for stratum in STRATA:
+        known = [s for s in found if s.stratum == stratum and not np.isnan(s.value)]
+        text = "   ".join(f"{s.split} {s.value:.1%} ± {s.error:.1%}" for s in known)
+        console.print(f"{stratum:13} {text or 'not known of any galaxy'}", highlight=False, soft_wrap=True)
+    for s in found:
+        if abs(s.sigmas) > MOST_SIGMA:
+            console.print(f"warning: the share of {s.stratum} in the {s.split} split is {s.sigmas:+.1f} sigma off the "
+                          f"others; another --split.seed may divide them evenly.", style="bold", soft_wrap=True)
 
 
 def _without_numbers(reason: str) -> str:

@@ -1,14 +1,29 @@
-"""Which split a galaxy belongs to: decided by its group alone, the same everywhere."""
+"""Which split a galaxy belongs to: decided by its place on the sky, or by its group, the same everywhere.
+
+Neighbours on the sky are not independent: they share seeing, sky residuals and depth, stand in each
+other's images, and belong to the same clusters at one redshift. A model that trained on a galaxy knows
+something of those beside it. So cells of the sky are divided, and not galaxies.
+
+Shape suffix: N rows.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmae.errors import InputError
 from mmae.survey.schema import SPLITS
+from mmae.survey.sky_cells import on_sky, sky_cell
 
 DEFAULT_FRACTIONS = (0.70, 0.15, 0.15)  # train, val, test, as in the GalaxiesML-Spectra paper
+LARGEST_NSIDE = 1 << 29  # pixel numbers beyond do not fit into 64 bits
+_LINES = 1 << 20  # rows hashed at once, to bound the memory
 
 
 def check_fractions(fractions: tuple[float, ...]) -> None:
@@ -24,22 +39,66 @@ def check_fractions(fractions: tuple[float, ...]) -> None:
         raise InputError(f"split fractions: nothing is left to train on; {mend}.")
 
 
-def assign_split(group_id: str, fractions: tuple[float, float, float], seed: int) -> str:
-    """The split, "train", "val" or "test", of all rows of one group.
+def check_nside(nside: int) -> None:
+    """Raise InputError unless nside is 0 (no cells) or that of a HEALPix grid."""
+    if isinstance(nside, bool) or not isinstance(nside, int) or not 0 <= nside <= LARGEST_NSIDE:
+        raise InputError(
+            f"split nside: {nside!r} is not 0 to 2^29; give 512 for cells of 6.9 arcmin, 0 to divide by group."
+        )
 
-    A hash of the group and the seed decides, so the answer depends neither on the order
+
+def splitting_units(
+    ra_N: Sequence[float | None], dec_N: Sequence[float | None], group_N: Sequence[str], nside: int
+) -> list[str]:
+    """What is divided whole, for each row: its sky cell, or its group where it has no position on the sky.
+
+    The members of one group may lie in different cells, and no worker sees them all. They get the
+    splits of their cells here, and one split for all in `together.keep_together`, when all rows are known.
+
+    Args:
+        ra_N, dec_N: ICRS degrees, None where unknown.
+        nside: of the HEALPix cells; 0: every row goes by its group.
+    """
+    if nside == 0:
+        return list(group_N)
+    ra_N, dec_N = (np.array([np.nan if x is None else x for x in values], np.float64) for values in (ra_N, dec_N))
+    placed_N = on_sky(ra_N, dec_N)
+    cell_N = sky_cell(np.where(placed_N, ra_N, 0), np.where(placed_N, dec_N, 0), nside)
+    return [f"healpix-{nside}-{cell}" if placed else group
+            for cell, placed, group in zip(cell_N, placed_N, group_N, strict=True)]
+
+
+def assign_split(unit: str, fractions: tuple[float, float, float], seed: int) -> str:
+    """The split, "train", "val" or "test", of all rows of one unit (see `splitting_units`).
+
+    A hash of the unit and the seed decides, so the answer depends neither on the order
     of the rows, nor on the process, nor on what else is in the survey: a survey that
-    grows keeps the split of every galaxy it had. Python's own `hash` differs between
-    processes and would not.
+    grows keeps the split of every cell it had, and two surveys of one sky, divided alike,
+    train on the same cells. Python's own `hash` differs between processes and would not.
 
     Raises:
         InputError: see `check_fractions`.
     """
     check_fractions(fractions)
-    digest = hashlib.blake2b(f"{seed}:{group_id}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(f"{seed}:{unit}".encode(), digest_size=8).digest()
     u = (int.from_bytes(digest, "big") >> 11) / 2**53  # 53 bits: uniform in [0, 1), never 1
     train, val, test = fractions
     if u < train:
         return "train"
     # Rounding may leave train + val just below 1; an empty test split must stay empty.
     return "val" if u < train + val or test == 0 else "test"
+
+
+def hash_splits(object_id: pa.ChunkedArray, split: pa.ChunkedArray) -> str:
+    """One hash of who is in which split, whatever the order of the rows.
+
+    Args:
+        object_id, split: strings (N,).
+    """
+    long = pa.large_string()  # 32-bit offsets end at 2 GB of text
+    lines = pc.binary_join_element_wise(object_id.cast(long), split.cast(long), pa.scalar("\t", long))
+    lines = lines.take(pc.sort_indices(lines))
+    digest = hashlib.blake2b(digest_size=16)
+    for start in range(0, len(lines), _LINES):
+        digest.update("".join(f"{line}\n" for line in lines.slice(start, _LINES).to_pylist()).encode())
+    return digest.hexdigest()

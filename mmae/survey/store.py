@@ -1,8 +1,8 @@
 """A survey on disk: a folder of Parquet shards per split, and survey.json beside them.
 
     survey/
-      survey.json            spec, provenance, counts, content hash, list of shards
-      train/00000.parquet    ... val/ test/ ...
+      survey.json            spec, provenance, counts, content hash, split hash, list of shards
+      train/00000.parquet    ... val/ test/ ...; 00000-moved.parquet where duplicates came or went
       truth/00000.parquet    what a simulated galaxy truly is; never read in training
       rejected.parquet       what was set aside, with the reason
       contact_sheet.png
@@ -51,6 +51,16 @@ class TruthShard:
 
 
 @dataclass(frozen=True)
+class Duplicates:
+    """Galaxies that a survey holds in more than one row, and what was done to keep each in one split."""
+
+    galaxies: int  # in more than one row: same targetid, or within 1 arcsec
+    rows: int  # of these galaxies
+    largest: int  # rows of the largest set kept together, by these links and by group_id
+    moved: int  # rows put into another split than the hash of their cell or group says
+
+
+@dataclass(frozen=True)
 class Survey:
     """An opened, validated survey."""
 
@@ -61,6 +71,8 @@ class Survey:
     content_hash: str
     shards: tuple[Shard, ...]
     truth_shards: tuple[TruthShard, ...] = ()
+    recorded_split_hash: str = ""  # see `columns.split_hash`, which knows it of older surveys too
+    duplicates: Duplicates | None = None  # None: built before they were looked for
 
     def files(self, split: str) -> list[str]:
         """Absolute paths of the shards of one split.
@@ -72,7 +84,7 @@ class Survey:
         if not files:
             raise InputError(
                 f"{self.path}: the {split} split has zero rows. Rebuild the survey with more galaxies "
-                f"or other --split.fractions (now: {self.rows_per_split()})."
+                f"or other --split.fractions or a larger --split.nside (now: {self.rows_per_split()})."
             )
         return files
 
@@ -119,6 +131,8 @@ def write_manifest(survey: Survey) -> None:
         "provenance": survey.provenance,
         "counts": survey.counts,
         "content_hash": survey.content_hash,
+        "split_hash": survey.recorded_split_hash,
+        "duplicates": dataclasses.asdict(survey.duplicates) if survey.duplicates else None,
         "shards": [dataclasses.asdict(s) for s in survey.shards],
     }
     if survey.truth_shards:
@@ -161,6 +175,8 @@ def open_survey(path: str | Path, expected: SurveySpec | None = None) -> Survey:
             content_hash=values["content_hash"],
             shards=tuple(Shard(**s) for s in values["shards"]),
             truth_shards=tuple(TruthShard(**s) for s in values.get("truth", [])),
+            recorded_split_hash=values.get("split_hash", ""),
+            duplicates=Duplicates(**values["duplicates"]) if values.get("duplicates") else None,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{manifest}: not a survey manifest ({error}). Rebuild the survey.") from error

@@ -3,7 +3,7 @@
     job.json              what is built: only the same build goes on
     chunks/000000.json    the report of a finished chunk, written after its shards
     lock                  held while a build writes here
-    train/ val/ test/ truth/   as in the finished survey
+    train/ val/ test/ truth/   as in the finished survey; and shards that -moved ones replace (`together.py`)
 """
 
 from __future__ import annotations

@@ -18,10 +18,12 @@ from rich.console import Console
 
 from mmae.config import RunConfig, flat, from_yaml, to_dict, to_yaml
 from mmae.errors import InputError
+from mmae.evaluation.leaks import write_training_rows
 from mmae.evaluation.redshift import ScoreTable
 from mmae.evaluation.report import print_scores
 from mmae.model.build import build_model
 from mmae.ray_setup import WORKER_ENV, start_ray
+from mmae.survey.columns import split_hash
 from mmae.survey.job import build_simulated
 from mmae.survey.simulation.source import VERSION, SimulationConfig
 from mmae.survey.store import MANIFEST, Survey, open_survey
@@ -33,6 +35,7 @@ from mmae.training.worker import train_worker
 
 MAY_CHANGE = ("compute.", "experiment", "home")
 """Configuration fields that a resumed run may have otherwise than when it began."""
+SPLIT_HASH = "split_hash.txt"  # in the run's folder
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,9 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
     start_ray()
     survey = open_run_survey(config, console)
     parameters = require_usable(config, survey)
+    _require_same_split(survey, run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
+    (run_dir / SPLIT_HASH).write_text(split_hash(survey) + "\n")
     (run_dir / "config.yaml").write_text(to_yaml(config))
     console.print(survey_line(survey), highlight=False, soft_wrap=True)
     tracker = open_run(config, run_dir)
@@ -95,6 +100,16 @@ def _require_same_configuration(config: RunConfig, run_dir: Path) -> None:
         raise InputError(
             f"run {config.name} was begun with another configuration: {'; '.join(changed)}. "
             f"Choose another --name, or continue it with --config {saved}."
+        )
+
+
+def _require_same_split(survey: Survey, run_dir: Path) -> None:
+    """A run that goes on with other splits would have trained on galaxies that it is tested with."""
+    saved = run_dir / SPLIT_HASH
+    if saved.exists() and saved.read_text().strip() != split_hash(survey):
+        raise InputError(
+            f"run {run_dir.name} was begun when {survey.path} had other galaxies or other splits. Choose another "
+            f"--name, or put the survey back."
         )
 
 
@@ -186,9 +201,13 @@ def score_checkpoint(
 ) -> RunScores:
     """Score a checkpoint on the test split, where a GPU is if the run uses one, and log the scores.
 
+    The rows that it was trained on are kept beside it, so that no later evaluation tests it with them.
+
     Args:
         curves: where the losses were logged, if not in the same run.
     """
+    tracker.tags({"mmae.split_hash": split_hash(survey)})
+    write_training_rows(survey, checkpoint)
     # No CPU of its own: on a small machine the reading of the split needs it.
     task = ray.remote(score_run).options(num_cpus=0, num_gpus=1 if uses_gpu(config) else 0)
     started = time.perf_counter()

@@ -25,6 +25,7 @@ from mmae.model.build import build_model
 from mmae.model.losses import masked_chi_square, masked_mse
 from mmae.model.masking import Visible
 from mmae.model.mmae import MMAE, MMAEConfig
+from mmae.model.redshift import bin_edges
 from mmae.model.tokens import visible_pixels
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -316,6 +317,30 @@ def test_redshift_alone_equals_the_estimate(model):
     assert (low < point).all() and (point < high).all()
 
 
+def test_embedding_is_the_mean_of_what_is_visible(model):
+    batch, visible = without(random_batch(4), image=[3], spectrum=[2, 3]), masks(model, 4)
+    visible.image_BT[3] = False
+    visible.spectrum_BS[2:] = False
+    embedding = model.embedding(batch, visible)
+    assert embedding.shape == (4, TINY.width) and torch.isfinite(embedding).all()
+    for i in range(4):
+        one = Visible(visible.image_BT[[i]], visible.spectrum_BS[[i]])
+        encoded, valid = model.encode(rows(batch, [i]), one)
+        assert valid.all()  # alone, nothing is filled up
+        torch.testing.assert_close(embedding[i], encoded[0].mean(0), **CLOSE)
+    assert not torch.allclose(embedding[0], embedding[1], atol=1e-3)
+
+
+def test_hidden_content_does_not_reach_the_embedding(model):
+    """The tokens that fill up a batch are hidden ones: theirs must not count either."""
+    batch, visible = random_batch(4), masks(model, 4)
+    visible.image_BT[0, 1:] = False
+    other = copied(batch)
+    other.image_BCHW += 50 * ~visible_pixels(visible.image_BT, SPEC.image_size)[:, None]
+    other.flux_BL[~visible_samples(visible)] += 100
+    assert torch.equal(model.embedding(batch, visible), model.embedding(other, visible))
+
+
 @pytest.mark.parametrize(("values", "says"), [
     ({"image_patch": 5}, r"image_patch is 5 .*16 pixels"),
     ({"spectrum_patch": 51}, r"spectrum_patch is 51.*50 samples"),
@@ -350,3 +375,16 @@ def test_a_tiny_model_overfits_eight_galaxies():
     assert last.redshift < 1.7 < 2.5 < first.redshift
     point, _, _ = model.eval().redshift(batch, visible)
     assert ((point - batch.redshift_B).abs() / (1 + batch.redshift_B)).max() < 0.1
+
+
+def test_one_reading_is_redshift_and_embedding(model):
+    batch, visible = random_batch(4), masks(model, 4)
+    reading = model.read(batch, visible)
+    assert torch.equal(reading.redshift_B, model.redshift(batch, visible)[0])
+    assert torch.equal(reading.embedding_BD, model.embedding(batch, visible))
+    torch.testing.assert_close(reading.probability_BK.sum(-1), torch.ones(4))
+    below_BK = reading.probability_BK.cumsum(-1)
+    edges = torch.expm1(bin_edges(TINY.redshift))[1:]
+    for i in range(4):  # half of p(z) lies below the point estimate
+        above = int((below_BK[i] < 0.5).sum())
+        assert edges[above - 1] <= reading.redshift_B[i] <= edges[above]

@@ -243,8 +243,38 @@ def test_a_galaxy_does_not_depend_on_the_rest_of_the_batch(tiny):
         torch.testing.assert_close(alone, together[[i]], rtol=1e-5, atol=1e-5)
 
 
+def test_embedding_is_the_vector_that_the_redshift_is_read_from(tiny):
+    batch, visible = without(random_batch(4), image=[3], spectrum=[1, 3]), masks(tiny, 4)
+    visible.image_BT[3] = False
+    visible.spectrum_BS[[1, 3]] = False
+    embedding = tiny.embedding(batch, visible)
+    assert embedding.shape == (4, 2 * TINY_PAPER.width) and torch.isfinite(embedding).all()
+    torch.testing.assert_close(tiny.redshift_head(embedding)[:, 0], tiny.redshift(batch, visible)[0])
+    for i in range(4):
+        alone = tiny.embedding(rows(batch, [i]), Visible(visible.image_BT[[i]], visible.spectrum_BS[[i]]))
+        torch.testing.assert_close(alone, embedding[[i]], rtol=1e-5, atol=1e-5)
+
+
+def test_hidden_content_does_not_reach_the_embedding(tiny):
+    batch = random_batch(3)
+    visible = all_tokens(batch, tiny.n_image, tiny.n_spectrum, True)
+    visible.image_BT[:, :8] = False  # the upper half of the image
+    visible.spectrum_BS[:] = False  # all of it: its visible part is normalised by the whole, as published
+    other = copied(batch)
+    other.image_BCHW[:, :, :8] += 20
+    other.flux_BL = 3 * batch.flux_BL.flip(-1)
+    assert torch.equal(tiny.embedding(batch, visible), tiny.embedding(other, visible))
+
+
 @pytest.mark.parametrize(("values", "says"), [
     ({"image_patch": 7}, r"image_patch is 7 .*16 pixels"), ({"spectrum_patch": 17}, r"spectrum_patch is 17.*16")])
 def test_patches_that_do_not_fit_are_refused_with_the_number(values, says):
     with pytest.raises(ValueError, match=says):
         build_model(dataclasses.replace(TINY_PAPER, **values), SPEC)
+
+
+def test_one_reading_is_redshift_and_embedding(tiny):
+    batch, visible = random_batch(3), masks(tiny, 3)
+    reading = tiny.read(batch, visible)
+    torch.testing.assert_close(reading.redshift_B, tiny.redshift(batch, visible)[0])
+    assert torch.equal(reading.embedding_BD, tiny.embedding(batch, visible)) and reading.probability_BK is None

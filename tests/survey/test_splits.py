@@ -1,13 +1,24 @@
-"""Splits: fractions hold, groups stay together, nothing but group and seed decides."""
+"""Splits: fractions hold, cells and groups stay together, nothing but place or group and the seed decides."""
 
+import hashlib
 import subprocess
 import sys
 from collections import Counter
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from mmae.errors import InputError
-from mmae.survey.splits import DEFAULT_FRACTIONS, assign_split, check_fractions
+from mmae.survey.sky_cells import sky_cell
+from mmae.survey.splits import (
+    DEFAULT_FRACTIONS,
+    assign_split,
+    check_fractions,
+    check_nside,
+    hash_splits,
+    splitting_units,
+)
 
 N = 20_000
 
@@ -66,3 +77,79 @@ def test_bad_fractions_are_refused(fractions, says):
         check_fractions(fractions)
     with pytest.raises(InputError, match="0.7 0.15 0.15"):
         assign_split("a", fractions, 0)
+
+
+def splits_at(ra, dec) -> list[str]:
+    units = splitting_units(ra, dec, [str(i) for i in range(len(ra))], 512)
+    return [assign_split(unit, DEFAULT_FRACTIONS, 0) for unit in units]
+
+
+def test_a_cell_is_divided_whole_and_cells_for_themselves():
+    """In a field of 2.5 degrees: the embedded survey's."""
+    rng = np.random.default_rng(5)
+    ra, dec = rng.uniform(149.0, 151.5, 6000), rng.uniform(1.0, 3.5, 6000)
+    splits = splits_at(ra, dec)
+    cells = sky_cell(ra, dec, 512)
+    of_cell = {}
+    for cell, split in zip(cells, splits, strict=True):
+        of_cell.setdefault(int(cell), set()).add(split)
+    assert all(len(found) == 1 for found in of_cell.values())
+    counts = Counter(split for found in of_cell.values() for split in found)
+    assert len(of_cell) > 450
+    for name, fraction in zip(("train", "val", "test"), DEFAULT_FRACTIONS, strict=True):
+        sigma = (len(of_cell) * fraction * (1 - fraction)) ** 0.5
+        assert abs(counts[name] - len(of_cell) * fraction) < 4 * sigma
+        assert splits.count(name) / 6000 == pytest.approx(fraction, abs=0.06)  # 12 galaxies a cell
+
+
+def test_shares_of_thousands_of_cells_are_near_the_fractions():
+    rng = np.random.default_rng(6)
+    ra, dec = rng.uniform(0, 360, 8000), rng.uniform(-60, 60, 8000)  # nearly as many cells
+    counts = Counter(splits_at(ra, dec))
+    for name, fraction in zip(("train", "val", "test"), DEFAULT_FRACTIONS, strict=True):
+        assert counts[name] / 8000 == pytest.approx(fraction, abs=4 * (fraction * (1 - fraction) / 8000) ** 0.5)
+
+
+def test_rows_without_a_place_go_by_their_group():
+    ra, dec = [None, 10.0, None, float("nan"), 10.0], [None, None, 1.0, 1.0, -999.0]
+    groups = [f"parent-{i}" for i in range(5)]
+    assert splitting_units(ra, dec, groups, 512) == groups
+    assert splitting_units([10.0] * 5, [1.0] * 5, groups, 0) == groups
+    assert splitting_units([*ra, 10.0, 10.0], [*dec, 1.0, 1.0], [*groups, "a", "b"], 512) == [
+        *groups, *[f"healpix-512-{sky_cell(10.0, 1.0, 512)}"] * 2]
+
+
+def test_splits_of_cells_do_not_change_between_versions():
+    positions = [(150.1, 2.2), (150.4, 2.2), (150.7, 2.2), (151.0, 2.2), (0.0, -30.0), (359.9, 80.0)]
+    ra, dec = zip(*positions, strict=True)
+    assert splitting_units(ra, dec, ["g"] * 6, 512)[0] == "healpix-512-1513302"
+    assert splits_at(ra, dec) == ["train", "train", "train", "train", "train", "train"]
+
+
+@pytest.mark.parametrize("nside", [-1, 1 << 30, 512.0, True, "512"])
+def test_bad_nside_is_refused(nside):
+    with pytest.raises(InputError, match="split nside: .*give 512"):
+        check_nside(nside)
+
+
+def test_split_hash_is_of_who_is_where_and_not_of_the_order():
+    def of(pairs, chunks=1):
+        columns = [pa.chunked_array(np.array_split([p[i] for p in pairs], chunks), pa.string()) for i in (0, 1)]
+        return hash_splits(*columns)
+
+    pairs = [(f"g{i}", ("train", "val", "test")[i % 3]) for i in range(50)]
+    here = of(pairs)
+    assert of(pairs[::-1]) == of(pairs[20:] + pairs[:20], chunks=7) == here
+    assert of(pairs[1:]) != here and of([*pairs, pairs[0]]) != here
+    assert of([("g0", "test"), *pairs[1:]]) != here and of([("h0", "train"), *pairs[1:]]) != here
+    swapped = [("g0", "val"), ("g1", "train"), *pairs[2:]]  # as many of each
+    assert of(swapped) != here
+    expected = hashlib.blake2b(b"a\ttrain\nb\tval\n", digest_size=16).hexdigest()
+    assert of([("b", "val"), ("a", "train")]) == expected
+
+
+def test_split_hash_of_more_rows_than_are_hashed_at_once(monkeypatch):
+    names, splits = pa.chunked_array([[f"g{i}" for i in range(10)]]), pa.chunked_array([["train"] * 10])
+    at_once = hash_splits(names, splits)
+    monkeypatch.setattr("mmae.survey.splits._LINES", 3)
+    assert hash_splits(names, splits) == at_once

@@ -14,7 +14,7 @@ import numpy as np
 from astropy.table import Table
 
 from mmae.errors import InputError
-from mmae.evaluation.redshift import EMPTY, Score, _wilson_interval
+from mmae.evaluation.redshift import EMPTY, Score, wilson_interval
 from mmae.steepspec.arrays import columns
 from mmae.steepspec.schema import MEMBERS, REGIONS, SOURCES
 
@@ -89,7 +89,7 @@ def _label(low: float, high: float) -> str:
 def rate(hit_N: np.ndarray, of_N: np.ndarray) -> Score:
     """Which part of `of_N` (N,) bool is `hit_N` (N,) bool, with Wilson's 68% interval."""
     n, hits = int(of_N.sum()), int((hit_N & of_N).sum())
-    return Score(hits / n, *_wilson_interval(hits, n), n) if n else EMPTY
+    return Score(hits / n, *wilson_interval(hits, n), n) if n else EMPTY
 
 
 def mean(values_N: np.ndarray) -> Score:

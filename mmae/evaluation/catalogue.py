@@ -1,0 +1,107 @@
+"""What a survey says of its galaxies besides images and spectra: the columns by which scores are told apart.
+
+Shape suffixes: N galaxies, M all galaxies of a survey, C bands, E lines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmae.survey.simulation.lines import LINE_NAMES
+from mmae.survey.store import Survey
+from mmae.survey.truth import read_truth
+
+COLUMNS = ("object_id", "targetid", "ra", "dec", "redshift", "morphtype", "group_id")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """N galaxies of one split, in the order of its files.
+
+    Attributes:
+        object_id_N: the survey's own ids, str.
+        targetid_N: DESI TARGETID, int64; -1 where there is none.
+        ra_N, dec_N: ICRS degrees; NaN where unknown.
+        redshift_N: spectroscopic; NaN where unknown.
+        mag_NC: cmodel magnitudes, AB; NaN where not measured.
+        bands: names of the C bands.
+        morphtype_N: PSF, REX, EXP, DEV, SER, or "" where unknown.
+        group_id_N: rows of one group (one target, one parent image) share a split.
+        kind_N: what a simulated galaxy is (BGS, LRG, ELG, QSO); "" where the survey is real.
+    """
+
+    object_id_N: np.ndarray
+    targetid_N: np.ndarray
+    ra_N: np.ndarray
+    dec_N: np.ndarray
+    redshift_N: np.ndarray
+    mag_NC: np.ndarray
+    bands: tuple[str, ...]
+    morphtype_N: np.ndarray
+    group_id_N: np.ndarray
+    kind_N: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.object_id_N)
+
+    def chosen(self, which_N: np.ndarray) -> Catalogue:
+        """Some of the galaxies: a mask or indices."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Catalogue(**{k: v if k == "bands" else v[which_N] for k, v in values.items()})
+
+    def magnitude(self, band: str) -> np.ndarray:
+        """Magnitudes of one band (N,); NaN throughout if the survey has no such band."""
+        if band not in self.bands:
+            return np.full(len(self), np.nan)
+        return self.mag_NC[:, self.bands.index(band)]
+
+
+def read_catalogue(survey: Survey, split: str, limit: int | None = None) -> Catalogue:
+    """The catalogue of a split, or of its first `limit` galaxies; no image or spectrum is read.
+
+    Raises:
+        InputError: the split has no rows.
+    """
+    magnitudes = [f"{band}_cmodel_mag" for band in survey.spec.bands]
+    table = pq.read_table(survey.files(split), columns=[*COLUMNS, *magnitudes]).slice(0, limit)
+    object_id_N = _texts(table["object_id"])
+    return Catalogue(
+        object_id_N,
+        table["targetid"].fill_null(-1).to_numpy(),
+        _floats(table["ra"]), _floats(table["dec"]), _floats(table["redshift"]),
+        np.stack([_floats(table[name]) for name in magnitudes], 1),
+        survey.spec.bands, _texts(table["morphtype"]), _texts(table["group_id"]),
+        _kinds(survey, object_id_N),
+    )
+
+
+def true_widths(survey: Survey, object_id_N: np.ndarray) -> np.ndarray:
+    """Equivalent widths (N, E) at rest of the lines LINE_NAMES, Angstrom; NaN where the survey has no truth."""
+    if not survey.truth_shards:
+        return np.full((len(object_id_N), len(LINE_NAMES)), np.nan)
+    names = [f"{name}_ew" for name in LINE_NAMES]
+    truth = read_truth(survey, ["object_id", *names])
+    row_of = {name: row for row, name in enumerate(truth["object_id"].to_pylist())}
+    width_ME = np.stack([_floats(truth[name]) for name in names], 1)
+    return width_ME[[row_of[name] for name in object_id_N]]
+
+
+def _kinds(survey: Survey, object_id_N: np.ndarray) -> np.ndarray:
+    if not survey.truth_shards:
+        return np.full(len(object_id_N), "", object)
+    truth = read_truth(survey, ["object_id", "target_class"]).to_pydict()
+    kind_of = dict(zip(truth["object_id"], truth["target_class"], strict=True))
+    return np.array([kind_of.get(name) or "" for name in object_id_N], object)
+
+
+def _texts(column: pa.ChunkedArray) -> np.ndarray:
+    return column.fill_null("").to_numpy().astype(object)
+
+
+def _floats(column: pa.ChunkedArray) -> np.ndarray:
+    """Nulls become NaN."""
+    return column.to_numpy().astype(np.float64)

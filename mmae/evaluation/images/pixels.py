@@ -1,0 +1,100 @@
+"""Residuals of the pixels that were hidden, in units of the noise.
+
+Shape suffixes: N galaxies, C bands, H and W pixels, G regions, P pixels of one region, K bins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mmae.evaluation.images.photometry import OUTER, aperture_weights
+from mmae.evaluation.redshift import MAD_TO_SIGMA
+from mmae.survey.schema import SurveySpec
+from mmae.survey.simulation.camera import EXPOSURE_TIME, effective_gain
+
+EVERYWHERE, TARGET = REGIONS = ("all hidden pixels", f"hidden, within {OUTER:g} arcsec")
+HISTOGRAM_LIMIT = 10.0  # units of noise; what lies beyond is in the outermost bins
+BINS = 80
+HISTOGRAM_EDGES = np.linspace(-HISTOGRAM_LIMIT, HISTOGRAM_LIMIT, BINS + 1)
+
+
+def noise_units(image_NCHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
+    """Counts in units of the background noise of a pixel."""
+    return image_NCHW / np.asarray(spec.band_noise)[:, None, None]
+
+
+def all_noise_units(residual_NCHW: np.ndarray, observed_NCHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
+    """Residuals in units of background and photon noise together; NaN if the gain is not known.
+
+    The photons are the observed ones: a model that is too bright must not widen its own errors.
+    """
+    variance_NCHW = np.square(spec.band_noise)[:, None, None] + np.maximum(observed_NCHW, 0) / gain(spec)[:, None, None]
+    return residual_NCHW / np.sqrt(variance_NCHW)
+
+
+def gain(spec: SurveySpec) -> np.ndarray:
+    """Electrons per count (C,) of HSC's wide layer; NaN if the survey has other bands.
+
+    From exposure time, mirror and filter curves, good to some 30%. The simulated survey has it exactly.
+    """
+    if not all(band in EXPOSURE_TIME for band in spec.bands):
+        return np.full(len(spec.bands), np.nan)
+    return effective_gain(spec)
+
+
+def hidden_regions(visible_NHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
+    """Pixels (N,G,H,W), bool, that the encoder did not see, in the order of REGIONS."""
+    target_HW = aperture_weights(OUTER, spec.image_size, spec.pixel_scale) >= 0.5
+    return np.stack([~visible_NHW, ~visible_NHW & target_HW], axis=1)
+
+
+def rms(values_NCHW: np.ndarray, region_NGHW: np.ndarray) -> np.ndarray:
+    """Root mean square (N,G,C) over each region; NaN where a region is empty."""
+    return _by_region(values_NCHW, region_NGHW, lambda values_CP: np.sqrt(np.mean(values_CP**2, axis=1)))
+
+
+def median_and_nmad(values_NCHW: np.ndarray, region_NGHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median and 1.4826 MAD about it, each (N,G,C); NaN where a region is empty."""
+
+    def both(values_CP: np.ndarray) -> np.ndarray:
+        median_C1 = np.median(values_CP, axis=1, keepdims=True)
+        nmad_C = MAD_TO_SIGMA * np.median(np.abs(values_CP - median_C1), axis=1)
+        return np.stack([median_C1[:, 0], nmad_C], axis=1)
+
+    found_NGC2 = _by_region(values_NCHW, region_NGHW, both, 2)
+    return found_NGC2[..., 0], found_NGC2[..., 1]
+
+
+def histograms(values_NCHW: np.ndarray, region_NGHW: np.ndarray) -> np.ndarray:
+    """Pixels (N,G,C,K) in bins between HISTOGRAM_EDGES; those beyond or NaN are in the outermost."""
+
+    def counts(values_CP: np.ndarray) -> np.ndarray:
+        inside_CP = np.clip(np.nan_to_num(values_CP, nan=np.inf), -HISTOGRAM_LIMIT, HISTOGRAM_LIMIT)
+        ends = (-HISTOGRAM_LIMIT, HISTOGRAM_LIMIT)
+        return np.stack([np.histogram(values_P, BINS, ends)[0] for values_P in inside_CP])
+
+    found_NGCK = _by_region(values_NCHW, region_NGHW, counts, BINS)
+    return np.nan_to_num(found_NGCK).astype(np.uint32)
+
+
+def decibel(peak: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    """Peak signal to noise ratio 20 log10(peak / residual) in dB; NaN without a positive peak.
+
+    Huynh-Thu & Ghanbari (2008, Electronics Letters 44, 800) take the largest value that the data
+    type holds as the peak. Fluxes have no such value: here it is the peak of the galaxy's own image.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(peak > 0, 20 * np.log10(peak / residual), np.nan)
+
+
+def _by_region(
+    values_NCHW: np.ndarray, region_NGHW: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], *more: int
+) -> np.ndarray:
+    """A statistic of (C,P), C values or (C, *more), for each galaxy and region: (N,G,C,*more)."""
+    n, regions = region_NGHW.shape[:2]
+    found = np.full((n, regions, values_NCHW.shape[1], *more), np.nan)
+    for galaxy, region in np.argwhere(region_NGHW.any(axis=(2, 3))):
+        found[galaxy, region] = statistic(values_NCHW[galaxy][:, region_NGHW[galaxy, region]])
+    return found

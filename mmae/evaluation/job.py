@@ -1,0 +1,172 @@
+"""The job behind ray_jobs/evaluate.py: model and survey, or a file -> scores -> page -> MLflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import ray
+from rich.console import Console
+
+from mmae.config import StreamConfig, from_yaml
+from mmae.errors import InputError
+from mmae.evaluation.catalogue import Catalogue, read_catalogue, true_widths
+from mmae.evaluation.config import EvaluateConfig
+from mmae.evaluation.leaks import LeakCheck, require_no_leak
+from mmae.evaluation.passes import Look, readings_pass, reconstructions_pass, surface_pass
+from mmae.evaluation.photoz.predictions_file import read_predictions
+from mmae.evaluation.photoz.section import file_section
+from mmae.evaluation.sections import Gathered, make_sections
+from mmae.evaluation.tables import write_tables
+from mmae.evaluation.trained import Trained, find_trained
+from mmae.ray_setup import start_ray
+from mmae.report.contents import Section, numbers, tally
+from mmae.report.save import log_page, save_report
+from mmae.report.terminal import print_section
+from mmae.survey.store import MANIFEST, Survey, open_survey
+from mmae.survey.stream import input_spec, read_split
+from mmae.tracking import Tracker, open_named_run, tracking_uri
+from mmae.training.checkpoint import CONFIG, read_state
+from mmae.training.run import embedded_folder
+
+FOLDER = "evaluation"
+EXPERIMENT = "evaluations"
+# How many tables of which sections the terminal shows: those of 80 columns. The page has all.
+SHOWN = {"redshift": 2, "surface": 1, "pz": 2}
+FILE_SHOWN = 3
+# Tables whose numbers become metrics of the run, to be compared; report.json has thousands.
+LOGGED = ("redshift/low_z/", "redshift/all_z/", "surface/verdict/", "pz/scores/", "pz/calibration/",
+          "spectra/targets/")
+PASSES = 3  # side by side
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished evaluation."""
+
+    page: Path
+    sections: list[Section]
+    tracker: Tracker | None
+
+
+def evaluate(config: EvaluateConfig, console: Console | None = None) -> Evaluation:
+    """Score a model on a survey, or a file of predictions, and write the page.
+
+    Raises:
+        InputError: the model, the survey or the file cannot be used, or the model was trained on
+            galaxies that it would be tested with.
+    """
+    console = console or Console()
+    return _evaluate_file(config, console) if config.predictions else _evaluate_model(config, console)
+
+
+def _evaluate_file(config: EvaluateConfig, console: Console) -> Evaluation:
+    file = read_predictions(config.predictions, config.truth_column, config.predicted_column)
+    section = file_section(file, seed=config.seed, resamples=config.bootstrap)
+    folder = config.home_path / "evaluations" / (config.name or config.predictions.stem) / FOLDER
+    page = save_report(folder, f"Redshifts of {config.predictions.name}", {"file": str(config.predictions.resolve())},
+                       [section], "mmae-evaluation-1")
+    print_section(replace(section, tables=section.tables[:FILE_SHOWN]), console)
+    console.print(f"\npage    {page}", highlight=False, soft_wrap=True)
+    return Evaluation(page, [section], None)
+
+
+def _evaluate_model(config: EvaluateConfig, console: Console) -> Evaluation:
+    trained = find_trained(config.run, config.home_path, tracking_uri(config.home_path))
+    survey = _survey(config, trained)
+    _require_same_grid(trained, survey)
+    checked = require_no_leak(trained.checkpoint, survey, config.split, allow_unknown=config.allow_unknown_training)
+    console.print(f"model   {trained.checkpoint}\nsurvey  {survey.path}, split {config.split}", highlight=False,
+                  soft_wrap=True)
+    start_ray()
+    gathered = gather(config, trained.checkpoint, survey, console)
+    sections = make_sections(gathered, config, console)
+    folder = config.home_path / "evaluations" / (config.name or trained.name)
+    page = save_report(folder / FOLDER, f"Evaluation of {trained.name}", _facts(config, trained, survey, checked),
+                       sections, "mmae-evaluation-1")
+    tables = write_tables(gathered, folder)
+    tracker = _record(config, trained, survey, folder, sections, page, tables)
+    for section in sections:
+        if section.name in SHOWN:
+            print_section(replace(section, tables=section.tables[: SHOWN[section.name]]), console)
+    judged, met = tally(sections)
+    console.print(f"\n{met} of {judged} judged lines are met.", style="bold", highlight=False)
+    console.print(f"page    {page}\ntables  {folder}\nlook    mlflow ui --backend-store-uri {tracker.uri}",
+                  highlight=False, soft_wrap=True)
+    return Evaluation(page, sections, tracker)
+
+
+def _survey(config: EvaluateConfig, trained: Trained) -> Survey:
+    if config.survey:
+        return open_survey(config.survey)
+    run = from_yaml(trained.checkpoint / CONFIG)
+    folder = Path(run.survey) if run.survey else embedded_folder(run)
+    if not (folder / MANIFEST).exists():
+        raise InputError(f"{trained.checkpoint}: its survey {folder} is not here. Give --survey FOLDER.")
+    return open_survey(folder)
+
+
+def _require_same_grid(trained: Trained, survey: Survey) -> None:
+    """A model reads one image size, one set of bands and one wavelength grid."""
+    was, now = read_state(trained.checkpoint)["input_spec"], input_spec(survey.spec)
+    for name in ("image_size", "n_wavelengths"):
+        if was[name] != getattr(now, name):
+            raise InputError(f"{survey.path}: {name} is {getattr(now, name)}, but {trained.name} was trained with "
+                             f"{was[name]}. Evaluate on a survey of the same grid.")
+    if len(was["band_noise"]) != now.n_bands:
+        raise InputError(f"{survey.path}: {now.n_bands} bands, but {trained.name} was trained with "
+                         f"{len(was['band_noise'])}. Evaluate on a survey of the same bands.")
+
+
+def gather(config: EvaluateConfig, checkpoint: Path, survey: Survey, console: Console) -> Gathered:
+    """Run the passes side by side on Ray and wait for what they bring."""
+    gpu = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
+    threads = max(1, int(ray.cluster_resources().get("CPU", 1)) // PASSES)
+
+    def look(split: str, galaxies: int) -> tuple[Look, Catalogue]:
+        catalogue = read_catalogue(survey, split, galaxies or None)
+        data = read_split(survey, split, StreamConfig()).limit(len(catalogue)).materialize()
+        return Look(checkpoint, data, survey.spec, config.batch_size, threads), catalogue
+
+    def start(task, *arguments):
+        # No CPU of its own: on a small machine the reading of a split needs it.
+        return ray.remote(task).options(num_cpus=0, num_gpus=gpu).remote(*arguments)
+
+    test, catalogue = look(config.split, config.galaxies)
+    fewer, on_surface = look(config.split, min(config.surface_galaxies or len(catalogue), len(catalogue)))
+    training, train_catalogue = look("train", config.training_galaxies)
+    console.print(f"reading {len(catalogue):,} galaxies, {len(train_catalogue):,} of the training split, "
+                  f"{len(on_surface):,} under {len(config.surface_ratios) ** 2 - 1} pairs of masks", highlight=False)
+    tasks = [start(reconstructions_pass, test, config, catalogue, true_widths(survey, catalogue.object_id_N)),
+             start(surface_pass, fewer, config),
+             start(readings_pass, test), start(readings_pass, training)]
+    measured, z_pred_ISN, (readings, spectroscopy), (train_readings, train_spectroscopy) = ray.get(tasks)
+    return Gathered(survey.spec, catalogue, readings, spectroscopy, train_catalogue, train_readings,
+                    train_spectroscopy, z_pred_ISN, on_surface.redshift_N, measured)
+
+
+def _facts(config: EvaluateConfig, trained: Trained, survey: Survey, checked: LeakCheck) -> dict[str, str]:
+    run = from_yaml(trained.checkpoint / CONFIG)
+    return {
+        "model": f"{trained.checkpoint}, recipe {run.recipe}",
+        "survey": f"{survey.path}, content hash {survey.content_hash}",
+        "split": f"{config.split}, {survey.rows_per_split()[config.split]:,} galaxies",
+        "leaks": checked.text,
+        "errors": f"68% intervals from {config.bootstrap} bootstrap resamples, seed {config.seed}",
+    }
+
+
+def _record(config: EvaluateConfig, trained: Trained, survey: Survey, folder: Path, sections: list[Section],
+            page: Path, tables: list[Path]) -> Tracker:
+    """Log to the run of the model, or to one of its own where MLflow does not know the model."""
+    tracker = trained.run
+    if tracker is None:
+        tracker, _ = open_named_run(tracking_uri(config.home_path), EXPERIMENT, trained.name, folder,
+                                    {"checkpoint": str(trained.checkpoint), "survey": str(survey.path)})
+    tracker.metrics({f"{FOLDER}/{name}": value for name, value in numbers(sections).items() if name.startswith(LOGGED)})
+    log_page(tracker, sections, page)
+    for table in tables:
+        tracker.file(table, FOLDER)
+    if trained.run is None:
+        tracker.finish()
+    return tracker

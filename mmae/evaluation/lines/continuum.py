@@ -1,0 +1,159 @@
+"""The continuum of reconstructed spectra, and the 4000 Angstrom break.
+
+Shape suffixes: B galaxies of a batch, N galaxies of all batches, L wavelength samples, K blocks of
+wavelength, J lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmae.errors import InputError
+from mmae.evaluation.lines.catalogue import LIGHT_SPEED
+from mmae.evaluation.lines.measure import Reconstruction
+from mmae.survey.simulation.lines import LINE_WAVELENGTH_J
+from mmae.survey.simulation.quasars import NARROW_LINES
+
+BLOCK = 100.0  # Angstrom
+LEAST_SHARE = 0.25  # of a block's samples that must be good, hidden and free of lines
+LEAST_SIGNAL = 10.0  # of the observed mean in a block: lower, what noise lifts above it biases fractions
+LINE_REACH = 1000.0  # km/s on either side of a narrow line that are left out
+MASKED_LINES_J = np.union1d(LINE_WAVELENGTH_J, [wavelength for wavelength, _ in NARROW_LINES])
+
+BLUE_BAND, RED_BAND = (3850.0, 3950.0), (4000.0, 4100.0)  # Angstrom, rest; Balogh+1999
+LEAST_BAND = 0.8  # part of a band that must have good samples
+
+
+@dataclass(frozen=True)
+class ContinuumMeasures:
+    """Errors of the reconstructed continuum in blocks of 100 A, NaN where they cannot be told.
+
+    Attributes:
+        wavelength_K: middle of the blocks, Angstrom.
+        redshift_N: labels; NaN where unknown.
+        fraction: situation -> (N,K) of (reconstructed - observed) / observed.
+        pull: situation -> (N,K) of (reconstructed - observed) / error of the observed mean.
+    """
+
+    wavelength_K: np.ndarray
+    redshift_N: np.ndarray
+    fraction: dict[str, np.ndarray]
+    pull: dict[str, np.ndarray]
+
+
+def measure_continuum(wavelength_L: np.ndarray, flux_BL: np.ndarray, ivar_BL: np.ndarray,
+                      redshift_B: np.ndarray, reconstructions: Mapping[str, Reconstruction]) -> ContinuumMeasures:
+    """Compare block means of a batch.
+
+    Both means of a block have the observed inverse variances as weights and run over the same
+    samples: good ones that were hidden and lie off the narrow lines. Broad lines and absorption count
+    as continuum. So the difference is exact, whatever slope and sky lines a block has, and its
+    error is that of the observed mean.
+
+    Args:
+        wavelength_L: Angstrom, vacuum, evenly spaced.
+        flux_BL: flux densities.
+        ivar_BL: inverse variances; 0 = bad sample.
+        redshift_B: labels, for the lines; NaN where unknown, then lines are not left out.
+        reconstructions: situation -> what the model made of the batch.
+    """
+    flux_BL, ivar_BL = np.asarray(flux_BL, np.float64), np.asarray(ivar_BL, np.float64)
+    redshift_B = np.asarray(redshift_B, np.float64)
+    starts_K = _block_starts(wavelength_L)
+    samples_K = np.diff(np.append(starts_K, wavelength_L.size))
+    used_BL = (ivar_BL > 0) & np.isfinite(flux_BL) & ~near_lines(wavelength_L, redshift_B)
+    fraction, pull = {}, {}
+    for name, made in reconstructions.items():
+        weight_BL = np.where(used_BL & ~made.visible_BL, ivar_BL, 0.0)
+        total_BK = np.add.reduceat(weight_BL, starts_K, axis=1)
+        enough_BK = np.add.reduceat((weight_BL > 0).astype(np.int32), starts_K, axis=1) >= LEAST_SHARE * samples_K
+        with np.errstate(divide="ignore", invalid="ignore"):
+            seen_BL = np.where(weight_BL > 0, flux_BL, 0.0)
+            mean_BK = np.add.reduceat(weight_BL * seen_BL, starts_K, axis=1) / total_BK
+            # Multiplied by a weight of 0 a reconstruction that is NaN would still be NaN.
+            error_BL = np.where(weight_BL > 0, np.asarray(made.flux_BL, np.float64) - flux_BL, 0.0)
+            difference_BK = np.add.reduceat(weight_BL * error_BL, starts_K, axis=1) / total_BK
+            bright_BK = enough_BK & (mean_BK * np.sqrt(total_BK) >= LEAST_SIGNAL)
+            fraction[name] = np.where(bright_BK, difference_BK / mean_BK, np.nan).astype(np.float32)
+            pull[name] = np.where(enough_BK, difference_BK * np.sqrt(total_BK), np.nan).astype(np.float32)
+    middle_K = wavelength_L[starts_K] + 0.5 * samples_K * (wavelength_L[1] - wavelength_L[0])
+    return ContinuumMeasures(middle_K, redshift_B, fraction, pull)
+
+
+def joined(parts: Sequence[ContinuumMeasures]) -> ContinuumMeasures:
+    """The measures of several batches, one after the other.
+
+    Raises:
+        InputError: no part at all, or parts of other situations or wavelengths.
+    """
+    if not parts:
+        raise InputError("continuum measures: there is no batch to join; give at least one.")
+    first = parts[0]
+    if any(list(p.pull) != list(first.pull) or not np.array_equal(p.wavelength_K, first.wavelength_K) for p in parts):
+        raise InputError("continuum measures: batches of other situations or wavelengths than the first; "
+                         "measure all batches alike.")
+    return ContinuumMeasures(
+        first.wavelength_K, np.concatenate([p.redshift_N for p in parts]),
+        {name: np.concatenate([p.fraction[name] for p in parts]) for name in first.fraction},
+        {name: np.concatenate([p.pull[name] for p in parts]) for name in first.pull})
+
+
+def near_lines(wavelength_L: np.ndarray, redshift_B: np.ndarray) -> np.ndarray:
+    """(B,L) bool: within 1000 km/s of a narrow line; nowhere where the redshift is unknown."""
+    near_BL = np.zeros((redshift_B.size, wavelength_L.size), bool)
+    reach = LINE_REACH / LIGHT_SPEED
+    centre_BJ = np.outer(1 + np.nan_to_num(redshift_B, nan=np.inf), MASKED_LINES_J)
+    first_BJ = np.searchsorted(wavelength_L, centre_BJ * (1 - reach))
+    last_BJ = np.searchsorted(wavelength_L, centre_BJ * (1 + reach))
+    for near_L, first_J, last_J in zip(near_BL, first_BJ, last_BJ, strict=True):
+        for first, last in zip(first_J, last_J, strict=True):
+            near_L[first:last] = True
+    return near_BL
+
+
+def dn4000(wavelength_L: np.ndarray, flux_BL: np.ndarray, ivar_BL: np.ndarray,
+           redshift_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 4000 A break: mean f_nu at 4000-4100 A over that at 3850-3950 A, rest frame (Balogh+1999).
+
+    Args:
+        wavelength_L: Angstrom, vacuum, evenly spaced.
+        flux_BL: f_lambda, any unit.
+        ivar_BL: inverse variances; 0 = bad sample.
+        redshift_B: NaN where unknown.
+
+    Returns:
+        value_B and error_B; NaN where a band lies less than 80% in good samples or the blue one is
+        not above zero.
+    """
+    redshift_B = np.asarray(redshift_B, np.float64)
+    flux_BL, ivar_BL = np.asarray(flux_BL, np.float64), np.asarray(ivar_BL, np.float64)
+    good_BL = (ivar_BL > 0) & np.isfinite(flux_BL)
+    stretch_B1 = 1 + redshift_B[:, None]
+    step = wavelength_L[1] - wavelength_L[0]
+
+    def band_mean(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+        """Mean of lambda^2 f_lambda, which is proportional to f_nu, and its error."""
+        in_BL = good_BL & (wavelength_L >= low * stretch_B1) & (wavelength_L < high * stretch_B1)
+        count_B = in_BL.sum(axis=1)
+        enough_B = count_B >= LEAST_BAND * (high - low) * stretch_B1[:, 0] / step
+        square_L = np.square(wavelength_L)
+        mean_B = (square_L * np.where(in_BL, flux_BL, 0.0)).sum(axis=1) / count_B
+        variance_B = np.divide(np.square(square_L), ivar_BL, out=np.zeros_like(flux_BL), where=in_BL).sum(axis=1)
+        return np.where(enough_B, mean_B, np.nan), np.sqrt(variance_B) / count_B
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        blue_B, blue_error_B = band_mean(*BLUE_BAND)
+        red_B, red_error_B = band_mean(*RED_BAND)
+        value_B = np.where(blue_B > 0, red_B / blue_B, np.nan)
+        error_B = np.where(blue_B > 0, np.hypot(red_error_B, value_B * blue_error_B) / blue_B, np.nan)
+    return value_B, error_B
+
+
+def _block_starts(wavelength_L: np.ndarray) -> np.ndarray:
+    """First sample of each block; what is left at the end is a block if it is half of one."""
+    per_block = round(BLOCK / (wavelength_L[1] - wavelength_L[0]))
+    starts = np.arange(0, wavelength_L.size, per_block)
+    return starts[:-1] if len(starts) > 1 and wavelength_L.size - starts[-1] < per_block / 2 else starts

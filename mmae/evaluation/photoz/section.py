@@ -1,0 +1,161 @@
+"""The point redshifts as a section of the evaluation's report.
+
+Shape suffix: N galaxies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mmae.evaluation.catalogue import Catalogue
+from mmae.evaluation.figures_redshift import redshift_figure
+from mmae.evaluation.photoz.figures import modes_figure, trend_figure
+from mmae.evaluation.photoz.metrics import METRICS, RATES
+from mmae.evaluation.photoz.predictions_file import PredictionsFile
+from mmae.evaluation.photoz.scoring import FamilyScores, PointScores, StratumScores, modes_of, score_predictions
+from mmae.evaluation.photoz.strata import LEAST_GALAXIES, families, redshift_family
+from mmae.evaluation.redshift import ALL_Z, BASELINE, LOW_Z, selection
+from mmae.evaluation.report import (
+    PAPER_ALL_Z,
+    PAPER_LOW_Z,
+    PAPER_NOTE,
+    PAPER_OUTLIERS,
+    PAPER_ROW,
+    ROW_NAMES,
+    with_error,
+)
+from mmae.report.contents import Cell, Drawing, Section, Table, Verdict, slug
+
+NAME, TITLE = "redshift", "Point redshifts"
+TEXT = (
+    "dz = (z_pred - z_spec) / (1 + z_spec). sigma_NMAD is 1.4826 times the median absolute deviation of dz about "
+    "its median, the bias its median. Sigma and bias by biweight are those of Beers, Flynn & Gebhardt (1990), as "
+    "HSC gives them (Tanaka et al. 2018). Outliers have |dz| > 0.15; those at 3 sigma, |dz| > max(0.06, 3 IQR / "
+    "1.349) (LSST Science Book 2009; Schmidt et al. 2020); catastrophic ones, |z_pred - z_spec| > 1 (Jones et "
+    "al. 2024). The rms is that of dz about zero, outliers included. The HSC loss is the mean of 1 - 1 / (1 + "
+    "(dz / 0.15)²) (Tanaka et al. 2018). Errors are half of the 68% interval: of a bootstrap over galaxies, for "
+    "rates of Wilson (1927). A prediction that is not finite is an outlier by every definition. No galaxy with a "
+    "redshift is left out, and no class: quasars and point sources are strata of their own."
+)
+HEADINGS = {
+    "sigma_nmad": "sigma_NMAD", "sigma_biweight": "sigma biweight", "rms": "rms", "bias": "bias",
+    "bias_biweight": "bias biweight", "outlier_rate": "|dz|>0.15", "outlier_rate_3sigma": "|dz|>3 sigma",
+    "catastrophic_rate": "catastrophic", "hsc_loss": "HSC loss", "not_finite": "not finite",
+}  # fmt: skip
+TABLES = {LOW_Z: "low_z", ALL_Z: "all_z"}
+TOO_FEW = Verdict("too few")
+MODES_CAPTION = ("Predicted against spectroscopic redshift, and in the inset at z < 0.4; dashed: |dz| = 0.15. "
+                 "The inset lies in the corner where it covers fewer galaxies.")
+TREND_CAPTION = "Scatter, bias and outliers in bins, with 68% intervals, at the median of the bin's galaxies."
+
+
+def point_section(
+    catalogue: Catalogue, predictions: Mapping[str, np.ndarray], snr_N: np.ndarray | None, *,
+    z_train: np.ndarray | None, seed: int, resamples: int,
+) -> Section:  # fmt: skip
+    """Tables of all scores at z < 0.4 and all z and in strata, and their figures.
+
+    Args:
+        catalogue: of the N galaxies.
+        predictions: mode ("image", "spectrum", "both") -> (N,) redshifts; NaN where the galaxy
+            lacks what the mode needs.
+        snr_N: median signal to noise of a sample of the spectrum, NaN without one.
+        z_train: redshifts of the training set, for the baseline.
+        seed, resamples: of the bootstrap; strata take 200 resamples at most.
+
+    Raises:
+        InputError: a prediction of another length than the catalogue.
+    """
+    scored = score_predictions(catalogue.redshift_N, predictions, families(catalogue, snr_N), z_train=z_train,
+                               seed=seed, resamples=resamples)
+    return render(scored, catalogue.redshift_N, predictions)
+
+
+def render(scored: PointScores, redshift_N: np.ndarray, predictions: Mapping[str, np.ndarray]) -> Section:
+    """The section of scores that were computed by `score_predictions` of these redshifts."""
+    modes = modes_of(scored)
+    left_out = " ".join(
+        f"{_name(mode)}: no galaxy with a redshift has a prediction; add spectroscopic redshifts, or galaxies with "
+        f"what this mode needs." for mode in predictions if mode not in modes)
+    if not modes:
+        return Section(NAME, TITLE, TEXT, left_out=left_out or "No predictions were given.")
+    tables = [_main_table(scored, name) for name in (LOW_Z, ALL_Z)]
+    tables += [_family_table(family, mode) for family in scored.families for mode in modes]
+    return Section(NAME, TITLE, TEXT, tuple(tables), _drawings(scored, redshift_N, predictions), left_out)
+
+
+def file_section(file: PredictionsFile, *, seed: int, resamples: int) -> Section:
+    """Scores of a predictions file: first the paper's rows, then everything that needs no catalogue."""
+    scored = score_predictions(file.redshift_N, file.predictions, [redshift_family(file.redshift_N)], z_train=None,
+                               seed=seed, resamples=resamples)
+    section = render(scored, file.redshift_N, file.predictions)
+    return Section(NAME, f"{TITLE} of {file.path.name}", TEXT, (_paper_table(file, scored), *section.tables),
+                   section.drawings, section.left_out)
+
+
+def _paper_table(file: PredictionsFile, scored: PointScores) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        (_name(mode), scores[ALL_Z]["outlier_rate"].n, with_error(scores[LOW_Z]["sigma_nmad"]),
+         with_error(scores[ALL_Z]["sigma_nmad"]), with_error(scores[ALL_Z]["outlier_rate"], percent=True))
+        for mode, scores in scored.table.items()]
+    rows.append((PAPER_ROW, None, f"{PAPER_LOW_Z:.4f}", f"{PAPER_ALL_Z:.4f}", f"{100 * PAPER_OUTLIERS:.2f}%"))
+    notes = [f"Truth: column {file.truth}."]
+    if file.left_out:
+        notes.append(f"{file.left_out:,} rows without a finite true redshift are left out.")
+    notes += [f"{name}: {missing:,} rows have no value and are not counted."
+              for name, z_N in file.predictions.items() if (missing := int(np.isnan(z_N).sum()))]
+    columns = ("redshift from", "galaxies", "sigma_NMAD z<0.4", "sigma_NMAD all z", "outliers all z")
+    return Table("paper", "The scores of the paper", columns, tuple(rows), " ".join([*notes, PAPER_NOTE]))
+
+
+def _main_table(scored: PointScores, selected: str) -> Table:
+    """A column for each mode; a row for each score, and for its error. Numbers, so that MLflow gets them."""
+    of_mode = [scores[selected] for scores in scored.table.values()]
+    rows: list[tuple[Cell, ...]] = [("galaxies", *(scores["outlier_rate"].n for scores in of_mode))]
+    for metric in METRICS:
+        unit, scale = (" [%]", 100) if metric in RATES else ("", 1)
+        rows.append((HEADINGS[metric] + unit, *(scale * scores[metric].value for scores in of_mode)))
+        if metric != "not_finite":
+            rows.append((f"{HEADINGS[metric]} error{unit}", *(scale * scores[metric].error for scores in of_mode)))
+    note = f"The {BASELINE} is predicted for every galaxy with a redshift." if BASELINE in scored.table else ""
+    return Table(TABLES[selected], selected, ("score", *map(_name, scored.table)), tuple(rows), note)
+
+
+def _family_table(family: FamilyScores, mode: str) -> Table:
+    """A row for each stratum, a column for each score."""
+    metrics = [metric for metric in METRICS if metric != "not_finite"]
+    rows = tuple(_stratum_row(stratum, metrics) for stratum in family.of_mode[mode])
+    note = ""
+    if any(stratum.scores is None for stratum in family.of_mode[mode]):
+        note = f"Too few: below {LEAST_GALAXIES} galaxies."
+    return Table(f"{family.name}_{slug(mode)}", f"{_name(mode)}, by {family.title}",
+                 (family.title, "galaxies", *(HEADINGS[metric] for metric in metrics)), rows, note)
+
+
+def _stratum_row(stratum: StratumScores, metrics: list[str]) -> tuple[Cell, ...]:
+    if stratum.scores is None:
+        return (stratum.label, stratum.n, TOO_FEW, *[None] * (len(metrics) - 1))
+    return (stratum.label, stratum.n, *(with_error(stratum.scores[m], percent=m in RATES) for m in metrics))
+
+
+def _drawings(
+    scored: PointScores, redshift_N: np.ndarray, predictions: Mapping[str, np.ndarray]
+) -> tuple[Drawing, ...]:
+    modes = modes_of(scored)
+    titles = {mode: _name(mode) for mode in modes}
+    known_N = selection(redshift_N, ALL_Z)
+    drawings = [
+        Drawing("redshift_modes", MODES_CAPTION, modes_figure(redshift_N, predictions, scored.table, titles)),
+        Drawing("redshift_trends", TREND_CAPTION, trend_figure(scored.families, titles)),
+    ]
+    for mode in modes:
+        figure = redshift_figure(redshift_N[known_N], predictions[mode][known_N], titles[mode], scored.table[mode])
+        drawings.append(Drawing(f"redshift_{slug(mode)}", f"{titles[mode]}: predicted against spectroscopic redshift, "
+                                "and dz below; left at all redshifts, right at z < 0.4.", figure))
+    return tuple(drawings)
+
+
+def _name(mode: str) -> str:
+    return ROW_NAMES.get(mode, mode)

@@ -1,0 +1,114 @@
+"""Batches of images: alignment, versions, absent images."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from mmae.errors import InputError
+from mmae.evaluation.images.compare import COMPOSITE, OBSERVED, RECONSTRUCTION, VERSIONS, joined, measure_images
+from mmae.survey.schema import SurveySpec
+from tests.evaluation.images.cutouts import NOISE_C11, SPEC, measure, patches, round_galaxies
+
+SEEN, MIXED, MADE = (VERSIONS.index(v) for v in (OBSERVED, COMPOSITE, RECONSTRUCTION))
+
+
+def test_a_perfect_reconstruction_has_no_errors():
+    observed, visible = round_galaxies(5, 0), patches(5, 0)
+    found = measure(observed, observed, visible)
+    for values in (found.flux_NVAC, found.radius_NV, found.size_NV, found.g1_NV, found.g2_NV):
+        np.testing.assert_array_equal(values[:, SEEN], values[:, MIXED])
+        np.testing.assert_array_equal(values[:, SEEN], values[:, MADE])
+    assert not found.rms_NGC.any() and not found.nmad_NGC.any() and not found.chi2_NGC.any()
+    signal = observed / NOISE_C11
+    np.testing.assert_allclose(found.peak_NC, signal.max((2, 3)))
+    expected = [np.sqrt((signal[n][:, ~visible[n]] ** 2).mean(axis=1)) for n in range(5)]
+    np.testing.assert_allclose(found.empty_rms_NGC[:, 0], expected)
+
+
+def test_what_the_decoder_says_of_visible_pixels_is_in_the_reconstruction_only():
+    observed, visible = round_galaxies(5, 1), patches(5, 1)
+    made = 0.8 * observed
+    spoiled = np.where(visible[:, None], -7.0, made)
+    first, second = measure(observed, made, visible), measure(observed, spoiled, visible)
+    for f in fields(first):
+        one, two = getattr(first, f.name), getattr(second, f.name)
+        if "V" in f.name.rpartition("_")[2]:
+            np.testing.assert_array_equal(one[:, :2], two[:, :2])
+        else:
+            np.testing.assert_array_equal(one, two)
+    changed_N = (first.flux_NVAC[:, MADE, 1] != second.flux_NVAC[:, MADE, 1]).all(axis=1)
+    np.testing.assert_array_equal(changed_N, first.hidden_NA[:, 1] < 1)
+
+
+def test_the_composite_lacks_what_the_hidden_pixels_lack():
+    observed, visible = round_galaxies(4, 2), patches(4, 2)
+    visible[0], visible[1] = True, False
+    found = measure(observed, 0.9 * observed, visible)
+    np.testing.assert_allclose(found.hidden_NA[:2], [[0, 0], [1, 1]])
+    assert found.hidden_NA.max() <= 1 and not found.hidden_NA[0].any()
+    np.testing.assert_allclose(found.flux_NVAC[0, MIXED], found.flux_NVAC[0, SEEN])
+    np.testing.assert_allclose(found.flux_NVAC[1, MIXED], 0.9 * found.flux_NVAC[1, SEEN])
+    np.testing.assert_allclose(found.flux_NVAC[:, MADE], 0.9 * found.flux_NVAC[:, SEEN])
+    # By hand: the light of hidden pixels within a radius of 3 arcsec, whole pixels.
+    y, x = np.mgrid[:64, :64] - 31.5
+    inside = np.hypot(x, y) * 0.168 <= 3
+    lost = 0.1 * (observed[3] * (inside & ~visible[3])).sum((1, 2))
+    np.testing.assert_allclose(found.flux_NVAC[3, SEEN, 1] - found.flux_NVAC[3, MIXED, 1], lost, rtol=0.05)
+    # A scaled image has the same size and shape.
+    np.testing.assert_allclose(found.radius_NV[:, MADE], found.radius_NV[:, SEEN], rtol=1e-6)
+    np.testing.assert_allclose(found.g1_NV[:, MADE], found.g1_NV[:, SEEN], atol=1e-3)
+
+
+def test_batches_do_not_matter():
+    observed, visible = round_galaxies(9, 3), patches(9, 3)
+    whole, parts = (measure(observed, 0.7 * observed, visible, batch) for batch in (9, 2))
+    assert len(parts) == 9
+    for f in fields(whole):
+        one, two = getattr(whole, f.name), getattr(parts, f.name)
+        np.testing.assert_allclose(one, two, rtol=1e-12)
+        assert one.dtype == two.dtype
+
+
+def test_absent_images_keep_their_place():
+    observed, visible = round_galaxies(4, 4), patches(4, 4)
+    present = measure_images(observed, 0.5 * observed, visible, SPEC)
+    observed[1], observed[2] = 0.0, np.nan
+    found = measure_images(observed, 0.5 * np.nan_to_num(observed), visible, SPEC)
+    assert found.present_N.tolist() == [True, False, False, True]
+    for f in fields(found):
+        values, kept = getattr(found, f.name), getattr(present, f.name)
+        np.testing.assert_array_equal(values[[0, 3]], kept[[0, 3]])
+        if values.dtype.kind == "f":
+            assert np.isnan(values[1:3]).all()
+        else:
+            assert not values[1:3].any()
+    none = measure_images(np.zeros_like(observed), observed, visible, SPEC)
+    assert not none.present_N.any() and len(joined([none, found])) == 8
+
+
+def test_a_reconstruction_that_is_not_finite_is_measured_as_such():
+    observed, visible = round_galaxies(2, 5), patches(2, 5)
+    made = observed.copy()
+    made[0] = np.nan
+    found = measure_images(observed, made, visible, SPEC)
+    assert np.isnan(found.flux_NVAC[0, 1:]).all() and np.isnan(found.rms_NGC[0]).all()
+    assert np.isnan(found.size_NV[0, 1:]).all() and np.isfinite(found.size_NV[0, 0])
+    assert np.isfinite(found.flux_NVAC[1]).all()
+
+
+def test_bad_input_is_named():
+    observed, visible = round_galaxies(2, 6), patches(2, 6)
+    with pytest.raises(InputError, match=r"reconstructed has shape \(1, 5, 64, 64\), expected \(2,"):
+        measure_images(observed, observed[:1], visible, SPEC)
+    with pytest.raises(InputError, match="visible has shape"):
+        measure_images(observed, observed, visible[:, :8], SPEC)
+    with pytest.raises(InputError, match="observed has shape"):
+        measure_images(observed, observed, visible, SurveySpec(image_size=32))
+    observed[1, 0, 0, :3] = np.nan
+    with pytest.raises(InputError, match="row 1 of the batch has 3 pixels"):
+        measure_images(observed, observed, visible, SPEC)
+    with pytest.raises(InputError, match="no batch"):
+        joined([])

@@ -1,0 +1,123 @@
+"""The verdict, its words and what stands in tables and figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgba
+
+from mmae.evaluation.style import VERMILLION
+from mmae.evaluation.surface.figures import drawn_steps, lines_figure, surface_figure
+from mmae.evaluation.surface.scores import score_surface
+from mmae.evaluation.surface.section import PAPER_RISE, judge_surface, surface_section
+from mmae.report.contents import numbers, tally
+from tests.evaluation.surface.skies import RATIOS, monotone_scatter, predictions
+
+
+def papers_scatter() -> np.ndarray:
+    """Falls monotonically but for the whole image without a spectrum."""
+    scatter_IS = monotone_scatter()
+    scatter_IS[1, 4], scatter_IS[0, 4] = 0.0210, 0.0304
+    return scatter_IS
+
+
+def surface_of(scatter_IS, n=800, seed=1, correlation=0.6):
+    z_pred_ISN, z_spec_N = predictions(scatter_IS, n, seed, correlation)
+    ratios = (RATIOS[: scatter_IS.shape[0]], RATIOS[: scatter_IS.shape[1]])
+    return score_surface(z_pred_ISN, *ratios, z_spec_N, seed=0, resamples=60)
+
+
+def section_of(scatter_IS, n=800):
+    z_pred_ISN, z_spec_N = predictions(scatter_IS, n, 1)
+    return surface_section(z_pred_ISN, RATIOS, RATIOS, z_spec_N, seed=0, resamples=60)
+
+
+def arrows(figure) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    return [(text.xyann, text.xy) for text in figure.axes[0].texts if getattr(text, "arrow_patch", None)]
+
+
+def test_a_falling_surface_passes_with_what_it_could_have_seen():
+    verdict = judge_surface(surface_of(monotone_scatter()))
+    assert verdict.ok is True and "would have been seen" in verdict.text
+
+
+def test_the_papers_rise_fails_and_is_named():
+    verdict = judge_surface(surface_of(papers_scatter()))
+    assert verdict.ok is False
+    assert "(image 0.25, spectrum absent) to (image 0, spectrum absent): +0.0" in verdict.text
+
+
+def test_too_few_galaxies_to_see_the_papers_rise_are_no_pass():
+    surface = surface_of(np.full((2, 2), 0.02), n=100, correlation=0.0)
+    verdict = judge_surface(surface)
+    assert not surface.hurting
+    assert max(step.detectable_share for step in surface.neighbours) > PAPER_RISE
+    assert verdict.ok is None and verdict.text.startswith("undecided")
+
+
+def test_section_tables():
+    section = section_of(papers_scatter())
+    assert section.name == "surface" and not section.left_out
+    assert tally([section]) == (1, 0)
+    assert {d.name for d in section.drawings} == {"surface", "surface_lines"}
+    verdict, steps, cells = section.tables
+    assert [row[:2] for row in verdict.rows] == [("single steps", 38), ("all steps", 176)]
+    assert len(cells.rows) == 24
+    assert steps.rows[0][:2] == ("image 0.25, spectrum absent", "image 0, spectrum absent")
+    surface = surface_of(papers_scatter())
+    assert sum(row[-1].text == "hurts" for row in steps.rows) == len(surface.hurting)
+    values = numbers([section])
+    sigma = surface.cells[0, 4].sigma_nmad.value
+    assert values["surface/cells/image_0_spectrum_absent/sigma_nmad"] == pytest.approx(sigma)
+    largest = max(step.rise.value for step in surface.steps)
+    assert values["surface/verdict/all_steps/largest_rise_of_sigma_nmad"] == pytest.approx(largest)
+    seen = max(step.detectable_share for step in surface.neighbours)
+    assert verdict.rows[0][6] == pytest.approx(100 * seen)
+
+
+def test_few_galaxies_leave_the_judgement_out_and_none_everything():
+    few = section_of(monotone_scatter(), n=60)
+    assert "60 galaxies" in few.left_out and "100 are needed" in few.left_out
+    assert [table.name for table in few.tables] == ["cells"] and len(few.drawings) == 2
+    none = section_of(monotone_scatter(), n=0)
+    assert none.left_out and not none.tables and not none.drawings
+    assert tally([few, none]) == (0, 0)
+
+
+def test_the_map_shows_every_number_and_arrows_where_more_data_hurts():
+    surface = surface_of(papers_scatter())
+    figure = surface_figure(surface)
+    shown = [text.get_text() for text in figure.axes[0].texts]
+    assert len([text for text in shown if "%" in text]) == 24 and "no data" in shown
+    assert shown[0].startswith(f"{surface.cells[0, 0].sigma_nmad.value:.3g}")
+    drawn_SI = figure.axes[0].images[0].get_array()
+    assert [drawn_SI[s, i] for i, s in surface.cells] == [c.sigma_nmad.value for c in surface.cells.values()]
+    assert drawn_steps(surface) and all(step.neighbours for step in drawn_steps(surface))
+    for step, (tail, head) in zip(drawn_steps(surface), arrows(figure), strict=True):
+        # Arrows point the way of the step and stay within a cell of its ends.
+        assert np.sign(np.subtract(head, tail)).tolist() == np.sign(np.subtract(step.more, step.less)).tolist()
+        assert np.abs(np.subtract(head, step.more)).max() < 0.5 and np.abs(np.subtract(tail, step.less)).max() < 0.5
+    assert not arrows(surface_figure(surface_of(monotone_scatter())))
+
+
+def test_lines_hold_the_cells_and_mark_the_step():
+    surface = surface_of(papers_scatter())
+    ax = lines_figure(surface).axes[0]
+    assert len(ax.containers) == 5
+    absent = ax.containers[-1].lines[0]
+    np.testing.assert_allclose(absent.get_ydata(), [surface.cells[i, 4].sigma_nmad.value for i in range(4)])
+    marked = [line for line in ax.lines if line.get_gid() == "hurts"]
+    assert to_rgba(marked[0].get_color()) == to_rgba(VERMILLION)
+    ends = [tuple(line.get_ydata()) for line in marked]
+    assert (surface.cells[1, 4].sigma_nmad.value, surface.cells[0, 4].sigma_nmad.value) in ends
+    unmarked = lines_figure(surface_of(monotone_scatter())).axes[0]
+    assert not [line for line in unmarked.lines if line.get_gid() == "hurts"]
+
+
+def test_a_rise_over_several_steps_is_drawn_dashed():
+    scatter_IS = np.array([[0.02 * 1.08**k] for k in (4, 3, 2, 1, 0)])
+    surface = surface_of(scatter_IS, seed=7, correlation=0.3)
+    (step,) = drawn_steps(surface)
+    assert not step.neighbours
+    (text,) = [t for t in surface_figure(surface).axes[0].texts if getattr(t, "arrow_patch", None)]
+    assert text.arrow_patch.get_linestyle() == "--"

@@ -1,0 +1,151 @@
+"""An evaluation from end to end: model and survey in, page, tables and MLflow out."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from mlflow import MlflowClient
+from rich.console import Console
+
+from mmae.config import RunConfig
+from mmae.errors import InputError
+from mmae.evaluation.config import EvaluateConfig
+from mmae.evaluation.job import evaluate
+from mmae.evaluation.leaks import TRAINING_ROWS, write_training_rows
+from mmae.evaluation.trained import find_trained
+from mmae.model.paper import PaperConfig
+from mmae.survey.store import open_survey
+from mmae.survey.stream import input_spec
+from mmae.tracking import open_run, tracking_uri
+from mmae.training.checkpoint import Place, save_model
+from mmae.training.step import create_state
+
+SECTIONS = ["examples", "redshift", "surface", "pz", "spectra", "images", "representation", "shift"]
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=100)
+
+
+@pytest.fixture
+def trained(quick_run: RunConfig, small_survey, tmp_path) -> RunConfig:
+    """A run as training leaves it, with weights as they were at its start."""
+    run = replace(quick_run, name="first", home=str(tmp_path), survey=str(small_survey))
+    return run_of(run)
+
+
+def run_of(run: RunConfig) -> RunConfig:
+    survey = open_survey(run.survey)
+    folder = run.home_path / "runs" / run.name
+    best = folder / "best"
+    best.mkdir(parents=True)
+    save_model(best, create_state(run, input_spec(survey.spec), "cpu"), run, Place(), {})
+    write_training_rows(survey, best)
+    open_run(run, folder).finish()
+    return run
+
+
+def small(run: RunConfig, **changes) -> EvaluateConfig:
+    """An evaluation of few galaxies, with few resamples."""
+    return replace(EvaluateConfig(run=run.name, home=run.home, bootstrap=20, surface_ratios=(0.0, 0.5, 1.0),
+                                  batch_size=16), **changes)
+
+
+def test_a_model_is_scored_from_end_to_end(trained, small_survey, ray_cluster):
+    console = quiet()
+    result = evaluate(small(trained), console)
+    assert [s.name for s in result.sections] == SECTIONS
+    n_test = open_survey(small_survey).rows_per_split()["test"]
+    folder = trained.home_path / "evaluations" / "first"
+    assert result.page == folder / "evaluation" / "report.html"
+    content = json.loads((folder / "evaluation" / "report.json").read_text())
+    assert content["model"].startswith(str(trained.home_path / "runs" / "first" / "best"))
+    assert f"{n_test} galaxies" in content["split"]
+
+    table = pq.read_table(folder / "predictions.parquet").to_pydict()
+    assert len(table["object_id"]) == n_test == len(set(table["object_id"]))
+    truth = pq.read_table(open_survey(small_survey).files("test"), columns=["object_id", "redshift", "flux"]).to_pydict()
+    assert table["object_id"] == truth["object_id"]
+    for given, known in zip(table["redshift"], truth["redshift"], strict=True):
+        assert given == known or given == pytest.approx(known)
+    has_spectrum = [flux is not None for flux in truth["flux"]]
+    assert [z is not None for z in table["z_spectrum"]] == has_spectrum and not all(has_spectrum)
+    assert (folder / "pz_image.hdf5").exists()
+
+    client, uri = MlflowClient(tracking_uri(trained.home_path)), tracking_uri(trained.home_path)
+    run = client.get_run(find_trained("first", trained.home_path, uri).run.run_id)
+    assert run.info.run_name == "first"  # logged to the model's own run
+    logged = {item.path for item in client.list_artifacts(run.info.run_id, "evaluation")}
+    assert {"evaluation/report.html", "evaluation/predictions.parquet", "evaluation/pz_both.hdf5"} <= logged
+    assert run.data.metrics["evaluation/redshift/all_z/galaxies/image_only"] > 0
+    assert "evaluation/pz/scores/image/crps" in run.data.metrics, sorted(run.data.metrics)
+    assert len(run.data.metrics) < 500  # report.json has thousands
+    assert "page    " in console.file.getvalue()
+
+
+def test_the_paper_model_has_no_distribution_and_all_the_rest(quick_run, small_survey, tmp_path, ray_cluster):
+    paper = PaperConfig(width=16, depth=1, cross_depth=1, heads=2, hidden=(16, 16))
+    run = run_of(replace(quick_run, name="paper", model=paper, home=str(tmp_path), survey=str(small_survey)))
+    result = evaluate(small(run), quiet())
+    sections = {s.name: s for s in result.sections}
+    assert list(sections) == SECTIONS
+    assert sections["pz"].left_out and not sections["pz"].tables
+    assert sections["redshift"].tables and sections["representation"].tables
+    assert not list((run.home_path / "evaluations" / "paper").glob("pz_*"))
+
+
+def test_a_leaked_survey_is_refused_before_anything_starts(trained, small_survey, tmp_path):
+    """The model says that it was trained on what is now the test split."""
+    rows = trained.home_path / "runs" / "first" / "best" / TRAINING_ROWS
+    table = pq.read_table(rows)
+    test = pq.read_table(open_survey(small_survey).files("test"), columns=["object_id", "targetid", "ra", "dec"])
+    leaked = test.append_column("split", pa.array(["train"] * len(test))).select(table.column_names).cast(
+        table.schema.remove_metadata())
+    pq.write_table(leaked.replace_schema_metadata(table.schema.metadata), rows)
+    with pytest.raises(InputError, match="trained on"):
+        evaluate(small(trained), quiet())
+    rows.unlink()
+    with pytest.raises(InputError, match=TRAINING_ROWS):
+        evaluate(small(trained), quiet())
+    assert not (trained.home_path / "evaluations").exists()
+
+
+def test_a_file_of_predictions_needs_no_model(tmp_path):
+    rng = np.random.default_rng(1)
+    z = rng.uniform(0, 1, 500)
+    file = tmp_path / "mine.csv"
+    file.write_text("y_test,y_pred\n" + "\n".join(f"{a},{b}" for a, b in zip(z, z + 0.02 * rng.normal(size=500))))
+    console = quiet()
+    result = evaluate(EvaluateConfig(predictions=file, home=str(tmp_path), bootstrap=20), console)
+    assert result.page.exists() and result.tracker is None
+    assert "z<0.4" in console.file.getvalue() and "paper" in console.file.getvalue()
+
+
+@pytest.mark.parametrize(("values", "says"), [
+    ({}, "either --run"),
+    ({"run": "a", "split": "all"}, "choose one of train, val, test"),
+    ({"run": "a", "galaxies": -1}, "galaxies is -1"),
+    ({"run": "a", "surface_ratios": (0.5, 0.2)}, "rising numbers"),
+    ({"run": "a", "mask_ratio": 1.0}, "mask_ratio"),
+    ({"run": "a", "name": "a/b"}, "no slash"),
+])
+def test_wrong_options_are_named(values, says):
+    with pytest.raises(ValueError, match=says):
+        EvaluateConfig(**values)
+
+
+def test_models_are_found_by_name_folder_and_id(trained):
+    uri, home = tracking_uri(trained.home_path), trained.home_path
+    by_name = find_trained("first", home, uri)
+    assert by_name.name == "first" and by_name.run is not None
+    folder = home / "runs" / "first"
+    assert find_trained(str(folder), home, uri) == by_name == find_trained(str(folder / "best"), home, uri)
+    assert find_trained(by_name.run.run_id, home, uri) == by_name
+    with pytest.raises(InputError, match="--run nobody: no folder with model.safetensors"):
+        find_trained("nobody", home, uri)

@@ -1,0 +1,119 @@
+"""Which rows are one galaxy, and which split they get: against a brute-force search, for any order."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmae.survey.duplicates import common_splits, kept_together, same_galaxy
+
+ARCSEC = 1 / 3600
+
+
+def partition(labels) -> set[frozenset[int]]:
+    return {frozenset(np.flatnonzero(labels == label).tolist()) for label in set(np.asarray(labels).tolist())}
+
+
+def merged(n: int, linked) -> set[frozenset[int]]:
+    """Sets of rows in a chain of links, the slow way."""
+    sets = [{i} for i in range(n)]
+    for i, j in combinations(range(n), 2):
+        if linked(i, j):
+            one, other = (next(s for s in sets if k in s) for k in (i, j))
+            if one is not other:
+                sets.remove(other)
+                one |= other
+    return {frozenset(s) for s in sets}
+
+
+ROWS = st.lists(st.tuples(
+    st.sampled_from([0, -5, 0, 7, 8, 9]),  # targetid
+    st.one_of(st.none(), st.integers(0, 12)),  # place, in steps of 0.45 arcsec
+    st.integers(0, 8)), min_size=1, max_size=14)  # group
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROWS, st.sampled_from([(150.0, 2.0), (359.9999, -40.0), (10.0, 89.9999)]))
+def test_links_and_their_chains_are_found(rows, origin):
+    """By astropy's separation and pairs of rows; across RA 0 and near the pole as well."""
+    n = len(rows)
+    target, group = np.array([r[0] for r in rows]), np.array([r[2] for r in rows])
+    dec = origin[1] - np.array([np.nan if r[1] is None else r[1] * 0.45 * ARCSEC for r in rows])
+    ra = (origin[0] + np.where(np.isnan(dec), np.nan, np.arange(n) % 2 * 0.2 * ARCSEC)) % 360
+    place = SkyCoord(ra * u.deg, dec * u.deg)
+    apart = place[:, None].separation(place).arcsec  # NaN without a place
+
+    def one_galaxy(i, j):
+        return apart[i, j] <= 1 or (target[i] == target[j] and target[i] > 0)
+
+    galaxy = same_galaxy(target, ra, dec)
+    assert partition(galaxy) == merged(n, one_galaxy)
+    assert partition(kept_together(galaxy, group)) == merged(
+        n, lambda i, j: one_galaxy(i, j) or group[i] == group[j])
+
+
+def test_radius_is_one_arcsec():
+    for apart, n in ((0.99, 1), (1.01, 2)):
+        ra = np.array([150.0, 150.0])
+        assert len(set(same_galaxy(np.zeros(2, int), ra, np.array([2.0, 2.0 + apart * ARCSEC])))) == n
+
+
+def test_many_rows_at_one_place_and_a_wrong_place():
+    """As pairs, 30,000 rows at one place would be 9e8."""
+    ra, dec = np.full(30_010, 150.0), np.full(30_010, 2.0)
+    dec[30_000:] = [-999, 91, np.nan, np.inf, 3, 4, 5, 6, 7, 2.0 + 0.5 * ARCSEC]
+    labels = same_galaxy(np.zeros(30_010, int), ra, dec)
+    assert len(set(labels[:30_000])) == 1 and labels[-1] == labels[0]
+    assert len(set(labels)) == 10
+
+
+def test_no_rows():
+    assert same_galaxy(np.zeros(0, int), np.zeros(0), np.zeros(0)).size == 0
+
+
+CASES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), st.integers(0, 2)), min_size=1, max_size=20)
+
+
+def common(rows) -> np.ndarray:
+    sets, names, splits = (np.array(x) for x in zip(*rows, strict=True))
+    return common_splits(sets, pa.chunked_array([[f"g{n}" for n in names]]), splits)
+
+
+@settings(max_examples=150, deadline=None)
+@given(CASES, st.randoms())
+def test_every_set_gets_the_split_of_its_first_object(rows, random):
+    splits = common(rows)
+    for label in {r[0] for r in rows}:
+        first = min((name, split) for of, name, split in rows if of == label)
+        assert {int(s) for s, r in zip(splits, rows, strict=True) if r[0] == label} == {first[1]}
+    # Neither the order of the rows counts, nor that some of them have moved before.
+    order = list(range(len(rows)))
+    random.shuffle(order)
+    assert np.array_equal(common([rows[i] for i in order]), splits[order])
+    half = [(of, name, int(now) if random.random() < 0.5 else split)
+            for (of, name, split), now in zip(rows, splits, strict=True)]
+    assert np.array_equal(common(half), splits)
+
+
+def test_first_is_by_text_and_the_input_stays():
+    splits = np.array([2, 0, 1])
+    assert common_splits(np.zeros(3, int), pa.chunked_array([["g9", "g10"], ["h"]]), splits).tolist() == [0, 0, 0]
+    assert splits.tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize("n_chunks", [1, 3])
+def test_fractions_stay_as_they_were(n_chunks):
+    """Pairs of rows with splits of their own: the first decides, whatever its split is."""
+    rng = np.random.default_rng(2)
+    splits = rng.choice(3, 20_000, p=(0.7, 0.15, 0.15))
+    names = pa.chunked_array(np.array_split([f"{i:05d}" for i in rng.permutation(20_000)], n_chunks))
+    after = common_splits(np.arange(20_000) // 2, names, splits)
+    for split, fraction in enumerate((0.7, 0.15, 0.15)):
+        assert (after == split).mean() == pytest.approx(fraction, abs=4 * (fraction * (1 - fraction) / 10_000) ** 0.5)
