@@ -30,6 +30,7 @@ OBJECTIVES = {
 COSTS = ("progress", "galaxies_seen", "seconds", "galaxies_per_s", "flops", "parameters",
         "flops_per_galaxy", "full_flops", "throughput")
 """Numbers of a trial's last report that are kept with it: how far it came and what it cost."""
+LOW_MEMORY = "running low on memory"  # what Ray says of a node where it kills workers
 MAX_REASON = 400  # characters; MLflow takes 5000 in a tag, a table shows fewer
 
 
@@ -121,4 +122,6 @@ def reason_of(error: BaseException | str) -> str:
     if isinstance(error, RayActorError):
         return f"worker died: {' '.join(str(error).split())}"[:MAX_REASON]
     text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
+    if LOW_MEMORY in text:
+        text = f"out of memory: Ray killed the worker because the node was {text[text.index(LOW_MEMORY) :]}"
     return " ".join(text.split())[:MAX_REASON]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from mmae.evaluation.redshift import ALL_Z, BASELINE, LOW_Z, Score, ScoreTable
@@ -167,9 +168,13 @@ def all_section(records: Sequence[TrialRecord], base: Parameters | None) -> Sect
                "galaxies/s", "weights", "MFLOP/galaxy", "reason")
     rows = tuple(
         (_name(r, base), r.state if r.state != "stopped" else f"stopped at {r.progress:.0%}", with_error(r.scatter),
-         *(_number(r.parameters[n]) if n in r.parameters else "-" for n in names), r.cost("galaxies_seen"),
-         r.cost("seconds"), r.cost("galaxies_per_s"), r.cost("parameters"), r.cost("flops_per_galaxy") / 1e6, r.reason)
+         *(_number(r.parameters[n]) if n in r.parameters else "-" for n in names), _whole(r.cost("galaxies_seen")),
+         r.cost("seconds"), r.cost("galaxies_per_s"), _whole(r.cost("parameters")), r.cost("flops_per_galaxy") / 1e6, r.reason)
         for r in records
     )
     return Section("trials", "All trials", "Each is a run in MLflow below that of the study, named trial-NNN.",
                    (Table("trials", "all trials", columns, rows),))
+
+
+def _whole(value: float) -> int | None:
+    return int(value) if math.isfinite(value) else None

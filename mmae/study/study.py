@@ -9,6 +9,8 @@ from datetime import datetime
 
 import ray
 from ray import tune
+from ray.air.execution._internal import actor_manager
+from ray.exceptions import OutOfMemoryError, RayActorError
 from rich.console import Console
 
 from mmae.cli import START, parse, starting_run
@@ -41,6 +43,10 @@ TUNE_ENV = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the Recorder keeps the reasons
 }
+# Ray kills what fills a node's memory, and Ray Tune 2.60 then ends with an unexpected exception: it knows
+# trials that died, and OutOfMemoryError is of another kind. Here it is a trial that died, and others go on.
+actor_manager.RayActorError = (RayActorError, OutOfMemoryError)
+
 SURVEY_HASH = "survey_hash"
 INTERRUPTED_STATUS = 130  # as shells report a process that Ctrl-C ended
 

@@ -7,8 +7,11 @@ import signal
 from dataclasses import replace
 
 import pytest
-import ray
 from optuna.trial import TrialState
+from ray.air.execution import FixedResourceManager, ResourceRequest
+from ray.air.execution._internal import RayActorManager
+from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
+from ray.exceptions import ActorDiedError, OutOfMemoryError
 
 import mmae.study.study
 from mmae.study.record import reason_of
@@ -75,5 +78,24 @@ def test_reasons_are_one_line():
 
 
 def test_running_out_of_memory_is_named():
-    error = ray.exceptions.OutOfMemoryError("Task was killed due to the node running low on memory")
-    assert "low on memory" in reason_of(error)
+    text = "2 worker(s) were killed due to the node running low on memory. Memory was 22 GB"
+    for error in (OutOfMemoryError(text), f"Failure # 1 (occurred at noon)\n{text}\n"):
+        assert reason_of(error) == ("out of memory: Ray killed the worker because the node was running low on "
+                                    "memory. Memory was 22 GB")
+
+
+class Idle:
+    """Stands in for a trial."""
+
+
+@pytest.mark.parametrize("error", [OutOfMemoryError("low"), ActorDiedError()], ids=["memory", "death"])
+def test_a_trial_killed_for_memory_is_a_trial_that_died(error, ray_cluster):
+    """Ray Tune's manager of trials tells of it and raises nothing, which would end the study."""
+    told = []
+    manager = RayActorManager(FixedResourceManager())
+    trial = manager.add_actor(Idle, {}, ResourceRequest([{"CPU": 1}]),
+                              on_error=lambda actor, exception: told.append(exception))
+    while not manager.is_actor_started(trial):
+        assert manager.next(timeout=60)
+    manager._actor_task_failed(TrackedActorTask(trial), error)
+    assert told == [error]

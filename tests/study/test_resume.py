@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import ray
 from mlflow import MlflowClient
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from mmae.config import to_yaml
 from mmae.study.config import StudyConfig
@@ -21,12 +21,13 @@ from mmae.study.storage import DATABASE, FINISHED, looks_of, read_store
 from tests.study.test_study import runs_of
 
 ROOT = Path(__file__).parents[2]
+TRIALS = 5
 
 
 @pytest.fixture
 def long_study(study: StudyConfig) -> StudyConfig:
     """Trials of 24 steps, two at a time, so that a kill finds some over and some in the middle."""
-    return replace(study, trials=4, galaxies_seen=768, looks=6, concurrent=2, scheduler="none")
+    return replace(study, trials=TRIALS, galaxies_seen=768, looks=6, concurrent=2, scheduler="none")
 
 
 def command(study: StudyConfig) -> list[str]:
@@ -49,8 +50,8 @@ def start(study: StudyConfig, log: Path) -> subprocess.Popen:
                             stderr=subprocess.STDOUT, text=True)
 
 
-def wait_for_the_middle(study: StudyConfig, driver: subprocess.Popen, log: Path) -> None:
-    """Until a trial is over, and another has been looked at and is not over."""
+def wait_for_the_middle(study: StudyConfig, driver: subprocess.Popen, log: Path, over_before: int) -> None:
+    """Until another trial is over, and one has been looked at and is not over."""
     deadline = time.monotonic() + 300
     while True:
         assert driver.poll() is None, log.read_text()[-3000:]
@@ -59,7 +60,7 @@ def wait_for_the_middle(study: StudyConfig, driver: subprocess.Popen, log: Path)
             trials = read_store(study.folder).trials
             over = [t for t in trials if t.state in FINISHED]
             running = [t for t in trials if t.state == TrialState.RUNNING and looks_of(t)]
-            if over and running:
+            if len(over) > over_before and running:
                 return
         time.sleep(0.1)
 
@@ -72,41 +73,69 @@ def points(study: StudyConfig) -> int:
                + len(client.get_metric_history(r.info.run_id, "val/loss")) for r in children.values())
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
-def test_an_interrupted_study_goes_on(long_study, ray_cluster, tmp_path, sign):
-    log = tmp_path / "first.log"
-    driver = start(long_study, log)
-    wait_for_the_middle(long_study, driver, log)
-    driver.send_signal(sign)
-    status = driver.wait(timeout=120)
-    before = read_store(long_study.folder).trials
-    over = {t.number: t for t in before if t.state in FINISHED}
-    torn = {t.number: t.params for t in before if t.state == TrialState.RUNNING}
-    assert over and torn
-    parent, children = runs_of(long_study)
-    if sign == signal.SIGINT:
-        assert status == 130 and f"interrupted: {len(over)} of 4 trials have ended" in log.read_text()
-        assert "Traceback" not in log.read_text()
-        assert parent.info.status == "KILLED"
-        assert {children[f"trial-{n:03d}"].info.status for n in torn} == {"KILLED"}
-    time.sleep(8)  # Ray needs a moment to notice that a driver is dead
-    logged = points(long_study)
-    time.sleep(3)
-    assert points(long_study) == logged  # nobody goes on without the study
-
-    restarted = int(1000 * time.time())
-    second = tmp_path / "second.log"
-    assert start(long_study, second).wait(timeout=400) == 0, second.read_text()[-3000:]
-    after = read_store(long_study.folder).trials
-    assert [t.number for t in after] == [0, 1, 2, 3]
-    assert {t.state for t in after} == {TrialState.COMPLETE}
+def test_an_interrupted_study_goes_on(long_study, ray_cluster, tmp_path):
+    """Killed, then stopped with Ctrl-C, then left alone: the same command each time."""
+    over, torn = killed(long_study, tmp_path / "killed.log")
+    restarted = now()
+    over_later, torn_later = stopped(long_study, tmp_path / "stopped.log", over)
     for number, trial in over.items():  # untouched
-        assert after[number] == trial
-    for number, params in torn.items():
-        assert after[number].params == params
+        assert over_later[number] == trial
+    for number, trial in torn.items():
+        assert (over_later | torn_later)[number].params == trial.params
+
+    last = tmp_path / "last.log"
+    assert start(long_study, last).wait(timeout=400) == 0, last.read_text()[-3000:]
+    trials = read_store(long_study.folder).trials
+    assert [t.number for t in trials] == list(range(TRIALS))
+    assert {t.state for t in trials} == {TrialState.COMPLETE}
+    for number, trial in over_later.items():
+        assert trials[number] == trial
+    for number, trial in torn_later.items():
+        assert trials[number].params == trial.params
     parent, children = runs_of(long_study)
-    assert parent.info.status == "FINISHED" and len(children) == 4
-    for number in range(4):
+    assert parent.info.status == "FINISHED" and len(children) == TRIALS
+    for number in range(TRIALS):
         run = children[f"trial-{number:03d}"]
         assert run.info.status == "FINISHED"
         assert (run.info.end_time < restarted) == (number in over)
+
+
+def killed(study: StudyConfig, log: Path) -> tuple[dict[int, FrozenTrial], dict[int, FrozenTrial]]:
+    """Trials that are over and trials in the middle, after a kill -9."""
+    driver = start(study, log)
+    wait_for_the_middle(study, driver, log, over_before=0)
+    driver.kill()
+    driver.wait(timeout=120)
+    time.sleep(8)  # Ray needs a moment to notice that a driver is dead
+    logged = points(study)
+    time.sleep(3)
+    assert points(study) == logged  # nobody goes on without the study
+    return by_state(study)
+
+
+def stopped(study: StudyConfig, log: Path, before: dict) -> tuple[dict[int, FrozenTrial], dict[int, FrozenTrial]]:
+    """The same after Ctrl-C, which also tidies up."""
+    driver = start(study, log)
+    wait_for_the_middle(study, driver, log, over_before=len(before))
+    driver.send_signal(signal.SIGINT)
+    status = driver.wait(timeout=120)
+    over, torn = by_state(study)
+    parent, children = runs_of(study)
+    assert status == 130 and f"interrupted: {len(over)} of {TRIALS} trials have ended" in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert parent.info.status == "KILLED"
+    assert {children[f"trial-{n:03d}"].info.status for n in torn} == {"KILLED"}
+    return over, torn
+
+
+def by_state(study: StudyConfig) -> tuple[dict[int, FrozenTrial], dict[int, FrozenTrial]]:
+    trials = read_store(study.folder).trials
+    over = {t.number: t for t in trials if t.state in FINISHED}
+    torn = {t.number: t for t in trials if t.state == TrialState.RUNNING}
+    assert over and torn
+    return over, torn
+
+
+def now() -> int:
+    """As MLflow writes times: milliseconds."""
+    return int(1000 * time.time())

@@ -12,15 +12,19 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import ray
+import torch
 from mlflow import MlflowClient
 
 from mmae.config import RunConfig, StreamConfig, flat, from_yaml, to_yaml
 from mmae.errors import InputError
 from mmae.evaluation.redshift import sigma_nmad
 from mmae.survey.job import BuildConfig, build_job
-from mmae.survey.store import open_survey
-from mmae.training.checkpoint import load_model, read_state
-from mmae.training.run import pretrain
+from mmae.survey.store import Survey, open_survey
+from mmae.survey.stream import input_spec, read_split
+from mmae.training.checkpoint import Place, load_model, read_state
+from mmae.training.loop import Loop
+from mmae.training.run import RunResult, pretrain, require_usable
+from mmae.training.step import create_state
 from tests.survey.files import SHARED_GALAXIES, needs_shared, write_galaxiesml
 
 ROOT = Path(__file__).parents[2]
@@ -39,8 +43,16 @@ def artifacts(client: MlflowClient, run_id: str, folder: str | None = None) -> s
     return found
 
 
-def test_main_job_trains_scores_and_records(config, ray_cluster):
-    result = pretrain(config)
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory, small_survey, quick_run, ray_cluster) -> tuple[RunConfig, RunResult]:
+    """A run that several tests look at."""
+    home = tmp_path_factory.mktemp("first")
+    config = replace(quick_run, home=str(home), survey=str(small_survey), name="quick")
+    return config, pretrain(config)
+
+
+def test_main_job_trains_scores_and_records(first_run):
+    config, result = first_run
 
     client = MlflowClient(result.tracker.uri)
     run = client.get_run(result.tracker.run_id)
@@ -77,17 +89,15 @@ def test_main_job_trains_scores_and_records(config, ray_cluster):
     assert again == config
 
 
-def test_same_seed_gives_the_same_run(config, ray_cluster):
-    first = pretrain(config)
+def test_same_seed_gives_the_same_run(first_run):
+    config, first = first_run
     second = pretrain(replace(config, name="twin"))
-    other = pretrain(replace(config, name="other", seed=1))
-    curve = first.tracker.history("val/loss")
-    assert second.tracker.history("val/loss") == curve
-    assert other.tracker.history("val/loss") != curve
+    for name in ("val/loss", "val/image/sigma_nmad"):
+        assert second.tracker.history(name) == first.tracker.history(name)
 
 
-def test_two_workers_share_the_validation_split(config, ray_cluster):
-    one = pretrain(config)
+def test_two_workers_share_the_validation_split(first_run):
+    config, one = first_run
     two = pretrain(replace(config, name="two", compute=replace(config.compute, workers=2)))
     # Before they have learned different things, both must measure nearly the same network:
     # scatter over all validation galaxies, not over one worker's half.
@@ -109,7 +119,7 @@ def registered_steps(run_dir: Path) -> list[int]:
 
 def test_killed_run_continues_by_name(config, ray_cluster, tmp_path):
     """SIGKILL the driver midway: the second start goes on right behind the last checkpoint."""
-    config = replace(config, optim=replace(config.optim, steps=60), name="killed")
+    config = replace(config, optim=replace(config.optim, steps=40), name="killed")
     file = tmp_path / "run.yaml"
     file.write_text(to_yaml(config))
     command = [sys.executable, str(ROOT / "ray_jobs" / "pretrain.py"), "--config", str(file)]
@@ -142,17 +152,49 @@ def test_killed_run_continues_by_name(config, ray_cluster, tmp_path):
     assert steps == list(range(saved + every, config.optim.steps + 1, every))
 
 
-def test_galaxiesml_file_trains(config, ray_cluster, tmp_path):
-    """The published data set's own layout, from HDF5 to scores."""
+class Here:
+    """A loop's host in this process; see `mmae.training.loop.Host`."""
+
+    device, rank, world = torch.device("cpu"), 0, 1
+
+    def __init__(self, survey: Survey, config: RunConfig):
+        self.survey, self.config = survey, config
+        self.curves: list[dict[str, float]] = []
+        self.looks: list[dict[str, float]] = []
+
+    def data(self, split):
+        return read_split(self.survey, split, self.config.stream, seed=self.config.seed)
+
+    def stepped(self):
+        pass
+
+    def logged(self, curves, step):
+        self.curves.append(curves)
+
+    def validated(self, metrics, predictions, place):
+        self.looks.append(metrics)
+
+
+def train_here(survey: Survey, config: RunConfig) -> Here:
+    """The whole training, without Ray Train around it."""
+    require_usable(config, survey)
+    host = Here(survey, config)
+    Loop(config, survey.spec, create_state(config, input_spec(survey.spec), host.device), host).run(Place())
+    assert len(host.looks) == 3 and all(np.isfinite(look["val/selection"]) for look in host.looks)
+    return host
+
+
+def test_galaxiesml_file_trains(quick_run, ray_cluster, tmp_path):
+    """The published data set's own layout, from HDF5 to validation."""
     file = write_galaxiesml(tmp_path / "gml.hdf5", n=80)
     survey = build_job(BuildConfig(tmp_path / "gml", ("galaxiesml",), galaxiesml=file))
-    result = pretrain(replace(config, survey=str(survey.path), stream=StreamConfig(batch_size=16, shuffle_rows=32)))
-    assert result.table["both"]["all z"]["sigma_nmad"].n == survey.rows_per_split()["test"]
-    assert np.isfinite(result.tracker.history("train/loss")[1]).all()
+    host = train_here(survey, replace(quick_run, stream=StreamConfig(batch_size=16, shuffle_rows=32)))
+    assert host.looks[-1]["val/both/n"] == survey.rows_per_split()["val"]
+    assert all(np.isfinite(list(curves.values())).all() for curves in host.curves)
 
 
 @needs_shared
-def test_real_coadds_and_cutouts_train(config, ray_cluster, tmp_path):
+def test_real_coadds_and_cutouts_train(quick_run, ray_cluster, tmp_path):
     """Images without spectra and spectra without images, as the archives serve them."""
     coadds = sorted(SHARED_GALAXIES.glob("desi_coadd-*.fits"))
     labels = [*SHARED_GALAXIES.glob("desi_redrock-*.fits"), *SHARED_GALAXIES.glob("desi_qso_cat_*.fits.gz")]
@@ -162,11 +204,10 @@ def test_real_coadds_and_cutouts_train(config, ray_cluster, tmp_path):
     ))
     total = {key: sum(c[key] for c in survey.counts.values()) for key in ("images", "spectra", "paired", "redshifts")}
     assert total == {"images": 39, "spectra": 6, "paired": 0, "redshifts": 6}
-    result = pretrain(replace(config, survey=str(survey.path), stream=StreamConfig(batch_size=8, shuffle_rows=16)))
-    for name in ("train/image", "train/spectrum", "val/selection"):
-        values = result.tracker.history(name)[1]
-        assert values and np.isfinite(values).all()
-    assert max(result.tracker.history("train/spectrum")[1]) > 0
+    host = train_here(survey, replace(quick_run, stream=StreamConfig(batch_size=8, shuffle_rows=16)))
+    for name in ("train/image", "train/spectrum"):
+        assert all(np.isfinite(curves[name]) for curves in host.curves)
+    assert max(curves["train/spectrum"] for curves in host.curves) > 0
 
 
 def test_other_configuration_under_the_same_name_is_refused(config, ray_cluster):
