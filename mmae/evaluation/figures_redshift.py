@@ -14,15 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import ArrayLike
 
-from mmae.evaluation.redshift import (
-    ALL_Z,
-    LOW_REDSHIFT,
-    LOW_Z,
-    OUTLIER_LIMIT,
-    Scores,
-    normalised_residual,
-    selection,
-)
+from mmae.evaluation.bootstrap import Scores
+from mmae.evaluation.redshift import ALL_Z, LOW_REDSHIFT, LOW_Z, OUTLIER_LIMIT, normalised_residual, selection
 from mmae.evaluation.report import with_error
 from mmae.evaluation.style import (
     BLACK,

@@ -19,6 +19,8 @@ from mmae.model.build import Model
 from mmae.model.masking import InputMode, fixed_visible
 from mmae.model.redshift import RedshiftConfig, bin_edges
 
+BREAK_ERROR = 0.2  # of Dn4000: young and old galaxies lie 0.5 apart (Kauffmann et al. 2003)
+
 
 @dataclass(frozen=True)
 class Readings:
@@ -50,7 +52,7 @@ class Spectroscopy:
 
     Attributes:
         snr_N: median signal to noise of a sample.
-        dn4000_N: the narrow 4000 A break, an indicator of star formation.
+        dn4000_N: the narrow 4000 A break, an indicator of star formation; NaN where noise hides it.
     """
 
     snr_N: np.ndarray
@@ -99,8 +101,8 @@ def _spectroscopy(batch: Batch, wavelength_L: np.ndarray) -> tuple[np.ndarray, n
     snr_B = np.full(len(batch), np.nan)
     snr_B[present_B] = np.nanmedian(snr_BL[present_B], axis=1)
     redshift_B = np.where(batch.redshift_known_B.numpy(), batch.redshift_B.numpy(), np.nan)
-    break_B, _ = dn4000(wavelength_L, flux_BL, ivar_BL, redshift_B)
-    return snr_B, np.where(present_B, break_B, np.nan)
+    break_B, error_B = dn4000(wavelength_L, flux_BL, ivar_BL, redshift_B)
+    return snr_B, np.where(present_B & (error_B < BREAK_ERROR), break_B, np.nan)
 
 
 def _stacked(parts: list[tuple[np.ndarray, np.ndarray]]) -> Spectroscopy:

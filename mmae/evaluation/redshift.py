@@ -16,48 +16,30 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from mmae.errors import InputError
+from mmae.evaluation.bootstrap import (
+    EMPTY,
+    Score,
+    Scores,
+    beyond,
+    bootstrap_draws,
+    bootstrap_scores,
+    rate_score,
+    with_percentiles,
+)
 
 MAD_TO_SIGMA = 1.4826  # 1 / Phi^-1(3/4), rounded as in the photometric-redshift literature
 OUTLIER_LIMIT = 0.15  # |dz| beyond which a redshift is catastrophically wrong
 LOW_REDSHIFT = 0.4  # the paper's low-redshift sample is z_spec < 0.4
 LOW_Z, ALL_Z = "z<0.4", "all z"
 BASELINE = "training median"
-BOOTSTRAP_ELEMENTS = 200_000  # resampled values held at a time: they stay in a core's cache
 
-
-@dataclass(frozen=True)
-class Score:
-    """A statistic and its 68% interval.
-
-    Attributes:
-        value: the statistic of the sample; NaN when the sample is empty.
-        low, high: ends of the interval; NaN when it has none (a count, an empty sample).
-        n: number of galaxies the statistic was computed from.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    @property
-    def error(self) -> float:
-        """Half the width of the 68% interval."""
-        return 0.5 * (self.high - self.low)
-
-
-Scores = dict[str, Score]
-"""metric -> score, as `score_redshift` returns them."""
 ScoreTable = dict[str, dict[str, Scores]]
 """mode -> selection -> metric -> score, as `score_table` returns them."""
-
-EMPTY = Score(math.nan, math.nan, math.nan, 0)
 
 
 def normalised_residual(z_spec_N: ArrayLike, z_pred_N: ArrayLike) -> np.ndarray:
@@ -72,7 +54,7 @@ def normalised_residual(z_spec_N: ArrayLike, z_pred_N: ArrayLike) -> np.ndarray:
 def sigma_nmad(dz_N: ArrayLike) -> float:
     """1.4826 x the median absolute deviation of dz about its median; NaN for no galaxies."""
     dz_N = np.array(dz_N, np.float64).ravel()
-    return float(_robust(dz_N)["sigma_nmad"]) if dz_N.size else math.nan
+    return float(robust(dz_N)["sigma_nmad"]) if dz_N.size else math.nan
 
 
 def bias(dz_N: ArrayLike) -> float:
@@ -117,7 +99,7 @@ def score_redshift(
     finite_dz_N = dz_N[np.isfinite(dz_N)]
     not_finite = dz_N.size - finite_dz_N.size
     return {
-        **bootstrap_scores(finite_dz_N, _robust, seed=seed, resamples=resamples),
+        **bootstrap_scores(finite_dz_N, robust, seed=seed, resamples=resamples),
         "outlier_rate": rate_score(beyond(dz_N, OUTLIER_LIMIT)),
         "not_finite": Score(float(not_finite), math.nan, math.nan, dz_N.size),
     }
@@ -135,9 +117,9 @@ def scatter_difference(
     dz_N, other_N = normalised_residual(z_spec_N, z_pred_N), normalised_residual(z_spec_N, z_other_N)
     both_N = np.isfinite(dz_N) & np.isfinite(other_N)
     dz_N, other_N = dz_N[both_N], other_N[both_N]
-    sigma_R = _bootstrap(dz_N, _robust, seed, resamples)["sigma_nmad"]
-    other_R = _bootstrap(other_N, _robust, seed, resamples)["sigma_nmad"]
-    return _with_percentiles(sigma_nmad(dz_N) - sigma_nmad(other_N), sigma_R - other_R, dz_N.size)
+    sigma_R = bootstrap_draws(dz_N, robust, seed, resamples)["sigma_nmad"]
+    other_R = bootstrap_draws(other_N, robust, seed, resamples)["sigma_nmad"]
+    return with_percentiles(sigma_nmad(dz_N) - sigma_nmad(other_N), sigma_R - other_R, dz_N.size)
 
 
 def median_baseline(z_train: ArrayLike, z_spec: ArrayLike) -> np.ndarray:
@@ -235,66 +217,10 @@ def _paired(
     return z_spec_N, z_pred_N
 
 
-def beyond(value_N: np.ndarray, limit: float) -> np.ndarray:
-    """Where |value| > limit, or is not finite: booleans (N,)."""
-    return ~(np.abs(value_N) <= limit)  # negated so that NaN is beyond
-
-
-def rate_score(hit_N: np.ndarray) -> Score:
-    """Which part of the galaxies is hit (N,) bool, with its Wilson interval."""
-    n, hits = hit_N.size, int(hit_N.sum())
-    return Score(hits / n, *wilson_interval(hits, n), n) if n else EMPTY
-
-
-def _robust(dz_RN: np.ndarray) -> dict[str, np.ndarray]:
+def robust(dz_RN: np.ndarray) -> dict[str, np.ndarray]:
     """Scatter and bias of samples (R, N), or of one (N,). Overwrites them: a copy would double the time."""
     median_R1 = np.median(dz_RN, axis=-1, overwrite_input=True, keepdims=True)
     dz_RN -= median_R1
     np.abs(dz_RN, out=dz_RN)
     sigma_R = MAD_TO_SIGMA * np.median(dz_RN, axis=-1, overwrite_input=True)
     return {"sigma_nmad": sigma_R, "bias": median_R1[..., 0]}
-
-
-Statistics = Callable[[np.ndarray], dict[str, np.ndarray]]
-"""Of samples (R, N), which it may overwrite, to name -> one value a sample (R,)."""
-
-
-def bootstrap_scores(value_N: np.ndarray, statistics: Statistics, *, seed: int, resamples: int) -> Scores:
-    """Statistics of the values, with the 16th-84th percentile of their bootstrap."""
-    if value_N.size == 0:
-        return dict.fromkeys(statistics(np.zeros((1, 1))), EMPTY)
-    drawn = _bootstrap(value_N, statistics, seed, resamples)
-    return {name: _with_percentiles(float(value_1[0]), drawn[name], value_N.size)
-            for name, value_1 in statistics(value_N[None].copy()).items()}
-
-
-def _bootstrap(
-    value_N: np.ndarray, statistics: Statistics, seed: int, resamples: int
-) -> dict[str, np.ndarray]:
-    """Statistics of `resamples` bootstrap samples of the values: name -> (R,); (0,) for no values."""
-    if not (value_N.size and resamples):
-        return {name: np.empty(0) for name in statistics(np.zeros((1, 1)))}
-    rng = np.random.default_rng(seed)
-    rows = max(1, BOOTSTRAP_ELEMENTS // value_N.size)
-    parts = []
-    for start in range(0, resamples, rows):
-        shape = (min(rows, resamples - start), value_N.size)
-        parts.append(statistics(value_N[rng.integers(0, value_N.size, shape, dtype=np.int32)]))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _with_percentiles(value: float, value_R: np.ndarray, n: int) -> Score:
-    """A statistic and the 16th-84th percentile of its bootstrap values (R,)."""
-    if value_R.size == 0:
-        return Score(value, math.nan, math.nan, n)
-    low, high = np.percentile(value_R, [16.0, 84.0])
-    return Score(value, float(low), float(high), n)
-
-
-def wilson_interval(hits: int, n: int) -> tuple[float, float]:
-    """One-sigma score interval of a rate of `hits` in `n` (Wilson 1927, JASA 22, 209)."""
-    rate = hits / n
-    centre = (rate + 0.5 / n) / (1.0 + 1.0 / n)
-    half = math.sqrt(rate * (1.0 - rate) / n + 0.25 / n**2) / (1.0 + 1.0 / n)
-    # The interval holds the rate; at 0 and 1 rounding may put its end just inside.
-    return max(0.0, min(rate, centre - half)), min(1.0, max(rate, centre + half))

@@ -9,7 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mmae.evaluation.redshift import ALL_Z, BASELINE, LOW_Z, Score, Scores, ScoreTable
+from mmae.evaluation.bootstrap import Score, Scores
+from mmae.evaluation.redshift import ALL_Z, BASELINE, LOW_Z, ScoreTable
 
 ROW_NAMES = {"image": "image only", "spectrum": "spectrum only", "both": "both"}
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from mmae.config import to_yaml
-from mmae.evaluation.redshift import Score, scatter_difference
+from mmae.evaluation.bootstrap import Score
+from mmae.evaluation.redshift import scatter_difference
 from mmae.evaluation.report import scores_text, with_error
 from mmae.report.contents import Section
 from mmae.report.save import log_page, save_report

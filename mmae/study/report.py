@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from mmae.evaluation.redshift import ALL_Z, BASELINE, LOW_Z, Score, ScoreTable
+from mmae.evaluation.bootstrap import Score
+from mmae.evaluation.redshift import ALL_Z, BASELINE, LOW_Z, ScoreTable
 from mmae.evaluation.report import ROW_NAMES, with_error
 from mmae.report.contents import Drawing, Section, Table
 from mmae.study.config import StudyConfig

@@ -4,6 +4,8 @@
     training.safetensors  raw weights and optimiser moments, to go on training
     state.json            step, place in the data, validation metrics, input sizes
     config.yaml           the run's configuration
+
+Beside the weights of a finished run lies training_rows.parquet, whom it was trained on: evaluation/leaks.py.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mmae.errors import InputError
+from mmae.evaluation import bootstrap
 from mmae.evaluation import redshift as rs
 
 METRICS = {"sigma_nmad", "bias", "outlier_rate", "not_finite"}
@@ -141,7 +142,7 @@ def test_the_same_seed_gives_the_same_interval_in_any_chunking(rng, monkeypatch)
         return real_median(values, **options)
 
     monkeypatch.setattr(np, "median", median)
-    monkeypatch.setattr(rs, "BOOTSTRAP_ELEMENTS", 1000)
+    monkeypatch.setattr(bootstrap, "BOOTSTRAP_ELEMENTS", 1000)
     chunked = rs.score_redshift(z, p, seed=7, resamples=100)
     assert max(math.prod(shape) for shape in chunk_shapes) <= 1000
     for name in ("sigma_nmad", "bias"):

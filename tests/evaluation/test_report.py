@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mmae.evaluation.redshift import Score, score_table
+from mmae.evaluation.bootstrap import Score
+from mmae.evaluation.redshift import score_table
 from mmae.evaluation.report import print_scores, with_error
 
 

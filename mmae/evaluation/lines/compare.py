@@ -18,6 +18,7 @@ import numpy as np
 from astropy.stats import binom_conf_interval
 from scipy.stats import bootstrap, norm
 
+from mmae.evaluation.bootstrap import EMPTY, Score
 from mmae.evaluation.lines.catalogue import (
     BROAD_FROM_FWHM,
     LIGHT_SPEED,
@@ -28,7 +29,6 @@ from mmae.evaluation.lines.catalogue import (
     resolution_element,
 )
 from mmae.evaluation.lines.measures import LineMeasures
-from mmae.evaluation.redshift import EMPTY, Score
 
 ONE_SIGMA = 0.6827
 LACKING_BELOW = 0.1

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from mmae.evaluation.bootstrap import Score
 from mmae.evaluation.lines.catalogue import HALPHA, HBETA, JUDGED, LINES, NII, OIII, Line
 from mmae.evaluation.lines.compare import (
     LACKING_BELOW,
@@ -24,7 +25,6 @@ from mmae.evaluation.lines.compare import (
     shift_beyond_noise,
 )
 from mmae.evaluation.lines.measures import LineMeasures
-from mmae.evaluation.redshift import Score
 from mmae.report.contents import Cell, Table, Verdict
 
 WIDTH_TARGET, AMPLITUDE_TARGET, SHIFT_TARGET = 1.5, (0.7, 1.3), 1.0

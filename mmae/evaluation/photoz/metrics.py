@@ -22,15 +22,8 @@ import numpy as np
 from astropy.stats import biweight_location, biweight_scale
 from numpy.typing import ArrayLike
 
-from mmae.evaluation.redshift import (
-    Scores,
-    beyond,
-    bootstrap_scores,
-    is_redshift,
-    normalised_residual,
-    rate_score,
-    score_redshift,
-)
+from mmae.evaluation.bootstrap import Scores, beyond, bootstrap_scores, rate_score
+from mmae.evaluation.redshift import is_redshift, normalised_residual, score_redshift
 
 IQR_TO_SIGMA = 1 / 1.349  # of a Gaussian, rounded as in the LSST documents
 OUTLIER_SIGMAS, OUTLIER_FLOOR = 3.0, 0.06

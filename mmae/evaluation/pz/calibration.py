@@ -19,8 +19,8 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import binomtest, kstest, quantile_test
 
 from mmae.errors import InputError
+from mmae.evaluation.bootstrap import EMPTY, Score, rate_score
 from mmae.evaluation.pz.distribution import RedshiftPDF
-from mmae.evaluation.redshift import EMPTY, Score, rate_score
 from mmae.report.contents import Verdict
 
 SIGNIFICANCE = 0.01  # of `calibrate`: the most often that a calibrated p(z) is called something else

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 from scipy.stats import binom
 
+from mmae.evaluation.bootstrap import rate_score
 from mmae.evaluation.pz.calibration import inside
 from mmae.evaluation.pz.distribution import RedshiftPDF
-from mmae.evaluation.redshift import rate_score
 from mmae.evaluation.style import (
     BLACK,
     BLUE,

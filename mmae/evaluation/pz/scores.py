@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mmae.errors import InputError
+from mmae.evaluation.bootstrap import EMPTY, Score, Scores, bootstrap_scores
 from mmae.evaluation.pz.distribution import RedshiftPDF
-from mmae.evaluation.redshift import EMPTY, Score, Scores, bootstrap_scores
 
 CRPS, CDE_LOSS, LOG_LIKELIHOOD = "CRPS", "CDE loss", "mean ln p"
 DENSITY_FLOOR = 1e-6

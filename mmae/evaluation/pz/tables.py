@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmae.evaluation.bootstrap import Score
 from mmae.evaluation.pz.calibration import (
     LEAST_GALAXIES,
     LEVELS,
@@ -21,7 +22,6 @@ from mmae.evaluation.pz.calibration import (
 )
 from mmae.evaluation.pz.distribution import RedshiftPDF
 from mmae.evaluation.pz.scores import CDE_LOSS, CRPS, DENSITY_FLOOR, LOG_LIKELIHOOD, at_floor, mean_scores
-from mmae.evaluation.redshift import Score
 from mmae.report.contents import NOT_JUDGED, Cell, Table, Verdict, slug
 
 SIGMA = "[sigma of p(z)]"

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from mmae.evaluation.redshift import Score
+from mmae.evaluation.bootstrap import Score
 from mmae.evaluation.representation.map import Plane
 from mmae.evaluation.representation.probes import KNN, LINEAR
 from mmae.evaluation.representation.scores import BIAS, R2, SIGMA

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmae.evaluation.redshift import LOW_REDSHIFT, Scores, score_redshift
+from mmae.evaluation.bootstrap import Scores
+from mmae.evaluation.redshift import LOW_REDSHIFT, score_redshift
 from mmae.evaluation.representation.probes import PROBES, predict_redshift
 from mmae.evaluation.representation.scores import paired_difference
 from mmae.evaluation.representation.targets import Sample

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mmae.evaluation.redshift import Score
+from mmae.evaluation.bootstrap import Score
 from mmae.evaluation.representation.scores import BALANCED, BIAS, NMAD, OUTLIERS, R2, SIGMA
 from mmae.report.contents import Cell
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmae.evaluation.redshift import BASELINE, EMPTY, Score, Scores, scatter_difference, score_redshift
+from mmae.evaluation.bootstrap import EMPTY, Score, Scores
+from mmae.evaluation.redshift import BASELINE, scatter_difference, score_redshift
 from mmae.evaluation.representation.probes import KNN, PROBES, predict_number, predict_redshift, predict_type
 from mmae.evaluation.representation.scores import score_number, score_type
 from mmae.evaluation.representation.targets import MAGNITUDE_BANDS, MAGNITUDES, Sample

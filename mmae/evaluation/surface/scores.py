@@ -19,18 +19,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from mmae.errors import InputError
-from mmae.evaluation.redshift import (
-    OUTLIER_LIMIT,
-    Score,
-    _bootstrap,
-    _robust,
-    _with_percentiles,
-    beyond,
-    bias,
-    normalised_residual,
-    rate_score,
-    sigma_nmad,
-)
+from mmae.evaluation.bootstrap import Score, beyond, bootstrap_draws, rate_score, with_percentiles
+from mmae.evaluation.redshift import OUTLIER_LIMIT, bias, normalised_residual, robust, sigma_nmad
 
 ABSENT = 1.0  # a modality masked whole is absent
 FAMILY_LEVEL = 0.05  # chance that a surface without any rise fails
@@ -136,7 +126,7 @@ def score_surface(
     finite_CN = np.isfinite(list(dz.values()))
     takes_part_N, common_N = finite_CN.any(axis=0), finite_CN.all(axis=0)
     n = int(common_N.sum())
-    drawn = {cell: _bootstrap(dz_N[common_N], _robust, seed, resamples) for cell, dz_N in dz.items()}
+    drawn = {cell: bootstrap_draws(dz_N[common_N], robust, seed, resamples) for cell, dz_N in dz.items()}
     cells = {cell: _cell_scores(dz_N[takes_part_N], dz_N[common_N], drawn[cell]) for cell, dz_N in dz.items()}
     sigma = {cell: samples[SIGMA] for cell, samples in drawn.items()}
     steps = _steps(cells, sigma, level) if n >= LEAST_GALAXIES else ()
@@ -145,8 +135,8 @@ def score_surface(
 
 def _cell_scores(part_N: np.ndarray, common_N: np.ndarray, drawn: Mapping[str, np.ndarray]) -> CellScores:
     return CellScores(
-        _with_percentiles(sigma_nmad(common_N), drawn[SIGMA], common_N.size),
-        _with_percentiles(bias(common_N), drawn[BIAS], common_N.size),
+        with_percentiles(sigma_nmad(common_N), drawn[SIGMA], common_N.size),
+        with_percentiles(bias(common_N), drawn[BIAS], common_N.size),
         rate_score(beyond(part_N, OUTLIER_LIMIT)),
         int((~np.isfinite(part_N)).sum()),
     )

@@ -14,7 +14,7 @@ import numpy as np
 from astropy.table import Table
 
 from mmae.errors import InputError
-from mmae.evaluation.redshift import EMPTY, Score, wilson_interval
+from mmae.evaluation.bootstrap import EMPTY, Score, wilson_interval
 from mmae.steepspec.arrays import columns
 from mmae.steepspec.schema import MEMBERS, REGIONS, SOURCES
 

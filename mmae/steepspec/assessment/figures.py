@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from mmae.evaluation.redshift import Score
+from mmae.evaluation.bootstrap import Score
 from mmae.evaluation.style import (
     BLACK,
     BLUE,

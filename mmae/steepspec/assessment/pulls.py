@@ -15,7 +15,8 @@ import numpy as np
 from astropy.table import Table
 
 from mmae.errors import InputError
-from mmae.evaluation.redshift import EMPTY, Score, sigma_nmad
+from mmae.evaluation.bootstrap import EMPTY, Score
+from mmae.evaluation.redshift import sigma_nmad
 from mmae.steepspec.assessment.bins import Binned, binned, check_match, mean, of_truth, rate, take
 from mmae.steepspec.assessment.recovery import PULSAR, SNR_EDGES, STEEP
 

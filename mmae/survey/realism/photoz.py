@@ -15,7 +15,8 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from mmae.errors import InputError
-from mmae.evaluation.redshift import Scores, median_baseline, score_redshift
+from mmae.evaluation.bootstrap import Scores
+from mmae.evaluation.redshift import median_baseline, score_redshift
 from mmae.report.contents import (
     NOT_JUDGED,
     Cell,

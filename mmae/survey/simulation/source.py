@@ -34,7 +34,7 @@ from mmae.survey.simulation.structure import POINT_SOURCE, Structure, tractor_ty
 from mmae.survey.simulation.truth import truth_row, truth_schema
 from mmae.survey.source import Chunk, ChunkRead, Source
 
-VERSION = 2  # raise it when a seed's rows change, so that surveys of both kinds are told apart
+VERSION = 3  # raise it when a seed's rows or their splits change, so that surveys of both kinds are told apart
 CHUNK_ROWS = 512
 SKY_PATCH = ((149.0, 151.5), (1.0, 3.5))  # degrees of ra and dec: the HSC COSMOS field
 BRIGHT_PROGRAM = (MAIN, BGS)  # what DESI observes in moonlight

@@ -15,7 +15,8 @@ from hypothesis.extra.numpy import arrays
 
 from mmae.errors import InputError
 from mmae.evaluation.photoz.metrics import METRICS, RATES, hsc_loss, outlier_limit, point_scores
-from mmae.evaluation.redshift import bootstrap_scores, score_redshift
+from mmae.evaluation.bootstrap import bootstrap_scores
+from mmae.evaluation.redshift import score_redshift
 from tests.evaluation.photoz.formulas import by_hand
 
 ONE_SIGMA = math.erf(1 / math.sqrt(2))

@@ -11,7 +11,8 @@ from mmae.evaluation.photoz.metrics import RATES, point_scores
 from mmae.evaluation.photoz.predictions_file import read_predictions
 from mmae.evaluation.photoz.section import HEADINGS, file_section, point_section
 from mmae.evaluation.photoz.strata import LEAST_GALAXIES
-from mmae.evaluation.redshift import OUTLIER_LIMIT, Score
+from mmae.evaluation.bootstrap import Score
+from mmae.evaluation.redshift import OUTLIER_LIMIT
 from mmae.evaluation.report import PAPER_NOTE, PAPER_ROW, with_error
 from mmae.report.contents import Section, Verdict, numbers
 from tests.evaluation.photoz.catalogues import make_catalogue

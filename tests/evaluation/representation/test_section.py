@@ -13,7 +13,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from tests.evaluation.representation.galaxies import random_features, random_targets
 
-from mmae.evaluation.redshift import Score
+from mmae.evaluation.bootstrap import Score
 from mmae.evaluation.representation.figures import map_figure, probe_figure
 from mmae.evaluation.representation.map import Plane
 from mmae.evaluation.representation.section import representation_section, shift_section

@@ -8,7 +8,7 @@ import pytest
 from astropy.table import Table
 
 from mmae.errors import InputError
-from mmae.evaluation.redshift import Score
+from mmae.evaluation.bootstrap import Score
 from mmae.report.contents import Verdict, numbers, slug
 from mmae.report.page import render_page
 from mmae.steepspec.assessment.recovery import (
