@@ -32,7 +32,8 @@ def wavelength_table(measures: ContinuumMeasures, seed: int) -> Table:
         note=f"Means in blocks of {BLOCK:g} A over hidden samples off the narrow lines, both with the observed inverse "
              "variances; of each galaxy the median over its blocks, of galaxies the median. Bias is the difference, "
              "size the difference without its sign, both of blocks that were observed at S/N "
-             f"{LEAST_SIGNAL:g} or more. Size / noise, of all blocks, is 1 where the noise of the observation explains all.")
+             f"{LEAST_SIGNAL:g} or more. Size / noise, of all blocks, is 1 where the noise of the observation explains "
+             "all.")
 
 
 def redshift_table(measures: ContinuumMeasures, seed: int) -> Table:

@@ -39,6 +39,20 @@ def test_a_perfect_reconstruction_has_ratios_of_one(measured):
         assert abs(pull.mean()) < 4 / np.sqrt(len(c)) and 0.4 < pull.std() < 1.7
 
 
+def test_the_same_spectrum_has_ratios_of_one_whatever_was_hidden(sample):
+    """Both are fitted in the hidden samples: noise and shape of what was shown do not come in."""
+    visible = np.zeros((3, WAVELENGTH.size), bool)
+    visible[:, ::3] = True
+    found = measure_lines(WAVELENGTH, sample.flux[:3], sample.ivar[:3], sample.redshift[:3],
+                          {"it": Reconstruction(np.where(visible, 1e4, sample.flux[:3]), visible)})
+    c = compare_line(found, cat.HALPHA, "it", 5.0)
+    for values in (c.width_K, c.amplitude_K, c.flux_K, c.ew_K):
+        np.testing.assert_array_equal(values, np.ones(3))
+    np.testing.assert_array_equal(c.shift_K, np.zeros(3))
+    ratio = compare_ratio(found, cat.NII, cat.HALPHA, "it")
+    np.testing.assert_array_equal(ratio.observed_K, ratio.reconstructed_K)
+
+
 def test_blur_widens_and_lowers_by_as_much_as_it_should(measured):
     c = compare_line(measured.lines, cat.HBETA, "blurred", 10.0)
     sigma = 4862.69 * (1 + c.redshift_K) * 130.0 / C

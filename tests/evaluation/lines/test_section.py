@@ -122,6 +122,10 @@ def test_redshift_bins_divide_the_galaxies(section, measured):
     for row in rows:
         low, high = (float(x) for x in row["redshift"].split(" to "))
         assert row["n"] == ((z >= low) & (z < high)).sum() >= 10
+        c = compare_line(measured.lines, cat.HALPHA, "blurred", 5.0)
+        in_bin = (c.redshift_K >= low) & (c.redshift_K < high)
+        assert row["width ratio"] == np.median(c.width_K[in_bin]) != np.median(c.width_K)
+        assert row["amplitude ratio"] == np.median(c.amplitude_K[in_bin])
     assert rows
 
 
