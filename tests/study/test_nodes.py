@@ -26,6 +26,7 @@ from mmae.study.study import parse_study, run_study
 from tests.study.test_study import quiet, runs_of
 
 
+@pytest.mark.slow
 def test_a_study_uses_both_nodes_of_a_cluster(study):
     """In another process, where it neither sees the tests' Ray nor is seen from it."""
     study = replace(study, trials=4, scheduler="none")
@@ -43,6 +44,7 @@ def test_a_study_uses_both_nodes_of_a_cluster(study):
     assert len({r.data.tags["mmae.node"] for r in children.values()}) == 2
 
 
+@pytest.mark.slow
 def test_trials_on_two_workers_report_to_the_scheduler(study, ray_cluster):
     """Ray Train inside Ray Tune: a look that no other trial can keep up with stops the next trial."""
     study = replace(study, trials=1, workers_per_trial=2)
@@ -66,6 +68,7 @@ def test_trials_on_two_workers_report_to_the_scheduler(study, ray_cluster):
         time.sleep(0.5)
 
 
+@pytest.mark.slow
 def test_two_objectives_give_a_front(study, ray_cluster):
     study = replace(study, trials=4, objective="scatter-throughput", looks=2)
     result = run_study(study, quiet())

@@ -21,7 +21,7 @@ from mmae.study.storage import DATABASE, FINISHED, looks_of, read_store
 from tests.study.test_study import runs_of
 
 ROOT = Path(__file__).parents[2]
-TRIALS = 5
+TRIALS = 4
 
 
 @pytest.fixture
@@ -73,31 +73,36 @@ def points(study: StudyConfig) -> int:
                + len(client.get_metric_history(r.info.run_id, "val/loss")) for r in children.values())
 
 
-def test_an_interrupted_study_goes_on(long_study, ray_cluster, tmp_path):
-    """Killed, then stopped with Ctrl-C, then left alone: the same command each time."""
+def test_a_killed_study_goes_on(long_study, ray_cluster, tmp_path):
+    """kill -9 of the driver, then the same command."""
     over, torn = killed(long_study, tmp_path / "killed.log")
     restarted = now()
-    over_later, torn_later = stopped(long_study, tmp_path / "stopped.log", over)
-    for number, trial in over.items():  # untouched
-        assert over_later[number] == trial
-    for number, trial in torn.items():
-        assert (over_later | torn_later)[number].params == trial.params
+    require_whole(long_study, tmp_path / "last.log", over, torn)
+    _, children = runs_of(long_study)
+    for number in range(TRIALS):
+        assert (children[f"trial-{number:03d}"].info.end_time < restarted) == (number in over)
 
-    last = tmp_path / "last.log"
-    assert start(long_study, last).wait(timeout=400) == 0, last.read_text()[-3000:]
-    trials = read_store(long_study.folder).trials
+
+@pytest.mark.slow
+def test_a_study_stopped_by_hand_goes_on(long_study, ray_cluster, tmp_path):
+    """Ctrl-C, then the same command."""
+    over, torn = stopped(long_study, tmp_path / "stopped.log", {})
+    require_whole(long_study, tmp_path / "last.log", over, torn)
+
+
+def require_whole(study: StudyConfig, log: Path, over: dict[int, FrozenTrial], torn: dict[int, FrozenTrial]) -> None:
+    """Run the same command to its end: each trial once, finished ones untouched, torn ones with their parameters."""
+    assert start(study, log).wait(timeout=400) == 0, log.read_text()[-3000:]
+    trials = read_store(study.folder).trials
     assert [t.number for t in trials] == list(range(TRIALS))
     assert {t.state for t in trials} == {TrialState.COMPLETE}
-    for number, trial in over_later.items():
+    for number, trial in over.items():
         assert trials[number] == trial
-    for number, trial in torn_later.items():
+    for number, trial in torn.items():
         assert trials[number].params == trial.params
-    parent, children = runs_of(long_study)
+    parent, children = runs_of(study)
     assert parent.info.status == "FINISHED" and len(children) == TRIALS
-    for number in range(TRIALS):
-        run = children[f"trial-{number:03d}"]
-        assert run.info.status == "FINISHED"
-        assert (run.info.end_time < restarted) == (number in over)
+    assert {run.info.status for run in children.values()} == {"FINISHED"}
 
 
 def killed(study: StudyConfig, log: Path) -> tuple[dict[int, FrozenTrial], dict[int, FrozenTrial]]:
