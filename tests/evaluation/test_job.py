@@ -108,7 +108,7 @@ def test_a_leaked_survey_is_refused_before_anything_starts(trained, small_survey
     leaked = test.append_column("split", pa.array(["train"] * len(test))).select(table.column_names).cast(
         table.schema.remove_metadata())
     pq.write_table(leaked.replace_schema_metadata(table.schema.metadata), rows)
-    with pytest.raises(InputError, match="trained on"):
+    with pytest.raises(InputError, match="in the training of"):
         evaluate(small(trained), quiet())
     rows.unlink()
     with pytest.raises(InputError, match=TRAINING_ROWS):
