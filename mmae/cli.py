@@ -58,7 +58,7 @@ def parse_job(kind: type, description: str, argv: list[str] | None = None) -> An
     start = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     start.add_argument("--config", type=Path, default=None)
     chosen, rest = start.parse_known_args(argv)
-    default = from_yaml(chosen.config, kind) if chosen.config else kind()
+    default = from_yaml(chosen.config, kind) if chosen.config else None
     return parse(kind, f"{description}\n\nStart from  --config FILE.yaml, then change single fields.",
                  default=default, argv=rest)
 
@@ -79,7 +79,7 @@ def parse(kind: type, description: str, default: Any = None, argv: list[str] | N
         raise InputError(str(error)) from error
 
 
-def main(job: Callable[[], None]) -> None:
+def main(job: Callable[[], object]) -> None:
     """Run a job; bad input ends with one line and status 2, anything else with its traceback."""
     try:
         job()

@@ -15,4 +15,4 @@ from mmae.evaluation.config import EvaluateConfig
 from mmae.evaluation.job import evaluate
 
 if __name__ == "__main__":
-    main(lambda: evaluate(parse_job(EvaluateConfig, __doc__)) and None)
+    main(lambda: evaluate(parse_job(EvaluateConfig, __doc__)))

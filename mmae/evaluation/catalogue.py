@@ -5,6 +5,7 @@ Shape suffixes: N galaxies, M all galaxies of a survey, C bands, E lines.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -53,6 +54,11 @@ class Catalogue:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return Catalogue(**{k: v if k == "bands" else v[which_N] for k, v in values.items()})
 
+    def in_order(self, object_id_N: Sequence[str]) -> Catalogue:
+        """The galaxies of these ids, in their order."""
+        row_of = {name: row for row, name in enumerate(self.object_id_N)}
+        return self.chosen(np.array([row_of[name] for name in object_id_N], int))
+
     def magnitude(self, band: str) -> np.ndarray:
         """Magnitudes of one band (N,); NaN throughout if the survey has no such band."""
         if band not in self.bands:
@@ -60,14 +66,14 @@ class Catalogue:
         return self.mag_NC[:, self.bands.index(band)]
 
 
-def read_catalogue(survey: Survey, split: str, limit: int | None = None) -> Catalogue:
-    """The catalogue of a split, or of its first `limit` galaxies; no image or spectrum is read.
+def read_catalogue(survey: Survey, split: str) -> Catalogue:
+    """The catalogue of a split; no image or spectrum is read.
 
     Raises:
         InputError: the split has no rows.
     """
     magnitudes = [f"{band}_cmodel_mag" for band in survey.spec.bands]
-    table = pq.read_table(survey.files(split), columns=[*COLUMNS, *magnitudes]).slice(0, limit)
+    table = pq.read_table(survey.files(split), columns=[*COLUMNS, *magnitudes])
     object_id_N = _texts(table["object_id"])
     return Catalogue(
         object_id_N,

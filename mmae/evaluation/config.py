@@ -30,7 +30,7 @@ class EvaluateConfig:
     split: str = "test"
     galaxies: int = 4000
     """The first so many galaxies of the split; 0: all."""
-    training_galaxies: int = 8000
+    training_galaxies: int = 4000
     """Training galaxies that probes learn from; 0: all."""
     surface_galaxies: int = 2000
     """Galaxies of the surface of image and spectrum masks; 0: all that are evaluated."""

@@ -71,8 +71,8 @@ def gather_readings(
     for batch in batches:
         spectroscopy.append(_spectroscopy(batch, wavelength_L))
         batch = batch.to(device)
-        for mode in modes:
-            reading = model.read(batch, fixed_visible(batch, model.n_image, model.n_spectrum, mode))
+        shown = [fixed_visible(batch, model.n_image, model.n_spectrum, mode) for mode in modes]
+        for mode, reading in zip(modes, model.read(batch, shown), strict=True):
             part = {"usable": can_see(batch, mode), "redshift": reading.redshift_B, "embedding": reading.embedding_BD}
             if reading.probability_BK is not None:
                 part["probability"] = reading.probability_BK
@@ -125,15 +125,12 @@ def gather_surface(
     for number, batch in enumerate(batches):
         batch = batch.to(device)
         whole_B = can_see(batch, "both").cpu().numpy()
+        cells = [(i, s) for i, image in enumerate(image_ratios) for s, spectrum in enumerate(spectrum_ratios)
+                 if not image == spectrum == 1.0]
+        shown = [fixed_visible(batch, model.n_image, model.n_spectrum, "both", image_ratios[i], spectrum_ratios[s],
+                               torch.Generator().manual_seed(seed + number)) for i, s in cells]
         cells_ISB = np.full((len(image_ratios), len(spectrum_ratios), len(batch)), np.nan)
-        for i, image_ratio in enumerate(image_ratios):
-            for s, spectrum_ratio in enumerate(spectrum_ratios):
-                if image_ratio == spectrum_ratio == 1.0:
-                    continue
-                visible = fixed_visible(
-                    batch, model.n_image, model.n_spectrum, "both", image_ratio, spectrum_ratio,
-                    torch.Generator().manual_seed(seed + number),
-                )
-                cells_ISB[i, s] = np.where(whole_B, model.read(batch, visible).redshift_B.cpu().numpy(), np.nan)
+        for (i, s), reading in zip(cells, model.read(batch, shown), strict=True):
+            cells_ISB[i, s] = np.where(whole_B, reading.redshift_B.cpu().numpy(), np.nan)
         parts.append(cells_ISB)
     return np.concatenate(parts, axis=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import ray
 from rich.console import Console
 
@@ -16,7 +17,7 @@ from mmae.evaluation.leaks import LeakCheck, require_no_leak
 from mmae.evaluation.passes import Look, readings_pass, reconstructions_pass, surface_pass
 from mmae.evaluation.photoz.predictions_file import read_predictions
 from mmae.evaluation.photoz.section import file_section
-from mmae.evaluation.sections import Gathered, make_sections
+from mmae.evaluation.sections import Gathered, Seen, make_sections
 from mmae.evaluation.tables import write_tables
 from mmae.evaluation.trained import Trained, find_trained
 from mmae.ray_setup import start_ray
@@ -38,6 +39,7 @@ FILE_SHOWN = 3
 LOGGED = ("redshift/low_z/", "redshift/all_z/", "surface/verdict/", "pz/scores/", "pz/calibration/",
           "spectra/targets/")
 PASSES = 3  # side by side
+TRAIN = "train"
 
 
 @dataclass(frozen=True)
@@ -119,30 +121,36 @@ def _require_same_grid(trained: Trained, survey: Survey) -> None:
 
 
 def gather(config: EvaluateConfig, checkpoint: Path, survey: Survey, console: Console) -> Gathered:
-    """Run the passes side by side on Ray and wait for what they bring."""
+    """Start the passes side by side on Ray and wait for the readings; the others are still on their way."""
     gpu = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
     threads = max(1, int(ray.cluster_resources().get("CPU", 1)) // PASSES)
 
     def look(split: str, galaxies: int) -> tuple[Look, Catalogue]:
-        catalogue = read_catalogue(survey, split, galaxies or None)
-        data = read_split(survey, split, StreamConfig()).limit(len(catalogue)).materialize()
-        return Look(checkpoint, data, survey.spec, config.batch_size, threads), catalogue
+        data = read_split(survey, split, StreamConfig())
+        if galaxies:
+            data = data.limit(galaxies).materialize()
+        object_id_N = np.array([row["object_id"] for row in data.select_columns(["object_id"]).take_all()], object)
+        found = Look(checkpoint, data, object_id_N, survey.spec, config.batch_size, threads)
+        return found, read_catalogue(survey, split).in_order(object_id_N)
 
     def start(task, *arguments):
         # No CPU of its own: on a small machine the reading of a split needs it.
         return ray.remote(task).options(num_cpus=0, num_gpus=gpu).remote(*arguments)
 
     test, catalogue = look(config.split, config.galaxies)
-    fewer, on_surface = look(config.split, min(config.surface_galaxies or len(catalogue), len(catalogue)))
-    training, train_catalogue = look("train", config.training_galaxies)
-    console.print(f"reading {len(catalogue):,} galaxies, {len(train_catalogue):,} of the training split, "
-                  f"{len(on_surface):,} under {len(config.surface_ratios) ** 2 - 1} pairs of masks", highlight=False)
-    tasks = [start(reconstructions_pass, test, config, catalogue, true_widths(survey, catalogue.object_id_N)),
-             start(surface_pass, fewer, config),
-             start(readings_pass, test), start(readings_pass, training)]
-    measured, z_pred_ISN, (readings, spectroscopy), (train_readings, train_spectroscopy) = ray.get(tasks)
-    return Gathered(survey.spec, catalogue, readings, spectroscopy, train_catalogue, train_readings,
-                    train_spectroscopy, z_pred_ISN, on_surface.redshift_N, measured)
+    n_surface = min(config.surface_galaxies or len(catalogue), len(catalogue))
+    measured = start(reconstructions_pass, test, config, catalogue, true_widths(survey, catalogue.object_id_N))
+    surface = start(surface_pass, test.first(n_surface), config)
+    looks = {config.split: (test, catalogue)}
+    if survey.rows_per_split().get(TRAIN, 0):
+        looks[TRAIN] = look(TRAIN, config.training_galaxies)
+    n_train = len(looks[TRAIN][1]) if TRAIN in looks else 0
+    console.print(f"reading {len(catalogue):,} galaxies, {n_train:,} of the training split, {n_surface:,} under "
+                  f"{len(config.surface_ratios) ** 2 - 1} pairs of masks", highlight=False)
+    readings = ray.get(start(readings_pass, [found for found, _ in looks.values()]))
+    seen = {split: Seen(galaxies, *read) for (split, (_, galaxies)), read in zip(looks.items(), readings, strict=True)}
+    return Gathered(survey.spec, seen[config.split], seen.get(TRAIN), catalogue.redshift_N[:n_surface],
+                    surface.future(), measured.future())
 
 
 def _facts(config: EvaluateConfig, trained: Trained, survey: Survey, checked: LeakCheck) -> dict[str, str]:

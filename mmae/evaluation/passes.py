@@ -5,8 +5,8 @@ They run side by side; what comes back is small.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +28,15 @@ from mmae.training.checkpoint import load_model
 
 @dataclass(frozen=True)
 class Look:
-    """What a pass needs: a model, galaxies, and how to read them."""
+    """What a pass needs: a model, galaxies, and how to read them.
+
+    Attributes:
+        object_id_N: the galaxies in the order of `data`. Ray reads shards in an order of its own.
+    """
 
     checkpoint: Path
     data: Dataset
+    object_id_N: np.ndarray
     spec: SurveySpec
     batch_size: int
     threads: int
@@ -44,14 +49,24 @@ class Look:
             torch.set_num_threads(self.threads)
         return load_model(self.checkpoint, device)[0], device
 
+    def first(self, galaxies: int) -> Look:
+        """The same look at fewer galaxies."""
+        return replace(self, data=self.data.limit(galaxies), object_id_N=self.object_id_N[:galaxies])
+
     def batches(self) -> Iterator[Batch]:
-        return batches(self.data, self.spec, self.batch_size)
+        start = 0
+        for batch in batches(self.data, self.spec, self.batch_size):
+            expected = self.object_id_N[start:start + len(batch)].tolist()
+            if batch.object_id != expected:  # else every score would compare one galaxy with another
+                raise RuntimeError(f"row {start}: the dataset gives {batch.object_id[0]}, not {expected[:1]}.")
+            start += len(batch)
+            yield batch
 
 
-def readings_pass(look: Look) -> tuple[dict[str, Readings], Spectroscopy]:
-    """Redshift, p(z) and embedding by mode, nothing masked."""
-    model, device = look.ready()
-    return gather_readings(model, look.batches(), device, look.spec.wavelength_L())
+def readings_pass(looks: Sequence[Look]) -> list[tuple[dict[str, Readings], Spectroscopy]]:
+    """Redshift, p(z) and embedding by mode, nothing masked; of one split after the other."""
+    model, device = looks[0].ready()
+    return [gather_readings(model, look.batches(), device, look.spec.wavelength_L()) for look in looks]
 
 
 def surface_pass(look: Look, config: EvaluateConfig) -> np.ndarray:

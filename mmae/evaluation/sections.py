@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,84 +21,110 @@ from mmae.evaluation.photoz.strata import MAGNITUDE, REDSHIFT, families
 from mmae.evaluation.pz.distribution import RedshiftPDF
 from mmae.evaluation.pz.section import pz_section
 from mmae.evaluation.reconstructions import ABSENT, Measured
-from mmae.evaluation.representation.section import representation_section, shift_section
+from mmae.evaluation.representation.section import (
+    REPRESENTATION_TITLE,
+    SHIFT_TITLE,
+    representation_section,
+    shift_section,
+)
 from mmae.evaluation.representation.targets import Features, Targets, targets_of
 from mmae.evaluation.surface.section import surface_section
 from mmae.report.contents import Drawing, Section
 from mmae.survey.schema import SurveySpec
 
 BREAK = "Dn4000"  # Balogh et al. (1999): small in galaxies that form stars
-PASS_BOOTSTRAP = 300  # resamples where many scores are made
+FEWER_RESAMPLES = 300  # where many scores are made
+WAITED_FOR = ("examples", "surface", "spectra", "images")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Galaxies of one split and what the model says of them, by mode, nothing masked."""
+
+    catalogue: Catalogue
+    readings: dict[str, Readings]
+    spectroscopy: Spectroscopy
+
+    def targets(self) -> Targets:
+        return targets_of(self.catalogue, self.spectroscopy.dn4000_N, BREAK)
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """All that was read from the survey and from the model.
+    """All that was read from the survey and from the model, or is still on its way.
 
     Attributes:
-        readings, train_readings: mode -> what the model says of test and training galaxies.
-        z_pred_ISN: redshifts under every pair of masked fractions, of the first galaxies.
-        surface_redshift_N: spectroscopic redshifts of those.
+        test: the evaluated galaxies.
+        train: training galaxies of the survey; None: it has none.
+        surface_redshift_N: spectroscopic redshifts of the galaxies of the surface.
+        z_pred_ISN: redshifts of those under every pair of masked fractions.
+        measured: reconstructions of the evaluated galaxies.
     """
 
     spec: SurveySpec
-    catalogue: Catalogue
-    readings: dict[str, Readings]
-    spectroscopy: Spectroscopy
-    train_catalogue: Catalogue
-    train_readings: dict[str, Readings]
-    train_spectroscopy: Spectroscopy
-    z_pred_ISN: np.ndarray
+    test: Seen
+    train: Seen | None
     surface_redshift_N: np.ndarray
-    measured: Measured
+    z_pred_ISN: Future[np.ndarray]
+    measured: Future[Measured]
 
     def pdfs(self) -> dict[str, tuple[RedshiftPDF, np.ndarray]]:
         """Mode -> p(z) and who has what the mode needs; empty for a model without p(z)."""
         return {mode: (RedshiftPDF(r.edges_K1, r.probability_NK), r.usable_N)
-                for mode, r in self.readings.items() if r.probability_NK is not None}
+                for mode, r in self.test.readings.items() if r.probability_NK is not None}
 
-    def embeddings(self) -> dict[str, Features]:
-        return {mode: Features(self.train_readings[mode].embedding_ND, readings.embedding_ND)
-                for mode, readings in self.readings.items()}
-
-    def targets(self) -> tuple[Targets, Targets]:
-        """Of training and test galaxies."""
-        return (targets_of(self.train_catalogue, self.train_spectroscopy.dn4000_N, BREAK),
-                targets_of(self.catalogue, self.spectroscopy.dn4000_N, BREAK))
+    def features(self) -> dict[str, Features]:
+        """Mode -> embeddings of training and evaluated galaxies."""
+        return {mode: Features(self.train.readings[mode].embedding_ND, readings.embedding_ND)
+                for mode, readings in self.test.readings.items()}
 
 
 def make_sections(gathered: Gathered, config: EvaluateConfig, console: Console) -> list[Section]:
-    """Every section, with a progress bar."""
-    g, seed, resamples = gathered, config.seed, config.bootstrap
-    few = min(resamples, PASS_BOOTSTRAP)
-    train, test = g.targets()
-    z_train = g.train_catalogue.redshift_N
+    """Every section in the order of the page, with a progress bar; what must be waited for is made last."""
+    makers = _makers(gathered, config)
+    in_turn = sorted(makers, key=lambda name: name in WAITED_FOR)
+    made = {name: makers[name]() for name in track(in_turn, "scores", console=console, transient=True)}
+    return [made[name] for name in makers]
+
+
+def _makers(g: Gathered, config: EvaluateConfig) -> dict[str, Callable[[], Section]]:
+    seed, resamples = config.seed, config.bootstrap
+    few = min(resamples, FEWER_RESAMPLES)
+    catalogue, snr_N = g.test.catalogue, g.test.spectroscopy.snr_N
     strata = {family.name: {s.label: s.member_N for s in family.strata}
-              for family in families(g.catalogue, g.spectroscopy.snr_N) if family.name in (REDSHIFT, MAGNITUDE)}
-    makers: dict[str, Callable[[], Section]] = {
-        "examples": lambda: example_section(g),
-        "redshift": lambda: point_section(
-            g.catalogue, {mode: r.prediction_N for mode, r in g.readings.items()}, g.spectroscopy.snr_N,
-            z_train=z_train[np.isfinite(z_train)], seed=seed, resamples=resamples),
-        "surface": lambda: surface_section(g.z_pred_ISN, config.surface_ratios, config.surface_ratios,
+              for family in families(catalogue, snr_N) if family.name in (REDSHIFT, MAGNITUDE)}
+
+    def redshift() -> Section:
+        z_train = g.train.catalogue.redshift_N if g.train else None
+        return point_section(catalogue, {mode: r.prediction_N for mode, r in g.test.readings.items()}, snr_N,
+                             z_train=z_train, seed=seed, resamples=resamples)
+
+    def learned(name: str, title: str, make: Callable[..., Section]) -> Section:
+        if g.train is None:
+            return Section(name, title, "", left_out="The survey has no training galaxies for probes to learn from.")
+        return make(g.features(), g.train.targets(), g.test.targets(), seed=seed, resamples=few)
+
+    return {
+        "examples": lambda: example_section(g.measured.result(), g.spec),
+        "redshift": redshift,
+        "surface": lambda: surface_section(g.z_pred_ISN.result(), config.surface_ratios, config.surface_ratios,
                                            g.surface_redshift_N, seed=seed, resamples=few),
-        "pz": lambda: pz_section(g.pdfs(), g.catalogue.redshift_N, strata, seed=seed, resamples=few,
-                                 object_id_N=g.catalogue.object_id_N),
-        "spectra": lambda: spectra_section(g.measured.spectra, seed=seed),
-        "images": lambda: images_section(g.measured.images, g.catalogue, g.spec, seed=seed, resamples=few),
-        "representation": lambda: representation_section(g.embeddings(), train, test, seed=seed, resamples=few),
-        "shift": lambda: shift_section(g.embeddings(), train, test, seed=seed, resamples=few),
+        "pz": lambda: pz_section(g.pdfs(), catalogue.redshift_N, strata, seed=seed, resamples=few,
+                                 object_id_N=catalogue.object_id_N),
+        "spectra": lambda: spectra_section(g.measured.result().spectra, seed=seed),
+        "images": lambda: images_section(g.measured.result().images, catalogue, g.spec, seed=seed, resamples=few),
+        "representation": lambda: learned("representation", REPRESENTATION_TITLE, representation_section),
+        "shift": lambda: learned("shift", SHIFT_TITLE, shift_section),
     }
-    return [make() for make in track(makers.values(), "scores", console=console, transient=True)]
 
 
-def example_section(gathered: Gathered) -> Section:
+def example_section(measured: Measured, spec: SurveySpec) -> Section:
     """Two galaxies in full, in the form of the paper's figures."""
     drawings = []
-    for number, (situation, example) in enumerate(gathered.measured.examples.items()):
+    for number, (situation, example) in enumerate(measured.examples.items()):
         what = "without its spectrum" if situation == ABSENT else f"{situation}, image and spectrum"
         title = f"{example.object_id[0]}, z = {example.redshift_N[0]:.3f}: {what}"
-        drawings.append(Drawing(f"example_{number}", f"{title}.", example_figure(example, gathered.spec, title)))
+        drawings.append(Drawing(f"example_{number}", f"{title}.", example_figure(example, spec, title)))
     left_out = "" if drawings else "The split has no galaxy with a redshift. Add spectroscopic redshifts."
     text = ("What the model is shown and what it makes of it: a near galaxy with most of it masked, a distant one "
             "of which it sees the image alone. Level and scale of an absent spectrum are taken from the observed one: "

@@ -15,11 +15,11 @@ PREDICTIONS = "predictions.parquet"
 
 def write_tables(gathered: Gathered, folder: Path) -> list[Path]:
     """Write predictions.parquet and pz_<mode>.hdf5 for every mode with p(z); returns the files."""
-    catalogue = gathered.catalogue
+    catalogue = gathered.test.catalogue
     columns = {"object_id": pa.array(catalogue.object_id_N, pa.string())}
     for name in ("ra", "dec", "redshift"):
         columns[name] = pa.array(getattr(catalogue, f"{name}_N"), from_pandas=True)
-    for mode, readings in gathered.readings.items():
+    for mode, readings in gathered.test.readings.items():
         columns[f"z_{mode}"] = pa.array(readings.prediction_N, from_pandas=True)
     files = [folder / PREDICTIONS]
     pq.write_table(pa.table(columns), files[0])

@@ -7,6 +7,7 @@ decoder queries (one for each hidden or visible position) and the redshift head.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -111,16 +112,21 @@ class MMAE(nn.Module):
         self.redshift_head = RedshiftHead(D, config.heads, config.redshift)
 
     def _normalised(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        return self._normalised_image(batch), *self._normalised_spectrum(batch, visible)
+
+    def _normalised_image(self, batch: Batch) -> Tensor:
         image_BCHW = tk.normalise_image(
             batch.image_BCHW, self.band_noise, self.arcsinh_mean, self.arcsinh_std
         )
+        return tk.patchify_image(image_BCHW, self.config.image_patch)
+
+    def _normalised_spectrum(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         flux_BL, ivar_BL, mean_B, rms_B = tk.normalise_spectrum(
             batch.flux_BL, batch.ivar_BL, self._seen(visible)
         )
-        image_BTP = tk.patchify_image(image_BCHW, self.config.image_patch)
         flux_BSP = tk.patchify_spectrum(flux_BL, self.config.spectrum_patch)
         ivar_BSP = tk.patchify_spectrum(ivar_BL, self.config.spectrum_patch)
-        return image_BTP, flux_BSP, ivar_BSP, mean_B, rms_B
+        return flux_BSP, ivar_BSP, mean_B, rms_B
 
     def _seen(self, visible: Visible) -> Tensor:
         """Which wavelengths lie in visible tokens: (B, L), bool."""
@@ -210,12 +216,17 @@ class MMAE(nn.Module):
         return self._mean_token(*self.encode(batch, visible))
 
     @torch.no_grad()
-    def read(self, batch: Batch, visible: Visible) -> Reading:
-        """Redshift, p(z) and embedding of one encoding."""
-        encoded_BVD, valid_BV = self.encode(batch, visible)
-        logits_BK = self.redshift_head(encoded_BVD, valid_BV)
-        return Reading(redshift_quantile(logits_BK, 0.5, self.config.redshift), logits_BK.float().softmax(-1),
-                       self._mean_token(encoded_BVD, valid_BV))
+    def read(self, batch: Batch, visibles: Sequence[Visible]) -> list[Reading]:
+        """Redshift, p(z) and embedding under each of several masks; the image is prepared once."""
+        image_BTP = self._normalised_image(batch)
+        readings = []
+        for visible in visibles:
+            spectrum = self._normalised_spectrum(batch, visible)
+            encoded_BVD, valid_BV = self._encode(image_BTP, *spectrum, visible)
+            logits_BK = self.redshift_head(encoded_BVD, valid_BV)
+            readings.append(Reading(redshift_quantile(logits_BK, 0.5, self.config.redshift),
+                                    logits_BK.float().softmax(-1), self._mean_token(encoded_BVD, valid_BV)))
+        return readings
 
     @torch.no_grad()
     def redshift(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor, Tensor]:

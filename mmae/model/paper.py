@@ -7,6 +7,7 @@ has lost its place; one pooled vector is decoded to the whole image and the whol
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -177,10 +178,10 @@ class PaperMMAE(nn.Module):
         return self._latent(batch, pooled_BR, visible).float()
 
     @torch.no_grad()
-    def read(self, batch: Batch, visible: Visible) -> Reading:
-        """Redshift and embedding of one encoding; this model has no p(z)."""
-        latent_BD = self.embedding(batch, visible)
-        return Reading(self.redshift_head(latent_BD)[:, 0].float(), None, latent_BD)
+    def read(self, batch: Batch, visibles: Sequence[Visible]) -> list[Reading]:
+        """Redshift and embedding under each of several masks; this model has no p(z)."""
+        latents = [self.embedding(batch, visible) for visible in visibles]
+        return [Reading(self.redshift_head(latent_BD)[:, 0].float(), None, latent_BD) for latent_BD in latents]
 
     @torch.no_grad()
     def redshift(self, batch: Batch, visible: Visible) -> tuple[Tensor, None, None]:

@@ -45,6 +45,8 @@ def test_columns_and_what_is_absent(survey):
 
 
 def test_some_of_them(survey):
-    assert list(read_catalogue(survey, "test", limit=2).object_id_N) == ["a", "b"]
+    turned = read_catalogue(survey, "test").in_order(["b", "a"])
+    assert list(turned.object_id_N) == ["b", "a"]
+    assert list(turned.redshift_N) == list(read_catalogue(survey, "test").redshift_N[[1, 0]])
     chosen = read_catalogue(survey, "test").chosen(np.array([True, False, True]))
     assert list(chosen.object_id_N) == ["a", "c"] and chosen.mag_NC.shape == (2, 2) and chosen.bands == ("r", "i")

@@ -23,7 +23,7 @@ from tests.model.galaxies import (
 
 from mmae.model.build import build_model
 from mmae.model.losses import masked_chi_square, masked_mse
-from mmae.model.masking import Visible
+from mmae.model.masking import Visible, fixed_visible
 from mmae.model.mmae import MMAE, MMAEConfig
 from mmae.model.redshift import bin_edges
 from mmae.model.tokens import visible_pixels
@@ -379,7 +379,8 @@ def test_a_tiny_model_overfits_eight_galaxies():
 
 def test_one_reading_is_redshift_and_embedding(model):
     batch, visible = random_batch(4), masks(model, 4)
-    reading = model.read(batch, visible)
+    nothing = fixed_visible(batch, model.n_image, model.n_spectrum, "image", 1.0)
+    _, reading, _ = model.read(batch, [nothing, visible, nothing])  # one mask does not touch the next
     assert torch.equal(reading.redshift_B, model.redshift(batch, visible)[0])
     assert torch.equal(reading.embedding_BD, model.embedding(batch, visible))
     torch.testing.assert_close(reading.probability_BK.sum(-1), torch.ones(4))

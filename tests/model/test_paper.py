@@ -21,7 +21,7 @@ from tests.model.galaxies import (
 
 from mmae.model.build import build_model
 from mmae.model.losses import paper_redshift_loss
-from mmae.model.masking import Visible
+from mmae.model.masking import Visible, fixed_visible
 from mmae.model.paper import PaperConfig, PaperMMAE
 
 
@@ -275,6 +275,7 @@ def test_patches_that_do_not_fit_are_refused_with_the_number(values, says):
 
 def test_one_reading_is_redshift_and_embedding(tiny):
     batch, visible = random_batch(3), masks(tiny, 3)
-    reading = tiny.read(batch, visible)
+    nothing = fixed_visible(batch, tiny.n_image, tiny.n_spectrum, "image", 1.0)
+    _, reading = tiny.read(batch, [nothing, visible])
     torch.testing.assert_close(reading.redshift_B, tiny.redshift(batch, visible)[0])
     assert torch.equal(reading.embedding_BD, tiny.embedding(batch, visible)) and reading.probability_BK is None

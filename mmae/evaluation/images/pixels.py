@@ -22,7 +22,7 @@ HISTOGRAM_EDGES = np.linspace(-HISTOGRAM_LIMIT, HISTOGRAM_LIMIT, BINS + 1)
 
 def noise_units(image_NCHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
     """Counts in units of the background noise of a pixel."""
-    return image_NCHW / np.asarray(spec.band_noise)[:, None, None]
+    return image_NCHW / np.asarray(spec.band_noise, image_NCHW.dtype)[:, None, None]
 
 
 def all_noise_units(residual_NCHW: np.ndarray, observed_NCHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
@@ -30,7 +30,9 @@ def all_noise_units(residual_NCHW: np.ndarray, observed_NCHW: np.ndarray, spec: 
 
     The photons are the observed ones: a model that is too bright must not widen its own errors.
     """
-    variance_NCHW = np.square(spec.band_noise)[:, None, None] + np.maximum(observed_NCHW, 0) / gain(spec)[:, None, None]
+    sky_C11, gain_C11 = (np.asarray(values, observed_NCHW.dtype)[:, None, None]
+                         for values in (np.square(spec.band_noise), gain(spec)))
+    variance_NCHW = sky_C11 + np.maximum(observed_NCHW, 0) / gain_C11
     return residual_NCHW / np.sqrt(variance_NCHW)
 
 
