@@ -5,6 +5,7 @@ The form of the figures of arXiv:2510.22527: a galaxy with 75% masked, a quasar 
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from mmae.evaluation.figures_image import draw_rgb, is_absent, white_level
@@ -27,11 +28,12 @@ def example_figure(example: Reconstructions, spec: SurveySpec, title: str) -> Fi
     figure = Figure(figsize=(8.5, 5.6), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplot_mosaic([[*PANELS], ["spectrum"] * len(PANELS)], height_ratios=[1.15, 1])
-    truth_CHW, made_CHW = example.image_NCHW[0], example.image_pred_NCHW[0]
-    visible_HW = example.visible_NHW[0]
+    truth_CHW, visible_HW = example.image_NCHW[0], example.visible_NHW[0]
+    # What was shown stays: the decoder is not trained on it.
+    made_CHW = np.where(visible_HW, truth_CHW, example.image_pred_NCHW[0])
     absent, white = is_absent(truth_CHW), white_level(truth_CHW, spec)
     shown_CHW = truth_CHW.copy()
-    shown_CHW[:, ~visible_HW] = float("nan")
+    shown_CHW[:, ~visible_HW] = np.nan
     for name, image_CHW in zip(PANELS, (truth_CHW, shown_CHW, made_CHW), strict=True):
         draw_rgb(axes[name], image_CHW, spec, white, absent=absent)
         axes[name].set_title(name)

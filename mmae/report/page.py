@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from mmae.report.condense import WithError, condensed
 from mmae.report.contents import Cell, Section, Table, Verdict, cell_text, tally
 
 CSS = """
@@ -15,6 +16,8 @@ table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabula
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { padding: .15rem .7rem .15rem 0; text-align: right; border-bottom: 1px solid #eee;
   white-space: nowrap; }
+th { white-space: normal; vertical-align: bottom; }
+td.met, td.missed, td.open { white-space: normal; min-width: 9rem; }
 th.text, td.text { text-align: left; }
 .met { color: #00664a; } .missed { color: #a33c00; font-weight: 600; } .open { color: #777; }
 .note { color: #555; max-width: 60rem; }
@@ -57,15 +60,18 @@ def _section(section: Section) -> str:
              f'<p class="note">{escape(section.text)}</p>']
     if section.left_out:
         parts.append(f'<p class="left-out">{escape(section.left_out)}</p>')
-    parts += [_table(t) for t in section.tables]
-    parts += [f'<figure><img src="{d.name}.png" alt="{escape(d.caption)}"><figcaption>{escape(d.caption)}'
-              "</figcaption></figure>" for d in section.drawings]
-    return "\n".join(parts)
+    tables = [_table(t) for t in section.tables]
+    figures = [f'<figure><img src="{d.name}.png" alt="{escape(d.caption)}"><figcaption>{escape(d.caption)}'
+               "</figcaption></figure>" for d in section.drawings]
+    # The first table is the answer; people would rather look at figures than read the others.
+    return "\n".join([*parts, *tables[:1], *figures, *tables[1:]])
 
 
 def _table(table: Table) -> str:
+    table = condensed(table)
     rows, columns = table.rows, table.columns
-    is_text = [any(isinstance(row[k], (str, Verdict)) for row in rows) for k in range(len(columns))]
+    is_text = [any(isinstance(row[k], (str, Verdict)) and not isinstance(row[k], WithError) for row in rows)
+               for k in range(len(columns))]
     head = "".join(f"<th{_class(t)}>{escape(c)}</th>" for c, t in zip(columns, is_text, strict=True))
     lines = ["".join(_cell(cell, t) for cell, t in zip(row, is_text, strict=True)) for row in rows]
     body = "".join(f"<tr>{line}</tr>" for line in lines)

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from mmae.report.condense import WithError, condensed
 from mmae.report.contents import Cell, Section, Table, Verdict, cell_text
 
 STYLES = {True: "green", False: "bold red", None: "dim"}
@@ -25,10 +26,11 @@ def print_section(section: Section, console: Console) -> None:
 
 def rich_table(table: Table) -> RichTable:
     """A table with numbers to the right and verdicts in colour (and in words, for those who see none)."""
+    table = condensed(table)
     shown = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False,
                       pad_edge=False, padding=(0, 0, 0, 1))
     for k, column in enumerate(table.columns):
-        numeric = any(isinstance(row[k], (int, float)) or row[k] is None for row in table.rows)
+        numeric = any(isinstance(row[k], (int, float, WithError)) or row[k] is None for row in table.rows)
         shown.add_column(column, justify="right" if numeric else "left")
     for row in table.rows:
         shown.add_row(*(Text(cell_text(cell), style=_style(cell)) for cell in row))
