@@ -9,7 +9,7 @@ import math
 import re
 from dataclasses import replace
 
-from mmae.report.contents import Cell, Table, cell_text
+from mmae.report.contents import Cell, Table, Verdict, cell_text
 
 # "error", "bias error", "bias error [%]", "its error", "error of bias": the error of the number before it.
 IS_ERROR = re.compile(r"^error\b|\berror( \[.*\])?$")
@@ -28,7 +28,7 @@ def condensed(table: Table) -> Table:
 def _columns_condensed(table: Table) -> Table:
     keep: list[tuple[int, int | None]] = []  # column, and that of its error
     for k, heading in enumerate(table.columns):
-        if keep and keep[-1][1] is None and IS_ERROR.search(heading) and _numeric(table, keep[-1][0]):
+        if keep and keep[-1][1] is None and IS_ERROR.search(heading) and not _text(table, keep[-1][0]):
             keep[-1] = (keep[-1][0], k)
         else:
             keep.append((k, None))
@@ -62,8 +62,8 @@ def _error_of(name: str) -> str:
     return name.replace(" error", "", 1) if IS_ERROR.search(name) else ""
 
 
-def _numeric(table: Table, column: int) -> bool:
-    return any(_finite(row[column]) for row in table.rows)
+def _text(table: Table, column: int) -> bool:
+    return any(isinstance(row[column], (str, Verdict)) for row in table.rows)
 
 
 def _finite(cell: Cell) -> bool:

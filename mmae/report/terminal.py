@@ -31,7 +31,9 @@ def rich_table(table: Table) -> RichTable:
                       pad_edge=False, padding=(0, 0, 0, 1))
     for k, column in enumerate(table.columns):
         numeric = any(isinstance(row[k], (int, float, WithError)) or row[k] is None for row in table.rows)
-        shown.add_column(column, justify="right" if numeric else "left")
+        # Headings and verdicts may break, numbers not.
+        widest = max((len(cell_text(row[k])) for row in table.rows), default=0) if numeric else None
+        shown.add_column(column, justify="right" if numeric else "left", min_width=widest)
     for row in table.rows:
         shown.add_row(*(Text(cell_text(cell), style=_style(cell)) for cell in row))
     return shown

@@ -11,13 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
-from mlflow import MlflowClient
 
 from mmae.errors import InputError
 from mmae.evaluation.leaks import TRAINING_ROWS, find_leaks, require_no_leak, write_training_rows
 from mmae.survey.columns import split_hash
 from mmae.survey.schema import Galaxy
-from mmae.survey.store import Survey, open_survey
+from mmae.survey.store import Survey
 from mmae.training import run
 from mmae.training.run import SPLIT_HASH, pretrain
 from tests.survey.realism.surveys import make_survey
@@ -210,16 +209,3 @@ def test_a_run_goes_on_only_with_the_splits_it_began_with(tmp_path, quick_run, m
     (folder / SPLIT_HASH).write_text(split_hash(survey) + "\n")
     with pytest.raises(Reached):
         pretrain(config)
-
-
-def test_a_trained_run_keeps_its_rows(tmp_path, ray_cluster, small_survey, quick_run, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    result = pretrain(replace(quick_run, home=str(tmp_path), survey=str(small_survey), name="quick"))
-    survey, client = open_survey(small_survey), MlflowClient(result.tracker.uri)
-    assert client.get_run(result.tracker.run_id).data.tags["mmae.split_hash"] == split_hash(survey)
-    logged = Path(client.download_artifacts(result.tracker.run_id, "checkpoint"))
-    for folder in (result.run_dir / "best", logged):
-        rows = survey.rows_per_split()
-        assert require_no_leak(folder, survey, "test").trained == rows["train"] + rows["val"]
-        with pytest.raises(InputError, match=f"{rows['val']} of the {rows['val']} galaxies of the val split"):
-            require_no_leak(folder, survey, "val")

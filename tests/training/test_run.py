@@ -17,7 +17,9 @@ from mlflow import MlflowClient
 
 from mmae.config import RunConfig, StreamConfig, flat, from_yaml, to_yaml
 from mmae.errors import InputError
+from mmae.evaluation.leaks import require_no_leak
 from mmae.evaluation.redshift import sigma_nmad
+from mmae.survey.columns import split_hash
 from mmae.survey.job import BuildConfig, build_job
 from mmae.survey.store import Survey, open_survey
 from mmae.survey.stream import input_spec, read_split
@@ -87,6 +89,18 @@ def test_main_job_trains_scores_and_records(first_run):
     logged = Path(client.download_artifacts(run.info.run_id, "checkpoint"))
     _, again = load_model(logged)
     assert again == config
+
+
+def test_a_trained_run_keeps_its_rows(first_run):
+    """So that an evaluation can refuse galaxies that it was trained on."""
+    config, result = first_run
+    survey, client = open_survey(config.survey), MlflowClient(result.tracker.uri)
+    assert client.get_run(result.tracker.run_id).data.tags["mmae.split_hash"] == split_hash(survey)
+    rows = survey.rows_per_split()
+    for folder in (result.run_dir / "best", Path(client.download_artifacts(result.tracker.run_id, "checkpoint"))):
+        assert require_no_leak(folder, survey, "test").trained == rows["train"] + rows["val"]
+        with pytest.raises(InputError, match=f"{rows['val']} of the {rows['val']} galaxies of the val split"):
+            require_no_leak(folder, survey, "val")
 
 
 def test_same_seed_gives_the_same_run(first_run):
