@@ -23,7 +23,7 @@ from mmae.evaluation.trained import Trained, find_trained
 from mmae.ray_setup import start_ray
 from mmae.report.contents import Section, numbers, tally
 from mmae.report.save import log_page, save_report
-from mmae.report.terminal import print_section
+from mmae.report.terminal import print_section, print_verdicts
 from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.survey.stream import input_spec, read_split
 from mmae.tracking import Tracker, open_named_run, tracking_uri
@@ -32,8 +32,8 @@ from mmae.training.run import embedded_folder
 
 FOLDER = "evaluation"
 EXPERIMENT = "evaluations"
-# How many tables of which sections the terminal shows: those of 80 columns. The page has all.
-SHOWN = {"redshift": 2, "surface": 1, "pz": 2}
+# Tables that the terminal shows, in 80 columns; of the other sections the verdicts. The page has all.
+SHOWN = {"redshift": 2}
 FILE_SHOWN = 3
 # Tables whose numbers become metrics of the run, to be compared; report.json has thousands.
 LOGGED = ("redshift/low_z/", "redshift/all_z/", "surface/verdict/", "pz/scores/", "pz/calibration/",
@@ -91,6 +91,7 @@ def _evaluate_model(config: EvaluateConfig, console: Console) -> Evaluation:
     for section in sections:
         if section.name in SHOWN:
             print_section(replace(section, tables=section.tables[: SHOWN[section.name]]), console)
+    print_verdicts(sections, console)
     judged, met = tally(sections)
     console.print(f"\n{met} of {judged} judged lines are met.", style="bold", highlight=False)
     console.print(f"page    {page}\ntables  {folder}\nlook    mlflow ui --backend-store-uri {tracker.uri}",

@@ -1,9 +1,11 @@
-"""The report as one HTML page that opens without a network; its figures lie beside it."""
+"""The report as one HTML page that opens without a network, on its own, also within MLflow."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 
 from mmae.report.condense import WithError, condensed
 from mmae.report.contents import Cell, Section, Table, Verdict, cell_text, tally
@@ -27,13 +29,14 @@ th.text, td.text { text-align: left; }
 CLASSES = {True: "met", False: "missed", None: "open"}
 
 
-def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section]) -> str:
+def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section], folder: Path) -> str:
     """The whole page.
 
     Args:
         title: of the page.
         facts: what the report is about, as lines of a list.
-        sections: in order; the figure of a drawing is NAME.png beside the page.
+        sections: in order.
+        folder: where the figure of a drawing is NAME.png.
     """
     judged, met = tally(sections)
     total = f"<p><strong>{met} of {judged} judged lines are met.</strong></p>" if judged else ""
@@ -44,7 +47,7 @@ def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section
         f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
         f"<style>{CSS}</style></head><body>\n<h1>{escape(title)}</h1>\n<ul>{listed}</ul>\n"
         f"{total}\n<ol>{contents}</ol>\n"
-        + "\n".join(_section(s) for s in sections) + "\n</body></html>\n"
+        + "\n".join(_section(s, folder) for s in sections) + "\n</body></html>\n"
     )
 
 
@@ -55,16 +58,21 @@ def _summary(section: Section) -> str:
     return '<span class="open">left out</span>' if section.left_out and not section.tables else ""
 
 
-def _section(section: Section) -> str:
+def _section(section: Section, folder: Path) -> str:
     parts = [f'<h2 id="{section.name}">{escape(section.title)}</h2>',
              f'<p class="note">{escape(section.text)}</p>']
     if section.left_out:
         parts.append(f'<p class="left-out">{escape(section.left_out)}</p>')
     tables = [_table(t) for t in section.tables]
-    figures = [f'<figure><img src="{d.name}.png" alt="{escape(d.caption)}"><figcaption>{escape(d.caption)}'
+    figures = [f'<figure><img src="{_inline(folder / f"{d.name}.png")}" alt="{escape(d.caption)}"><figcaption>{escape(d.caption)}'
                "</figcaption></figure>" for d in section.drawings]
     # The first table is the answer; people would rather look at figures than read the others.
     return "\n".join([*parts, *tables[:1], *figures, *tables[1:]])
+
+
+def _inline(image: Path) -> str:
+    # Within the page: MLflow shows a page without the files beside it, and a page is mailed alone.
+    return f"data:image/png;base64,{b64encode(image.read_bytes()).decode()}"
 
 
 def _table(table: Table) -> str:

@@ -39,7 +39,7 @@ def save_report(folder: Path, title: str, facts: Mapping[str, str], sections: Se
                "sections": [_section_values(s) for s in sections], "numbers": numbers(sections)}
     (folder / NUMBERS).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     page = folder / PAGE
-    page.write_text(render_page(title, facts, sections))
+    page.write_text(render_page(title, facts, sections, folder))
     return page
 
 

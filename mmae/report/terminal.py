@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from mmae.report.condense import WithError, condensed
-from mmae.report.contents import Cell, Section, Table, Verdict, cell_text
+from mmae.report.contents import Cell, Section, Table, Verdict, cell_text, leading_texts
 
+MOST_VERDICTS = 5  # of a section; the page has all
 STYLES = {True: "green", False: "bold red", None: "dim"}
 
 
@@ -22,6 +25,19 @@ def print_section(section: Section, console: Console) -> None:
         console.print(rich_table(table))
         if table.note:
             console.print(table.note, style="dim", highlight=False)
+
+
+def print_verdicts(sections: Iterable[Section], console: Console) -> None:
+    """What was judged, line by line; of a section with many lines, how many are met."""
+    for section in sections:
+        judged = [(leading_texts(row), cell) for table in section.tables for row in table.rows for cell in row
+                  if isinstance(cell, Verdict) and cell.ok is not None]
+        if not judged:
+            continue
+        met = sum(verdict.ok for _, verdict in judged)
+        console.print(f"\n{section.title}: {met} of {len(judged)} met", style="bold", highlight=False)
+        for names, verdict in judged if len(judged) <= MOST_VERDICTS else ():
+            console.print(Text(f"  {', '.join(names)}: {verdict.text}", style=_style(verdict)))
 
 
 def rich_table(table: Table) -> RichTable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 
 import pytest
 from hypothesis import given
@@ -55,9 +56,11 @@ def test_what_is_shown_is_within_a_twentieth_of_the_error(value, error):
     assert float(shown_error) == pytest.approx(error, rel=0.051)
 
 
-def test_on_the_page_they_stand_right_like_numbers_and_figures_follow_the_first_table():
+def test_on_the_page_they_stand_right_like_numbers_and_figures_follow_the_first_table(tmp_path):
     first, second = table(("score", "value", "error"), ("rms", 0.5, 0.02)), table(("x",), (Verdict("well", True),))
-    page = render_page("P", {}, [Section("s", "S", "text", (first, second), (Drawing("d", "seen", Figure()),))])
+    (tmp_path / "d.png").write_bytes(b"pixels")
+    drawing = Drawing("d", "seen", Figure())
+    page = render_page("P", {}, [Section("s", "S", "text", (first, second), (drawing,))], tmp_path)
     assert "<td>0.500±0.020</td>" in page and "<th>value</th>" in page and "error</th>" not in page
-    assert page.index("0.500±0.020") < page.index('src="d.png"') < page.index("well")
+    assert page.index("0.500±0.020") < page.index(b64encode(b"pixels").decode()) < page.index("well")
     assert isinstance(with_error(0.5, 0.02), WithError) and with_error(0.5, float("nan")) == 0.5

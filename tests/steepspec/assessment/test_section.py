@@ -1,7 +1,8 @@
 """The section that compares a search with the truth: its numbers, verdicts, figures and refusals."""
 
-import io
+import tempfile
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,9 +68,11 @@ def a_sky(n=400, seed=0):
 
 
 def drawn(section):
-    for drawing in section.drawings:
-        drawing.figure.savefig(io.BytesIO(), dpi=30)
-    assert render_page("search", {}, [section])
+    with tempfile.TemporaryDirectory() as folder:
+        for drawing in section.drawings:
+            drawing.figure.savefig(Path(folder) / f"{drawing.name}.png", dpi=30)
+        page = render_page("search", {}, [section], Path(folder))
+    assert page.count("data:image/png") == len(section.drawings)
 
 
 def test_section_logs_every_number_and_draws_every_figure():
