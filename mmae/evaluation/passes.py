@@ -58,7 +58,7 @@ class Look:
         for batch in batches(self.data, self.spec, self.batch_size):
             expected = self.object_id_N[start:start + len(batch)].tolist()
             if batch.object_id != expected:  # else every score would compare one galaxy with another
-                raise RuntimeError(f"row {start}: the dataset gives {batch.object_id[0]}, not {expected[:1]}.")
+                raise RuntimeError(f"row {start}: the dataset gives {batch.object_id[:5]}, not {expected[:5]}.")
             start += len(batch)
             yield batch
 

@@ -15,15 +15,18 @@ from rich.console import Console
 
 from mmae.config import RunConfig
 from mmae.errors import InputError
+from mmae.evaluation import job
 from mmae.evaluation.config import EvaluateConfig
 from mmae.evaluation.job import evaluate
 from mmae.evaluation.leaks import TRAINING_ROWS, write_training_rows
+from mmae.evaluation.passes import Look
 from mmae.evaluation.trained import find_trained
+from mmae.model.masking import fixed_visible
 from mmae.model.paper import PaperConfig
-from mmae.survey.store import open_survey
-from mmae.survey.stream import input_spec
+from mmae.survey.store import Survey, open_survey
+from mmae.survey.stream import COLUMNS, CollateGalaxies, input_spec, read_split
 from mmae.tracking import open_run, tracking_uri
-from mmae.training.checkpoint import Place, save_model
+from mmae.training.checkpoint import Place, load_model, save_model
 from mmae.training.step import create_state
 
 SECTIONS = ["examples", "redshift", "surface", "pz", "spectra", "images", "representation", "shift"]
@@ -51,6 +54,13 @@ def run_of(run: RunConfig) -> RunConfig:
     return run
 
 
+def read_without_ray(run: RunConfig, survey: Survey) -> list[float]:
+    """Redshifts from the images of the test split, in the order of its files."""
+    model, _ = load_model(run.home_path / "runs" / run.name / "best")
+    batch = CollateGalaxies(survey.spec)(pq.read_table(survey.files("test"), columns=COLUMNS))
+    return model.read(batch, [fixed_visible(batch, model.n_image, model.n_spectrum, "image")])[0].redshift_B.tolist()
+
+
 def small(run: RunConfig, **changes) -> EvaluateConfig:
     """An evaluation of few galaxies, with few resamples."""
     return replace(EvaluateConfig(run=run.name, home=run.home, bootstrap=20, surface_ratios=(0.0, 0.5, 1.0),
@@ -76,6 +86,7 @@ def test_a_model_is_scored_from_end_to_end(trained, small_survey, ray_cluster):
         assert given == known or given == pytest.approx(known)
     has_spectrum = [flux is not None for flux in truth["flux"]]
     assert [z is not None for z in table["z_spectrum"]] == has_spectrum and not all(has_spectrum)
+    assert table["z_image"] == pytest.approx(read_without_ray(trained, open_survey(small_survey)), rel=1e-5)
     assert (folder / "pz_image.hdf5").exists()
 
     client, uri = MlflowClient(tracking_uri(trained.home_path)), tracking_uri(trained.home_path)
@@ -89,14 +100,34 @@ def test_a_model_is_scored_from_end_to_end(trained, small_survey, ray_cluster):
     assert "page    " in console.file.getvalue()
 
 
-def test_the_paper_model_has_no_distribution_and_all_the_rest(quick_run, small_survey, tmp_path, ray_cluster):
+def test_galaxies_in_another_order_than_the_catalogue_are_noticed(trained, small_survey, ray_cluster):
+    survey = open_survey(small_survey)
+    data = read_split(survey, "test", trained.stream)
+    names = np.array([row["object_id"] for row in data.select_columns(["object_id"]).take_all()], object)
+    look = Look(trained.home_path, data, names, survey.spec, 16, 1)
+    assert sum(len(batch) for batch in look.batches()) == len(names)
+    names[[3, 4]] = names[[4, 3]]
+    with pytest.raises(RuntimeError, match="row 0: the dataset gives"):
+        list(replace(look, object_id_N=names).batches())
+
+
+def test_a_model_without_p_z_on_a_survey_without_training_galaxies(
+        quick_run, small_survey, tmp_path, ray_cluster, monkeypatch):
+    """What cannot be made is left out with the reason, the rest is there."""
     paper = PaperConfig(width=16, depth=1, cross_depth=1, heads=2, hidden=(16, 16))
     run = run_of(replace(quick_run, name="paper", model=paper, home=str(tmp_path), survey=str(small_survey)))
+    def only_tested(path):
+        survey = open_survey(path)
+        return replace(survey, shards=tuple(shard for shard in survey.shards if shard.split == "test"))
+
+    monkeypatch.setattr(job, "open_survey", only_tested)
     result = evaluate(small(run), quiet())
     sections = {s.name: s for s in result.sections}
     assert list(sections) == SECTIONS
-    assert sections["pz"].left_out and not sections["pz"].tables
-    assert sections["redshift"].tables and sections["representation"].tables
+    for name in ("pz", "representation", "shift"):
+        assert sections[name].left_out and not sections[name].tables
+    assert all(sections[name].tables for name in ("redshift", "surface", "images"))
+    assert "training median" not in str(sections["redshift"].tables)
     assert not list((run.home_path / "evaluations" / "paper").glob("pz_*"))
 
 

@@ -25,7 +25,7 @@ def test_a_perfect_reconstruction_has_no_errors():
     signal = observed / NOISE_C11
     np.testing.assert_allclose(found.peak_NC, signal.max((2, 3)))
     expected = [np.sqrt((signal[n][:, ~visible[n]] ** 2).mean(axis=1)) for n in range(5)]
-    np.testing.assert_allclose(found.empty_rms_NGC[:, 0], expected)
+    np.testing.assert_allclose(found.empty_rms_NGC[:, 0], expected, rtol=2e-5)  # in single precision
 
 
 def test_what_the_decoder_says_of_visible_pixels_is_in_the_reconstruction_only():
