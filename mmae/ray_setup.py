@@ -11,6 +11,9 @@ WORKER_ENV = {
     "RAY_DATA_LOG_LEVEL": "WARNING",
     # Halves the time to the first batch of an epoch read by the V2 Parquet reader.
     "RAY_DATA_PARQUET_FOOTER_NUM_ACTORS": "1",
+    # MLflow's client would wait for minutes for a server that is down, and training with it.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
 for _name, _value in WORKER_ENV.items():  # Ray reads these while its modules load
     os.environ.setdefault(_name, _value)

@@ -36,9 +36,9 @@ class Tracker:
     def __getstate__(self) -> dict[str, str]:  # the client stays behind when a tracker travels
         return {"uri": self.uri, "run_id": self.run_id}
 
-    def metrics(self, values: dict[str, float], step: int = 0) -> None:
-        """Log finite values; MLflow's UI cannot draw the others."""
-        now = int(time.time() * 1000)
+    def metrics(self, values: dict[str, float], step: int = 0, logged_ms: int | None = None) -> None:
+        """Log finite values, as of now or another time; MLflow's UI cannot draw the others."""
+        now = int(time.time() * 1000) if logged_ms is None else logged_ms
         finite = {k: v for k, v in values.items() if v == v and abs(v) != float("inf")}
         logged = [Metric(k, v, now, step) for k, v in finite.items()]
         for start in range(0, len(logged), METRICS_PER_CALL):

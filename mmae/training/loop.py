@@ -115,11 +115,11 @@ class Loop:
         self.meter.galaxies += len(batch) * self.host.world
         step, last = self.state.step, self.state.step == self.config.optim.steps
         if step % LOG_EVERY == 0 or last:
-            require_finite(losses.total.item(), step)
+            require_finite(norm.item(), step)
             self._log(losses, norm)
         self.host.stepped()
         if step % self.config.validation.every == 0 or last:
-            require_finite(losses.total.item(), step)  # never validate or keep NaN weights
+            require_finite(norm.item(), step)  # never validate or keep NaN weights
             self.host.validated(*self.validate(), place)
             self.meter = Meter(time.perf_counter())
 

@@ -22,6 +22,7 @@ from mmae.evaluation.leaks import write_training_rows
 from mmae.evaluation.redshift import ScoreTable
 from mmae.evaluation.report import print_scores
 from mmae.model.build import build_model
+from mmae.outbox import UNSENT, Outbox
 from mmae.ray_setup import WORKER_ENV, start_ray
 from mmae.survey.columns import split_hash
 from mmae.survey.job import build_simulated
@@ -31,7 +32,7 @@ from mmae.survey.stream import input_spec, read_split
 from mmae.tracking import Tracker, open_run
 from mmae.training.finish import RunScores, log_scores, score_run
 from mmae.training.loop import SELECTION
-from mmae.training.worker import train_worker
+from mmae.training.worker import DIVERGED, train_worker
 
 MAY_CHANGE = ("compute.", "experiment", "home")
 """Configuration fields that a resumed run may have otherwise than when it began."""
@@ -166,6 +167,7 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
             "config": to_dict(config),
             "spec": survey.spec.to_json(),
             "tracker": dataclasses.asdict(tracker),
+            "folder": str(run_dir),
         },
         scaling_config=ScalingConfig(num_workers=config.compute.workers, use_gpu=uses_gpu(config)),
         run_config=TrainRunConfig(
@@ -185,8 +187,13 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
         # an equal split would drop the remainder.
         dataset_config=ray.train.DataConfig(datasets_to_split=["train"]),
     )
+    diverged = run_dir / DIVERGED
+    diverged.unlink(missing_ok=True)
     started = time.perf_counter()
     result = trainer.fit()
+    if diverged.exists():
+        raise InputError(f"run {config.name}: {diverged.read_text()} Checkpoints of earlier steps are in {run_dir}.")
+    _send_what_was_kept(Outbox(tracker, run_dir / UNSENT))
     tracker.metrics({"cost/train_seconds": time.perf_counter() - started}, config.optim.steps)
     best = result.get_best_checkpoint(SELECTION, "min") or result.checkpoint
     kept = run_dir / "best"
@@ -194,6 +201,13 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
     with best.as_directory() as folder:
         shutil.copytree(folder, kept)
     return kept
+
+
+def _send_what_was_kept(outbox: Outbox) -> None:
+    """The scores need MLflow: without it the run ends here, trained, and its name starts with the scores."""
+    if not outbox.send():
+        raise InputError(f"MLflow at {outbox.tracker.uri} does not answer: the run is trained but not scored. Start "
+                         f"the server and give the same command again; the metrics wait in {outbox.file}.")
 
 
 def score_checkpoint(

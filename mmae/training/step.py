@@ -119,10 +119,15 @@ def training_step(state: TrainState, batch: Batch, config: RunConfig, rank: int 
     return losses, norm
 
 
-def require_finite(loss: float, step: int) -> None:
-    """Raise NonFiniteLoss with what to try."""
-    if not math.isfinite(loss):
+def require_finite(norm: float, step: int) -> None:
+    """Raise NonFiniteLoss with what to try.
+
+    Args:
+        norm: of the gradient. It is the same on every worker, so that all of them stop; a loss that is NaN on
+            one makes it NaN on all.
+    """
+    if not math.isfinite(norm):
         raise NonFiniteLoss(
-            f"the loss is {loss} at step {step}. Lower optim.learning_rate or optim.clip, use "
+            f"the gradient is {norm} at step {step}. Lower optim.learning_rate or optim.clip, use "
             f"compute.precision float32, and check the survey's counts for extreme pixels."
         )

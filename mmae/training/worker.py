@@ -14,20 +14,23 @@ from ray.experimental import tqdm_ray
 
 from mmae.config import RunConfig, from_dict
 from mmae.evaluation.predict import Predictions
+from mmae.outbox import UNSENT, Outbox
 from mmae.ray_setup import quiet_logs
 from mmae.survey.schema import SurveySpec
 from mmae.survey.stream import input_spec
 from mmae.tracking import Tracker
 from mmae.training.checkpoint import Place, restore_state, save_checkpoint
 from mmae.training.loop import Loop, summary
-from mmae.training.step import TrainState, create_state
+from mmae.training.step import NonFiniteLoss, TrainState, create_state
+
+DIVERGED = "diverged.txt"  # in the run's folder, with the reason
 
 
 def train_worker(job: dict[str, Any]) -> None:
     """Train from the last checkpoint, or from scratch, to the last step.
 
     Args:
-        job: plain values: `config`, `spec` (JSON of the SurveySpec) and `tracker`.
+        job: plain values: `config`, `spec` (JSON of the SurveySpec), `tracker` and `folder` of the run.
     """
     quiet_logs()  # again: Ray Train set its loggers up after the process started
     config = from_dict(job["config"])
@@ -45,18 +48,23 @@ def train_worker(job: dict[str, Any]) -> None:
             place = restore_state(Path(folder), state)
     state.trained = ray.train.torch.prepare_model(state.model)
 
-    host = WorkerHost(config, Tracker(**job["tracker"]), state, device)
-    Loop(config, spec, state, host).run(place)
+    folder = Path(job["folder"])
+    host = WorkerHost(config, Outbox(Tracker(**job["tracker"]), folder / UNSENT), state, device)
+    try:
+        Loop(config, spec, state, host).run(place)
+    except NonFiniteLoss as error:
+        # Told and not raised: Ray Train would start again from the checkpoint, to the same NaN.
+        (folder / DIVERGED).write_text(str(error))
     host.close()
 
 
 class WorkerHost:
     """One rank of a run and its surroundings; see `Host`."""
 
-    def __init__(self, config: RunConfig, tracker: Tracker, state: TrainState, device: torch.device):
+    def __init__(self, config: RunConfig, outbox: Outbox, state: TrainState, device: torch.device):
         context = ray.train.get_context()
         self.device, self.rank, self.world = device, context.get_world_rank(), context.get_world_size()
-        self.config, self.tracker, self.state = config, tracker, state
+        self.config, self.outbox, self.state = config, outbox, state
         self.last_score = "-"
         self.bar = None
         if self.rank == 0:
@@ -75,7 +83,7 @@ class WorkerHost:
             self.bar.update(1)
 
     def logged(self, curves: dict[str, float], step: int) -> None:
-        self.tracker.metrics(curves, step)
+        self.outbox.metrics(curves, step)
         self.bar.set_description(
             f"{self.config.name} {curves['speed/galaxies_per_s']:.0f} galaxies/s, "
             f"loss {curves['train/loss']:.3f}, val {self.last_score}"
@@ -85,7 +93,7 @@ class WorkerHost:
         if self.rank != 0:
             ray.train.report(metrics)
             return
-        self.tracker.metrics(metrics, self.state.step)
+        self.outbox.metrics(metrics, self.state.step)
         self.last_score = summary(metrics)
         # Ray's bar owns the last line of the terminal; a plain line keeps the story in a log file.
         print(f"step {self.state.step}/{self.config.optim.steps}  val {self.last_score}", flush=True)

@@ -41,7 +41,7 @@ def test_failed_trials_are_told_with_their_reasons(study, ray_cluster, monkeypat
     trials = read_store(study.folder).trials
     assert [t.state for t in trials] == 3 * [TrialState.FAIL] + 2 * [TrialState.COMPLETE]
     _, children = runs_of(study)
-    reasons = {RAISES: "RuntimeError: out of luck", DIES: "worker died", DIVERGES: "NonFiniteLoss: the loss is"}
+    reasons = {RAISES: "RuntimeError: out of luck", DIES: "worker died", DIVERGES: "NonFiniteLoss: the gradient is"}
     for number, says in reasons.items():
         run = children[f"trial-{number:03d}"]
         assert run.info.status == "FAILED" and run.info.end_time

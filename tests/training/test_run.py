@@ -23,6 +23,7 @@ from mmae.survey.columns import split_hash
 from mmae.survey.job import BuildConfig, build_job
 from mmae.survey.store import Survey, open_survey
 from mmae.survey.stream import input_spec, read_split
+from mmae.tracking import tracking_uri
 from mmae.training.checkpoint import Place, load_model, read_state
 from mmae.training.loop import Loop
 from mmae.training.run import RunResult, pretrain, require_usable
@@ -122,6 +123,15 @@ def test_two_workers_share_the_validation_split(first_run):
     assert together[0] == pytest.approx(alone[0], rel=0.5)
     rows = pq.read_table(two.run_dir / "predictions.parquet").num_rows
     assert rows == open_survey(config.survey).rows_per_split()["test"]
+
+
+def test_a_loss_that_is_nan_ends_the_run_once_with_what_to_try(config, ray_cluster):
+    """Ray Train would repeat it from the checkpoint, max_failures times."""
+    wild = replace(config, name="wild", optim=replace(config.optim, learning_rate=1e30, final_learning_rate=1e30))
+    with pytest.raises(InputError, match=r"run wild: the gradient is nan at step 10\..*Lower optim.learning_rate"):
+        pretrain(wild)
+    run = MlflowClient(tracking_uri(wild.home_path)).search_runs(["1"])[0]
+    assert run.info.status == "FAILED"
 
 
 def registered_steps(run_dir: Path) -> list[int]:
