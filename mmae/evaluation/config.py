@@ -28,6 +28,7 @@ class EvaluateConfig:
     home: str = ""
     """Folder for pages and the MLflow database. Empty: $MMAE_HOME, else ~/mmae."""
     split: str = "test"
+    """The split of the survey that is tested."""
     galaxies: int = 4000
     """The first so many galaxies of the split; 0: all."""
     training_galaxies: int = 4000
@@ -43,6 +44,7 @@ class EvaluateConfig:
     bootstrap: int = 500
     """Resamples behind every error."""
     seed: int = 0
+    """Of masks, resamples and choices of galaxies."""
     allow_unknown_training: bool = False
     """Score a checkpoint that does not say which rows it was trained on."""
     batch_size: int = 128
