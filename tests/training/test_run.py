@@ -128,7 +128,7 @@ def test_two_workers_share_the_validation_split(first_run):
 def test_a_loss_that_is_nan_ends_the_run_once_with_what_to_try(config, ray_cluster):
     """Ray Train would repeat it from the checkpoint, max_failures times."""
     wild = replace(config, name="wild", optim=replace(config.optim, learning_rate=1e30, final_learning_rate=1e30))
-    with pytest.raises(InputError, match=r"run wild: the gradient is nan at step 10\..*Lower optim.learning_rate"):
+    with pytest.raises(InputError, match=r"run wild: the gradient is nan at step 4\. Lower optim.learning_rate"):
         pretrain(wild)
     run = MlflowClient(tracking_uri(wild.home_path)).search_runs(["1"])[0]
     assert run.info.status == "FAILED"
