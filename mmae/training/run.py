@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import ray
 import ray.train
+from mlflow.exceptions import MlflowException
 from ray.train import CheckpointConfig, FailureConfig, ScalingConfig
 from ray.train import RunConfig as TrainRunConfig
 from ray.train.torch import TorchTrainer
@@ -78,7 +80,8 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
         tracker.metrics({"cost/parameters": parameters}, config.optim.steps)
         result = score_checkpoint(config, survey, checkpoint, tracker)
     except BaseException:
-        tracker.finish("FAILED")
+        with contextlib.suppress(MlflowException):  # a server that is down must not hide the reason
+            tracker.finish("FAILED")
         raise
     tracker.finish()
     print_scores(result.table, console)

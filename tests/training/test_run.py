@@ -14,6 +14,7 @@ import pytest
 import ray
 import torch
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from mmae.config import RunConfig, StreamConfig, flat, from_yaml, to_yaml
 from mmae.errors import InputError
@@ -23,7 +24,8 @@ from mmae.survey.columns import split_hash
 from mmae.survey.job import BuildConfig, build_job
 from mmae.survey.store import Survey, open_survey
 from mmae.survey.stream import input_spec, read_split
-from mmae.tracking import tracking_uri
+from mmae.tracking import Tracker, tracking_uri
+from mmae.training import run as run_module
 from mmae.training.checkpoint import Place, load_model, read_state
 from mmae.training.loop import Loop
 from mmae.training.run import RunResult, pretrain, require_usable
@@ -132,6 +134,20 @@ def test_a_loss_that_is_nan_ends_the_run_once_with_what_to_try(config, ray_clust
         pretrain(wild)
     run = MlflowClient(tracking_uri(wild.home_path)).search_runs(["1"])[0]
     assert run.info.status == "FAILED"
+
+
+def test_a_server_that_is_down_does_not_hide_why_a_run_ended(config, monkeypatch):
+    def ends(*_):
+        raise InputError("the reason")
+
+    def down(*_):
+        raise MlflowException("connection refused")
+
+    monkeypatch.setattr(run_module, "start_ray", lambda: None)
+    monkeypatch.setattr(run_module, "_train", ends)
+    monkeypatch.setattr(Tracker, "finish", down)
+    with pytest.raises(InputError, match="the reason"):
+        pretrain(config)
 
 
 def registered_steps(run_dir: Path) -> list[int]:
