@@ -99,7 +99,8 @@ def require_whole(study: StudyConfig, log: Path, over: dict[int, FrozenTrial], t
     for number, trial in over.items():
         assert trials[number] == trial
     for number, trial in torn.items():
-        assert trials[number].params == trial.params
+        # The kill may fall between two questions to the sampler: what it had answered stays.
+        assert trial.params.items() <= trials[number].params.items()
     parent, children = runs_of(study)
     assert parent.info.status == "FINISHED" and len(children) == TRIALS
     assert {run.info.status for run in children.values()} == {"FINISHED"}
