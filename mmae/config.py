@@ -33,14 +33,23 @@ class StreamConfig:
     batch_size: int = 128
     """Galaxies in one optimiser step, over all workers together."""
     shuffle_rows: int = 1024
-    """Rows of each worker's shuffle buffer; the order of shards is shuffled as well."""
+    """Galaxies that each worker reads and shuffles together; where they are read from is shuffled as well."""
+    lanes: int = 0
+    """Parts of an epoch that every batch draws from equally, so that each worker reads its own. 0: compute.workers
+    at the run's start. Batches stay the same when the number of workers changes."""
+    readers: int = 2
+    """Tasks of each worker that read galaxies ahead."""
     cache_gb: float = 4.0
-    """A split up to this size is read once and kept in Ray's object store."""
+    """A validation or test split up to this size is read once and kept in Ray's object store."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "shuffle_rows"):
+        for name in ("batch_size", "shuffle_rows", "readers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"stream.{name} is {getattr(self, name)}: it must be at least 1.")
+        if self.lanes < 0 or (self.lanes and self.batch_size % self.lanes):
+            raise ValueError(
+                f"stream.lanes is {self.lanes}: it must divide stream.batch_size {self.batch_size}, or be 0."
+            )
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,11 @@ class ComputeConfig:
     """What the run may use."""
 
     workers: int = 1
-    """Ray Train workers (DistributedDataParallel)."""
+    """Ray Train workers."""
+    min_workers: int = 0
+    """Train on any number of workers from this to `workers`, as nodes come and go; 0: always on `workers`."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """ddp: the whole model on each worker. fsdp: a part of it on each, for models that fill a GPU."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """auto: a GPU per worker when the cluster has any."""
     threads: int = 0
@@ -120,6 +133,10 @@ class ComputeConfig:
     def __post_init__(self) -> None:
         if self.workers < 1 or self.threads < 0 or self.max_failures < 0:
             raise ValueError("compute.workers must be >= 1, threads and max_failures >= 0.")
+        if not 0 <= self.min_workers <= self.workers:
+            raise ValueError(
+                f"compute.min_workers is {self.min_workers}: it must lie between 0 and compute.workers {self.workers}."
+            )
 
 
 @dataclass(frozen=True)
@@ -150,7 +167,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.stream.batch_size % self.compute.workers:
             raise ValueError(
-                f"stream.batch_size {self.stream.batch_size} is the global batch and must be a "
+                f"stream.batch_size {self.stream.batch_size} is the batch of all workers together and must be a "
                 f"multiple of compute.workers {self.compute.workers}."
             )
         if any(c in self.name for c in "/\\\0") or self.name in (".", ".."):

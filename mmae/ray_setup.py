@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from pathlib import Path
 
 WORKER_ENV = {
@@ -48,6 +49,8 @@ def quiet_logs() -> None:
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Of reading little data with as many readers as much data would need.
+    warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks", category=UserWarning)
 
 
 def set_data_context() -> None:

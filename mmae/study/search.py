@@ -48,7 +48,7 @@ def make_search(job: StudyJob, store: StudyStore) -> OptunaSearch:
         constant_liar=True,
     )
     return AskOnly(
-        partial(_define_by_run, config, input_spec(job.spec)),
+        partial(_define_by_run, config, input_spec(job.survey.spec)),
         metric=list(OBJECTIVES[config.objective]) if config.objective != "scatter" else SCATTER,
         mode=[MODES[d] for d in DIRECTIONS[config.objective]] if config.objective != "scatter" else "min",
         sampler=sampler, study_name=config.full_name, storage=store.storage,

@@ -89,7 +89,7 @@ def run_study(config: StudyConfig, console: Console | None = None) -> StudyResul
         save_options(config)
         store.queue(queue[: config.trials])
         parent = _open_parent(config, survey)
-        job = StudyJob(config, survey.spec, config.folder, parent, _gpus_per_worker(config))
+        job = StudyJob(config, survey, config.folder, parent, _gpus_per_worker(config))
         console.print(survey_line(survey), highlight=False, soft_wrap=True)
         console.print(f"study   {config.folder}\nMLflow  {parent.uri}  run {parent.run_id}", highlight=False,
                       soft_wrap=True)
@@ -167,7 +167,6 @@ def _run_missing_trials(job: StudyJob, store: StudyStore, survey: Survey, consol
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     trainable = tune.with_parameters(
         run_trial, job=job,
-        train=read_split(survey, "train", config.run.stream, seed=config.run.seed),
         val=read_split(survey, "val", config.run.stream),
     )
     cluster = ray.cluster_resources()

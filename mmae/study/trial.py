@@ -23,15 +23,16 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from mmae.config import to_yaml
 from mmae.evaluation.predict import Predictions
+from mmae.model.build import Model
 from mmae.model.masking import fixed_visible
 from mmae.ray_setup import WORKER_ENV, quiet_logs, set_data_context
 from mmae.study.budget import Plan, look_at, noise_batch, plan_trial
 from mmae.study.config import StudyConfig
 from mmae.study.space import Parameters, parameters_of
-from mmae.survey.schema import SurveySpec
+from mmae.survey.store import Survey
 from mmae.survey.stream import input_spec
 from mmae.tracking import Tracker, open_named_run
-from mmae.training.checkpoint import Place, save_model
+from mmae.training.checkpoint import save_model
 from mmae.training.finish import predictions_table
 from mmae.training.loop import Loop
 from mmae.training.step import NonFiniteLoss, TrainState, create_state
@@ -49,7 +50,7 @@ class StudyJob:
     """What every trial of a study shares; plain values, it travels to the workers."""
 
     config: StudyConfig
-    spec: SurveySpec
+    survey: Survey
     folder: Path
     parent: Tracker
     gpus: float
@@ -71,18 +72,18 @@ def open_trial(job: StudyJob, number: int) -> Tracker:
     return tracker
 
 
-def run_trial(config: dict[str, Any], job: StudyJob, train: Dataset, val: Dataset) -> None:
+def run_trial(config: dict[str, Any], job: StudyJob, val: Dataset) -> None:
     """The function that Ray Tune runs.
 
     Args:
         config: the trial's number and parameters.
         job: the study.
-        train, val: its galaxies, read once for all trials.
+        val: its validation galaxies, read once for all trials.
     """
     if job.config.workers_per_trial == 1:
         set_data_context()
         device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        TrialHost(config, job, device, {"train": train, "val": val}.__getitem__, tune.report).train()
+        TrialHost(config, job, device, lambda: val, tune.report).train()
         return
     TorchTrainer(
         train_trial_worker,
@@ -98,18 +99,19 @@ def run_trial(config: dict[str, Any], job: StudyJob, train: Dataset, val: Datase
             callbacks=[TuneReportCallback()],
             worker_runtime_env={"env_vars": WORKER_ENV},
         ),
-        datasets={"train": train, "val": val},
-        dataset_config=ray.train.DataConfig(datasets_to_split=["train"]),
+        datasets={"val": val},
+        dataset_config=ray.train.DataConfig(datasets_to_split=[]),
     ).fit()
 
 
 def train_trial_worker(loop: dict[str, Any]) -> None:
     """One Ray Train worker of a trial that has several."""
     quiet_logs()
+    set_data_context()
     context = ray.train.get_context()
     place = {PLACEMENT: ray.util.get_current_placement_group().id.hex()}
     TrialHost(
-        loop["config"], loop["job"], ray.train.torch.get_device(), ray.train.get_dataset_shard,
+        loop["config"], loop["job"], ray.train.torch.get_device(), lambda: ray.train.get_dataset_shard("val"),
         lambda metrics: ray.train.report(metrics | place), context.get_world_rank(), context.get_world_size(),
     ).train()
 
@@ -119,31 +121,31 @@ class TrialHost:
 
     Args:
         config: the trial's number and parameters.
-        data: rows of a split.
+        validation: gives the rows of the validation split.
         report: hands a result to the scheduler. It does not come back from the report after
             which a trial is stopped, so all that must be kept is written before it.
     """
 
-    def __init__(self, config: dict[str, Any], job: StudyJob, device: torch.device, data, report,
+    def __init__(self, config: dict[str, Any], job: StudyJob, device: torch.device, validation, report,
                  rank: int = 0, world: int = 1):
         self.number: int = config[NUMBER]
         self.parameters: Parameters = {k: v for k, v in config.items() if k != NUMBER}
         self.job, self.device, self.rank, self.world = job, device, rank, world
-        self.data, self.report = data, report
+        self.validation, self.report = validation, report
         self.folder = job.trial_folder(self.number)
 
     def train(self) -> None:
         """The whole trial, from the first step: an interrupted one begins again."""
         if self.device.type == "cpu":
             torch.set_num_threads(max(1, int(self.job.config.cpus_per_trial)))
-        self.plan: Plan = plan_trial(self.job.config, self.parameters, input_spec(self.job.spec))
-        self.state: TrainState = create_state(self.plan.run, input_spec(self.job.spec), self.device)
+        self.plan: Plan = plan_trial(self.job.config, self.parameters, input_spec(self.job.survey.spec))
+        self.state: TrainState = create_state(self.plan.run, input_spec(self.job.survey.spec), self.device)
         if self.rank == 0:
             self._open()
         if self.world > 1:
             self.state.trained = ray.train.torch.prepare_model(self.state.model)
         self.started = time.perf_counter()
-        Loop(self.plan.run, self.job.spec, self.state, self).run(Place())
+        Loop(self.plan.run, self.job.survey, self.state, self).run()
 
     def _open(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)  # what an interrupted trial has left
@@ -166,7 +168,7 @@ class TrialHost:
     def logged(self, curves: dict[str, float], step: int) -> None:
         self.tracker.metrics(curves, step)
 
-    def validated(self, metrics: dict[str, float], predictions: Predictions, place: Place) -> None:
+    def validated(self, metrics: dict[str, float], predictions: Predictions, model: Model) -> None:
         if self.rank != 0:
             self.report({})
             return
@@ -179,7 +181,7 @@ class TrialHost:
         if step == steps:
             checkpoint = self.folder / CHECKPOINT
             checkpoint.mkdir(exist_ok=True)
-            save_model(checkpoint, self.state, self.plan.run, place, metrics)
+            save_model(checkpoint, self.state, model, self.plan.run, metrics)
         galaxies, seconds = step * self.plan.run.stream.batch_size, time.perf_counter() - self.started
         self.report({
             LOOK: look_at(step, steps, self.job.config.looks),

@@ -103,7 +103,7 @@ def write_shard(table: pa.Table, path: Path) -> str:
     unfinished = partial_path(path)
     pq.write_table(
         table, unfinished, row_group_size=ROW_GROUP, compression="NONE", use_dictionary=False,
-        write_statistics=scalars,
+        write_statistics=scalars, write_page_checksum=True,
     )
     unfinished.rename(path)
     return file_hash(path)

@@ -5,6 +5,7 @@ Shape suffixes: B batch, C band, H and W pixels, L wavelength.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,12 +15,14 @@ import torch
 from ray.data import DataIterator, Dataset
 from ray.data.collate_fn import ArrowBatchCollateFn
 
-from mmae.config import StreamConfig
+from mmae.config import RunConfig, StreamConfig
 from mmae.model.batch import Batch, InputSpec
 from mmae.survey.schema import SurveySpec
+from mmae.survey.order import Order, Portion
 from mmae.survey.store import Survey
+from mmae.survey.windows import COLUMNS, RowGroup, read_rows, row_groups
 
-COLUMNS = ["object_id", "image", "flux", "ivar", "redshift"]
+READER_CPUS = 0  # readers must run where workers have taken all CPUs; stream.readers keeps them few
 
 
 def input_spec(spec: SurveySpec) -> InputSpec:
@@ -33,16 +36,13 @@ def input_spec(spec: SurveySpec) -> InputSpec:
     )
 
 
-def read_split(survey: Survey, split: str, config: StreamConfig, seed: int | None = None) -> Dataset:
-    """The rows of one split as a Ray Dataset; with a seed, shards come in a new order each epoch."""
-    files = survey.files(split)
+def read_split(survey: Survey, split: str, config: StreamConfig) -> Dataset:
+    """The rows of one split as a Ray Dataset, in the order of the survey."""
+    data = ray.data.read_parquet(
+        survey.files(split), columns=COLUMNS, num_cpus=READER_CPUS, concurrency=config.readers
+    )
     n_bytes = sum((survey.path / s.path).stat().st_size for s in survey.shards if s.split == split)
-    if n_bytes <= config.cache_gb * 1e9:
-        return ray.data.read_parquet(files, columns=COLUMNS).materialize()
-    shuffle = None
-    if seed is not None:
-        shuffle = ray.data.FileShuffleConfig(seed=seed, reseed_after_execution=True)
-    return ray.data.read_parquet(files, columns=COLUMNS, shuffle=shuffle)
+    return data.materialize() if n_bytes <= config.cache_gb * 1e9 else data
 
 
 class CollateGalaxies(ArrowBatchCollateFn):
@@ -91,23 +91,46 @@ def decode_tensor(column: pa.ChunkedArray, dtype: str) -> tuple[torch.Tensor, to
     return values, present
 
 
-def batches(
-    data: DataIterator | Dataset,
-    spec: SurveySpec,
-    batch_size: int,
-    *,
-    shuffle_rows: int | None = None,
-    seed: int | None = None,
-    drop_last: bool = False,
-) -> Iterator[Batch]:
-    """Stream `Batch`es; with `shuffle_rows`, through a shuffle buffer seeded by `seed`."""
+def batches(data: DataIterator | Dataset, spec: SurveySpec, batch_size: int) -> Iterator[Batch]:
+    """Stream `Batch`es of a split, the last one as short as it is."""
     return iter(
-        data.iter_torch_batches(
-            batch_size=batch_size,
-            collate_fn=CollateGalaxies(spec),
-            local_shuffle_buffer_size=shuffle_rows,
-            local_shuffle_seed=seed,
-            drop_last=drop_last,
-            prefetch_batches=2,
+        data.iter_torch_batches(batch_size=batch_size, collate_fn=CollateGalaxies(spec), prefetch_batches=2)
+    )
+
+
+def run_order(survey: Survey, config: RunConfig) -> Order:
+    """The order in which a run sees its training galaxies."""
+    return Order(
+        rows_G=tuple(group.rows for group in row_groups(survey, "train")), seed=config.seed,
+        batch_size=config.stream.batch_size, lanes=config.stream.lanes or config.compute.workers,
+        shuffle_rows=config.stream.shuffle_rows,
+    )
+
+
+def training_batches(
+    survey: Survey, config: RunConfig, step: int = 0, portion: Portion = Portion()
+) -> Iterator[Batch]:
+    """A worker's portion of every batch of a run, from the given step to the last one.
+
+    Each epoch is a Ray Dataset of windows, which its tasks read; so a run of any length is planned epoch by epoch.
+    """
+    order, groups = run_order(survey, config), row_groups(survey, "train")
+    mine = portion.rows(order.batch_size)
+    n_windows = math.ceil(config.optim.steps / order.window_batches)
+    window, skip = divmod(step, order.window_batches)
+    while window < n_windows:
+        stop = min(n_windows, (window // order.epoch_windows + 1) * order.epoch_windows)
+        items = [{"window": w, "skip": skip if w == window else 0} for w in range(window, stop)]
+        data = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+            _read_window, batch_format="pyarrow", fn_kwargs={"order": order, "groups": groups, "portion": portion},
+            num_cpus=READER_CPUS, concurrency=config.stream.readers,
         )
+        yield from batches(data, survey.spec, mine.stop - mine.start)
+        window, skip = stop, 0
+
+
+def _read_window(items: pa.Table, order: Order, groups: list[RowGroup], portion: Portion) -> pa.Table:
+    """Galaxies of the windows that the rows of `items` name."""
+    return pa.concat_tables(
+        read_rows(groups, *order.window(item["window"], portion, item["skip"])) for item in items.to_pylist()
     )

@@ -2,7 +2,7 @@
 
     model.safetensors     the weights to use (averaged ones, if the run averages)
     training.safetensors  raw weights and optimiser moments, to go on training
-    state.json            step, place in the data, validation metrics, input sizes
+    state.json            step, validation metrics, input sizes
     config.yaml           the run's configuration
 
 Beside the weights of a finished run lies training_rows.parquet, whom it was trained on: evaluation/leaks.py.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,40 +23,38 @@ from mmae.config import RunConfig, from_yaml, to_yaml
 from mmae.errors import InputError
 from mmae.model.batch import InputSpec
 from mmae.model.build import Model, build_model
+from mmae.training.parallel import as_part_of, whole
 from mmae.training.step import TrainState
 
 WEIGHTS, TRAINING, STATE, CONFIG = "model.safetensors", "training.safetensors", "state.json", "config.yaml"
-STATE_FIELDS = {"step", "place", "metrics", "input_spec", "averages"}
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where in the data a run stands: the next batch to read."""
-
-    epoch: int = 0
-    batch: int = 0
+STATE_FIELDS = {"step", "metrics", "input_spec", "averages"}
 
 
 def save_checkpoint(
-    folder: Path, state: TrainState, config: RunConfig, place: Place, metrics: dict[str, float]
+    folder: Path | None, state: TrainState, model: Model, config: RunConfig, metrics: dict[str, float]
 ) -> None:
-    """Write a checkpoint into an existing folder."""
-    save_model(folder, state, config, place, metrics)
-    tensors = {f"model.{name}": t for name, t in state.model.state_dict().items()}
+    """Write a checkpoint into an existing folder.
+
+    Args:
+        folder: None on all ranks but one. Those only hand over their parts of a sharded model.
+        model: `state.whole_weights(config)`.
+    """
+    tensors = {f"model.{name}": whole(t) for name, t in state.model.state_dict().items()}
     for index, moments in state.optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{name}": t for name, t in moments.items()}
-    save_file(_contiguous(tensors), folder / TRAINING)
+        tensors |= {f"optimiser.{index}.{name}": whole(t) for name, t in moments.items()}
+    if folder is not None:
+        save_model(folder, state, model, config, metrics)
+        save_file(_contiguous(tensors), folder / TRAINING)
 
 
 def save_model(
-    folder: Path, state: TrainState, config: RunConfig, place: Place, metrics: dict[str, float]
+    folder: Path, state: TrainState, model: Model, config: RunConfig, metrics: dict[str, float]
 ) -> None:
     """Write the part of a checkpoint that `load_model` reads: no training goes on from it."""
-    save_file(_contiguous(state.best_weights.state_dict()), folder / WEIGHTS)
+    save_file(_contiguous(model.state_dict()), folder / WEIGHTS)
     (folder / CONFIG).write_text(to_yaml(config))
     values = {
         "step": state.step,
-        "place": dataclasses.asdict(place),
         "metrics": metrics,
         "input_spec": dataclasses.asdict(state.model.spec),
         "averages": 0 if state.averaged is None else int(state.averaged.n_averaged),
@@ -69,8 +66,8 @@ def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
 
 
-def restore_state(folder: Path, state: TrainState) -> Place:
-    """Put a checkpoint's weights, moments and step into a fresh state; returns where to go on.
+def restore_state(folder: Path, state: TrainState) -> None:
+    """Put a checkpoint's weights, moments and step into a fresh state.
 
     Raises:
         InputError: the checkpoint is damaged or belongs to another model.
@@ -83,13 +80,14 @@ def restore_state(folder: Path, state: TrainState) -> Place:
         _load_weights(state.averaged.module, _load(folder / WEIGHTS, device), folder)
         state.averaged.n_averaged.fill_(values["averages"])
     optimiser = state.optimiser.state_dict()
+    parameters = [p for group in state.optimiser.param_groups for p in group["params"]]
     for name, tensor in tensors.items():
         if name.startswith("optimiser."):
             _, index, moment = name.split(".")
-            optimiser["state"].setdefault(int(index), {})[moment] = tensor
+            part = as_part_of(tensor, parameters[int(index)])
+            optimiser["state"].setdefault(int(index), {})[moment] = part
     state.optimiser.load_state_dict(optimiser)
     state.step = values["step"]
-    return Place(**values["place"])
 
 
 def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model, RunConfig]:
@@ -132,7 +130,8 @@ def _load(path: Path, device: torch.device | str) -> dict[str, torch.Tensor]:
 
 
 def _load_weights(model: torch.nn.Module, tensors: dict[str, torch.Tensor], folder: Path) -> None:
+    own = model.state_dict()
     try:
-        model.load_state_dict(tensors)
+        model.load_state_dict({name: as_part_of(t, own.get(name, t)) for name, t in tensors.items()})
     except RuntimeError as error:
         raise InputError(f"{folder}: weights do not fit the configured model ({error}).") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,15 +15,17 @@ from mmae.config import RunConfig
 from mmae.evaluation.predict import MODES, Predictions, predict_redshifts
 from mmae.evaluation.redshift import score_redshift
 from mmae.model.batch import Batch
+from mmae.model.build import Model
 from mmae.model.masking import draw_visible
 from mmae.model.outputs import Losses
-from mmae.survey.schema import SurveySpec
-from mmae.survey.stream import batches
-from mmae.training.checkpoint import Place
+from mmae.survey.order import Portion
+from mmae.survey.store import Survey
+from mmae.survey.stream import batches, training_batches
 from mmae.training.step import TrainState, autocast, require_finite, step_generator, training_step
 
 LOG_EVERY = 10  # steps between two points of the loss curve
 MIN_LABELS = 20  # fewer validation redshifts say nothing: then the reconstruction chooses
+VALIDATION_BATCH = 64  # fixed, so that neither the number of workers nor the training batch changes a score
 SELECTION = "val/selection"  # the metric by which the best checkpoint is kept; lower is better
 
 
@@ -40,8 +41,8 @@ class Host(Protocol):
     rank: int
     world: int
 
-    def data(self, split: str) -> DataIterator | Dataset:
-        """The rows of "train" that are this rank's, or all rows of "val"."""
+    def validation(self) -> DataIterator | Dataset:
+        """All rows of the validation split."""
 
     def stepped(self) -> None:
         """One optimiser step is done."""
@@ -49,8 +50,8 @@ class Host(Protocol):
     def logged(self, curves: dict[str, float], step: int) -> None:
         """A point of the training curves; rank 0 only."""
 
-    def validated(self, metrics: dict[str, float], predictions: Predictions, place: Place) -> None:
-        """A look at the validation galaxies, over all ranks; every rank is told."""
+    def validated(self, metrics: dict[str, float], predictions: Predictions, model: Model) -> None:
+        """A look at the validation galaxies with these weights, over all ranks; every rank is told."""
 
 
 @dataclass
@@ -65,40 +66,17 @@ class Meter:
 class Loop:
     """One rank of a run."""
 
-    def __init__(self, config: RunConfig, spec: SurveySpec, state: TrainState, host: Host):
-        self.config, self.spec, self.state, self.host = config, spec, state, host
+    def __init__(self, config: RunConfig, survey: Survey, state: TrainState, host: Host):
+        self.config, self.survey, self.state, self.host = config, survey, state, host
         self.meter = Meter(time.perf_counter())
 
-    def run(self, place: Place) -> None:
-        """Train from a place in the data to the last step."""
-        for epoch in itertools.count(place.epoch):
+    def run(self) -> None:
+        """Train from the state's step to the last one."""
+        portion = Portion(self.host.rank, self.host.world)
+        for batch in self._timed(training_batches(self.survey, self.config, self.state.step, portion)):
+            self._step(batch.to(self.host.device))
             if self.state.step >= self.config.optim.steps:
                 return
-            self._epoch(epoch, place.batch if epoch == place.epoch else 0)
-
-    def _epoch(self, epoch: int, done: int) -> None:
-        """All batches of one epoch after the first `done`, which a resumed run has seen."""
-        stream = self._stream("train", shuffle_seed=self.config.seed + epoch, drop_last=True)
-        n_batches = 0
-        for index, batch in enumerate(self._timed(stream)):
-            n_batches += 1
-            if index < done:
-                continue
-            self._step(batch.to(self.host.device), Place(epoch, index + 1))
-            if self.state.step >= self.config.optim.steps:
-                return
-        if n_batches == 0:
-            raise ValueError(
-                f"the train split has fewer galaxies than one batch: lower stream.batch_size "
-                f"(now {self.config.stream.batch_size}) or build a larger survey."
-            )
-
-    def _stream(self, split: str, shuffle_seed: int | None = None, drop_last: bool = False) -> Iterator[Batch]:
-        return batches(
-            self.host.data(split), self.spec, self.config.stream.batch_size // self.host.world,
-            shuffle_rows=None if shuffle_seed is None else self.config.stream.shuffle_rows,
-            seed=shuffle_seed, drop_last=drop_last,
-        )
 
     def _timed(self, stream: Iterator[Batch]) -> Iterator[Batch]:
         while True:
@@ -109,7 +87,7 @@ class Loop:
                 return
             yield batch
 
-    def _step(self, batch: Batch, place: Place) -> None:
+    def _step(self, batch: Batch) -> None:
         self.state.model.train()
         losses, norm = training_step(self.state, batch, self.config, self.host.rank)
         self.meter.galaxies += len(batch) * self.host.world
@@ -120,7 +98,8 @@ class Loop:
         self.host.stepped()
         if step % self.config.validation.every == 0 or last:
             require_finite(norm.item(), step)  # never validate or keep NaN weights
-            self.host.validated(*self.validate(), place)
+            model = self.state.whole_weights(self.config)
+            self.host.validated(*self.validate(model), model)
             self.meter = Meter(time.perf_counter())
 
     def _log(self, losses: Losses, norm: torch.Tensor) -> None:
@@ -143,28 +122,28 @@ class Loop:
         self.meter = Meter(time.perf_counter())
 
     @torch.no_grad()
-    def validate(self) -> tuple[dict[str, float], Predictions]:
+    def validate(self, model: Model) -> tuple[dict[str, float], Predictions]:
         """Loss at the training masks and scatter of the first validation galaxies, over all ranks."""
-        model, device = self.state.best_weights, self.host.device
+        device = self.host.device
         model.eval()
-        generator = step_generator(self.config.seed, 0, 0)
-        mine: list[Batch] = []
+        mine: dict[int, Batch] = {}
         sums = torch.zeros(5, dtype=torch.float64)
         seen = 0
-        for index, batch in enumerate(self._stream("val")):
+        for index, batch in enumerate(batches(self.host.validation(), self.survey.spec, VALIDATION_BATCH)):
             if index % self.host.world == self.host.rank:
-                mine.append(batch)
+                mine[index] = batch
             seen += len(batch)
             if seen >= self.config.validation.galaxies:
                 break
-        for batch in mine:
+        for index, batch in mine.items():
             batch = batch.to(device)
+            generator = step_generator(self.config.seed, 0, index)
             visible = draw_visible(batch, model.n_image, model.n_spectrum, self.config.masks, generator)
             with autocast(device, self.config.compute.precision):
                 losses = model(batch, visible)
             parts = (losses.total, losses.image, losses.spectrum, losses.redshift)
             sums += torch.tensor([*(len(batch) * part.item() for part in parts), len(batch)])
-        return self._gathered(predict_redshifts(model, mine, device), sums)
+        return self._gathered(predict_redshifts(model, list(mine.values()), device), sums)
 
     def _gathered(self, predictions: Predictions, sums: torch.Tensor) -> tuple[dict[str, float], Predictions]:
         parts: list[Any] = [(predictions, sums)]

@@ -58,8 +58,7 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
         InputError: the survey, the configuration or the tracking server is wrong.
     """
     console = console or Console()
-    if not config.name:
-        config = replace(config, name=f"{config.recipe}-{datetime.now():%Y%m%d-%H%M%S}")
+    config = _settled(config)
     run_dir = config.home_path / "runs" / config.name
     _require_same_configuration(config, run_dir)
     start_ray()
@@ -87,6 +86,17 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
     print_scores(result.table, console)
     console.print(_where_to_look(tracker, checkpoint, config), highlight=False, soft_wrap=True)
     return RunResult(run_dir, checkpoint, tracker, result.table)
+
+
+def _settled(config: RunConfig) -> RunConfig:
+    """With the name of the run, and with the lanes that it began with, on however many workers it goes on."""
+    if not config.name:
+        config = replace(config, name=f"{config.recipe}-{datetime.now():%Y%m%d-%H%M%S}")
+    if not config.stream.lanes:
+        saved = config.home_path / "runs" / config.name / "config.yaml"
+        lanes = from_yaml(saved).stream.lanes if saved.exists() else config.compute.workers
+        config = replace(config, stream=replace(config.stream, lanes=lanes))
+    return config
 
 
 def _require_same_configuration(config: RunConfig, run_dir: Path) -> None:
@@ -162,17 +172,23 @@ def uses_gpu(config: RunConfig) -> bool:
     return config.compute.device == "gpu"
 
 
+def _workers(config: RunConfig) -> int | tuple[int, int]:
+    """How many workers Ray Train starts; with a range, as many of them as find room."""
+    compute = config.compute
+    return (compute.min_workers, compute.workers) if compute.min_workers else compute.workers
+
+
 def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -> Path:
     """Run the Ray Train workers to the end; returns the folder of the best checkpoint."""
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={
             "config": to_dict(config),
-            "spec": survey.spec.to_json(),
+            "survey": survey,
             "tracker": dataclasses.asdict(tracker),
             "folder": str(run_dir),
         },
-        scaling_config=ScalingConfig(num_workers=config.compute.workers, use_gpu=uses_gpu(config)),
+        scaling_config=ScalingConfig(num_workers=_workers(config), use_gpu=uses_gpu(config)),
         run_config=TrainRunConfig(
             name=run_dir.name,
             storage_path=str(run_dir.parent),
@@ -182,13 +198,10 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
             failure_config=FailureConfig(max_failures=config.compute.max_failures),
             worker_runtime_env={"env_vars": WORKER_ENV},
         ),
-        datasets={
-            "train": read_split(survey, "train", config.stream, seed=config.seed),
-            "val": read_split(survey, "val", config.stream),
-        },
-        # Every rank reads the whole validation split and takes its share of the batches:
-        # an equal split would drop the remainder.
-        dataset_config=ray.train.DataConfig(datasets_to_split=["train"]),
+        # Every rank reads the validation split and takes its share of the batches. Training galaxies it reads by
+        # itself, in the order of the run: see mmae/survey/order.py.
+        datasets={"val": read_split(survey, "val", config.stream)},
+        dataset_config=ray.train.DataConfig(datasets_to_split=[]),
     )
     diverged = run_dir / DIVERGED
     diverged.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mmae.config import OptimConfig, RunConfig
@@ -18,6 +19,7 @@ from mmae.model.batch import Batch, InputSpec
 from mmae.model.build import Model, build_model
 from mmae.model.masking import draw_visible
 from mmae.model.outputs import Losses
+from mmae.training.parallel import parts, shard, whole
 
 
 class NonFiniteLoss(RuntimeError):
@@ -39,14 +41,34 @@ class TrainState:
         """The weights to validate and to keep: averaged if there is an average."""
         return self.model if self.averaged is None else self.averaged.module
 
+    def whole_weights(self, config: RunConfig) -> Model:
+        """The same as a model that one worker can run alone. Every rank must ask."""
+        tensors = self.best_weights.state_dict()
+        if not any(isinstance(t, DTensor) for t in tensors.values()):
+            return self.best_weights
+        model = build_model(config.model, self.model.spec)
+        model.load_state_dict({name: whole(t) for name, t in tensors.items()})
+        return model.to(next(iter(tensors.values())).device)
 
-def create_state(config: RunConfig, spec: InputSpec, device: torch.device) -> TrainState:
-    """A fresh model and optimiser; the weights depend on the seed only."""
+
+def create_state(config: RunConfig, spec: InputSpec, device: torch.device, sharded_over: int = 0) -> TrainState:
+    """A fresh model and optimiser; the weights depend on the seed only.
+
+    Args:
+        sharded_over: workers that hold a part of every tensor each; 0 for whole tensors.
+    """
     torch.manual_seed(config.seed)
     model = build_model(config.model, spec).to(device)
     averaged = None
     if config.optim.ema_decay:
-        averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.optim.ema_decay))
+        average = get_ema_multi_avg_fn(config.optim.ema_decay)
+        averaged = AveragedModel(
+            model, multi_avg_fn=lambda mean, now, n: average(parts(mean), parts(now), n)
+        )
+    if sharded_over:
+        for sharded in (model, averaged and averaged.module):
+            if sharded is not None:
+                shard(sharded, device, sharded_over)
     optimiser = torch.optim.AdamW(
         _decayed_groups(model, config.optim.weight_decay), lr=config.optim.learning_rate, fused=True
     )
@@ -111,7 +133,7 @@ def training_step(state: TrainState, batch: Batch, config: RunConfig, rank: int 
         losses = state.trained(batch, visible)
     state.optimiser.zero_grad(set_to_none=True)
     losses.total.backward()
-    norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.optim.clip)
+    norm = whole(nn.utils.clip_grad_norm_(state.model.parameters(), config.optim.clip))
     state.optimiser.step()
     if state.averaged is not None:
         state.averaged.update_parameters(state.model)

@@ -13,13 +13,15 @@ import torch
 from ray.experimental import tqdm_ray
 
 from mmae.config import RunConfig, from_dict
+from mmae.errors import InputError
 from mmae.evaluation.predict import Predictions
 from mmae.outbox import UNSENT, Outbox
-from mmae.ray_setup import quiet_logs
-from mmae.survey.schema import SurveySpec
+from mmae.model.build import Model
+from mmae.ray_setup import quiet_logs, set_data_context
+from mmae.survey.store import Survey
 from mmae.survey.stream import input_spec
 from mmae.tracking import Tracker
-from mmae.training.checkpoint import Place, restore_state, save_checkpoint
+from mmae.training.checkpoint import restore_state, save_checkpoint
 from mmae.training.loop import Loop, summary
 from mmae.training.step import NonFiniteLoss, TrainState, create_state
 
@@ -30,32 +32,44 @@ def train_worker(job: dict[str, Any]) -> None:
     """Train from the last checkpoint, or from scratch, to the last step.
 
     Args:
-        job: plain values: `config`, `spec` (JSON of the SurveySpec), `tracker` and `folder` of the run.
+        job: `config` (plain values), `survey`, `tracker` and `folder` of the run.
     """
     quiet_logs()  # again: Ray Train set its loggers up after the process started
+    set_data_context()
     config = from_dict(job["config"])
-    spec = SurveySpec.from_json(job["spec"])
+    survey, folder = job["survey"], Path(job["folder"])
     device = ray.train.torch.get_device()
     if device.type == "cpu":
         local = ray.train.get_context().get_local_world_size()
         torch.set_num_threads(config.compute.threads or max(1, os.cpu_count() // local))
 
-    state = create_state(config, input_spec(spec), device)
-    place = Place()
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is not None:
-        with checkpoint.as_directory() as folder:
-            place = restore_state(Path(folder), state)
-    state.trained = ray.train.torch.prepare_model(state.model)
-
-    folder = Path(job["folder"])
+    state = resumed_state(config, survey, device)
+    if config.compute.strategy == "ddp":
+        state.trained = ray.train.torch.prepare_model(state.model)
     host = WorkerHost(config, Outbox(Tracker(**job["tracker"]), folder / UNSENT), state, device)
     try:
-        Loop(config, spec, state, host).run(place)
+        Loop(config, survey, state, host).run()
     except NonFiniteLoss as error:
         # Told and not raised: Ray Train would start again from the checkpoint, to the same NaN.
         (folder / DIVERGED).write_text(str(error))
     host.close()
+
+
+def resumed_state(config: RunConfig, survey: Survey, device: torch.device) -> TrainState:
+    """The state of the newest checkpoint that is whole, or a fresh one."""
+    world = ray.train.get_context().get_world_size()
+    sharded_over = world if config.compute.strategy == "fsdp" else 0
+    newest = ray.train.get_checkpoint()
+    kept = [] if newest is None else sorted(Path(newest.path).parent.glob("checkpoint_*/"), reverse=True)
+    for folder in kept:
+        state = create_state(config, input_spec(survey.spec), device, sharded_over)
+        try:
+            restore_state(folder, state)
+        except InputError as error:
+            print(f"passed over: {error}", flush=True)
+            continue
+        return state
+    return create_state(config, input_spec(survey.spec), device, sharded_over)
 
 
 class WorkerHost:
@@ -75,8 +89,8 @@ class WorkerHost:
         if self.bar is not None:
             self.bar.close()
 
-    def data(self, split: str) -> ray.data.DataIterator:
-        return ray.train.get_dataset_shard(split)
+    def validation(self) -> ray.data.DataIterator:
+        return ray.train.get_dataset_shard("val")
 
     def stepped(self) -> None:
         if self.bar is not None:
@@ -89,8 +103,9 @@ class WorkerHost:
             f"loss {curves['train/loss']:.3f}, val {self.last_score}"
         )
 
-    def validated(self, metrics: dict[str, float], predictions: Predictions, place: Place) -> None:
+    def validated(self, metrics: dict[str, float], predictions: Predictions, model: Model) -> None:
         if self.rank != 0:
+            save_checkpoint(None, self.state, model, self.config, metrics)
             ray.train.report(metrics)
             return
         self.outbox.metrics(metrics, self.state.step)
@@ -98,5 +113,5 @@ class WorkerHost:
         # Ray's bar owns the last line of the terminal; a plain line keeps the story in a log file.
         print(f"step {self.state.step}/{self.config.optim.steps}  val {self.last_score}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            save_checkpoint(Path(folder), self.state, self.config, place, metrics)
+            save_checkpoint(Path(folder), self.state, model, self.config, metrics)
             ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))

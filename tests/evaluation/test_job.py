@@ -26,7 +26,7 @@ from mmae.model.paper import PaperConfig
 from mmae.survey.store import Survey, open_survey
 from mmae.survey.stream import COLUMNS, CollateGalaxies, input_spec, read_split
 from mmae.tracking import open_run, tracking_uri
-from mmae.training.checkpoint import Place, load_model, save_model
+from mmae.training.checkpoint import load_model, save_model
 from mmae.training.step import create_state
 
 SECTIONS = ["examples", "redshift", "surface", "pz", "spectra", "images", "representation", "shift"]
@@ -48,7 +48,8 @@ def run_of(run: RunConfig) -> RunConfig:
     folder = run.home_path / "runs" / run.name
     best = folder / "best"
     best.mkdir(parents=True)
-    save_model(best, create_state(run, input_spec(survey.spec), "cpu"), run, Place(), {})
+    state = create_state(run, input_spec(survey.spec), "cpu")
+    save_model(best, state, state.best_weights, run, {})
     write_training_rows(survey, best)
     open_run(run, folder).finish()
     return run

@@ -1,15 +1,22 @@
 """Parquet shards -> Ray Data -> torch batches."""
 
+import shutil
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
-from mmae.config import StreamConfig
+from mmae.config import OptimConfig, RunConfig, StreamConfig
+from mmae.errors import InputError
+from mmae.survey import windows
 from mmae.survey.build import build_survey
-from mmae.survey.stream import CollateGalaxies, batches, input_spec, read_split
+from mmae.survey.order import Portion
+from mmae.survey.stream import CollateGalaxies, batches, input_spec, read_split, run_order, training_batches
+from mmae.survey.windows import read_group, row_groups
 from tests.survey.test_build import SPEC, make_galaxy, memory_source
 
 
@@ -43,21 +50,63 @@ def test_batches_hold_the_survey_bit_by_bit(survey, config):
     assert len(seen) == survey.rows_per_split()["train"]
 
 
-@pytest.mark.parametrize("config", [CACHED, STREAMED], ids=["cached", "streamed"])
-def test_shuffle_is_a_seeded_permutation(survey, config):
-    def order(seed: int) -> list[str]:
-        data = read_split(survey, "train", config, seed=3)
-        return [name for b in batches(data, SPEC, 16, shuffle_rows=64, seed=seed) for name in b.object_id]
-
-    first = order(1)
-    assert order(1) == first
-    assert order(2) != first and sorted(order(2)) == sorted(first)
+def run(**stream) -> RunConfig:
+    """Epochs of some 300 galaxies in batches of 16, windows of four batches."""
+    return RunConfig(seed=3, stream=StreamConfig(batch_size=16, shuffle_rows=64, **stream), optim=OptimConfig(steps=40))
 
 
-def test_streamed_epochs_take_the_shards_in_different_orders(survey):
-    data = read_split(survey, "train", STREAMED, seed=3)
-    epochs = [[n for b in batches(data, SPEC, 16) for n in b.object_id] for _ in range(2)]
-    assert epochs[0] != epochs[1] and sorted(epochs[0]) == sorted(epochs[1])
+def names(survey, config: RunConfig, step: int = 0, portion: Portion = Portion()) -> list[list[str]]:
+    return [batch.object_id for batch in training_batches(survey, config, step, portion)][: config.optim.steps - step]
+
+
+def test_batches_are_those_of_the_order(survey):
+    order, groups = run_order(survey, run()), row_groups(survey, "train")
+    tables = [pq.read_table(group.path, columns=["object_id"])["object_id"].to_pylist() for group in groups]
+    group_N, row_N = (np.concatenate(parts) for parts in zip(*(order.window(w, Portion()) for w in range(10)), strict=True))
+    expected = [tables[group][row] for group, row in zip(group_N, row_N, strict=True)]
+    assert sum(names(survey, run()), []) == expected
+
+
+def test_a_resumed_run_sees_the_batches_it_would_have_seen(survey):
+    whole = names(survey, run())
+    for step in (1, 4, 19, 39):  # in a window, at its start, in another epoch, at the end
+        assert names(survey, run(), step) == whole[step:]
+
+
+def test_workers_share_the_batches_of_one(survey):
+    one = names(survey, run(lanes=4))
+    for world in (2, 3):
+        shares = [names(survey, run(lanes=4), portion=Portion(rank, world)) for rank in range(world)]
+        assert [sum(parts, []) for parts in zip(*shares, strict=True)] == one
+
+
+def test_a_shard_that_is_damaged_after_the_start_is_named(survey, tmp_path, monkeypatch):
+    """Parquet reads flipped bits as galaxies; checksums tell."""
+    copy = replace(survey, path=tmp_path / "s")
+    shutil.copytree(survey.path, copy.path)
+    victim = Path(row_groups(copy, "train")[0].path)
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(content)
+    monkeypatch.setattr(windows, "WAITS_S", (0.0, 0.0))
+    with pytest.raises(InputError, match=f"{victim.name}: cannot be read.*CRC"):
+        read_group(row_groups(copy, "train")[0])
+
+
+def test_storage_that_comes_back_is_asked_again(survey, monkeypatch):
+    waited = []
+    file = windows.pq.ParquetFile
+
+    def failing(*args, **options):
+        if len(waited) < 2:
+            raise OSError("stale file handle")
+        return file(*args, **options)
+
+    group = row_groups(survey, "train")[0]
+    expected = read_group(group)
+    monkeypatch.setattr(windows.pq, "ParquetFile", failing)
+    monkeypatch.setattr(windows.time, "sleep", waited.append)
+    assert read_group(group).equals(expected) and waited == [1.0, 4.0]
 
 
 def test_float16_images_arrive_as_float32(tmp_path, ray_cluster):

@@ -26,7 +26,7 @@ from mmae.survey.store import Survey, open_survey
 from mmae.survey.stream import input_spec, read_split
 from mmae.tracking import Tracker, tracking_uri
 from mmae.training import run as run_module
-from mmae.training.checkpoint import Place, load_model, read_state
+from mmae.training.checkpoint import load_model, read_state
 from mmae.training.loop import Loop
 from mmae.training.run import RunResult, pretrain, require_usable
 from mmae.training.step import create_state
@@ -53,7 +53,8 @@ def first_run(tmp_path_factory, small_survey, quick_run, ray_cluster) -> tuple[R
     """A run that several tests look at."""
     home = tmp_path_factory.mktemp("first")
     config = replace(quick_run, home=str(home), survey=str(small_survey), name="quick")
-    return config, pretrain(config)
+    result = pretrain(config)
+    return from_yaml(result.run_dir / "config.yaml"), result  # with what was settled when it began
 
 
 def test_main_job_trains_scores_and_records(first_run):
@@ -202,8 +203,8 @@ class Here:
         self.curves: list[dict[str, float]] = []
         self.looks: list[dict[str, float]] = []
 
-    def data(self, split):
-        return read_split(self.survey, split, self.config.stream, seed=self.config.seed)
+    def validation(self):
+        return read_split(self.survey, "val", self.config.stream)
 
     def stepped(self):
         pass
@@ -211,7 +212,7 @@ class Here:
     def logged(self, curves, step):
         self.curves.append(curves)
 
-    def validated(self, metrics, predictions, place):
+    def validated(self, metrics, predictions, model):
         self.looks.append(metrics)
 
 
@@ -219,7 +220,7 @@ def train_here(survey: Survey, config: RunConfig) -> Here:
     """The whole training, without Ray Train around it."""
     require_usable(config, survey)
     host = Here(survey, config)
-    Loop(config, survey.spec, create_state(config, input_spec(survey.spec), host.device), host).run(Place())
+    Loop(config, survey, create_state(config, input_spec(survey.spec), host.device), host).run()
     assert len(host.looks) == 3 and all(np.isfinite(look["val/selection"]) for look in host.looks)
     return host
 
