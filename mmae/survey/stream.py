@@ -123,7 +123,7 @@ def training_batches(
         items = [{"window": w, "skip": skip if w == window else 0} for w in range(window, stop)]
         data = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             _read_window, batch_format="pyarrow", fn_kwargs={"order": order, "groups": groups, "portion": portion},
-            num_cpus=READER_CPUS, concurrency=config.stream.readers,
+            num_cpus=READER_CPUS, compute=ray.data.TaskPoolStrategy(size=config.stream.readers),
         )
         yield from batches(data, survey.spec, mine.stop - mine.start)
         window, skip = stop, 0

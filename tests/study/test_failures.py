@@ -23,7 +23,7 @@ from tests.study.test_study import files, quiet, runs_of
 RAISES, DIES, DIVERGES = 0, 1, 2
 
 
-def run_with_trouble(config, job, train, val):
+def run_with_trouble(config, job, val):
     """Stands in for `run_trial`: three trials in trouble, the others as they are."""
     if config[NUMBER] == RAISES:
         raise RuntimeError("out of luck")
@@ -32,7 +32,7 @@ def run_with_trouble(config, job, train, val):
     if config[NUMBER] == DIVERGES:
         optim = replace(job.config.run.optim, learning_rate=1e30, clip=1e30, warmup_steps=0)
         job = replace(job, config=replace(job.config, run=replace(job.config.run, optim=optim)))
-    run_trial(config, job, train, val)
+    run_trial(config, job, val)
 
 
 def test_failed_trials_are_told_with_their_reasons(study, ray_cluster, monkeypatch):
@@ -58,7 +58,7 @@ def test_failed_trials_are_told_with_their_reasons(study, ray_cluster, monkeypat
     assert "out of luck" in page and "worker died" in page
 
 
-def always_raise(config, job, train, val):
+def always_raise(config, job, val):
     raise RuntimeError("nothing works")
 
 
