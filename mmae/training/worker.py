@@ -84,6 +84,8 @@ class WorkerHost:
         if self.rank == 0:
             self.bar = tqdm_ray.tqdm(total=config.optim.steps, desc=config.name, unit="step")
             self.bar.update(state.step)
+            if state.step:
+                print(f"goes on from step {state.step}", flush=True)
 
     def close(self) -> None:
         if self.bar is not None:

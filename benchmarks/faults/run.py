@@ -1,0 +1,161 @@
+"""Inject faults into training runs, one after the other, and write a table of what happened.
+
+    python benchmarks/faults/run.py --out docs/faults.md      all of them, some 20 minutes
+    python benchmarks/faults/run.py --quick                   those that the tests try
+    python benchmarks/faults/run.py --only "node lost"
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import numpy as np  # noqa: E402
+
+from benchmarks.faults.faults import FAULTS, Fault  # noqa: E402
+from benchmarks.faults.scene import EVERY, STEPS, Run, Scene  # noqa: E402
+from mmae.cli import INPUT_ERROR_STATUS  # noqa: E402
+
+TOLERANCE = 1e-6  # of weights, between a disturbed run and the undisturbed one
+
+
+@dataclass
+class Outcome:
+    """What became of a run.
+
+    Attributes:
+        recovered_s: from the fault to a new checkpoint.
+        lost: steps trained again, at most.
+        difference: largest, between its final weights and those of the undisturbed run.
+    """
+
+    name: str
+    happened: str
+    recovered_s: float | None = None
+    lost: int | None = None
+    difference: float | None = None
+    ok: bool = False
+
+
+def undisturbed(scene: Scene) -> Run:
+    run = scene.run("undisturbed")
+    run.start()
+    if run.wait() != 0:
+        raise RuntimeError(run.text()[-3000:])
+    return run
+
+
+def try_fault(fault: Fault, scene: Scene, reference: Run) -> Outcome:
+    outcome = Outcome(fault.name, "")
+    with (fault.around or (lambda scene: contextlib.nullcontext({})))(scene) as extra:
+        run = scene.run(fault.name.split(" (")[0].replace(" ", "-").replace(",", ""), extra.get("home"), **fault.compute)
+        run = replace(run, environment=extra.get("environment", {}))
+        run.start()
+        run.wait_for_step(2 * EVERY)
+        before, started, said = run.last_step(), time.monotonic(), len(run.text())
+        outcome.happened = fault.harm(scene, run)
+        run.wait_for_step(max(before, run.last_step()) + EVERY if run.last_step() < STEPS else STEPS)
+        outcome.recovered_s = time.monotonic() - started
+        status = run.wait()
+        resumed = [int(line.split("goes on from step ")[1].split()[0].strip("\x1b[0m"))
+                   for line in run.text()[said:].splitlines() if "goes on from step " in line]
+        # A checkpoint that was whole before the fault is kept, so what is lost lies after it.
+        outcome.lost = max(before + EVERY - 1 - resumed[0], EVERY - 1) if resumed else 0
+        outcome.difference = largest_difference(run, reference)
+        outcome.ok = status == 0 and (not fault.equal or outcome.difference <= TOLERANCE) and _same_curve(fault, run, reference)
+    return outcome
+
+
+def _same_curve(fault: Fault, run: Run, reference: Run) -> bool:
+    losses, expected = run.losses(), reference.losses()
+    tolerance = 1e-6 if fault.equal else 0.02  # masks are drawn by each worker for itself
+    return losses.keys() == expected.keys() and all(abs(losses[s] / expected[s] - 1) < tolerance for s in losses)
+
+
+def largest_difference(run: Run, reference: Run) -> float:
+    mine, other = run.weights(), reference.weights()
+    return max(float(np.abs(mine[n] - other[n]).max()) for n in other if n.startswith("model."))
+
+
+def nan_loss(scene: Scene) -> Outcome:
+    """A learning rate that no network survives: it must end at once, with what to try."""
+    run = scene.run("nan")
+    run.config = replace(run.config, optim=replace(run.config.optim, learning_rate=1e30, final_learning_rate=1e30))
+    run.start()
+    status, last = run.wait(), run.text().splitlines()[-1]
+    ok = status == INPUT_ERROR_STATUS and "gradient is nan" in last
+    return Outcome("NaN loss", "the run ends at once (status 2) and says at which step and what to try; not repeated",
+                   ok=ok)
+
+
+def try_all(faults: list[Fault], with_nan: bool, folder: Path) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    scene = Scene(folder)
+    try:
+        print("building a survey", flush=True)
+        scene.survey()
+        print("the undisturbed run", flush=True)
+        reference = undisturbed(scene)
+        for fault in faults:
+            while len(scene.nodes) > fault.nodes:
+                scene.cluster.remove_node(scene.nodes.pop(), allow_graceful=True)
+            while len(scene.nodes) < fault.nodes:
+                scene.nodes.append(scene.add_node())
+            try:
+                outcomes.append(try_fault(fault, scene, reference))
+            except Exception:
+                outcomes.append(Outcome(fault.name, traceback.format_exc()))
+            print(_line(outcomes[-1]), flush=True)
+        if with_nan:
+            outcomes.append(nan_loss(scene))
+            print(_line(outcomes[-1]), flush=True)
+    finally:
+        scene.close()
+    return outcomes
+
+
+def _line(o: Outcome) -> str:
+    recovered = "-" if o.recovered_s is None else f"{o.recovered_s:.0f} s"
+    lost = "-" if o.lost is None else str(o.lost)
+    difference = "-" if o.difference is None else f"{o.difference:.1g}"
+    return f"| {o.name} | {o.happened} | {recovered} | {lost} | {difference} | {'yes' if o.ok else '**no**'} |"
+
+
+def page(outcomes: list[Outcome]) -> str:
+    head = Path(__file__).with_name("page.md").read_text().format(steps=STEPS, every=EVERY, tolerance=TOLERANCE, cores=os.cpu_count())
+    return head + "\n".join(_line(o) for o in outcomes) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", help="faults whose name contains this")
+    parser.add_argument("--out", type=Path, help="the page to write")
+    parser.add_argument("--json", type=Path, help="a file for the outcomes")
+    parser.add_argument("--keep", type=Path, help="a folder for logs and runs, instead of one that is removed")
+    options = parser.parse_args()
+    faults = [f for f in FAULTS if (f.quick or not options.quick) and (options.only or "") in f.name]
+    with_nan = (options.only or "") in "NaN loss"
+    with contextlib.ExitStack() as stack:
+        folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmae-faults-")))
+        folder.mkdir(parents=True, exist_ok=True)
+        outcomes = try_all(faults, with_nan, folder)
+    if options.out:
+        options.out.write_text(page(outcomes))
+    if options.json:
+        options.json.write_text(json.dumps([asdict(o) for o in outcomes], indent=1))
+    sys.exit(0 if all(o.ok for o in outcomes) else 1)
+
+
+if __name__ == "__main__":
+    main()

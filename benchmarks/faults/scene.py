@@ -1,0 +1,162 @@
+"""Where faults are tried: a Ray cluster of several nodes on this machine, a small survey, and runs of the real job."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import psutil
+from mlflow import MlflowClient
+from ray.cluster_utils import Cluster
+from safetensors.numpy import load_file
+
+from mmae.config import ComputeConfig, OptimConfig, RunConfig, ScoreConfig, StreamConfig, ValidationConfig, to_yaml
+from mmae.model.mmae import MMAEConfig
+from mmae.recipes import recipe
+from mmae.tracking import Tracker, tracking_uri
+
+ROOT = Path(__file__).parents[2]
+GALAXIES = 600
+STEPS, EVERY = 40, 4  # of every run, and between two of its checkpoints
+PATIENCE_S = 300.0
+DASHBOARD_PORT = 8299  # Ray Train asks it whether drivers live; not the default, which may be in use
+STORE_BYTES = 300 * 2**20  # of each node's object store: small, so that it can be filled
+
+
+def wait_until(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {patience_s:.0f} s for {what}")
+        time.sleep(0.05)
+
+
+@dataclass
+class Run:
+    """One training run, and the process that drives it now."""
+
+    config: RunConfig
+    scene: Scene
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.config.home_path / "runs" / self.config.name
+
+    @property
+    def log(self) -> Path:
+        return self.scene.folder / f"{self.config.name}.log"
+
+    def start(self) -> None:
+        """Give the command that the user would give, the first time or again."""
+        file = self.scene.folder / f"{self.config.name}.yaml"
+        file.write_text(to_yaml(self.config))
+        environment = os.environ | {"RAY_ADDRESS": self.scene.cluster.address, "PYTHONPATH": str(ROOT)} | self.environment
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(ROOT / "ray_jobs" / "pretrain.py"), "--config", str(file)],
+                env=environment, stdout=log, stderr=log, cwd=self.scene.folder,
+            )
+
+    def checkpoints(self) -> dict[int, Path]:
+        """Those that Ray Train would go on from, by step."""
+        snapshot = self.folder / "checkpoint_manager_snapshot.json"
+        try:
+            text = snapshot.read_text()
+            return {json.loads((p / "state.json").read_text())["step"]: p
+                    for p in self.folder.glob("checkpoint_2*") if p.name in text}
+        except (OSError, ValueError):  # one that is removed or written while we look
+            return {}
+
+    def last_step(self) -> int:
+        return max(self.checkpoints(), default=0)
+
+    def wait_for_step(self, step: int) -> None:
+        def there() -> bool:
+            if self.last_step() >= step:
+                return True
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.config.name} ended before step {step}:\n{self.text()[-2000:]}")
+            return False
+
+        wait_until(there, f"{self.config.name} to reach step {step}")
+
+    def wait(self) -> int:
+        """The exit status of the driver."""
+        return self.process.wait(timeout=PATIENCE_S)
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def losses(self) -> dict[int, float]:
+        """Validation loss by step, as MLflow has it."""
+        uri = self.environment.get("MLFLOW_TRACKING_URI") or tracking_uri(self.config.home_path)
+        client = MlflowClient(uri)
+        experiment = client.get_experiment_by_name(self.config.experiment).experiment_id
+        run, = client.search_runs([experiment], f"attributes.run_name = '{self.config.name}'")
+        return dict(zip(*Tracker(uri, run.info.run_id).history("val/loss"), strict=True))
+
+    def weights(self) -> dict:
+        return load_file(self.checkpoints()[STEPS] / "training.safetensors")
+
+
+class Scene:
+    """A head that runs no training, and nodes of two CPUs each."""
+
+    def __init__(self, folder: Path, nodes: int = 1):
+        self.folder = folder
+        self.cluster = Cluster(initialize_head=True, head_node_args={
+            "num_cpus": 0, "include_dashboard": True, "dashboard_port": DASHBOARD_PORT, "object_store_memory": STORE_BYTES,
+        })
+        self.nodes = [self.add_node() for _ in range(nodes)]
+
+    def add_node(self):
+        return self.cluster.add_node(num_cpus=2, object_store_memory=STORE_BYTES)
+
+    def close(self) -> None:
+        self.cluster.shutdown()
+
+    def run(self, name: str, home: Path | None = None, **compute) -> Run:
+        config = replace(
+            recipe("small"), name=name, home=str(home or self.folder), survey=str(self.folder / "survey"),
+            model=MMAEConfig(image_patch=16, spectrum_patch=512, width=32, depth=1, heads=2, decoder_width=16),
+            stream=StreamConfig(batch_size=32, shuffle_rows=64, lanes=2), optim=OptimConfig(steps=STEPS, warmup_steps=2),
+            validation=ValidationConfig(every=EVERY, galaxies=64), score=ScoreConfig(bootstrap=50, examples=2),
+            compute=ComputeConfig(threads=1, device="cpu", **compute),
+        )
+        return Run(config, self)
+
+    def survey(self) -> Path:
+        """Small, and with many shards, so that one of them can be damaged."""
+        command = [sys.executable, str(ROOT / "ray_jobs" / "build_survey.py"), "--out", str(self.folder / "survey"),
+                   "--galaxies", str(GALAXIES)]
+        environment = os.environ | {"RAY_ADDRESS": self.cluster.address, "PYTHONPATH": str(ROOT)}
+        subprocess.run(command, env=environment, check=True, capture_output=True, cwd=self.folder)
+        return self.folder / "survey"
+
+    def processes(self, title: str, node=None) -> list[psutil.Process]:
+        """Ray processes of a title, on one node or on all of them."""
+        nodes = [node] if node is not None else self.cluster.list_all_nodes()
+        raylets = [p.process.pid for n in nodes for p in n.all_processes.get("raylet", [])]
+        found = []
+        for pid in raylets:
+            if psutil.pid_exists(pid):
+                found += [p for p in psutil.Process(pid).children(recursive=True) if title in _title(p)]
+        return found
+
+    def workers(self, node=None) -> list[psutil.Process]:
+        return self.processes("RayTrainWorker", node)
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
