@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -18,6 +19,13 @@ WORKER_ENV = {
 }
 for _name, _value in WORKER_ENV.items():  # Ray reads these while its modules load
     os.environ.setdefault(_name, _value)
+
+# Where `ray start` notes the cluster that a script joins if RAY_ADDRESS names none.
+RUNNING_CLUSTER = Path("/tmp/ray/ray_current_cluster")
+if "ray" not in sys.modules and not os.environ.get("RAY_ADDRESS") and not RUNNING_CLUSTER.exists():
+    # A Ray that a script starts for itself listens on loopback only, as it does on macOS and Windows: on Linux its
+    # ports would be open to the network. The switch for that has no other name.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 import ray  # noqa: E402
 import ray.data  # noqa: E402

@@ -16,6 +16,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFL
 
 from mmae.config import RunConfig, flat, to_yaml
 from mmae.errors import InputError
+from mmae.untrusted import without_password
 
 RUN_DIR_TAG = "mmae.run_dir"
 SQLITE = "sqlite:///"
@@ -35,6 +36,18 @@ class Tracker:
 
     def __getstate__(self) -> dict[str, str]:  # the client stays behind when a tracker travels
         return {"uri": self.uri, "run_id": self.run_id}
+
+    @property
+    def shown(self) -> str:
+        """The URI for terminals and pages."""
+        return without_password(self.uri)
+
+    @property
+    def how_to_look(self) -> str:
+        """The command and the address at which its user sees the run."""
+        if self.uri.startswith("http"):
+            return f"open {self.shown}"
+        return f"mlflow ui --backend-store-uri {self.shown}   then open http://127.0.0.1:5000"
 
     def metrics(self, values: dict[str, float], step: int = 0, logged_ms: int | None = None) -> None:
         """Log finite values, as of now or another time; MLflow's UI cannot draw the others."""
@@ -129,7 +142,7 @@ def open_named_run(uri: str, experiment: str, name: str, folder: Path,
         tracker = Tracker(uri, client.create_run(experiment_id, tags=tags).info.run_id)
         tracker.params(params)
     except MlflowException as error:
-        raise InputError(f"MLflow at {uri}: {error.message} Check MLFLOW_TRACKING_URI.") from error
+        raise InputError(f"MLflow at {without_password(uri)}: {error.message} Check MLFLOW_TRACKING_URI.") from error
     return tracker, True
 
 

@@ -94,7 +94,7 @@ def _evaluate_model(config: EvaluateConfig, console: Console) -> Evaluation:
     print_verdicts(sections, console)
     judged, met = tally(sections)
     console.print(f"\n{met} of {judged} judged lines are met.", style="bold", highlight=False)
-    console.print(f"page    {page}\ntables  {folder}\nlook    mlflow ui --backend-store-uri {tracker.uri}",
+    console.print(f"page    {page}\ntables  {folder}\nlook    {tracker.how_to_look}",
                   highlight=False, soft_wrap=True)
     return Evaluation(page, sections, tracker)
 

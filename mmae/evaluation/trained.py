@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from mmae.errors import InputError
 from mmae.tracking import RUN_DIR_TAG, Tracker
 from mmae.training.checkpoint import CONFIG, WEIGHTS
+from mmae.untrusted import without_password
 
 BEST, IN_MLFLOW = "best", "checkpoint"
 RUN_FOLDERS = ("runs", "studies")  # below the home
@@ -57,7 +58,7 @@ def _on_disk(checkpoint: Path, uri: str) -> Trained:
         experiments = [e.experiment_id for e in client.search_experiments()]
         found = client.search_runs(experiments, f"tags.`{RUN_DIR_TAG}` = '{folder}'", max_results=1)
     except MlflowException as error:
-        raise InputError(f"MLflow at {uri}: {error.message} Check MLFLOW_TRACKING_URI.") from error
+        raise InputError(f"MLflow at {without_password(uri)}: {error.message} Check MLFLOW_TRACKING_URI.") from error
     return Trained(checkpoint, folder.name, Tracker(uri, found[0].info.run_id) if found else None)
 
 
@@ -67,7 +68,7 @@ def _in_mlflow(run_id: str, home: Path, uri: str) -> Trained:
     except MlflowException as error:
         raise InputError(
             f"--run {run_id}: no folder with {WEIGHTS}, no run of that name in {home / RUN_FOLDERS[0]}, and no "
-            f"run id in MLflow at {uri}. Give a name, a run id or a checkpoint folder."
+            f"run id in MLflow at {without_password(uri)}. Give a name, a run id or a checkpoint folder."
         ) from error
     name, tracker = run.info.run_name or run_id, Tracker(uri, run_id)
     beside = Path(run.data.tags.get(RUN_DIR_TAG, "")) / BEST

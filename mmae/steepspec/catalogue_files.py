@@ -16,6 +16,7 @@ from astropy.table import Column, MaskedColumn, Table
 from astropy.utils.exceptions import AstropyWarning
 
 from mmae.errors import InputError
+from mmae.untrusted import require_plain_columns
 
 _FORMATS = {".fits": "fits", ".fit": "fits", ".fts": "fits", ".vot": "votable", ".xml": "votable",
             ".votable": "votable", ".csv": "ascii.csv", ".parquet": "parquet", ".pq": "parquet"}
@@ -44,7 +45,9 @@ def read_table(path: Path) -> Table:
             # Units and UCDs of archive files often break the standards; what matters is checked by `convert`.
             warnings.simplefilter("ignore", AstropyWarning)
             if kind == "parquet":
-                table = _from_arrow(pq.read_table(path))
+                arrow = pq.read_table(path)
+                require_plain_columns(arrow.schema, path)
+                table = _from_arrow(arrow)
             elif kind == "fits":
                 table = Table.read(path, format="fits", hdu=_first_table(path))
             elif kind == "votable":
@@ -52,6 +55,8 @@ def read_table(path: Path) -> Table:
                 table = Table.read(path, format="votable", table_id=0, use_names_over_ids=True)
             else:
                 table = Table.read(path, format=kind, fill_values=[("", "0"), ("nan", "0"), ("NaN", "0")])
+    except InputError:
+        raise
     except _UNREADABLE as error:
         raise InputError(f"{path}: not a readable {kind.removeprefix('ascii.')} table "
                          f"({error or type(error).__name__}). Download it again.") from error

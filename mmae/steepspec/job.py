@@ -125,7 +125,7 @@ def search_job(config: SearchConfig, console: Console | None = None) -> SearchRe
     tracker.finish()
     for section in terminal_sections(sections):
         print_section(section, console)
-    console.print(f"\ntables  {folder}\npage    {page}\nlook    mlflow ui --backend-store-uri {tracker.uri}\n"
+    console.print(f"\ntables  {folder}\npage    {page}\nlook    {tracker.how_to_look}\n"
                   f"again   python ray_jobs/steep_spectrum.py --config {folder / 'config.yaml'} --name another",
                   highlight=False, soft_wrap=True)
     return SearchResult(folder, page, found, tracker)

@@ -71,7 +71,7 @@ def conclude(job: StudyJob, store: StudyStore, survey: Survey, base: Parameters 
         raise RuntimeError(f"no trial reached the full budget ({reasons}). See {page}.")
     print_section(test, console)
     console.print(
-        f"\nreport  {page}\nlook    mlflow ui --backend-store-uri {job.parent.uri}   then open http://127.0.0.1:5000\n"
+        f"\nreport  {page}\nlook    {job.parent.how_to_look}\n"
         f"next    python ray_jobs/pretrain.py --config {best} --name best",
         highlight=False, soft_wrap=True,
     )
@@ -114,7 +114,7 @@ def _report(job: StudyJob, records: list[TrialRecord], sections: list[Section], 
             "" if config.budget == "galaxies" else ", of the base run; the same FLOPs for all"),
         "objective": config.objective,
         "scheduler": config.scheduler,
-        "MLflow": f"{tracker.uri}, run {tracker.run_id}",
+        "MLflow": f"{tracker.shown}, run {tracker.run_id}",
     }
     page = save_report(job.folder / REPORT, f"Study {config.full_name}", facts, sections, "mmae-study-1")
     log_page(tracker, sections, page)

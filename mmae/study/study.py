@@ -91,7 +91,7 @@ def run_study(config: StudyConfig, console: Console | None = None) -> StudyResul
         parent = _open_parent(config, survey)
         job = StudyJob(config, survey, config.folder, parent, _gpus_per_worker(config))
         console.print(survey_line(survey), highlight=False, soft_wrap=True)
-        console.print(f"study   {config.folder}\nMLflow  {parent.uri}  run {parent.run_id}", highlight=False,
+        console.print(f"study   {config.folder}\nMLflow  {parent.shown}  run {parent.run_id}", highlight=False,
                       soft_wrap=True)
         try:
             _run_missing_trials(job, store, survey, console)

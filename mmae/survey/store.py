@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from mmae.errors import InputError
 from mmae.survey.schema import SPEC_KEY, SPLITS, SurveySpec, arrow_schema
+from mmae.untrusted import require_inside
 
 MANIFEST = "survey.json"
 ROW_GROUP = 256
@@ -180,6 +181,8 @@ def open_survey(path: str | Path, expected: SurveySpec | None = None) -> Survey:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{manifest}: not a survey manifest ({error}). Rebuild the survey.") from error
+    for shard in (*survey.shards, *survey.truth_shards):
+        require_inside(shard.path, manifest)
     if expected is not None:
         expected.require_equal_grid(survey.spec, str(path))
     for shard in survey.shards:

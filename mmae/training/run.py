@@ -70,7 +70,7 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
     (run_dir / "config.yaml").write_text(to_yaml(config))
     console.print(survey_line(survey), highlight=False, soft_wrap=True)
     tracker = open_run(config, run_dir)
-    console.print(f"run     {run_dir}\nMLflow  {tracker.uri}  run {tracker.run_id}", highlight=False, soft_wrap=True)
+    console.print(f"run     {run_dir}\nMLflow  {tracker.shown}  run {tracker.run_id}", highlight=False, soft_wrap=True)
     tracker.tags(
         {"mmae.survey": str(survey.path), "mmae.survey_hash": survey.content_hash, "mmae.recipe": config.recipe}
     )
@@ -222,7 +222,7 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
 def _send_what_was_kept(outbox: Outbox) -> None:
     """The scores need MLflow: without it the run ends here, trained, and its name starts with the scores."""
     if not outbox.send():
-        raise InputError(f"MLflow at {outbox.tracker.uri} does not answer: the run is trained but not scored. Start "
+        raise InputError(f"MLflow at {outbox.tracker.shown} does not answer: the run is trained but not scored. Start "
                          f"the server and give the same command again; the metrics wait in {outbox.file}.")
 
 
@@ -250,6 +250,6 @@ def score_checkpoint(
 def _where_to_look(tracker: Tracker, checkpoint: Path, config: RunConfig) -> str:
     return (
         f"weights {checkpoint / 'model.safetensors'}\n"
-        f"look    mlflow ui --backend-store-uri {tracker.uri}   then open http://127.0.0.1:5000\n"
+        f"look    {tracker.how_to_look}\n"
         f"again   python ray_jobs/pretrain.py --config {checkpoint / 'config.yaml'} --name another"
     )

@@ -28,7 +28,7 @@ def config(tiny_study: StudyConfig, tmp_path: Path) -> StudyConfig:
 
 
 def job(config: StudyConfig) -> SimpleNamespace:
-    return SimpleNamespace(config=config, spec=SurveySpec())
+    return SimpleNamespace(config=config, survey=SimpleNamespace(spec=SurveySpec()))
 
 
 def asked(config: StudyConfig, store: StudyStore, n: int) -> list[dict]:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from mmae.errors import InputError
 from mmae.evaluation.redshift import is_redshift
+from mmae.untrusted import require_plain_columns
 
 # Compared without regard to case. Whole names only: object_id and z_image_low are neither.
 TRUTH_NAMES = ("z_true", "true_z", "y_test", "y_true", "redshift", "redshift_true", "z_spec", "zspec", "spec_z",
@@ -129,6 +130,7 @@ def _read_columns(path: Path, parquet: bool, names: list[str]) -> dict[str, pa.C
     try:
         if parquet:
             table = pq.read_table(path, columns=names)
+            require_plain_columns(table.schema, path)
         else:
             # One thread, for the number of the row in an error.
             table = pyarrow.csv.read_csv(

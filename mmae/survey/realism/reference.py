@@ -26,6 +26,7 @@ from mmae.errors import InputError
 from mmae.survey.readers.desi import desi_source
 from mmae.survey.schema import SurveySpec
 from mmae.survey.simulation.lines import LINE_NAMES
+from mmae.untrusted import require_plain_columns
 
 HSC_FILE = "hsc_cosmos_grizy_64_shared.npz"
 ZCOSMOS_FILE = "zcosmos_bright.csv"
@@ -159,6 +160,7 @@ def read_lines(folder: Path) -> RealLines:
     names = [f"ew_{name}" for name in LINE_NAMES], [f"ew_ivar_{name}" for name in LINE_NAMES]
     try:
         table = pq.read_table(path, columns=["z", *names[0], *names[1]])
+        require_plain_columns(table.schema, path)
         columns = {name: table[name].to_numpy().astype(np.float64) for name in table.column_names}
         width_NJ, ivar_NJ = (np.stack([columns[n] for n in group], axis=1) for group in names)
     except (pa.ArrowException, OSError, KeyError) as error:

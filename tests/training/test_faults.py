@@ -1,0 +1,36 @@
+"""Harm done to real runs, the quick half of benchmarks/faults: they recover, and nothing shows that it was done."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+QUICK = ["worker killed (kill -9)", "shard damaged", "newest checkpoint cut in half", "NaN loss"]
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory) -> dict[str, dict]:
+    folder = tmp_path_factory.mktemp("faults")
+    environment = {k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "MMAE_HOME")}
+    subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks/faults/run.py"), "--quick", "--json", str(folder / "outcomes.json")],
+        env=environment, cwd=folder, timeout=900,
+    )
+    return {outcome["name"]: outcome for outcome in json.loads((folder / "outcomes.json").read_text())}
+
+
+@pytest.mark.parametrize("fault", QUICK)
+def test_a_run_survives(outcomes, fault):
+    outcome = outcomes[fault]
+    assert outcome["ok"], outcome["happened"]
+    if fault != "NaN loss":
+        assert outcome["lost"] <= 7  # steps; one checkpoint interval, or two where the newest checkpoint is lost as well
+        assert outcome["difference"] <= 1e-6  # of the final weights, from those of an undisturbed run
+
+
+def test_nothing_else_is_quick(outcomes):
+    assert list(outcomes) == QUICK
