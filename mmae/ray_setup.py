@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import warnings
 from pathlib import Path
 
@@ -20,15 +19,12 @@ WORKER_ENV = {
 for _name, _value in WORKER_ENV.items():  # Ray reads these while its modules load
     os.environ.setdefault(_name, _value)
 
-# Where `ray start` notes the cluster that a script joins if RAY_ADDRESS names none.
-RUNNING_CLUSTER = Path("/tmp/ray/ray_current_cluster")
-if "ray" not in sys.modules and not os.environ.get("RAY_ADDRESS") and not RUNNING_CLUSTER.exists():
-    # A Ray that a script starts for itself listens on loopback only, as it does on macOS and Windows: on Linux its
-    # ports would be open to the network. The switch for that has no other name.
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-
 import ray  # noqa: E402
 import ray.data  # noqa: E402
+from ray._private import ray_constants  # noqa: E402
+
+# Where `ray start` notes the cluster that a script joins if RAY_ADDRESS names none.
+RUNNING_CLUSTER = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster"
 
 CHATTY = (
     "ray.data._internal.progress",
@@ -41,6 +37,8 @@ CHATTY = (
 def start_ray() -> None:
     """Join the cluster named by RAY_ADDRESS (as inside a Ray job), else start one here."""
     if not ray.is_initialized():
+        if not os.environ.get("RAY_ADDRESS") and not RUNNING_CLUSTER.exists():
+            _listen_on_loopback()
         ray.init(
             runtime_env={
                 "env_vars": WORKER_ENV,
@@ -50,6 +48,13 @@ def start_ray() -> None:
         )
     quiet_logs()
     set_data_context()
+
+
+def _listen_on_loopback() -> None:
+    """A Ray that a script starts for itself listens as on macOS and Windows: on Linux its ports would be open to the
+    network. The switch for that has no other name, and is read when Ray is loaded, here and in its processes."""
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def quiet_logs() -> None:

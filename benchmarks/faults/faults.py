@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.faults.scene import STORE_BYTES, Run, Scene, wait_until
+from benchmarks.faults.scene import EVERY, STEPS, STORE_BYTES, Run, Scene, wait_until
 from mmae.cli import INPUT_ERROR_STATUS
 
 MLFLOW_PORT = 5299
@@ -32,6 +32,7 @@ class Fault:
         equal: the final weights must be those of the undisturbed run; else the number of workers changed on the way.
         nodes: of two CPUs each, besides the head, when the run starts.
         compute: fields of ComputeConfig.
+        steps, every: of the run, and between its checkpoints.
         around: a context that gives Run fields for the run: a server, a disk.
     """
 
@@ -41,6 +42,8 @@ class Fault:
     equal: bool = True
     nodes: int = 1
     compute: dict = field(default_factory=dict)
+    steps: int = STEPS
+    every: int = EVERY
     around: Callable[[Scene], contextlib.AbstractContextManager[dict]] | None = None
 
 
@@ -86,8 +89,8 @@ def node_lost(scene: Scene, run: Run) -> str:
 
 def node_added(scene: Scene, run: Run) -> str:
     scene.nodes.append(scene.add_node())
-    wait_until(lambda: "world_rank=3" in run.text() or run.process.poll() is not None, "more workers")
-    return "the run goes over from 2 workers to 4, from the last checkpoint"
+    wait_until(lambda: "world_rank=3" in run.text(), "more workers")
+    return "the run goes over from 2 workers to 4, from the last checkpoint; Ray Train looks for room once a minute"
 
 
 def node_removed(scene: Scene, run: Run) -> str:
@@ -231,7 +234,7 @@ FAULTS = (
     Fault("job stopped (SIGTERM)", driver_terminated),
     Fault("train controller killed (kill -9)", controller_killed),
     Fault("node lost (kill -9 of its raylet)", node_lost, nodes=2),
-    Fault("node added", node_added, equal=False, compute={"workers": 4, "min_workers": 2}),
+    Fault("node added", node_added, equal=False, compute={"workers": 4, "min_workers": 2}, steps=2000, every=50),
     Fault("node removed", node_removed, equal=False, nodes=2, compute={"workers": 4, "min_workers": 2}),
     Fault("worker stands still", worker_stands_still),
     Fault("object store full", object_store_full),

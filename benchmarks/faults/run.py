@@ -58,28 +58,29 @@ def undisturbed(scene: Scene) -> Run:
 def try_fault(fault: Fault, scene: Scene, reference: Run) -> Outcome:
     outcome = Outcome(fault.name, "")
     with (fault.around or (lambda scene: contextlib.nullcontext({})))(scene) as extra:
-        run = scene.run(fault.name.split(" (")[0].replace(" ", "-").replace(",", ""), extra.get("home"), **fault.compute)
+        run = scene.run(fault.name.split(" (")[0].replace(" ", "-").replace(",", ""), extra.get("home"), fault.steps, fault.every, **fault.compute)
         run = replace(run, environment=extra.get("environment", {}))
         run.start()
-        run.wait_for_step(2 * EVERY)
+        run.wait_for_step(2 * fault.every)
         before, started, said = run.last_step(), time.monotonic(), len(run.text())
         outcome.happened = fault.harm(scene, run)
-        run.wait_for_step(max(before, run.last_step()) + EVERY if run.last_step() < STEPS else STEPS)
+        run.wait_for_step(min(max(before, run.last_step()) + fault.every, fault.steps))
         outcome.recovered_s = time.monotonic() - started
         status = run.wait()
         resumed = [int(line.split("goes on from step ")[1].split()[0].strip("\x1b[0m"))
                    for line in run.text()[said:].splitlines() if "goes on from step " in line]
         # A checkpoint that was whole before the fault is kept, so what is lost lies after it.
-        outcome.lost = max(before + EVERY - 1 - resumed[0], EVERY - 1) if resumed else 0
-        outcome.difference = largest_difference(run, reference)
-        outcome.ok = status == 0 and (not fault.equal or outcome.difference <= TOLERANCE) and _same_curve(fault, run, reference)
+        outcome.lost = max(before + fault.every - 1 - resumed[0], fault.every - 1) if resumed else 0
+        outcome.ok = status == 0 and sorted(run.losses()) == list(range(fault.every, fault.steps + 1, fault.every))
+        if fault.equal:
+            outcome.difference = largest_difference(run, reference)
+            outcome.ok &= outcome.difference <= TOLERANCE and _same_curve(run, reference)
     return outcome
 
 
-def _same_curve(fault: Fault, run: Run, reference: Run) -> bool:
+def _same_curve(run: Run, reference: Run) -> bool:
     losses, expected = run.losses(), reference.losses()
-    tolerance = 1e-6 if fault.equal else 0.02  # masks are drawn by each worker for itself
-    return losses.keys() == expected.keys() and all(abs(losses[s] / expected[s] - 1) < tolerance for s in losses)
+    return all(abs(losses[step] / expected[step] - 1) < TOLERANCE for step in expected)
 
 
 def largest_difference(run: Run, reference: Run) -> float:

@@ -104,7 +104,7 @@ class Run:
         return dict(zip(*Tracker(uri, run.info.run_id).history("val/loss"), strict=True))
 
     def weights(self) -> dict:
-        return load_file(self.checkpoints()[STEPS] / "training.safetensors")
+        return load_file(self.checkpoints()[self.config.optim.steps] / "training.safetensors")
 
 
 class Scene:
@@ -123,12 +123,12 @@ class Scene:
     def close(self) -> None:
         self.cluster.shutdown()
 
-    def run(self, name: str, home: Path | None = None, **compute) -> Run:
+    def run(self, name: str, home: Path | None = None, steps: int = STEPS, every: int = EVERY, **compute) -> Run:
         config = replace(
             recipe("small"), name=name, home=str(home or self.folder), survey=str(self.folder / "survey"),
             model=MMAEConfig(image_patch=16, spectrum_patch=512, width=32, depth=1, heads=2, decoder_width=16),
-            stream=StreamConfig(batch_size=32, shuffle_rows=64, lanes=2), optim=OptimConfig(steps=STEPS, warmup_steps=2),
-            validation=ValidationConfig(every=EVERY, galaxies=64), score=ScoreConfig(bootstrap=50, examples=2),
+            stream=StreamConfig(batch_size=32, shuffle_rows=64, lanes=2), optim=OptimConfig(steps=steps, warmup_steps=2),
+            validation=ValidationConfig(every=every, galaxies=64), score=ScoreConfig(bootstrap=50, examples=2),
             compute=ComputeConfig(threads=1, device="cpu", **compute),
         )
         return Run(config, self)
