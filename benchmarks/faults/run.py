@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a folder for logs and runs, instead of one that is removed")
     options = parser.parse_args()
     faults = [f for f in FAULTS if (f.quick or not options.quick) and (options.only or "") in f.name]
-    with_nan = (options.only or "") in "NaN loss"
+    with_nan = not options.quick and (options.only or "") in "NaN loss"
     with contextlib.ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmae-faults-")))
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,17 +1,11 @@
 """The main job, end to end: Parquet through Ray Data and Ray Train into MLflow."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import ray
 import torch
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -26,13 +20,11 @@ from mmae.survey.store import Survey, open_survey
 from mmae.survey.stream import input_spec, read_split
 from mmae.tracking import Tracker, tracking_uri
 from mmae.training import run as run_module
-from mmae.training.checkpoint import load_model, read_state
+from mmae.training.checkpoint import load_model
 from mmae.training.loop import Loop
 from mmae.training.run import RunResult, pretrain, require_usable
 from mmae.training.step import create_state
 from tests.survey.files import SHARED_GALAXIES, needs_shared, write_galaxiesml
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -114,6 +106,7 @@ def test_same_seed_gives_the_same_run(first_run):
         assert second.tracker.history(name) == first.tracker.history(name)
 
 
+@pytest.mark.slow
 def test_two_workers_share_the_validation_split(first_run):
     config, one = first_run
     two = pretrain(replace(config, name="two", compute=replace(config.compute, workers=2)))
@@ -149,48 +142,6 @@ def test_a_server_that_is_down_does_not_hide_why_a_run_ended(config, monkeypatch
     monkeypatch.setattr(Tracker, "finish", down)
     with pytest.raises(InputError, match="the reason"):
         pretrain(config)
-
-
-def registered_steps(run_dir: Path) -> list[int]:
-    """Steps of the checkpoints from which Ray Train would go on."""
-    snapshot = run_dir / "checkpoint_manager_snapshot.json"
-    text = snapshot.read_text() if snapshot.exists() else ""
-    return sorted(read_state(p)["step"] for p in run_dir.glob("checkpoint_2*") if p.name in text)
-
-
-def test_killed_run_continues_by_name(config, ray_cluster, tmp_path):
-    """SIGKILL the driver midway: the second start goes on right behind the last checkpoint."""
-    config = replace(config, optim=replace(config.optim, steps=40), name="killed")
-    file = tmp_path / "run.yaml"
-    file.write_text(to_yaml(config))
-    command = [sys.executable, str(ROOT / "ray_jobs" / "pretrain.py"), "--config", str(file)]
-    environment = os.environ | {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
-    run_dir = tmp_path / "runs" / "killed"
-
-    with (tmp_path / "first.log").open("w") as log:
-        driver = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=tmp_path)
-        deadline = time.monotonic() + 240
-        while not registered_steps(run_dir):
-            assert driver.poll() is None, (tmp_path / "first.log").read_text()[-3000:]
-            assert time.monotonic() < deadline, "no checkpoint within four minutes"
-            time.sleep(0.05)
-        os.kill(driver.pid, signal.SIGKILL)
-        driver.wait()
-    time.sleep(5)  # the dead driver's workers live on until Ray notices
-    saved = registered_steps(run_dir)[-1]
-    assert 0 < saved < config.optim.steps
-
-    restarted = time.time()
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "image only" in done.stdout
-    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow/mlflow.db")
-    (run,) = client.search_runs([client.get_experiment_by_name(config.experiment).experiment_id])
-    assert run.info.status == "FINISHED"
-    points = client.get_metric_history(run.info.run_id, "val/loss")
-    steps = sorted(p.step for p in points if p.timestamp > 1000 * restarted)
-    every = config.validation.every
-    assert steps == list(range(saved + every, config.optim.steps + 1, every))
 
 
 class Here:
