@@ -11,7 +11,7 @@ from typing import Any
 import tyro
 
 from mmae.config import RunConfig, from_yaml
-from mmae.errors import InputError
+from mmae.errors import InputError, input_error_behind
 from mmae.recipes import RECIPES, recipe
 
 INPUT_ERROR_STATUS = 2
@@ -89,14 +89,3 @@ def main(job: Callable[[], object]) -> None:
             raise
         print(f"error: {mend}", file=sys.stderr)
         sys.exit(INPUT_ERROR_STATUS)
-
-
-def input_error_behind(error: BaseException | None) -> InputError | None:
-    """The InputError that Ray wrapped on its way from a worker, if that is what happened."""
-    while error is not None:
-        if type(error) is InputError:
-            return error
-        # Ray hides the worker's exception in `cause`, Python's own chaining in __cause__.
-        hidden = getattr(error, "cause", None)
-        error = hidden if isinstance(hidden, BaseException) else error.__cause__
-    return None

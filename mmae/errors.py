@@ -9,3 +9,14 @@ class InputError(ValueError):
     The message names what is wrong, where, and how to mend it. The command line
     prints it alone, without a traceback, and exits with status 2.
     """
+
+
+def input_error_behind(error: BaseException | None) -> InputError | None:
+    """The InputError that Ray wrapped on its way from a worker, if that is what happened."""
+    while error is not None:
+        if type(error) is InputError:
+            return error
+        # Ray hides the worker's exception in `cause`, Python's own chaining in __cause__.
+        hidden = getattr(error, "cause", None)
+        error = hidden if isinstance(hidden, BaseException) else error.__cause__
+    return None

@@ -49,14 +49,19 @@ def read_rows(groups: list[RowGroup], group_N: np.ndarray, row_N: np.ndarray) ->
 
 
 def read_group(group: RowGroup) -> pa.Table:
-    """One row group, its pages checked against their checksums; storage that fails is asked again."""
+    """One row group, its pages checked against their checksums; storage that fails is asked again.
+
+    Raises:
+        InputError: a shard cannot be read, or is not as long as the manifest says.
+    """
     for wait in (*WAITS_S, None):
         try:
             with pq.ParquetFile(group.path, page_checksum_verification=True) as parquet:
                 table = parquet.read_row_group(group.index, columns=COLUMNS)
             break
         except (OSError, pa.ArrowInvalid) as error:
-            if wait is None:
+            # Damaged pages have no error number; what the system says of its storage has one, and may pass.
+            if wait is None or getattr(error, "errno", None) is None:
                 reason = str(error).splitlines()[0]
                 raise InputError(f"{group.path}: cannot be read ({reason}). {MEND_SHARD}") from error
             time.sleep(wait)

@@ -34,7 +34,7 @@ from mmae.survey.stream import input_spec, read_split
 from mmae.tracking import Tracker, open_run
 from mmae.training.finish import RunScores, log_scores, score_run
 from mmae.training.loop import SELECTION
-from mmae.training.worker import DIVERGED, train_worker
+from mmae.training.worker import ENDED, train_worker
 
 MAY_CHANGE = ("compute.", "experiment", "home")
 """Configuration fields that a resumed run may have otherwise than when it began."""
@@ -203,12 +203,12 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
         datasets={"val": read_split(survey, "val", config.stream)},
         dataset_config=ray.train.DataConfig(datasets_to_split=[]),
     )
-    diverged = run_dir / DIVERGED
-    diverged.unlink(missing_ok=True)
+    ended = run_dir / ENDED
+    ended.unlink(missing_ok=True)
     started = time.perf_counter()
     result = trainer.fit()
-    if diverged.exists():
-        raise InputError(f"run {config.name}: {diverged.read_text()} Checkpoints of earlier steps are in {run_dir}.")
+    if ended.exists():
+        raise InputError(f"run {config.name}: {ended.read_text()} Checkpoints of earlier steps are in {run_dir}.")
     _send_what_was_kept(Outbox(tracker, run_dir / UNSENT))
     tracker.metrics({"cost/train_seconds": time.perf_counter() - started}, config.optim.steps)
     best = result.get_best_checkpoint(SELECTION, "min") or result.checkpoint

@@ -13,7 +13,7 @@ import torch
 from ray.experimental import tqdm_ray
 
 from mmae.config import RunConfig, from_dict
-from mmae.errors import InputError
+from mmae.errors import InputError, input_error_behind
 from mmae.evaluation.predict import Predictions
 from mmae.outbox import UNSENT, Outbox
 from mmae.model.build import Model
@@ -25,7 +25,7 @@ from mmae.training.checkpoint import restore_state, save_checkpoint
 from mmae.training.loop import Loop, summary
 from mmae.training.step import NonFiniteLoss, TrainState, create_state
 
-DIVERGED = "diverged.txt"  # in the run's folder, with the reason
+ENDED = "ended.txt"  # in the run's folder, with the reason why it would be no use to start workers again
 
 
 def train_worker(job: dict[str, Any]) -> None:
@@ -38,6 +38,8 @@ def train_worker(job: dict[str, Any]) -> None:
     set_data_context()
     config = from_dict(job["config"])
     survey, folder = job["survey"], Path(job["folder"])
+    if (folder / ENDED).exists():
+        return
     device = ray.train.torch.get_device()
     if device.type == "cpu":
         local = ray.train.get_context().get_local_world_size()
@@ -51,7 +53,12 @@ def train_worker(job: dict[str, Any]) -> None:
         Loop(config, survey, state, host).run()
     except NonFiniteLoss as error:
         # Told and not raised: Ray Train would start again from the checkpoint, to the same NaN.
-        (folder / DIVERGED).write_text(str(error))
+        (folder / ENDED).write_text(str(error))
+    except Exception as error:
+        mend = input_error_behind(error)
+        if mend is not None:
+            (folder / ENDED).write_text(str(mend))
+        raise  # other ranks wait for this one: Ray Train ends them
     host.close()
 
 
