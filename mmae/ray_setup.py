@@ -67,7 +67,8 @@ def quiet_logs() -> None:
 
 
 def set_data_context() -> None:
-    """Rows in a repeatable order, and no second set of progress bars."""
+    """Rows in a repeatable order, errors as they are, and no second set of progress bars."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
+    context.raise_original_map_exception = True  # an InputError of a reader stays one
