@@ -151,7 +151,7 @@ def shard_damaged(scene: Scene, run: Run) -> str:
     shard.write_bytes(damaged)
     status = run.wait()
     shard.write_bytes(whole)
-    assert status == INPUT_ERROR_STATUS and f"{shard}: cannot be read" in run.text().splitlines()[-1], run.text()[-3000:]
+    assert status == INPUT_ERROR_STATUS and f"{shard}: cannot be read" in run.text(), run.text()[-3000:]
     run.start()
     return "the run ends (status 2) with the name of the file; when it is mended, the same command goes on"
 

@@ -93,8 +93,8 @@ def nan_loss(scene: Scene) -> Outcome:
     run = scene.run("nan")
     run.config = replace(run.config, optim=replace(run.config.optim, learning_rate=1e30, final_learning_rate=1e30))
     run.start()
-    status, last = run.wait(), run.text().splitlines()[-1]
-    ok = status == INPUT_ERROR_STATUS and "gradient is nan" in last
+    status = run.wait()
+    ok = status == INPUT_ERROR_STATUS and "gradient is nan" in run.text()
     return Outcome("NaN loss", "the run ends at once (status 2) and says at which step and what to try; not repeated",
                    ok=ok)
 

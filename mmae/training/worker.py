@@ -57,7 +57,7 @@ def train_worker(job: dict[str, Any]) -> None:
     except Exception as error:
         mend = input_error_behind(error)
         if mend is not None:
-            (folder / ENDED).write_text(str(mend))
+            (folder / ENDED).write_text(str(mend).splitlines()[0])  # Ray adds lines of its own
         raise  # other ranks wait for this one: Ray Train ends them
     host.close()
 
