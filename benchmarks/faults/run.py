@@ -114,8 +114,9 @@ def try_all(faults: list[Fault], with_nan: bool, folder: Path) -> list[Outcome]:
                 scene.nodes.append(scene.add_node())
             try:
                 outcomes.append(try_fault(fault, scene, reference))
-            except Exception:
-                outcomes.append(Outcome(fault.name, traceback.format_exc()))
+            except Exception as error:
+                traceback.print_exc()
+                outcomes.append(Outcome(fault.name, f"{type(error).__name__}: {str(error).splitlines()[0]}"))
             print(_line(outcomes[-1]), flush=True)
         if with_nan:
             outcomes.append(nan_loss(scene))
