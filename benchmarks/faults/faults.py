@@ -12,14 +12,13 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.faults.scene import EVERY, STEPS, STORE_BYTES, Run, Scene, wait_until
+from benchmarks.faults.scene import EVERY, STEPS, STORE_BYTES, Run, Scene, free_port, wait_until
 from mmae.cli import INPUT_ERROR_STATUS
-
-MLFLOW_PORT = 5299
 
 
 @dataclass(frozen=True)
@@ -175,6 +174,7 @@ def mlflow_down(scene: Scene, run: Run) -> str:
 
 
 _servers: dict[Path, subprocess.Popen] = {}
+MLFLOW_PORT = free_port()
 
 
 def serve_mlflow(scene: Scene) -> subprocess.Popen:
@@ -183,8 +183,6 @@ def serve_mlflow(scene: Scene) -> subprocess.Popen:
          "--backend-store-uri", f"sqlite:///{scene.folder}/served.db", "--artifacts-destination",
          str(scene.folder / "served")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )
-    import urllib.request
-
     def answers() -> bool:
         with contextlib.suppress(OSError):
             return urllib.request.urlopen(f"http://127.0.0.1:{MLFLOW_PORT}/health", timeout=2).status == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -25,8 +26,13 @@ ROOT = Path(__file__).parents[2]
 GALAXIES = 600
 STEPS, EVERY = 40, 4  # of every run, and between two of its checkpoints
 PATIENCE_S = 300.0
-DASHBOARD_PORT = 8299  # Ray Train asks it whether drivers live; not the default, which may be in use
 STORE_BYTES = 300 * 2**20  # of each node's object store: small, so that it can be filled
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def wait_until(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
@@ -113,7 +119,9 @@ class Scene:
     def __init__(self, folder: Path, nodes: int = 1):
         self.folder = folder
         self.cluster = Cluster(initialize_head=True, head_node_args={
-            "num_cpus": 0, "include_dashboard": True, "dashboard_port": DASHBOARD_PORT, "object_store_memory": STORE_BYTES,
+            "num_cpus": 0, "object_store_memory": STORE_BYTES,
+            # Ray Train asks the dashboard whether drivers live.
+            "include_dashboard": True, "dashboard_port": free_port(),
         })
         self.nodes = [self.add_node() for _ in range(nodes)]
 
