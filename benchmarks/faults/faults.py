@@ -232,7 +232,7 @@ FAULTS = (
     Fault("job stopped (SIGTERM)", driver_terminated),
     Fault("train controller killed (kill -9)", controller_killed),
     Fault("node lost (kill -9 of its raylet)", node_lost, nodes=2),
-    Fault("node added", node_added, equal=False, compute={"workers": 4, "min_workers": 2}, steps=1200, every=40),
+    Fault("node added", node_added, equal=False, compute={"workers": 4, "min_workers": 2}, steps=300, every=20),
     Fault("node removed", node_removed, equal=False, nodes=2, compute={"workers": 4, "min_workers": 2}),
     Fault("worker stands still", worker_stands_still),
     Fault("object store full", object_store_full),

@@ -60,22 +60,29 @@ def try_fault(fault: Fault, scene: Scene, reference: Run) -> Outcome:
     with (fault.around or (lambda scene: contextlib.nullcontext({})))(scene) as extra:
         run = scene.run(fault.name.split(" (")[0].replace(" ", "-").replace(",", ""), extra.get("home"), fault.steps, fault.every, **fault.compute)
         run = replace(run, environment=extra.get("environment", {}))
-        run.start()
-        run.wait_for_step(2 * fault.every)
-        before, started, said = run.last_step(), time.monotonic(), len(run.text())
-        outcome.happened = fault.harm(scene, run)
-        run.wait_for_step(min(max(before, run.last_step()) + fault.every, fault.steps))
-        outcome.recovered_s = time.monotonic() - started
-        status = run.wait()
-        resumed = [int(line.split("goes on from step ")[1].split()[0].strip("\x1b[0m"))
-                   for line in run.text()[said:].splitlines() if "goes on from step " in line]
-        # A checkpoint that was whole before the fault is kept, so what is lost lies after it.
-        outcome.lost = max(before + fault.every - 1 - resumed[0], fault.every - 1) if resumed else 0
-        outcome.ok = status == 0 and sorted(run.losses()) == list(range(fault.every, fault.steps + 1, fault.every))
-        if fault.equal:
-            outcome.difference = largest_difference(run, reference)
-            outcome.ok &= outcome.difference <= TOLERANCE and _same_curve(run, reference)
+        try:
+            _harm_and_see(fault, scene, run, reference, outcome)
+        finally:
+            run.end()
     return outcome
+
+
+def _harm_and_see(fault: Fault, scene: Scene, run: Run, reference: Run, outcome: Outcome) -> None:
+    run.start()
+    run.wait_for_step(2 * fault.every)
+    before, started, said = run.last_step(), time.monotonic(), len(run.text())
+    outcome.happened = fault.harm(scene, run)
+    run.wait_for_step(min(max(before, run.last_step()) + fault.every, fault.steps))
+    outcome.recovered_s = time.monotonic() - started
+    status = run.wait()
+    resumed = [int(line.split("goes on from step ")[1].split()[0].strip("\x1b[0m"))
+               for line in run.text()[said:].splitlines() if "goes on from step " in line]
+    # A checkpoint that was whole before the fault is kept, so what is lost lies after it.
+    outcome.lost = max(before + fault.every - 1 - resumed[0], fault.every - 1) if resumed else 0
+    outcome.ok = status == 0 and sorted(run.losses()) == list(range(fault.every, fault.steps + 1, fault.every))
+    if fault.equal:
+        outcome.difference = largest_difference(run, reference)
+        outcome.ok &= outcome.difference <= TOLERANCE and _same_curve(run, reference)
 
 
 def _same_curve(run: Run, reference: Run) -> bool:

@@ -25,7 +25,7 @@ from mmae.tracking import Tracker, tracking_uri
 ROOT = Path(__file__).parents[2]
 GALAXIES = 600
 STEPS, EVERY = 40, 4  # of every run, and between two of its checkpoints
-PATIENCE_S = 300.0
+PATIENCE_S = 600.0  # four workers on two cores make one step a second
 STORE_BYTES = 300 * 2**20  # of each node's object store: small, so that it can be filled
 
 
@@ -97,6 +97,12 @@ class Run:
     def wait(self) -> int:
         """The exit status of the driver."""
         return self.process.wait(timeout=PATIENCE_S)
+
+    def end(self) -> None:
+        """Leave nothing behind that would take the CPUs of the next run."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def text(self) -> str:
         return self.log.read_text()
