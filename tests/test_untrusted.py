@@ -12,7 +12,7 @@ from ray.data._internal.object_extensions.arrow import ArrowPythonObjectArray
 
 from mmae.errors import InputError
 from mmae.evaluation.photoz.predictions_file import read_predictions
-from mmae.steepspec.catalogue_files import read_table
+from mmae.catalogue_files import read_table
 from mmae.survey.store import MANIFEST, open_survey
 from mmae.tracking import Tracker
 from mmae.untrusted import without_password

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mmae.errors import InputError
-from mmae.steepspec.catalogue_files import convert, find_column, read_table, sexagesimal, text_values
+from mmae.catalogue_files import convert, find_column, read_table, sexagesimal, text_values
 from mmae.steepspec.counts import Rejections, rejections
 
 _FLUX, _PEAK, _NONE = u.mJy, u.mJy / u.beam, u.dimensionless_unscaled

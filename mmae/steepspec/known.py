@@ -13,7 +13,7 @@ from astropy.table import Table
 
 from mmae.errors import InputError
 from mmae.steepspec.arrays import require
-from mmae.steepspec.catalogue_files import convert, find_column, read_table, text_values
+from mmae.catalogue_files import convert, find_column, read_table, text_values
 from mmae.steepspec.classify import KNOWN
 from mmae.survey.crossmatch import match, nearest_of
 

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 from mmae.errors import InputError
 from mmae.steepspec.arrays import columns as checked_columns
 from mmae.steepspec.arrays import require
-from mmae.steepspec.catalogue_files import convert, text_values
+from mmae.catalogue_files import convert, text_values
 from mmae.steepspec.schema import ColumnSpec
 
 

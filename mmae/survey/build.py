@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from mmae.survey.schema import SPLITS, Rejection
 from mmae.survey.source import Source
 from mmae.survey.splits import check_fractions, check_nside
 from mmae.survey.store import Survey, content_hash, write_manifest
+from mmae.survey.tasks import in_ray
 from mmae.survey.together import Together, keep_together, move_rows
 from mmae.survey.truth import check_truth_schemas
 from mmae.survey.unfinished import (
@@ -121,7 +122,7 @@ def _run(
         save_report(out, row["index"], report)
         return {"index": row["index"], "report": report}
 
-    return _in_ray(jobs, work, workers)
+    return in_ray(jobs, work, workers)
 
 
 def _moved(reports: list[ChunkReport], together: Together, out: Path, workers: int | None) -> list[ChunkReport]:
@@ -138,18 +139,9 @@ def _moved(reports: list[ChunkReport], together: Together, out: Path, workers: i
         return {"index": row["index"], "report": report}
 
     reports = list(reports)
-    for row in _in_ray(jobs, work, workers) if jobs else ():
+    for row in in_ray(jobs, work, workers):
         reports[row["index"]] = ChunkReport.from_json(row["report"])
     return reports
-
-
-def _in_ray(
-    jobs: list[dict[str, Any]], work: Callable[[dict[str, Any]], dict[str, Any]], workers: int | None
-) -> Iterator[dict[str, Any]]:
-    # Ray warns of a limit that the number of jobs cannot reach.
-    at_once = ray.data.TaskPoolStrategy(size=None if workers is None else min(workers, len(jobs)))
-    dataset = ray.data.from_items(jobs, override_num_blocks=len(jobs))
-    return dataset.map(work, num_cpus=1, compute=at_once).iter_rows()
 
 
 def _survey(

@@ -11,7 +11,7 @@ from astropy.io.votable.ucd import parse_ucd
 from astropy.table import MaskedColumn, Table
 
 from mmae.errors import InputError
-from mmae.steepspec.catalogue_files import read_table, text_values
+from mmae.catalogue_files import read_table, text_values
 from mmae.steepspec.schema import MEMBERS, POINTS, REGIONS, SOURCES, ColumnSpec
 from mmae.steepspec.tables import as_table, write_parquet, write_table
 

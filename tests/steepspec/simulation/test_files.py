@@ -10,7 +10,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
 from mmae.steepspec.catalogue import read_catalogue, survey_description
-from mmae.steepspec.catalogue_files import read_table
+from mmae.catalogue_files import read_table
 from mmae.steepspec.pulsars import read_psrcat
 from mmae.steepspec.regions import read_4fgl
 from mmae.steepspec.simulation.detections import MISSING
