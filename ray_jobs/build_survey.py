@@ -13,7 +13,7 @@ the same command is given again.
 """
 
 from mmae.cli import main, parse
-from mmae.survey.job import BuildConfig, build_job
+from mmae.survey.job import BuildConfig, build_command
 
 if __name__ == "__main__":
-    main(lambda: build_job(parse(BuildConfig, __doc__)))
+    main(lambda: build_command(parse(BuildConfig, __doc__)))

@@ -79,7 +79,7 @@ def write_chunk(source: Source, chunk: Chunk, index: int, out: Path, split: Spli
         table = to_table(galaxies, [name] * len(galaxies), source.spec)
         describe_rows(report, name, table)
         if galaxies:
-            report.shards.append(write_rows(table, name, f"{index:06d}", out))
+            report.shards.append(write_rows(table, name, chunk.get("name", f"{index:06d}"), out))
     split_of = {g.object_id: name for name, galaxies in kept.items() for g in galaxies}
     report.truth = write_truth(source, read.truth, split_of, index, out)
     return report

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +22,9 @@ from mmae.evaluation.style import save_figure, short_name
 from mmae.ray_setup import start_ray
 from mmae.survey.build import build_survey, provenance
 from mmae.survey.chunk import SplitConfig
+from mmae.survey.pairing.config import PairConfig
+from mmae.survey.pairing.index import FILE
+from mmae.survey.pairing.source import paired_source, plan_folder
 from mmae.survey.readers.desi import desi_source
 from mmae.survey.readers.galaxiesml import galaxiesml_source
 from mmae.survey.readers.hsc import hsc_source
@@ -30,9 +35,11 @@ from mmae.survey.source import Source
 from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.survey.strata import MOST_SIGMA, STRATA, shares
 from mmae.survey.stream import CollateGalaxies
+from mmae.survey.unfinished import REJECTED
 
-SourceName = Literal["simulated", "galaxiesml", "desi", "hsc"]
+SourceName = Literal["simulated", "galaxiesml", "desi", "hsc", "paired"]
 CONTACT_SHEET = "contact_sheet.png"
+DAMAGED_STATUS = 3  # of a build that left out whole files
 IMAGE_SIZES = (64, 127)  # of the two files of GalaxiesML-Spectra
 
 
@@ -44,7 +51,8 @@ class BuildConfig:
     """Folder of the new survey; must be empty or absent. What a killed build left in OUT.unfinished
     is used again by the same build."""
     source: tuple[SourceName, ...] = ("simulated",)
-    """One or more of simulated, galaxiesml, desi, hsc; several are put together."""
+    """One or more of simulated, galaxiesml, desi, hsc, paired; several are put together, row below row. Paired
+    matches spectra, images and catalogues on the sky."""
     galaxiesml: Path | None = None
     """GalaxiesML-Spectra HDF5 file (Zenodo 16989593)."""
     desi: tuple[Path, ...] = ()
@@ -53,6 +61,8 @@ class BuildConfig:
     """Redrock files, or any FITS table with TARGETID and Z, for the DESI coadds."""
     hsc: tuple[Path, ...] = ()
     """HSC cutouts: .npz archives, FITS files or folders of them."""
+    pair: PairConfig = field(default_factory=PairConfig)
+    """For --source paired."""
     # No prefix: --galaxies and not --simulation.galaxies.
     simulation: Annotated[SimulationConfig, tyro.conf.arg(name="")] = field(default_factory=SimulationConfig)
     image_size: int = 64
@@ -76,17 +86,32 @@ def build_job(config: BuildConfig, console: Console | None = None) -> Survey:
     """
     _check(config)
     console = console or Console()
+    if "paired" in config.source:
+        start_ray()
     sources = [_source(name, config) for name in config.source]
     survey = _finished_survey(config, sources) if config.report else None
     if survey is None:
         start_ray()
         survey = build_survey(sources, config.out, config.split, config.workers)
+        shutil.rmtree(plan_folder(config.out), ignore_errors=True)
         sheet = save_contact_sheet(survey)
         print_summary(survey, console)
         console.print(f"survey        {survey.path}\ncontact sheet {sheet}", highlight=False, soft_wrap=True)
     if config.report:
         write_report(survey, config.reference, console)
     return survey
+
+
+def build_command(config: BuildConfig) -> None:
+    """`build_job` for a command line: ends with status 3 where whole files had to be left out of the survey."""
+    survey = build_job(config)
+    if damaged_files(survey):
+        sys.exit(DAMAGED_STATUS)
+
+
+def damaged_files(survey: Survey) -> list[dict[str, str]]:
+    """The files that could not be read when the survey was built: object_id, where, field and reason."""
+    return [r for r in pq.read_table(survey.path / REJECTED).to_pylist() if r["field"] == FILE]
 
 
 def _check(config: BuildConfig) -> None:
@@ -155,6 +180,8 @@ def _source(name: SourceName, config: BuildConfig) -> Source:
         return galaxiesml_source(_given(config.galaxiesml, "galaxiesml"))
     if name == "desi":
         return desi_source(list(_given(config.desi, "desi")), list(config.redshifts))
+    if name == "paired":
+        return paired_source(config.pair, config.out, config.workers)
     return hsc_source(list(_given(config.hsc, "hsc")))
 
 
@@ -188,12 +215,21 @@ def print_summary(survey: Survey, console: Console) -> None:
         f"{found.moved:,} rows moved, so that they and groups stay in one split (largest set: {found.largest:,} rows)",
         highlight=False, soft_wrap=True,
     )
-    rejected = pq.read_table(survey.path / "rejected.parquet").to_pylist()
-    whole_list = survey.path / "rejected.parquet"
+    for source in survey.provenance["sources"]:
+        for step, n in source.get("flow", ()):
+            console.print(f"{n:>12,}  {step}", highlight=False, soft_wrap=True)
+    rejected = pq.read_table(survey.path / REJECTED).to_pylist()
+    whole_list = survey.path / REJECTED
     console.print(f"set aside     {len(rejected)}  (list: {whole_list})", highlight=False, soft_wrap=True)
     reasons = Counter((r["field"], _without_numbers(r["reason"])) for r in rejected)
     for (field_name, reason), n in reasons.most_common():
         console.print(f"  {n:>6}  {field_name}: {reason}", highlight=False, soft_wrap=True)
+    damaged = damaged_files(survey)
+    if damaged:
+        console.print(f"warning: {len(damaged)} files could not be read and are not in the survey (status "
+                      f"{DAMAGED_STATUS}):", style="bold", soft_wrap=True)
+        for file in damaged:
+            console.print(f"  {file['where']}: {file['reason']}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_shares(survey: Survey, console: Console) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmae.errors import InputError
+from mmae.survey.sky_cells import nested_cell, on_sky
 
 SPEC_KEY = b"mmae.survey_spec"
 SPLITS = ("train", "val", "test")
@@ -86,6 +87,9 @@ class Galaxy:
     ivar_L: np.ndarray | None = None  # 1/flux^2; 0 = bad pixel
     cmodel_mag_C: np.ndarray | None = None  # AB; NaN = not measured in that band
     morphtype: str | None = None  # PSF, REX, EXP, DEV, SER
+    zwarn: int | None = None  # redrock's warning bits; 0 = trusted
+    fiberstatus: int | None = None  # DESI's COADD_FIBERSTATUS bits; 0 = good
+    masked_fraction: float | None = None  # of the image, without data, in the band that has the most of it
     group_id: str | None = None  # rows of one group (one parent image, one target) share a split
 
 
@@ -154,6 +158,14 @@ def check_galaxy(galaxy: Galaxy, spec: SurveySpec, where: str) -> Checked:
     return Checked(galaxy, rejections)
 
 
+def _healpix(galaxies: list[Galaxy]) -> pa.Array:
+    """HEALPix pixels of order 29, NESTED: the column by which HATS orders and joins catalogues."""
+    ra_N, dec_N = (np.array([getattr(g, name) for g in galaxies], np.float64) for name in ("ra", "dec"))
+    placed_N = on_sky(ra_N, dec_N)
+    cell_N = nested_cell(np.where(placed_N, ra_N, 0), np.where(placed_N, dec_N, 0))
+    return pa.array(cell_N, pa.int64(), mask=~placed_N)
+
+
 def _image_fault(image_CHW: np.ndarray, dtype: str) -> str | None:
     bad = ~np.isfinite(image_CHW)
     if bad.any():
@@ -199,6 +211,10 @@ def arrow_schema(spec: SurveySpec) -> pa.Schema:
         pa.field("ivar", pa.binary(spectrum_bytes)),
         *[pa.field(f"{band}_cmodel_mag", pa.float32()) for band in spec.bands],
         pa.field("morphtype", pa.string()),
+        pa.field("zwarn", pa.int64()),
+        pa.field("fiberstatus", pa.int64()),
+        pa.field("masked_fraction", pa.float32()),
+        pa.field("_healpix_29", pa.int64()),
         pa.field("group_id", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
     ]
@@ -223,6 +239,7 @@ def to_table(galaxies: list[Galaxy], splits: list[str], spec: SurveySpec) -> pa.
         "ivar": tensor_bytes("ivar_L", "float32"),
         "group_id": [g.group_id or g.object_id for g in galaxies],
         "split": splits,
+        "_healpix_29": _healpix(galaxies),
         **{f"{band}_cmodel_mag": magnitude(i) for i, band in enumerate(spec.bands)},
     }
     for name in schema.names:

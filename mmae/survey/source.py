@@ -12,7 +12,7 @@ from mmae.errors import InputError
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 
 Chunk = dict[str, Any]
-"""A piece of work of bounded size, as plain values: a file and a range of rows."""
+"""A piece of work of bounded size, as plain values: a file and a range of rows. "name", where given, names its shards."""
 
 
 @dataclass

@@ -93,6 +93,7 @@ def move_rows(report: ChunkReport, index: int, moves: Moves, folder: Path) -> Ch
     win = {split for rows in moves.values() for _, split in rows}
     concerned = [split for split in SPLITS if split in lose | win]
     before = [shard for shard in report.shards if shard.split in concerned]
+    name = before[0].path.partition("/")[2].removesuffix(".parquet").removesuffix(MOVED)
     table = pa.concat_tables(_in_new_splits(folder, shard, moves.get(shard.path, [])) for shard in before)
     after = dataclasses.replace(report, redshifts=dict(report.redshifts), counts=dict(report.counts))
     after.shards = [shard for shard in report.shards if shard.split not in concerned]
@@ -101,7 +102,7 @@ def move_rows(report: ChunkReport, index: int, moves: Moves, folder: Path) -> Ch
         rows = table.filter(pc.equal(table["split"], split)).combine_chunks()
         describe_rows(after, split, rows)
         if len(rows):
-            after.shards.append(write_rows(rows, split, f"{index:06d}{MOVED}", folder))
+            after.shards.append(write_rows(rows, split, f"{name}{MOVED}", folder))
     after.shards.sort(key=lambda shard: SPLITS.index(shard.split))
     split_of = dict(zip(table["object_id"].to_pylist(), table["split"].to_pylist(), strict=True))
     after.truth = [_move_truth(shard, split_of, index, folder) for shard in report.truth]

@@ -115,8 +115,8 @@ def keep_only(folder: Path, reports: dict[int, ChunkReport]) -> None:
     keep = {folder / s.path for report in reports.values() for s in (*report.shards, *report.truth)}
     keep |= {_report_path(folder, index) for index in reports}
     for name in (*SHARD_FOLDERS, CHUNKS):
-        for path in (folder / name).glob("*"):
-            if path not in keep:
+        for path in (folder / name).rglob("*"):
+            if path.is_file() and path not in keep:
                 path.unlink(missing_ok=True)
     for path in folder.glob("*.partial"):
         path.unlink()

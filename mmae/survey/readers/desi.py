@@ -170,7 +170,7 @@ def join_arms(
     shape = (*np.shape(fluxes[0])[:-1], len(grid))
     weighted_L, ivar_L = np.zeros(shape), np.zeros(shape)
     for wave_A, flux_A, ivar_A, mask_A in zip(wavelengths, fluxes, ivars, masks, strict=True):
-        samples = _grid_samples(wave_A, grid)
+        samples = grid_samples(wave_A, grid)
         weight_A = np.where(ivar_A >= 0, ivar_A, np.nan).astype(np.float64)
         if mask_A is not None:
             weight_A = np.where(mask_A > 0, 0.0, weight_A)
@@ -181,7 +181,7 @@ def join_arms(
     return flux_L.astype(np.float32), ivar_L.astype(np.float32)
 
 
-def _grid_samples(wave_A: np.ndarray, grid: np.ndarray) -> np.ndarray:
+def grid_samples(wave_A: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """The index on the grid of each sample of an arm."""
     wave_A = np.asarray(wave_A, np.float64)
     step = (grid[-1] - grid[0]) / (len(grid) - 1)
@@ -239,7 +239,7 @@ def _coadd_targets(path: Path, spec: SurveySpec) -> np.ndarray:
 def _arm_wavelength(file: fits.HDUList, path: Path, arm: str, spec: SurveySpec) -> np.ndarray:
     wave_A = np.asarray(file[f"{arm}_WAVELENGTH"].data, np.float64)
     try:
-        _grid_samples(wave_A, spec.wavelength_L())
+        grid_samples(wave_A, spec.wavelength_L())
     except InputError as error:
         raise InputError(f"{path}: {arm}_WAVELENGTH: {error}") from None
     return wave_A
