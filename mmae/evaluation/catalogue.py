@@ -73,7 +73,7 @@ def read_catalogue(survey: Survey, split: str) -> Catalogue:
         InputError: the split has no rows.
     """
     magnitudes = [f"{band}_cmodel_mag" for band in survey.spec.bands]
-    table = pq.read_table(survey.files(split), columns=[*COLUMNS, *magnitudes])
+    table = pq.read_table(survey.files(split), columns=[*COLUMNS, *magnitudes], partitioning=None)
     object_id_N = _texts(table["object_id"])
     return Catalogue(
         object_id_N,

@@ -255,7 +255,7 @@ def save_contact_sheet(survey: Survey) -> Path:
     titles, images, fluxes, ivars, redshifts = [], [], [], [], []
     n_images = n_spectra = 0
     for shard in survey.shards:
-        batch = CollateGalaxies(survey.spec)(pq.read_table(survey.path / shard.path).slice(0, MAX_IMAGES))
+        batch = CollateGalaxies(survey.spec)(pq.read_table(survey.path / shard.path, partitioning=None).slice(0, MAX_IMAGES))
         for i in range(len(batch)):
             image, spectrum = bool(batch.image_present_B[i]), bool(batch.spectrum_present_B[i])
             if not ((image and n_images < MAX_IMAGES) or (spectrum and n_spectra < MAX_SPECTRA)):

@@ -39,7 +39,8 @@ def input_spec(spec: SurveySpec) -> InputSpec:
 def read_split(survey: Survey, split: str, config: StreamConfig) -> Dataset:
     """The rows of one split as a Ray Dataset, in the order of the survey."""
     data = ray.data.read_parquet(
-        survey.files(split), columns=COLUMNS, num_cpus=READER_CPUS, concurrency=config.readers
+        survey.files(split), columns=COLUMNS, num_cpus=READER_CPUS, concurrency=config.readers,
+        partitioning=None,  # Norder=5/ in a path is a name, and no column
     )
     n_bytes = sum((survey.path / s.path).stat().st_size for s in survey.shards if s.split == split)
     return data.materialize() if n_bytes <= config.cache_gb * 1e9 else data

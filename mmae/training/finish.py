@@ -65,7 +65,7 @@ def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScor
 
 def training_redshifts(survey: Survey) -> np.ndarray:
     """All known redshifts of the training split."""
-    column = pq.read_table(survey.files("train"), columns=["redshift"])["redshift"]
+    column = pq.read_table(survey.files("train"), columns=["redshift"], partitioning=None)["redshift"]
     return column.drop_null().to_numpy()
 
 

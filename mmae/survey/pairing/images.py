@@ -24,7 +24,7 @@ from astropy.nddata import Cutout2D, NoOverlapError
 from astropy.wcs import WCS, FITSFixedWarning
 from astropy.wcs.utils import proj_plane_pixel_scales
 
-from mmae.survey.crossmatch import match, nearest_of
+from mmae.survey.crossmatch import match
 from mmae.survey.files import FITS_ENDINGS, name_of, open_fits, require_whole
 from mmae.survey.schema import SurveySpec
 

@@ -33,7 +33,7 @@ def measure_normalisation(spec: SurveySpec, chunks: list[Chunk], max_outside: fl
     given = {name: getattr(spec, name) for name in ("band_noise", "arcsinh_mean", "arcsinh_std")}
     if all(np.isfinite(values).all() for values in given.values()):
         return spec
-    imaged = [c for c in chunks if pq.read_table(c["plan"], columns=["image_name"])["image_name"].null_count < c["rows"]]
+    imaged = [c for c in chunks if pq.read_table(c["plan"], columns=["image_name"], partitioning=None)["image_name"].null_count < c["rows"]]
     some = [imaged[i] for i in np.unique(np.linspace(0, len(imaged) - 1, min(CHUNKS, len(imaged))).astype(int))]
     jobs = [{**chunk, "most": -(-IMAGES // len(some))} for chunk in some]
 

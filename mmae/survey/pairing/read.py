@@ -28,7 +28,7 @@ def read_cell(chunk: Chunk, spec: SurveySpec, arms: tuple[str, ...], max_outside
             f"{row['spectrum_file']}, row {row['spectrum_row']}" if row["spectrum_file"] else "",
             row["image_name"] and f"image {row['image_name']}"))) or "catalogue")
         if row["untrusted_redshift"] is not None:
-            kept = "the catalogue's is kept" if row["redshift"] is not None else "the row is kept without a label"
+            kept = "the catalogue's is kept" if number(row["redshift"]) is not None else "the row is kept without a label"
             reason = f"ZWARN={row['zwarn']}: redrock does not trust z={row['untrusted_redshift']:.4f}; {kept}"
             result.rejections.append(Rejection(row["object_id"], result.where[-1], "redshift", reason))
     _add_spectra(rows, result, spec, arms)

@@ -74,7 +74,7 @@ def read_objects(survey: Survey) -> Objects:
     """All scalar columns of a survey, joined with its truth table if it has one."""
     bands = survey.spec.bands
     columns = ["object_id", "split", "redshift", "morphtype", *(f"{b}_cmodel_mag" for b in bands)]
-    table = pa.concat_tables([pq.read_table(survey.path / s.path, columns=columns) for s in survey.shards])
+    table = pa.concat_tables([pq.read_table(survey.path / s.path, columns=columns, partitioning=None) for s in survey.shards])
     object_id_N = np.array(table["object_id"].to_pylist(), dtype=str)
     return Objects(
         bands=bands,
