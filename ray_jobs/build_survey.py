@@ -1,4 +1,4 @@
-"""Build a survey on disk from simulated galaxies, GalaxiesML-Spectra, DESI coadds or HSC cutouts.
+"""Build a survey on disk from simulated galaxies, GalaxiesML-Spectra, or DESI spectra and HSC images.
 
     python ray_jobs/build_survey.py --out sim --galaxies 6000 --seed 0
     python ray_jobs/build_survey.py --out sim --galaxies 6000 --seed 0 --report --reference real-data
@@ -6,6 +6,11 @@
     python ray_jobs/build_survey.py --out gml --source galaxiesml --galaxiesml DESI_HSC_64x64_v2.hdf5
     python ray_jobs/build_survey.py --out real --source desi hsc --desi coadd-*.fits \\
         --redshifts redrock-*.fits --hsc cutouts/*.npz
+    python ray_jobs/build_survey.py --out mine --source paired --pair.spectra 'coadds/**/coadd-*.fits' \\
+        --pair.redshifts 'coadds/**/redrock-*.fits' --pair.patches images --pair.catalogues objects.parquet
+
+--source paired matches on the sky (docs/pairing.md); other sources are put below each other. Where whole files could not
+be read, the rest is built and the status is 3.
 
 --report compares simulated galaxies with published numbers and, with --reference, with real data;
 for a survey that is built already it is added. A build that was killed goes on where it was when
