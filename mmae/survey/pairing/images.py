@@ -168,6 +168,8 @@ def read_wcs(text: str) -> WCS:
 
 
 def _cut(hdu: Any, middle: tuple[float, float], size: int) -> np.ndarray:
+    if not np.isfinite(middle).all():  # behind the tangent plane
+        raise ValueError("the place is outside of the image")
     try:
         cut = Cutout2D(hdu.section, middle, size, mode="partial", fill_value=np.nan).data
     except NoOverlapError:
