@@ -23,12 +23,12 @@ from mmae.survey.schema import Rejection
 from mmae.survey.sky_cells import on_sky
 
 
-def catalogue_schema(bands: tuple[str, ...]) -> pa.Schema:
-    return pa.schema([
-        ("object_id", pa.string()), ("ra", pa.float64()), ("dec", pa.float64()), ("pmra", pa.float64()),
-        ("pmdec", pa.float64()), ("epoch", pa.float64()), ("redshift", pa.float64()), ("redshift_err", pa.float64()),
-        ("morphtype", pa.string()), ("magnitudes", pa.list_(pa.float32(), len(bands))),
-    ])
+CATALOGUE = pa.schema([
+    ("object_id", pa.string()), ("ra", pa.float64()), ("dec", pa.float64()), ("pmra", pa.float64()),
+    ("pmdec", pa.float64()), ("epoch", pa.float64()), ("redshift", pa.float64()), ("redshift_err", pa.float64()),
+    ("morphtype", pa.string()),
+    ("magnitudes", pa.list_(pa.float32())),  # of all bands; of fixed size, Parquet could not hold null
+])
 
 
 def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]) -> tuple[pa.Table, list[Rejection]]:
@@ -56,8 +56,8 @@ def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]
         "epoch": _epoch(columns.epoch, n, numbers), "redshift": numbers(columns.redshift),
         "redshift_err": numbers(columns.redshift_err),
         "morphtype": pa.array([word or None for word in morphtype_N.tolist()], pa.string()),
-        "magnitudes": pa.FixedSizeListArray.from_arrays(pa.array(magnitudes_NC.ravel(), pa.float32()), len(bands)),
-    }, schema=catalogue_schema(bands))
+        "magnitudes": pa.array(list(magnitudes_NC.astype(np.float32)), pa.list_(pa.float32())),
+    }, schema=CATALOGUE)
     bad_N = ~on_sky(ra_N, dec_N) | (object_id_N == "")
     rejections = []
     for i in np.flatnonzero(bad_N):

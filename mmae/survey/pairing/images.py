@@ -145,12 +145,11 @@ class OpenPatch:
         """
         size = self._spec.image_size
         image_CHW = np.empty((len(self._planes), size, size))
+        middle = None if ra is None else tuple(float(v) for v in _pixels(self._wcs, ra, dec))
         for c, plane in enumerate(self._planes):
             hdu = self._files[plane["path"]][plane["hdu"]]
-            if ra is None:
-                middle = ((hdu.shape[1] - size) // 2 + (size - 1) / 2, (hdu.shape[0] - size) // 2 + (size - 1) / 2)
-            else:
-                middle = tuple(float(v) for v in _pixels(self._wcs, ra, dec))
+            if middle is None:
+                middle = tuple((n - size) // 2 + (size - 1) / 2 for n in reversed(hdu.shape))
             image_CHW[c] = _cut(hdu, middle, size) * plane["scale"]
             if plane["no_data"] is not None:
                 mask = _cut(self._files[plane["path"]][plane["mask_hdu"]], middle, size)

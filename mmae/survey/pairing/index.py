@@ -15,7 +15,7 @@ from tqdm import tqdm
 from mmae.errors import InputError
 from mmae.survey.description import SurveyDescription
 from mmae.survey.files import FITS_ENDINGS, expand, name_of
-from mmae.survey.pairing.catalogue import catalogue_schema, index_catalogue
+from mmae.survey.pairing.catalogue import CATALOGUE, index_catalogue
 from mmae.survey.pairing.config import PairConfig
 from mmae.survey.pairing.images import IMAGES, group_by_name, index_image
 from mmae.survey.pairing.spectra import REDSHIFTS, SPECTRA, best_redshifts, index_coadd, index_redshifts
@@ -91,7 +91,7 @@ def index_inputs(inputs: dict[str, list[str]], description: SurveyDescription, w
                 "rejections": json.dumps([asdict(r) for r in rejections])}
 
     schemas = {"spectra": SPECTRA, "redshifts": REDSHIFTS, "patches": IMAGES, "stamps": IMAGES,
-               "catalogues": catalogue_schema(bands)}
+               "catalogues": CATALOGUE}
     tables: dict[str, list[pa.Table]] = {kind: [] for kind in schemas}
     rejections: list[Rejection] = []
     for found in tqdm(in_ray(jobs, look, workers), total=len(jobs), desc="look into files", unit="file"):

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from mmae.errors import InputError
 from mmae.survey.description import CatalogueColumns, SurveyDescription, read_description
 from mmae.survey.files import FITS_ENDINGS, expand, open_fits
-from mmae.survey.pairing.catalogue import index_catalogue
+from mmae.survey.pairing.catalogue import CATALOGUE, index_catalogue
 from mmae.survey.pairing.config import PairConfig
 from mmae.survey.pairing.images import IMAGES, OpenPatch, choose_patch, group_by_name, index_image
 from mmae.survey.pairing.index import Index
@@ -197,10 +197,9 @@ def places(schema: pa.Schema, ra, dec, **columns) -> pa.Table:
 
 
 def index_of(spectra=None, stamps=None, catalogue=None) -> Index:
-    from mmae.survey.pairing.catalogue import catalogue_schema
     none = lambda schema: schema.empty_table()  # noqa: E731
     return Index(spectra or none(SPECTRA), none(REDSHIFTS), none(IMAGES), stamps or none(IMAGES),
-                 catalogue or none(catalogue_schema(SPEC.bands)))
+                 catalogue or none(CATALOGUE))
 
 
 def joined(index: Index, tmp_path: Path, **options) -> set[tuple[int, int, int]]:
@@ -209,10 +208,9 @@ def joined(index: Index, tmp_path: Path, **options) -> set[tuple[int, int, int]]
 
 
 def test_objects_are_joined_in_turn(tmp_path):
-    from mmae.survey.pairing.catalogue import catalogue_schema
     s = 1 / 3600
     index = index_of(
-        catalogue=places(catalogue_schema(SPEC.bands), [10.0, 20.0, 0.0], [0.0, 0.0, 89.9999]),
+        catalogue=places(CATALOGUE, [10.0, 20.0, 0.0], [0.0, 0.0, 89.9999]),
         stamps=places(IMAGES, [10.0 + 0.5 * s, 30.0], [0.0, 0.0]),
         spectra=places(SPECTRA, [10.0 - 0.4 * s, 20.0, 20.0, 30.0, 180.0, np.nan], [0.0, 0.3 * s, 0.1 * s, 0.0, 89.9999, 5.0]))
     # Spectra 1 and 2 are one target seen twice: the nearer has the object. 4 is beyond the pole, 0.7 arcsec away.
@@ -223,10 +221,9 @@ def test_objects_are_joined_in_turn(tmp_path):
 
 
 def test_stars_are_matched_where_they_were(tmp_path):
-    from mmae.survey.pairing.catalogue import catalogue_schema
     moved = 20 * 0.5 / 3600  # 20 years of 0.5 arcsec
     index = index_of(
-        catalogue=places(catalogue_schema(SPEC.bands), [10.0], [0.0], pmra=[0.0], pmdec=[500.0], epoch=[1996.0]),
+        catalogue=places(CATALOGUE, [10.0], [0.0], pmra=[0.0], pmdec=[500.0], epoch=[1996.0]),
         spectra=places(SPECTRA, [10.0, 10.0], [moved, 0.0]))
     assert joined(index, tmp_path / "1") == {(0, -1, 0), (-1, -1, 1)}
     assert joined(index, tmp_path / "2", epoch=1996.0) == {(0, -1, 1), (-1, -1, 0)}
