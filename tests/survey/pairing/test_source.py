@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
@@ -14,11 +12,13 @@ from astropy.io import fits
 from mmae.config import StreamConfig
 from mmae.errors import InputError
 from mmae.survey.build import build_survey
+from mmae.survey.chunk import DEFAULT_SPLIT, write_chunk
 from mmae.survey.pairing.config import PairConfig
 from mmae.survey.pairing.source import paired_source, plan_folder
 from mmae.survey.schema import SurveySpec
 from mmae.survey.store import Survey, open_survey, verify_content
 from mmae.survey.stream import read_split
+from mmae.survey.unfinished import describe_build, finished_chunks, only_build, save_report
 from tests.survey.files import needs_shared, SHARED_GALAXIES
 from tests.survey.pairing.raw import raw_config, weighted_mean, write_raw
 
@@ -113,6 +113,26 @@ def test_the_plan_is_made_once(built, tmp_path, ray_cluster, capsys):
     other = paired_source(raw_config(folder, radius=0.7), tmp_path / "s")
     assert "planned before" not in capsys.readouterr().out
     assert len(list(plan_folder(tmp_path / "s").iterdir())) == 1 and other.chunks != first.chunks
+
+
+def test_a_killed_build_goes_on_cell_by_cell(built, tmp_path, ray_cluster):
+    """What a kill -9 leaves: a plan, some finished cells, halves of others."""
+    folder, out = built[3], tmp_path / "s"
+    source = paired_source(raw_config(folder), out)
+    unfinished = tmp_path / "s.unfinished"
+    with only_build(unfinished):
+        finished_chunks(unfinished, describe_build([source], DEFAULT_SPLIT))
+        for index, chunk in enumerate(source.chunks[:4]):
+            save_report(unfinished, index, write_chunk(source, chunk, index, unfinished, DEFAULT_SPLIT).to_json())
+        write_chunk(source, source.chunks[4], 4, unfinished, DEFAULT_SPLIT)  # shards, but no report
+    done = {p.name: p.stat().st_mtime_ns for p in unfinished.rglob("*.parquet")}
+    half = next(unfinished.rglob("*.parquet"))
+    half.with_name("Npix=1.0123.partial").write_bytes(b"half")
+    survey = build_survey([paired_source(raw_config(folder), out)], out)
+    assert survey.content_hash == built[2].content_hash
+    kept = [p for p in out.rglob("Npix=*.parquet") if done.get(p.name) == p.stat().st_mtime_ns]
+    assert len(kept) >= 3
+    assert not list(out.rglob("*.partial"))
 
 
 def test_engines_and_cells_make_no_difference_to_the_rows(built, tmp_path, ray_cluster):
