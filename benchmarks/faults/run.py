@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -72,13 +73,13 @@ def _harm_and_see(fault: Fault, scene: Scene, run: Run, reference: Run, outcome:
     run.wait_for_step(2 * fault.every)
     before, started, said = run.last_step(), time.monotonic(), len(run.text())
     outcome.happened = fault.harm(scene, run)
-    run.wait_for_step(min(max(before, run.last_step()) + fault.every, fault.steps))
+    reached = max(before, run.last_step())
+    run.wait_for_step(min(reached + fault.every, fault.steps))
     outcome.recovered_s = time.monotonic() - started
     status = run.wait()
-    resumed = [int(line.split("goes on from step ")[1].split()[0].strip("\x1b[0m"))
-               for line in run.text()[said:].splitlines() if "goes on from step " in line]
-    # A checkpoint that was whole before the fault is kept, so what is lost lies after it.
-    outcome.lost = max(before + fault.every - 1 - resumed[0], fault.every - 1) if resumed else 0
+    resumed = [int(step) for step in re.findall(r"goes on from step (\d+)", run.text()[said:])]
+    # It may have trained up to the step before the next checkpoint.
+    outcome.lost = max(reached - resumed[0], 0) + fault.every - 1 if resumed else 0
     outcome.ok = status == 0 and sorted(run.losses()) == list(range(fault.every, fault.steps + 1, fault.every))
     if fault.equal:
         outcome.difference = largest_difference(run, reference)
