@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np  # noqa: E402
 
 from benchmarks.faults.faults import FAULTS, Fault  # noqa: E402
-from benchmarks.faults.scene import EVERY, STEPS, Run, Scene  # noqa: E402
+from benchmarks.faults.scene import EVERY, QUICK_STEPS, STEPS, Run, Scene  # noqa: E402
 from mmae.cli import INPUT_ERROR_STATUS  # noqa: E402
 
 TOLERANCE = 1e-6  # of weights, between a disturbed run and the undisturbed one
@@ -48,8 +48,8 @@ class Outcome:
     ok: bool = False
 
 
-def undisturbed(scene: Scene) -> Run:
-    run = scene.run("undisturbed")
+def undisturbed(scene: Scene, steps: int) -> Run:
+    run = scene.run("undisturbed", steps=steps)
     run.start()
     if run.wait() != 0:
         raise RuntimeError(run.text()[-3000:])
@@ -73,13 +73,13 @@ def _harm_and_see(fault: Fault, scene: Scene, run: Run, reference: Run, outcome:
     run.wait_for_step(2 * fault.every)
     before, started, said = run.last_step(), time.monotonic(), len(run.text())
     outcome.happened = fault.harm(scene, run)
-    reached = max(before, run.last_step())
-    run.wait_for_step(min(reached + fault.every, fault.steps))
+    run.wait_for_step(min(max(before, run.last_step()) + fault.every, fault.steps))
     outcome.recovered_s = time.monotonic() - started
     status = run.wait()
     resumed = [int(step) for step in re.findall(r"goes on from step (\d+)", run.text()[said:])]
     # It may have trained up to the step before the next checkpoint.
-    outcome.lost = max(reached - resumed[0], 0) + fault.every - 1 if resumed else 0
+    newest = max(before, run.newest_at_start)
+    outcome.lost = max(newest - resumed[0], 0) + fault.every - 1 if resumed else 0
     outcome.ok = status == 0 and sorted(run.losses()) == list(range(fault.every, fault.steps + 1, fault.every))
     if fault.equal:
         outcome.difference = largest_difference(run, reference)
@@ -107,14 +107,14 @@ def nan_loss(scene: Scene) -> Outcome:
                    ok=ok)
 
 
-def try_all(faults: list[Fault], with_nan: bool, folder: Path) -> list[Outcome]:
+def try_all(faults: list[Fault], with_nan: bool, folder: Path, steps: int) -> list[Outcome]:
     outcomes: list[Outcome] = []
     scene = Scene(folder)
     try:
         print("building a survey", flush=True)
         scene.survey()
         print("the undisturbed run", flush=True)
-        reference = undisturbed(scene)
+        reference = undisturbed(scene, steps)
         for fault in faults:
             while len(scene.nodes) > fault.nodes:
                 scene.cluster.remove_node(scene.nodes.pop(), allow_graceful=True)
@@ -155,11 +155,13 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a folder for logs and runs, instead of one that is removed")
     options = parser.parse_args()
     faults = [f for f in FAULTS if (f.quick or not options.quick) and (options.only or "") in f.name]
+    steps = QUICK_STEPS if options.quick else STEPS
+    faults = [replace(f, steps=steps) if f.steps == STEPS else f for f in faults]
     with_nan = not options.quick and (options.only or "") in "NaN loss"
     with contextlib.ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmae-faults-")))
         folder.mkdir(parents=True, exist_ok=True)
-        outcomes = try_all(faults, with_nan, folder)
+        outcomes = try_all(faults, with_nan, folder, steps)
     if options.out:
         options.out.write_text(page(outcomes))
     if options.json:
