@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -23,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np  # noqa: E402
 
 from benchmarks.faults.faults import FAULTS, Fault  # noqa: E402
-from benchmarks.faults.scene import EVERY, STEPS, Run, Scene  # noqa: E402
+from benchmarks.faults.scene import EVERY, QUICK_STEPS, STEPS, Run, Scene  # noqa: E402
 from mmae.cli import INPUT_ERROR_STATUS  # noqa: E402
 
 TOLERANCE = 1e-6  # of weights, between a disturbed run and the undisturbed one
@@ -47,8 +48,8 @@ class Outcome:
     ok: bool = False
 
 
-def undisturbed(scene: Scene) -> Run:
-    run = scene.run("undisturbed")
+def undisturbed(scene: Scene, steps: int) -> Run:
+    run = scene.run("undisturbed", steps=steps)
     run.start()
     if run.wait() != 0:
         raise RuntimeError(run.text()[-3000:])
@@ -75,10 +76,10 @@ def _harm_and_see(fault: Fault, scene: Scene, run: Run, reference: Run, outcome:
     run.wait_for_step(min(max(before, run.last_step()) + fault.every, fault.steps))
     outcome.recovered_s = time.monotonic() - started
     status = run.wait()
-    resumed = [int(line.split("goes on from step ")[1].split()[0].strip("\x1b[0m"))
-               for line in run.text()[said:].splitlines() if "goes on from step " in line]
-    # A checkpoint that was whole before the fault is kept, so what is lost lies after it.
-    outcome.lost = max(before + fault.every - 1 - resumed[0], fault.every - 1) if resumed else 0
+    resumed = [int(step) for step in re.findall(r"goes on from step (\d+)", run.text()[said:])]
+    # It may have trained up to the step before the next checkpoint.
+    newest = max(before, run.newest_at_start)
+    outcome.lost = max(newest - resumed[0], 0) + fault.every - 1 if resumed else 0
     outcome.ok = status == 0 and sorted(run.losses()) == list(range(fault.every, fault.steps + 1, fault.every))
     if fault.equal:
         outcome.difference = largest_difference(run, reference)
@@ -106,14 +107,14 @@ def nan_loss(scene: Scene) -> Outcome:
                    ok=ok)
 
 
-def try_all(faults: list[Fault], with_nan: bool, folder: Path) -> list[Outcome]:
+def try_all(faults: list[Fault], with_nan: bool, folder: Path, steps: int) -> list[Outcome]:
     outcomes: list[Outcome] = []
     scene = Scene(folder)
     try:
         print("building a survey", flush=True)
         scene.survey()
         print("the undisturbed run", flush=True)
-        reference = undisturbed(scene)
+        reference = undisturbed(scene, steps)
         for fault in faults:
             while len(scene.nodes) > fault.nodes:
                 scene.cluster.remove_node(scene.nodes.pop(), allow_graceful=True)
@@ -154,11 +155,13 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a folder for logs and runs, instead of one that is removed")
     options = parser.parse_args()
     faults = [f for f in FAULTS if (f.quick or not options.quick) and (options.only or "") in f.name]
+    steps = QUICK_STEPS if options.quick else STEPS
+    faults = [replace(f, steps=steps) if f.steps == STEPS else f for f in faults]
     with_nan = not options.quick and (options.only or "") in "NaN loss"
     with contextlib.ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmae-faults-")))
         folder.mkdir(parents=True, exist_ok=True)
-        outcomes = try_all(faults, with_nan, folder)
+        outcomes = try_all(faults, with_nan, folder, steps)
     if options.out:
         options.out.write_text(page(outcomes))
     if options.json:

@@ -25,6 +25,7 @@ from mmae.tracking import Tracker, tracking_uri
 ROOT = Path(__file__).parents[2]
 GALAXIES = 600
 STEPS, EVERY = 40, 4  # of every run, and between two of its checkpoints
+QUICK_STEPS = 20  # of the runs of the tests
 PATIENCE_S = 600.0  # four workers on two cores make one step a second
 STORE_BYTES = 300 * 2**20  # of each node's object store: small, so that it can be filled
 
@@ -51,6 +52,7 @@ class Run:
     scene: Scene
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen | None = None
+    newest_at_start: int = 0  # the last checkpoint when the command was given, damaged or not
 
     @property
     def folder(self) -> Path:
@@ -62,6 +64,7 @@ class Run:
 
     def start(self) -> None:
         """Give the command that the user would give, the first time or again."""
+        self.newest_at_start = self.last_step()
         file = self.scene.folder / f"{self.config.name}.yaml"
         file.write_text(to_yaml(self.config))
         environment = os.environ | {"RAY_ADDRESS": self.scene.cluster.address, "PYTHONPATH": str(ROOT)} | self.environment
