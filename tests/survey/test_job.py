@@ -48,7 +48,7 @@ def test_wrong_simulation_option_is_one_clear_error():
 def test_examples_of_the_script_are_true():
     text = runpy.run_path(str(SCRIPT))["__doc__"].replace("\\\n", " ")
     examples = [line.strip() for line in text.splitlines() if line.strip().startswith("python ")]
-    assert len(examples) == 5 and any("--report" in line for line in examples)
+    assert len(examples) == 6 and any("--report" in line for line in examples)
     for line in examples:
         command_line(line.removeprefix("python ray_jobs/build_survey.py "))
 

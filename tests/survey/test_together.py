@@ -33,7 +33,7 @@ from tests.survey.test_resume import content
 def without_ray(monkeypatch):
     """Chunks one after the other, in this process."""
     monkeypatch.setattr(build, "ray", SimpleNamespace(put=lambda value: value, get=lambda value: value))
-    monkeypatch.setattr(build, "_in_ray", lambda jobs, work, workers: map(work, jobs))
+    monkeypatch.setattr(build, "in_ray", lambda jobs, work, workers: map(work, jobs))
 
 
 def doubtful() -> list[Galaxy]:
@@ -206,7 +206,7 @@ def test_moving_twice_is_moving_once(tmp_path, survey, monkeypatch, without_ray)
             work(job)
             yield work(job)
 
-    monkeypatch.setattr(build, "_in_ray", twice)
+    monkeypatch.setattr(build, "in_ray", twice)
     again = build_survey([source(doubtful(), 50, truth=True)], tmp_path / "t")
     assert content(again.path) == content(survey.path)
 

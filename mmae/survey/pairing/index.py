@@ -117,7 +117,9 @@ def _units(kind: str, files: list[str], bands: tuple[str, ...]) -> dict[str, lis
 
 
 def _unreadable(job: Job, error: Exception) -> Rejection:
-    return Rejection(name_of(job["paths"][0]), ", ".join(job["paths"]), FILE, str(error) or type(error).__name__)
+    path = job["paths"][0]
+    reason = (str(error) or type(error).__name__).removeprefix(f"{path}: ")
+    return Rejection(name_of(path), ", ".join(job["paths"]), FILE, reason)
 
 
 def _to_bytes(table: pa.Table) -> bytes:

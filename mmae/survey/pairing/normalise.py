@@ -19,13 +19,14 @@ from mmae.survey.tasks import in_ray
 
 IMAGES = 512  # measured; their 2 million pixels a band know the noise to better than a percent
 CHUNKS = 32  # that they come from
-QUIET = 0.25  # quantile of the images
+QUIET = 0.1  # quantile of the images: those that are mostly sky
 LAG = 4  # pixels: further than coaddition correlates the noise, nearer than the outskirts of a galaxy change
 
 
 def measure_normalisation(spec: SurveySpec, chunks: list[Chunk], max_outside: float, workers: int | None) -> SurveySpec:
-    """The spec with `band_noise` (lower quartile over images of the robust standard deviation of differences of pixels
-    in a row, over sqrt 2: large galaxies fill their cutouts, whose pixels tell more than the noise), and with the mean and standard deviation of arcsinh(pixel / noise), from images spread evenly over the sky.
+    """The spec with `band_noise` (robust standard deviation of differences of pixels in a row, over sqrt 2, of images
+    that are mostly sky: where galaxies fill their cutouts, pixels tell more than the noise), and with the mean and
+    standard deviation of arcsinh(pixel / noise), from images spread evenly over the sky.
 
     Numbers that the spec has already stay. Without images all are 1, 0 and 1: there is nothing to normalise.
 

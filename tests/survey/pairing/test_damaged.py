@@ -69,7 +69,7 @@ FILES = {
     1: ("spectra/coadd-0001.fits", lambda path: path.write_bytes(b""), "mpty"),
     2: ("spectra/coadd-0002.fits", lambda path: edit(path, without("FIBERMAP")), "FIBERMAP"),
     3: ("spectra/coadd-0003.fits", lambda path: edit(path, shifted_wavelengths), "beside the grid's samples"),
-    4: ("spectra/redrock-0004.fits", cut_in_half, "truncated"),
+    4: ("spectra/redrock-0004.fits", cut_in_half, "no table with the columns TARGETID and Z"),
     5: ("patches/patch-0005-HSC-I.fits", lambda path: path.unlink(), "band i is missing"),
     6: ("patches/patch-0006-HSC-R.fits", cut_in_half, "truncated"),
     7: ("patches/patch-0007-HSC-G.fits", lambda path: edit(path, no_wcs), "no WCS"),
