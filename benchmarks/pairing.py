@@ -36,7 +36,8 @@ PROFILED_CELLS = 6
 STEPS = {  # functions that do not call each other -> what they are
     "open and parse FITS headers": ("open_fits", "read_wcs"),
     "read FITS spectra": ("rows",),
-    "read FITS images": ("_cut",),
+    "read FITS images": ("cutout",),
+    "places on images": ("places",),
     "join arms": ("join_arms",),
     "check": ("check_galaxy",),
     "to Arrow": ("to_table",),

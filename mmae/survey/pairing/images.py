@@ -134,9 +134,13 @@ class OpenPatch:
         for file in self._files.values():
             file.close()
 
-    def cutout(self, ra: float | None, dec: float | None) -> tuple[np.ndarray, float]:
-        """The image (C, H, W) float32 about a place, or about the middle where none is given, 0 where there are no
-        data; and the fraction without data in the band that has the most of it.
+    def places(self, ra_N: np.ndarray, dec_N: np.ndarray) -> np.ndarray:
+        """Zero-based pixels x, y (N, 2) of positions in degrees; NaN behind the tangent plane."""
+        return np.stack(_pixels(self._wcs, ra_N, dec_N), axis=-1)
+
+    def cutout(self, place: tuple[float, float] | None) -> tuple[np.ndarray, float]:
+        """The image (C, H, W) float32 about pixels x, y, or about the middle for None, 0 where there are no data; and
+        the fraction without data in the band that has the most of it.
 
         Counts are brought to the survey's zero point. The place falls at most half a pixel from the middle.
 
@@ -145,14 +149,14 @@ class OpenPatch:
         """
         size = self._spec.image_size
         image_CHW = np.empty((len(self._planes), size, size))
-        middle = None if ra is None else tuple(float(v) for v in _pixels(self._wcs, ra, dec))
         for c, plane in enumerate(self._planes):
             hdu = self._files[plane["path"]][plane["hdu"]]
-            if middle is None:
-                middle = tuple((n - size) // 2 + (size - 1) / 2 for n in reversed(hdu.shape))
-            image_CHW[c] = _cut(hdu, middle, size) * plane["scale"]
+            if place is None:
+                height, width = hdu.shape
+                place = (width - size) // 2 + (size - 1) / 2, (height - size) // 2 + (size - 1) / 2
+            image_CHW[c] = _cut(hdu, place, size) * plane["scale"]
             if plane["no_data"] is not None:
-                mask = _cut(self._files[plane["path"]][plane["mask_hdu"]], middle, size)
+                mask = _cut(self._files[plane["path"]][plane["mask_hdu"]], place, size)
                 bits = np.where(np.isfinite(mask), mask, 0).astype(np.int64)
                 image_CHW[c][(bits >> plane["no_data"]) & 1 == 1] = np.nan
         without_CHW = ~np.isfinite(image_CHW)
@@ -166,11 +170,11 @@ def read_wcs(text: str) -> WCS:
         return WCS(fits.Header.fromstring(text))
 
 
-def _cut(hdu: Any, middle: tuple[float, float], size: int) -> np.ndarray:
-    if not np.isfinite(middle).all():  # behind the tangent plane
+def _cut(hdu: Any, place: tuple[float, float], size: int) -> np.ndarray:
+    if not np.isfinite(place).all():  # behind the tangent plane
         raise ValueError("the place is outside of the image")
     try:
-        cut = Cutout2D(_pixels_of(hdu), middle, size, mode="partial", fill_value=np.nan).data
+        cut = Cutout2D(_pixels_of(hdu), place, size, mode="partial", fill_value=np.nan).data
     except NoOverlapError:
         raise ValueError("the place is outside of the image") from None
     return np.asarray(cut, np.float64)

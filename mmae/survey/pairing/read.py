@@ -75,19 +75,19 @@ def _add_images(rows: list[dict[str, Any]], result: ChunkRead, spec: SurveySpec,
     for planes, members in _by(rows, "image_planes"):
         try:
             with OpenPatch(planes, rows[members[0]]["image_wcs"], spec) as patch:
-                for i in members:
-                    place = (rows[i]["ra"], rows[i]["dec"]) if rows[i]["cut_at_place"] else (None, None)
-                    _add_image(i, patch, place, result, max_outside)
+                place_N2 = patch.places(*(np.array([rows[i][key] for i in members]) for key in ("ra", "dec")))
+                for i, place_2 in zip(members, place_N2, strict=True):
+                    _add_image(i, patch, tuple(place_2) if rows[i]["cut_at_place"] else None, result, max_outside)
         except UNREADABLE as error:
             for i in members:
                 if result.galaxies[i].image_CHW is None:
                     _set_aside(result, i, "image", f"cannot be read: {error or type(error).__name__}")
 
 
-def _add_image(i: int, patch: OpenPatch, place: tuple[float | None, float | None], result: ChunkRead,
+def _add_image(i: int, patch: OpenPatch, place: tuple[float, float] | None, result: ChunkRead,
                max_outside: float) -> None:
     try:
-        image_CHW, outside = patch.cutout(*place)
+        image_CHW, outside = patch.cutout(place)
     except UNREADABLE as error:
         _set_aside(result, i, "image", f"cannot be read here: {error or type(error).__name__}")
         return

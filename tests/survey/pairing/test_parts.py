@@ -151,12 +151,13 @@ def test_cutouts_are_astropys(tmp_path):
         hdu.header["FLUXMAG0"] = 2 * 10 ** (0.4 * 27.0)
     fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(tmp_path / "patch.fits")
     row, = index_image("patch", [str(tmp_path / "patch.fits")], SPEC, False).to_pylist()
-    place = wcs.pixel_to_world(130.2, 95.9)
+    sky = wcs.pixel_to_world(np.array([130.2, 10.0]), np.array([95.9, 100.0])).icrs
     with OpenPatch(row["planes"], row["wcs"], SPEC) as patch:
-        image, outside = patch.cutout(place.icrs.ra.deg, place.icrs.dec.deg)
-        edge, beyond = patch.cutout(*(v.deg for v in (lambda c: (c.ra, c.dec))(wcs.pixel_to_world(10.0, 100.0).icrs)))
-        with pytest.raises(ValueError, match="outside of the image"):
-            patch.cutout(10.0, 10.0)
+        (image, outside), (edge, beyond) = (patch.cutout(tuple(p)) for p in patch.places(sky.ra.deg, sky.dec.deg))
+        behind_the_tangent_plane, = patch.places(np.array([10.0]), np.array([-60.0]))
+        for nowhere in (tuple(behind_the_tangent_plane), (1000.0, 50.0)):
+            with pytest.raises(ValueError, match="outside of the image"):
+                patch.cutout(nowhere)
     expected = np.stack([Cutout2D(p, (130.2, 95.9), 64).data for p in pixels]) * np.float32(0.5)
     assert outside == 0
     np.testing.assert_array_equal(image, expected)
@@ -172,7 +173,7 @@ def test_mask_plane_tells_where_there_are_no_data(tmp_path):
     paths = [str(tmp_path / f"p-{band}.fits") for band in "grizy"]
     row, = index_image("p", paths, SPEC, False).to_pylist()
     with OpenPatch(row["planes"], row["wcs"], SPEC) as stamp:
-        image, outside = stamp.cutout(None, None)
+        image, outside = stamp.cutout(None)
     assert outside == 0.25
     assert (image[1, :16] == 0).all() and image[1, 16:].min() == image[0].min() == 1
 
