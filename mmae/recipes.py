@@ -8,6 +8,9 @@ from mmae.config import OptimConfig, RunConfig, StreamConfig, ValidationConfig
 from mmae.errors import InputError
 from mmae.model.masking import MaskConfig
 from mmae.model.mmae import MMAEConfig
+from mmae.model.modalities import ModalitiesConfig
+from mmae.model.modalities.image import ImageConfig
+from mmae.model.modalities.spectrum import SpectrumConfig
 from mmae.model.paper import PaperConfig
 
 
@@ -22,8 +25,10 @@ def small() -> RunConfig:
     return RunConfig(
         recipe="small",
         model=MMAEConfig(
-            image_patch=16, spectrum_patch=128, width=96, depth=3, heads=3, mlp_ratio=2.0, decoder_width=72,
-            image_weight=1.0, spectrum_weight=0.3,
+            modalities=ModalitiesConfig(
+                image=ImageConfig(patch=16, weight=1.0), spectrum=SpectrumConfig(patch=128, weight=0.3)
+            ),
+            width=96, depth=3, heads=3, mlp_ratio=2.0, decoder_width=72,
         ),
         masks=MaskConfig(
             image_ratio=(0.0, 0.75), spectrum_ratio=(0.5, 0.9), drop_image=0.1, drop_spectrum=0.5

@@ -8,6 +8,9 @@ import ray
 
 from mmae.config import ComputeConfig, OptimConfig, RunConfig, ScoreConfig, StreamConfig, ValidationConfig
 from mmae.model.mmae import MMAEConfig
+from mmae.model.modalities import ModalitiesConfig
+from mmae.model.modalities.image import ImageConfig
+from mmae.model.modalities.spectrum import SpectrumConfig
 from mmae.ray_setup import WORKER_ENV, start_ray
 from mmae.recipes import recipe
 from mmae.survey.build import build_survey
@@ -50,7 +53,10 @@ def quick_run() -> RunConfig:
     """The small recipe, shrunk until ten steps take seconds."""
     return replace(
         recipe("small"),
-        model=MMAEConfig(image_patch=16, spectrum_patch=512, width=32, depth=1, heads=2, decoder_width=16),
+        model=MMAEConfig(
+            modalities=ModalitiesConfig(image=ImageConfig(patch=16), spectrum=SpectrumConfig(patch=512)),
+            width=32, depth=1, heads=2, decoder_width=16,
+        ),
         stream=StreamConfig(batch_size=32, shuffle_rows=64),
         optim=OptimConfig(steps=10, warmup_steps=2),
         validation=ValidationConfig(every=4, galaxies=64),

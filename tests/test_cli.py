@@ -76,7 +76,7 @@ def test_an_ill_typed_value_ends_with_status_2_and_its_name(capsys):
 @pytest.mark.parametrize(("argv", "says"), [
     (["--masks.image-ratio", "0.5", "1.0"], "image_ratio is (0.5, 1.0)"),
     (["--stream.batch-size", "0"], "stream.batch_size is 0"),
-    (["--model.image-patch", "0"], "model.image_patch is 0"),
+    (["--model.modalities.image.patch", "0"], "model.modalities.image.patch is 0"),
     (["--stream.batch-size", "9", "--compute.workers", "2"], "multiple of compute.workers 2")])
 def test_impossible_values_end_with_status_2_and_what_is_wrong(argv, says, capsys):
     with pytest.raises(SystemExit) as caught:

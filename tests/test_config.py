@@ -96,7 +96,7 @@ def test_all_faults_are_told_at_once():
 @pytest.mark.parametrize(("values", "says"), [
     ({"masks": {"image_ratio": [0.5, 1.0]}}, r"masks.*image_ratio is \(0\.5, 1\.0\)"),
     ({"masks": {"spectrum_ratio": [-0.5, 0.5]}}, r"masks.*spectrum_ratio"),
-    ({"model": {"kind": "mmae", "image_patch": 0}}, r"image_patch is 0"),
+    ({"model": {"kind": "mmae", "modalities": {"image": {"patch": 0}}}}, r"image.patch is 0"),
     ({"model": {"kind": "mmae", "width": 100}}, "width is 100"),
     ({"model": {"kind": "mmae", "redshift": {"bins": 1}}}, "bins >= 2"),
     ({"stream": {"batch_size": 0}}, r"stream\.batch_size is 0"),

@@ -19,6 +19,9 @@ from safetensors.numpy import load_file
 
 from mmae.config import ComputeConfig, OptimConfig, RunConfig, ScoreConfig, StreamConfig, ValidationConfig, to_yaml
 from mmae.model.mmae import MMAEConfig
+from mmae.model.modalities import ModalitiesConfig
+from mmae.model.modalities.image import ImageConfig
+from mmae.model.modalities.spectrum import SpectrumConfig
 from mmae.recipes import recipe
 from mmae.tracking import Tracker, tracking_uri
 
@@ -143,7 +146,10 @@ class Scene:
     def run(self, name: str, home: Path | None = None, steps: int = STEPS, every: int = EVERY, **compute) -> Run:
         config = replace(
             recipe("small"), name=name, home=str(home or self.folder), survey=str(self.folder / "survey"),
-            model=MMAEConfig(image_patch=16, spectrum_patch=512, width=32, depth=1, heads=2, decoder_width=16),
+            model=MMAEConfig(
+            modalities=ModalitiesConfig(image=ImageConfig(patch=16), spectrum=SpectrumConfig(patch=512)),
+            width=32, depth=1, heads=2, decoder_width=16,
+        ),
             stream=StreamConfig(batch_size=32, shuffle_rows=64, lanes=2), optim=OptimConfig(steps=steps, warmup_steps=2),
             validation=ValidationConfig(every=every, galaxies=64), score=ScoreConfig(bootstrap=50, examples=2),
             compute=ComputeConfig(threads=1, device="cpu", **compute),

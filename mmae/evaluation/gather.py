@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from mmae.evaluation.lines.continuum import dn4000
-from mmae.evaluation.predict import MODES, can_see
+from mmae.evaluation.predict import can_see
 from mmae.model.batch import Batch
 from mmae.model.build import Model
-from mmae.model.masking import InputMode, fixed_visible
+from mmae.model.masking import MODES, InputMode, fixed_visible
 from mmae.model.redshift import RedshiftConfig, bin_edges
 
 BREAK_ERROR = 0.2  # of Dn4000: young and old galaxies lie 0.5 apart (Kauffmann et al. 2003)
@@ -62,7 +62,7 @@ class Spectroscopy:
 @torch.no_grad()
 def gather_readings(
     model: Model, batches: Iterable[Batch], device: torch.device, wavelength_L: np.ndarray,
-    modes: Sequence[InputMode] = MODES,
+    modes: Sequence[InputMode] = tuple(MODES),
 ) -> tuple[dict[InputMode, Readings], Spectroscopy]:
     """Redshift, p(z) and embedding from each mode, nothing masked."""
     model.eval()
@@ -71,7 +71,7 @@ def gather_readings(
     for batch in batches:
         spectroscopy.append(_spectroscopy(batch, wavelength_L))
         batch = batch.to(device)
-        shown = [fixed_visible(batch, model.n_image, model.n_spectrum, mode) for mode in modes]
+        shown = [fixed_visible(batch, model.n_tokens, MODES[mode]) for mode in modes]
         for mode, reading in zip(modes, model.read(batch, shown), strict=True):
             part = {"usable": can_see(batch, mode), "redshift": reading.redshift_B, "embedding": reading.embedding_BD}
             if reading.probability_BK is not None:
@@ -97,7 +97,7 @@ def _joined(parts: list[Mapping[str, np.ndarray]], edges_K1: np.ndarray | None) 
 def _spectroscopy(batch: Batch, wavelength_L: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     flux_BL, ivar_BL = batch.flux_BL.numpy(), batch.ivar_BL.numpy()
     snr_BL = np.where(ivar_BL > 0, flux_BL * np.sqrt(ivar_BL), np.nan)
-    present_B = batch.spectrum_present_B.numpy()
+    present_B = batch.present["spectrum"].numpy()
     snr_B = np.full(len(batch), np.nan)
     snr_B[present_B] = np.nanmedian(snr_BL[present_B], axis=1)
     redshift_B = np.where(batch.redshift_known_B.numpy(), batch.redshift_B.numpy(), np.nan)
@@ -127,7 +127,7 @@ def gather_surface(
         whole_B = can_see(batch, "both").cpu().numpy()
         cells = [(i, s) for i, image in enumerate(image_ratios) for s, spectrum in enumerate(spectrum_ratios)
                  if not image == spectrum == 1.0]
-        shown = [fixed_visible(batch, model.n_image, model.n_spectrum, "both", image_ratios[i], spectrum_ratios[s],
+        shown = [fixed_visible(batch, model.n_tokens, MODES["both"], {"image": image_ratios[i], "spectrum": spectrum_ratios[s]},
                                torch.Generator().manual_seed(seed + number)) for i, s in cells]
         cells_ISB = np.full((len(image_ratios), len(spectrum_ratios), len(batch)), np.nan)
         for (i, s), reading in zip(cells, model.read(batch, shown), strict=True):

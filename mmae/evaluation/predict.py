@@ -14,9 +14,7 @@ import torch
 
 from mmae.model.batch import Batch
 from mmae.model.build import Model
-from mmae.model.masking import InputMode, fixed_visible
-
-MODES: tuple[InputMode, ...] = ("image", "spectrum", "both")
+from mmae.model.masking import MODES, InputMode, fixed_visible
 
 
 @dataclass
@@ -78,11 +76,7 @@ class Reconstructions:
 
 def can_see(batch: Batch, mode: InputMode) -> torch.Tensor:
     """Which galaxies have what the mode needs: (B,) bool. "both" needs both."""
-    if mode == "image":
-        return batch.image_present_B
-    if mode == "spectrum":
-        return batch.spectrum_present_B
-    return batch.image_present_B & batch.spectrum_present_B
+    return torch.stack([batch.present[name] for name in MODES[mode]]).all(0)
 
 
 @torch.no_grad()
@@ -112,7 +106,7 @@ def _predict_batch(model: Model, batch: Batch) -> Predictions:
         batch.object_id, torch.where(known_B, batch.redshift_B, torch.nan).cpu().numpy(), {}, {}, {}, {}
     )
     for mode in MODES:
-        visible = fixed_visible(batch, model.n_image, model.n_spectrum, mode)
+        visible = fixed_visible(batch, model.n_tokens, MODES[mode])
         point_B, low_B, high_B = model.redshift(batch, visible)
         nan_B = torch.full_like(point_B, torch.nan)
         part.usable[mode] = can_see(batch, mode).cpu().numpy()
@@ -138,12 +132,10 @@ def reconstruct(
     n_images = n_spectra = 0
     for batch in batches:
         batch = batch.to(device)
-        visible = fixed_visible(
-            batch, model.n_image, model.n_spectrum, "both", mask_ratio, mask_ratio, generator
-        )
+        visible = fixed_visible(batch, model.n_tokens, MODES["both"], mask_ratio, generator)
         estimate = model.estimate(batch, visible)
         for i in range(len(batch)):
-            image, spectrum = bool(batch.image_present_B[i]), bool(batch.spectrum_present_B[i])
+            image, spectrum = bool(batch.present["image"][i]), bool(batch.present["spectrum"][i])
             if not ((image and n_images < examples) or (spectrum and n_spectra < examples)):
                 continue
             n_images, n_spectra = n_images + image, n_spectra + spectrum

@@ -24,7 +24,7 @@ from mmae.evaluation.predict import Reconstructions
 from mmae.evaluation.redshift import LOW_REDSHIFT
 from mmae.model.batch import Batch
 from mmae.model.build import Model
-from mmae.model.masking import fixed_visible
+from mmae.model.masking import MODES, fixed_visible
 from mmae.model.outputs import Estimate
 from mmae.survey.schema import SurveySpec
 
@@ -74,9 +74,9 @@ def measure_reconstructions(
         rows = slice(start, start + len(batch))
         start += len(batch)
         shown = batch.to(device)
-        masked = model.estimate(shown, fixed_visible(shown, model.n_image, model.n_spectrum, "both", mask_ratio,
-                                                     mask_ratio, generator))
-        alone = model.estimate(shown, fixed_visible(shown, model.n_image, model.n_spectrum, "image"))
+        masked = model.estimate(shown, fixed_visible(shown, model.n_tokens, MODES["both"], mask_ratio,
+                                                     generator))
+        alone = model.estimate(shown, fixed_visible(shown, model.n_tokens, MODES["image"]))
         found = {masked_name(mask_ratio): masked, ABSENT: alone}
         images.append(measure_images(_image(batch), masked.image_BCHW.cpu().numpy(), masked.visible_BHW.cpu().numpy(),
                                      spec))
@@ -105,12 +105,12 @@ def example_galaxies(catalogue: Catalogue, mask_ratio: float) -> dict[str, str]:
 
 def _image(batch: Batch) -> np.ndarray:
     """Observed images; NaN where there is none."""
-    return np.where(batch.image_present_B.numpy()[:, None, None, None], batch.image_BCHW.numpy(), np.nan)
+    return np.where(batch.present["image"].numpy()[:, None, None, None], batch.image_BCHW.numpy(), np.nan)
 
 
 def _example(batch: Batch, estimate: Estimate, row: int) -> Reconstructions:
     here = slice(row, row + 1)
-    spectrum = batch.spectrum_present_B[here, None]
+    spectrum = batch.present["spectrum"][here, None]
     nan = torch.tensor(torch.nan)
     values = (batch.redshift_B[here], torch.from_numpy(_image(batch)[here]), estimate.image_BCHW[here],
               estimate.visible_BHW[here], torch.where(spectrum, batch.flux_BL[here], nan),

@@ -6,7 +6,7 @@ L wavelength sample, T tokens, D width, K redshift bins, P samples in one patch,
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -30,13 +30,10 @@ class InputSpec:
 
 @dataclass
 class Batch:
-    """A batch of galaxies. An absent modality is zero-filled and its `present` flag False."""
+    """A batch of galaxies. What a galaxy lacks is zero-filled, and its modality's `present` flag False."""
 
-    image_BCHW: Tensor  # float32 counts
-    image_present_B: Tensor  # bool
-    flux_BL: Tensor  # float32, 1e-17 erg/s/cm2/A; 0 where ivar is 0
-    ivar_BL: Tensor  # float32; 0 = bad pixel
-    spectrum_present_B: Tensor  # bool
+    values: dict[str, Tensor]  # float32, as the modalities name and shape them
+    present: dict[str, Tensor]  # by modality: (B,) bool
     redshift_B: Tensor  # float32; 0 where unknown
     redshift_known_B: Tensor  # bool
     object_id: list[str]
@@ -44,8 +41,28 @@ class Batch:
     def __len__(self) -> int:
         return len(self.object_id)
 
-    def to(self, device: torch.device | str) -> Batch:
-        def moved(value):
-            return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+    @property
+    def image_BCHW(self) -> Tensor:
+        """Counts."""
+        return self.values["image"]
 
-        return Batch(**{f.name: moved(getattr(self, f.name)) for f in dataclasses.fields(self)})
+    @property
+    def flux_BL(self) -> Tensor:
+        """1e-17 erg/s/cm2/A; 0 where ivar is 0."""
+        return self.values["flux"]
+
+    @property
+    def ivar_BL(self) -> Tensor:
+        """Inverse variance of the flux; 0 = bad pixel."""
+        return self.values["ivar"]
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with every tensor changed alike."""
+        return Batch(
+            {name: change(value) for name, value in self.values.items()},
+            {name: change(value) for name, value in self.present.items()},
+            change(self.redshift_B), change(self.redshift_known_B), self.object_id,
+        )
+
+    def to(self, device: torch.device | str) -> Batch:
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))

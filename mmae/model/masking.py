@@ -1,4 +1,4 @@
-"""Which tokens the encoder may see. Legend of suffixes: batch.py; T image, S spectrum tokens.
+"""Which tokens the encoder may see. Legend of suffixes: batch.py; T tokens of a modality.
 
 Presence and mask are two things. A modality that was not measured is absent: no token
 of it is visible and none is a target. A masked token was measured and is hidden: it is a target.
@@ -6,6 +6,7 @@ of it is visible and none is a target. A masked token was measured and is hidden
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,27 +30,31 @@ class MaskConfig:
     """Probability that the whole spectrum is hidden."""
     drop_unit: Literal["sample", "batch"] = "sample"
     """Hide whole modalities galaxy by galaxy, or for the batch at once (the paper's way)."""
+    other_ratio: tuple[float, float] = (0.0, 0.75)
+    """Fraction of tokens masked of any other modality."""
+    drop_other: float = 0.5
+    """Probability that any other modality is hidden as a whole, each by itself, where something else is seen."""
 
     def __post_init__(self) -> None:
-        for name in ("image_ratio", "spectrum_ratio"):
+        for name in ("image_ratio", "spectrum_ratio", "other_ratio"):
             low, high = getattr(self, name)
             if not 0 <= low <= high < 1:
                 raise ValueError(
                     f"{name} is ({low}, {high}): a mask ratio is a range low <= high inside [0, 1)."
                 )
-        for name in ("drop_image", "drop_spectrum"):
+        for name in ("drop_image", "drop_spectrum", "drop_other"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: a probability lies in [0, 1].")
         if self.drop_image + self.drop_spectrum > 1:
             raise ValueError("drop_image + drop_spectrum exceeds 1: a galaxy keeps one modality.")
 
+    def ratio(self, modality: str) -> tuple[float, float]:
+        """The range from which the masked fraction of a modality is drawn."""
+        return {"image": self.image_ratio, "spectrum": self.spectrum_ratio}.get(modality, self.other_ratio)
 
-@dataclass
-class Visible:
-    """The tokens that the encoder sees (bool), per modality."""
 
-    image_BT: Tensor
-    spectrum_BS: Tensor
+Visible = dict[str, Tensor]
+"""The tokens that the encoder sees, by modality: (B, T) bool."""
 
 
 def random_visible(
@@ -67,47 +72,65 @@ def random_visible(
 
 
 def draw_visible(
-    batch: Batch, n_image: int, n_spectrum: int, config: MaskConfig, generator: torch.Generator
+    batch: Batch, n_tokens: Mapping[str, int], config: MaskConfig, generator: torch.Generator
 ) -> Visible:
-    """The masks of one training batch. A galaxy with one modality keeps it."""
+    """The masks of one training batch. A galaxy with one modality keeps it.
+
+    Args:
+        n_tokens: of each modality that the model reads.
+    """
 
     def uniform(low: float, high: float) -> float:
         draw = torch.rand((), generator=generator, device=generator.device).item()
         return low + (high - low) * draw
 
-    image_ratio, spectrum_ratio = uniform(*config.image_ratio), uniform(*config.spectrum_ratio)
+    ratio = {name: uniform(*config.ratio(name)) for name in n_tokens}
     n_draws = len(batch) if config.drop_unit == "sample" else 1
-    draw_B = torch.rand(n_draws, generator=generator, device=generator.device)
-    draw_B = draw_B.expand(len(batch)).to(batch.image_present_B.device)
-    hide_image_B = (draw_B < config.drop_image) & batch.spectrum_present_B
-    hide_spectrum_B = (draw_B >= 1 - config.drop_spectrum) & batch.image_present_B
-    return Visible(
-        random_visible(batch.image_present_B & ~hide_image_B, n_image, image_ratio, generator),
-        random_visible(batch.spectrum_present_B & ~hide_spectrum_B, n_spectrum, spectrum_ratio, generator),
-    )
+
+    def draw() -> Tensor:
+        draw_B = torch.rand(n_draws, generator=generator, device=generator.device)
+        return draw_B.expand(len(batch)).to(batch.redshift_B.device)
+
+    shown = {name: batch.present[name] for name in n_tokens}
+    if {"image", "spectrum"} <= shown.keys():
+        draw_B, image_B, spectrum_B = draw(), shown["image"], shown["spectrum"]
+        shown["image"] = image_B & ~((draw_B < config.drop_image) & spectrum_B)
+        shown["spectrum"] = spectrum_B & ~((draw_B >= 1 - config.drop_spectrum) & image_B)
+    for name in shown.keys() - {"image", "spectrum"}:
+        others_B = torch.stack([seen_B for other, seen_B in shown.items() if other != name]).any(0)
+        shown[name] = shown[name] & ~((draw() < config.drop_other) & others_B)
+    return {name: random_visible(shown[name], n, ratio[name], generator) for name, n in n_tokens.items()}
 
 
 InputMode = Literal["image", "spectrum", "both"]
+MODES: dict[InputMode, tuple[str, ...]] = {
+    "image": ("image",), "spectrum": ("spectrum",), "both": ("image", "spectrum"),
+}
+"""The usual ways of looking at a galaxy, and the modalities that each shows."""
 
 
 def fixed_visible(
     batch: Batch,
-    n_image: int,
-    n_spectrum: int,
-    mode: InputMode,
-    image_ratio: float = 0.0,
-    spectrum_ratio: float = 0.0,
+    n_tokens: Mapping[str, int],
+    shown: Collection[str],
+    ratio: Mapping[str, float] | float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Visible:
-    """What the encoder sees at inference: `mode` names the modalities that are shown."""
+    """What the encoder sees at inference.
+
+    Args:
+        shown: modalities that are not hidden as a whole.
+        ratio: masked fraction of those, one for all or by modality.
+    """
     generator = generator or torch.Generator()
-    none_B = torch.zeros_like(batch.image_present_B)
-    image_B = batch.image_present_B if mode != "spectrum" else none_B
-    spectrum_B = batch.spectrum_present_B if mode != "image" else none_B
-    return Visible(
-        random_visible(image_B, n_image, image_ratio, generator),
-        random_visible(spectrum_B, n_spectrum, spectrum_ratio, generator),
-    )
+    none_B = torch.zeros_like(batch.redshift_known_B)
+    return {
+        name: random_visible(
+            batch.present[name] if name in shown else none_B, n,
+            ratio.get(name, 0.0) if isinstance(ratio, Mapping) else ratio, generator,
+        )
+        for name, n in n_tokens.items()
+    }
 
 
 def visible_order(visible_BT: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,3 +149,10 @@ def visible_order(visible_BT: Tensor) -> tuple[Tensor, Tensor]:
 def pick(tokens_BTP: Tensor, order_BV: Tensor) -> Tensor:
     """The tokens at the given places: (B, T, P) -> (B, V, P)."""
     return tokens_BTP.gather(1, order_BV[..., None].expand(-1, -1, tokens_BTP.shape[-1]))
+
+
+def placed(position_TD: Tensor, order_BV: Tensor) -> Tensor:
+    """The positions of the tokens at the given places: (B, V, D)."""
+    # Not position_TD[order_BV]: the gradient of indexing adds up in the order in which
+    # threads happen to come, and a run would no longer repeat to the last bit.
+    return pick(position_TD.expand(len(order_BV), -1, -1), order_BV)

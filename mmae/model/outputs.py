@@ -9,12 +9,10 @@ from torch import Tensor
 
 @dataclass
 class Losses:
-    """`total` is what the optimiser sees; the parts are unweighted, for the log."""
+    """`total` is what the optimiser sees; the parts, each modality's and the redshift's, are unweighted, for the log."""
 
     total: Tensor
-    image: Tensor
-    spectrum: Tensor
-    redshift: Tensor
+    parts: dict[str, Tensor]
 
 
 @dataclass
@@ -33,7 +31,25 @@ class Estimate:
     redshift_B: Tensor  # point estimate
     redshift_low_B: Tensor | None  # 16th percentile of p(z)
     redshift_high_B: Tensor | None  # 84th percentile
-    image_BCHW: Tensor  # counts, all tokens as the decoder gives them
-    flux_BL: Tensor  # 1e-17 erg/s/cm2/A
-    visible_BHW: Tensor  # bool: pixels that the encoder saw
-    visible_BL: Tensor  # bool: wavelengths that the encoder saw
+    made: dict[str, Tensor]  # by modality: all tokens as the decoder gives them
+    seen: dict[str, Tensor]  # by modality, bool: samples that the encoder saw
+
+    @property
+    def image_BCHW(self) -> Tensor:
+        """Counts."""
+        return self.made["image"]
+
+    @property
+    def flux_BL(self) -> Tensor:
+        """1e-17 erg/s/cm2/A."""
+        return self.made["spectrum"]
+
+    @property
+    def visible_BHW(self) -> Tensor:
+        """Pixels that the encoder saw."""
+        return self.seen["image"]
+
+    @property
+    def visible_BL(self) -> Tensor:
+        """Wavelengths that the encoder saw."""
+        return self.seen["spectrum"]

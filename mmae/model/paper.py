@@ -107,19 +107,20 @@ class PaperMMAE(nn.Module):
                 f"{spec.image_size} pixels."
             )
         self.config, self.spec = config, spec
-        self.n_image = (spec.image_size // config.image_patch) ** 2
+        n_image = (spec.image_size // config.image_patch) ** 2
         self.n_pooled = spec.n_wavelengths // config.spectrum_pool
-        self.n_spectrum = self.n_pooled // config.spectrum_patch
-        if self.n_spectrum < 1:
+        n_spectrum = self.n_pooled // config.spectrum_patch
+        if n_spectrum < 1:
             raise ValueError(
                 f"model.spectrum_patch is {config.spectrum_patch}, longer than the spectrum of "
                 f"{self.n_pooled} pooled samples."
             )
+        self.n_tokens = {"image": n_image, "spectrum": n_spectrum}
         D = config.width
         self.image_embed = nn.Conv2d(spec.n_bands, D, config.image_patch, config.image_patch)
-        self.image_position = nn.Parameter(torch.randn(1, self.n_image, D) * 0.02)
+        self.image_position = nn.Parameter(torch.randn(1, n_image, D) * 0.02)
         self.spectrum_embed = nn.Linear(config.spectrum_patch, D)
-        self.spectrum_position = nn.Parameter(torch.randn(1, self.n_spectrum, D) * 0.02)
+        self.spectrum_position = nn.Parameter(torch.randn(1, n_spectrum, D) * 0.02)
         self.spectrum_norm = nn.LayerNorm(D)
         self.image_encoder, self.spectrum_encoder = _encoder(config), _encoder(config)
         self.cross = nn.ModuleList(CrossAttentionBlock(config) for _ in range(config.cross_depth))
@@ -137,11 +138,11 @@ class PaperMMAE(nn.Module):
 
     def _latent(self, batch: Batch, pooled_BR: Tensor, visible: Visible) -> Tensor:
         image_BTD = self.image_embed(batch.image_BCHW).flatten(2).transpose(1, 2) + self.image_position
-        used_BR = pooled_BR[:, : self.n_spectrum * self.config.spectrum_patch]
-        patches_BSP = used_BR.reshape(len(used_BR), self.n_spectrum, -1)
+        used_BR = pooled_BR[:, : self.n_tokens["spectrum"] * self.config.spectrum_patch]
+        patches_BSP = used_BR.reshape(len(used_BR), self.n_tokens["spectrum"], -1)
         spectrum_BSD = self.spectrum_norm(self.spectrum_embed(patches_BSP) + self.spectrum_position)
-        image_BTD = self.image_encoder(image_BTD * visible.image_BT[..., None])
-        spectrum_BSD = self.spectrum_encoder(spectrum_BSD * visible.spectrum_BS[..., None])
+        image_BTD = self.image_encoder(image_BTD * visible["image"][..., None])
+        spectrum_BSD = self.spectrum_encoder(spectrum_BSD * visible["spectrum"][..., None])
         for block in self.cross:
             image_BTD, spectrum_BSD = block(image_BTD, spectrum_BSD), block(spectrum_BSD, image_BTD)
         return torch.cat([self.image_pool(image_BTD), self.spectrum_pool(spectrum_BSD)], -1)
@@ -159,17 +160,17 @@ class PaperMMAE(nn.Module):
         image = masked_mse(
             tk.patchify_image(image_BCHW, c.image_patch),
             tk.patchify_image(batch.image_BCHW, c.image_patch),
-            ~visible.image_BT & batch.image_present_B[:, None],
+            ~visible["image"] & batch.present["image"][:, None],
         )
-        n_used = self.n_spectrum * c.spectrum_patch
+        n_used = self.n_tokens["spectrum"] * c.spectrum_patch
         spectrum = masked_mse(
-            spectrum_BR[:, :n_used].unflatten(1, (self.n_spectrum, -1)),
-            pooled_BR[:, :n_used].unflatten(1, (self.n_spectrum, -1)),
-            ~visible.spectrum_BS & batch.spectrum_present_B[:, None],
+            spectrum_BR[:, :n_used].unflatten(1, (self.n_tokens["spectrum"], -1)),
+            pooled_BR[:, :n_used].unflatten(1, (self.n_tokens["spectrum"], -1)),
+            ~visible["spectrum"] & batch.present["spectrum"][:, None],
         )
         redshift = paper_redshift_loss(z_B, batch.redshift_B, batch.redshift_known_B)
         total = c.image_weight * image + c.spectrum_weight * spectrum + c.redshift_weight * redshift
-        return Losses(total, image, spectrum, redshift)
+        return Losses(total, {"image": image, "spectrum": spectrum, "redshift": redshift})
 
     @torch.no_grad()
     def embedding(self, batch: Batch, visible: Visible) -> Tensor:
@@ -200,10 +201,11 @@ class PaperMMAE(nn.Module):
             x_BL = x_BR.repeat_interleave(c.spectrum_pool, 1)
             return torch.cat([x_BL, x_BL[:, -1:].expand(-1, L - x_BL.shape[1])], 1)
 
-        seen_BR = visible.spectrum_BS.repeat_interleave(c.spectrum_patch, 1)
+        seen_BR = visible["spectrum"].repeat_interleave(c.spectrum_patch, 1)
         seen_BR = F.pad(seen_BR, (0, self.n_pooled - seen_BR.shape[1]))
         return Estimate(
-            z_B.float(), None, None, image_BCHW.float(),
-            mean_B[:, None] + rms_B[:, None] * to_grid(spectrum_BR.float()),
-            tk.visible_pixels(visible.image_BT, self.spec.image_size), to_grid(seen_BR),
+            z_B.float(), None, None,
+            {"image": image_BCHW.float(),
+             "spectrum": mean_B[:, None] + rms_B[:, None] * to_grid(spectrum_BR.float())},
+            {"image": tk.visible_pixels(visible["image"], self.spec.image_size), "spectrum": to_grid(seen_BR)},
         )

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmae.config import RunConfig
 from mmae.model.batch import Batch, InputSpec
+from mmae.model.modalities import MODALITIES
 from mmae.study.config import StudyConfig
 from mmae.study.space import Parameters, run_of
 from mmae.training.step import create_state, training_step
@@ -84,12 +85,11 @@ def noise_batch(n: int, spec: InputSpec) -> Batch:
     """Galaxies of noise, complete: for counting and timing, not for learning."""
     generator = torch.Generator().manual_seed(0)
     yes_B = torch.ones(n, dtype=torch.bool)
+    shapes = {name: shape for kind in MODALITIES.values() for name, shape in kind.shapes(spec).items()}
     return Batch(
-        image_BCHW=torch.randn(n, spec.n_bands, spec.image_size, spec.image_size, generator=generator),
-        image_present_B=yes_B,
-        flux_BL=torch.randn(n, spec.n_wavelengths, generator=generator),
-        ivar_BL=torch.ones(n, spec.n_wavelengths),
-        spectrum_present_B=yes_B,
+        values={name: torch.randn(n, *shape, generator=generator) for name, shape in shapes.items()}
+        | {"ivar": torch.ones(n, spec.n_wavelengths)},
+        present=dict.fromkeys(MODALITIES, yes_B),
         redshift_B=torch.rand(n, generator=generator),
         redshift_known_B=yes_B,
         object_id=[str(i) for i in range(n)],

@@ -17,7 +17,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from mmae.config import RunConfig
 from mmae.errors import InputError
 from mmae.model.batch import InputSpec
-from mmae.model.build import Model, build_model
+from mmae.model.build import Model, ModelConfig, build_model
+from mmae.model.mmae import MMAEConfig
 from mmae.study.config import Space
 
 MIN_VISIBLE = 2  # tokens of either modality at the highest mask ratio: one alone has no neighbour
@@ -69,7 +70,25 @@ def run_of(parameters: Parameters, base: RunConfig) -> RunConfig:
         optim = replace(optim, learning_rate=parameters["learning_rate"],
                         final_learning_rate=optim.final_learning_rate * scale)
     model = {name: parameters[name] for name in MODEL_FIELDS if name in parameters}
-    return replace(base, model=replace(base.model, **model), masks=replace(base.masks, **masks), optim=optim)
+    return replace(base, model=with_fields(base.model, model), masks=replace(base.masks, **masks), optim=optim)
+
+
+def model_field(model: ModelConfig, name: str) -> int:
+    """A field of `Space` in a model's configuration; the patch of a modality is one of its own fields."""
+    modality = name.removesuffix("_patch")
+    if isinstance(model, MMAEConfig) and modality != name:
+        return getattr(model.modalities, modality).patch
+    return getattr(model, name)
+
+
+def with_fields(model: ModelConfig, values: Parameters) -> ModelConfig:
+    """The configuration with fields of `Space` set."""
+    if not isinstance(model, MMAEConfig):
+        return replace(model, **values)
+    patches = {name.removesuffix("_patch"): value for name, value in values.items() if name.endswith("_patch")}
+    modalities = {name: replace(getattr(model.modalities, name), patch=value) for name, value in patches.items()}
+    others = {name: value for name, value in values.items() if not name.endswith("_patch")}
+    return replace(model, modalities=replace(model.modalities, **modalities), **others)
 
 
 def _with_upper_end(ends: tuple[float, float], ratio: float) -> tuple[float, float]:
@@ -79,7 +98,7 @@ def _with_upper_end(ends: tuple[float, float], ratio: float) -> tuple[float, flo
 
 def parameters_of(run: RunConfig) -> Parameters:
     """All that a space can vary, as a run has it."""
-    values: Parameters = {name: getattr(run.model, name) for name in MODEL_FIELDS}
+    values: Parameters = {name: model_field(run.model, name) for name in MODEL_FIELDS}
     values |= {name: getattr(run.masks, field)[1] for name, field in MASKS.items()}
     return values | {"learning_rate": run.optim.learning_rate}
 
@@ -115,7 +134,7 @@ def require_possible(space: Space, base: RunConfig, spec: InputSpec) -> None:
             if lowest > highest_ratio(model, name):
                 patch = name.replace("mask_ratio", "patch")
                 raise InputError(
-                    f"--space: {patch} {getattr(run.model, patch)} leaves {_tokens(model, name)} tokens, of "
+                    f"--space: {patch} {model_field(run.model, patch)} leaves {_tokens(model, name)} tokens, of "
                     f"which a mask ratio of {lowest:g} shows fewer than {MIN_VISIBLE}. Leave this patch out, "
                     f"or lower {name}."
                 )
@@ -141,7 +160,7 @@ def highest_ratio(model: Model, name: str) -> float:
 
 
 def _tokens(model: Model, name: str) -> int:
-    return {"image_mask_ratio": model.n_image, "spectrum_mask_ratio": model.n_spectrum}[name]
+    return model.n_tokens[name.removesuffix("_mask_ratio")]
 
 
 def _mask_range(name: str, space: Space, model: Model) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from mmae.config import to_yaml
 from mmae.evaluation.predict import Predictions
 from mmae.model.build import Model
-from mmae.model.masking import fixed_visible
+from mmae.model.masking import MODES, fixed_visible
 from mmae.ray_setup import WORKER_ENV, quiet_logs, set_data_context
 from mmae.study.budget import Plan, look_at, noise_batch, plan_trial
 from mmae.study.config import StudyConfig
@@ -201,7 +201,7 @@ def inference_throughput(state: TrainState, plan: Plan, device: torch.device) ->
     """Galaxies per second whose redshift is read from the image alone."""
     model, n = state.model.eval(), plan.run.stream.batch_size
     batch = noise_batch(n, model.spec).to(device)
-    visible = fixed_visible(batch, model.n_image, model.n_spectrum, "image")
+    visible = fixed_visible(batch, model.n_tokens, MODES["image"])
     for turn in range(1 + TIMED_BATCHES):
         if turn == 1:
             started = time.perf_counter()

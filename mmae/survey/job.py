@@ -257,7 +257,7 @@ def save_contact_sheet(survey: Survey) -> Path:
     for shard in survey.shards:
         batch = CollateGalaxies(survey.spec)(pq.read_table(survey.path / shard.path, partitioning=None).slice(0, MAX_IMAGES))
         for i in range(len(batch)):
-            image, spectrum = bool(batch.image_present_B[i]), bool(batch.spectrum_present_B[i])
+            image, spectrum = bool(batch.present["image"][i]), bool(batch.present["spectrum"][i])
             if not ((image and n_images < MAX_IMAGES) or (spectrum and n_spectra < MAX_SPECTRA)):
                 continue
             n_images, n_spectra = n_images + image, n_spectra + spectrum

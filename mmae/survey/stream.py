@@ -17,10 +17,11 @@ from ray.data.collate_fn import ArrowBatchCollateFn
 
 from mmae.config import RunConfig, StreamConfig
 from mmae.model.batch import Batch, InputSpec
+from mmae.model.modalities import MODALITIES
 from mmae.survey.schema import SurveySpec
 from mmae.survey.order import Order, Portion
 from mmae.survey.store import Survey
-from mmae.survey.windows import COLUMNS, RowGroup, read_rows, row_groups
+from mmae.survey.windows import RowGroup, galaxy_columns, read_rows, row_groups
 
 READER_CPUS = 0  # readers must run where workers have taken all CPUs; stream.readers keeps them few
 
@@ -39,7 +40,7 @@ def input_spec(spec: SurveySpec) -> InputSpec:
 def read_split(survey: Survey, split: str, config: StreamConfig) -> Dataset:
     """The rows of one split as a Ray Dataset, in the order of the survey."""
     data = ray.data.read_parquet(
-        survey.files(split), columns=COLUMNS, num_cpus=READER_CPUS, concurrency=config.readers,
+        survey.files(split), columns=galaxy_columns(survey), num_cpus=READER_CPUS, concurrency=config.readers,
         partitioning=None,  # Norder=5/ in a path is a name, and no column
     )
     n_bytes = sum((survey.path / s.path).stat().st_size for s in survey.shards if s.split == split)
@@ -53,28 +54,49 @@ class CollateGalaxies(ArrowBatchCollateFn):
         self.spec = spec
 
     def __call__(self, table: pa.Table) -> Batch:
-        spec = self.spec
-        image_BX, image_present_B = decode_tensor(table["image"], spec.image_dtype)
-        flux_BL, spectrum_present_B = decode_tensor(table["flux"], "float32")
-        ivar_BL, _ = decode_tensor(table["ivar"], "float32")
+        values, present = {}, {}
+        for modality, kind in MODALITIES.items():
+            shapes, there = kind.shapes(input_spec(self.spec)), []
+            for name, columns in kind.columns(self.spec.bands).items():
+                values[name], has_B = decode(table, columns, shapes[name])
+                there.append(has_B)
+            present[modality] = torch.stack(there).all(0)
         redshift = table["redshift"]
         return Batch(
-            image_BCHW=image_BX.reshape(-1, *spec.image_shape),
-            image_present_B=image_present_B,
-            flux_BL=flux_BL,
-            ivar_BL=ivar_BL,
-            spectrum_present_B=spectrum_present_B,
+            values=values,
+            present=present,
             redshift_B=torch.from_numpy(redshift.fill_null(0.0).to_numpy().copy()),
             redshift_known_B=torch.from_numpy(redshift.is_valid().to_numpy().copy()),
             object_id=table["object_id"].to_pylist(),
         )
 
 
-def decode_tensor(column: pa.ChunkedArray, dtype: str) -> tuple[torch.Tensor, torch.Tensor]:
+def decode(
+    table: pa.Table, columns: tuple[str, ...], shape: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One value of a modality -> float32 (B, *shape) and where it is present (B,).
+
+    Args:
+        columns: one column of tensors, or of numbers; a galaxy has the modality if it has any of the numbers, and
+            NaN stands for the others. A column that a survey does not have is null.
+    """
+    if not set(columns) <= set(table.column_names):
+        return torch.zeros(len(table), *shape), torch.zeros(len(table), dtype=torch.bool)
+    if pa.types.is_fixed_size_binary(table.schema.field(columns[0]).type):
+        dtype = np.dtype(f"f{table.schema.field(columns[0]).type.byte_width // math.prod(shape)}")
+        values_BX, present_B = decode_tensor(table[columns[0]], dtype)
+        return values_BX.reshape(-1, *shape), present_B
+    numbers = [table[column].cast(pa.float32()).fill_null(math.nan).to_numpy() for column in columns]
+    values_BX = torch.from_numpy(np.stack(numbers, -1))
+    present_B = values_BX.isfinite().any(-1)
+    return values_BX.where(present_B[:, None], 0.0).reshape(-1, *shape), present_B
+
+
+def decode_tensor(column: pa.ChunkedArray, dtype: np.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     """A column of fixed-size binary -> float32 (B, samples), zero where null, and presence (B,)."""
     width = column.type.byte_width
     # Written once, straight from the Arrow buffer into a tensor's memory.
-    values = torch.zeros(len(column), width // np.dtype(dtype).itemsize)
+    values = torch.zeros(len(column), width // dtype.itemsize)
     present = torch.zeros(len(column), dtype=torch.bool)
     row = 0
     for chunk in column.chunks:
@@ -115,7 +137,7 @@ def training_batches(
 
     Each epoch is a Ray Dataset of windows, which its tasks read; so a run of any length is planned epoch by epoch.
     """
-    order, groups = run_order(survey, config), row_groups(survey, "train")
+    order, groups, columns = run_order(survey, config), row_groups(survey, "train"), galaxy_columns(survey)
     mine = portion.rows(order.batch_size)
     n_windows = math.ceil(config.optim.steps / order.window_batches)
     window, skip = divmod(step, order.window_batches)
@@ -123,15 +145,17 @@ def training_batches(
         stop = min(n_windows, (window // order.epoch_windows + 1) * order.epoch_windows)
         items = [{"window": w, "skip": skip if w == window else 0} for w in range(window, stop)]
         data = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-            _read_window, batch_format="pyarrow", fn_kwargs={"order": order, "groups": groups, "portion": portion},
+            _read_window, batch_format="pyarrow", fn_kwargs={"order": order, "groups": groups, "columns": columns, "portion": portion},
             num_cpus=READER_CPUS, compute=ray.data.TaskPoolStrategy(size=config.stream.readers),
         )
         yield from batches(data, survey.spec, mine.stop - mine.start)
         window, skip = stop, 0
 
 
-def _read_window(items: pa.Table, order: Order, groups: list[RowGroup], portion: Portion) -> pa.Table:
+def _read_window(
+    items: pa.Table, order: Order, groups: list[RowGroup], columns: list[str], portion: Portion
+) -> pa.Table:
     """Galaxies of the windows that the rows of `items` name."""
     return pa.concat_tables(
-        read_rows(groups, *order.window(item["window"], portion, item["skip"])) for item in items.to_pylist()
+        read_rows(groups, columns, *order.window(item["window"], portion, item["skip"])) for item in items.to_pylist()
     )

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmae.errors import InputError
+from mmae.model.modalities import MODALITIES
 from mmae.survey.store import MEND_SHARD, ROW_GROUP, Survey
 
-COLUMNS = ["object_id", "image", "flux", "ivar", "redshift"]
 WAITS_S = (1.0, 4.0, 16.0)  # before each new attempt: a shared file system is often back within seconds
 
 
@@ -35,7 +35,14 @@ def row_groups(survey: Survey, split: str) -> list[RowGroup]:
     ]
 
 
-def read_rows(groups: list[RowGroup], group_N: np.ndarray, row_N: np.ndarray) -> pa.Table:
+def galaxy_columns(survey: Survey) -> list[str]:
+    """What a model reads of a galaxy: the columns of all modalities that this survey has."""
+    wanted = [c for kind in MODALITIES.values() for names in kind.columns(survey.spec.bands).values() for c in names]
+    there = set(pq.read_schema(survey.path / survey.shards[0].path).names)
+    return ["object_id", "redshift", *(column for column in wanted if column in there)]
+
+
+def read_rows(groups: list[RowGroup], columns: list[str], group_N: np.ndarray, row_N: np.ndarray) -> pa.Table:
     """The given rows of the given row groups, in this order.
 
     Raises:
@@ -43,12 +50,12 @@ def read_rows(groups: list[RowGroup], group_N: np.ndarray, row_N: np.ndarray) ->
     """
     needed, which_N = np.unique(group_N, return_inverse=True)
     chosen = [groups[group] for group in needed]
-    tables = [read_group(group) for group in chosen]
+    tables = [read_group(group, columns) for group in chosen]
     start_G = np.cumsum([0] + [group.rows for group in chosen[:-1]])
     return pa.concat_tables(tables).take(start_G[which_N] + row_N)
 
 
-def read_group(group: RowGroup) -> pa.Table:
+def read_group(group: RowGroup, columns: list[str]) -> pa.Table:
     """One row group, its pages checked against their checksums; storage that fails is asked again.
 
     Raises:
@@ -57,7 +64,7 @@ def read_group(group: RowGroup) -> pa.Table:
     for wait in (*WAITS_S, None):
         try:
             with pq.ParquetFile(group.path, page_checksum_verification=True) as parquet:
-                table = parquet.read_row_group(group.index, columns=COLUMNS)
+                table = parquet.read_row_group(group.index, columns=columns)
             break
         except (OSError, pa.ArrowInvalid) as error:
             # Damaged pages have no error number; what the system says of its storage has one, and may pass.

@@ -12,11 +12,11 @@ import torch.distributed
 from ray.data import DataIterator, Dataset
 
 from mmae.config import RunConfig
-from mmae.evaluation.predict import MODES, Predictions, predict_redshifts
+from mmae.evaluation.predict import Predictions, predict_redshifts
 from mmae.evaluation.redshift import score_redshift
 from mmae.model.batch import Batch
 from mmae.model.build import Model
-from mmae.model.masking import draw_visible
+from mmae.model.masking import MODES, draw_visible
 from mmae.model.outputs import Losses
 from mmae.survey.order import Portion
 from mmae.survey.store import Survey
@@ -109,9 +109,7 @@ class Loop:
         self.host.logged(
             {
                 "train/loss": losses.total.item(),
-                "train/image": losses.image.item(),
-                "train/spectrum": losses.spectrum.item(),
-                "train/redshift": losses.redshift.item(),
+                **{f"train/{name}": part.item() for name, part in losses.parts.items()},
                 "train/gradient_norm": norm.item(),
                 "train/learning_rate": self.state.optimiser.param_groups[0]["lr"],
                 "speed/galaxies_per_s": self.meter.galaxies / elapsed,
@@ -127,7 +125,7 @@ class Loop:
         device = self.host.device
         model.eval()
         mine: dict[int, Batch] = {}
-        sums = torch.zeros(5, dtype=torch.float64)
+        sums: dict[str, float] = {}
         seen = 0
         for index, batch in enumerate(batches(self.host.validation(), self.survey.spec, VALIDATION_BATCH)):
             if index % self.host.world == self.host.rank:
@@ -138,25 +136,25 @@ class Loop:
         for index, batch in mine.items():
             batch = batch.to(device)
             generator = step_generator(self.config.seed, 0, index)
-            visible = draw_visible(batch, model.n_image, model.n_spectrum, self.config.masks, generator)
+            visible = draw_visible(batch, model.n_tokens, self.config.masks, generator)
             with autocast(device, self.config.compute.precision):
                 losses = model(batch, visible)
-            parts = (losses.total, losses.image, losses.spectrum, losses.redshift)
-            sums += torch.tensor([*(len(batch) * part.item() for part in parts), len(batch)])
+            for name, part in {"": losses.total, **losses.parts}.items():
+                sums[name] = sums.get(name, 0.0) + len(batch) * part.item()
         return self._gathered(predict_redshifts(model, list(mine.values()), device), sums)
 
-    def _gathered(self, predictions: Predictions, sums: torch.Tensor) -> tuple[dict[str, float], Predictions]:
+    def _gathered(self, predictions: Predictions, sums: dict[str, float]) -> tuple[dict[str, float], Predictions]:
         parts: list[Any] = [(predictions, sums)]
         if self.host.world > 1:
             parts = [None] * self.host.world
             torch.distributed.all_gather_object(parts, (predictions, sums))
-        *totals, n = sum(p[1] for p in parts).tolist()
-        total, image, spectrum, redshift = (value / max(n, 1) for value in totals)
-        metrics = {
-            "val/loss": total, "val/image_loss": image, "val/spectrum_loss": spectrum,
-            "val/redshift_loss": redshift, "step": float(self.state.step),
-        }
         merged = Predictions.joined([p[0] for p in parts])
+        means = {
+            name: sum(p[1].get(name, 0.0) for p in parts) / max(len(merged.object_id), 1)
+            for name in dict.fromkeys(name for p in parts for name in p[1])
+        }
+        metrics = {f"val/{name}_loss" if name else "val/loss": mean for name, mean in means.items()}
+        metrics["step"] = float(self.state.step)
         for mode, z_pred_N in merged.predicted.items():
             chosen_N = merged.usable[mode].astype(bool)
             scores = score_redshift(
@@ -167,7 +165,7 @@ class Loop:
                 metrics[f"val/{mode}/{name}"] = scores[name].value
             if mode == "image":
                 enough = metrics["val/image/n"] >= MIN_LABELS
-                reconstruction = total - self.config.model.redshift_weight * redshift
+                reconstruction = means[""] - self.config.model.redshift_weight * means["redshift"]
                 metrics[SELECTION] = scores["sigma_nmad"].value if enough else reconstruction
         return metrics, merged
 

@@ -125,11 +125,11 @@ def training_step(state: TrainState, batch: Batch, config: RunConfig, rank: int 
     generator = step_generator(config.seed, state.step, rank)
     torch.manual_seed(generator.initial_seed())  # dropout draws from the global generator
     if config.optim.augment:
-        batch = replace(batch, image_BCHW=flip_and_turn(batch.image_BCHW, generator))
-    visible = draw_visible(batch, state.model.n_image, state.model.n_spectrum, config.masks, generator)
+        batch = replace(batch, values=batch.values | {"image": flip_and_turn(batch.image_BCHW, generator)})
+    visible = draw_visible(batch, state.model.n_tokens, config.masks, generator)
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(state.step, config.optim)
-    with autocast(batch.image_BCHW.device, config.compute.precision):
+    with autocast(batch.redshift_B.device, config.compute.precision):
         losses = state.trained(batch, visible)
     state.optimiser.zero_grad(set_to_none=True)
     losses.total.backward()

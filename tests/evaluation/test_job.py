@@ -24,7 +24,8 @@ from mmae.evaluation.trained import find_trained
 from mmae.model.masking import fixed_visible
 from mmae.model.paper import PaperConfig
 from mmae.survey.store import Survey, open_survey
-from mmae.survey.stream import COLUMNS, CollateGalaxies, input_spec, read_split
+from mmae.survey.stream import CollateGalaxies, input_spec, read_split
+from mmae.survey.windows import galaxy_columns
 from mmae.tracking import open_run, tracking_uri
 from mmae.training.checkpoint import load_model, save_model
 from mmae.training.step import create_state
@@ -58,8 +59,8 @@ def run_of(run: RunConfig) -> RunConfig:
 def read_without_ray(run: RunConfig, survey: Survey) -> list[float]:
     """Redshifts from the images of the test split, in the order of its files."""
     model, _ = load_model(run.home_path / "runs" / run.name / "best")
-    batch = CollateGalaxies(survey.spec)(pq.read_table(survey.files("test"), columns=COLUMNS))
-    return model.read(batch, [fixed_visible(batch, model.n_image, model.n_spectrum, "image")])[0].redshift_B.tolist()
+    batch = CollateGalaxies(survey.spec)(pq.read_table(survey.files("test"), columns=galaxy_columns(survey)))
+    return model.read(batch, [fixed_visible(batch, model.n_tokens, ("image",))])[0].redshift_B.tolist()
 
 
 def small(run: RunConfig, **changes) -> EvaluateConfig:

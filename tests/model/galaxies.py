@@ -6,6 +6,7 @@ Shape suffixes as in mmae/model/batch.py.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,9 @@ import torch
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.masking import Visible
 from mmae.model.mmae import MMAEConfig
+from mmae.model.modalities import MODALITIES, ModalitiesConfig
+from mmae.model.modalities.image import ImageConfig
+from mmae.model.modalities.spectrum import SpectrumConfig
 from mmae.model.paper import PaperConfig
 from mmae.model.redshift import RedshiftConfig
 
@@ -21,9 +25,20 @@ torch.set_num_threads(1)  # models this small only wait for a second thread
 # 16 image tokens of 4 x 4 pixels; 50 samples are 6 full spectrum patches and a quarter of one.
 SPEC = InputSpec(16, 50, (0.05, 0.1), (1.5, 1.8), (1.8, 1.9))
 TINY = MMAEConfig(
-    image_patch=4, spectrum_patch=8, width=16, depth=2, heads=2, decoder_width=16,
-    redshift=RedshiftConfig(bins=24),
+    modalities=ModalitiesConfig(image=ImageConfig(patch=4), spectrum=SpectrumConfig(patch=8)),
+    width=16, depth=2, heads=2, decoder_width=16, redshift=RedshiftConfig(bins=24),
 )
+
+
+def tiny(**values: Any) -> MMAEConfig:
+    """TINY with other values; those of a modality as a dictionary under its name."""
+    modalities = {
+        name: dataclasses.replace(getattr(TINY.modalities, name), **values.pop(name))
+        for name in MODALITIES if name in values
+    }
+    return dataclasses.replace(TINY, modalities=dataclasses.replace(TINY.modalities, **modalities), **values)
+
+
 # 16 pooled samples, 8 spectrum tokens, and two samples beyond the last pool.
 TINY_PAPER = PaperConfig(
     image_patch=4, spectrum_pool=3, spectrum_patch=2, width=16, depth=1, cross_depth=1, heads=2,
@@ -48,9 +63,10 @@ def random_batch(n: int, spec: InputSpec = SPEC, seed: int = 0) -> Batch:
     ivar = rng.uniform(1, 6, flux.shape) * (rng.random(flux.shape) > 0.1)
     yes = torch.ones(n, dtype=torch.bool)
     return Batch(
-        torch.tensor(image, dtype=torch.float32), yes.clone(),
-        torch.tensor(flux * (ivar > 0), dtype=torch.float32), torch.tensor(ivar, dtype=torch.float32),
-        yes.clone(), torch.tensor(rng.uniform(0.05, 3, n), dtype=torch.float32), yes.clone(),
+        {"image": torch.tensor(image, dtype=torch.float32),
+         "flux": torch.tensor(flux * (ivar > 0), dtype=torch.float32), "ivar": torch.tensor(ivar, dtype=torch.float32)},
+        {"image": yes.clone(), "spectrum": yes.clone()},
+        torch.tensor(rng.uniform(0.05, 3, n), dtype=torch.float32), yes.clone(),
         [f"galaxy-{i}" for i in range(n)],
     )
 
@@ -62,19 +78,16 @@ def copied(batch: Batch) -> Batch:
 
 def rows(batch: Batch, which: list[int]) -> Batch:
     """Some galaxies of a batch."""
-
-    def chosen(value):
-        return value[which].clone() if isinstance(value, torch.Tensor) else [value[i] for i in which]
-
-    return Batch(**{f.name: chosen(getattr(batch, f.name)) for f in dataclasses.fields(batch)})
+    chosen = batch.map(lambda tensor: tensor[which].clone())
+    return dataclasses.replace(chosen, object_id=[batch.object_id[i] for i in which])
 
 
 def without(batch: Batch, *, image: list[int] = (), spectrum: list[int] = (), redshift: list[int] = ()) -> Batch:
     """The batch with some measurements of some galaxies taken away, zero-filled as the reader does."""
     batch = copied(batch)
     for which, flag, tensors in (
-        (image, batch.image_present_B, [batch.image_BCHW]),
-        (spectrum, batch.spectrum_present_B, [batch.flux_BL, batch.ivar_BL]),
+        (image, batch.present["image"], [batch.image_BCHW]),
+        (spectrum, batch.present["spectrum"], [batch.flux_BL, batch.ivar_BL]),
         (redshift, batch.redshift_known_B, [batch.redshift_B]),
     ):
         for tensor in (flag, *tensors):
@@ -82,18 +95,12 @@ def without(batch: Batch, *, image: list[int] = (), spectrum: list[int] = (), re
     return batch
 
 
-def random_masks(n: int, n_image: int, n_spectrum: int, seed: int = 0) -> Visible:
+def random_masks(n: int, n_tokens: dict[str, int], seed: int = 0) -> Visible:
     """Half of the tokens of each modality visible, a different number for every galaxy."""
     generator = torch.Generator().manual_seed(seed)
-    return Visible(
-        torch.rand(n, n_image, generator=generator) < 0.5,
-        torch.rand(n, n_spectrum, generator=generator) < 0.5,
-    )
+    return {name: torch.rand(n, tokens, generator=generator) < 0.5 for name, tokens in n_tokens.items()}
 
 
-def all_tokens(batch: Batch, n_image: int, n_spectrum: int, visible: bool) -> Visible:
+def all_tokens(batch: Batch, n_tokens: dict[str, int], visible: bool) -> Visible:
     """Everything that was measured is visible, or nothing."""
-    return Visible(
-        (batch.image_present_B & visible)[:, None].expand(-1, n_image).clone(),
-        (batch.spectrum_present_B & visible)[:, None].expand(-1, n_spectrum).clone(),
-    )
+    return {name: (batch.present[name] & visible)[:, None].expand(-1, n).clone() for name, n in n_tokens.items()}

@@ -14,6 +14,7 @@ from tests.model.galaxies import random_batch, without
 from mmae.model.masking import (
     MaskConfig,
     draw_visible,
+    MODES,
     fixed_visible,
     pick,
     random_visible,
@@ -58,9 +59,9 @@ def test_every_token_is_masked_as_often_and_galaxies_differ():
 
 def test_ratio_zero_masks_nothing():
     config = MaskConfig(image_ratio=OPEN, spectrum_ratio=OPEN, drop_spectrum=0.0)
-    visible = draw_visible(random_batch(5), 16, 7, config, seeded(3))
-    assert visible.image_BT.all() and visible.spectrum_BS.all()
-    assert visible.image_BT.shape == (5, 16) and visible.spectrum_BS.shape == (5, 7)
+    visible = draw_visible(random_batch(5), {"image": 16, "spectrum": 7}, config, seeded(3))
+    assert visible["image"].all() and visible["spectrum"].all()
+    assert visible["image"].shape == (5, 16) and visible["spectrum"].shape == (5, 7)
 
 
 @settings(deadline=None, max_examples=60)
@@ -73,9 +74,9 @@ def test_a_measured_galaxy_always_shows_something(present, tenths, more, unit, s
     batch = random_batch(len(present))
     batch = without(batch, image=[i for i, (has, _) in enumerate(present) if not has],
                     spectrum=[i for i, (_, has) in enumerate(present) if not has])
-    visible = draw_visible(batch, 4, 3, config, seeded(seed))
+    visible = draw_visible(batch, {"image": 4, "spectrum": 3}, config, seeded(seed))
     for i, (image, spectrum) in enumerate(present):
-        sees_image, sees_spectrum = visible.image_BT[i], visible.spectrum_BS[i]
+        sees_image, sees_spectrum = visible["image"][i], visible["spectrum"][i]
         assert not (sees_image.any() and not image) and not (sees_spectrum.any() and not spectrum)
         if image and not spectrum:
             assert sees_image.all()
@@ -88,8 +89,8 @@ def test_a_measured_galaxy_always_shows_something(present, tenths, more, unit, s
 def test_modalities_are_hidden_as_often_as_asked():
     n = 4000
     config = MaskConfig(OPEN, OPEN, drop_image=0.2, drop_spectrum=0.5)
-    visible = draw_visible(random_batch(n), 2, 2, config, seeded(5))
-    for tokens_BT, drop in ((visible.image_BT, 0.2), (visible.spectrum_BS, 0.5)):
+    visible = draw_visible(random_batch(n), {"image": 2, "spectrum": 2}, config, seeded(5))
+    for tokens_BT, drop in ((visible["image"], 0.2), (visible["spectrum"], 0.5)):
         shown_B = tokens_BT[:, 0]
         assert torch.equal(shown_B, tokens_BT[:, 1])  # the whole modality, not a token of it
         assert abs((~shown_B).float().mean() - drop) < 5 * (drop * (1 - drop) / n) ** 0.5
@@ -98,27 +99,27 @@ def test_modalities_are_hidden_as_often_as_asked():
 def test_certain_and_complementary_drops_leave_exactly_one_modality():
     for drop_image in (0.0, 0.1, 0.5, 0.9, 1.0):
         config = MaskConfig(OPEN, OPEN, drop_image=drop_image, drop_spectrum=1 - drop_image)
-        visible = draw_visible(random_batch(300), 1, 1, config, seeded(6))
-        assert (visible.image_BT[:, 0] ^ visible.spectrum_BS[:, 0]).all(), drop_image
+        visible = draw_visible(random_batch(300), {"image": 1, "spectrum": 1}, config, seeded(6))
+        assert (visible["image"][:, 0] ^ visible["spectrum"][:, 0]).all(), drop_image
 
 
 def test_drop_unit_batch_hides_the_spectrum_of_all_or_of_none():
     config = MaskConfig(OPEN, OPEN, drop_spectrum=0.5, drop_unit="batch")
-    shares = [draw_visible(random_batch(6), 2, 2, config, seeded(s)).spectrum_BS.float().mean().item()
+    shares = [draw_visible(random_batch(6), {"image": 2, "spectrum": 2}, config, seeded(s))["spectrum"].float().mean().item()
               for s in range(60)]
     assert set(shares) == {0.0, 1.0}
     assert 0.2 < sum(shares) / len(shares) < 0.8  # 5 sigma about one half
     per_galaxy = dataclasses.replace(config, drop_unit="sample")
-    visible = draw_visible(random_batch(60), 2, 2, per_galaxy, seeded(0))
-    assert 0 < visible.spectrum_BS.float().mean() < 1
+    visible = draw_visible(random_batch(60), {"image": 2, "spectrum": 2}, per_galaxy, seeded(0))
+    assert 0 < visible["spectrum"].float().mean() < 1
 
 
 def test_ratios_are_drawn_from_their_ranges_once_for_a_batch():
     config = MaskConfig(image_ratio=(0.25, 0.75), spectrum_ratio=(0.5, 0.9), drop_spectrum=0.0)
     hidden = {"image": [], "spectrum": []}
     for seed in range(80):
-        visible = draw_visible(random_batch(3), 100, 100, config, seeded(seed))
-        for name, tokens in (("image", visible.image_BT), ("spectrum", visible.spectrum_BS)):
+        visible = draw_visible(random_batch(3), {"image": 100, "spectrum": 100}, config, seeded(seed))
+        for name, tokens in (("image", visible["image"]), ("spectrum", visible["spectrum"])):
             counts = (~tokens).sum(-1).unique()
             assert counts.numel() == 1
             hidden[name].append(counts.item())
@@ -133,8 +134,8 @@ def test_same_seed_same_masks():
     config, batch = MaskConfig((0.2, 0.8), (0.2, 0.8), 0.3, 0.3), random_batch(8)
 
     def draw(seed):
-        visible = draw_visible(batch, 16, 8, config, seeded(seed))
-        return torch.cat([visible.image_BT, visible.spectrum_BS], 1)
+        visible = draw_visible(batch, {"image": 16, "spectrum": 8}, config, seeded(seed))
+        return torch.cat([visible["image"], visible["spectrum"]], 1)
 
     assert torch.equal(draw(11), draw(11))
     assert not torch.equal(draw(11), draw(12))
@@ -161,16 +162,16 @@ def test_a_refused_ratio_is_told_with_its_value_and_the_range():
     ("both", [1, 0, 1, 0], [1, 1, 0, 0])])
 def test_inference_shows_what_the_mode_names_and_the_galaxy_has(mode, image, spectrum):
     batch = without(random_batch(4), image=[1, 3], spectrum=[2, 3])
-    visible = fixed_visible(batch, 9, 5, mode)
-    assert visible.image_BT.tolist() == [[bool(v)] * 9 for v in image]
-    assert visible.spectrum_BS.tolist() == [[bool(v)] * 5 for v in spectrum]
+    visible = fixed_visible(batch, {"image": 9, "spectrum": 5}, MODES[mode])
+    assert visible["image"].tolist() == [[bool(v)] * 9 for v in image]
+    assert visible["spectrum"].tolist() == [[bool(v)] * 5 for v in spectrum]
 
 
 def test_inference_masks_by_ratio_and_generator():
     batch = random_batch(4)
-    first, again = (fixed_visible(batch, 16, 8, "both", 0.75, 0.5, seeded(9)) for _ in range(2))
-    assert first.image_BT.sum(-1).tolist() == [4] * 4 and first.spectrum_BS.sum(-1).tolist() == [4] * 4
-    assert torch.equal(first.image_BT, again.image_BT) and torch.equal(first.spectrum_BS, again.spectrum_BS)
+    first, again = (fixed_visible(batch, {"image": 16, "spectrum": 8}, MODES["both"], {"image": 0.75, "spectrum": 0.5}, seeded(9)) for _ in range(2))
+    assert first["image"].sum(-1).tolist() == [4] * 4 and first["spectrum"].sum(-1).tolist() == [4] * 4
+    assert torch.equal(first["image"], again["image"]) and torch.equal(first["spectrum"], again["spectrum"])
 
 
 @settings(deadline=None, max_examples=80)

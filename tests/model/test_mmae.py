@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import itertools
 
 import numpy as np
@@ -18,6 +17,7 @@ from tests.model.galaxies import (
     random_batch,
     random_masks,
     rows,
+    tiny,
     without,
 )
 
@@ -38,12 +38,12 @@ def model() -> MMAE:
 
 
 def masks(model: MMAE, n: int, seed: int = 0) -> Visible:
-    return random_masks(n, model.n_image, model.n_spectrum, seed)
+    return random_masks(n, model.n_tokens, seed)
 
 
 def visible_samples(visible: Visible) -> torch.Tensor:
     """Which spectrum samples the encoder sees: (B, L)."""
-    return visible.spectrum_BS.repeat_interleave(TINY.spectrum_patch, 1)[:, : SPEC.n_wavelengths]
+    return visible["spectrum"].repeat_interleave(TINY.modalities.spectrum.patch, 1)[:, : SPEC.n_wavelengths]
 
 
 def everything(model: MMAE, batch, visible) -> list[torch.Tensor]:
@@ -52,24 +52,24 @@ def everything(model: MMAE, batch, visible) -> list[torch.Tensor]:
 
 
 def test_token_counts(model):
-    assert (model.n_image, model.n_spectrum) == (16, 7)  # 50 samples: the last patch is filled up
-    encoded, valid = model.encode(random_batch(3), all_tokens(random_batch(3), 16, 7, True))
+    assert model.n_tokens == {"image": 16, "spectrum": 7}  # 50 samples: the last patch is filled up
+    encoded, valid = model.encode(random_batch(3), all_tokens(random_batch(3), model.n_tokens, True))
     assert encoded.shape == (3, 1 + 16 + 7, TINY.width) and valid.all()
 
 
 def test_hidden_tokens_cost_nothing(model):
     visible = masks(model, 3)
     encoded, valid = model.encode(random_batch(3), visible)
-    most = visible.image_BT.sum(-1).max() + visible.spectrum_BS.sum(-1).max()
+    most = visible["image"].sum(-1).max() + visible["spectrum"].sum(-1).max()
     assert encoded.shape[1] == 1 + most
-    assert torch.equal(valid.sum(-1), 1 + visible.image_BT.sum(-1) + visible.spectrum_BS.sum(-1))
+    assert torch.equal(valid.sum(-1), 1 + visible["image"].sum(-1) + visible["spectrum"].sum(-1))
 
 
 def test_hidden_image_pixels_influence_nothing(model):
     batch, visible = random_batch(4), masks(model, 4)
     other = copied(batch)
-    hidden_BHW = ~visible_pixels(visible.image_BT, SPEC.image_size)
-    other.image_BCHW += 50 * hidden_BHW[:, None] * torch.rand(batch.image_BCHW.shape)
+    hidden_BHW = ~visible_pixels(visible["image"], SPEC.image_size)
+    other.values["image"] += 50 * hidden_BHW[:, None] * torch.rand(batch.image_BCHW.shape)
     assert not torch.equal(other.image_BCHW, batch.image_BCHW)
     for a, b in zip(everything(model, batch, visible), everything(model, other, visible), strict=True):
         assert torch.equal(a, b)
@@ -78,7 +78,7 @@ def test_hidden_image_pixels_influence_nothing(model):
 def test_hidden_spectrum_samples_influence_nothing(model):
     """Not even through the level and scale by which a spectrum is normalised."""
     batch, visible = random_batch(6), masks(model, 6)
-    visible.spectrum_BS[:, 0] = True  # something of every spectrum is seen
+    visible["spectrum"][:, 0] = True  # something of every spectrum is seen
     other = copy.deepcopy(batch)
     hidden_BL = ~visible_samples(visible)
     other.flux_BL[hidden_BL] = 100 - 30 * batch.flux_BL[hidden_BL]
@@ -105,8 +105,8 @@ def test_a_wholly_hidden_spectrum_tells_the_redshift_nothing(model):
     """Not even by its brightness, which is of the whole spectrum."""
     batch = random_batch(4)
     other = copied(batch)
-    other.flux_BL, other.ivar_BL = 30 * batch.flux_BL.flip(-1) + 5, batch.ivar_BL.flip(-1) / 7
-    visible = Visible(masks(model, 4).image_BT, torch.zeros(4, model.n_spectrum, dtype=torch.bool))
+    other.values["flux"], other.values["ivar"] = 30 * batch.flux_BL.flip(-1) + 5, batch.ivar_BL.flip(-1) / 7
+    visible = masks(model, 4) | {"spectrum": torch.zeros(4, model.n_tokens["spectrum"], dtype=torch.bool)}
     for a, b in zip(model.redshift(batch, visible), model.redshift(other, visible), strict=True):
         assert torch.equal(a, b)
     images = [model.estimate(x, visible).image_BCHW for x in (batch, other)]
@@ -116,7 +116,7 @@ def test_a_wholly_hidden_spectrum_tells_the_redshift_nothing(model):
 @pytest.mark.parametrize("change", ["image", "flux", "ivar", "place"])
 def test_visible_tokens_matter(model, change):
     batch = random_batch(4)
-    visible = all_tokens(batch, model.n_image, model.n_spectrum, True)
+    visible = all_tokens(batch, model.n_tokens, True)
     other = copied(batch)
     if change == "image":
         other.image_BCHW[:, 0, 4:8, 4:8] += 5
@@ -125,7 +125,7 @@ def test_visible_tokens_matter(model, change):
     elif change == "ivar":
         other.ivar_BL[:, 20:24] += 5
     else:  # the same tokens in other places
-        other.image_BCHW = batch.image_BCHW.roll(4, -1)
+        other.values["image"] = batch.image_BCHW.roll(4, -1)
     before, after = everything(model, batch, visible), everything(model, other, visible)
     for a, b in zip(before, after, strict=True):
         assert ((a - b).abs().reshape(4, -1).amax(1) > 3e-6).all()
@@ -136,12 +136,12 @@ def test_a_visible_token_knows_its_place(model, modality):
     """All patches are alike: which one of them is visible can be told by its position only."""
     batch = random_batch(1)
     batch.image_BCHW[:] = 1.0
-    batch.flux_BL = torch.tensor([1.0, 3.0]).repeat(25)[None]  # a patch of 8 is four periods
-    batch.ivar_BL = torch.ones(1, 50)
+    batch.values["flux"] = torch.tensor([1.0, 3.0]).repeat(25)[None]  # a patch of 8 is four periods
+    batch.values["ivar"] = torch.ones(1, 50)
     encoded = []
     for place in range(6):  # the seventh spectrum patch is filled up and so unlike the others
-        visible = all_tokens(batch, model.n_image, model.n_spectrum, False)
-        (visible.image_BT if modality == "image" else visible.spectrum_BS)[0, place] = True
+        visible = all_tokens(batch, model.n_tokens, False)
+        visible[modality][0, place] = True
         encoded.append(model.encode(batch, visible)[0])
     assert all(not torch.allclose(a, b, atol=1e-3) for a, b in itertools.combinations(encoded, 2))
 
@@ -149,27 +149,27 @@ def test_a_visible_token_knows_its_place(model, modality):
 def test_the_brightness_of_a_spectrum_is_seen(model):
     batch = random_batch(3)
     brighter = copied(batch)
-    brighter.flux_BL, brighter.ivar_BL = 5 * batch.flux_BL, batch.ivar_BL / 25
-    visible = all_tokens(batch, model.n_image, model.n_spectrum, True)
+    brighter.values["flux"], brighter.values["ivar"] = 5 * batch.flux_BL, batch.ivar_BL / 25
+    visible = all_tokens(batch, model.n_tokens, True)
     points = [model.redshift(b, visible)[0] for b in (batch, brighter)]
     assert ((points[0] - points[1]).abs() > 1e-5).all()
 
 
 def test_image_loss_is_the_error_of_hidden_measured_pixels(model):
     batch, visible = without(random_batch(5), image=[1]), masks(model, 5)
-    visible.image_BT[1] = False
+    visible["image"][1] = False
     losses, estimate = model(batch, visible), model.estimate(batch, visible)
     scale = [np.array(v)[:, None, None] for v in (SPEC.band_noise, SPEC.arcsinh_mean, SPEC.arcsinh_std)]
     normal = [(np.arcsinh(x.double().numpy() / scale[0]) - scale[1]) / scale[2]
               for x in (batch.image_BCHW, estimate.image_BCHW)]
-    hidden = ~estimate.visible_BHW.numpy() & batch.image_present_B.numpy()[:, None, None]
+    hidden = ~estimate.visible_BHW.numpy() & batch.present["image"].numpy()[:, None, None]
     error = ((normal[0] - normal[1]) ** 2).mean(1)[hidden]
-    np.testing.assert_allclose(losses.image.item(), error.mean(), rtol=1e-4)
+    np.testing.assert_allclose(losses.parts["image"].item(), error.mean(), rtol=1e-4)
 
 
 def test_spectrum_loss_is_chi_square_per_hidden_good_pixel(model):
     batch, visible = without(random_batch(5), spectrum=[2]), masks(model, 5)
-    visible.spectrum_BS[2] = False
+    visible["spectrum"][2] = False
     losses, estimate = model(batch, visible), model.estimate(batch, visible)
     flux, ivar, predicted = (x.double().numpy() for x in (batch.flux_BL, batch.ivar_BL, estimate.flux_BL))
     chi_square, n = 0.0, 0
@@ -178,10 +178,10 @@ def test_spectrum_loss_is_chi_square_per_hidden_good_pixel(model):
         weight = ivar[i] * ~hidden
         rms = np.average((flux[i] - np.average(flux[i], weights=weight)) ** 2, weights=weight) ** 0.5
         used = (ivar[i] > 0) & hidden
-        variance = 1 / ivar[i][used] + (TINY.error_floor * rms) ** 2
+        variance = 1 / ivar[i][used] + (TINY.modalities.spectrum.error_floor * rms) ** 2
         chi_square += ((flux[i] - predicted[i])[used] ** 2 / variance).sum()
         n += used.sum()
-    np.testing.assert_allclose(losses.spectrum.item(), chi_square / n, rtol=1e-3)
+    np.testing.assert_allclose(losses.parts["spectrum"].item(), chi_square / n, rtol=1e-3)
 
 
 @pytest.mark.parametrize("modality", ["image", "spectrum"])
@@ -191,7 +191,7 @@ def test_a_position_is_decoded_by_its_own_query(model, modality):
     before = model.estimate(batch, visible)
     moved = copy.deepcopy(model)
     with torch.no_grad():
-        (moved.image_query if modality == "image" else moved.spectrum_query)[1] += torch.randn(TINY.decoder_width)
+        moved.modalities[modality].query_TE[1] += torch.randn(TINY.decoder_width)
     after = moved.estimate(batch, visible)
     image = (after.image_BCHW != before.image_BCHW).any(0).any(0)
     flux = (after.flux_BL != before.flux_BL).any(0)
@@ -206,7 +206,7 @@ def test_a_position_is_decoded_by_its_own_query(model, modality):
 def test_estimate_tells_what_was_seen(model):
     batch, visible = random_batch(3), masks(model, 3)
     estimate = model.estimate(batch, visible)
-    assert torch.equal(estimate.visible_BHW, visible_pixels(visible.image_BT, SPEC.image_size))
+    assert torch.equal(estimate.visible_BHW, visible_pixels(visible["image"], SPEC.image_size))
     assert torch.equal(estimate.visible_BL, visible_samples(visible))
     assert estimate.image_BCHW.shape == batch.image_BCHW.shape
     assert estimate.flux_BL.shape == batch.flux_BL.shape
@@ -217,20 +217,20 @@ def test_estimate_is_in_the_units_of_the_flux(model):
     batch, visible = random_batch(3), masks(model, 3)
     with torch.no_grad():
         model_without_brightness = build_model(TINY, SPEC).eval()
-        model_without_brightness.brightness_embed.weight.zero_()
+        model_without_brightness.modalities["spectrum"].brightness.weight.zero_()
     brighter = copied(batch)
-    brighter.flux_BL, brighter.ivar_BL = 10 * batch.flux_BL, batch.ivar_BL / 100
+    brighter.values["flux"], brighter.values["ivar"] = 10 * batch.flux_BL, batch.ivar_BL / 100
     here, there = (model_without_brightness.estimate(b, visible).flux_BL for b in (batch, brighter))
     torch.testing.assert_close(there, 10 * here, rtol=1e-4, atol=1e-3)
 
 
 def test_total_weighs_the_parts():
-    config = dataclasses.replace(TINY, image_weight=2.0, spectrum_weight=0.5, redshift_weight=3.0)
+    config = tiny(image={"weight": 2.0}, spectrum={"weight": 0.5}, redshift_weight=3.0)
     model = build_model(config, SPEC).eval()
     losses = model(random_batch(4), masks(model, 4))
-    expected = 2 * losses.image + 0.5 * losses.spectrum + 3 * losses.redshift
+    expected = 2 * losses.parts["image"] + 0.5 * losses.parts["spectrum"] + 3 * losses.parts["redshift"]
     torch.testing.assert_close(losses.total, expected)
-    assert min(losses.image, losses.spectrum, losses.redshift) > 0
+    assert min(losses.parts["image"], losses.parts["spectrum"], losses.parts["redshift"]) > 0
 
 
 def test_masked_mse_by_hand():
@@ -268,42 +268,42 @@ LACKING = {
 def test_losses_and_gradients_are_finite(lacking, visible_share):
     model = build_model(TINY, SPEC)
     batch = without(random_batch(4), **LACKING[lacking])
-    visible = all_tokens(batch, model.n_image, model.n_spectrum, visible_share != "nothing")
+    visible = all_tokens(batch, model.n_tokens, visible_share != "nothing")
     if visible_share == "half":
         half = masks(model, 4)
-        visible = Visible(visible.image_BT & half.image_BT, visible.spectrum_BS & half.spectrum_BS)
+        visible = {name: visible[name] & half[name] for name in visible}
     losses = model(batch, visible)
     losses.total.backward()
-    assert all(torch.isfinite(part) for part in (losses.total, losses.image, losses.spectrum, losses.redshift))
+    assert all(torch.isfinite(part) for part in (losses.total, losses.parts["image"], losses.parts["spectrum"], losses.parts["redshift"]))
     for name, parameter in model.named_parameters():
         # None would break DistributedDataParallel, which waits for every gradient.
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
     # A loss is zero exactly where there is nothing to predict.
     hidden = visible_share != "all"
-    assert (losses.image > 0) == (hidden and bool(batch.image_present_B.any()))
-    assert (losses.spectrum > 0) == (hidden and bool(batch.spectrum_present_B.any()))
-    assert (losses.redshift > 0) == bool(batch.redshift_known_B.any())
+    assert (losses.parts["image"] > 0) == (hidden and bool(batch.present["image"].any()))
+    assert (losses.parts["spectrum"] > 0) == (hidden and bool(batch.present["spectrum"].any()))
+    assert (losses.parts["redshift"] > 0) == bool(batch.redshift_known_B.any())
     assert all(torch.isfinite(x).all() for x in everything(model, batch, visible))
 
 
 def test_absent_modalities_are_no_targets(model):
     """Galaxies that lack a modality leave the loss of that modality as it is without them."""
     batch, visible = without(random_batch(6), image=[0, 1], spectrum=[2], redshift=[3, 4]), masks(model, 6)
-    visible.image_BT[:2] = False
-    visible.spectrum_BS[2] = False
+    visible["image"][:2] = False
+    visible["spectrum"][2] = False
     for name, kept in (("image", [2, 3, 4, 5]), ("spectrum", [0, 1, 3, 4, 5]), ("redshift", [0, 1, 2, 5])):
-        fewer = Visible(visible.image_BT[kept], visible.spectrum_BS[kept])
+        fewer = {which: tokens[kept] for which, tokens in visible.items()}
         torch.testing.assert_close(
-            getattr(model(batch, visible), name), getattr(model(rows(batch, kept), fewer), name), **CLOSE)
+            model(batch, visible).parts[name], model(rows(batch, kept), fewer).parts[name], **CLOSE)
 
 
 def test_a_galaxy_does_not_depend_on_the_rest_of_the_batch(model):
     batch, visible = without(random_batch(5), spectrum=[3]), masks(model, 5)
-    visible.spectrum_BS[3] = False
-    visible.image_BT[0, 1:] = False  # far fewer visible tokens than the others: filled up
+    visible["spectrum"][3] = False
+    visible["image"][0, 1:] = False  # far fewer visible tokens than the others: filled up
     together = everything(model, batch, visible)
     for i in range(5):
-        one = Visible(visible.image_BT[[i]], visible.spectrum_BS[[i]])
+        one = {which: tokens[[i]] for which, tokens in visible.items()}
         for all_of_them, alone in zip(together, everything(model, rows(batch, [i]), one), strict=True):
             torch.testing.assert_close(all_of_them[[i]], alone, **CLOSE)
 
@@ -319,12 +319,12 @@ def test_redshift_alone_equals_the_estimate(model):
 
 def test_embedding_is_the_mean_of_what_is_visible(model):
     batch, visible = without(random_batch(4), image=[3], spectrum=[2, 3]), masks(model, 4)
-    visible.image_BT[3] = False
-    visible.spectrum_BS[2:] = False
+    visible["image"][3] = False
+    visible["spectrum"][2:] = False
     embedding = model.embedding(batch, visible)
     assert embedding.shape == (4, TINY.width) and torch.isfinite(embedding).all()
     for i in range(4):
-        one = Visible(visible.image_BT[[i]], visible.spectrum_BS[[i]])
+        one = {which: tokens[[i]] for which, tokens in visible.items()}
         encoded, valid = model.encode(rows(batch, [i]), one)
         assert valid.all()  # alone, nothing is filled up
         torch.testing.assert_close(embedding[i], encoded[0].mean(0), **CLOSE)
@@ -334,26 +334,26 @@ def test_embedding_is_the_mean_of_what_is_visible(model):
 def test_hidden_content_does_not_reach_the_embedding(model):
     """The tokens that fill up a batch are hidden ones: theirs must not count either."""
     batch, visible = random_batch(4), masks(model, 4)
-    visible.image_BT[0, 1:] = False
+    visible["image"][0, 1:] = False
     other = copied(batch)
-    other.image_BCHW += 50 * ~visible_pixels(visible.image_BT, SPEC.image_size)[:, None]
+    other.values["image"] += 50 * ~visible_pixels(visible["image"], SPEC.image_size)[:, None]
     other.flux_BL[~visible_samples(visible)] += 100
     assert torch.equal(model.embedding(batch, visible), model.embedding(other, visible))
 
 
 @pytest.mark.parametrize(("values", "says"), [
-    ({"image_patch": 5}, r"image_patch is 5 .*16 pixels"),
-    ({"spectrum_patch": 51}, r"spectrum_patch is 51.*50 samples"),
-    ({"image_patch": 0}, "image_patch is 0"), ({"depth": 0}, "depth is 0"),
+    ({"image": {"patch": 5}}, r"image.patch is 5 .*16 pixels"),
+    ({"spectrum": {"patch": 51}}, r"spectrum.patch is 51.*50 samples"),
+    ({"image": {"patch": 0}}, "image.patch is 0"), ({"depth": 0}, "depth is 0"),
     ({"width": 20}, r"width is 20.*multiple of.*8"), ({"decoder_width": 12}, "decoder_width is 12")])
 def test_sizes_that_do_not_fit_are_refused_with_the_number(values, says):
     with pytest.raises(ValueError, match=says):
-        build_model(dataclasses.replace(TINY, **values), SPEC)
+        build_model(tiny(**values), SPEC)
 
 
 def test_default_model_on_the_full_grid_has_the_stated_tokens():
     model = build_model(MMAEConfig(), FULL_SPEC)
-    assert (model.n_image, model.n_spectrum) == (64, 122)
+    assert model.n_tokens == {"image": 64, "spectrum": 122}
 
 
 def test_a_tiny_model_overfits_eight_galaxies():
@@ -369,17 +369,17 @@ def test_a_tiny_model_overfits_eight_galaxies():
         optimiser.step()
         history.append(losses)
     first, last = history[0], history[-1]
-    assert last.image < first.image / 5
-    assert last.spectrum < first.spectrum / 1.5
+    assert last.parts["image"] < first.parts["image"] / 5
+    assert last.parts["spectrum"] < first.parts["spectrum"] / 1.5
     # The label is a Gaussian of one bin: its entropy, about 1.4, is the floor.
-    assert last.redshift < 1.7 < 2.5 < first.redshift
+    assert last.parts["redshift"] < 1.7 < 2.5 < first.parts["redshift"]
     point, _, _ = model.eval().redshift(batch, visible)
     assert ((point - batch.redshift_B).abs() / (1 + batch.redshift_B)).max() < 0.1
 
 
 def test_one_reading_is_redshift_and_embedding(model):
     batch, visible = random_batch(4), masks(model, 4)
-    nothing = fixed_visible(batch, model.n_image, model.n_spectrum, "image", 1.0)
+    nothing = fixed_visible(batch, model.n_tokens, ("image",), 1.0)
     _, reading, _ = model.read(batch, [nothing, visible, nothing])  # one mask does not touch the next
     assert torch.equal(reading.redshift_B, model.redshift(batch, visible)[0])
     assert torch.equal(reading.embedding_BD, model.embedding(batch, visible))

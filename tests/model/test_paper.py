@@ -21,7 +21,7 @@ from tests.model.galaxies import (
 
 from mmae.model.build import build_model
 from mmae.model.losses import paper_redshift_loss
-from mmae.model.masking import Visible, fixed_visible
+from mmae.model.masking import fixed_visible
 from mmae.model.paper import PaperConfig, PaperMMAE
 
 
@@ -38,7 +38,7 @@ def tiny() -> PaperMMAE:
 
 
 def masks(model: PaperMMAE, n: int) -> Visible:
-    return random_masks(n, model.n_image, model.n_spectrum)
+    return random_masks(n, model.n_tokens)
 
 
 def pooled_and_normalised(flux_L: np.ndarray, ivar_L: np.ndarray, pool: int) -> np.ndarray:
@@ -53,14 +53,14 @@ def test_parameter_count_is_the_published_one(published):
 
 
 def test_token_counts_are_the_published_ones(published):
-    assert (published.n_image, published.n_spectrum, published.n_pooled) == (64, 32, 259)
+    assert (published.n_tokens, published.n_pooled) == ({"image": 64, "spectrum": 32}, 259)
 
 
 def test_one_estimate_on_the_full_grid(published):
     batch = random_batch(2, FULL_SPEC)
-    visible = all_tokens(batch, 64, 32, True)
-    visible.image_BT[:, :48] = False
-    visible.spectrum_BS[:, 1:] = False
+    visible = all_tokens(batch, {"image": 64, "spectrum": 32}, True)
+    visible["image"][:, :48] = False
+    visible["spectrum"][:, 1:] = False
     estimate = published.estimate(batch, visible)
     assert estimate.redshift_B.shape == (2,)
     assert estimate.redshift_low_B is None and estimate.redshift_high_B is None
@@ -85,15 +85,15 @@ def test_a_grid_without_a_tail_works():
 def test_flux_comes_back_in_the_flux_unit(tiny):
     batch, visible = random_batch(3), masks(tiny, 3)
     other = copied(batch)
-    other.flux_BL = torch.where(batch.ivar_BL > 0, 10 * batch.flux_BL + 4, 0)
-    other.ivar_BL = batch.ivar_BL / 100
+    other.values["flux"] = torch.where(batch.ivar_BL > 0, 10 * batch.flux_BL + 4, 0)
+    other.values["ivar"] = batch.ivar_BL / 100
     here, there = (tiny.estimate(b, visible).flux_BL for b in (batch, other))
     torch.testing.assert_close(there, 10 * here + 4, rtol=1e-4, atol=1e-3)
 
 
 def test_with_everything_masked_the_input_does_not_matter(tiny):
     first, second = random_batch(3, seed=1), random_batch(3, seed=2)
-    nothing = all_tokens(first, tiny.n_image, tiny.n_spectrum, False)
+    nothing = all_tokens(first, tiny.n_tokens, False)
     a, b = tiny.estimate(first, nothing), tiny.estimate(second, nothing)
     assert torch.equal(a.redshift_B, b.redshift_B) and torch.equal(a.image_BCHW, b.image_BCHW)
     assert a.redshift_B.max() - a.redshift_B.min() < 1e-6
@@ -104,7 +104,7 @@ def test_a_masked_token_has_lost_its_place(tiny):
     The transformer does not know an order, so moving a token's content together with its
     position among masked ones must not change anything."""
     batch = random_batch(2)
-    nothing = all_tokens(batch, tiny.n_image, tiny.n_spectrum, False)
+    nothing = all_tokens(batch, tiny.n_tokens, False)
     before = tiny.redshift(batch, nothing)[0]
     moved = build_model(TINY_PAPER, SPEC).eval()
     moved.load_state_dict(tiny.state_dict())
@@ -112,19 +112,19 @@ def test_a_masked_token_has_lost_its_place(tiny):
         moved.image_position.add_(torch.randn_like(moved.image_position))
         moved.spectrum_position.add_(torch.randn_like(moved.spectrum_position))
     assert torch.equal(moved.redshift(batch, nothing)[0], before)
-    shown = all_tokens(batch, tiny.n_image, tiny.n_spectrum, True)
+    shown = all_tokens(batch, tiny.n_tokens, True)
     assert not torch.allclose(moved.redshift(batch, shown)[0], tiny.redshift(batch, shown)[0], atol=1e-5)
 
 
 def test_masked_tokens_go_through_the_encoder_as_zeros(tiny):
     """All tokens go through: the model sees how many are masked."""
     batch = random_batch(2)
-    shown = all_tokens(batch, tiny.n_image, tiny.n_spectrum, True)
+    shown = all_tokens(batch, tiny.n_tokens, True)
     tokens = []
     with torch.no_grad():
         hook = tiny.image_encoder.register_forward_pre_hook(lambda _, args: tokens.append(args[0]))
-        half = Visible(shown.image_BT.clone(), shown.spectrum_BS)
-        half.image_BT[:, ::2] = False
+        half = shown | {"image": shown["image"].clone()}
+        half["image"][:, ::2] = False
         tiny(batch, half)
         hook.remove()
     assert tokens[0].shape == (2, 16, 16)
@@ -133,20 +133,20 @@ def test_masked_tokens_go_through_the_encoder_as_zeros(tiny):
 
 def test_visible_tokens_and_their_places_matter(tiny):
     batch = random_batch(2)
-    shown = all_tokens(batch, tiny.n_image, tiny.n_spectrum, True)
+    shown = all_tokens(batch, tiny.n_tokens, True)
     before = tiny.redshift(batch, shown)[0]
-    for name, value in (("image_BCHW", batch.image_BCHW.roll(4, -1)), ("flux_BL", batch.flux_BL.roll(6, -1)),
-                        ("image_BCHW", batch.image_BCHW * 1.2)):
-        other = dataclasses.replace(batch, **{name: value})
-        if name == "flux_BL":
-            other.ivar_BL = batch.ivar_BL.roll(6, -1)
+    for name, value in (("image", batch.image_BCHW.roll(4, -1)), ("flux", batch.flux_BL.roll(6, -1)),
+                        ("image", batch.image_BCHW * 1.2)):
+        other = dataclasses.replace(batch, values=batch.values | {name: value})
+        if name == "flux":
+            other.values["ivar"] = batch.ivar_BL.roll(6, -1)
         assert ((tiny.redshift(other, shown)[0] - before).abs() > 1e-6).all(), name
 
 
 def test_hidden_pixels_influence_nothing(tiny):
     batch = random_batch(3)
-    visible = all_tokens(batch, tiny.n_image, tiny.n_spectrum, True)
-    visible.image_BT[:, :8] = False  # the upper half of the image
+    visible = all_tokens(batch, tiny.n_tokens, True)
+    visible["image"][:, :8] = False  # the upper half of the image
     other = copied(batch)
     other.image_BCHW[:, :, :8] += 20
     a, b = tiny.estimate(batch, visible), tiny.estimate(other, visible)
@@ -156,9 +156,9 @@ def test_hidden_pixels_influence_nothing(tiny):
 @pytest.mark.parametrize(("pool", "other"), [("image_pool", "spectrum"), ("spectrum_pool", "image")])
 def test_tokens_of_one_modality_have_read_the_other_before_they_are_pooled(tiny, pool, other):
     batch = random_batch(2)
-    shown = all_tokens(batch, tiny.n_image, tiny.n_spectrum, True)
-    blind = all_tokens(batch, tiny.n_image, tiny.n_spectrum, True)
-    (blind.image_BT if other == "image" else blind.spectrum_BS)[:] = False
+    shown = all_tokens(batch, tiny.n_tokens, True)
+    blind = all_tokens(batch, tiny.n_tokens, True)
+    blind[other][:] = False
     tokens = []
     hook = getattr(tiny, pool).register_forward_pre_hook(lambda _, args: tokens.append(args[0]))
     for visible in (shown, blind):
@@ -169,9 +169,9 @@ def test_tokens_of_one_modality_have_read_the_other_before_they_are_pooled(tiny,
 
 def test_weights_of_the_loss_are_the_published_ones(tiny):
     losses = tiny(random_batch(4), masks(tiny, 4))
-    expected = 0.1 * losses.image + 0.01 * losses.spectrum + 1.0 * losses.redshift
+    expected = 0.1 * losses.parts["image"] + 0.01 * losses.parts["spectrum"] + 1.0 * losses.parts["redshift"]
     torch.testing.assert_close(losses.total, expected)
-    assert min(losses.image, losses.spectrum, losses.redshift) > 0
+    assert min(losses.parts["image"], losses.parts["spectrum"], losses.parts["redshift"]) > 0
 
 
 def test_losses_on_a_hand_made_case():
@@ -185,17 +185,17 @@ def test_losses_on_a_hand_made_case():
     batch.image_BCHW[:] = 2.0
     batch.image_BCHW[:, :, :8] = 3.0  # the upper half, which is masked below
     batch.redshift_B[:] = torch.tensor([0.3, 1.0])  # dz = 0 and -0.35
-    visible = all_tokens(batch, 16, 8, True)
-    visible.image_BT[:, :8] = False
-    visible.spectrum_BS[:, 4:] = False
+    visible = all_tokens(batch, {"image": 16, "spectrum": 8}, True)
+    visible["image"][:, :8] = False
+    visible["spectrum"][:, 4:] = False
     losses = model(batch, visible)
     pooled = np.array([pooled_and_normalised(f.double().numpy(), i.double().numpy(), 3)
                        for f, i in zip(batch.flux_BL, batch.ivar_BL, strict=True)])
     spectrum = (pooled[:, 8:16] ** 2).mean()  # tokens 4 to 7 are pooled samples 8 to 15
     redshift = 0.5 * (1 - 1 / (1 + (0.35 / 0.15) ** 2))
-    np.testing.assert_allclose(losses.image.item(), 9.0, rtol=1e-6)
-    np.testing.assert_allclose(losses.spectrum.item(), spectrum, rtol=1e-4)
-    np.testing.assert_allclose(losses.redshift.item(), redshift, rtol=1e-5)
+    np.testing.assert_allclose(losses.parts["image"].item(), 9.0, rtol=1e-6)
+    np.testing.assert_allclose(losses.parts["spectrum"].item(), spectrum, rtol=1e-4)
+    np.testing.assert_allclose(losses.parts["redshift"].item(), redshift, rtol=1e-5)
     np.testing.assert_allclose(losses.total.item(), 0.1 * 9 + 0.01 * spectrum + redshift, rtol=1e-5)
 
 
@@ -222,15 +222,15 @@ EVERY = [0, 1, 2]
 def test_absent_modalities_give_finite_losses_and_gradients(lacking):
     model = build_model(TINY_PAPER, SPEC)
     batch = without(random_batch(3), **lacking)
-    visible = all_tokens(batch, model.n_image, model.n_spectrum, True)
-    visible.image_BT[:, ::2] = False
-    visible.spectrum_BS[:, ::2] = False
+    visible = all_tokens(batch, model.n_tokens, True)
+    visible["image"][:, ::2] = False
+    visible["spectrum"][:, ::2] = False
     losses = model(batch, visible)
     losses.total.backward()
     assert torch.isfinite(losses.total)
-    assert (losses.image > 0) == bool(batch.image_present_B.any())
-    assert (losses.spectrum > 0) == bool(batch.spectrum_present_B.any())
-    assert (losses.redshift > 0) == bool(batch.redshift_known_B.any())
+    assert (losses.parts["image"] > 0) == bool(batch.present["image"].any())
+    assert (losses.parts["spectrum"] > 0) == bool(batch.present["spectrum"].any())
+    assert (losses.parts["redshift"] > 0) == bool(batch.redshift_known_B.any())
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
 
@@ -239,30 +239,30 @@ def test_a_galaxy_does_not_depend_on_the_rest_of_the_batch(tiny):
     batch, visible = without(random_batch(3), spectrum=[1]), masks(tiny, 3)
     together = tiny.redshift(batch, visible)[0]
     for i in range(3):
-        alone = tiny.redshift(rows(batch, [i]), Visible(visible.image_BT[[i]], visible.spectrum_BS[[i]]))[0]
+        alone = tiny.redshift(rows(batch, [i]), {which: tokens[[i]] for which, tokens in visible.items()})[0]
         torch.testing.assert_close(alone, together[[i]], rtol=1e-5, atol=1e-5)
 
 
 def test_embedding_is_the_vector_that_the_redshift_is_read_from(tiny):
     batch, visible = without(random_batch(4), image=[3], spectrum=[1, 3]), masks(tiny, 4)
-    visible.image_BT[3] = False
-    visible.spectrum_BS[[1, 3]] = False
+    visible["image"][3] = False
+    visible["spectrum"][[1, 3]] = False
     embedding = tiny.embedding(batch, visible)
     assert embedding.shape == (4, 2 * TINY_PAPER.width) and torch.isfinite(embedding).all()
     torch.testing.assert_close(tiny.redshift_head(embedding)[:, 0], tiny.redshift(batch, visible)[0])
     for i in range(4):
-        alone = tiny.embedding(rows(batch, [i]), Visible(visible.image_BT[[i]], visible.spectrum_BS[[i]]))
+        alone = tiny.embedding(rows(batch, [i]), {which: tokens[[i]] for which, tokens in visible.items()})
         torch.testing.assert_close(alone, embedding[[i]], rtol=1e-5, atol=1e-5)
 
 
 def test_hidden_content_does_not_reach_the_embedding(tiny):
     batch = random_batch(3)
-    visible = all_tokens(batch, tiny.n_image, tiny.n_spectrum, True)
-    visible.image_BT[:, :8] = False  # the upper half of the image
-    visible.spectrum_BS[:] = False  # all of it: its visible part is normalised by the whole, as published
+    visible = all_tokens(batch, tiny.n_tokens, True)
+    visible["image"][:, :8] = False  # the upper half of the image
+    visible["spectrum"][:] = False  # all of it: its visible part is normalised by the whole, as published
     other = copied(batch)
     other.image_BCHW[:, :, :8] += 20
-    other.flux_BL = 3 * batch.flux_BL.flip(-1)
+    other.values["flux"] = 3 * batch.flux_BL.flip(-1)
     assert torch.equal(tiny.embedding(batch, visible), tiny.embedding(other, visible))
 
 
@@ -275,7 +275,7 @@ def test_patches_that_do_not_fit_are_refused_with_the_number(values, says):
 
 def test_one_reading_is_redshift_and_embedding(tiny):
     batch, visible = random_batch(3), masks(tiny, 3)
-    nothing = fixed_visible(batch, tiny.n_image, tiny.n_spectrum, "image", 1.0)
+    nothing = fixed_visible(batch, tiny.n_tokens, ("image",), 1.0)
     _, reading = tiny.read(batch, [nothing, visible])
     torch.testing.assert_close(reading.redshift_B, tiny.redshift(batch, visible)[0])
     assert torch.equal(reading.embedding_BD, tiny.embedding(batch, visible)) and reading.probability_BK is None

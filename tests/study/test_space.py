@@ -16,6 +16,7 @@ from mmae.model.masking import MaskConfig, draw_visible
 from mmae.recipes import recipe
 from mmae.study.config import Space, StudyConfig
 from mmae.study.space import (
+    model_field,
     base_parameters,
     choices,
     distributions,
@@ -69,8 +70,8 @@ def test_every_sampled_run_builds_and_leaves_tokens_visible(kind, data, seed):
     model = build_model(run.model, TINY_SPEC)
     # The range is constant in this base run, so every draw is at the highest ratio.
     assert run.masks.image_ratio[0] == run.masks.image_ratio[1]
-    visible = draw_visible(random_batch(3), model.n_image, model.n_spectrum, run.masks, step_generator(0, seed, 0))
-    assert visible.image_BT.sum(1).min() >= 2 and visible.spectrum_BS.sum(1).min() >= 2
+    visible = draw_visible(random_batch(3), model.n_tokens, run.masks, step_generator(0, seed, 0))
+    assert visible["image"].sum(1).min() >= 2 and visible["spectrum"].sum(1).min() >= 2
 
 
 @pytest.mark.parametrize("kind", SPACES)
@@ -92,7 +93,7 @@ def test_parameters_land_where_the_run_reads_them():
                   "depth": 2, "width": 48, "learning_rate": 1e-3}, SMALL)
     assert run.masks.image_ratio == (0.0, 0.5)  # the recipe's lower end stays
     assert run.masks.spectrum_ratio == (0.3, 0.3)  # and gives way where the drawn ratio is below it
-    assert (run.model.image_patch, run.model.spectrum_patch, run.model.depth, run.model.width) == (8, 64, 2, 48)
+    assert (model_field(run.model, "image_patch"), model_field(run.model, "spectrum_patch"), run.model.depth, run.model.width) == (8, 64, 2, 48)
     assert run.optim.learning_rate == 1e-3
     assert run.optim.final_learning_rate == pytest.approx(SMALL.optim.final_learning_rate / 2)
     assert run_of({}, SMALL) == SMALL and run_of(parameters_of(SMALL), SMALL) == SMALL
@@ -112,8 +113,8 @@ def test_the_base_run_is_a_point_of_the_default_space():
 
 
 @pytest.mark.parametrize(("space", "says"), [
-    (Space(image_patch=(16, 7)), "image_patch is 7 and does not divide the image of 64 pixels"),
-    (Space(spectrum_patch=(8000,)), "spectrum_patch is 8000, longer than the spectrum"),
+    (Space(image_patch=(16, 7)), "image.patch is 7 and does not divide the image of 64 pixels"),
+    (Space(spectrum_patch=(8000,)), "spectrum.patch is 8000, longer than the spectrum"),
     (Space(width=(50,)), "width is 50: it must be a multiple of 4 x heads"),
     (Space(image_patch=(64,)), "image_patch 64 leaves 1 tokens.*shows fewer than 2.*Leave this patch out"),
     (Space(image_mask_ratio=(0.8, 0.9), image_patch=(32,)), "image_patch 32 leaves 4 tokens.*ratio of 0.8"),

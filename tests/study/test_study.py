@@ -16,7 +16,7 @@ import mmae.study.conclude
 from mmae.config import from_yaml
 from mmae.errors import InputError
 from mmae.study.config import StudyConfig
-from mmae.study.space import run_of
+from mmae.study.space import model_field, run_of
 from mmae.study.storage import read_store
 from mmae.study.study import run_study
 from mmae.training.checkpoint import load_model
@@ -62,7 +62,7 @@ def test_a_study_ends_with_a_winner_and_a_report(study, ray_cluster, monkeypatch
         assert run.info.status == "FINISHED"
         assert float(run.data.params["image_mask_ratio"]) == pytest.approx(trial.params["image_mask_ratio"], rel=1e-4)
         assert run.data.params["depth"] == str(trial.params["depth"])
-        assert run.data.params["spectrum_patch"] == str(study.run.model.spectrum_patch)  # fixed, yet comparable
+        assert run.data.params["spectrum_patch"] == str(model_field(study.run.model, "spectrum_patch"))  # fixed, yet comparable
         metrics = run.data.metrics
         assert metrics["sigma_nmad"] == pytest.approx(trial.user_attrs["scatter"][0])
         assert metrics["sigma_nmad_low"] <= metrics["sigma_nmad"] <= metrics["sigma_nmad_high"]

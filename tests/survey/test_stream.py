@@ -17,7 +17,7 @@ from mmae.survey import windows
 from mmae.survey.build import build_survey
 from mmae.survey.order import Portion
 from mmae.survey.stream import CollateGalaxies, batches, input_spec, read_split, run_order, training_batches
-from mmae.survey.windows import read_group, row_groups
+from mmae.survey.windows import galaxy_columns, read_group, row_groups
 from tests.survey.test_build import SPEC, make_galaxy, memory_source
 
 
@@ -37,10 +37,10 @@ def test_batches_hold_the_survey_bit_by_bit(survey, config):
             truth = make_galaxy(int(name[1:]))
             seen[name] += 1
             has_image = truth.image_CHW is not None and np.isfinite(truth.image_CHW).all()
-            assert bool(batch.image_present_B[i]) == has_image
+            assert bool(batch.present["image"][i]) == has_image
             expected = truth.image_CHW if has_image else np.zeros(SPEC.image_shape, np.float32)
             assert np.array_equal(batch.image_BCHW[i].numpy(), expected)
-            assert bool(batch.spectrum_present_B[i]) == (truth.flux_L is not None)
+            assert bool(batch.present["spectrum"][i]) == (truth.flux_L is not None)
             if truth.flux_L is not None:
                 assert np.array_equal(batch.flux_BL[i].numpy(), truth.flux_L)
                 assert np.array_equal(batch.ivar_BL[i].numpy(), truth.ivar_L)
@@ -91,7 +91,7 @@ def test_a_shard_that_is_damaged_after_the_start_is_named(survey, tmp_path, monk
     victim.write_bytes(content)
     monkeypatch.setattr(windows.time, "sleep", lambda _: pytest.fail("waiting mends no file"))
     with pytest.raises(InputError, match=f"{victim.name}: cannot be read.*CRC"):
-        read_group(row_groups(copy, "train")[0])
+        read_group(row_groups(copy, "train")[0], galaxy_columns(copy))
 
 
 def test_storage_that_comes_back_is_asked_again(survey, monkeypatch):
@@ -104,10 +104,10 @@ def test_storage_that_comes_back_is_asked_again(survey, monkeypatch):
         return file(*args, **options)
 
     group = row_groups(survey, "train")[0]
-    expected = read_group(group)
+    expected = read_group(group, galaxy_columns(survey))
     monkeypatch.setattr(windows.pq, "ParquetFile", failing)
     monkeypatch.setattr(windows.time, "sleep", waited.append)
-    assert read_group(group).equals(expected) and waited == [1.0, 4.0]
+    assert read_group(group, galaxy_columns(survey)).equals(expected) and waited == [1.0, 4.0]
 
 
 def test_float16_images_arrive_as_float32(tmp_path, ray_cluster):
@@ -115,7 +115,7 @@ def test_float16_images_arrive_as_float32(tmp_path, ray_cluster):
     survey = build_survey([replace(memory_source(40), spec=half)], tmp_path / "s")
     batch = next(batches(read_split(survey, "train", CACHED), half, 8))
     assert batch.image_BCHW.dtype == torch.float32
-    index = int(batch.image_present_B.nonzero()[0])
+    index = int(batch.present["image"].nonzero()[0])
     truth = make_galaxy(int(batch.object_id[index][1:])).image_CHW
     assert np.array_equal(batch.image_BCHW[index].numpy(), truth.astype(np.float16).astype(np.float32))
 

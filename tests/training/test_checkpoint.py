@@ -105,7 +105,7 @@ def test_loaded_model_has_the_averaged_weights(folder, trained):
     assert all(torch.equal(loaded[n], averaged[n]) for n in averaged)
     assert any(not torch.equal(loaded[n], t) for n, t in trained.model.state_dict().items())
     batch = random_batch(3)
-    visible = all_tokens(batch, model.n_image, model.n_spectrum, True)
+    visible = all_tokens(batch, model.n_tokens, True)
     assert torch.equal(model.redshift(batch, visible)[0],
                        trained.averaged.module.eval().redshift(batch, visible)[0])
 

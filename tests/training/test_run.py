@@ -14,6 +14,7 @@ from mmae.config import RunConfig, StreamConfig, flat, from_yaml, to_yaml
 from mmae.errors import InputError
 from mmae.evaluation.leaks import require_no_leak
 from mmae.evaluation.redshift import sigma_nmad
+from mmae.study.space import with_fields
 from mmae.survey.columns import split_hash
 from mmae.survey.job import BuildConfig, build_job
 from mmae.survey.store import Survey, open_survey
@@ -216,6 +217,6 @@ def test_wrong_surveys_are_refused_before_training(config, ray_cluster, tmp_path
         pretrain(replace(config, survey=str(tmp_path / "nowhere")))
     with pytest.raises(InputError, match="fewer than one batch"):
         pretrain(replace(config, name="b", stream=replace(config.stream, batch_size=4096)))
-    with pytest.raises(InputError, match="image_patch is 7"):
-        pretrain(replace(config, name="c", model=replace(config.model, image_patch=7)))
+    with pytest.raises(InputError, match="image.patch is 7"):
+        pretrain(replace(config, name="c", model=with_fields(config.model, {"image_patch": 7})))
     assert not (tmp_path / "runs").exists()  # a refused run leaves nothing behind

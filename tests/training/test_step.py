@@ -169,7 +169,7 @@ def test_weight_decay_acts_on_matrices_only(model):
     assert all(before[n].ndim != 2 or "position" in n or "query" in n for n in spared)
     for word in ("bias", "norm", "position", "modality", "register"):
         assert not [n for n in decayed if word in n]
-    assert not {"image_query", "spectrum_query", "redshift_head.query"} & decayed
+    assert not {"modalities.image.query_TE", "modalities.spectrum.position_TD", "redshift_head.query"} & decayed
     assert {n for n in before if n.endswith(("redshift_head.0.weight", "logits.1.weight"))} <= decayed
 
 
@@ -193,10 +193,10 @@ def test_averaged_weights_lag_behind_by_the_decay():
     expected = None
     for s in range(3):
         training_step(state, random_batch(6, seed=s), config)
-        raw = state.model.image_embed.weight.detach().clone()
+        raw = state.model.modalities["image"].to_token.weight.detach().clone()
         # The first update copies, the later ones mix.
         expected = raw if expected is None else 0.75 * expected + 0.25 * raw
-    torch.testing.assert_close(state.best_weights.image_embed.weight.detach(), expected)
+    torch.testing.assert_close(state.best_weights.modalities["image"].to_token.weight.detach(), expected)
     assert state.best_weights is not state.model
 
 

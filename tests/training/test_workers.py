@@ -82,7 +82,7 @@ def loss_of(checkpoint: Path) -> float:
     model, _ = load_model(checkpoint)
     batch = random_batch(8, spec=model.spec)
     with torch.no_grad():
-        return model(batch, random_masks(8, model.n_image, model.n_spectrum)).total.item()
+        return model(batch, random_masks(8, model.n_tokens)).total.item()
 
 
 @pytest.mark.parametrize("damaged", [(), (WEIGHTS,), (STATE,)], ids=["whole", "weights cut", "state cut"])
