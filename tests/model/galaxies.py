@@ -64,8 +64,9 @@ def random_batch(n: int, spec: InputSpec = SPEC, seed: int = 0) -> Batch:
     yes = torch.ones(n, dtype=torch.bool)
     return Batch(
         {"image": torch.tensor(image, dtype=torch.float32),
-         "flux": torch.tensor(flux * (ivar > 0), dtype=torch.float32), "ivar": torch.tensor(ivar, dtype=torch.float32)},
-        {"image": yes.clone(), "spectrum": yes.clone()},
+         "flux": torch.tensor(flux * (ivar > 0), dtype=torch.float32), "ivar": torch.tensor(ivar, dtype=torch.float32),
+         "magnitudes": torch.tensor(23.0 - 2.5 * np.log10(peak_NC[..., 0, 0]), dtype=torch.float32)},
+        {name: yes.clone() for name in MODALITIES},
         torch.tensor(rng.uniform(0.05, 3, n), dtype=torch.float32), yes.clone(),
         [f"galaxy-{i}" for i in range(n)],
     )
@@ -82,15 +83,13 @@ def rows(batch: Batch, which: list[int]) -> Batch:
     return dataclasses.replace(chosen, object_id=[batch.object_id[i] for i in which])
 
 
-def without(batch: Batch, *, image: list[int] = (), spectrum: list[int] = (), redshift: list[int] = ()) -> Batch:
+def without(batch: Batch, *, redshift: list[int] = (), **modalities: list[int]) -> Batch:
     """The batch with some measurements of some galaxies taken away, zero-filled as the reader does."""
     batch = copied(batch)
-    for which, flag, tensors in (
-        (image, batch.present["image"], [batch.image_BCHW]),
-        (spectrum, batch.present["spectrum"], [batch.flux_BL, batch.ivar_BL]),
-        (redshift, batch.redshift_known_B, [batch.redshift_B]),
-    ):
-        for tensor in (flag, *tensors):
+    for tensor in (batch.redshift_B, batch.redshift_known_B):
+        tensor[list(redshift)] = 0
+    for name, which in modalities.items():
+        for tensor in (batch.present[name], *(batch.values[value] for value in MODALITIES[name].shapes(SPEC))):
             tensor[list(which)] = 0
     return batch
 

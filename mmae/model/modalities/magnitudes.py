@@ -1,0 +1,88 @@
+"""Catalogue magnitudes: one token a band. Legend of suffixes: batch.py; T = C bands, V visible, E decoder width."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mmae.model.batch import Batch, InputSpec
+from mmae.model.losses import masked_mse
+from mmae.model.masking import pick, placed
+
+
+@dataclass(frozen=True)
+class MagnitudesConfig:
+    """Total magnitudes of a catalogue, where a survey has them."""
+
+    use: bool = False
+    weight: float = 0.1
+    """Of the mean squared error of hidden magnitudes in the loss, in units of `spread`."""
+    middle: float = 20.0
+    """AB magnitude that is zero to the model: about the median of DESI's galaxies in HSC's r band."""
+    spread: float = 2.0
+    """Magnitudes that are one to the model."""
+
+    def __post_init__(self) -> None:
+        if not self.spread > 0:
+            raise ValueError(f"model.modalities.magnitudes.spread is {self.spread}: it must be positive.")
+
+
+@dataclass
+class MagnitudeTokens:
+    """Normalised magnitudes (B, T, 1), 0 where a band was not measured, and where it was (B, T)."""
+
+    value_BT1: Tensor
+    measured_BT: Tensor
+
+
+class Magnitudes(nn.Module):
+    """See mmae/model/modality.py. A band that was not measured is told so, and is no target."""
+
+    name = "magnitudes"
+    Config = MagnitudesConfig
+
+    def __init__(self, config: MagnitudesConfig, spec: InputSpec, width: int, decoder_width: int):
+        super().__init__()
+        self.config, self.n_tokens = config, spec.n_bands
+        self.to_token = nn.Linear(2, width)
+        self.position_TD = nn.Parameter(torch.randn(self.n_tokens, width) * 0.02)  # a band's own, and the modality's
+        self.query_TE = nn.Parameter(torch.randn(self.n_tokens, decoder_width) * 0.02)
+        self.to_patch = nn.Sequential(nn.LayerNorm(decoder_width), nn.Linear(decoder_width, 1))
+
+    @staticmethod
+    def columns(bands: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+        return {"magnitudes": tuple(f"{band}_cmodel_mag" for band in bands)}
+
+    @staticmethod
+    def shapes(spec: InputSpec) -> dict[str, tuple[int, ...]]:
+        return {"magnitudes": (spec.n_bands,)}
+
+    def prepare(self, batch: Batch, visible_BT: Tensor) -> MagnitudeTokens:
+        magnitude_BT = batch.values["magnitudes"]
+        measured_BT = magnitude_BT.isfinite() & batch.present["magnitudes"][:, None]
+        value_BT = torch.where(measured_BT, (magnitude_BT - self.config.middle) / self.config.spread, 0.0)
+        return MagnitudeTokens(value_BT[..., None], measured_BT)
+
+    def embed(self, prepared: MagnitudeTokens, order_BV: Tensor) -> Tensor:
+        measured_BT1 = prepared.measured_BT[..., None].to(prepared.value_BT1.dtype)
+        told_BT2 = torch.cat([prepared.value_BT1, measured_BT1], -1)
+        return self.to_token(pick(told_BT2, order_BV)) + placed(self.position_TD, order_BV)
+
+    def predict(self, decoded_BTE: Tensor) -> Tensor:
+        return self.to_patch(decoded_BTE)
+
+    def loss(self, predicted_BTP: Tensor, prepared: MagnitudeTokens, is_target_BT: Tensor) -> Tensor:
+        return masked_mse(predicted_BTP, prepared.value_BT1, is_target_BT & prepared.measured_BT)
+
+    def restore(self, predicted_BTP: Tensor, prepared: MagnitudeTokens) -> Tensor:
+        """AB magnitudes (B, C)."""
+        return self.config.middle + self.config.spread * predicted_BTP[..., 0].float()
+
+    def seen(self, visible_BT: Tensor) -> Tensor:
+        """(B, C)"""
+        return visible_BT
+
+
+MODALITY = Magnitudes

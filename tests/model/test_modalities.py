@@ -1,0 +1,129 @@
+"""Every modality keeps the contract of mmae/model/modality.py, and a third one needs nothing but its file."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from tests.model.galaxies import SPEC, TINY, copied, random_batch, random_masks, rows, tiny, without
+
+from mmae.model.build import build_model
+from mmae.model.masking import MaskConfig, draw_visible, fixed_visible
+from mmae.model.modalities import MODALITIES
+
+ALL = tiny(magnitudes={"use": True})
+NAMES = ("image", "magnitudes", "spectrum")
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(1)
+    return build_model(ALL, SPEC).eval()
+
+
+def alone(name: str):
+    return tiny(**{other: {"use": other == name} for other in NAMES})
+
+
+def test_the_folder_is_the_list():
+    assert tuple(MODALITIES) == NAMES
+    assert tuple(build_model(TINY, SPEC).n_tokens) == ("image", "spectrum")
+    assert build_model(ALL, SPEC).n_tokens == {"image": 16, "magnitudes": 2, "spectrum": 7}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_of_tokens_patches_and_restored_values(model, name):
+    batch, modality = random_batch(3), model.modalities[name]
+    everything = torch.ones(3, modality.n_tokens, dtype=torch.bool)
+    prepared = modality.prepare(batch, everything)
+    order = torch.arange(modality.n_tokens).expand(3, -1)[:, :2]
+    assert modality.embed(prepared, order).shape == (3, 2, TINY.width)
+    patches = modality.predict(modality.query_TE.expand(3, -1, -1))
+    restored = modality.restore(patches, prepared)
+    value = next(iter(modality.shapes(SPEC)))
+    assert restored.shape == batch.values[value].shape and restored.isfinite().all()
+    assert modality.seen(everything).all()
+    assert modality.loss(patches, prepared, everything) > 0
+    assert modality.loss(patches, prepared, ~everything) == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_of_one_modality_learns_from_it(name):
+    torch.manual_seed(0)
+    model, batch = build_model(alone(name), SPEC), random_batch(6)
+    assert list(model.n_tokens) == [name]
+    losses = model(batch, random_masks(6, model.n_tokens))
+    assert set(losses.parts) == {name, "redshift"}
+    losses.total.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_absent_or_hidden_changes_nothing(model, name):
+    """Whatever lies under an absent or hidden modality, the rest of the model does not see it."""
+    batch = without(random_batch(4), **{name: [0, 1, 2, 3]})
+    shown = [other for other in NAMES if other != name]
+    point = model.redshift(batch, fixed_visible(batch, model.n_tokens, NAMES))[0]
+    full = random_batch(4)
+    hidden = model.redshift(full, fixed_visible(full, model.n_tokens, shown))[0]
+    torch.testing.assert_close(point, hidden)
+    seen = model.redshift(full, fixed_visible(full, model.n_tokens, NAMES))[0]
+    assert ((seen - hidden).abs() > 1e-6).all()
+
+
+def test_magnitudes_come_back_in_magnitudes(model):
+    modality = model.modalities["magnitudes"]
+    batch = random_batch(3)
+    prepared = modality.prepare(batch, torch.ones(3, 2, dtype=torch.bool))
+    torch.testing.assert_close(modality.restore(prepared.value_BT1, prepared), batch.values["magnitudes"])
+
+
+def test_a_band_that_was_not_measured_is_no_target_and_no_nan(model):
+    batch = random_batch(3)
+    batch.values["magnitudes"][1, 0] = torch.nan
+    nothing = fixed_visible(batch, model.n_tokens, ())
+    losses = model(batch, nothing)
+    assert losses.total.isfinite()
+    modality = model.modalities["magnitudes"]
+    prepared = modality.prepare(batch, nothing["magnitudes"])
+    made = model.estimate(batch, nothing).made["magnitudes"]
+    error = ((made - batch.values["magnitudes"]) / ALL.modalities.magnitudes.spread).square()
+    torch.testing.assert_close(losses.parts["magnitudes"], error[error.isfinite()].mean())
+    assert prepared.measured_BT.tolist() == [[True, True], [False, True], [True, True]]
+    shown = fixed_visible(batch, model.n_tokens, ("magnitudes",))
+    fainter = copied(batch)
+    fainter.values["magnitudes"][1, 0] = 30.0  # measured and faint is not the same as not measured
+    points = [model.redshift(b, shown)[0] for b in (batch, fainter)]
+    assert points[0][1] != points[1][1] and torch.equal(points[0][[0, 2]], points[1][[0, 2]])
+
+
+def test_masks_of_a_third_modality():
+    batch = without(random_batch(400), magnitudes=list(range(100)), image=list(range(150)), spectrum=list(range(150)))
+    config = MaskConfig((0.0, 0.0), (0.0, 0.0), 0.0, 0.0, other_ratio=(0.5, 0.5), drop_other=0.3)
+    tokens = {"image": 4, "magnitudes": 4, "spectrum": 4}
+    visible = draw_visible(batch, tokens, config, torch.Generator().manual_seed(2))
+    shown = visible["magnitudes"].sum(-1)
+    assert not shown[:100].any()  # absent
+    assert (shown[100:150] == 2).all()  # all that these galaxies have: never hidden as a whole
+    assert set(shown[150:].tolist()) == {0, 2}
+    dropped = (shown[150:] == 0).float().mean().item()
+    assert abs(dropped - 0.3) < 5 * (0.3 * 0.7 / 250) ** 0.5
+    same = draw_visible(batch, {"image": 4, "spectrum": 4}, config, torch.Generator().manual_seed(2))
+    assert all(torch.equal(same[name].any(-1), batch.present[name]) for name in same)
+
+
+@pytest.mark.parametrize(("values", "says"), [
+    ({name: {"use": False} for name in NAMES}, "none is in use"),
+    ({"magnitudes": {"spread": 0.0}}, "spread is 0")])
+def test_wrong_choices_are_refused(values, says):
+    with pytest.raises(ValueError, match=says):
+        tiny(**values)
+
+
+def test_a_galaxy_with_magnitudes_only(model):
+    batch = rows(without(random_batch(3), image=[0], spectrum=[0]), [0])
+    visible = fixed_visible(batch, model.n_tokens, NAMES)
+    encoded, valid = model.encode(batch, visible)
+    assert valid.sum() == 1 + 2
+    assert dataclasses.asdict(ALL)["modalities"]["magnitudes"]["use"] and encoded.isfinite().all()
