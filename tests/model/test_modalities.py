@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 
 import pytest
 import torch
@@ -24,6 +25,10 @@ def model():
 
 def alone(name: str):
     return tiny(**{other: {"use": other == name} for other in NAMES})
+
+
+def test_the_configuration_travels_between_processes():
+    assert pickle.loads(pickle.dumps(ALL)) == ALL
 
 
 def test_the_folder_is_the_list():

@@ -17,5 +17,8 @@ ModalitiesConfig = make_dataclass(
     "ModalitiesConfig",
     [(name, kind.Config, field(default_factory=kind.Config)) for name, kind in MODALITIES.items()],
     frozen=True,
+    namespace={
+        "__module__": __name__,  # where pickle looks for it
+        "__doc__": "Which modalities a model reads and reconstructs, and how.",
+    },
 )
-ModalitiesConfig.__doc__ = "Which modalities a model reads and reconstructs, and how."
