@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from mmae.config import OptimConfig, RunConfig, StreamConfig, ValidationConfig
 from mmae.errors import InputError
+from mmae.model.baselines.cnn import CNNConfig
+from mmae.model.baselines.contrastive import ContrastiveConfig
 from mmae.model.masking import MaskConfig
 from mmae.model.mmae import MMAEConfig
 from mmae.model.modalities import ModalitiesConfig
 from mmae.model.modalities.image import ImageConfig
+from mmae.model.modalities.magnitudes import MagnitudesConfig
 from mmae.model.modalities.spectrum import SpectrumConfig
 from mmae.model.paper import PaperConfig
 
@@ -63,7 +67,65 @@ def paper() -> RunConfig:
     )
 
 
-RECIPES: dict[str, Callable[[], RunConfig]] = {"small": small, "paper": paper}
+def cnn() -> RunConfig:
+    """Redshift from the image by an Inception network: a baseline.
+
+    Command: python ray_jobs/pretrain.py --recipe cnn
+    Time: a GPU for surveys; minutes on 2 CPU cores for the embedded one.
+    Score: published CNNs of this kind reach sigma_NMAD 0.012 at z < 0.4 on HSC images.
+    """
+    return RunConfig(
+        recipe="cnn", model=CNNConfig(), masks=MaskConfig((0.0, 0.0), (0.0, 0.0), 0.0, 0.0),
+        stream=StreamConfig(batch_size=64), optim=OptimConfig(steps=800),
+    )
+
+
+def magnitudes() -> RunConfig:
+    """Redshift from catalogue magnitudes, by the encoder of `small`: a baseline.
+
+    Command: python ray_jobs/pretrain.py --recipe magnitudes
+    Time: a minute on 2 CPU cores, most of it reading.
+    """
+    base = small()
+    modalities = ModalitiesConfig(
+        image=ImageConfig(use=False), spectrum=SpectrumConfig(use=False), magnitudes=MagnitudesConfig(use=True)
+    )
+    return replace(base, recipe="magnitudes", model=replace(base.model, modalities=modalities),
+                   masks=MaskConfig(other_ratio=(0.0, 0.5)))
+
+
+def image_only() -> RunConfig:
+    """The masked autoencoder of `small` without spectra: a baseline.
+
+    Command: python ray_jobs/pretrain.py --recipe image-only
+    Time: about 2 minutes on 2 CPU cores.
+    """
+    base = small()
+    modalities = replace(base.model.modalities, spectrum=SpectrumConfig(use=False))
+    return replace(base, recipe="image-only", model=replace(base.model, modalities=modalities))
+
+
+def contrastive() -> RunConfig:
+    """Image and spectrum brought together by contrast, redshift by a linear layer (the AstroCLIP kind): a baseline.
+
+    Command: python ray_jobs/pretrain.py --recipe contrastive
+    Time: about 3 minutes on 2 CPU cores.
+    """
+    base = small()
+    return replace(
+        base, recipe="contrastive",
+        model=ContrastiveConfig(
+            image=base.model.modalities.image, spectrum=base.model.modalities.spectrum, width=base.model.width,
+            depth=base.model.depth, heads=base.model.heads, mlp_ratio=base.model.mlp_ratio,
+        ),
+        masks=MaskConfig((0.0, 0.25), (0.0, 0.25), 0.0, 0.0),
+    )
+
+
+RECIPES: dict[str, Callable[[], RunConfig]] = {
+    "small": small, "paper": paper, "cnn": cnn, "magnitudes": magnitudes, "image-only": image_only,
+    "contrastive": contrastive,
+}
 
 
 def recipe(name: str) -> RunConfig:

@@ -73,7 +73,7 @@ def gather_readings(
         batch = batch.to(device)
         shown = [fixed_visible(batch, model.n_tokens, MODES[mode]) for mode in modes]
         for mode, reading in zip(modes, model.read(batch, shown), strict=True):
-            part = {"usable": can_see(batch, mode), "redshift": reading.redshift_B, "embedding": reading.embedding_BD}
+            part = {"usable": can_see(batch, MODES[mode]), "redshift": reading.redshift_B, "embedding": reading.embedding_BD}
             if reading.probability_BK is not None:
                 part["probability"] = reading.probability_BK
             parts[mode].append({name: value.float().cpu().numpy() for name, value in part.items()})
@@ -124,7 +124,7 @@ def gather_surface(
     parts = []
     for number, batch in enumerate(batches):
         batch = batch.to(device)
-        whole_B = can_see(batch, "both").cpu().numpy()
+        whole_B = can_see(batch, MODES["both"]).cpu().numpy()
         cells = [(i, s) for i, image in enumerate(image_ratios) for s, spectrum in enumerate(spectrum_ratios)
                  if not image == spectrum == 1.0]
         shown = [fixed_visible(batch, model.n_tokens, MODES["both"], {"image": image_ratios[i], "spectrum": spectrum_ratios[s]},

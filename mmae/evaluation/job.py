@@ -20,6 +20,8 @@ from mmae.evaluation.photoz.section import file_section
 from mmae.evaluation.sections import Gathered, Seen, make_sections
 from mmae.evaluation.tables import write_tables
 from mmae.evaluation.trained import Trained, find_trained
+from mmae.model.mmae import MMAEConfig
+from mmae.model.paper import PaperConfig
 from mmae.ray_setup import start_ray
 from mmae.report.contents import Section, numbers, tally
 from mmae.report.save import log_page, save_report
@@ -77,6 +79,7 @@ def _evaluate_model(config: EvaluateConfig, console: Console) -> Evaluation:
     trained = find_trained(config.run, config.home_path, tracking_uri(config.home_path))
     survey = _survey(config, trained)
     _require_same_grid(trained, survey)
+    _require_reconstruction(trained)
     checked = require_no_leak(trained.checkpoint, survey, config.split, allow_unknown=config.allow_unknown_training)
     console.print(f"model   {trained.checkpoint}\nsurvey  {survey.path}, split {config.split}", highlight=False,
                   soft_wrap=True)
@@ -119,6 +122,17 @@ def _require_same_grid(trained: Trained, survey: Survey) -> None:
     if len(was["band_noise"]) != now.n_bands:
         raise InputError(f"{survey.path}: {now.n_bands} bands, but {trained.name} was trained with "
                          f"{len(was['band_noise'])}. Evaluate on a survey of the same bands.")
+
+
+def _require_reconstruction(trained: Trained) -> None:
+    """The evaluation looks at images and spectra, what is read from each and how they come back."""
+    model = from_yaml(trained.checkpoint / CONFIG).model
+    both = isinstance(model, MMAEConfig) and model.modalities.image.use and model.modalities.spectrum.use
+    if not both and not isinstance(model, PaperConfig):
+        raise InputError(
+            f"{trained.checkpoint}: a model of kind {model.kind} that does not reconstruct both images and spectra "
+            f"has its scores in MLflow; for more, give its predictions.parquet as --predictions."
+        )
 
 
 def gather(config: EvaluateConfig, checkpoint: Path, survey: Survey, console: Console) -> Gathered:

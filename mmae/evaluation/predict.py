@@ -6,7 +6,7 @@ Plain torch, no Ray. Shape suffixes: N galaxies, C bands, H and W pixels, L wave
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 
 from mmae.model.batch import Batch
 from mmae.model.build import Model
-from mmae.model.masking import MODES, InputMode, fixed_visible
+from mmae.model.masking import fixed_visible, modes_of
 
 
 @dataclass
@@ -34,10 +34,12 @@ class Predictions:
 
     @classmethod
     def joined(cls, parts: list[Predictions]) -> Predictions:
-        """Several predictions, one after the other."""
+        """Several predictions of one model, one after the other."""
+        parts = [part for part in parts if part.object_id]
+        modes = parts[0].predicted if parts else ()
 
         def join(name: str) -> dict[str, np.ndarray]:
-            return {mode: _concatenate([getattr(p, name)[mode] for p in parts]) for mode in MODES}
+            return {mode: _concatenate([getattr(p, name)[mode] for p in parts]) for mode in modes}
 
         return cls(
             [i for p in parts for i in p.object_id], _concatenate([p.redshift_N for p in parts]),
@@ -74,16 +76,16 @@ class Reconstructions:
         return Reconstructions(names, *arrays)
 
 
-def can_see(batch: Batch, mode: InputMode) -> torch.Tensor:
-    """Which galaxies have what the mode needs: (B,) bool. "both" needs both."""
-    return torch.stack([batch.present[name] for name in MODES[mode]]).all(0)
+def can_see(batch: Batch, shown: Collection[str]) -> torch.Tensor:
+    """Which galaxies have all of these modalities: (B,) bool."""
+    return torch.stack([batch.present[name] for name in shown]).all(0)
 
 
 @torch.no_grad()
 def predict_redshifts(
     model: Model, batches: Iterable[Batch], device: torch.device, limit: int | None = None
 ) -> Predictions:
-    """Redshifts from the image alone, the spectrum alone and both, nothing masked.
+    """Redshifts from the image alone, the spectrum alone and both, or what else the model reads, nothing masked.
 
     Args:
         limit: stop after this many galaxies.
@@ -105,11 +107,11 @@ def _predict_batch(model: Model, batch: Batch) -> Predictions:
     part = Predictions(
         batch.object_id, torch.where(known_B, batch.redshift_B, torch.nan).cpu().numpy(), {}, {}, {}, {}
     )
-    for mode in MODES:
-        visible = fixed_visible(batch, model.n_tokens, MODES[mode])
+    for mode, shown in modes_of(model.n_tokens).items():
+        visible = fixed_visible(batch, model.n_tokens, shown)
         point_B, low_B, high_B = model.redshift(batch, visible)
         nan_B = torch.full_like(point_B, torch.nan)
-        part.usable[mode] = can_see(batch, mode).cpu().numpy()
+        part.usable[mode] = can_see(batch, shown).cpu().numpy()
         part.predicted[mode] = point_B.cpu().numpy()
         part.low[mode] = (nan_B if low_B is None else low_B).cpu().numpy()
         part.high[mode] = (nan_B if high_B is None else high_B).cpu().numpy()
@@ -123,8 +125,11 @@ def _concatenate(parts: list[np.ndarray]) -> np.ndarray:
 @torch.no_grad()
 def reconstruct(
     model: Model, batches: Iterable[Batch], device: torch.device, *, examples: int, mask_ratio: float, seed: int
-) -> Reconstructions:
-    """The first galaxies with an image, and the first with a spectrum, up to `examples` of each."""
+) -> Reconstructions | None:
+    """The first galaxies with an image, and the first with a spectrum, up to `examples` of each.
+
+    What the model does not reconstruct counts as absent; None if it reconstructs neither.
+    """
     model.eval()
     generator = torch.Generator().manual_seed(seed)
     object_id: list[str] = []
@@ -132,19 +137,24 @@ def reconstruct(
     n_images = n_spectra = 0
     for batch in batches:
         batch = batch.to(device)
-        visible = fixed_visible(batch, model.n_tokens, MODES["both"], mask_ratio, generator)
+        visible = fixed_visible(batch, model.n_tokens, model.n_tokens, mask_ratio, generator)
         estimate = model.estimate(batch, visible)
+        if not {"image", "spectrum"} & estimate.made.keys():
+            return None
         for i in range(len(batch)):
-            image, spectrum = bool(batch.present["image"][i]), bool(batch.present["spectrum"][i])
+            image = bool(batch.present["image"][i]) and "image" in estimate.made
+            spectrum = bool(batch.present["spectrum"][i]) and "spectrum" in estimate.made
             if not ((image and n_images < examples) or (spectrum and n_spectra < examples)):
                 continue
             n_images, n_spectra = n_images + image, n_spectra + spectrum
             object_id.append(batch.object_id[i])
             columns.append((
                 _or_nan(batch.redshift_B[i], bool(batch.redshift_known_B[i])),
-                _or_nan(batch.image_BCHW[i], image), estimate.image_BCHW[i], estimate.visible_BHW[i],
+                _or_nan(batch.image_BCHW[i], image), estimate.made.get("image", batch.image_BCHW)[i],
+                estimate.seen.get("image", batch.image_BCHW[:, 0] != 0)[i],
                 _or_nan(batch.flux_BL[i], spectrum), _or_nan(batch.ivar_BL[i], spectrum),
-                estimate.flux_BL[i], estimate.visible_BL[i],
+                estimate.made.get("spectrum", batch.flux_BL)[i],
+                estimate.seen.get("spectrum", batch.flux_BL != 0)[i],
             ))
         if n_images >= examples and n_spectra >= examples:
             break

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from mmae.model.baselines.cnn import CNN, CNNConfig
+from mmae.model.baselines.contrastive import Contrastive, ContrastiveConfig
 from mmae.model.batch import InputSpec
 from mmae.model.mmae import MMAE, MMAEConfig
 from mmae.model.paper import PaperConfig, PaperMMAE
 
-ModelConfig = MMAEConfig | PaperConfig
-Model = MMAE | PaperMMAE
+ModelConfig = MMAEConfig | PaperConfig | CNNConfig | ContrastiveConfig
+Model = MMAE | PaperMMAE | CNN | Contrastive
+
+_MODELS = {MMAEConfig: MMAE, PaperConfig: PaperMMAE, CNNConfig: CNN, ContrastiveConfig: Contrastive}
 
 
 def build_model(config: ModelConfig, spec: InputSpec) -> Model:
@@ -16,6 +20,4 @@ def build_model(config: ModelConfig, spec: InputSpec) -> Model:
     Raises:
         ValueError: its patches do not fit the survey's image or spectrum.
     """
-    if isinstance(config, PaperConfig):
-        return PaperMMAE(config, spec)
-    return MMAE(config, spec)
+    return _MODELS[type(config)](config, spec)

@@ -96,9 +96,10 @@ def draw_visible(
         draw_B, image_B, spectrum_B = draw(), shown["image"], shown["spectrum"]
         shown["image"] = image_B & ~((draw_B < config.drop_image) & spectrum_B)
         shown["spectrum"] = spectrum_B & ~((draw_B >= 1 - config.drop_spectrum) & image_B)
-    for name in shown.keys() - {"image", "spectrum"}:
-        others_B = torch.stack([seen_B for other, seen_B in shown.items() if other != name]).any(0)
-        shown[name] = shown[name] & ~((draw() < config.drop_other) & others_B)
+    for name in n_tokens:
+        others = [seen_B for other, seen_B in shown.items() if other != name]
+        if name not in ("image", "spectrum") and others:
+            shown[name] = shown[name] & ~((draw() < config.drop_other) & torch.stack(others).any(0))
     return {name: random_visible(shown[name], n, ratio[name], generator) for name, n in n_tokens.items()}
 
 
@@ -107,6 +108,20 @@ MODES: dict[InputMode, tuple[str, ...]] = {
     "image": ("image",), "spectrum": ("spectrum",), "both": ("image", "spectrum"),
 }
 """The usual ways of looking at a galaxy, and the modalities that each shows."""
+
+
+def modes_of(modalities: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The ways in which a model that reads these modalities can look at a galaxy.
+
+    The usual ones, and for any other modality it alone and together with the image.
+    """
+    modes = {mode: shown for mode, shown in MODES.items() if set(shown) <= set(modalities)}
+    for name in modalities:
+        if name not in ("image", "spectrum"):
+            modes[name] = (name,)
+            if "image" in modalities:
+                modes[f"image and {name}"] = ("image", name)
+    return modes
 
 
 def fixed_visible(

@@ -40,7 +40,7 @@ class RunScores:
 
     table: ScoreTable
     predictions: Predictions
-    examples: Reconstructions
+    examples: Reconstructions | None
     spec: SurveySpec
 
 
@@ -91,27 +91,15 @@ def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path, curves: Tr
     """
     tracker.metrics(flat_metrics(scores.table))
     tracker.describe(f"```\n{scores_text(scores.table)}```")
-    for mode, title in MODE_TITLES.items():
+    for mode in scores.predictions.predicted:
         usable_N = scores.predictions.usable[mode].astype(bool)
         figure = redshift_figure(
             scores.predictions.redshift_N[usable_N], scores.predictions.predicted[mode][usable_N],
-            title, scores.table[mode],
+            MODE_TITLES.get(mode, mode), scores.table[mode],
         )
-        tracker.figure(figure, f"figures/redshift_{mode}.png")
-    images, spectra = scores.examples.with_image(), scores.examples.with_spectrum()
-    tracker.figure(
-        image_reconstruction_figure(
-            images.image_NCHW, images.visible_NHW, images.image_pred_NCHW, scores.spec, _titles(images)
-        ),
-        "figures/images.png",
-    )
-    tracker.figure(
-        spectrum_reconstruction_figure(
-            scores.spec.wavelength_L(), spectra.flux_NL, spectra.ivar_NL, spectra.flux_pred_NL,
-            spectra.visible_NL, spectra.redshift_N, _titles(spectra),
-        ),
-        "figures/spectra.png",
-    )
+        tracker.figure(figure, f"figures/redshift_{mode.replace(' ', '_')}.png")
+    if scores.examples is not None:
+        _log_examples(scores.examples, scores.spec, tracker)
     tracker.figure(loss_figure({name: curves.history(name) for name in CURVES}), "figures/loss.png")
     predictions = checkpoint.parent / "predictions.parquet"
     pq.write_table(predictions_table(scores.predictions), predictions)
@@ -119,6 +107,25 @@ def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path, curves: Tr
     for path in sorted(checkpoint.iterdir()):
         if path.name != "training.safetensors":  # the optimiser's moments serve no reader of MLflow
             tracker.file(path, "checkpoint")
+
+
+def _log_examples(examples: Reconstructions, spec: SurveySpec, tracker: Tracker) -> None:
+    images, spectra = examples.with_image(), examples.with_spectrum()
+    if images.object_id:
+        tracker.figure(
+            image_reconstruction_figure(
+                images.image_NCHW, images.visible_NHW, images.image_pred_NCHW, spec, _titles(images)
+            ),
+            "figures/images.png",
+        )
+    if spectra.object_id:
+        tracker.figure(
+            spectrum_reconstruction_figure(
+                spec.wavelength_L(), spectra.flux_NL, spectra.ivar_NL, spectra.flux_pred_NL,
+                spectra.visible_NL, spectra.redshift_N, _titles(spectra),
+            ),
+            "figures/spectra.png",
+        )
 
 
 def _titles(examples: Reconstructions) -> list[str]:
@@ -136,7 +143,7 @@ def predictions_table(predictions: Predictions) -> pa.Table:
     }
     for mode, z_N in predictions.predicted.items():
         absent_N = ~predictions.usable[mode].astype(bool)
-        columns[f"z_{mode}"] = pa.array(z_N, mask=absent_N)
+        columns[f"z_{mode.replace(' ', '_')}"] = pa.array(z_N, mask=absent_N)
         for side in ("low", "high"):
-            columns[f"z_{mode}_{side}"] = pa.array(getattr(predictions, side)[mode], mask=absent_N, from_pandas=True)
+            columns[f"z_{mode.replace(' ', '_')}_{side}"] = pa.array(getattr(predictions, side)[mode], mask=absent_N, from_pandas=True)
     return pa.table(columns)

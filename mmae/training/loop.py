@@ -163,8 +163,8 @@ class Loop:
             metrics[f"val/{mode}/n"] = float(scores["sigma_nmad"].n)
             for name in ("sigma_nmad", "bias", "outlier_rate"):
                 metrics[f"val/{mode}/{name}"] = scores[name].value
-            if mode == "image":
-                enough = metrics["val/image/n"] >= MIN_LABELS
+            if mode == next(iter(merged.predicted)):  # the image, unless the model does not read it
+                enough = metrics[f"val/{mode}/n"] >= MIN_LABELS
                 reconstruction = means[""] - self.config.model.redshift_weight * means["redshift"]
                 metrics[SELECTION] = scores["sigma_nmad"].value if enough else reconstruction
         return metrics, merged
@@ -175,6 +175,6 @@ def summary(metrics: dict[str, float]) -> str:
     known = "  ".join(
         f"{mode} {metrics[f'val/{mode}/sigma_nmad']:.4f}"
         for mode in MODES
-        if metrics[f"val/{mode}/n"] >= MIN_LABELS
+        if metrics.get(f"val/{mode}/n", 0) >= MIN_LABELS
     )
     return f"loss {metrics['val/loss']:.3f}" + (f", sigma_NMAD {known}" if known else "")

@@ -21,6 +21,7 @@ from mmae.evaluation.job import evaluate
 from mmae.evaluation.leaks import TRAINING_ROWS, write_training_rows
 from mmae.evaluation.passes import Look
 from mmae.evaluation.trained import find_trained
+from mmae.model.baselines.cnn import CNNConfig
 from mmae.model.masking import fixed_visible
 from mmae.model.paper import PaperConfig
 from mmae.survey.store import Survey, open_survey
@@ -131,6 +132,13 @@ def test_a_model_without_p_z_on_a_survey_without_training_galaxies(
     assert all(sections[name].tables for name in ("redshift", "surface", "images"))
     assert "training median" not in str(sections["redshift"].tables)
     assert not list((run.home_path / "evaluations" / "paper").glob("pz_*"))
+
+
+def test_a_model_that_reconstructs_nothing_is_sent_to_its_predictions(quick_run, small_survey, tmp_path):
+    model = CNNConfig(width=2, depth=1, hidden=8)
+    run = run_of(replace(quick_run, name="cnn", model=model, home=str(tmp_path), survey=str(small_survey)))
+    with pytest.raises(InputError, match="kind cnn .*--predictions"):
+        evaluate(small(run), quiet())
 
 
 def test_a_leaked_survey_is_refused_before_anything_starts(trained, small_survey, tmp_path):

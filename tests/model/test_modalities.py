@@ -10,7 +10,7 @@ import torch
 from tests.model.galaxies import SPEC, TINY, copied, random_batch, random_masks, rows, tiny, without
 
 from mmae.model.build import build_model
-from mmae.model.masking import MaskConfig, draw_visible, fixed_visible
+from mmae.model.masking import MaskConfig, draw_visible, fixed_visible, modes_of
 from mmae.model.modalities import MODALITIES
 
 ALL = tiny(magnitudes={"use": True})
@@ -116,6 +116,19 @@ def test_masks_of_a_third_modality():
     assert abs(dropped - 0.3) < 5 * (0.3 * 0.7 / 250) ** 0.5
     same = draw_visible(batch, {"image": 4, "spectrum": 4}, config, torch.Generator().manual_seed(2))
     assert all(torch.equal(same[name].any(-1), batch.present[name]) for name in same)
+
+
+def test_a_lone_modality_is_never_dropped():
+    config = MaskConfig(other_ratio=(0.0, 0.0), drop_other=1.0)
+    visible = draw_visible(random_batch(20), {"magnitudes": 2}, config, torch.Generator().manual_seed(0))
+    assert visible["magnitudes"].all() and list(visible) == ["magnitudes"]
+
+
+def test_ways_of_looking_follow_from_what_is_read():
+    assert list(modes_of(["image", "spectrum"])) == ["image", "spectrum", "both"]
+    assert modes_of(["image"]) == {"image": ("image",)}
+    assert modes_of(["magnitudes"]) == {"magnitudes": ("magnitudes",)}
+    assert modes_of(NAMES)["image and magnitudes"] == ("image", "magnitudes")
 
 
 @pytest.mark.parametrize(("values", "says"), [

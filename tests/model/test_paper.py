@@ -21,7 +21,7 @@ from tests.model.galaxies import (
 
 from mmae.model.build import build_model
 from mmae.model.losses import paper_redshift_loss
-from mmae.model.masking import fixed_visible
+from mmae.model.masking import Visible, fixed_visible
 from mmae.model.paper import PaperConfig, PaperMMAE
 
 

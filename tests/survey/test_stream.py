@@ -120,6 +120,24 @@ def test_float16_images_arrive_as_float32(tmp_path, ray_cluster):
     assert np.array_equal(batch.image_BCHW[index].numpy(), truth.astype(np.float16).astype(np.float32))
 
 
+def test_magnitudes_arrive_with_the_bands_that_were_measured(survey):
+    import pyarrow as pa
+
+    table = pa.table({
+        "object_id": ["a", "b", "c"], "redshift": pa.array([0.1, None, 0.3], pa.float32()),
+        "image": pa.array([None] * 3, pa.binary(4 * 5 * 8 * 8)),
+        **{f"{band}_cmodel_mag": pa.array([20.0 + i, None, None if i else 22.0], pa.float32())
+           for i, band in enumerate(SPEC.bands)},
+    })
+    batch = CollateGalaxies(SPEC)(table)
+    magnitudes = batch.values["magnitudes"]
+    assert batch.present["magnitudes"].tolist() == [True, False, True]
+    assert magnitudes[0].tolist() == [20.0 + i for i in range(len(SPEC.bands))]
+    assert not magnitudes[1].any() and magnitudes[2, 0] == 22.0 and magnitudes[2, 1:].isnan().all()
+    # The table has no spectra at all: absent, in the right shape.
+    assert not batch.present["spectrum"].any() and batch.flux_BL.shape == (3, SPEC.n_wavelengths)
+
+
 def test_collate_reads_sliced_and_chunked_tables(survey):
     """A batch may start in the middle of one Arrow buffer and end in another."""
     import pyarrow as pa

@@ -1,0 +1,140 @@
+"""Image and spectrum of one galaxy brought to one place: the way of AstroCLIP (Parker et al. 2024, MNRAS 531, 4990).
+
+Each modality has an encoder of its own; the loss (InfoNCE, van den Oord et al. 2018; symmetric as in Radford et al.
+2021) asks which spectrum of the batch belongs to which image. Redshift is read by a linear layer from the embedding,
+through which no gradient goes back: the encoders learn from pairs alone.
+Legend of suffixes: batch.py; V visible tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmae.model.batch import Batch, InputSpec
+from mmae.model.blocks import EncoderBlock
+from mmae.model.masking import Visible, visible_order
+from mmae.model.modalities.image import Image, ImageConfig
+from mmae.model.modalities.spectrum import Spectrum, SpectrumConfig
+from mmae.model.outputs import Estimate, Losses, Reading
+from mmae.model.redshift import RedshiftConfig, redshift_loss, redshift_quantile
+
+
+@dataclass(frozen=True)
+class ContrastiveConfig:
+    """Two encoders aligned on pairs."""
+
+    kind: Literal["contrastive"] = "contrastive"
+    image: ImageConfig = field(default_factory=ImageConfig)
+    spectrum: SpectrumConfig = field(default_factory=SpectrumConfig)
+    width: int = 128
+    depth: int = 4
+    heads: int = 4
+    mlp_ratio: float = 4.0
+    embedding: int = 128
+    """Width of the common space."""
+    temperature: float = 0.07
+    """Where the learned temperature of the softmax over pairs starts (Radford et al. 2021)."""
+    redshift_weight: float = 1.0
+    redshift: RedshiftConfig = field(default_factory=RedshiftConfig)
+
+    def __post_init__(self) -> None:
+        if self.width % (4 * self.heads):
+            raise ValueError(f"model.width is {self.width}: it must be a multiple of 4 x heads = {4 * self.heads}.")
+        if not self.temperature > 0:
+            raise ValueError(f"model.temperature is {self.temperature}: it must be positive.")
+
+
+class Encoder(nn.Module):
+    """From the visible tokens of one modality to a vector of length one."""
+
+    def __init__(self, modality: nn.Module, c: ContrastiveConfig):
+        super().__init__()
+        self.modality = modality
+        del modality.query_TE, modality.to_patch  # nothing is reconstructed
+        self.register = nn.Parameter(torch.randn(1, 1, c.width) * 0.02)
+        self.blocks = nn.ModuleList(EncoderBlock(c.width, c.heads, c.mlp_ratio) for _ in range(c.depth))
+        self.out = nn.Sequential(nn.LayerNorm(c.width), nn.Linear(c.width, c.embedding))
+
+    def forward(self, batch: Batch, visible_BT: Tensor) -> Tensor:
+        order_BV, valid_BV = visible_order(visible_BT)
+        x_BVD = self.modality.embed(self.modality.prepare(batch, visible_BT), order_BV)
+        x_BVD = torch.cat([self.register.expand(len(x_BVD), -1, -1).to(x_BVD.dtype), x_BVD], 1)
+        valid_BV = F.pad(valid_BV, (1, 0), value=True)
+        for block in self.blocks:
+            x_BVD = block(x_BVD, valid_BV)
+        return F.normalize(self.out(x_BVD[:, 0]).float(), dim=-1)
+
+
+class Contrastive(nn.Module):
+    """The model of the `contrastive` recipe."""
+
+    def __init__(self, config: ContrastiveConfig, spec: InputSpec):
+        super().__init__()
+        self.config, self.spec = config, spec
+        self.encoders = nn.ModuleDict({
+            "image": Encoder(Image(config.image, spec, config.width, config.width), config),
+            "spectrum": Encoder(Spectrum(config.spectrum, spec, config.width, config.width), config),
+        })
+        self.n_tokens = {name: encoder.modality.n_tokens for name, encoder in self.encoders.items()}
+        self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
+        self.logits = nn.Linear(config.embedding, config.redshift.bins)
+
+    def _vectors(self, batch: Batch, visible: Visible) -> dict[str, Tensor]:
+        return {name: encoder(batch, visible[name]) for name, encoder in self.encoders.items()}
+
+    @staticmethod
+    def _mean(vectors: dict[str, Tensor], visible: Visible) -> Tensor:
+        """The mean over the modalities of which something is visible; 0 without any."""
+        weight = {name: visible[name].any(-1, keepdim=True).float() for name in vectors}
+        total_BD = sum(vectors[name] * weight[name] for name in vectors)
+        return total_BD / sum(weight.values()).clamp(min=1)
+
+    def forward(self, batch: Batch, visible: Visible) -> Losses:
+        """InfoNCE over the galaxies that show both, and the entropy of p(z) for the linear layer alone."""
+        vectors = self._vectors(batch, visible)
+        pair_B = visible["image"].any(-1) & visible["spectrum"].any(-1)
+        similarity_BB = self.log_scale.exp().clamp(max=100) * vectors["image"] @ vectors["spectrum"].T
+        similarity_BB = similarity_BB.masked_fill(~(pair_B[:, None] & pair_B[None]), -1e4)
+        own_B = torch.arange(len(pair_B), device=pair_B.device)
+        entropy_B = F.cross_entropy(similarity_BB, own_B, reduction="none") + F.cross_entropy(
+            similarity_BB.T, own_B, reduction="none"
+        )
+        pairs = (entropy_B * pair_B).sum() / (2 * pair_B.sum().clamp(min=1))
+        logits_BK = self.logits(self._mean(vectors, visible).detach())
+        redshift = redshift_loss(logits_BK, batch.redshift_B, batch.redshift_known_B, self.config.redshift)
+        return Losses(pairs + self.config.redshift_weight * redshift, {"pairs": pairs, "redshift": redshift})
+
+    @torch.no_grad()
+    def embedding(self, batch: Batch, visible: Visible) -> Tensor:
+        """The galaxy in the common space, (B, embedding)."""
+        return self._mean(self._vectors(batch, visible), visible)
+
+    @torch.no_grad()
+    def read(self, batch: Batch, visibles: Sequence[Visible]) -> list[Reading]:
+        """Redshift, p(z) and embedding under each of several masks."""
+        readings = []
+        for visible in visibles:
+            embedding_BD = self.embedding(batch, visible)
+            logits_BK = self.logits(embedding_BD).float()
+            point_B = redshift_quantile(logits_BK, 0.5, self.config.redshift)
+            readings.append(Reading(point_B, logits_BK.softmax(-1), embedding_BD))
+        return readings
+
+    @torch.no_grad()
+    def redshift(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor, Tensor]:
+        """Median, 16th and 84th percentile of p(z)."""
+        logits_BK = self.logits(self.embedding(batch, visible)).float()
+        low_B, median_B, high_B = (redshift_quantile(logits_BK, q, self.config.redshift) for q in (0.16, 0.5, 0.84))
+        return median_B, low_B, high_B
+
+    @torch.no_grad()
+    def estimate(self, batch: Batch, visible: Visible) -> Estimate:
+        """The redshift with its 68% interval; this model reconstructs nothing."""
+        return Estimate(*self.redshift(batch, visible), {}, {})

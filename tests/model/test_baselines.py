@@ -1,0 +1,113 @@
+"""The baselines: they see what they should, their losses are what they say, and they learn."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tests.model.galaxies import SPEC, copied, random_batch, without
+
+from mmae.model.baselines.cnn import CNNConfig
+from mmae.model.baselines.contrastive import ContrastiveConfig
+from mmae.model.build import build_model
+from mmae.model.masking import fixed_visible
+from mmae.model.modalities.image import ImageConfig
+from mmae.model.modalities.spectrum import SpectrumConfig
+from mmae.model.redshift import RedshiftConfig
+
+BINS = RedshiftConfig(bins=24)
+CNN = CNNConfig(width=4, depth=1, halvings=2, hidden=16, redshift=BINS)
+CONTRASTIVE = ContrastiveConfig(
+    image=ImageConfig(patch=4), spectrum=SpectrumConfig(patch=8), width=16, depth=1, heads=2, embedding=8, redshift=BINS,
+)
+
+
+@pytest.fixture(params=[CNN, CONTRASTIVE], ids=["cnn", "contrastive"])
+def model(request):
+    torch.manual_seed(3)
+    return build_model(request.param, SPEC).eval()
+
+
+def whole(model, batch):
+    return fixed_visible(batch, model.n_tokens, ("image", "spectrum"))
+
+
+def test_all_ways_of_reading_agree(model):
+    batch = random_batch(4)
+    visible = whole(model, batch)
+    point, low, high = model.redshift(batch, visible)
+    (reading,), estimate = model.read(batch, [visible]), model.estimate(batch, visible)
+    assert torch.equal(point, reading.redshift_B) and torch.equal(point, estimate.redshift_B)
+    assert torch.equal(reading.embedding_BD, model.embedding(batch, visible)) and not estimate.made
+    torch.testing.assert_close(reading.probability_BK.sum(-1), torch.ones(4))
+    assert (low < point).all() and (point < high).all()
+
+
+def test_an_absent_image_is_not_seen(model):
+    batch = without(random_batch(4), image=[1])
+    other = copied(batch)
+    other.values["image"][1] += 7.0
+    visible = whole(model, batch)
+    assert torch.equal(model.redshift(batch, visible)[0], model.redshift(other, visible)[0])
+    other.values["image"][0] += 7.0
+    changed = model.redshift(batch, visible)[0] != model.redshift(other, visible)[0]
+    assert changed.tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize("lacking", [{}, {"image": [0, 1, 2, 3]}, {"spectrum": [0]}, {"redshift": [0, 1, 2, 3]},
+                                     {"image": [0, 1, 2, 3], "spectrum": [0, 1, 2, 3], "redshift": [0, 1, 2, 3]}])
+def test_losses_and_gradients_are_finite(model, lacking):
+    batch = without(random_batch(4), **lacking)
+    losses = model.train()(batch, whole(model, batch))
+    losses.total.backward()
+    assert losses.total.isfinite()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_pairs_loss_is_that_of_a_choice_among_pairs():
+    torch.manual_seed(0)
+    model = build_model(CONTRASTIVE, SPEC).eval()
+    batch = without(random_batch(5), spectrum=[3])
+    visible = whole(model, batch)
+    only = {mode: fixed_visible(batch, model.n_tokens, (mode,)) for mode in ("image", "spectrum")}
+    image, spectrum = (model.embedding(batch, only[mode])[[0, 1, 2, 4]] for mode in only)
+    similarity = image @ spectrum.T / CONTRASTIVE.temperature
+    own = torch.arange(4)
+    expected = (F.cross_entropy(similarity, own) + F.cross_entropy(similarity.T, own)) / 2
+    torch.testing.assert_close(model(batch, visible).parts["pairs"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_encoders_learn_from_pairs_and_not_from_redshifts():
+    torch.manual_seed(0)
+    model = build_model(CONTRASTIVE, SPEC)
+    batch = without(random_batch(4), spectrum=[0, 1, 2, 3])  # no pair
+    model(batch, whole(model, batch)).total.backward()
+    moved = {name for name, p in model.named_parameters() if p.grad.abs().sum() > 0}
+    assert moved == {"logits.weight", "logits.bias"}
+
+
+def test_they_overfit_eight_galaxies(model):
+    batch = random_batch(8)
+    visible = whole(model, batch)
+    optimiser = torch.optim.AdamW(model.train().parameters(), lr=1e-2)
+    first = model(batch, visible)
+    for _ in range(200):
+        losses = model(batch, visible)
+        optimiser.zero_grad()
+        losses.total.backward()
+        optimiser.step()
+    assert losses.parts["redshift"] < 0.8 * first.parts["redshift"]
+    if "pairs" in losses.parts:
+        assert losses.parts["pairs"] < 0.3 < math.log(8) * 0.6 < first.parts["pairs"]
+
+
+@pytest.mark.parametrize(("build", "says"), [
+    (lambda: build_model(CNNConfig(halvings=4), SPEC), "halvings is 4.*16 pixels"),
+    (lambda: CNNConfig(width=0), "width is 0"),
+    (lambda: ContrastiveConfig(width=20), "width is 20"),
+    (lambda: ContrastiveConfig(temperature=0.0), "temperature is 0")])
+def test_what_does_not_fit_is_refused(build, says):
+    with pytest.raises(ValueError, match=says):
+        build()
