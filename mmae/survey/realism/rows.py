@@ -180,7 +180,7 @@ def spectrum_batches(survey: Survey, max_rows: int, seed: int,
 
 def tensor_rows(column: pa.ChunkedArray, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """A column of fixed-size binary -> float32 (N present rows, samples), and which rows (N,)."""
-    values, present = decode_tensor(column, dtype)
+    values, present = decode_tensor(column, np.dtype(dtype))
     return values[present].numpy(), np.flatnonzero(present.numpy())
 
 
