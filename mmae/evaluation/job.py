@@ -26,8 +26,9 @@ from mmae.ray_setup import start_ray
 from mmae.report.contents import Section, numbers, tally
 from mmae.report.save import log_page, save_report
 from mmae.report.terminal import print_section, print_verdicts
+from mmae.survey.collate import input_spec
 from mmae.survey.store import MANIFEST, Survey, open_survey
-from mmae.survey.stream import input_spec, read_split
+from mmae.survey.stream import read_split
 from mmae.tracking import Tracker, open_named_run, tracking_uri
 from mmae.training.checkpoint import CONFIG, read_state
 from mmae.training.run import embedded_folder

@@ -18,7 +18,7 @@ from mmae.study.record import OBJECTIVES
 from mmae.study.space import suggest
 from mmae.study.storage import DIRECTIONS, FINISHED, StudyStore, looks_of
 from mmae.study.trial import LOOK, NUMBER, SCATTER, StudyJob
-from mmae.survey.stream import input_spec
+from mmae.survey.collate import input_spec
 
 MODES = {"minimize": "min", "maximize": "max"}
 

@@ -32,9 +32,10 @@ from mmae.study.search import make_scheduler, make_search
 from mmae.study.space import Parameters, base_parameters, require_possible
 from mmae.study.storage import StudyStore, open_store, read_store, study_lock
 from mmae.study.trial import NUMBER, StudyJob, open_trial, run_trial, trial_name, trial_resources
+from mmae.survey.collate import input_spec
 from mmae.survey.schema import SurveySpec
 from mmae.survey.store import MANIFEST, Survey, open_survey
-from mmae.survey.stream import input_spec, read_split
+from mmae.survey.stream import read_split
 from mmae.tracking import Tracker, open_named_run, tracking_uri
 from mmae.training.run import embedded_folder, open_run_survey, require_usable, survey_line
 

@@ -29,8 +29,8 @@ from mmae.ray_setup import WORKER_ENV, quiet_logs, set_data_context
 from mmae.study.budget import Plan, look_at, noise_batch, plan_trial
 from mmae.study.config import StudyConfig
 from mmae.study.space import Parameters, parameters_of
+from mmae.survey.collate import input_spec
 from mmae.survey.store import Survey
-from mmae.survey.stream import input_spec
 from mmae.tracking import Tracker, open_named_run
 from mmae.training.checkpoint import save_model
 from mmae.training.finish import predictions_table

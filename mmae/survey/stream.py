@@ -8,33 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import numpy as np
 import pyarrow as pa
 import ray
-import torch
 from ray.data import DataIterator, Dataset
 from ray.data.collate_fn import ArrowBatchCollateFn
 
 from mmae.config import RunConfig, StreamConfig
-from mmae.model.batch import Batch, InputSpec
-from mmae.model.modalities import MODALITIES
+from mmae.model.batch import Batch
+from mmae.survey.collate import to_batch
 from mmae.survey.schema import SurveySpec
 from mmae.survey.order import Order, Portion
 from mmae.survey.store import Survey
 from mmae.survey.windows import RowGroup, galaxy_columns, read_rows, row_groups
 
 READER_CPUS = 0  # readers must run where workers have taken all CPUs; stream.readers keeps them few
-
-
-def input_spec(spec: SurveySpec) -> InputSpec:
-    """What the model must know of a survey."""
-    return InputSpec(
-        image_size=spec.image_size,
-        n_wavelengths=spec.n_wavelengths,
-        band_noise=spec.band_noise,
-        arcsinh_mean=spec.arcsinh_mean,
-        arcsinh_std=spec.arcsinh_std,
-    )
 
 
 def read_split(survey: Survey, split: str, config: StreamConfig) -> Dataset:
@@ -54,64 +41,7 @@ class CollateGalaxies(ArrowBatchCollateFn):
         self.spec = spec
 
     def __call__(self, table: pa.Table) -> Batch:
-        values, present = {}, {}
-        for modality, kind in MODALITIES.items():
-            shapes, there = kind.shapes(input_spec(self.spec)), []
-            for name, columns in kind.columns(self.spec.bands).items():
-                values[name], has_B = decode(table, columns, shapes[name])
-                there.append(has_B)
-            present[modality] = torch.stack(there).all(0)
-        redshift = table["redshift"]
-        return Batch(
-            values=values,
-            present=present,
-            redshift_B=torch.from_numpy(redshift.fill_null(0.0).to_numpy().copy()),
-            redshift_known_B=torch.from_numpy(redshift.is_valid().to_numpy().copy()),
-            object_id=table["object_id"].to_pylist(),
-        )
-
-
-def decode(
-    table: pa.Table, columns: tuple[str, ...], shape: tuple[int, ...]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """One value of a modality -> float32 (B, *shape) and where it is present (B,).
-
-    Args:
-        columns: one column of tensors, or of numbers; a galaxy has the modality if it has any of the numbers, and
-            NaN stands for the others. A column that a survey does not have is null.
-    """
-    if not set(columns) <= set(table.column_names):
-        return torch.zeros(len(table), *shape), torch.zeros(len(table), dtype=torch.bool)
-    if pa.types.is_fixed_size_binary(table.schema.field(columns[0]).type):
-        dtype = np.dtype(f"f{table.schema.field(columns[0]).type.byte_width // math.prod(shape)}")
-        values_BX, present_B = decode_tensor(table[columns[0]], dtype)
-        return values_BX.reshape(-1, *shape), present_B
-    numbers = [table[column].cast(pa.float32()).fill_null(math.nan).to_numpy() for column in columns]
-    values_BX = torch.from_numpy(np.stack(numbers, -1))
-    present_B = values_BX.isfinite().any(-1)
-    return values_BX.where(present_B[:, None], 0.0).reshape(-1, *shape), present_B
-
-
-def decode_tensor(column: pa.ChunkedArray, dtype: np.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """A column of fixed-size binary -> float32 (B, samples), zero where null, and presence (B,)."""
-    width = column.type.byte_width
-    # Written once, straight from the Arrow buffer into a tensor's memory.
-    values = torch.zeros(len(column), width // dtype.itemsize)
-    present = torch.zeros(len(column), dtype=torch.bool)
-    row = 0
-    for chunk in column.chunks:
-        flat = np.frombuffer(
-            chunk.buffers()[1], dtype=np.uint8, count=len(chunk) * width, offset=chunk.offset * width
-        )
-        is_present = chunk.is_valid().to_numpy(zero_copy_only=False)
-        here = slice(row, row + len(chunk))
-        # What lies under a null is undefined: it stays behind.
-        np.copyto(
-            values[here].numpy(), flat.view(dtype).reshape(len(chunk), -1), where=is_present[:, None]
-        )
-        present[here] = torch.from_numpy(is_present)
-        row += len(chunk)
-    return values, present
+        return to_batch(table, self.spec)
 
 
 def batches(data: DataIterator | Dataset, spec: SurveySpec, batch_size: int) -> Iterator[Batch]:

@@ -26,11 +26,12 @@ from mmae.evaluation.report import print_scores
 from mmae.model.build import build_model
 from mmae.outbox import UNSENT, Outbox
 from mmae.ray_setup import WORKER_ENV, start_ray
+from mmae.survey.collate import input_spec
 from mmae.survey.columns import split_hash
 from mmae.survey.job import build_simulated
 from mmae.survey.simulation.source import VERSION, SimulationConfig
 from mmae.survey.store import MANIFEST, Survey, open_survey
-from mmae.survey.stream import input_spec, read_split
+from mmae.survey.stream import read_split
 from mmae.tracking import Tracker, open_run
 from mmae.training.finish import RunScores, log_scores, score_run
 from mmae.training.loop import SELECTION

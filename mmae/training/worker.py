@@ -18,8 +18,8 @@ from mmae.evaluation.predict import Predictions
 from mmae.outbox import UNSENT, Outbox
 from mmae.model.build import Model
 from mmae.ray_setup import quiet_logs, set_data_context
+from mmae.survey.collate import input_spec
 from mmae.survey.store import Survey
-from mmae.survey.stream import input_spec
 from mmae.tracking import Tracker
 from mmae.training.checkpoint import restore_state, save_checkpoint
 from mmae.training.loop import Loop, summary

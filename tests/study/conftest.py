@@ -9,8 +9,8 @@ import pytest
 
 from mmae.config import RunConfig
 from mmae.study.config import Space, StudyConfig
+from mmae.survey.collate import input_spec
 from mmae.survey.schema import SurveySpec
-from mmae.survey.stream import input_spec
 
 SPEC = input_spec(SurveySpec())
 

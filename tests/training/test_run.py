@@ -15,10 +15,11 @@ from mmae.errors import InputError
 from mmae.evaluation.leaks import require_no_leak
 from mmae.evaluation.redshift import sigma_nmad
 from mmae.study.space import with_fields
+from mmae.survey.collate import input_spec
 from mmae.survey.columns import split_hash
 from mmae.survey.job import BuildConfig, build_job
 from mmae.survey.store import Survey, open_survey
-from mmae.survey.stream import input_spec, read_split
+from mmae.survey.stream import read_split
 from mmae.tracking import Tracker, tracking_uri
 from mmae.training import run as run_module
 from mmae.training.checkpoint import load_model

@@ -15,9 +15,10 @@ from ray.train.torch import TorchTrainer
 
 from mmae.config import OptimConfig, RunConfig, StreamConfig, from_dict, to_dict
 from mmae.ray_setup import WORKER_ENV, set_data_context
+from mmae.survey.collate import input_spec
 from mmae.survey.order import Portion
 from mmae.survey.store import Survey, open_survey
-from mmae.survey.stream import input_spec, training_batches
+from mmae.survey.stream import training_batches
 from mmae.training.checkpoint import STATE, WEIGHTS, load_model, restore_state, save_checkpoint
 from mmae.training.run import pretrain
 from mmae.training.step import TrainState, create_state, training_step

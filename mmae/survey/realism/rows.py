@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmae.survey.collate import decode_tensor
 from mmae.survey.store import Shard, Survey
-from mmae.survey.stream import decode_tensor
 from mmae.survey.truth import read_truth
 
 GALAXY_TYPES = ("passive", "star_forming", "starburst")
