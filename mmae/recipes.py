@@ -30,15 +30,15 @@ def small() -> RunConfig:
         recipe="small",
         model=MMAEConfig(
             modalities=ModalitiesConfig(
-                image=ImageConfig(patch=16, weight=1.0), spectrum=SpectrumConfig(patch=128, weight=0.3)
+                image=ImageConfig(patch=16, weight=0.3), spectrum=SpectrumConfig(patch=64, weight=0.3)
             ),
-            width=96, depth=3, heads=3, mlp_ratio=2.0, decoder_width=72,
+            width=96, depth=2, heads=3, mlp_ratio=2.0, decoder_width=72,
         ),
         masks=MaskConfig(
-            image_ratio=(0.0, 0.75), spectrum_ratio=(0.5, 0.9), drop_image=0.1, drop_spectrum=0.5
+            image_ratio=(0.0, 0.75), spectrum_ratio=(0.5, 0.9), drop_image=0.1, drop_spectrum=0.6
         ),
         stream=StreamConfig(batch_size=64),
-        optim=OptimConfig(steps=800, learning_rate=2e-3),
+        optim=OptimConfig(steps=800, learning_rate=1e-3),
     )
 
 

@@ -15,13 +15,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What the model must know of the survey: sizes and image normalisation constants."""
+    """What the model must know of the survey: sizes, wavelengths and image normalisation constants."""
 
     image_size: int
     n_wavelengths: int
     band_noise: tuple[float, ...]  # background sigma per band, counts / pixel
     arcsinh_mean: tuple[float, ...]  # of arcsinh(pixel / band_noise), per band
     arcsinh_std: tuple[float, ...]
+    wavelength_start: float  # Angstrom, vacuum
+    wavelength_step: float
 
     @property
     def n_bands(self) -> int:

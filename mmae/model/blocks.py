@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """Multi-head attention of queries on keys, with hidden keys left out."""
+    """Multi-head attention of queries on keys; those that are not valid are left out (None: all are valid)."""
 
     def __init__(self, width: int, heads: int, key_width: int | None = None):
         super().__init__()
@@ -17,12 +17,13 @@ class Attention(nn.Module):
         self.key_value = nn.Linear(key_width or width, 2 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x_BQD: Tensor, keys_BVD: Tensor, valid_BV: Tensor) -> Tensor:
+    def forward(self, x_BQD: Tensor, keys_BVD: Tensor, valid_BV: Tensor | None) -> Tensor:
         B, Q, D = x_BQD.shape
         q = self.query(x_BQD).reshape(B, Q, self.heads, -1).transpose(1, 2)
         kv = self.key_value(keys_BVD).reshape(B, keys_BVD.shape[1], 2, self.heads, -1)
         k, v = kv.permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=valid_BV[:, None, None, :])
+        mask_B11V = None if valid_BV is None else valid_BV[:, None, None, :]
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_B11V)
         return self.out(y.transpose(1, 2).reshape(B, Q, D))
 
 
@@ -40,7 +41,7 @@ class EncoderBlock(nn.Module):
         self.attention = Attention(width, heads)
         self.mlp = mlp(width, mlp_ratio)
 
-    def forward(self, x_BTD: Tensor, valid_BT: Tensor) -> Tensor:
+    def forward(self, x_BTD: Tensor, valid_BT: Tensor | None) -> Tensor:
         y_BTD = self.norm1(x_BTD)
         x_BTD = x_BTD + self.attention(y_BTD, y_BTD, valid_BT)
         return x_BTD + self.mlp(self.norm2(x_BTD))
@@ -55,7 +56,7 @@ class CrossBlock(nn.Module):
         self.attention = Attention(width, heads, key_width)
         self.mlp = mlp(width, mlp_ratio)
 
-    def forward(self, x_BQD: Tensor, keys_BVD: Tensor, valid_BV: Tensor) -> Tensor:
+    def forward(self, x_BQD: Tensor, keys_BVD: Tensor, valid_BV: Tensor | None) -> Tensor:
         x_BQD = x_BQD + self.attention(self.norm1(x_BQD), keys_BVD, valid_BV)
         return x_BQD + self.mlp(self.norm2(x_BQD))
 

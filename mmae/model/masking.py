@@ -21,9 +21,10 @@ class MaskConfig:
     """How much the encoder sees while it learns."""
 
     image_ratio: tuple[float, float] = (0.75, 0.75)
-    """Fraction of image tokens masked: drawn for every batch from this range."""
+    """Fraction of image tokens masked: drawn for every galaxy from this range, so that batch normalisation learns from
+    all of it at once."""
     spectrum_ratio: tuple[float, float] = (0.75, 0.75)
-    """Fraction of spectrum tokens masked: drawn for every batch from this range."""
+    """Fraction of spectrum tokens masked: drawn for every batch from this range, so that all have as many tokens."""
     drop_image: float = 0.0
     """Probability that the whole image is hidden (never together with the spectrum)."""
     drop_spectrum: float = 0.5
@@ -31,7 +32,7 @@ class MaskConfig:
     drop_unit: Literal["sample", "batch"] = "sample"
     """Hide whole modalities galaxy by galaxy, or for the batch at once (the paper's way)."""
     other_ratio: tuple[float, float] = (0.0, 0.75)
-    """Fraction of tokens masked of any other modality."""
+    """Fraction of tokens masked of any other modality: drawn for every batch."""
     drop_other: float = 0.5
     """Probability that any other modality is hidden as a whole, each by itself, where something else is seen."""
 
@@ -58,17 +59,20 @@ Visible = dict[str, Tensor]
 
 
 def random_visible(
-    present_B: Tensor, n_tokens: int, mask_ratio: float, generator: torch.Generator
+    present_B: Tensor, n_tokens: int, mask_ratio: float | Tensor, generator: torch.Generator
 ) -> Tensor:
     """Hide round(mask_ratio * n_tokens) tokens of every present galaxy, uniformly at random.
+
+    Args:
+        mask_ratio: one for all, or (B,) on the generator's device.
 
     Returns (B, n_tokens) bool on the device of `present_B`; all False where absent.
     The draw is made on the generator's device, so that a seed gives the same masks anywhere.
     """
-    n_masked = round(mask_ratio * n_tokens)
+    n_masked_B1 = (torch.as_tensor(mask_ratio) * n_tokens).round().reshape(-1, 1)
     noise_BT = torch.rand(len(present_B), n_tokens, generator=generator, device=generator.device)
     rank_BT = noise_BT.argsort(-1).argsort(-1)
-    return (rank_BT >= n_masked).to(present_B.device) & present_B[:, None]
+    return (rank_BT >= n_masked_B1).to(present_B.device) & present_B[:, None]
 
 
 def draw_visible(
@@ -80,11 +84,12 @@ def draw_visible(
         n_tokens: of each modality that the model reads.
     """
 
-    def uniform(low: float, high: float) -> float:
-        draw = torch.rand((), generator=generator, device=generator.device).item()
-        return low + (high - low) * draw
+    def ratio(name: str) -> Tensor:
+        low, high = config.ratio(name)
+        n_draws = len(batch) if name == "image" else 1
+        return low + (high - low) * torch.rand(n_draws, generator=generator, device=generator.device)
 
-    ratio = {name: uniform(*config.ratio(name)) for name in n_tokens}
+    ratios = {name: ratio(name) for name in n_tokens}
     n_draws = len(batch) if config.drop_unit == "sample" else 1
 
     def draw() -> Tensor:
@@ -100,7 +105,7 @@ def draw_visible(
         others = [seen_B for other, seen_B in shown.items() if other != name]
         if name not in ("image", "spectrum") and others:
             shown[name] = shown[name] & ~((draw() < config.drop_other) & torch.stack(others).any(0))
-    return {name: random_visible(shown[name], n, ratio[name], generator) for name, n in n_tokens.items()}
+    return {name: random_visible(shown[name], n, ratios[name], generator) for name, n in n_tokens.items()}
 
 
 InputMode = Literal["image", "spectrum", "both"]
@@ -159,6 +164,16 @@ def visible_order(visible_BT: Tensor) -> tuple[Tensor, Tensor]:
     order_BT = visible_BT.to(torch.uint8).argsort(dim=-1, descending=True, stable=True)
     order_BV = order_BT[:, :n_visible]
     return order_BV, visible_BT.gather(1, order_BV)
+
+
+def take(value: Tensor, row_B: Tensor) -> Tensor:
+    """Some galaxies of a batch; `value[row_B]` for values with a gradient, see `placed`."""
+    return value.gather(0, row_B.reshape(-1, *[1] * (value.ndim - 1)).expand(-1, *value.shape[1:]))
+
+
+def add_rows(value: Tensor, row_B: Tensor, added: Tensor) -> Tensor:
+    """The values of a batch, with something added to those of some galaxies."""
+    return value.scatter_add(0, row_B.reshape(-1, *[1] * (value.ndim - 1)).expand(-1, *value.shape[1:]), added)
 
 
 def pick(tokens_BTP: Tensor, order_BV: Tensor) -> Tensor:

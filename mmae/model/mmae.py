@@ -1,8 +1,9 @@
 """The masked autoencoder: encode the visible tokens only, decode token by token.
 
-Legend of suffixes: batch.py; T tokens of one modality, V visible tokens, Q queries, E decoder width.
-Path of a batch: each modality prepares patches -> tokens of the visible ones -> encoder ->
-decoder queries (one for each hidden or visible position) and the redshift head.
+Legend of suffixes: batch.py; T tokens of one modality, V visible tokens, Q queries of all modalities, E decoder width,
+Z fine bins of ln(1+z). Path of a batch: each modality prepares patches -> tokens of the visible ones -> encoder ->
+redshift head, joined by what a modality says of the redshift by itself -> decoder queries, one for each token, and
+what the redshift adds to them.
 """
 
 from __future__ import annotations
@@ -16,13 +17,18 @@ from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import CrossBlock, EncoderBlock
-from mmae.model.masking import Visible, visible_order
+from mmae.model.masking import Visible, add_rows, take, visible_order
 from mmae.model.modalities import MODALITIES, ModalitiesConfig
+from mmae.model.modality import Evidence, Sizes
 from mmae.model.outputs import Estimate, Losses, Reading
-from mmae.model.redshift import RedshiftConfig, RedshiftHead, redshift_loss, redshift_quantile
-
-Prepared = dict[str, Any]
-"""What `Modality.prepare` gave, by modality."""
+from mmae.model.redshift import (
+    RedshiftConfig,
+    RedshiftHead,
+    bin_probability,
+    redshift_loss,
+    redshift_quantile,
+    refined,
+)
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,39 @@ class MMAEConfig:
             raise ValueError("model.modalities: none is in use.")
 
 
+@dataclass
+class Group:
+    """Encoded galaxies of a batch that show the same modalities, so that none waits for tokens which it does not have.
+
+    Attributes:
+        row_B: which of the batch.
+        token_BVD: register first.
+        valid_BV: which are real; None if all are.
+    """
+
+    row_B: Tensor
+    token_BVD: Tensor
+    valid_BV: Tensor | None
+
+
+@dataclass
+class Look:
+    """What the model makes of a batch under one mask, before anything is reconstructed.
+
+    Attributes:
+        prepared: what each modality's `prepare` gave.
+        evidence: of the modalities that have any.
+        logits_BZ: of the fine redshift bins.
+    """
+
+    prepared: dict[str, Any]
+    groups: list[Group]
+    evidence: dict[str, Evidence]
+    logits_BZ: Tensor
+
+
 class MMAE(nn.Module):
-    """The model of the `small` recipe.
+    """The model of the recipes `base` and `small`.
 
     Raises:
         ValueError: a modality's patch does not fit the survey.
@@ -65,13 +102,14 @@ class MMAE(nn.Module):
         super().__init__()
         self.config, self.spec = config, spec
         D, E = config.width, config.decoder_width
+        sizes = Sizes(D, E, config.redshift)
         self.modalities = nn.ModuleDict({
-            name: kind(getattr(config.modalities, name), spec, D, E)
+            name: kind(getattr(config.modalities, name), spec, sizes)
             for name, kind in MODALITIES.items() if getattr(config.modalities, name).use
         })
         self.n_tokens = {name: modality.n_tokens for name, modality in self.modalities.items()}
-        # A token that is always visible, so that attention has something to attend to
-        # when a galaxy has no modality at all.
+        # A token that is always visible: attention has something to attend to when a galaxy has no modality at all,
+        # and there is one token that stands for the galaxy.
         self.register = nn.Parameter(torch.randn(1, 1, D) * 0.02)
         self.encoder = nn.ModuleList(
             EncoderBlock(D, config.heads, config.mlp_ratio) for _ in range(config.depth)
@@ -82,97 +120,129 @@ class MMAE(nn.Module):
         )
         self.redshift_head = RedshiftHead(D, config.heads, config.redshift)
 
-    def _prepare(self, batch: Batch, visible: Visible) -> Prepared:
-        return {name: modality.prepare(batch, visible[name]) for name, modality in self.modalities.items()}
+    def look(self, batch: Batch, visible: Visible) -> Look:
+        """Encode what is visible and read the redshift."""
+        prepared = {name: modality.prepare(batch, visible[name]) for name, modality in self.modalities.items()}
+        groups = [self._encode(prepared, visible, row_B) for row_B in alike(visible)]
+        logits_BK = in_order([self.redshift_head(g.token_BVD, g.valid_BV) for g in groups], groups)
+        logits_BZ = refined(logits_BK, self.config.redshift)
+        evidence = {}
+        for name, modality in self.modalities.items():
+            found = modality.evidence(prepared[name], visible[name])
+            if found is not None:
+                evidence[name] = found
+                logits_BZ = add_rows(logits_BZ, found.row_B, found.log_odds_BZ)
+        return Look(prepared, groups, evidence, logits_BZ)
 
-    def encode(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor]:
-        """Encoded visible tokens (B, 1 + V, D), register first, and which of them are real."""
-        return self._encode(self._prepare(batch, visible), visible)
-
-    def _encode(self, prepared: Prepared, visible: Visible) -> tuple[Tensor, Tensor]:
-        n_galaxies = len(next(iter(visible.values())))
-        tokens = [self.register.expand(n_galaxies, -1, -1)]
-        valid = [torch.ones(n_galaxies, 1, dtype=torch.bool, device=self.register.device)]
+    def _encode(self, prepared: dict[str, Any], visible: Visible, row_B: Tensor) -> Group:
+        tokens = [self.register.expand(len(row_B), -1, -1)]
+        valid = [torch.ones(len(row_B), 1, dtype=torch.bool, device=row_B.device)]
         for name, modality in self.modalities.items():
             # Only what is visible is embedded: hidden tokens cost nothing from here on.
-            order_BV, valid_BV = visible_order(visible[name])
-            tokens.append(modality.embed(prepared[name], order_BV))
+            order_BV, valid_BV = visible_order(visible[name][row_B])
+            tokens.append(modality.embed(prepared[name], row_B, order_BV))
             valid.append(valid_BV)
-        x_BVD, valid_BV = torch.cat([t.to(tokens[-1].dtype) for t in tokens], 1), torch.cat(valid, 1)
+        x_BVD = torch.cat([t.to(tokens[-1].dtype) for t in tokens], 1)
+        valid_BV = torch.cat(valid, 1)
+        valid_BV = None if valid_BV.all() else valid_BV  # attention without a mask is faster
         for block in self.encoder:
             x_BVD = block(x_BVD, valid_BV)
-        return self.encoder_norm(x_BVD), valid_BV
+        return Group(row_B, self.encoder_norm(x_BVD), valid_BV)
 
-    def _decode(self, encoded_BVD: Tensor, valid_BV: Tensor) -> dict[str, Tensor]:
+    def reconstruct(self, look: Look) -> dict[str, Any]:
+        """What each modality predicts, hidden or not."""
         query_QE = torch.cat([modality.query_TE for modality in self.modalities.values()])
-        x_BQE = query_QE.expand(len(encoded_BVD), -1, -1)
-        for block in self.decoder:
-            x_BQE = block(x_BQE, encoded_BVD, valid_BV)
-        parts = x_BQE.split(list(self.n_tokens.values()), 1)
-        return {
+        parts = []
+        for group in look.groups:
+            x_BQE = query_QE.expand(len(group.row_B), -1, -1)
+            for block in self.decoder:
+                x_BQE = block(x_BQE, group.token_BVD, group.valid_BV)
+            parts.append(x_BQE)
+        decoded = in_order(parts, look.groups).split(list(self.n_tokens.values()), 1)
+        predicted = {
             name: modality.predict(x_BTE)
-            for (name, modality), x_BTE in zip(self.modalities.items(), parts, strict=True)
+            for (name, modality), x_BTE in zip(self.modalities.items(), decoded, strict=True)
         }
+        if look.evidence:
+            summary_BD = in_order([group.token_BVD[:, 0] for group in look.groups], look.groups)
+            probability_BZ = look.logits_BZ.softmax(-1)
+            for name, found in look.evidence.items():
+                predicted[name] = self.modalities[name].complete(predicted[name], found, probability_BZ, summary_BD)
+        return predicted
 
     def forward(self, batch: Batch, visible: Visible) -> Losses:
         """The losses of one batch: each modality's on hidden tokens, and the entropy of p(z)."""
-        prepared = self._prepare(batch, visible)
-        encoded_BVD, valid_BV = self._encode(prepared, visible)
-        predicted = self._decode(encoded_BVD, valid_BV)
-        logits_BK = self.redshift_head(encoded_BVD, valid_BV)
+        look = self.look(batch, visible)
+        predicted = self.reconstruct(look)
         parts = {
-            name: modality.loss(predicted[name], prepared[name], ~visible[name] & batch.present[name][:, None])
+            name: modality.loss(predicted[name], look.prepared[name], ~visible[name] & batch.present[name][:, None])
             for name, modality in self.modalities.items()
         }
         total = sum(self.modalities[name].config.weight * part for name, part in parts.items())
         parts["redshift"] = redshift_loss(
-            logits_BK, batch.redshift_B, batch.redshift_known_B, self.config.redshift
+            look.logits_BZ, batch.redshift_B, batch.redshift_known_B, self.config.redshift
         )
         return Losses(total + self.config.redshift_weight * parts["redshift"], parts)
 
-    def _quantiles(self, encoded_BVD: Tensor, valid_BV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits_BK = self.redshift_head(encoded_BVD, valid_BV)
-        low_B, median_B, high_B = (
-            redshift_quantile(logits_BK, q, self.config.redshift) for q in (0.16, 0.5, 0.84)
-        )
+    def _quantiles(self, logits_BZ: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        low_B, median_B, high_B = (redshift_quantile(logits_BZ, q, self.config.redshift) for q in (0.16, 0.5, 0.84))
         return median_B, low_B, high_B
 
     @staticmethod
-    def _mean_token(encoded_BVD: Tensor, valid_BV: Tensor) -> Tensor:
+    def _mean_token(look: Look) -> Tensor:
         # The register counts as well: redshift head and decoder read it like any other token, and a galaxy
-        # of which nothing is visible still has a mean. On the default grid it is one of 65 tokens or more.
-        seen_BVD = encoded_BVD.float().where(valid_BV[..., None], 0.0)
-        return seen_BVD.sum(1) / valid_BV.sum(1, keepdim=True)
+        # of which nothing is visible still has a mean.
+        return in_order([mean_token(group) for group in look.groups], look.groups)
 
     @torch.no_grad()
     def embedding(self, batch: Batch, visible: Visible) -> Tensor:
         """The galaxy as one vector: the mean of register and encoded visible tokens, (B, D)."""
-        return self._mean_token(*self.encode(batch, visible))
+        return self._mean_token(self.look(batch, visible))
 
     @torch.no_grad()
     def read(self, batch: Batch, visibles: Sequence[Visible]) -> list[Reading]:
         """Redshift, p(z) and embedding under each of several masks."""
         readings = []
         for visible in visibles:
-            encoded_BVD, valid_BV = self.encode(batch, visible)
-            logits_BK = self.redshift_head(encoded_BVD, valid_BV)
-            readings.append(Reading(redshift_quantile(logits_BK, 0.5, self.config.redshift),
-                                    logits_BK.float().softmax(-1), self._mean_token(encoded_BVD, valid_BV)))
+            look = self.look(batch, visible)
+            readings.append(Reading(redshift_quantile(look.logits_BZ, 0.5, self.config.redshift),
+                                    bin_probability(look.logits_BZ, self.config.redshift), self._mean_token(look)))
         return readings
 
     @torch.no_grad()
     def redshift(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor, Tensor]:
         """Median, 16th and 84th percentile of p(z), without the cost of a reconstruction."""
-        return self._quantiles(*self.encode(batch, visible))
+        return self._quantiles(self.look(batch, visible).logits_BZ)
 
     @torch.no_grad()
     def estimate(self, batch: Batch, visible: Visible) -> Estimate:
         """Redshift with its 68% interval and all reconstructions, in physical units."""
-        prepared = self._prepare(batch, visible)
-        encoded_BVD, valid_BV = self._encode(prepared, visible)
-        predicted = self._decode(encoded_BVD, valid_BV)
+        look = self.look(batch, visible)
+        predicted = self.reconstruct(look)
         return Estimate(
-            *self._quantiles(encoded_BVD, valid_BV),
-            {name: modality.restore(predicted[name], prepared[name]) for name, modality in self.modalities.items()},
+            *self._quantiles(look.logits_BZ),
+            {name: modality.restore(predicted[name], look.prepared[name]) for name, modality in self.modalities.items()},
             {name: modality.seen(visible[name]) for name, modality in self.modalities.items()},
         )
+
+
+def alike(visible: Visible) -> list[Tensor]:
+    """The galaxies of a batch in groups that show the same modalities, as row numbers."""
+    shown_BM = torch.stack([visible_BT.any(-1) for visible_BT in visible.values()], -1)
+    kind_B = (shown_BM * 2 ** torch.arange(shown_BM.shape[1], device=shown_BM.device)).sum(-1)
+    return [(kind_B == kind).nonzero()[:, 0] for kind in kind_B.unique()]
+
+
+def in_order(parts: Sequence[Tensor], groups: Sequence[Group]) -> Tensor:
+    """What was made group by group, galaxy by galaxy as in the batch."""
+    row_B = torch.cat([group.row_B for group in groups])
+    return take(torch.cat(list(parts)), row_B.argsort())
+
+
+def mean_token(group: Group) -> Tensor:
+    """(B, D)"""
+    token_BVD = group.token_BVD.float()
+    if group.valid_BV is None:
+        return token_BVD.mean(1)
+    valid_BV1 = group.valid_BV[..., None]
+    return token_BVD.where(valid_BV1, 0.0).sum(1) / valid_BV1.sum(1)

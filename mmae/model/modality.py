@@ -2,61 +2,111 @@
 
 Each modality is one file in mmae/model/modalities, found there by itself: a class as below, and `MODALITY`, which
 names it. Survey reader, masks, encoder, decoder and losses ask these methods and know no modality by name.
-Legend of suffixes: batch.py; T tokens of this modality, V its visible ones, E decoder width.
+Legend of suffixes: batch.py; T tokens of this modality, V its visible ones, E decoder width, Z fine bins of ln(1+z).
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
+from mmae.model.redshift import RedshiftConfig
 
 
-class Modality(Protocol):
-    """A torch module that turns one kind of measurement into tokens.
+@dataclass(frozen=True)
+class Sizes:
+    """What all modalities of a model share."""
+
+    width: int  # D
+    decoder_width: int  # E
+    redshift: RedshiftConfig
+
+
+@dataclass
+class Evidence:
+    """What the visible part of a modality says of the redshift by itself, without the encoder.
+
+    Attributes:
+        row_B: galaxies of the batch that show the modality; all else is of these, in this order.
+        log_odds_BZ: of ln(1+z), to be added to what the encoder says.
+        seen: whatever `complete` needs.
+    """
+
+    row_B: Tensor
+    log_odds_BZ: Tensor
+    seen: Any
+
+
+class Modality(nn.Module):
+    """Turns one kind of measurement into tokens, and tokens back.
 
     Attributes:
         name: of the modality, in configurations, masks and metrics.
         Config: its dataclass, with at least `use` and `weight` (of its loss).
+        config: as given.
         n_tokens: T.
         query_TE: what the decoder asks for: one query for each token.
     """
 
     name: ClassVar[str]
     Config: ClassVar[type]
+    config: Any
     n_tokens: int
     query_TE: nn.Parameter
 
-    def __init__(self, config: Any, spec: InputSpec, width: int, decoder_width: int):
+    def __init__(self, config: Any, spec: InputSpec, sizes: Sizes):
         """Raises ValueError where the configuration does not fit the survey."""
+        super().__init__()
+        self.config, self.spec = config, spec
 
     @staticmethod
     def columns(bands: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
         """Name in `Batch.values` -> the survey's columns: one tensor column, or numbers to be put side by side."""
+        raise NotImplementedError
 
     @staticmethod
     def shapes(spec: InputSpec) -> dict[str, tuple[int, ...]]:
         """Name in `Batch.values` -> shape for one galaxy."""
+        raise NotImplementedError
 
     def prepare(self, batch: Batch, visible_BT: Tensor) -> Any:
         """The measurements as normalised patches: whatever the methods below need.
 
         What is visible must not depend on what is hidden, by no mean or scale either.
         """
+        raise NotImplementedError
 
-    def embed(self, prepared: Any, order_BV: Tensor) -> Tensor:
-        """The tokens at the given places, with their positions: (B, V, D)."""
+    def embed(self, prepared: Any, row_B: Tensor, order_BV: Tensor) -> Tensor:
+        """The tokens of some galaxies at the given places, with their positions: (B, V, D)."""
+        raise NotImplementedError
+
+    def evidence(self, prepared: Any, visible_BT: Tensor) -> Evidence | None:
+        """What the visible part tells of the redshift by itself; None if nothing."""
 
     def predict(self, decoded_BTE: Tensor) -> Tensor:
         """From decoded queries to patches."""
+        raise NotImplementedError
+
+    def complete(self, predicted_BTP: Tensor, evidence: Evidence, probability_BZ: Tensor, summary_BD: Tensor) -> Tensor:
+        """The patches with what only the redshift tells.
+
+        Args:
+            probability_BZ: p(ln(1+z)) of all galaxies, from everything that is visible of them.
+            summary_BD: each galaxy as one encoded token.
+        """
+        return predicted_BTP
 
     def loss(self, predicted_BTP: Tensor, prepared: Any, is_target_BT: Tensor) -> Tensor:
         """How far the patches of target tokens are off: one number, 0 without targets."""
+        raise NotImplementedError
 
     def restore(self, predicted_BTP: Tensor, prepared: Any) -> Tensor:
         """Patches in the units and the shape of the measurement."""
+        raise NotImplementedError
 
     def seen(self, visible_BT: Tensor) -> Tensor:
         """Which samples lie in visible tokens, bool."""
+        raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Redshift as a distribution over bins. Legend of suffixes: batch.py; K redshift bins."""
+"""Redshift as a distribution over bins. Legend of suffixes: batch.py; K redshift bins, Z fine bins, M of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from mmae.model.blocks import CrossBlock
 
+LABEL_REACH = 3.0  # standard deviations of the training label that count
+
 
 @dataclass(frozen=True)
 class RedshiftConfig:
@@ -18,34 +20,41 @@ class RedshiftConfig:
 
     z_max: float = 6.0
     """Upper edge of the last bin; brighter quasars than z = 6 are not in DESI-DR1."""
-    bins: int = 192
+    bins: int = 384
+    """Bins that a network gives a number for, and that p(z) is told in; between their middles ln p is linear."""
+    refinement: int = 16
+    """Fine bins in each of them, for redshifts as precise as a spectrum's."""
     label_width: float = 1.0
-    """Gaussian width of the training label, in bins: neighbouring bins share the truth."""
+    """Gaussian width of the training label, in fine bins."""
 
     def __post_init__(self) -> None:
-        if self.bins < 2 or self.z_max <= 0 or self.label_width <= 0:
+        if self.bins < 2 or self.z_max <= 0 or self.label_width <= 0 or self.refinement < 1:
             raise ValueError(
-                f"redshift needs bins >= 2, z_max > 0 and label_width > 0, "
-                f"not {self.bins}, {self.z_max}, {self.label_width}."
+                f"redshift needs bins >= 2, z_max > 0, refinement >= 1 and label_width > 0, "
+                f"not {self.bins}, {self.z_max}, {self.refinement}, {self.label_width}."
             )
 
     @property
-    def bin_width(self) -> float:
-        """Width of a bin in ln(1+z)."""
-        return math.log1p(self.z_max) / self.bins
+    def fine_bins(self) -> int:
+        """Z"""
+        return self.bins * self.refinement
+
+    @property
+    def fine_width(self) -> float:
+        """Width of a fine bin in ln(1+z)."""
+        return math.log1p(self.z_max) / self.fine_bins
 
 
 class RedshiftHead(nn.Module):
-    """One learned query reads all encoded tokens; an MLP turns it into bin logits."""
+    """One learned query reads all encoded tokens; a linear layer turns it into bin logits."""
 
     def __init__(self, width: int, heads: int, config: RedshiftConfig):
         super().__init__()
-        self.config = config
         self.query = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.read = CrossBlock(width, heads, 2.0, width)
         self.logits = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.bins))
 
-    def forward(self, tokens_BVD: Tensor, valid_BV: Tensor) -> Tensor:
+    def forward(self, tokens_BVD: Tensor, valid_BV: Tensor | None) -> Tensor:
         query_B1D = self.query.expand(len(tokens_BVD), -1, -1)
         return self.logits(self.read(query_B1D, tokens_BVD, valid_BV)[:, 0])
 
@@ -55,34 +64,40 @@ def bin_edges(config: RedshiftConfig, device: torch.device | None = None) -> Ten
     return torch.linspace(0, math.log1p(config.z_max), config.bins + 1, device=device)
 
 
-def label_probability(redshift_B: Tensor, config: RedshiftConfig) -> Tensor:
-    """The training label: the mass of a Gaussian about ln(1+z) in every bin, (B, K).
+def refined(logits_BK: Tensor, config: RedshiftConfig) -> Tensor:
+    """Logits of the fine bins, (B, Z): linear between the middles of the bins, constant beyond the outermost."""
+    return F.interpolate(logits_BK.float()[:, None], scale_factor=config.refinement, mode="linear")[:, 0]
 
-    A redshift above z_max is counted in the last bin.
+
+def bin_probability(logits_BZ: Tensor, config: RedshiftConfig) -> Tensor:
+    """p(z) in the bins, (B, K), from logits of the fine ones."""
+    return logits_BZ.softmax(-1).unflatten(-1, (config.bins, -1)).sum(-1)
+
+
+def redshift_loss(logits_BZ: Tensor, redshift_B: Tensor, known_B: Tensor, config: RedshiftConfig) -> Tensor:
+    """Mean cross entropy of p(z) over the galaxies with a redshift; 0 when there is none.
+
+    The label is a Gaussian of `label_width` fine bins: neighbours share the truth. A redshift beyond the bins is
+    counted in the outermost.
     """
-    edges_K1 = bin_edges(config, redshift_B.device)
-    x_B = torch.log1p(redshift_B).clamp(0, math.log1p(config.z_max))
-    sigma = config.label_width * config.bin_width
-    cdf_BK1 = torch.special.ndtr((edges_K1 - x_B[:, None]) / sigma)
-    mass_BK = cdf_BK1.diff(dim=-1)
-    return mass_BK / mass_BK.sum(-1, keepdim=True)
-
-
-def redshift_loss(logits_BK: Tensor, redshift_B: Tensor, known_B: Tensor, config: RedshiftConfig) -> Tensor:
-    """Mean cross entropy of p(z) over the galaxies with a redshift; 0 when there is none."""
-    label_BK = label_probability(redshift_B, config)
-    loss_B = -(label_BK * F.log_softmax(logits_BK.float(), -1)).sum(-1)
+    place_B = (torch.log1p(redshift_B) / config.fine_width).clamp(0, config.fine_bins)
+    reach = math.ceil(LABEL_REACH * config.label_width)
+    bin_BM = place_B.floor().long()[:, None] + torch.arange(-reach, reach + 1, device=place_B.device)
+    weight_BM = torch.exp(-0.5 * ((bin_BM + 0.5 - place_B[:, None]) / config.label_width).square())
+    weight_BM = weight_BM / weight_BM.sum(-1, keepdim=True)
+    log_p_BM = F.log_softmax(logits_BZ, -1).gather(1, bin_BM.clamp(0, config.fine_bins - 1))
+    loss_B = -(weight_BM * log_p_BM).sum(-1)
     return (loss_B * known_B).sum() / known_B.sum().clamp(min=1)
 
 
-def redshift_quantile(logits_BK: Tensor, quantile: float, config: RedshiftConfig) -> Tensor:
-    """The redshift below which `quantile` of p(z) lies, linear within a bin: (B,).
+def redshift_quantile(logits_BZ: Tensor, quantile: float, config: RedshiftConfig) -> Tensor:
+    """The redshift below which `quantile` of p(z) lies, linear within a fine bin: (B,).
 
     The median (0.5) is the point estimate: the one that the absolute error calls for.
     """
-    probability_BK = logits_BK.float().softmax(-1)
-    cdf_BK = probability_BK.cumsum(-1)
-    index_B1 = (cdf_BK < quantile).sum(-1, keepdim=True).clamp(max=config.bins - 1)
-    upper_B, mass_B = cdf_BK.gather(1, index_B1)[:, 0], probability_BK.gather(1, index_B1)[:, 0]
+    probability_BZ = logits_BZ.softmax(-1)
+    cdf_BZ = probability_BZ.cumsum(-1)
+    index_B1 = (cdf_BZ < quantile).sum(-1, keepdim=True).clamp(max=config.fine_bins - 1)
+    upper_B, mass_B = cdf_BZ.gather(1, index_B1)[:, 0], probability_BZ.gather(1, index_B1)[:, 0]
     fraction_B = ((quantile - (upper_B - mass_B)) / mass_B.clamp(min=1e-12)).clamp(0, 1)
-    return torch.expm1((index_B1[:, 0] + fraction_B) * config.bin_width)
+    return torch.expm1((index_B1[:, 0] + fraction_B) * config.fine_width)

@@ -1,4 +1,4 @@
-"""Build a survey: one Ray task for each chunk, then duplicates put together, then one manifest."""
+"""Build a survey: one task for each chunk, in Ray, then duplicates put together, then one manifest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import ray
 from tqdm import tqdm
 
 from mmae.errors import InputError
@@ -21,7 +20,7 @@ from mmae.survey.schema import SPLITS, Rejection
 from mmae.survey.source import Source
 from mmae.survey.splits import check_fractions, check_nside
 from mmae.survey.store import Survey, content_hash, write_manifest
-from mmae.survey.tasks import in_ray
+from mmae.survey.tasks import Runner, in_ray
 from mmae.survey.together import Together, keep_together, move_rows
 from mmae.survey.truth import check_truth_schemas
 from mmae.survey.unfinished import (
@@ -36,17 +35,19 @@ from mmae.survey.unfinished import (
 
 
 def build_survey(
-    sources: list[Source], out: Path, split: SplitConfig = DEFAULT_SPLIT, workers: int | None = None
-) -> Survey:
+    sources: list[Source], out: Path, split: SplitConfig = DEFAULT_SPLIT, workers: int | None = None,
+    run: Runner = in_ray,
+) -> Survey:  # fmt: skip
     """Read all sources and write one survey to the folder `out`.
 
-    Every chunk is one Ray task of bounded memory, so the rows do not depend on the number
+    Every chunk is one task of bounded memory, so the rows do not depend on the number
     of workers. What cannot be used is set aside in rejected.parquet and counted. Rows of one
     galaxy that chunks put into different splits are put together (`together.py`). A build
     that was killed goes on from its last finished chunk when it is started again.
 
     Args:
         workers: at most this many chunks at once; None: as many as the cluster has CPUs.
+        run: where the tasks run.
 
     Raises:
         InputError: `out` is not empty, the sources have different grids, an input file is
@@ -66,11 +67,11 @@ def build_survey(
     unfinished = out.with_name(out.name + ".unfinished")
     with only_build(unfinished):
         done = finished_chunks(unfinished, describe_build(sources, split))
-        reports = _reports(sources, done, unfinished, split, workers)
+        reports = _reports(sources, done, unfinished, split, workers, run)
         usable = any(report.shards for report in reports)
         if usable:
             together = keep_together(unfinished, reports)
-            reports = _moved(reports, together, unfinished, workers)
+            reports = _moved(reports, together, unfinished, workers, run)
             survey = _survey(reports, sources, unfinished, split, together)
             # Attempts that Ray gave up may have left halves.
             keep_only(unfinished, dict(enumerate(reports)))
@@ -93,9 +94,9 @@ def provenance(sources: list[Source], split: SplitConfig) -> dict[str, Any]:
 
 
 def _reports(
-    sources: list[Source], done: dict[int, ChunkReport], out: Path, split: SplitConfig, workers: int | None
+    sources: list[Source], done: dict[int, ChunkReport], out: Path, split: SplitConfig, workers: int | None, run: Runner
 ) -> list[ChunkReport]:
-    """The reports of all chunks in their order; those not done yet are done here, in Ray."""
+    """The reports of all chunks in their order; those not done yet are done here."""
     jobs = [
         {"index": index, "source": number, "chunk": json.dumps(chunk)}
         for index, (number, chunk) in enumerate(
@@ -105,28 +106,27 @@ def _reports(
     todo = [job for job in jobs if job["index"] not in done]
     reports = dict(done)
     if todo:
-        rows = _run(todo, sources, out, split, workers)
+        rows = _run(todo, sources, out, split, workers, run)
         for row in tqdm(rows, total=len(jobs), initial=len(done), desc="survey", unit="chunk"):
             reports[row["index"]] = ChunkReport.from_json(row["report"])
     return [reports[job["index"]] for job in jobs]
 
 
 def _run(
-    jobs: list[dict[str, Any]], sources: list[Source], out: Path, split: SplitConfig, workers: int | None
+    jobs: list[dict[str, Any]], sources: list[Source], out: Path, split: SplitConfig, workers: int | None, run: Runner
 ) -> Iterator[dict[str, Any]]:
-    sources_ref = ray.put(sources)
-
     def work(row: dict[str, Any]) -> dict[str, Any]:
-        source = ray.get(sources_ref)[row["source"]]
-        report = write_chunk(source, json.loads(row["chunk"]), row["index"], out, split).to_json()
+        report = write_chunk(sources[row["source"]], json.loads(row["chunk"]), row["index"], out, split).to_json()
         save_report(out, row["index"], report)
         return {"index": row["index"], "report": report}
 
-    return in_ray(jobs, work, workers)
+    return run(jobs, work, workers)
 
 
-def _moved(reports: list[ChunkReport], together: Together, out: Path, workers: int | None) -> list[ChunkReport]:
-    """The reports when every galaxy stands in one split; the chunks concerned are written again, in Ray."""
+def _moved(
+    reports: list[ChunkReport], together: Together, out: Path, workers: int | None, run: Runner
+) -> list[ChunkReport]:
+    """The reports when every galaxy stands in one split; the chunks concerned are written again."""
     jobs = [
         {"index": index, "report": reports[index].to_json(), "moves": json.dumps(moves)}
         for index, moves in together.moves.items()
@@ -139,7 +139,7 @@ def _moved(reports: list[ChunkReport], together: Together, out: Path, workers: i
         return {"index": row["index"], "report": report}
 
     reports = list(reports)
-    for row in in_ray(jobs, work, workers):
+    for row in run(jobs, work, workers):
         reports[row["index"]] = ChunkReport.from_json(row["report"])
     return reports
 

@@ -24,6 +24,8 @@ def input_spec(spec: SurveySpec) -> InputSpec:
         band_noise=spec.band_noise,
         arcsinh_mean=spec.arcsinh_mean,
         arcsinh_std=spec.arcsinh_std,
+        wavelength_start=spec.wavelength_start,
+        wavelength_step=spec.wavelength_step,
     )
 
 

@@ -63,7 +63,8 @@ def create_state(config: RunConfig, spec: InputSpec, device: torch.device, shard
     if config.optim.ema_decay:
         average = get_ema_multi_avg_fn(config.optim.ema_decay)
         averaged = AveragedModel(
-            model, multi_avg_fn=lambda mean, now, n: average(parts(mean), parts(now), n)
+            model, multi_avg_fn=lambda mean, now, n: average(parts(mean), parts(now), n),
+            use_buffers=True,  # statistics of batch normalisation belong to the weights that they were taken with
         )
     if sharded_over:
         for sharded in (model, averaged and averaged.module):

@@ -23,10 +23,10 @@ from mmae.model.redshift import RedshiftConfig
 torch.set_num_threads(1)  # models this small only wait for a second thread
 
 # 16 image tokens of 4 x 4 pixels; 50 samples are 6 full spectrum patches and a quarter of one.
-SPEC = InputSpec(16, 50, (0.05, 0.1), (1.5, 1.8), (1.8, 1.9))
+SPEC = InputSpec(16, 50, (0.05, 0.1), (1.5, 1.8), (1.8, 1.9), 4000.0, 60.0)
 TINY = MMAEConfig(
     modalities=ModalitiesConfig(image=ImageConfig(patch=4), spectrum=SpectrumConfig(patch=8)),
-    width=16, depth=2, heads=2, decoder_width=16, redshift=RedshiftConfig(bins=24),
+    width=16, depth=2, heads=2, decoder_width=16, redshift=RedshiftConfig(bins=24, refinement=4),
 )
 
 
@@ -47,7 +47,7 @@ TINY_PAPER = PaperConfig(
 # The grid of GalaxiesML-Spectra: 5 bands of 64 x 64 pixels, 7781 samples.
 FULL_SPEC = InputSpec(
     64, 7781, (0.0212, 0.0352, 0.0369, 0.0688, 0.1367), (1.6004, 1.8535, 2.0918, 1.8240, 1.5074),
-    (1.8264, 1.8293, 1.9493, 1.8944, 1.7909),
+    (1.8264, 1.8293, 1.9493, 1.8944, 1.7909), 3600.0, 0.8,
 )
 
 

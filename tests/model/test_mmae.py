@@ -34,7 +34,10 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 @pytest.fixture(scope="module")
 def model() -> MMAE:
     torch.manual_seed(4)
-    return build_model(TINY, SPEC).eval()
+    model = build_model(TINY, SPEC)
+    for seed in range(30):  # batch normalisation as after some training
+        model(random_batch(8, seed=seed), masks(model, 8, seed))
+    return model.eval()
 
 
 def masks(model: MMAE, n: int, seed: int = 0) -> Visible:
@@ -53,16 +56,24 @@ def everything(model: MMAE, batch, visible) -> list[torch.Tensor]:
 
 def test_token_counts(model):
     assert model.n_tokens == {"image": 16, "spectrum": 7}  # 50 samples: the last patch is filled up
-    encoded, valid = model.encode(random_batch(3), all_tokens(random_batch(3), model.n_tokens, True))
-    assert encoded.shape == (3, 1 + 16 + 7, TINY.width) and valid.all()
+    group, = model.look(random_batch(3), all_tokens(random_batch(3), model.n_tokens, True)).groups
+    assert group.token_BVD.shape == (3, 1 + 16 + 7, TINY.width) and group.valid_BV is None
 
 
 def test_hidden_tokens_cost_nothing(model):
     visible = masks(model, 3)
-    encoded, valid = model.encode(random_batch(3), visible)
+    group, = model.look(random_batch(3), visible).groups
     most = visible["image"].sum(-1).max() + visible["spectrum"].sum(-1).max()
-    assert encoded.shape[1] == 1 + most
-    assert torch.equal(valid.sum(-1), 1 + visible["image"].sum(-1) + visible["spectrum"].sum(-1))
+    assert group.token_BVD.shape[1] == 1 + most
+    assert torch.equal(group.valid_BV.sum(-1), 1 + visible["image"].sum(-1) + visible["spectrum"].sum(-1))
+
+
+def test_a_galaxy_does_not_wait_for_modalities_it_does_not_show(model):
+    batch = without(random_batch(5), spectrum=[1, 4], image=[3])
+    groups = model.look(batch, all_tokens(batch, model.n_tokens, True)).groups
+    found = {tuple(group.row_B.tolist()): group.token_BVD.shape[1] for group in groups}
+    assert found == {(1, 4): 1 + 16, (3,): 1 + 7, (0, 2): 1 + 16 + 7}
+    assert all(group.valid_BV is None for group in groups)
 
 
 def test_hidden_image_pixels_influence_nothing(model):
@@ -142,7 +153,7 @@ def test_a_visible_token_knows_its_place(model, modality):
     for place in range(6):  # the seventh spectrum patch is filled up and so unlike the others
         visible = all_tokens(batch, model.n_tokens, False)
         visible[modality][0, place] = True
-        encoded.append(model.encode(batch, visible)[0])
+        encoded.append(model.look(batch, visible).groups[0].token_BVD)
     assert all(not torch.allclose(a, b, atol=1e-3) for a, b in itertools.combinations(encoded, 2))
 
 
@@ -325,9 +336,9 @@ def test_embedding_is_the_mean_of_what_is_visible(model):
     assert embedding.shape == (4, TINY.width) and torch.isfinite(embedding).all()
     for i in range(4):
         one = {which: tokens[[i]] for which, tokens in visible.items()}
-        encoded, valid = model.encode(rows(batch, [i]), one)
-        assert valid.all()  # alone, nothing is filled up
-        torch.testing.assert_close(embedding[i], encoded[0].mean(0), **CLOSE)
+        group, = model.look(rows(batch, [i]), one).groups
+        assert group.valid_BV is None  # alone, nothing is filled up
+        torch.testing.assert_close(embedding[i], group.token_BVD[0].mean(0), **CLOSE)
     assert not torch.allclose(embedding[0], embedding[1], atol=1e-3)
 
 
@@ -342,7 +353,7 @@ def test_hidden_content_does_not_reach_the_embedding(model):
 
 
 @pytest.mark.parametrize(("values", "says"), [
-    ({"image": {"patch": 5}}, r"image.patch is 5 .*16 pixels"),
+    ({"image": {"patch": 32}}, r"image.patch is 32 .*16 pixels"), ({"image": {"patch": 5}}, "5: it must be a power of two"),
     ({"spectrum": {"patch": 51}}, r"spectrum.patch is 51.*50 samples"),
     ({"image": {"patch": 0}}, "image.patch is 0"), ({"depth": 0}, "depth is 0"),
     ({"width": 20}, r"width is 20.*multiple of.*8"), ({"decoder_width": 12}, "decoder_width is 12")])

@@ -43,7 +43,7 @@ def test_shapes_of_tokens_patches_and_restored_values(model, name):
     everything = torch.ones(3, modality.n_tokens, dtype=torch.bool)
     prepared = modality.prepare(batch, everything)
     order = torch.arange(modality.n_tokens).expand(3, -1)[:, :2]
-    assert modality.embed(prepared, order).shape == (3, 2, TINY.width)
+    assert modality.embed(prepared, torch.arange(3), order).shape == (3, 2, TINY.width)
     patches = modality.predict(modality.query_TE.expand(3, -1, -1))
     restored = modality.restore(patches, prepared)
     value = next(iter(modality.shapes(SPEC)))
@@ -142,6 +142,6 @@ def test_wrong_choices_are_refused(values, says):
 def test_a_galaxy_with_magnitudes_only(model):
     batch = rows(without(random_batch(3), image=[0], spectrum=[0]), [0])
     visible = fixed_visible(batch, model.n_tokens, NAMES)
-    encoded, valid = model.encode(batch, visible)
-    assert valid.sum() == 1 + 2
-    assert dataclasses.asdict(ALL)["modalities"]["magnitudes"]["use"] and encoded.isfinite().all()
+    group, = model.look(batch, visible).groups
+    assert group.token_BVD.shape[1] == 1 + 2 and group.valid_BV is None
+    assert dataclasses.asdict(ALL)["modalities"]["magnitudes"]["use"] and group.token_BVD.isfinite().all()

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from mmae.model import tokens as tk
 from mmae.model.batch import Batch, InputSpec
+from mmae.model.inception import inception_trunk
 from mmae.model.masking import Visible
 from mmae.model.outputs import Estimate, Losses, Reading
-from mmae.model.redshift import RedshiftConfig, redshift_loss, redshift_quantile
+from mmae.model.redshift import RedshiftConfig, bin_probability, redshift_loss, redshift_quantile, refined
 
 
 @dataclass(frozen=True)
@@ -41,26 +42,7 @@ class CNNConfig:
                 raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1.")
 
 
-class Inception(nn.Module):
-    """1 x 1, 3 x 3 and 5 x 5 convolutions and a pooled branch side by side: (B, F, H, W) -> (B, 4 width, H, W)."""
-
-    def __init__(self, n_in: int, width: int):
-        super().__init__()
-
-        def convolution(n: int, size: int) -> nn.Sequential:
-            return nn.Sequential(
-                nn.Conv2d(n, width, size, padding=size // 2, bias=False), nn.BatchNorm2d(width), nn.ReLU()
-            )
-
-        self.branches = nn.ModuleList([
-            convolution(n_in, 1),
-            nn.Sequential(convolution(n_in, 1), convolution(width, 3)),
-            nn.Sequential(convolution(n_in, 1), convolution(width, 5)),
-            nn.Sequential(nn.AvgPool2d(3, 1, 1), convolution(n_in, 1)),
-        ])
-
-    def forward(self, x_BFHW: Tensor) -> Tensor:
-        return torch.cat([branch(x_BFHW) for branch in self.branches], 1)
+SIZES = (1, 3, 5)  # of the convolutions side by side
 
 
 class CNN(nn.Module):
@@ -77,31 +59,22 @@ class CNN(nn.Module):
         self.n_tokens = {"image": 1}
         for name in ("band_noise", "arcsinh_mean", "arcsinh_std"):
             self.register_buffer(name, torch.tensor(getattr(spec, name)), persistent=False)
-        stem = 2 * config.width
-        layers: list[nn.Module] = [
-            nn.Conv2d(spec.n_bands, stem, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(stem), nn.ReLU()
-        ]
-        n_in = stem
-        for halving in range(config.halvings):
-            width = config.width * 2**halving
-            for _ in range(config.depth):
-                layers.append(Inception(n_in, width))
-                n_in = 4 * width
-            layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.hidden = nn.Sequential(nn.Linear(n_in, config.hidden), nn.ReLU())
+        trunk, n_features = inception_trunk(spec.n_bands, config.width, config.depth, config.halvings, SIZES)
+        self.features = nn.Sequential(trunk, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.hidden = nn.Sequential(nn.Linear(n_features, config.hidden), nn.ReLU())
         self.logits = nn.Linear(config.hidden, config.redshift.bins)
 
     def _embedded(self, batch: Batch, visible: Visible) -> Tensor:
         image_BCHW = tk.normalise_image(batch.image_BCHW, self.band_noise, self.arcsinh_mean, self.arcsinh_std)
-        return self.hidden(self.features(image_BCHW * visible["image"][:, :, None, None]))
+        shown_BCHW = image_BCHW * visible["image"][:, :, None, None]
+        return self.hidden(self.features(shown_BCHW.contiguous(memory_format=torch.channels_last)))
 
     def forward(self, batch: Batch, visible: Visible) -> Losses:
         """The entropy of p(z)."""
-        logits_BK = self.logits(self._embedded(batch, visible))
+        logits_BZ = refined(self.logits(self._embedded(batch, visible)), self.config.redshift)
         # A galaxy without image says nothing but the distribution of all redshifts.
         known_B = batch.redshift_known_B & visible["image"][:, 0]
-        loss = redshift_loss(logits_BK, batch.redshift_B, known_B, self.config.redshift)
+        loss = redshift_loss(logits_BZ, batch.redshift_B, known_B, self.config.redshift)
         return Losses(self.config.redshift_weight * loss, {"redshift": loss})
 
     @torch.no_grad()
@@ -115,16 +88,16 @@ class CNN(nn.Module):
         readings = []
         for visible in visibles:
             embedding_BD = self._embedded(batch, visible)
-            logits_BK = self.logits(embedding_BD).float()
-            point_B = redshift_quantile(logits_BK, 0.5, self.config.redshift)
-            readings.append(Reading(point_B, logits_BK.softmax(-1), embedding_BD.float()))
+            logits_BZ = refined(self.logits(embedding_BD), self.config.redshift)
+            point_B = redshift_quantile(logits_BZ, 0.5, self.config.redshift)
+            readings.append(Reading(point_B, bin_probability(logits_BZ, self.config.redshift), embedding_BD.float()))
         return readings
 
     @torch.no_grad()
     def redshift(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor, Tensor]:
         """Median, 16th and 84th percentile of p(z)."""
-        logits_BK = self.logits(self._embedded(batch, visible)).float()
-        low_B, median_B, high_B = (redshift_quantile(logits_BK, q, self.config.redshift) for q in (0.16, 0.5, 0.84))
+        logits_BZ = refined(self.logits(self._embedded(batch, visible)), self.config.redshift)
+        low_B, median_B, high_B = (redshift_quantile(logits_BZ, q, self.config.redshift) for q in (0.16, 0.5, 0.84))
         return median_B, low_B, high_B
 
     @torch.no_grad()

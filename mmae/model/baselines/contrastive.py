@@ -22,8 +22,9 @@ from mmae.model.blocks import EncoderBlock
 from mmae.model.masking import Visible, visible_order
 from mmae.model.modalities.image import Image, ImageConfig
 from mmae.model.modalities.spectrum import Spectrum, SpectrumConfig
+from mmae.model.modality import Modality, Sizes
 from mmae.model.outputs import Estimate, Losses, Reading
-from mmae.model.redshift import RedshiftConfig, redshift_loss, redshift_quantile
+from mmae.model.redshift import RedshiftConfig, bin_probability, redshift_loss, redshift_quantile, refined
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,19 @@ class ContrastiveConfig:
 class Encoder(nn.Module):
     """From the visible tokens of one modality to a vector of length one."""
 
-    def __init__(self, modality: nn.Module, c: ContrastiveConfig):
+    def __init__(self, modality: Modality, unused: tuple[str, ...], c: ContrastiveConfig):
         super().__init__()
         self.modality = modality
-        del modality.query_TE, modality.to_patch  # nothing is reconstructed
+        for name in unused:  # nothing is reconstructed
+            delattr(modality, name)
         self.register = nn.Parameter(torch.randn(1, 1, c.width) * 0.02)
         self.blocks = nn.ModuleList(EncoderBlock(c.width, c.heads, c.mlp_ratio) for _ in range(c.depth))
         self.out = nn.Sequential(nn.LayerNorm(c.width), nn.Linear(c.width, c.embedding))
 
     def forward(self, batch: Batch, visible_BT: Tensor) -> Tensor:
         order_BV, valid_BV = visible_order(visible_BT)
-        x_BVD = self.modality.embed(self.modality.prepare(batch, visible_BT), order_BV)
+        row_B = torch.arange(len(order_BV), device=order_BV.device)
+        x_BVD = self.modality.embed(self.modality.prepare(batch, visible_BT), row_B, order_BV)
         x_BVD = torch.cat([self.register.expand(len(x_BVD), -1, -1).to(x_BVD.dtype), x_BVD], 1)
         valid_BV = F.pad(valid_BV, (1, 0), value=True)
         for block in self.blocks:
@@ -78,9 +81,11 @@ class Contrastive(nn.Module):
     def __init__(self, config: ContrastiveConfig, spec: InputSpec):
         super().__init__()
         self.config, self.spec = config, spec
+        sizes = Sizes(config.width, config.width, config.redshift)
+        image, spectrum = Image(config.image, spec, sizes), Spectrum(config.spectrum, spec, sizes)
         self.encoders = nn.ModuleDict({
-            "image": Encoder(Image(config.image, spec, config.width, config.width), config),
-            "spectrum": Encoder(Spectrum(config.spectrum, spec, config.width, config.width), config),
+            "image": Encoder(image, ("query_TE", "to_patch"), config),
+            "spectrum": Encoder(spectrum, ("query_TE", "to_patch", "to_level", "lines"), config),
         })
         self.n_tokens = {name: encoder.modality.n_tokens for name, encoder in self.encoders.items()}
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
@@ -107,8 +112,8 @@ class Contrastive(nn.Module):
             similarity_BB.T, own_B, reduction="none"
         )
         pairs = (entropy_B * pair_B).sum() / (2 * pair_B.sum().clamp(min=1))
-        logits_BK = self.logits(self._mean(vectors, visible).detach())
-        redshift = redshift_loss(logits_BK, batch.redshift_B, batch.redshift_known_B, self.config.redshift)
+        logits_BZ = refined(self.logits(self._mean(vectors, visible).detach()), self.config.redshift)
+        redshift = redshift_loss(logits_BZ, batch.redshift_B, batch.redshift_known_B, self.config.redshift)
         return Losses(pairs + self.config.redshift_weight * redshift, {"pairs": pairs, "redshift": redshift})
 
     @torch.no_grad()
@@ -122,16 +127,16 @@ class Contrastive(nn.Module):
         readings = []
         for visible in visibles:
             embedding_BD = self.embedding(batch, visible)
-            logits_BK = self.logits(embedding_BD).float()
-            point_B = redshift_quantile(logits_BK, 0.5, self.config.redshift)
-            readings.append(Reading(point_B, logits_BK.softmax(-1), embedding_BD))
+            logits_BZ = refined(self.logits(embedding_BD), self.config.redshift)
+            point_B = redshift_quantile(logits_BZ, 0.5, self.config.redshift)
+            readings.append(Reading(point_B, bin_probability(logits_BZ, self.config.redshift), embedding_BD))
         return readings
 
     @torch.no_grad()
     def redshift(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor, Tensor]:
         """Median, 16th and 84th percentile of p(z)."""
-        logits_BK = self.logits(self.embedding(batch, visible)).float()
-        low_B, median_B, high_B = (redshift_quantile(logits_BK, q, self.config.redshift) for q in (0.16, 0.5, 0.84))
+        logits_BZ = refined(self.logits(self.embedding(batch, visible)), self.config.redshift)
+        low_B, median_B, high_B = (redshift_quantile(logits_BZ, q, self.config.redshift) for q in (0.16, 0.5, 0.84))
         return median_B, low_B, high_B
 
     @torch.no_grad()

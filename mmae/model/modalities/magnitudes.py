@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.losses import masked_mse
 from mmae.model.masking import pick, placed
+from mmae.model.modality import Modality, Sizes
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,19 @@ class MagnitudeTokens:
     measured_BT: Tensor
 
 
-class Magnitudes(nn.Module):
+class Magnitudes(Modality):
     """See mmae/model/modality.py. A band that was not measured is told so, and is no target."""
 
     name = "magnitudes"
     Config = MagnitudesConfig
 
-    def __init__(self, config: MagnitudesConfig, spec: InputSpec, width: int, decoder_width: int):
-        super().__init__()
-        self.config, self.n_tokens = config, spec.n_bands
-        self.to_token = nn.Linear(2, width)
-        self.position_TD = nn.Parameter(torch.randn(self.n_tokens, width) * 0.02)  # a band's own, and the modality's
-        self.query_TE = nn.Parameter(torch.randn(self.n_tokens, decoder_width) * 0.02)
-        self.to_patch = nn.Sequential(nn.LayerNorm(decoder_width), nn.Linear(decoder_width, 1))
+    def __init__(self, config: MagnitudesConfig, spec: InputSpec, sizes: Sizes):
+        super().__init__(config, spec, sizes)
+        self.n_tokens = spec.n_bands
+        self.to_token = nn.Linear(2, sizes.width)
+        self.position_TD = nn.Parameter(torch.randn(self.n_tokens, sizes.width) * 0.02)  # a band's own, and the modality's
+        self.query_TE = nn.Parameter(torch.randn(self.n_tokens, sizes.decoder_width) * 0.02)
+        self.to_patch = nn.Sequential(nn.LayerNorm(sizes.decoder_width), nn.Linear(sizes.decoder_width, 1))
 
     @staticmethod
     def columns(bands: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -65,10 +66,10 @@ class Magnitudes(nn.Module):
         value_BT = torch.where(measured_BT, (magnitude_BT - self.config.middle) / self.config.spread, 0.0)
         return MagnitudeTokens(value_BT[..., None], measured_BT)
 
-    def embed(self, prepared: MagnitudeTokens, order_BV: Tensor) -> Tensor:
+    def embed(self, prepared: MagnitudeTokens, row_B: Tensor, order_BV: Tensor) -> Tensor:
         measured_BT1 = prepared.measured_BT[..., None].to(prepared.value_BT1.dtype)
         told_BT2 = torch.cat([prepared.value_BT1, measured_BT1], -1)
-        return self.to_token(pick(told_BT2, order_BV)) + placed(self.position_TD, order_BV)
+        return self.to_token(pick(told_BT2[row_B], order_BV)) + placed(self.position_TD, order_BV)
 
     def predict(self, decoded_BTE: Tensor) -> Tensor:
         return self.to_patch(decoded_BTE)

@@ -1,8 +1,11 @@
-"""Spectra: pieces of the full wavelength grid. Legend of suffixes: batch.py; P samples of a patch, V visible."""
+"""Spectra: pieces of the full wavelength grid, and the features in them that tell a redshift (lines.py).
+
+Legend of suffixes: batch.py; P samples of a patch, V visible, E decoder width, Z fine bins of ln(1+z).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +13,10 @@ from torch import Tensor, nn
 from mmae.model import tokens as tk
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import sincos_positions
-from mmae.model.losses import masked_chi_square
-from mmae.model.masking import pick, placed
+from mmae.model.lines import Lines, LinesConfig
+from mmae.model.losses import masked_chi_square, masked_mse
+from mmae.model.masking import add_rows, pick, placed, take
+from mmae.model.modality import Evidence, Modality, Sizes
 
 # Of the normalised flux that is embedded: a cosmic ray or a sky-line residual in units
 # of the spectrum's rms is no more telling at 100 than at 20.
@@ -29,6 +34,9 @@ class SpectrumConfig:
     """Of the chi-square per good sample of hidden patches in the loss."""
     error_floor: float = 0.1
     """Added to the errors in the loss, in units of the spectrum's rms."""
+    level_weight: float = 0.1
+    """Beside the chi-square: of the squared errors of arcsinh(level) and ln(rms) where nothing is visible."""
+    lines: LinesConfig = field(default_factory=LinesConfig)
 
     def __post_init__(self) -> None:
         if self.patch < 1:
@@ -37,15 +45,32 @@ class SpectrumConfig:
 
 @dataclass
 class SpectrumTokens:
-    """Patches in units of the visible part's level and rms; flux = mean + rms * normalised."""
+    """Patches in units of the visible part's level and rms; flux = mean + rms * normalised.
+
+    Where nothing is visible the units are those of the whole spectrum, and hidden like the rest.
+    """
 
     flux_BTP: Tensor
     ivar_BTP: Tensor
     mean_B: Tensor
     rms_B: Tensor
+    hidden_B: Tensor
+
+    @property
+    def level_B2(self) -> Tensor:
+        """The units as numbers of order one."""
+        return torch.stack([torch.arcsinh(self.mean_B), self.rms_B.log()], -1)
 
 
-class Spectrum(nn.Module):
+@dataclass
+class SpectrumPatches:
+    """What the model makes of a spectrum: patches as in `SpectrumTokens`, and its `level_B2`."""
+
+    flux_BTP: Tensor
+    level_B2: Tensor
+
+
+class Spectrum(Modality):
     """See mmae/model/modality.py.
 
     Raises:
@@ -55,21 +80,23 @@ class Spectrum(nn.Module):
     name = "spectrum"
     Config = SpectrumConfig
 
-    def __init__(self, config: SpectrumConfig, spec: InputSpec, width: int, decoder_width: int):
-        super().__init__()
+    def __init__(self, config: SpectrumConfig, spec: InputSpec, sizes: Sizes):
+        super().__init__(config, spec, sizes)
         if config.patch > spec.n_wavelengths:
             raise ValueError(
                 f"model.modalities.spectrum.patch is {config.patch}, longer than the spectrum of "
                 f"{spec.n_wavelengths} samples."
             )
-        self.config, self.spec = config, spec
         self.n_tokens = -(-spec.n_wavelengths // config.patch)
-        self.to_token = nn.Linear(2 * config.patch, width)
-        self.brightness = nn.Linear(2, width)
-        self.position_TD = nn.Parameter(sincos_positions(self.n_tokens, width))
-        self.kind_D = nn.Parameter(torch.randn(width) * 0.02)
-        self.query_TE = nn.Parameter(sincos_positions(self.n_tokens, decoder_width))
-        self.to_patch = nn.Sequential(nn.LayerNorm(decoder_width), nn.Linear(decoder_width, config.patch))
+        D, E = sizes.width, sizes.decoder_width
+        self.to_token = nn.Linear(2 * config.patch, D)
+        self.brightness = nn.Linear(2, D)
+        self.position_TD = nn.Parameter(sincos_positions(self.n_tokens, D))
+        self.kind_D = nn.Parameter(torch.randn(D) * 0.02)
+        self.query_TE = nn.Parameter(sincos_positions(self.n_tokens, E))
+        self.to_patch = nn.Sequential(nn.LayerNorm(E), nn.Linear(E, config.patch))
+        self.to_level = nn.Linear(E, 2)
+        self.lines = Lines(config.lines, spec, D, sizes.redshift) if config.lines.use else None
 
     @staticmethod
     def columns(bands: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -85,34 +112,61 @@ class Spectrum(nn.Module):
         )
         patch = self.config.patch
         return SpectrumTokens(
-            tk.patchify_spectrum(flux_BL, patch), tk.patchify_spectrum(ivar_BL, patch), mean_B, rms_B
+            tk.patchify_spectrum(flux_BL, patch), tk.patchify_spectrum(ivar_BL, patch), mean_B, rms_B,
+            batch.present["spectrum"] & ~visible_BT.any(-1),
         )
 
-    def embed(self, prepared: SpectrumTokens, order_BV: Tensor) -> Tensor:
+    def embed(self, prepared: SpectrumTokens, row_B: Tensor, order_BV: Tensor) -> Tensor:
         # How certain each sample is, compressed: signal to noise spans decades.
-        certainty_BVP = torch.log1p(pick(prepared.ivar_BTP, order_BV).sqrt())
-        flux_BVP = pick(prepared.flux_BTP, order_BV).clamp(-MAX_FLUX, MAX_FLUX)
-        brightness_B2 = torch.stack([torch.arcsinh(prepared.mean_B), prepared.rms_B.log()], -1)
+        certainty_BVP = torch.log1p(pick(prepared.ivar_BTP[row_B], order_BV).sqrt())
+        flux_BVP = pick(prepared.flux_BTP[row_B], order_BV).clamp(-MAX_FLUX, MAX_FLUX)
         return (
             self.to_token(torch.cat([flux_BVP, certainty_BVP], -1))
-            + self.brightness(brightness_B2)[:, None]
+            + self.brightness(prepared.level_B2[row_B])[:, None]
             + placed(self.position_TD, order_BV)
             + self.kind_D
         )
 
-    def predict(self, decoded_BTE: Tensor) -> Tensor:
-        return self.to_patch(decoded_BTE)
-
-    def loss(self, predicted_BTP: Tensor, prepared: SpectrumTokens, is_target_BT: Tensor) -> Tensor:
-        return masked_chi_square(
-            predicted_BTP, prepared.flux_BTP, prepared.ivar_BTP, is_target_BT, self.config.error_floor
+    def evidence(self, prepared: SpectrumTokens, visible_BT: Tensor) -> Evidence | None:
+        if self.lines is None:
+            return None
+        row_B = visible_BT.any(-1).nonzero()[:, 0]
+        if not len(row_B):  # one stands in, of which nothing is seen: workers must have gradients of the same weights
+            row_B = torch.zeros(1, dtype=torch.long, device=visible_BT.device)
+        weight_BTP = prepared.ivar_BTP[row_B] * visible_BT[row_B][..., None]
+        flux_BL, weight_BL = (
+            tk.unpatchify_spectrum(x_BTP, self.spec.n_wavelengths) for x_BTP in (prepared.flux_BTP[row_B], weight_BTP)
         )
+        with torch.autocast(flux_BL.device.type, enabled=False):  # sums over thousands of samples
+            seen = self.lines.look(flux_BL, weight_BL)
+            return Evidence(row_B, self.lines.votes(seen), seen)
 
-    def restore(self, predicted_BTP: Tensor, prepared: SpectrumTokens) -> Tensor:
-        """Flux (B, L) in 1e-17 erg/s/cm2/A. Level and scale are those of the visible part or, where none is
-        visible, of the spectrum itself."""
-        flux_BL = tk.unpatchify_spectrum(predicted_BTP.float(), self.spec.n_wavelengths)
-        return prepared.mean_B[:, None] + prepared.rms_B[:, None] * flux_BL
+    def predict(self, decoded_BTE: Tensor) -> SpectrumPatches:
+        return SpectrumPatches(self.to_patch(decoded_BTE).float(), self.to_level(decoded_BTE.mean(1)).float())
+
+    def complete(
+        self, predicted: SpectrumPatches, evidence: Evidence, probability_BZ: Tensor, summary_BD: Tensor
+    ) -> SpectrumPatches:
+        row_B = evidence.row_B
+        with torch.autocast(probability_BZ.device.type, enabled=False):
+            drawn_BL = self.lines.draw(evidence.seen, take(probability_BZ, row_B), take(summary_BD, row_B).float())
+        drawn_BTP = tk.patchify_spectrum(drawn_BL, self.config.patch)
+        return SpectrumPatches(add_rows(predicted.flux_BTP, row_B, drawn_BTP), predicted.level_B2)
+
+    def loss(self, predicted: SpectrumPatches, prepared: SpectrumTokens, is_target_BT: Tensor) -> Tensor:
+        shape = masked_chi_square(
+            predicted.flux_BTP, prepared.flux_BTP, prepared.ivar_BTP, is_target_BT, self.config.error_floor
+        )
+        level = masked_mse(predicted.level_B2[:, None], prepared.level_B2[:, None], prepared.hidden_B[:, None])
+        return shape + self.config.level_weight * level
+
+    def restore(self, predicted: SpectrumPatches, prepared: SpectrumTokens) -> Tensor:
+        """Flux (B, L) in 1e-17 erg/s/cm2/A. Level and scale are those of the visible part or, where nothing is
+        visible, predicted as well."""
+        mean_B = torch.where(prepared.hidden_B, predicted.level_B2[:, 0].sinh(), prepared.mean_B)
+        rms_B = torch.where(prepared.hidden_B, predicted.level_B2[:, 1].exp(), prepared.rms_B)
+        flux_BL = tk.unpatchify_spectrum(predicted.flux_BTP, self.spec.n_wavelengths)
+        return mean_B[:, None] + rms_B[:, None] * flux_BL
 
     def seen(self, visible_BT: Tensor) -> Tensor:
         """(B, L)"""

@@ -1,0 +1,58 @@
+"""Convolutions of several sizes side by side, after Szegedy et al. (2015). Legend of suffixes: batch.py; F feature maps.
+
+Batch normalisation decides how fast these networks learn colours, which are small differences of bright bands: with
+layer normalisation or none they need several times as long (docs/ablations.md).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def convolution(n_in: int, n_out: int, size: int, stride: int = 1) -> nn.Sequential:
+    """Convolution, batch normalisation, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(n_in, n_out, size, stride, padding=size // 2, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()
+    )
+
+
+class Inception(nn.Module):
+    """A convolution of each size and a pooled branch: (B, n_in, H, W) -> (B, `n_out`, H, W).
+
+    Args:
+        width: feature maps of each branch.
+        sizes: of the convolutions, odd.
+    """
+
+    def __init__(self, n_in: int, width: int, sizes: tuple[int, ...]):
+        super().__init__()
+        self.n_out = width * (len(sizes) + 1)
+        self.branches = nn.ModuleList(
+            convolution(n_in, width, 1) if size == 1
+            else nn.Sequential(convolution(n_in, width, 1), convolution(width, width, size))
+            for size in sizes
+        )
+        self.branches.append(nn.Sequential(nn.AvgPool2d(3, 1, 1), convolution(n_in, width, 1)))
+
+    def forward(self, x_BFHW: Tensor) -> Tensor:
+        return torch.cat([branch(x_BFHW) for branch in self.branches], 1)
+
+
+def inception_trunk(n_in: int, width: int, depth: int, halvings: int, sizes: tuple[int, ...]) -> tuple[nn.Sequential, int]:
+    """A first layer that halves the image, then `depth` modules before each of some halvings more.
+
+    Feature maps double after each of those. Channels come last in memory: half as fast again on a CPU.
+
+    Returns:
+        The network, and how many feature maps it ends with.
+    """
+    n = 2 * width
+    layers: list[nn.Module] = [convolution(n_in, n, 5, stride=2)]
+    for halving in range(halvings):
+        for _ in range(depth):
+            module = Inception(n, width * 2**halving, sizes)
+            layers.append(module)
+            n = module.n_out
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last), n
