@@ -64,7 +64,7 @@ def test_quantiles_take_one_number_for_each_galaxy():
 
 
 def test_quantiles_are_those_of_the_model():
-    config = RedshiftConfig(z_max=4.0, bins=50)
+    config = RedshiftConfig(z_max=4.0, bins=50, refinement=1)
     logits_BK = 3 * torch.randn(40, 50, generator=torch.Generator().manual_seed(3))
     pdf = RedshiftPDF(bin_edges(config).numpy(), logits_BK.softmax(-1).numpy())
     for q in (0.16, 0.5, 0.84):

@@ -1,0 +1,160 @@
+"""Features that vote for a redshift, and the grid on which a redshift is a shift."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tests.model.galaxies import FULL_SPEC, SPEC
+
+from mmae.model.lines import ABSORPTION, BREAKS, EMISSION, FEATURES, Lines, LinesConfig, Seen, _Aligned
+from mmae.model.log_wavelength import LogWavelength
+from mmae.model.redshift import RedshiftConfig, redshift_loss, redshift_quantile
+
+WIDE = replace(SPEC, n_wavelengths=1500, wavelength_start=4000.0, wavelength_step=2.0)
+REDSHIFT = RedshiftConfig(z_max=1.0, bins=50, refinement=40)
+WAVELENGTH = 4000.0 + 2.0 * np.arange(1500)
+
+
+def spectra(z_N: np.ndarray, heights: dict[float, float], seed: int = 0, noise: float = 0.1) -> torch.Tensor:
+    """Lines of 4 Angstrom standard deviation on nothing, with noise: (N, L)."""
+    z_N1 = z_N[:, None]
+    flux = sum(h * np.exp(-0.5 * ((WAVELENGTH - w * (1 + z_N1)) / 4) ** 2) for w, h in heights.items())
+    return torch.tensor(flux + np.random.default_rng(seed).normal(0, noise, flux.shape), dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def lines() -> Lines:
+    torch.manual_seed(0)
+    return Lines(LinesConfig(), WIDE, 4, REDSHIFT)
+
+
+@pytest.mark.parametrize(("spec", "step"), [(WIDE, 3.5e-4), (FULL_SPEC, 3.2e-4), (FULL_SPEC, 1e-4), (SPEC, 0.02)])
+def test_no_flux_is_lost_between_the_grids(spec, step):
+    grid = LogWavelength(spec, step)
+    value = torch.rand(3, spec.n_wavelengths, generator=torch.Generator().manual_seed(1))
+    value[:, :200 * spec.n_wavelengths // 7781 + 4] = value[:, -4 - 200 * spec.n_wavelengths // 7781 :] = 0  # the grids end in different places
+    torch.testing.assert_close(grid.sums(value).sum(-1), value.sum(-1), rtol=1e-4, atol=1e-3)
+
+
+def test_what_is_linear_in_ln_wavelength_comes_back():
+    grid = LogWavelength(FULL_SPEC, 3.2e-4)
+    ln_X = grid.first + grid.step * torch.arange(grid.n_samples)
+    ln_L = torch.from_numpy(np.log(3600 + 0.8 * np.arange(7781))).float()
+    back_L = grid.back(ln_X[None] - 8)[0]
+    torch.testing.assert_close(back_L[:-3], ln_L[:-3] - 8, rtol=0, atol=3e-6)
+
+
+@pytest.mark.parametrize("z", [0.0, 0.1, 0.33])
+def test_a_line_stands_where_its_redshift_puts_it(z):
+    grid = LogWavelength(WIDE, REDSHIFT.fine_width)
+    rest = 5008.24
+    flux = spectra(np.array([z]), {rest: 1.0}, noise=0.0)
+    peak = grid.sums(flux).argmax().item()
+    assert abs(peak - grid.offset(rest) - math.log1p(z) / grid.step) <= 1
+
+
+def test_features_are_known_lines_in_angstrom():
+    assert len(FEATURES) == len(set(FEATURES)) == len(EMISSION) + len(ABSORPTION) + len(BREAKS)
+    assert min(FEATURES) > 900 and max(FEATURES) < 10_000
+    assert {1215.67, 3727.09, 5008.24, 6564.61} <= set(EMISSION)
+
+
+def test_a_shift_of_the_spectrum_is_a_shift_of_the_votes(lines):
+    """Whatever the features have learned."""
+    n_x, shift = lines.grid.n_samples, 37
+    response = torch.zeros(8, 2, n_x)
+    response[:, :, 500:800] = torch.randn(8, 2, 300)
+    seen = Seen(response, torch.ones(2, n_x))
+    moved = Seen(response.roll(shift, -1), torch.ones(2, n_x))
+    votes, votes_moved = lines.votes(seen), lines.votes(moved)
+    assert votes.shape == (2, REDSHIFT.fine_bins) and votes.abs().max() > 0
+    torch.testing.assert_close(votes_moved[:, shift:], votes[:, :-shift], atol=1e-5, rtol=1e-4)
+
+
+def test_gradient_of_the_alignment():
+    value = torch.randn(4, 2, 9, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda v: _Aligned.apply(v, [-3, 0, 4, 40], 7), value)
+    total = _Aligned.apply(value.detach(), [-3, 0, 4, 40], 7)
+    expected = [sum(value[f, 0, z + o].item() for f, o in enumerate([-3, 0, 4]) if 0 <= z + o < 9) for z in range(7)]
+    np.testing.assert_allclose(total[0].numpy(), expected)
+
+
+def test_hidden_samples_say_nothing(lines):
+    flux = spectra(np.full(2, 0.2), {5008.24: 3.0})
+    weight = torch.full_like(flux, 100.0)
+    weight[:, 600:1200] = 0
+    other = flux.clone()
+    other[:, 600:1200] = 50 * torch.rand(2, 600)
+    seen, seen_other = lines.look(flux, weight), lines.look(other, weight)
+    assert torch.equal(seen.response_RBX, seen_other.response_RBX)
+    place = lines.grid.offset(float(WAVELENGTH[900]))
+    assert (seen.response_RBX[:, :, place - 50 : place + 50] == 0).all() and (seen.visible_BX[:, place] == 0).all()
+
+
+def test_nothing_visible_votes_and_draws_nothing(lines):
+    seen = lines.look(torch.randn(2, 1500), torch.zeros(2, 1500))
+    assert (lines.votes(seen) == 0).all()
+    with torch.no_grad():
+        drawing = Lines(LinesConfig(), WIDE, 4, REDSHIFT)
+        drawing.amplitudes[-1].bias.fill_(1.0)
+    p = torch.full((2, REDSHIFT.fine_bins), 1 / REDSHIFT.fine_bins)
+    assert (drawing.draw(seen, p, torch.randn(2, 4)) == 0).all()
+
+
+def test_a_feature_is_drawn_at_its_wavelength_with_its_profile(lines):
+    """At a certain redshift, with an amplitude set by hand: a Gaussian of the stated width and height."""
+    drawing = Lines(LinesConfig(candidates=4), WIDE, 4, REDSHIFT)
+    z, feature = 0.2, FEATURES.index(5008.24)
+    with torch.no_grad():
+        bias = torch.zeros(len(FEATURES), 4)
+        bias[feature, 2] = 0.5  # the profile of 3 samples; 0.5 (1 + 0.5) high
+        drawing.amplitudes[-1].bias.copy_(bias.flatten())
+    p = torch.zeros(1, REDSHIFT.fine_bins)
+    p[0, round(math.log1p(z) / REDSHIFT.fine_width)] = 1
+    flux = spectra(np.array([z]), {5008.24: 1.0})
+    drawn = drawing.draw(drawing.look(flux, torch.ones_like(flux)), p, torch.zeros(1, 4))[0].detach().numpy()
+    sigma = 3 * REDSHIFT.fine_width * 5008.24 * (1 + z)
+    expected = 0.75 * np.exp(-0.5 * ((WAVELENGTH - 5008.24 * (1 + z)) / sigma) ** 2)
+    half_a_sample = 0.5 * REDSHIFT.fine_width * 6010 / sigma  # of the grid, in sigma
+    np.testing.assert_allclose(drawn, expected, atol=0.75 * half_a_sample)
+    assert abs(WAVELENGTH[drawn.argmax()] - 5008.24 * (1 + z)) < 0.5 * REDSHIFT.fine_width * 6010 + 2.0
+
+
+def test_redshift_and_a_hidden_line_are_learned_from_the_others():
+    """Three lines of fixed strengths; the strongest is always hidden and comes back in place, width and height."""
+    torch.manual_seed(1)
+    lines = Lines(LinesConfig(), WIDE, 4, REDSHIFT)
+    rng = np.random.default_rng(3)
+    heights = {4862.68: 1.0, 4960.30: 1.0, 5008.24: 3.0}
+    optimiser = torch.optim.Adam(lines.parameters(), lr=2e-2)
+
+    def batch(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        z = rng.uniform(0.0, 0.35, n)
+        hidden = np.abs(WAVELENGTH - 5008.24 * (1 + z[:, None])) < 20
+        return torch.tensor(z, dtype=torch.float32), spectra(z, heights, seed), torch.from_numpy(hidden)
+
+    def looked(flux, hidden):
+        seen = lines.look(flux, 100.0 * ~hidden)
+        votes = lines.votes(seen)
+        return votes, lines.draw(seen, votes.softmax(-1), torch.zeros(len(flux), 4))
+
+    for step in range(120):
+        z, flux, hidden = batch(32, step)
+        votes, drawn = looked(flux, hidden)
+        loss = redshift_loss(votes, z, torch.ones_like(z, dtype=torch.bool), REDSHIFT)
+        loss = loss + 5 * (drawn - flux).square()[hidden].mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    z, flux, hidden = batch(64, 1000)
+    with torch.no_grad():
+        votes, drawn = looked(flux, hidden)
+    found = redshift_quantile(votes, 0.5, REDSHIFT)
+    assert ((found - z).abs() / (1 + z)).median() < 2 * REDSHIFT.fine_width  # 2 samples: 1.4 of the lines' 4 Angstrom
+    truth = spectra(z.double().numpy(), {5008.24: 3.0}, noise=0.0)
+    error = ((drawn - truth) * hidden).square().sum(-1) / (truth * hidden).square().sum(-1)
+    assert error.median() < 0.1
