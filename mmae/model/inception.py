@@ -55,4 +55,4 @@ def inception_trunk(n_in: int, width: int, depth: int, halvings: int, sizes: tup
             layers.append(module)
             n = module.n_out
         layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers).to(memory_format=torch.channels_last), n
+    return nn.Sequential(*layers), n

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -61,11 +62,8 @@ def create_state(config: RunConfig, spec: InputSpec, device: torch.device, shard
     model = build_model(config.model, spec).to(device)
     averaged = None
     if config.optim.ema_decay:
-        average = get_ema_multi_avg_fn(config.optim.ema_decay)
-        averaged = AveragedModel(
-            model, multi_avg_fn=lambda mean, now, n: average(parts(mean), parts(now), n),
-            use_buffers=True,  # statistics of batch normalisation belong to the weights that they were taken with
-        )
+        # Statistics of batch normalisation belong to the weights that they were taken with.
+        averaged = AveragedModel(model, multi_avg_fn=_moving_average(config.optim.ema_decay), use_buffers=True)
     if sharded_over:
         for sharded in (model, averaged and averaged.module):
             if sharded is not None:
@@ -74,6 +72,19 @@ def create_state(config: RunConfig, spec: InputSpec, device: torch.device, shard
         _decayed_groups(model, config.optim.weight_decay), lr=config.optim.learning_rate, fused=True
     )
     return TrainState(model, model, averaged, optimiser)
+
+
+def _moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], int], None]:
+    """The running mean of weights and statistics. Whole numbers are counts and places: they are copied."""
+    average = get_ema_multi_avg_fn(decay)
+
+    def update(mean: list[Tensor], now: list[Tensor], n_averaged: int) -> None:
+        if mean[0].is_floating_point():  # a list holds one type only
+            average(parts(mean), parts(now), n_averaged)
+        else:
+            torch._foreach_copy_(mean, now)
+
+    return update
 
 
 def _decayed_groups(model: nn.Module, weight_decay: float) -> list[dict]:
