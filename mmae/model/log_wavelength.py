@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -26,18 +27,21 @@ class LogWavelength(nn.Module):
         last = start + width * (n - 1)
         self.step, self.first = step, math.log(start)
         self.n_samples = int(math.log(last / start) / step) + 1
-        middle_X = self.first + step * torch.arange(self.n_samples, dtype=torch.float64)
+        middle_X = self.first + step * np.arange(self.n_samples)
         # The spectrum's samples as cells [i, i + 1]: which of them, and how much of each, one of ours covers.
-        low_X, high_X = (((middle_X + side * step / 2).exp() - start) / width + 0.5 for side in (-1, 1))
-        index_XK = low_X.floor()[:, None] + torch.arange(int((high_X - low_X).max()) + 2)
-        overlap_XK = torch.minimum(high_X[:, None], index_XK + 1) - torch.maximum(low_X[:, None], index_XK)
-        overlap_XK = torch.where((index_XK >= 0) & (index_XK < n), overlap_XK.clamp(min=0), 0.0)
-        self.register_buffer("index_XK", index_XK.clamp(0, n - 1).long(), persistent=False)
-        self.register_buffer("overlap_XK", overlap_XK.float(), persistent=False)
-        place_L = ((start + width * torch.arange(n, dtype=torch.float64)).log() - self.first) / step
-        left_L = place_L.floor().clamp(max=self.n_samples - 2)
-        self.register_buffer("left_L", left_L.long(), persistent=False)
-        self.register_buffer("right_share_L", (place_L - left_L).float(), persistent=False)
+        low_X, high_X = ((np.exp(middle_X + side * step / 2) - start) / width + 0.5 for side in (-1, 1))
+        index_XK = np.floor(low_X)[:, None] + np.arange(int((high_X - low_X).max()) + 2)
+        overlap_XK = np.minimum(high_X[:, None], index_XK + 1) - np.maximum(low_X[:, None], index_XK)
+        overlap_XK = np.where((index_XK >= 0) & (index_XK < n), overlap_XK.clip(min=0), 0.0)
+        self._keep("index_XK", index_XK.clip(0, n - 1), torch.long)
+        self._keep("overlap_XK", overlap_XK, torch.float)
+        place_L = (np.log(start + width * np.arange(n)) - self.first) / step
+        left_L = np.floor(place_L).clip(max=self.n_samples - 2)
+        self._keep("left_L", left_L, torch.long)
+        self._keep("right_share_L", place_L - left_L, torch.float)
+
+    def _keep(self, name: str, values: np.ndarray, dtype: torch.dtype) -> None:
+        self.register_buffer(name, torch.tensor(values, dtype=dtype), persistent=False)
 
     def sums(self, value_BL: Tensor) -> Tensor:
         """What lies under each of our samples, added up: (B, X)."""

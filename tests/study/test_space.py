@@ -90,11 +90,11 @@ def test_a_coarse_patch_limits_the_mask_ratio():
 
 def test_parameters_land_where_the_run_reads_them():
     run = run_of({"image_mask_ratio": 0.5, "spectrum_mask_ratio": 0.3, "image_patch": 8, "spectrum_patch": 64,
-                  "depth": 2, "width": 48, "learning_rate": 1e-3}, SMALL)
+                  "depth": 2, "width": 48, "learning_rate": 5e-4}, SMALL)
     assert run.masks.image_ratio == (0.0, 0.5)  # the recipe's lower end stays
     assert run.masks.spectrum_ratio == (0.3, 0.3)  # and gives way where the drawn ratio is below it
     assert (model_field(run.model, "image_patch"), model_field(run.model, "spectrum_patch"), run.model.depth, run.model.width) == (8, 64, 2, 48)
-    assert run.optim.learning_rate == 1e-3
+    assert run.optim.learning_rate == 5e-4
     assert run.optim.final_learning_rate == pytest.approx(SMALL.optim.final_learning_rate / 2)
     assert run_of({}, SMALL) == SMALL and run_of(parameters_of(SMALL), SMALL) == SMALL
 
@@ -107,13 +107,13 @@ def test_one_ratio_stays_one_ratio():
 def test_the_base_run_is_a_point_of_the_default_space():
     base = base_parameters(Space(), SMALL, SPEC)
     assert run_of(base, SMALL) == SMALL and set(base) == set(distributions(Space()))
-    assert base_parameters(Space(depth=(1, 2)), SMALL, SPEC) is None
+    assert base_parameters(Space(depth=(3, 4)), SMALL, SPEC) is None
     assert base_parameters(Space(image_mask_ratio=(0.1, 0.7)), SMALL, SPEC) is None
-    assert base_parameters(Space(learning_rate=(1e-4, 1e-3)), SMALL, SPEC) is None
+    assert base_parameters(Space(learning_rate=(1e-4, 5e-4)), SMALL, SPEC) is None
 
 
 @pytest.mark.parametrize(("space", "says"), [
-    (Space(image_patch=(16, 7)), "image.patch is 7 and does not divide the image of 64 pixels"),
+    (Space(image_patch=(16, 7)), "image.patch is 7: it must be a power of two, 4 or more"),
     (Space(spectrum_patch=(8000,)), "spectrum.patch is 8000, longer than the spectrum"),
     (Space(width=(50,)), "width is 50: it must be a multiple of 4 x heads"),
     (Space(image_patch=(64,)), "image_patch 64 leaves 1 tokens.*shows fewer than 2.*Leave this patch out"),
