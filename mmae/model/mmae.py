@@ -8,11 +8,13 @@ what the redshift adds to them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as Fn
 from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
@@ -43,6 +45,8 @@ class MMAEConfig:
     mlp_ratio: float = 4.0
     decoder_width: int = 96
     decoder_depth: int = 1
+    reconstructed: float = 1.0
+    """Share of the galaxies of a training batch that are reconstructed; all are encoded and give their redshift."""
     redshift_weight: float = 1.0
     redshift: RedshiftConfig = field(default_factory=RedshiftConfig)
 
@@ -56,6 +60,8 @@ class MMAEConfig:
                     f"model.{name} is {getattr(self, name)}: it must be a multiple of "
                     f"4 x heads = {4 * self.heads}."
                 )
+        if not 0 < self.reconstructed <= 1:
+            raise ValueError(f"model.reconstructed is {self.reconstructed}: a share lies above 0, up to 1.")
         if not any(getattr(self.modalities, name).use for name in MODALITIES):
             raise ValueError("model.modalities: none is in use.")
 
@@ -149,15 +155,17 @@ class MMAE(nn.Module):
             x_BVD = block(x_BVD, valid_BV)
         return Group(row_B, self.encoder_norm(x_BVD), valid_BV)
 
-    def reconstruct(self, look: Look) -> dict[str, Any]:
-        """What each modality predicts, hidden or not."""
+    def reconstruct(self, look: Look, n_galaxies: int) -> dict[str, Any]:
+        """What each modality predicts, hidden or not, for the first galaxies of the batch; of the others, nothing."""
         query_QE = torch.cat([modality.query_TE for modality in self.modalities.values()])
         parts = []
         for group in look.groups:
-            x_BQE = query_QE.expand(len(group.row_B), -1, -1)
+            first = int((group.row_B < n_galaxies).sum())  # a group keeps the order of the batch
+            valid_BV = None if group.valid_BV is None else group.valid_BV[:first]
+            x_BQE = query_QE.expand(first, -1, -1)
             for block in self.decoder:
-                x_BQE = block(x_BQE, group.token_BVD, group.valid_BV)
-            parts.append(x_BQE)
+                x_BQE = block(x_BQE, group.token_BVD[:first], valid_BV)
+            parts.append(Fn.pad(x_BQE, (0, 0, 0, 0, 0, len(group.row_B) - first)))
         decoded = in_order(parts, look.groups).split(list(self.n_tokens.values()), 1)
         predicted = {
             name: modality.predict(x_BTE)
@@ -173,9 +181,13 @@ class MMAE(nn.Module):
     def forward(self, batch: Batch, visible: Visible) -> Losses:
         """The losses of one batch: each modality's on hidden tokens, and the entropy of p(z)."""
         look = self.look(batch, visible)
-        predicted = self.reconstruct(look)
+        n_galaxies = math.ceil(self.config.reconstructed * len(batch)) if self.training else len(batch)
+        predicted = self.reconstruct(look, n_galaxies)
+        chosen_B1 = torch.arange(len(batch), device=batch.redshift_B.device)[:, None] < n_galaxies
         parts = {
-            name: modality.loss(predicted[name], look.prepared[name], ~visible[name] & batch.present[name][:, None])
+            name: modality.loss(
+                predicted[name], look.prepared[name], ~visible[name] & batch.present[name][:, None] & chosen_B1
+            )
             for name, modality in self.modalities.items()
         }
         total = sum(self.modalities[name].config.weight * part for name, part in parts.items())
@@ -218,7 +230,7 @@ class MMAE(nn.Module):
     def estimate(self, batch: Batch, visible: Visible) -> Estimate:
         """Redshift with its 68% interval and all reconstructions, in physical units."""
         look = self.look(batch, visible)
-        predicted = self.reconstruct(look)
+        predicted = self.reconstruct(look, len(batch))
         return Estimate(
             *self._quantiles(look.logits_BZ),
             {name: modality.restore(predicted[name], look.prepared[name]) for name, modality in self.modalities.items()},

@@ -235,6 +235,29 @@ def test_estimate_is_in_the_units_of_the_flux(model):
     torch.testing.assert_close(there, 10 * here, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize(("share", "asked"), [(1.0, 8), (0.5, 4), (0.3, 3)])
+def test_a_share_of_a_training_batch_is_reconstructed(share, asked):
+    torch.manual_seed(1)
+    model = build_model(tiny(reconstructed=share), SPEC).train()
+    batch, visible = random_batch(8), masks(model, 8)
+
+    def parts(galaxy: int | None, training: bool = True) -> dict[str, float]:
+        changed = copied(batch)
+        if galaxy is not None:
+            hidden_HW = ~visible_pixels(visible["image"], SPEC.image_size)[galaxy]
+            changed.image_BCHW[galaxy, :, hidden_HW] += 1
+            changed.flux_BL[galaxy, ~visible_samples(visible)[galaxy]] += 1
+        return {name: loss.item() for name, loss in model.train(training)(changed, visible).parts.items()}
+
+    for galaxy in range(8):
+        as_it_was, changed = parts(None), parts(galaxy)
+        assert {n for n in changed if changed[n] != as_it_was[n]} == ({"image", "spectrum"} if galaxy < asked else set())
+    assert parts(7, training=False)["image"] != parts(None, training=False)["image"]  # validation asks for all
+    later = copied(batch)
+    later.redshift_B[7] += 0.5
+    assert model.train()(later, visible).parts["redshift"].item() != parts(None)["redshift"]
+
+
 def test_total_weighs_the_parts():
     config = tiny(image={"weight": 2.0}, spectrum={"weight": 0.5}, redshift_weight=3.0)
     model = build_model(config, SPEC).eval()

@@ -157,7 +157,8 @@ class Spectrum(Modality):
         shape = masked_chi_square(
             predicted.flux_BTP, prepared.flux_BTP, prepared.ivar_BTP, is_target_BT, self.config.error_floor
         )
-        level = masked_mse(predicted.level_B2[:, None], prepared.level_B2[:, None], prepared.hidden_B[:, None])
+        level_asked_B = prepared.hidden_B & is_target_BT.any(-1)
+        level = masked_mse(predicted.level_B2[:, None], prepared.level_B2[:, None], level_asked_B[:, None])
         return shape + self.config.level_weight * level
 
     def restore(self, predicted: SpectrumPatches, prepared: SpectrumTokens) -> Tensor:
