@@ -31,6 +31,8 @@ class MaskConfig:
     """Probability that the whole spectrum is hidden."""
     drop_unit: Literal["sample", "batch"] = "sample"
     """Hide whole modalities galaxy by galaxy, or for the batch at once (the paper's way)."""
+    whole_image: float = 0.0
+    """Probability that nothing of an image is masked, whatever the range: how a survey is read in the end."""
     other_ratio: tuple[float, float] = (0.0, 0.75)
     """Fraction of tokens masked of any other modality: drawn for every batch."""
     drop_other: float = 0.5
@@ -43,7 +45,7 @@ class MaskConfig:
                 raise ValueError(
                     f"{name} is ({low}, {high}): a mask ratio is a range low <= high inside [0, 1)."
                 )
-        for name in ("drop_image", "drop_spectrum", "drop_other"):
+        for name in ("whole_image", "drop_image", "drop_spectrum", "drop_other"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: a probability lies in [0, 1].")
         if self.drop_image + self.drop_spectrum > 1:
@@ -90,6 +92,9 @@ def draw_visible(
         return low + (high - low) * torch.rand(n_draws, generator=generator, device=generator.device)
 
     ratios = {name: ratio(name) for name in n_tokens}
+    if config.whole_image and "image" in ratios:
+        whole_B = torch.rand(len(batch), generator=generator, device=generator.device) < config.whole_image
+        ratios["image"] = ratios["image"].where(~whole_B, 0.0)
     n_draws = len(batch) if config.drop_unit == "sample" else 1
 
     def draw() -> Tensor:

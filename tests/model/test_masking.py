@@ -132,6 +132,17 @@ def test_ratios_are_drawn_from_their_ranges():
     assert max(abs(i - s) for i, s in places) > 0.2
 
 
+def test_a_share_of_the_images_is_whole():
+    config = MaskConfig((0.5, 0.9), (0.5, 0.9), 0.0, 0.0, whole_image=0.3)
+    batch = random_batch(400)
+    visible = draw_visible(batch, {"image": 16, "spectrum": 8}, config, torch.Generator().manual_seed(1))
+    shown_B = visible["image"].sum(1)
+    assert set(shown_B.tolist()) - {16} <= set(range(1, 9))
+    whole = (shown_B == 16).float().mean().item()
+    assert abs(whole - 0.3) < 5 * (0.3 * 0.7 / 400) ** 0.5
+    assert visible["spectrum"].sum(1).max() <= 4  # spectra are masked as ever
+
+
 def test_same_seed_same_masks():
     config, batch = MaskConfig((0.2, 0.8), (0.2, 0.8), 0.3, 0.3), random_batch(8)
 
