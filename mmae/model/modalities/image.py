@@ -20,6 +20,10 @@ from mmae.model.losses import masked_mse
 from mmae.model.masking import pick, placed, take
 from mmae.model.modality import Modality, Sizes
 
+# What the convolutions see beside the bands: differences of neighbouring bands, over their usual scatter from galaxy to
+# galaxy (0.5 in the natural logarithm is half a magnitude). A network has to take the difference of bright bands to see
+# a colour, and learns that slowly (docs/ablations.md).
+COLOUR_SCATTER = 0.5
 SIZES = (1, 3)  # of the convolutions side by side: with 5 as well they learn no faster, and cost half as much again
 
 
@@ -75,11 +79,9 @@ class Image(Modality):
         n_values = spec.n_bands * config.patch**2
         for name in ("band_noise", "arcsinh_mean", "arcsinh_std"):
             self.register_buffer(name, torch.tensor(getattr(spec, name)), persistent=False)
-        # The first layer halves as well. One channel more than bands: what is visible.
-        halvings = config.patch.bit_length() - 2
-        self.stem, n_features = inception_trunk(
-            spec.n_bands + 1, config.stem_width, config.stem_depth, halvings, SIZES
-        )
+        n_channels = spec.n_bands + (spec.n_bands - 1) + 1  # bands, colours, and what is visible
+        halvings = config.patch.bit_length() - 2  # the first layer halves as well
+        self.stem, n_features = inception_trunk(n_channels, config.stem_width, config.stem_depth, halvings, SIZES)
         self.to_token = nn.Linear(n_features, sizes.width)
         self.position_TD = nn.Parameter(sincos_positions_2d(side, sizes.width))
         self.kind_D = nn.Parameter(torch.randn(sizes.width) * 0.02)
@@ -97,7 +99,9 @@ class Image(Modality):
     def prepare(self, batch: Batch, visible_BT: Tensor) -> ImageTokens:
         image_BCHW = tk.normalise_image(batch.values["image"], self.band_noise, self.arcsinh_mean, self.arcsinh_std)
         visible_B1HW = self.seen(visible_BT)[:, None].to(image_BCHW.dtype)
-        shown_BCHW = torch.cat([image_BCHW * visible_B1HW, visible_B1HW], 1)
+        stretched_BCHW = image_BCHW * self.arcsinh_std[:, None, None] + self.arcsinh_mean[:, None, None]
+        colour_BCHW = stretched_BCHW.diff(dim=1) / COLOUR_SCATTER
+        shown_BCHW = torch.cat([torch.cat([image_BCHW, colour_BCHW], 1) * visible_B1HW, visible_B1HW], 1)
         feature_BFHW = self.stem(shown_BCHW.contiguous(memory_format=torch.channels_last))
         return ImageTokens(tk.patchify_image(image_BCHW, self.config.patch), feature_BFHW.flatten(2).transpose(1, 2))
 
