@@ -1,0 +1,97 @@
+"""Train one configuration on a survey in memory, in plain torch, for a budget of time."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from benchmarks.models.survey import rows
+from mmae.config import RunConfig
+from mmae.model.batch import Batch, InputSpec
+from mmae.training.step import TrainState, create_state, require_finite, training_step
+
+WARM_UP, TIMED = 4, 24  # steps from which the number of steps that the budget allows is taken
+LOOKS = 10  # at a run's progress
+
+Look = Callable[[TrainState, float], None]
+"""Called ten times in a run with the state and the seconds spent."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run that used up its budget.
+
+    Attributes:
+        config: with the number of steps that the budget allowed.
+        seconds: spent in steps.
+    """
+
+    state: TrainState
+    config: RunConfig
+    seconds: float
+
+    @property
+    def galaxies(self) -> int:
+        return self.state.step * self.config.stream.batch_size
+
+
+def clock(device: torch.device) -> float:
+    """Of this process's CPU time on a CPU, which other processes do not disturb; of the wall on a GPU."""
+    if device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def order(n_galaxies: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
+    """Row numbers of batch after batch; every galaxy once before any comes again."""
+    rng = np.random.default_rng(seed)
+    left_N = np.empty(0, int)
+    while True:
+        while len(left_N) < batch_size:
+            left_N = np.concatenate([left_N, rng.permutation(n_galaxies)])
+        yield left_N[:batch_size]
+        left_N = left_N[batch_size:]
+
+
+def step_seconds(config: RunConfig, train: Batch, spec: InputSpec, device: torch.device) -> float:
+    """Of one step, measured on a model that is thrown away."""
+    state = create_state(config, spec, device)
+    taken = []
+    for which_N in order(len(train), config.stream.batch_size, config.seed):
+        started = clock(device)
+        training_step(state, rows(train, which_N).to(device), config)
+        taken.append(clock(device) - started)
+        if len(taken) == WARM_UP + TIMED:
+            return statistics.mean(taken[WARM_UP:])
+
+
+def train_for(
+    seconds: float, config: RunConfig, train: Batch, spec: InputSpec, device: torch.device, look: Look | None = None
+) -> Trained:
+    """As many steps as the budget allows, on a schedule that ends with them.
+
+    Raises:
+        NonFiniteLoss: of mmae/training/step.py.
+    """
+    steps = max(LOOKS, int(seconds / step_seconds(config, train, spec, device)))
+    warmup = min(config.optim.warmup_steps, steps // LOOKS)
+    config = replace(config, optim=replace(config.optim, steps=steps, warmup_steps=warmup))
+    state = create_state(config, spec, device)
+    spent = 0.0
+    for which_N in order(len(train), config.stream.batch_size, config.seed):
+        started = clock(device)
+        state.model.train()
+        _, norm = training_step(state, rows(train, which_N).to(device), config)
+        spent += clock(device) - started
+        if state.step % (steps // LOOKS) == 0:
+            require_finite(norm.item(), state.step)
+            if look:
+                look(state, spent)
+        if state.step == steps:
+            return Trained(state, config, spent)

@@ -1,0 +1,51 @@
+"""Results of runs as a table in Markdown: the mean of the seeds, and its error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+IMAGE = ("image z<0.4 sigma", "image all z sigma", "image all z outliers", "image all z bias", "image CRPS",
+         "image PIT KS")
+OTHERS = ("spectrum all z sigma", "both all z sigma", "both all z outliers")
+PROBED = tuple(f"image {probe} {rest}" for probe in ("kNN", "linear") for rest in
+               ("z<0.4 sigma", "all z sigma", "all z outliers", "all z bias"))
+MAGNITUDES = ("magnitudes z<0.4 sigma", "magnitudes all z sigma", "magnitudes all z outliers", "magnitudes all z bias",
+              "magnitudes CRPS", "magnitudes PIT KS")
+
+
+def markdown(results: Sequence[dict[str, Any]]) -> str:
+    """One row a model, plus one for each way in which a redshift was read from its embedding."""
+    lines = ["| model | parameters | galaxies/s | epochs | seeds | " + " | ".join(n.removeprefix("image ") for n in IMAGE)
+             + " | " + " | ".join(OTHERS) + " |", "|---" * (5 + len(IMAGE) + len(OTHERS)) + "|"]
+    for name in dict.fromkeys(result["name"] for result in results):
+        these = [result for result in results if result["name"] == name]
+        first = these[0]
+        facts = [f"{first['parameters'] / 1e6:.2f} M", f"{np.mean([r['galaxies_per_second'] for r in these]):.0f}",
+                 f"{np.mean([r['epochs'] for r in these]):.1f}", str(len(these))]
+        shown = IMAGE if IMAGE[0] in first["scores"] else MAGNITUDES
+        lines.append(_row(name if shown is IMAGE else f"{name} (no image)", facts, these, (*shown, *OTHERS)))
+        if PROBED[0] in first["scores"]:
+            for at in range(0, len(PROBED), 4):
+                lines.append(_row(f"{name}, {PROBED[at].split()[1]}", facts, these, (*PROBED[at:at + 4], *[""] * 5)))
+    return "\n".join(lines)
+
+
+def _row(name: str, facts: list[str], results: Sequence[dict[str, Any]], shown: Sequence[str]) -> str:
+    return "| " + " | ".join([name, *facts, *(_cell(score, results) for score in shown)]) + " |"
+
+
+def _cell(score: str, results: Sequence[dict[str, Any]]) -> str:
+    """Mean over seeds. Its error: that of the test galaxies, which the seeds share, and that of the mean of the seeds."""
+    found = [result["scores"][score] for result in results if score in result["scores"]]
+    if not found:
+        return ""
+    value_S, error_S = np.array(found).T
+    among_seeds = value_S.std(ddof=1) / math.sqrt(len(value_S)) if len(value_S) > 1 else 0.0
+    error = math.hypot(error_S.mean(), among_seeds)
+    if score.endswith("outliers"):
+        return f"{100 * value_S.mean():.2f}±{100 * error:.2f}%"
+    return f"{value_S.mean():.4f}±{error:.4f}" if error else f"{value_S.mean():.3f}"
