@@ -19,8 +19,8 @@ class Attention(nn.Module):
 
     def forward(self, x_BQD: Tensor, keys_BVD: Tensor, valid_BV: Tensor | None) -> Tensor:
         B, Q, D = x_BQD.shape
-        q = self.query(x_BQD).reshape(B, Q, self.heads, -1).transpose(1, 2)
-        kv = self.key_value(keys_BVD).reshape(B, keys_BVD.shape[1], 2, self.heads, -1)
+        q = self.query(x_BQD).reshape(B, Q, self.heads, D // self.heads).transpose(1, 2)
+        kv = self.key_value(keys_BVD).reshape(B, keys_BVD.shape[1], 2, self.heads, D // self.heads)
         k, v = kv.permute(2, 0, 3, 1, 4)
         mask_B11V = None if valid_BV is None else valid_BV[:, None, None, :]
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_B11V)

@@ -6,7 +6,7 @@ lies in; and at a given redshift every feature has its place. So a line keeps it
 hidden, and a spectrum gives its redshift to a fraction of a sample. What speaks for what is learned.
 
 Legend of suffixes: batch.py; X samples of ln(wavelength), Z bins of ln(1+z), F features, R responses, S scales,
-G profiles, M candidates.
+G profiles.
 """
 
 from __future__ import annotations
@@ -53,8 +53,6 @@ class LinesConfig:
     use: bool = True
     responses: int = 8
     """Numbers that a place in the spectrum is described by."""
-    candidates: int = 48
-    """The most probable redshifts at which features are measured and drawn."""
 
 
 @dataclass
@@ -147,28 +145,30 @@ class Lines(nn.Module):
         spoken_FBX = (self.vote_FR @ seen.response_RBX.flatten(1)).unflatten(1, seen.visible_BX.shape)
         return _Aligned.apply(spoken_FBX, self.offset_F, self.n_bins)
 
-    def draw(self, seen: Seen, probability_BZ: Tensor, summary_BD: Tensor) -> Tensor:
-        """The features at the most probable redshifts, each weighted by its probability: normalised flux (B, L).
+    def draw(self, seen: Seen, bin_B: Tensor, certainty_B: Tensor, summary_BD: Tensor) -> Tensor:
+        """The features at one redshift, as normalised flux (B, L).
 
         How strong a feature is follows from how the others look at that redshift and from the summary.
+
+        Args:
+            bin_B: the redshift, as a fine bin.
+            certainty_B: of it, from 0 to 1; features are drawn so much weaker.
         """
-        (R, B, X), F, M = seen.response_RBX.shape, len(FEATURES), self.config.candidates
-        probability_BM, bin_BM = probability_BZ.topk(M, -1)
-        place_BFM = bin_BM[:, None] + torch.tensor(self.offset_F, device=bin_BM.device)[:, None]
-        inside_BFM = (place_BFM >= 0) & (place_BFM < X)
-        place_BN = torch.where(inside_BFM, place_BFM, 0).flatten(1)  # N = F M
-        something_B11 = seen.visible_BX.any(-1)[:, None, None]
-        weight_BFM = probability_BM[:, None] * (inside_BFM & something_B11)
+        (R, B, X), F = seen.response_RBX.shape, len(FEATURES)
+        place_BF = bin_B[:, None] + torch.tensor(self.offset_F, device=bin_B.device)
+        inside_BF = (place_BF >= 0) & (place_BF < X)
+        place_BF = torch.where(inside_BF, place_BF, 0)
 
         told_RBX = torch.cat([seen.response_RBX, seen.visible_BX[None]])
-        told_RBFM = told_RBX.gather(2, place_BN.expand(R + 1, -1, -1)).unflatten(2, (F, M))
-        told_BN = (told_RBFM * weight_BFM).sum(-1).permute(1, 2, 0).flatten(1)
-        amplitude_BFG = self.amplitudes(torch.cat([told_BN, summary_BD], -1)).unflatten(1, (F, -1))
+        told_RBF = told_RBX.gather(2, place_BF.expand(R + 1, -1, -1)) * inside_BF
+        told_BN = torch.cat([told_RBF.permute(1, 2, 0).flatten(1), summary_BD], -1)
+        amplitude_BFG = self.amplitudes(told_BN).unflatten(1, (F, -1))
         amplitude_BFG = amplitude_BFG * (1 + amplitude_BFG.abs())  # strengths span decades
 
-        peak_BGN = (amplitude_BFG[..., None] * weight_BFM[:, :, None]).transpose(1, 2).flatten(2)
-        G = peak_BGN.shape[1]
-        peaks_BGX = peak_BGN.new_zeros(B, G, X).scatter_add(2, place_BN[:, None].expand(-1, G, -1), peak_BGN)
+        something_B = certainty_B * seen.visible_BX.any(-1)
+        peak_BGF = (amplitude_BFG * (something_B[:, None] * inside_BF)[..., None]).transpose(1, 2)
+        G = peak_BGF.shape[1]
+        peaks_BGX = peak_BGF.new_zeros(B, G, X).scatter_add(2, place_BF[:, None].expand(-1, G, -1), peak_BGF)
         spread_BX = (torch.fft.rfft(peaks_BGX, n=self.fft_samples) * self.profile_GX).sum(1)
         return self.grid.back(torch.fft.irfft(spread_BX, n=self.fft_samples)[:, :X])
 

@@ -27,6 +27,8 @@ from mmae.model.redshift import (
     RedshiftConfig,
     RedshiftHead,
     bin_probability,
+    fine_bin,
+    most_probable,
     redshift_loss,
     redshift_quantile,
     refined,
@@ -155,8 +157,12 @@ class MMAE(nn.Module):
             x_BVD = block(x_BVD, valid_BV)
         return Group(row_B, self.encoder_norm(x_BVD), valid_BV)
 
-    def reconstruct(self, look: Look, n_galaxies: int) -> dict[str, Any]:
-        """What each modality predicts, hidden or not, for the first galaxies of the batch; of the others, nothing."""
+    def reconstruct(self, look: Look, n_galaxies: int, bin_B: Tensor, certainty_B: Tensor) -> dict[str, Any]:
+        """What each modality predicts, hidden or not, for the first galaxies of the batch; of the others, nothing.
+
+        Args:
+            bin_B, certainty_B: the redshift at which lines are drawn, as `Modality.complete` is told it.
+        """
         query_QE = torch.cat([modality.query_TE for modality in self.modalities.values()])
         parts = []
         for group in look.groups:
@@ -173,16 +179,20 @@ class MMAE(nn.Module):
         }
         if look.evidence:
             summary_BD = in_order([group.token_BVD[:, 0] for group in look.groups], look.groups)
-            probability_BZ = look.logits_BZ.softmax(-1)
             for name, found in look.evidence.items():
-                predicted[name] = self.modalities[name].complete(predicted[name], found, probability_BZ, summary_BD)
+                predicted[name] = self.modalities[name].complete(predicted[name], found, bin_B, certainty_B, summary_BD)
         return predicted
 
     def forward(self, batch: Batch, visible: Visible) -> Losses:
         """The losses of one batch: each modality's on hidden tokens, and the entropy of p(z)."""
         look = self.look(batch, visible)
         n_galaxies = math.ceil(self.config.reconstructed * len(batch)) if self.training else len(batch)
-        predicted = self.reconstruct(look, n_galaxies)
+        bin_B, certainty_B = most_probable(look.logits_BZ.detach())
+        if self.training:  # what stands at a redshift is learned at the right one
+            known_B = batch.redshift_known_B
+            bin_B = torch.where(known_B, fine_bin(batch.redshift_B, self.config.redshift), bin_B)
+            certainty_B = torch.where(known_B, 1.0, certainty_B)
+        predicted = self.reconstruct(look, n_galaxies, bin_B, certainty_B)
         chosen_B1 = torch.arange(len(batch), device=batch.redshift_B.device)[:, None] < n_galaxies
         parts = {
             name: modality.loss(
@@ -230,7 +240,7 @@ class MMAE(nn.Module):
     def estimate(self, batch: Batch, visible: Visible) -> Estimate:
         """Redshift with its 68% interval and all reconstructions, in physical units."""
         look = self.look(batch, visible)
-        predicted = self.reconstruct(look, len(batch))
+        predicted = self.reconstruct(look, len(batch), *most_probable(look.logits_BZ))
         return Estimate(
             *self._quantiles(look.logits_BZ),
             {name: modality.restore(predicted[name], look.prepared[name]) for name, modality in self.modalities.items()},

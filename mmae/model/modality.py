@@ -90,11 +90,14 @@ class Modality(nn.Module):
         """From decoded queries to patches."""
         raise NotImplementedError
 
-    def complete(self, predicted_BTP: Tensor, evidence: Evidence, probability_BZ: Tensor, summary_BD: Tensor) -> Tensor:
+    def complete(
+        self, predicted_BTP: Tensor, evidence: Evidence, bin_B: Tensor, certainty_B: Tensor, summary_BD: Tensor
+    ) -> Tensor:
         """The patches with what only the redshift tells.
 
         Args:
-            probability_BZ: p(ln(1+z)) of all galaxies, from everything that is visible of them.
+            bin_B: the redshift of every galaxy as a fine bin.
+            certainty_B: how certain it is, from 0 to 1.
             summary_BD: each galaxy as one encoded token.
         """
         return predicted_BTP

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmae.model.blocks import CrossBlock
 
 LABEL_REACH = 3.0  # standard deviations of the training label that count
+SAME_REDSHIFT = 16  # fine bins on either side of the most probable one that are no other redshift: 1,500 km/s
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,18 @@ def refined(logits_BK: Tensor, config: RedshiftConfig) -> Tensor:
 def bin_probability(logits_BZ: Tensor, config: RedshiftConfig) -> Tensor:
     """p(z) in the bins, (B, K), from logits of the fine ones."""
     return logits_BZ.softmax(-1).unflatten(-1, (config.bins, -1)).sum(-1)
+
+
+def fine_bin(redshift_B: Tensor, config: RedshiftConfig) -> Tensor:
+    """The fine bin (B,) that holds a redshift; one beyond the bins belongs to the outermost."""
+    return (torch.log1p(redshift_B) / config.fine_width).long().clamp(0, config.fine_bins - 1)
+
+
+def most_probable(logits_BZ: Tensor) -> tuple[Tensor, Tensor]:
+    """The most probable fine bin (B,), and the probability (B,) that the redshift is that or next to it."""
+    probability_BZ, bin_B = logits_BZ.softmax(-1), logits_BZ.argmax(-1)
+    distance_BZ = (torch.arange(logits_BZ.shape[1], device=logits_BZ.device) - bin_B[:, None]).abs()
+    return bin_B, (probability_BZ * (distance_BZ <= SAME_REDSHIFT)).sum(-1)
 
 
 def redshift_loss(logits_BZ: Tensor, redshift_B: Tensor, known_B: Tensor, config: RedshiftConfig) -> Tensor:

@@ -12,7 +12,7 @@ from tests.model.galaxies import FULL_SPEC, SPEC
 
 from mmae.model.lines import ABSORPTION, BREAKS, EMISSION, FEATURES, Lines, LinesConfig, Seen, _Aligned
 from mmae.model.log_wavelength import LogWavelength
-from mmae.model.redshift import RedshiftConfig, redshift_loss, redshift_quantile
+from mmae.model.redshift import RedshiftConfig, fine_bin, most_probable, redshift_loss, redshift_quantile
 
 WIDE = replace(SPEC, n_wavelengths=1500, wavelength_start=4000.0, wavelength_step=2.0)
 REDSHIFT = RedshiftConfig(z_max=1.0, bins=50, refinement=40)
@@ -101,22 +101,22 @@ def test_nothing_visible_votes_and_draws_nothing(lines):
     with torch.no_grad():
         drawing = Lines(LinesConfig(), WIDE, 4, REDSHIFT)
         drawing.amplitudes[-1].bias.fill_(1.0)
-    p = torch.full((2, REDSHIFT.fine_bins), 1 / REDSHIFT.fine_bins)
-    assert (drawing.draw(seen, p, torch.randn(2, 4)) == 0).all()
+    assert (drawing.draw(seen, torch.tensor([10, 700]), torch.ones(2), torch.randn(2, 4)) == 0).all()
 
 
 def test_a_feature_is_drawn_at_its_wavelength_with_its_profile(lines):
-    """At a certain redshift, with an amplitude set by hand: a Gaussian of the stated width and height."""
-    drawing = Lines(LinesConfig(candidates=4), WIDE, 4, REDSHIFT)
+    """With an amplitude set by hand: a Gaussian of the stated width and height, fainter where the redshift is less sure."""
+    drawing = Lines(LinesConfig(), WIDE, 4, REDSHIFT)
     z, feature = 0.2, FEATURES.index(5008.24)
     with torch.no_grad():
         bias = torch.zeros(len(FEATURES), 4)
         bias[feature, 2] = 0.5  # the profile of 3 samples; 0.5 (1 + 0.5) high
         drawing.amplitudes[-1].bias.copy_(bias.flatten())
-    p = torch.zeros(1, REDSHIFT.fine_bins)
-    p[0, round(math.log1p(z) / REDSHIFT.fine_width)] = 1
-    flux = spectra(np.array([z]), {5008.24: 1.0})
-    drawn = drawing.draw(drawing.look(flux, torch.ones_like(flux)), p, torch.zeros(1, 4))[0].detach().numpy()
+    bin_B = torch.tensor([round(math.log1p(z) / REDSHIFT.fine_width)] * 2)
+    flux = spectra(np.array([z, z]), {5008.24: 1.0})
+    seen = drawing.look(flux, torch.ones_like(flux))
+    drawn, fainter = drawing.draw(seen, bin_B, torch.tensor([1.0, 0.25]), torch.zeros(2, 4)).detach().numpy()
+    np.testing.assert_allclose(fainter, 0.25 * drawn, atol=1e-6)
     sigma = 3 * REDSHIFT.fine_width * 5008.24 * (1 + z)
     expected = 0.75 * np.exp(-0.5 * ((WAVELENGTH - 5008.24 * (1 + z)) / sigma) ** 2)
     half_a_sample = 0.5 * REDSHIFT.fine_width * 6010 / sigma  # of the grid, in sigma
@@ -137,14 +137,17 @@ def test_redshift_and_a_hidden_line_are_learned_from_the_others():
         hidden = np.abs(WAVELENGTH - 5008.24 * (1 + z[:, None])) < 20
         return torch.tensor(z, dtype=torch.float32), spectra(z, heights, seed), torch.from_numpy(hidden)
 
-    def looked(flux, hidden):
+    def looked(flux, hidden, z=None):
         seen = lines.look(flux, 100.0 * ~hidden)
         votes = lines.votes(seen)
-        return votes, lines.draw(seen, votes.softmax(-1), torch.zeros(len(flux), 4))
+        bin_B, certainty_B = most_probable(votes)
+        if z is not None:
+            bin_B, certainty_B = fine_bin(z, REDSHIFT), torch.ones(len(z))
+        return votes, lines.draw(seen, bin_B, certainty_B, torch.zeros(len(flux), 4))
 
     for step in range(120):
         z, flux, hidden = batch(32, step)
-        votes, drawn = looked(flux, hidden)
+        votes, drawn = looked(flux, hidden, z)
         loss = redshift_loss(votes, z, torch.ones_like(z, dtype=torch.bool), REDSHIFT)
         loss = loss + 5 * (drawn - flux).square()[hidden].mean()
         optimiser.zero_grad()
