@@ -155,7 +155,7 @@ def test_recipes_differ_where_the_paper_says():
 
 
 def test_an_unknown_recipe_is_told_with_those_there_are():
-    with pytest.raises(InputError, match=r"huge.*small, paper"):
+    with pytest.raises(InputError, match=r"huge.*small, base, paper"):
         recipe("huge")
 
 
