@@ -39,7 +39,7 @@ def small() -> RunConfig:
             image_ratio=(0.0, 0.75), spectrum_ratio=(0.5, 0.9), drop_image=0.05, drop_spectrum=0.8, whole_image=0.5
         ),
         stream=StreamConfig(batch_size=64),
-        optim=OptimConfig(steps=800, learning_rate=1e-3),
+        optim=OptimConfig(steps=1200, learning_rate=1e-3),
     )
 
 

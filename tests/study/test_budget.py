@@ -63,7 +63,7 @@ def test_the_schedule_is_laid_out_for_the_whole_trial():
     study = replace(TINY_STUDY, galaxies_seen=6400, run=replace(TINY_STUDY.run, optim=recipe("small").optim))
     plan = plan_trial(study, {"learning_rate": 1e-3}, TINY_SPEC)
     assert plan.run.optim.steps == 100 and plan.run.validation.every == 12  # nine looks
-    assert plan.run.optim.warmup_steps == 12  # 100 of 800 steps, in proportion
+    assert plan.run.optim.warmup_steps == 8  # 100 of 1,200 steps, in proportion
     assert plan.run.optim.learning_rate == 1e-3
 
 
