@@ -40,6 +40,17 @@ class Evidence:
     seen: Any
 
 
+def patch_head(decoder_width: int, n_values: int) -> nn.Sequential:
+    """From a decoded query to the values of its patch: zeros before anything is learned.
+
+    Random weights would leave their pattern, pixel by pixel, in all reconstructions for a long time.
+    """
+    linear = nn.Linear(decoder_width, n_values)
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return nn.Sequential(nn.LayerNorm(decoder_width), linear)
+
+
 class Modality(nn.Module):
     """Turns one kind of measurement into tokens, and tokens back.
 

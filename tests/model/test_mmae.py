@@ -37,7 +37,18 @@ def model() -> MMAE:
     model = build_model(TINY, SPEC)
     for seed in range(30):  # batch normalisation as after some training
         model(random_batch(8, seed=seed), masks(model, 8, seed))
+    for modality in model.modalities.values():  # that begin at zero
+        torch.nn.init.normal_(modality.to_patch[-1].weight, std=0.2)
     return model.eval()
+
+
+def test_nothing_is_reconstructed_before_anything_is_learned():
+    model = build_model(TINY, SPEC).eval()
+    batch, visible = random_batch(4), masks(model, 4)
+    visible["spectrum"][:, 0] = visible["image"][:, 0] = True
+    estimate = model.estimate(batch, visible)
+    assert (estimate.image_BCHW == estimate.image_BCHW[:1, :, :1, :1]).all()  # the mean of each band
+    assert (estimate.flux_BL == estimate.flux_BL[:, :1]).all()  # the level of each spectrum
 
 
 def masks(model: MMAE, n: int, seed: int = 0) -> Visible:

@@ -18,7 +18,7 @@ from mmae.model.blocks import sincos_positions_2d
 from mmae.model.inception import inception_trunk
 from mmae.model.losses import masked_mse
 from mmae.model.masking import pick, placed, take
-from mmae.model.modality import Modality, Sizes
+from mmae.model.modality import Modality, Sizes, patch_head
 
 # What the convolutions see beside the bands: differences of neighbouring bands, over their usual scatter from galaxy to
 # galaxy (0.5 in the natural logarithm is half a magnitude). A network has to take the difference of bright bands to see
@@ -86,7 +86,7 @@ class Image(Modality):
         self.position_TD = nn.Parameter(sincos_positions_2d(side, sizes.width))
         self.kind_D = nn.Parameter(torch.randn(sizes.width) * 0.02)
         self.query_TE = nn.Parameter(sincos_positions_2d(side, sizes.decoder_width))
-        self.to_patch = nn.Sequential(nn.LayerNorm(sizes.decoder_width), nn.Linear(sizes.decoder_width, n_values))
+        self.to_patch = patch_head(sizes.decoder_width, n_values)
 
     @staticmethod
     def columns(bands: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.losses import masked_mse
 from mmae.model.masking import pick, placed
-from mmae.model.modality import Modality, Sizes
+from mmae.model.modality import Modality, Sizes, patch_head
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Magnitudes(Modality):
         self.to_token = nn.Linear(2, sizes.width)
         self.position_TD = nn.Parameter(torch.randn(self.n_tokens, sizes.width) * 0.02)  # a band's own, and the modality's
         self.query_TE = nn.Parameter(torch.randn(self.n_tokens, sizes.decoder_width) * 0.02)
-        self.to_patch = nn.Sequential(nn.LayerNorm(sizes.decoder_width), nn.Linear(sizes.decoder_width, 1))
+        self.to_patch = patch_head(sizes.decoder_width, 1)
 
     @staticmethod
     def columns(bands: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

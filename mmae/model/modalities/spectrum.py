@@ -16,7 +16,7 @@ from mmae.model.blocks import sincos_positions
 from mmae.model.lines import Lines, LinesConfig
 from mmae.model.losses import masked_chi_square, masked_mse
 from mmae.model.masking import add_rows, pick, placed, take
-from mmae.model.modality import Evidence, Modality, Sizes
+from mmae.model.modality import Evidence, Modality, Sizes, patch_head
 
 # Of the normalised flux that is embedded: a cosmic ray or a sky-line residual in units
 # of the spectrum's rms is no more telling at 100 than at 20.
@@ -94,7 +94,7 @@ class Spectrum(Modality):
         self.position_TD = nn.Parameter(sincos_positions(self.n_tokens, D))
         self.kind_D = nn.Parameter(torch.randn(D) * 0.02)
         self.query_TE = nn.Parameter(sincos_positions(self.n_tokens, E))
-        self.to_patch = nn.Sequential(nn.LayerNorm(E), nn.Linear(E, config.patch))
+        self.to_patch = patch_head(E, config.patch)
         self.to_level = nn.Linear(E, 2)
         self.lines = Lines(config.lines, spec, D, sizes.redshift) if config.lines.use else None
 
