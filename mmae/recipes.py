@@ -32,7 +32,7 @@ def small() -> RunConfig:
             modalities=ModalitiesConfig(
                 image=ImageConfig(patch=16, weight=0.3), spectrum=SpectrumConfig(patch=64, weight=0.3)
             ),
-            width=96, depth=2, heads=3, mlp_ratio=2.0, decoder_width=72, reconstructed=0.25,
+            width=96, depth=2, heads=3, mlp_ratio=2.0, decoder_width=72, reconstructed=0.5,
         ),
         # Most of the time goes to what takes longest to learn: redshift from a whole image.
         masks=MaskConfig(
