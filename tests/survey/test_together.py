@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,17 +23,16 @@ from mmae.survey.schema import SPLITS, Galaxy
 from mmae.survey.sky_cells import sky_cell
 from mmae.survey.splits import assign_split, hash_splits, splitting_units
 from mmae.survey.store import MANIFEST, open_survey, verify_content
+from mmae.survey.tasks import Job
 from mmae.survey.truth import read_truth
 from tests.survey.small import ARCSEC, field, galaxy, source
 from tests.survey.test_build import all_rows
 from tests.survey.test_resume import content
 
 
-@pytest.fixture
-def without_ray(monkeypatch):
+def in_turn(jobs: list[Job], work: Callable[[Job], Job], workers: int | None = None) -> Iterator[Job]:
     """Chunks one after the other, in this process."""
-    monkeypatch.setattr(build, "ray", SimpleNamespace(put=lambda value: value, get=lambda value: value))
-    monkeypatch.setattr(build, "in_ray", lambda jobs, work, workers: map(work, jobs))
+    return map(work, jobs)
 
 
 def doubtful() -> list[Galaxy]:
@@ -66,8 +65,8 @@ def at_an_edge(ra: float, dec: float) -> tuple[float, float]:
 
 
 @pytest.fixture
-def survey(tmp_path, without_ray):
-    return open_survey(build_survey([source(doubtful(), 50, truth=True)], tmp_path / "s").path)
+def survey(tmp_path):
+    return open_survey(build_survey([source(doubtful(), 50, truth=True)], tmp_path / "s", run=in_turn).path)
 
 
 def together_sets(galaxies: list[Galaxy]) -> list[set[str]]:
@@ -142,24 +141,24 @@ def split_of_its_cell(g: Galaxy) -> str:
     return assign_split(unit, SplitConfig().fractions, 0)
 
 
-def test_chunks_do_not_matter(tmp_path, without_ray, survey):
+def test_chunks_do_not_matter(tmp_path, survey):
     for size in (23, 371):
-        other = build_survey([source(doubtful(), size, truth=True)], tmp_path / str(size))
+        other = build_survey([source(doubtful(), size, truth=True)], tmp_path / str(size), run=in_turn)
         assert all_rows(other) == all_rows(survey)
         assert other.duplicates == survey.duplicates and split_hash(other) == split_hash(survey)
         assert other.counts == survey.counts
     shuffled = doubtful()
     random.Random(4).shuffle(shuffled)
-    other = build_survey([source(shuffled, 50, truth=True)], tmp_path / "shuffled")
+    other = build_survey([source(shuffled, 50, truth=True)], tmp_path / "shuffled", run=in_turn)
     assert all_rows(other) == all_rows(survey) and split_hash(other) == split_hash(survey)
 
 
-def test_split_hash_is_of_the_rows(tmp_path, without_ray, survey):
+def test_split_hash_is_of_the_rows(tmp_path, survey):
     rows = pq.read_table([survey.path / s.path for s in survey.shards], columns=["object_id", "split"])
     assert survey.recorded_split_hash == split_hash(survey) == hash_splits(rows["object_id"], rows["split"])
     assert json.loads((survey.path / MANIFEST).read_text())["split_hash"] == split_hash(survey)
     assert split_hash(replace(survey, recorded_split_hash="")) == split_hash(survey)  # an older survey
-    other = build_survey([source(doubtful(), 50)], tmp_path / "other", SplitConfig(seed=1))
+    other = build_survey([source(doubtful(), 50)], tmp_path / "other", SplitConfig(seed=1), run=in_turn)
     assert split_hash(other) != split_hash(survey) and other.content_hash != survey.content_hash
 
 
@@ -193,35 +192,34 @@ def test_a_build_killed_while_it_moves_rows_ends_as_if_it_was_not(tmp_path, surv
         else:
             patch.setattr(together, "_move_truth", dying(together._move_truth))
         with pytest.raises(Killed):
-            build_survey([source(doubtful(), 50, truth=True)], tmp_path / "k")
+            build_survey([source(doubtful(), 50, truth=True)], tmp_path / "k", run=in_turn)
     unread = replace(source(doubtful(), 50, truth=True), read=lambda chunk: pytest.fail("read again"))
-    again = build_survey([unread], tmp_path / "k")
+    again = build_survey([unread], tmp_path / "k", run=in_turn)
     assert content(again.path) == content(survey.path)
 
 
-def test_moving_twice_is_moving_once(tmp_path, survey, monkeypatch, without_ray):
+def test_moving_twice_is_moving_once(tmp_path, survey):
     """As where Ray starts a task again whose node it has lost."""
     def twice(jobs, work, workers):
         for job in jobs:
             work(job)
             yield work(job)
 
-    monkeypatch.setattr(build, "in_ray", twice)
-    again = build_survey([source(doubtful(), 50, truth=True)], tmp_path / "t")
+    again = build_survey([source(doubtful(), 50, truth=True)], tmp_path / "t", run=twice)
     assert content(again.path) == content(survey.path)
 
 
-def test_what_holds_no_duplicates_is_written_once(tmp_path, without_ray, monkeypatch):
+def test_what_holds_no_duplicates_is_written_once(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "move_rows", lambda *_: pytest.fail("nothing is to be moved"))
-    survey = build_survey([source(field(200), 30)], tmp_path / "s")
+    survey = build_survey([source(field(200), 30)], tmp_path / "s", run=in_turn)
     found = survey.duplicates
     assert (found.galaxies, found.rows, found.largest, found.moved) == (0, 0, 1, 0)
     assert not list(survey.path.rglob("*moved*"))
 
 
-def test_a_chunk_may_lose_all_rows_of_a_split(tmp_path, without_ray):
+def test_a_chunk_may_lose_all_rows_of_a_split(tmp_path):
     """One row a chunk: every moved row leaves an empty shard behind, which must not stay."""
-    survey = open_survey(build_survey([source(doubtful()[:120], 1, truth=True)], tmp_path / "s").path)
+    survey = open_survey(build_survey([source(doubtful()[:120], 1, truth=True)], tmp_path / "s", run=in_turn).path)
     files = {str(p.relative_to(survey.path)) for p in survey.path.glob("t*/*.parquet")}
     files |= {str(p.relative_to(survey.path)) for p in survey.path.glob("val/*.parquet")}
     assert files == {s.path for s in (*survey.shards, *survey.truth_shards)}
@@ -229,8 +227,8 @@ def test_a_chunk_may_lose_all_rows_of_a_split(tmp_path, without_ray):
     assert sum("-moved" in s.path for s in survey.shards) == survey.duplicates.moved > 3
 
 
-def test_without_cells_groups_are_divided_and_duplicates_kept_together(tmp_path, without_ray):
-    survey = build_survey([source(doubtful(), 50)], tmp_path / "s", SplitConfig(nside=0))
+def test_without_cells_groups_are_divided_and_duplicates_kept_together(tmp_path):
+    survey = build_survey([source(doubtful(), 50)], tmp_path / "s", SplitConfig(nside=0), run=in_turn)
     rows = all_rows(survey)
     for members in together_sets(doubtful()):
         assert len({rows[name]["split"] for name in members}) == 1
@@ -240,7 +238,7 @@ def test_without_cells_groups_are_divided_and_duplicates_kept_together(tmp_path,
             cells.setdefault(sky_cell(row["ra"], row["dec"], 512).item(), set()).add(row["split"])
     assert sum(len(found) > 1 for found in cells.values()) > 10
     with pytest.raises(InputError, match="split nside"):
-        build_survey([source(doubtful(), 50)], tmp_path / "t", SplitConfig(nside=-1))
+        build_survey([source(doubtful(), 50)], tmp_path / "t", SplitConfig(nside=-1), run=in_turn)
 
 
 def test_summary_tells_shares_duplicates_and_uneven_splits(survey):
