@@ -16,13 +16,12 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def shard(model: nn.Module, device: torch.device, world: int) -> None:
-    """Split every parameter over the workers, gathered block by block where it is used."""
-    mesh = init_device_mesh(device.type, (world,))
-    for module in model.modules():
-        if isinstance(module, nn.ModuleList):
-            for block in module:
-                fully_shard(block, mesh=mesh)
-    fully_shard(model, mesh=mesh)
+    """Split every parameter, gradient and moment over the workers; all are gathered once for a batch.
+
+    Not block by block: a block is called once for each group of galaxies that show the same modalities, and workers
+    whose batches have other groups would wait for each other's calls forever.
+    """
+    fully_shard(model, mesh=init_device_mesh(device.type, (world,)))
 
 
 def whole(tensor: Tensor) -> Tensor:
