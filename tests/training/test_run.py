@@ -218,6 +218,6 @@ def test_wrong_surveys_are_refused_before_training(config, ray_cluster, tmp_path
         pretrain(replace(config, survey=str(tmp_path / "nowhere")))
     with pytest.raises(InputError, match="fewer than one batch"):
         pretrain(replace(config, name="b", stream=replace(config.stream, batch_size=4096)))
-    with pytest.raises(InputError, match="image.patch is 7"):
-        pretrain(replace(config, name="c", model=with_fields(config.model, {"image_patch": 7})))
+    with pytest.raises(InputError, match="image.patch is 128 and does not divide"):
+        pretrain(replace(config, name="c", model=with_fields(config.model, {"image_patch": 128})))
     assert not (tmp_path / "runs").exists()  # a refused run leaves nothing behind

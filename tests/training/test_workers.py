@@ -76,7 +76,7 @@ def test_a_model_in_parts_trains_as_whole_copies_do(quick_run, small_survey, ray
     copied, sharded, halfway = (loss_of(tmp_path / name) for name in ("copied", "sharded", "halfway"))
     # Losses and not weights: biases of keys have no gradient but rounding noise, which AdamW turns into full steps.
     assert sharded == pytest.approx(copied, rel=1e-5)
-    assert halfway != pytest.approx(copied, rel=1e-2)
+    assert halfway != pytest.approx(copied, rel=1e-3)
 
 
 def loss_of(checkpoint: Path) -> float:
