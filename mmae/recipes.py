@@ -22,7 +22,7 @@ def small() -> RunConfig:
     """Visible-token encoding and token-wise decoding, for a laptop.
 
     Command: python ray_jobs/pretrain.py
-    Time: about 3 minutes on 2 CPU cores, 12 epochs of the 6,000 embedded galaxies.
+    Time: about 8 minutes on 2 CPU cores, 17 epochs of the 6,000 embedded galaxies.
     Score: see the README; the sizes were chosen by wall clock on those two cores, where
     16-pixel patches and a batch of 64 beat finer patches and larger batches.
     """
