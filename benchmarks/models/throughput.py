@@ -11,13 +11,11 @@ operations per second that a large matrix product reaches there.
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import time
 from dataclasses import replace
 from pathlib import Path
 
-import joblib
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -90,7 +88,7 @@ def operations(run: RunConfig, galaxies: Batch, spec: InputSpec, device: torch.d
 
 
 def peak_memory(run: RunConfig, galaxies: Batch, spec: InputSpec, device: torch.device) -> int:
-    """Bytes that steps need beyond model, optimiser and data. On a CPU to be called in a fresh process."""
+    """Bytes that a step needs beyond model, optimiser and data."""
     state = create_state(run, spec, device)
     training_step(state, rows(galaxies, np.arange(2)), run)  # libraries and moments
     if device.type == "cuda":
@@ -98,9 +96,16 @@ def peak_memory(run: RunConfig, galaxies: Batch, spec: InputSpec, device: torch.
         torch.cuda.reset_peak_memory_stats(device)
         training_step(state, galaxies, run)
         return torch.cuda.max_memory_allocated(device) - before
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # Linux forgets the highest mark so far
     training_step(state, galaxies, run)
-    return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    return _resident("VmHWM") - before
+
+
+def _resident(name: str) -> int:
+    """Bytes of memory that this process has (VmRSS) or had at most (VmHWM)."""
+    line, = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)]
+    return 1024 * int(line.split()[1])
 
 
 def product_rate(device: torch.device) -> float:
@@ -137,8 +142,7 @@ def main() -> None:
     for name, run in runs.items():
         seconds = statistics.median(taken[name])
         flops = operations(run, galaxies, spec, device)
-        memory = (peak_memory(run, galaxies, spec, device) if device.type == "cuda" else
-                  joblib.Parallel(2)([joblib.delayed(peak_memory)(run, galaxies, spec, device)])[0])
+        memory = peak_memory(run, galaxies, spec, device)
         share = f"  {flops * len(galaxies) / seconds / rate:17.1%}" if rate else ""
         print(f"{name:32} {len(galaxies) / seconds:10.1f} {slowest / seconds:8.2f}x {flops / 1e9:13.2f} {memory / 1e6:8.0f}{share}")
 
