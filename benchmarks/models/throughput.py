@@ -11,6 +11,7 @@ operations per second that a large matrix product reaches there.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import statistics
 import time
 from dataclasses import replace
@@ -96,6 +97,7 @@ def peak_memory(run: RunConfig, galaxies: Batch, spec: InputSpec, device: torch.
         torch.cuda.reset_peak_memory_stats(device)
         training_step(state, galaxies, run)
         return torch.cuda.max_memory_allocated(device) - before
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed goes back, and shows when it is taken again
     before = _resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # Linux forgets the highest mark so far
     training_step(state, galaxies, run)
