@@ -120,7 +120,7 @@ def image_only() -> RunConfig:
     """The masked autoencoder of `small` without spectra: a baseline.
 
     Command: python ray_jobs/pretrain.py --recipe image-only
-    Time: about 2 minutes on 2 CPU cores.
+    Time: minutes on 2 CPU cores.
     """
     base = small()
     modalities = replace(base.model.modalities, spectrum=SpectrumConfig(use=False))
@@ -131,7 +131,7 @@ def contrastive() -> RunConfig:
     """Image and spectrum brought together by contrast, redshift by a linear layer (the AstroCLIP kind): a baseline.
 
     Command: python ray_jobs/pretrain.py --recipe contrastive
-    Time: about 3 minutes on 2 CPU cores.
+    Time: minutes on 2 CPU cores.
     """
     base = small()
     return replace(

@@ -1,4 +1,4 @@
-"""All models on one simulated survey, one split, one budget: the table of docs/ablations.md.
+"""All models on one simulated survey, one split, one budget, and their scores as a table.
 
     python -m benchmarks.models.compare --survey ~/mmae/surveys/models --out ~/mmae/models
     python -m benchmarks.models.compare --survey ~/mmae/surveys/models --out ~/mmae/ablations --set ablations --minutes 5

@@ -76,10 +76,9 @@ def _is_paired(n_galaxies: int) -> np.ndarray:
 def mostly_images(train: Batch) -> Batch:
     """The training set with spectra and redshifts taken from all but a few."""
     images_alone_N = torch.from_numpy(~_is_paired(len(train)))
-    lost = {"flux": 0.0, "ivar": 0.0}
-    values = {n: t.masked_fill(images_alone_N[:, None], lost[n]) if n in lost else t for n, t in train.values.items()}
+    taken = {name: train.values[name].masked_fill(images_alone_N[:, None], 0.0) for name in ("flux", "ivar")}
     return replace(
-        train, values=values, present=train.present | {"spectrum": train.present["spectrum"] & ~images_alone_N},
+        train, values=train.values | taken, present=train.present | {"spectrum": train.present["spectrum"] & ~images_alone_N},
         redshift_B=train.redshift_B.masked_fill(images_alone_N, 0.0),
         redshift_known_B=train.redshift_known_B & ~images_alone_N,
     )

@@ -42,7 +42,7 @@ class Inception(nn.Module):
 def inception_trunk(n_in: int, width: int, depth: int, halvings: int, sizes: tuple[int, ...]) -> tuple[nn.Sequential, int]:
     """A first layer that halves the image, then `depth` modules before each of some halvings more.
 
-    Feature maps double after each of those. Channels come last in memory: half as fast again on a CPU.
+    Feature maps double after each of those. Give it images with channels last in memory: half as fast again on a CPU.
 
     Returns:
         The network, and how many feature maps it ends with.

@@ -173,12 +173,17 @@ def visible_order(visible_BT: Tensor) -> tuple[Tensor, Tensor]:
 
 def take(value: Tensor, row_B: Tensor) -> Tensor:
     """Some galaxies of a batch; `value[row_B]` for values with a gradient, see `placed`."""
-    return value.gather(0, row_B.reshape(-1, *[1] * (value.ndim - 1)).expand(-1, *value.shape[1:]))
+    return value.gather(0, _whole_rows(row_B, value))
 
 
 def add_rows(value: Tensor, row_B: Tensor, added: Tensor) -> Tensor:
     """The values of a batch, with something added to those of some galaxies."""
-    return value.scatter_add(0, row_B.reshape(-1, *[1] * (value.ndim - 1)).expand(-1, *value.shape[1:]), added)
+    return value.scatter_add(0, _whole_rows(row_B, value), added)
+
+
+def _whole_rows(row_B: Tensor, value: Tensor) -> Tensor:
+    """The numbers of some galaxies, repeated for every value that one has."""
+    return row_B.reshape(-1, *[1] * (value.ndim - 1)).expand(-1, *value.shape[1:])
 
 
 def pick(tokens_BTP: Tensor, order_BV: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from mmae.model.redshift import (
     bin_probability,
     fine_bin,
     most_probable,
+    redshift_interval,
     redshift_loss,
     redshift_quantile,
     refined,
@@ -206,10 +207,6 @@ class MMAE(nn.Module):
         )
         return Losses(total + self.config.redshift_weight * parts["redshift"], parts)
 
-    def _quantiles(self, logits_BZ: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        low_B, median_B, high_B = (redshift_quantile(logits_BZ, q, self.config.redshift) for q in (0.16, 0.5, 0.84))
-        return median_B, low_B, high_B
-
     @staticmethod
     def _mean_token(look: Look) -> Tensor:
         # The register counts as well: redshift head and decoder read it like any other token, and a galaxy
@@ -234,7 +231,7 @@ class MMAE(nn.Module):
     @torch.no_grad()
     def redshift(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor, Tensor]:
         """Median, 16th and 84th percentile of p(z), without the cost of a reconstruction."""
-        return self._quantiles(self.look(batch, visible).logits_BZ)
+        return redshift_interval(self.look(batch, visible).logits_BZ, self.config.redshift)
 
     @torch.no_grad()
     def estimate(self, batch: Batch, visible: Visible) -> Estimate:
@@ -242,7 +239,7 @@ class MMAE(nn.Module):
         look = self.look(batch, visible)
         predicted = self.reconstruct(look, len(batch), *most_probable(look.logits_BZ))
         return Estimate(
-            *self._quantiles(look.logits_BZ),
+            *redshift_interval(look.logits_BZ, self.config.redshift),
             {name: modality.restore(predicted[name], look.prepared[name]) for name, modality in self.modalities.items()},
             {name: modality.seen(visible[name]) for name, modality in self.modalities.items()},
         )

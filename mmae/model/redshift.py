@@ -114,3 +114,9 @@ def redshift_quantile(logits_BZ: Tensor, quantile: float, config: RedshiftConfig
     upper_B, mass_B = cdf_BZ.gather(1, index_B1)[:, 0], probability_BZ.gather(1, index_B1)[:, 0]
     fraction_B = ((quantile - (upper_B - mass_B)) / mass_B.clamp(min=1e-12)).clamp(0, 1)
     return torch.expm1((index_B1[:, 0] + fraction_B) * config.fine_width)
+
+
+def redshift_interval(logits_BZ: Tensor, config: RedshiftConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """Median, 16th and 84th percentile of p(z)."""
+    low_B, median_B, high_B = (redshift_quantile(logits_BZ, q, config) for q in (0.16, 0.5, 0.84))
+    return median_B, low_B, high_B

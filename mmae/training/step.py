@@ -82,7 +82,8 @@ def _moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], int],
         if mean[0].is_floating_point():  # a list holds one type only
             average(parts(mean), parts(now), n_averaged)
         else:
-            torch._foreach_copy_(mean, now)
+            for old, new in zip(mean, now, strict=True):
+                old.copy_(new)
 
     return update
 

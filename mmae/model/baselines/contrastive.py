@@ -24,7 +24,14 @@ from mmae.model.modalities.image import Image, ImageConfig
 from mmae.model.modalities.spectrum import Spectrum, SpectrumConfig
 from mmae.model.modality import Modality, Sizes
 from mmae.model.outputs import Estimate, Losses, Reading
-from mmae.model.redshift import RedshiftConfig, bin_probability, redshift_loss, redshift_quantile, refined
+from mmae.model.redshift import (
+    RedshiftConfig,
+    bin_probability,
+    redshift_interval,
+    redshift_loss,
+    redshift_quantile,
+    refined,
+)
 
 
 @dataclass(frozen=True)
@@ -136,8 +143,7 @@ class Contrastive(nn.Module):
     def redshift(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor, Tensor]:
         """Median, 16th and 84th percentile of p(z)."""
         logits_BZ = refined(self.logits(self.embedding(batch, visible)), self.config.redshift)
-        low_B, median_B, high_B = (redshift_quantile(logits_BZ, q, self.config.redshift) for q in (0.16, 0.5, 0.84))
-        return median_B, low_B, high_B
+        return redshift_interval(logits_BZ, self.config.redshift)
 
     @torch.no_grad()
     def estimate(self, batch: Batch, visible: Visible) -> Estimate:
