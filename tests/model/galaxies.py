@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from mmae.model.batch import Batch, InputSpec
+from mmae.model.build import Model
 from mmae.model.masking import Visible
 from mmae.model.mmae import MMAEConfig
 from mmae.model.modalities import MODALITIES, ModalitiesConfig
@@ -103,3 +104,9 @@ def random_masks(n: int, n_tokens: dict[str, int], seed: int = 0) -> Visible:
 def all_tokens(batch: Batch, n_tokens: dict[str, int], visible: bool) -> Visible:
     """Everything that was measured is visible, or nothing."""
     return {name: (batch.present[name] & visible)[:, None].expand(-1, n).clone() for name, n in n_tokens.items()}
+
+
+def everything(model: Model, batch: Batch, visible: Visible) -> list[torch.Tensor]:
+    """All that a model says of a batch."""
+    e = model.estimate(batch, visible)
+    return [e.redshift_B, e.redshift_low_B, e.redshift_high_B, e.image_BCHW, e.flux_BL]

@@ -14,6 +14,7 @@ from tests.model.galaxies import (
     TINY,
     all_tokens,
     copied,
+    everything,
     random_batch,
     random_masks,
     rows,
@@ -22,7 +23,6 @@ from tests.model.galaxies import (
 )
 
 from mmae.model.build import build_model
-from mmae.model.losses import masked_chi_square, masked_mse
 from mmae.model.masking import Visible, fixed_visible
 from mmae.model.mmae import MMAE, MMAEConfig
 from mmae.model.redshift import bin_edges
@@ -58,11 +58,6 @@ def masks(model: MMAE, n: int, seed: int = 0) -> Visible:
 def visible_samples(visible: Visible) -> torch.Tensor:
     """Which spectrum samples the encoder sees: (B, L)."""
     return visible["spectrum"].repeat_interleave(TINY.modalities.spectrum.patch, 1)[:, : SPEC.n_wavelengths]
-
-
-def everything(model: MMAE, batch, visible) -> list[torch.Tensor]:
-    e = model.estimate(batch, visible)
-    return [e.redshift_B, e.redshift_low_B, e.redshift_high_B, e.image_BCHW, e.flux_BL]
 
 
 def test_token_counts(model):
@@ -277,59 +272,6 @@ def test_total_weighs_the_parts():
     expected = 2 * losses.parts["image"] + 0.5 * losses.parts["spectrum"] + 3 * losses.parts["redshift"]
     torch.testing.assert_close(losses.total, expected)
     assert min(losses.parts["image"], losses.parts["spectrum"], losses.parts["redshift"]) > 0
-
-
-def test_masked_mse_by_hand():
-    prediction = torch.tensor([[[1.0, 1.0], [0.0, 0.0]], [[9.0, 9.0], [2.0, 0.0]]])
-    is_target = torch.tensor([[True, False], [False, True]])
-    # Token (0,0): errors 1, 1; token (1,1): errors 4, 0; the 9s and zeros are not targets.
-    assert masked_mse(prediction, torch.zeros(2, 2, 2), is_target).item() == pytest.approx((1 + 2) / 2)
-    assert masked_mse(prediction, torch.zeros(2, 2, 2), torch.zeros(2, 2, dtype=torch.bool)).item() == 0
-
-
-def test_masked_chi_square_by_hand():
-    prediction = torch.tensor([[[1.0, 2.0], [5.0, 5.0]]])
-    target = torch.zeros(1, 2, 2)
-    is_target = torch.tensor([[True, False]])
-    good = torch.full((1, 2, 2), 4.0)
-    assert masked_chi_square(prediction, target, good, is_target, 0.0).item() == pytest.approx((4 + 16) / 2)
-    # sigma^2 = 1/4 + 0.5^2 = 1/2
-    assert masked_chi_square(prediction, target, good, is_target, 0.5).item() == pytest.approx((2 + 8) / 2)
-    one_bad = torch.tensor([[[4.0, 0.0], [4.0, 4.0]]])
-    assert masked_chi_square(prediction, target, one_bad, is_target, 0.0).item() == pytest.approx(4.0)
-    assert masked_chi_square(prediction, target, 0 * good, is_target, 0.1).item() == 0
-
-
-EVERY = [0, 1, 2, 3]
-LACKING = {
-    "complete": {}, "some without image": {"image": [0, 2]}, "some without spectrum": {"spectrum": [1]},
-    "some without redshift": {"redshift": [3]}, "one with neither": {"image": [0], "spectrum": [0]},
-    "no image": {"image": EVERY}, "no spectrum": {"spectrum": EVERY}, "no redshift": {"redshift": EVERY},
-    "nothing at all": {"image": EVERY, "spectrum": EVERY, "redshift": EVERY},
-}
-
-
-@pytest.mark.parametrize("visible_share", ["half", "all", "nothing"])
-@pytest.mark.parametrize("lacking", LACKING)
-def test_losses_and_gradients_are_finite(lacking, visible_share):
-    model = build_model(TINY, SPEC)
-    batch = without(random_batch(4), **LACKING[lacking])
-    visible = all_tokens(batch, model.n_tokens, visible_share != "nothing")
-    if visible_share == "half":
-        half = masks(model, 4)
-        visible = {name: visible[name] & half[name] for name in visible}
-    losses = model(batch, visible)
-    losses.total.backward()
-    assert all(torch.isfinite(part) for part in (losses.total, losses.parts["image"], losses.parts["spectrum"], losses.parts["redshift"]))
-    for name, parameter in model.named_parameters():
-        # None would break DistributedDataParallel, which waits for every gradient.
-        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
-    # A loss is zero exactly where there is nothing to predict.
-    hidden = visible_share != "all"
-    assert (losses.parts["image"] > 0) == (hidden and bool(batch.present["image"].any()))
-    assert (losses.parts["spectrum"] > 0) == (hidden and bool(batch.present["spectrum"].any()))
-    assert (losses.parts["redshift"] > 0) == bool(batch.redshift_known_B.any())
-    assert all(torch.isfinite(x).all() for x in everything(model, batch, visible))
 
 
 def test_absent_modalities_are_no_targets(model):
