@@ -57,7 +57,7 @@ def base() -> RunConfig:
     modalities = replace(modalities, image=replace(modalities.image, patch=8, stem_width=32))
     return replace(
         run, recipe="base",
-        model=replace(run.model, modalities=modalities, width=384, depth=6, heads=6, mlp_ratio=4.0, decoder_width=192),
+        model=replace(run.model, modalities=modalities, width=384, depth=6, heads=6, decoder_width=192),
         stream=replace(run.stream, batch_size=256),
         optim=replace(run.optim, steps=18_400, warmup_steps=500),
         validation=ValidationConfig(every=368),

@@ -121,6 +121,7 @@ def ablations() -> dict[str, Contestant]:
         "bins as coarse as the head's": model(redshift=replace(base.model.redshift, refinement=1)),
         "image patch 8": modality("image", patch=8),
         "spectrum patch 256": modality("spectrum", patch=256),
+        "feed-forward x4": model(mlp_ratio=4.0),
         "depth 1": model(depth=1),
         "depth 4": model(depth=4),
     }

@@ -5,8 +5,8 @@ On a grid of ln(wavelength) a redshift moves all features of a spectrum by the s
 lies in; and at a given redshift every feature has its place. So a line keeps its width and its wavelength where it was
 hidden, and a spectrum gives its redshift to a fraction of a sample. What speaks for what is learned.
 
-Legend of suffixes: batch.py; X samples of ln(wavelength), Z bins of ln(1+z), F features, R responses, S scales,
-G profiles.
+Legend of suffixes: batch.py; X samples of ln(wavelength), Z bins of ln(1+z), F features, R responses, C contrasts
+at S scales, G profiles.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ SURROUNDINGS = 6  # their half width, in that of what they surround
 PROFILES = (0.65, 1.3, 3.0, 16.0)
 """Standard deviations of what is drawn, in samples: from a line as narrow as the spectrograph allows to a quasar's."""
 HIDDEN = 16, 128  # of the two small networks
+GALAXIES_IN_CACHE = 8  # 6 MB of float32 with 60 features and 3,000 samples
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,16 @@ class Seen:
     """What the visible part of some spectra looks like.
 
     Attributes:
-        response_RBX: how each place looks, 0 where nothing is visible.
-        visible_BX: 1 where something is.
+        response_RBX: how each place looks to those who vote, 0 where nothing is visible.
+        contrast_CBX: how much it differs from its surroundings, of which that is made; last, 1 where something is visible.
     """
 
     response_RBX: Tensor
-    visible_BX: Tensor
+    contrast_CBX: Tensor
+
+    @property
+    def visible_BX(self) -> Tensor:
+        return self.contrast_CBX[-1]
 
 
 class Lines(nn.Module):
@@ -81,11 +86,11 @@ class Lines(nn.Module):
         self.config, self.n_bins = config, redshift.fine_bins
         self.grid = LogWavelength(spec, redshift.fine_width)
         self.offset_F = [self.grid.offset(wavelength) for wavelength in FEATURES]
-        R, F, G = config.responses, len(FEATURES), len(PROFILES)
-        self.respond = nn.Sequential(nn.Linear(2 * len(SCALES) + 1, HIDDEN[0]), nn.GELU(), nn.Linear(HIDDEN[0], R))
+        R, C, F, G = config.responses, 2 * len(SCALES) + 1, len(FEATURES), len(PROFILES)
+        self.respond = nn.Sequential(nn.Linear(C, HIDDEN[0]), nn.GELU(), nn.Linear(HIDDEN[0], R))
         self.vote_FR = nn.Parameter(torch.randn(F, R) * 0.02)
         self.amplitudes = nn.Sequential(
-            nn.Linear(F * (R + 1) + width, HIDDEN[1]), nn.GELU(), nn.Linear(HIDDEN[1], F * G)
+            nn.Linear(F * C + width, HIDDEN[1]), nn.GELU(), nn.Linear(HIDDEN[1], F * G)
         )
         nn.init.zeros_(self.amplitudes[-1].weight)  # no line is drawn before it is learned
         nn.init.zeros_(self.amplitudes[-1].bias)
@@ -102,24 +107,20 @@ class Lines(nn.Module):
             flux_BL: normalised.
             weight_BL: its inverse variance; 0 where bad or hidden.
         """
-        contrast_CBX, visible_BX = self._contrast(flux_BL, weight_BL)
+        contrast_CBX = self._contrast(flux_BL, weight_BL)
         first, activation, second = self.respond
         # As matrices times (channels, galaxies and samples): the many samples are what a row holds.
         x = first.weight @ contrast_CBX.flatten(1) + first.bias[:, None]
         x = second.weight @ activation(x) + second.bias[:, None]
-        return Seen(x.unflatten(1, visible_BX.shape) * visible_BX, visible_BX)
+        return Seen(x.unflatten(1, contrast_CBX.shape[1:]) * contrast_CBX[-1], contrast_CBX)
 
     @torch.no_grad()
-    def _contrast(self, flux_BL: Tensor, weight_BL: Tensor) -> tuple[Tensor, Tensor]:
-        """How much each place differs from its surroundings, at all scales: (2 S + 1, B, X); and where it is visible.
+    def _contrast(self, flux_BL: Tensor, weight_BL: Tensor) -> Tensor:
+        """How much each place differs from its surroundings, at all scales, and where it is visible: (2 S + 1, B, X).
 
         In units of the noise and of the flux, both compressed: signal to noise spans decades.
         """
-        weight_BX = self.grid.sums(weight_BL)
-        # Running sums in double precision: weights differ by decades from one end to the other.
-        weight_B1X, flux_B1X = (
-            Fn.pad(x.double().cumsum(-1), (1, 0)) for x in (weight_BX, self.grid.sums(weight_BL * flux_BL))
-        )
+        weight_B1X, flux_B1X = self.grid.running(weight_BL), self.grid.running(weight_BL * flux_BL)
         channels = []
         for half in SCALES:
             inner, outer = self._within(weight_B1X, half), self._within(weight_B1X, SURROUNDINGS * half)
@@ -129,21 +130,20 @@ class Lines(nn.Module):
             inner, outer = inner.where(there, 1.0), outer.where(there, 1.0)
             difference = (inner_flux / inner - outer_flux / outer).where(there, 0.0)
             channels += [difference * (inner * outer / (inner + outer)).sqrt(), difference]
-        contrast_CBX = torch.stack(channels).float()
+        contrast_CBX = torch.stack(channels)
         contrast_CBX = contrast_CBX.sign() * contrast_CBX.abs().log1p()
-        visible_BX = (weight_BX > 0).to(contrast_CBX.dtype)
-        return torch.cat([contrast_CBX, visible_BX[None]]), visible_BX
+        visible_BX = (weight_B1X.diff(dim=-1) > 0).to(contrast_CBX.dtype)
+        return torch.cat([contrast_CBX, visible_BX[None]])
 
-    def _within(self, running_B1X: Tensor, half: int) -> Tensor:
-        """The sum over the samples that are at most `half` away."""
-        last = self.grid.n_samples
-        here_X = torch.arange(last, device=running_B1X.device)
-        return running_B1X[:, (here_X + half + 1).clamp(max=last)] - running_B1X[:, (here_X - half).clamp(min=0)]
+    @staticmethod
+    def _within(running_B1X: Tensor, half: int) -> Tensor:
+        """The sum over the samples that are at most `half` away, of running sums in double precision."""
+        padded_BX = Fn.pad(running_B1X[:, None], (half, half), mode="replicate")[:, 0]
+        return (padded_BX[:, 2 * half + 1 :] - padded_BX[:, : running_B1X.shape[1] - 1]).float()
 
     def votes(self, seen: Seen) -> Tensor:
         """What all features together say of ln(1+z), as log odds: (B, Z)."""
-        spoken_FBX = (self.vote_FR @ seen.response_RBX.flatten(1)).unflatten(1, seen.visible_BX.shape)
-        return _Aligned.apply(spoken_FBX, self.offset_F, self.n_bins)
+        return _Votes.apply(self.vote_FR, seen.response_RBX, self.offset_F, self.n_bins)
 
     def draw(self, seen: Seen, bin_B: Tensor, certainty_B: Tensor, summary_BD: Tensor) -> Tensor:
         """The features at one redshift, as normalised flux (B, L).
@@ -154,14 +154,13 @@ class Lines(nn.Module):
             bin_B: the redshift, as a fine bin.
             certainty_B: of it, from 0 to 1; features are drawn so much weaker.
         """
-        (R, B, X), F = seen.response_RBX.shape, len(FEATURES)
+        (C, B, X), F = seen.contrast_CBX.shape, len(FEATURES)
         place_BF = bin_B[:, None] + torch.tensor(self.offset_F, device=bin_B.device)
         inside_BF = (place_BF >= 0) & (place_BF < X)
         place_BF = torch.where(inside_BF, place_BF, 0)
 
-        told_RBX = torch.cat([seen.response_RBX, seen.visible_BX[None]])
-        told_RBF = told_RBX.gather(2, place_BF.expand(R + 1, -1, -1)) * inside_BF
-        told_BN = torch.cat([told_RBF.permute(1, 2, 0).flatten(1), summary_BD], -1)
+        told_CBF = seen.contrast_CBX.gather(2, place_BF.expand(C, -1, -1)) * inside_BF
+        told_BN = torch.cat([told_CBF.permute(1, 2, 0).flatten(1), summary_BD], -1)
         amplitude_BFG = self.amplitudes(told_BN).unflatten(1, (F, -1))
         amplitude_BFG = amplitude_BFG * (1 + amplitude_BFG.abs())  # strengths span decades
 
@@ -173,27 +172,46 @@ class Lines(nn.Module):
         return self.grid.back(torch.fft.irfft(spread_BX, n=self.fft_samples)[:, :X])
 
 
-class _Aligned(torch.autograd.Function):
-    """Sum of (F, B, X) over the features, each moved by its offset, so that they meet at their redshift: (B, Z).
+class _Votes(torch.autograd.Function):
+    """The sum over features, each moved by its offset, of what it makes of the responses: (F, R), (R, B, X) -> (B, Z).
 
-    As plain slices in autograd, the gradient of each of some sixty would be a copy of the whole.
+    Written out, because all features of all galaxies at once are some hundred megabytes, and the gradient of each of some
+    sixty slices would be a copy of the whole.
     """
 
     @staticmethod
-    def forward(ctx, value_FBX: Tensor, offset_F: list[int], n_bins: int) -> Tensor:
-        ctx.offset_F, ctx.shape = offset_F, value_FBX.shape
-        total_BZ = value_FBX.new_zeros(value_FBX.shape[1], n_bins)
-        for value_BX, (bins, samples) in zip(value_FBX, _overlaps(offset_F, n_bins, value_FBX.shape[-1]), strict=True):
-            total_BZ[:, bins] += value_BX[:, samples]
+    def forward(ctx, vote_FR: Tensor, response_RBX: Tensor, offset_F: list[int], n_bins: int) -> Tensor:
+        ctx.save_for_backward(vote_FR, response_RBX)
+        ctx.overlaps = _overlaps(offset_F, n_bins, response_RBX.shape[-1])
+        total_BZ = response_RBX.new_zeros(response_RBX.shape[1], n_bins)
+        for rows in _at_once(response_RBX):
+            here_RBX = response_RBX[:, rows]
+            spoken_FBX = (vote_FR @ here_RBX.flatten(1)).unflatten(1, here_RBX.shape[1:])
+            for spoken_BX, (bins, samples) in zip(spoken_FBX, ctx.overlaps, strict=True):
+                total_BZ[rows, bins] += spoken_BX[:, samples]
         return total_BZ
 
     @staticmethod
-    def backward(ctx, gradient_BZ: Tensor) -> tuple[Tensor, None, None]:
-        gradient_FBX = gradient_BZ.new_zeros(ctx.shape)
-        overlaps = _overlaps(ctx.offset_F, gradient_BZ.shape[-1], ctx.shape[-1])
-        for gradient_BX, (bins, samples) in zip(gradient_FBX, overlaps, strict=True):
-            gradient_BX[:, samples] = gradient_BZ[:, bins]
-        return gradient_FBX, None, None
+    def backward(ctx, gradient_BZ: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        vote_FR, response_RBX = ctx.saved_tensors
+        vote_gradient_FR, response_gradient_RBX = torch.zeros_like(vote_FR), torch.empty_like(response_RBX)
+        spoken_FBX = None
+        for rows in _at_once(response_RBX):
+            here_RBX = response_RBX[:, rows]
+            if spoken_FBX is None or spoken_FBX.shape[1] != here_RBX.shape[1]:
+                spoken_FBX = vote_FR.new_zeros(len(vote_FR), *here_RBX.shape[1:])  # stays zero where nothing overlaps
+            for spoken_BX, (bins, samples) in zip(spoken_FBX, ctx.overlaps, strict=True):
+                spoken_BX[:, samples] = gradient_BZ[rows, bins]
+            vote_gradient_FR += spoken_FBX.flatten(1) @ here_RBX.flatten(1).T
+            response_gradient_RBX[:, rows] = (vote_FR.T @ spoken_FBX.flatten(1)).unflatten(1, here_RBX.shape[1:])
+        return vote_gradient_FR, response_gradient_RBX, None, None
+
+
+def _at_once(response_RBX: Tensor) -> list[slice]:
+    """Galaxies to be taken together: on a CPU as many as its cache holds with all features."""
+    n = response_RBX.shape[1]
+    size = GALAXIES_IN_CACHE if response_RBX.device.type == "cpu" else max(n, 1)
+    return [slice(first, min(first + size, n)) for first in range(0, n, size)]
 
 
 def _overlaps(offset_F: list[int], n_bins: int, n_samples: int) -> list[tuple[slice, slice]]:

@@ -1,6 +1,6 @@
 """Spectra on a grid of ln(wavelength), on which a redshift moves everything by the same number of samples.
 
-Legend of suffixes: batch.py; X samples of ln(wavelength), K samples of the spectrum under one of them.
+Legend of suffixes: batch.py; X samples of ln(wavelength), 1X their edges.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as Fn
 from torch import Tensor, nn
 
 from mmae.model.batch import InputSpec
@@ -27,14 +28,12 @@ class LogWavelength(nn.Module):
         last = start + width * (n - 1)
         self.step, self.first = step, math.log(start)
         self.n_samples = int(math.log(last / start) / step) + 1
-        middle_X = self.first + step * np.arange(self.n_samples)
-        # The spectrum's samples as cells [i, i + 1]: which of them, and how much of each, one of ours covers.
-        low_X, high_X = ((np.exp(middle_X + side * step / 2) - start) / width + 0.5 for side in (-1, 1))
-        index_XK = np.floor(low_X)[:, None] + np.arange(int((high_X - low_X).max()) + 2)
-        overlap_XK = np.minimum(high_X[:, None], index_XK + 1) - np.maximum(low_X[:, None], index_XK)
-        overlap_XK = np.where((index_XK >= 0) & (index_XK < n), overlap_XK.clip(min=0), 0.0)
-        self._keep("index_XK", index_XK.clip(0, n - 1), torch.long)
-        self._keep("overlap_XK", overlap_XK, torch.float)
+        # Our samples' edges among the spectrum's samples, which are the cells [i, i + 1].
+        edge_1X = (np.exp(self.first + step * (np.arange(self.n_samples + 1) - 0.5)) - start) / width + 0.5
+        edge_1X = edge_1X.clip(0, n)
+        cell_1X = np.floor(edge_1X).clip(max=n - 1)
+        self._keep("cell_1X", cell_1X, torch.long)
+        self._keep("share_1X", edge_1X - cell_1X, torch.double)
         place_L = (np.log(start + width * np.arange(n)) - self.first) / step
         left_L = np.floor(place_L).clip(max=self.n_samples - 2)
         self._keep("left_L", left_L, torch.long)
@@ -43,9 +42,14 @@ class LogWavelength(nn.Module):
     def _keep(self, name: str, values: np.ndarray, dtype: torch.dtype) -> None:
         self.register_buffer(name, torch.tensor(values, dtype=dtype), persistent=False)
 
-    def sums(self, value_BL: Tensor) -> Tensor:
-        """What lies under each of our samples, added up: (B, X)."""
-        return (value_BL[:, self.index_XK] * self.overlap_XK).sum(-1)
+    def running(self, value_BL: Tensor) -> Tensor:
+        """What lies below each edge of our samples, added up: (B, X + 1).
+
+        In double precision: weights differ by decades from one end of a spectrum to the other.
+        """
+        value_BL = value_BL.double()
+        before_BL = Fn.pad(value_BL.cumsum(-1), (1, 0))
+        return before_BL[:, self.cell_1X] + self.share_1X * value_BL[:, self.cell_1X]
 
     def back(self, value_BX: Tensor) -> Tensor:
         """Values at the wavelengths of the spectrum, linear between ours: (B, L)."""

@@ -7,13 +7,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def normalise_image(image_BCHW: Tensor, noise_C: Tensor, mean_C: Tensor, std_C: Tensor) -> Tensor:
-    """arcsinh(counts / noise), then zero mean and unit variance per band.
+def stretch_image(image_BCHW: Tensor, noise_C: Tensor) -> Tensor:
+    """arcsinh(counts / noise).
 
     arcsinh keeps the sky linear and the bright centres logarithmic (Lupton et al. 1999),
     so the difference of two bands is a colour at high signal.
     """
-    stretched_BCHW = _arcsinh(image_BCHW / noise_C[:, None, None])
+    return _arcsinh(image_BCHW / noise_C[:, None, None])
+
+
+def normalise_image(image_BCHW: Tensor, noise_C: Tensor, mean_C: Tensor, std_C: Tensor) -> Tensor:
+    """Stretched, then zero mean and unit variance per band."""
+    return standardise_image(stretch_image(image_BCHW, noise_C), mean_C, std_C)
+
+
+def standardise_image(stretched_BCHW: Tensor, mean_C: Tensor, std_C: Tensor) -> Tensor:
+    """Zero mean and unit variance per band."""
     return (stretched_BCHW - mean_C[:, None, None]) / std_C[:, None, None]
 
 

@@ -97,9 +97,9 @@ class Image(Modality):
         return {"image": (spec.n_bands, spec.image_size, spec.image_size)}
 
     def prepare(self, batch: Batch, visible_BT: Tensor) -> ImageTokens:
-        image_BCHW = tk.normalise_image(batch.values["image"], self.band_noise, self.arcsinh_mean, self.arcsinh_std)
+        stretched_BCHW = tk.stretch_image(batch.values["image"], self.band_noise)
+        image_BCHW = tk.standardise_image(stretched_BCHW, self.arcsinh_mean, self.arcsinh_std)
         visible_B1HW = self.seen(visible_BT)[:, None].to(image_BCHW.dtype)
-        stretched_BCHW = image_BCHW * self.arcsinh_std[:, None, None] + self.arcsinh_mean[:, None, None]
         colour_BCHW = stretched_BCHW.diff(dim=1) / COLOUR_SCATTER
         shown_BCHW = torch.cat([torch.cat([image_BCHW, colour_BCHW], 1) * visible_B1HW, visible_B1HW], 1)
         feature_BFHW = self.stem(shown_BCHW.contiguous(memory_format=torch.channels_last))
