@@ -91,7 +91,7 @@ def test_encoders_learn_from_pairs_and_not_from_redshifts():
 def test_they_overfit_eight_galaxies(model):
     batch = random_batch(8)
     visible = whole(model, batch)
-    optimiser = torch.optim.AdamW(model.train().parameters(), lr=1e-2)
+    optimiser = torch.optim.AdamW(model.train().parameters(), lr=3e-3)  # at 1e-2 it hangs on luck
     first = model(batch, visible)
     for _ in range(200):
         losses = model(batch, visible)
@@ -100,7 +100,7 @@ def test_they_overfit_eight_galaxies(model):
         optimiser.step()
     assert losses.parts["redshift"] < 0.8 * first.parts["redshift"]
     if "pairs" in losses.parts:
-        assert losses.parts["pairs"] < 0.3 < math.log(8) * 0.6 < first.parts["pairs"]
+        assert losses.parts["pairs"] < 0.1 < math.log(8) * 0.6 < first.parts["pairs"]
 
 
 @pytest.mark.parametrize(("build", "says"), [
