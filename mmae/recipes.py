@@ -30,7 +30,7 @@ def small() -> RunConfig:
         recipe="small",
         model=MMAEConfig(
             modalities=ModalitiesConfig(
-                image=ImageConfig(patch=16, weight=0.3), spectrum=SpectrumConfig(patch=64, weight=0.3)
+                image=ImageConfig(patch=16, weight=0.3), spectrum=SpectrumConfig(patch=32, weight=0.3)
             ),
             width=96, depth=2, heads=3, mlp_ratio=2.0, decoder_width=72, reconstructed=0.5,
         ),

@@ -6,7 +6,8 @@
 No Ray: the survey (20,000 galaxies, 3 minutes on two cores) is simulated on all CPUs of this machine if it is not there
 yet, and every run has one thread of its own, or the GPU. A finished run is kept and not repeated: its folder is a
 checkpoint, for `python ray_jobs/evaluate.py --run FOLDER`. The budget is of CPU time (on a GPU: wall time) in steps. The
-validation split is scored while training goes on, the test split once, at the end.
+validation split is scored while training goes on. What is scored at the end is the test split, once; with --split val the
+test split stays untouched until the same command is given without.
 """
 
 from __future__ import annotations
@@ -17,23 +18,24 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 import torch
 
 from benchmarks.models.contestants import SETS, Contestant
-from benchmarks.models.runner import Trained, train_for
+from benchmarks.models.runner import train_for
 from benchmarks.models.score import Numbers, probe, score
 from benchmarks.models.survey import load, rows, simulated_survey
 from benchmarks.models.table import markdown
 from mmae.evaluation.leaks import write_training_rows
 from mmae.survey.collate import input_spec
-from mmae.survey.store import open_survey
-from mmae.training.checkpoint import save_model
+from mmae.survey.store import Survey, open_survey
+from mmae.training.checkpoint import load_model, save_model
 from mmae.training.step import TrainState
 
-RESULT = "result.json"
+TRAINED = "trained.json"  # facts of a run
 WATCHED = 1000  # validation galaxies that are scored while training goes on
 
 
@@ -57,24 +59,40 @@ def main() -> None:
     joblib.Parallel(arguments.jobs)(
         joblib.delayed(one_run)(name, seed, chosen[name], survey.path, arguments) for name, seed in runs
     )
-    results = [json.loads((folder_of(arguments.out, *run) / RESULT).read_text()) for run in runs]
-    print(markdown(results))
+    print(markdown([result(folder_of(arguments.out, *run), arguments.split) for run in runs]))
 
 
 def folder_of(out: Path, name: str, seed: int) -> Path:
     return out.expanduser() / f"{name.replace(' ', '-').replace(',', '')}-{seed}"
 
 
+def scores_file(folder: Path, split: str) -> Path:
+    return folder / f"scores-{split}.json"
+
+
+def result(folder: Path, split: str) -> dict[str, Any]:
+    """Facts and scores of a finished run."""
+    return json.loads((folder / TRAINED).read_text()) | {"scores": json.loads(scores_file(folder, split).read_text())}
+
+
 def one_run(name: str, seed: int, contestant: Contestant, survey_path: Path, arguments: argparse.Namespace) -> None:
-    """Train, score and keep; nothing to do if that was done."""
+    """Train, score and keep; nothing to do of what was done."""
     folder = folder_of(arguments.out, name, seed)
-    if (folder / RESULT).exists():
-        return
     if arguments.device == "cpu":
         torch.set_num_threads(1)
-    folder.mkdir(parents=True, exist_ok=True)
     device, survey = torch.device(arguments.device), open_survey(survey_path)
-    train, validation = contestant.prepare(load(survey, "train")), load(survey, "val")
+    if not (folder / TRAINED).exists():
+        train(folder, name, seed, contestant, survey, 60 * arguments.minutes, device)
+    if not scores_file(folder, arguments.split).exists():
+        numbers = score_run(folder, contestant, survey, arguments.split, seed, device)
+        scores_file(folder, arguments.split).write_text(json.dumps(numbers, indent=1))
+
+
+def train(
+    folder: Path, name: str, seed: int, contestant: Contestant, survey: Survey, seconds: float, device: torch.device
+) -> None:
+    """One run into its folder, `TRAINED` last."""
+    galaxies, validation = contestant.prepare(load(survey, "train")), load(survey, "val")
     watched = rows(validation, np.arange(min(WATCHED, len(validation))))
     started = time.time()
 
@@ -82,28 +100,33 @@ def one_run(name: str, seed: int, contestant: Contestant, survey_path: Path, arg
         numbers = score(state.best_weights, watched, device, seed)
         print(f"{name} {seed}: step {state.step}, {spent:.0f} s, {_first_scatter(numbers)}", file=sys.stderr, flush=True)
 
-    trained = train_for(60 * arguments.minutes, replace(contestant.config, seed=seed), train, input_spec(survey.spec),
-                        device, look)
-    tested = validation if arguments.split == "val" else load(survey, arguments.split)
-    numbers = score(trained.state.best_weights, tested, device, seed)
-    if contestant.config.model.kind == "contrastive":
-        numbers |= probe(trained.state.best_weights, train, tested, device, seed)
+    config = replace(contestant.config, seed=seed)
+    trained = train_for(seconds, config, galaxies, input_spec(survey.spec), device, look)
+    folder.mkdir(parents=True, exist_ok=True)
     save_model(folder, trained.state, trained.state.best_weights, trained.config, {})
     write_training_rows(survey, folder)
-    (folder / RESULT).write_text(json.dumps(_result(name, seed, trained, numbers, len(train), time.time() - started), indent=1))
+    (folder / TRAINED).write_text(json.dumps({
+        "name": name, "seed": seed, "steps": trained.state.step, "galaxies_per_second": trained.galaxies / trained.seconds,
+        "epochs": trained.galaxies / len(galaxies), "seconds": trained.seconds, "wall_seconds": time.time() - started,
+        "parameters": sum(p.numel() for p in trained.state.model.parameters()),
+    }, indent=1))
+
+
+def score_run(
+    folder: Path, contestant: Contestant, survey: Survey, split: str, seed: int, device: torch.device
+) -> Numbers:
+    """Of a finished run on one split."""
+    model, _ = load_model(folder, device)
+    galaxies = load(survey, split)
+    numbers = score(model, galaxies, device, seed)
+    if contestant.config.model.kind == "contrastive":
+        numbers |= probe(model, contestant.prepare(load(survey, "train")), galaxies, device, seed)
+    return numbers
 
 
 def _first_scatter(numbers: Numbers) -> str:
     name = next(name for name in numbers if name.endswith("all z sigma"))
     return f"{name} {numbers[name][0]:.4f}"
-
-
-def _result(name: str, seed: int, trained: Trained, numbers: Numbers, n_train: int, wall: float) -> dict:
-    return {
-        "name": name, "seed": seed, "steps": trained.state.step, "galaxies_per_second": trained.galaxies / trained.seconds,
-        "epochs": trained.galaxies / n_train, "seconds": trained.seconds, "wall_seconds": wall,
-        "parameters": sum(p.numel() for p in trained.state.model.parameters()), "scores": numbers,
-    }
 
 
 if __name__ == "__main__":

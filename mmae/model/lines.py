@@ -1,12 +1,12 @@
-"""Redshift as a shift: features of known rest wavelength vote for ln(1+z), and are drawn where the votes say.
+"""Redshift as a shift: a learned template is moved along the spectrum, and lines are drawn where it fits best.
 
 On a grid of ln(wavelength) a redshift moves all features of a spectrum by the same number of samples (Tonry & Davis
-1979, AJ 84, 1511). A feature of rest wavelength w that is seen at x speaks for ln(1+z) = x - ln w, whatever token it
-lies in; and at a given redshift every feature has its place. So a line keeps its width and its wavelength where it was
-hidden, and a spectrum gives its redshift to a fraction of a sample. What speaks for what is learned.
+1979, AJ 84, 1511). What a place looks like that is seen at x speaks for every ln(1+z) = x - w by as much as the template
+at the rest wavelength w says; and at a given redshift every known line has its place. So a line keeps its width and its
+wavelength where it was hidden, and a spectrum gives its redshift to a fraction of a sample, whichever part of it is seen.
 
-Legend of suffixes: batch.py; X samples of ln(wavelength), Z bins of ln(1+z), F features, R responses, C contrasts
-at S scales, G profiles.
+Legend of suffixes: batch.py; X samples of ln(wavelength), W of ln(rest wavelength), Z bins of ln(1+z), F features,
+R responses, C contrasts at S scales, G profiles.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ FEATURES = EMISSION + ABSORPTION + BREAKS
 SCALES = (1, 3, 9, 27)
 """Half widths of what is compared with its surroundings, in samples: from a narrow line to a break."""
 SURROUNDINGS = 6  # their half width, in that of what they surround
-PROFILES = (0.65, 1.3, 3.0, 16.0)
+PROFILES = (0.65, 1.3, 3.0, 12.0, 36.0)
 """Standard deviations of what is drawn, in samples: from a line as narrow as the spectrograph allows to a quasar's."""
 HIDDEN = 16, 128  # of the two small networks
-GALAXIES_IN_CACHE = 8  # 6 MB of float32 with 60 features and 3,000 samples
+MORE_LIKELY_THAN_NOT = 0.5
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class LinesConfig:
     """Features of known wavelength."""
 
     use: bool = True
-    responses: int = 8
-    """Numbers that a place in the spectrum is described by."""
+    responses: int = 4
+    """Numbers that a place in the spectrum is described by, each with a template of its own."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Seen:
     """What the visible part of some spectra looks like.
 
     Attributes:
-        response_RBX: how each place looks to those who vote, 0 where nothing is visible.
+        response_RBX: how each place looks to the template, 0 where nothing is visible.
         contrast_CBX: how much it differs from its surroundings, of which that is made; last, 1 where something is visible.
     """
 
@@ -74,7 +74,7 @@ class Seen:
 
 
 class Lines(nn.Module):
-    """Votes of a spectrum's features for its redshift, and the features drawn at a redshift.
+    """What a spectrum says of its redshift, and the lines drawn at a redshift.
 
     Args:
         width: of the summary of a galaxy that `draw` is told.
@@ -88,15 +88,16 @@ class Lines(nn.Module):
         self.offset_F = [self.grid.offset(wavelength) for wavelength in FEATURES]
         R, C, F, G = config.responses, 2 * len(SCALES) + 1, len(FEATURES), len(PROFILES)
         self.respond = nn.Sequential(nn.Linear(C, HIDDEN[0]), nn.GELU(), nn.Linear(HIDDEN[0], R))
-        self.vote_FR = nn.Parameter(torch.randn(F, R) * 0.02)
+        # From what the largest redshift moves to the first sample, to the last sample at redshift 0.
+        self.template_RW = nn.Parameter(torch.zeros(R, self.grid.n_samples + self.n_bins - 1))
         self.amplitudes = nn.Sequential(
             nn.Linear(F * C + width, HIDDEN[1]), nn.GELU(), nn.Linear(HIDDEN[1], F * G)
         )
         nn.init.zeros_(self.amplitudes[-1].weight)  # no line is drawn before it is learned
         nn.init.zeros_(self.amplitudes[-1].bias)
         # Gaussians of height 1, as their Fourier transform.
-        self.fft_samples = 512 * math.ceil((self.grid.n_samples + 3 * max(PROFILES)) / 512)
-        frequency = 2 * math.pi * torch.fft.rfftfreq(self.fft_samples, dtype=torch.float64)
+        self.profile_samples = _fast_length(self.grid.n_samples + math.ceil(3 * max(PROFILES)))
+        frequency = 2 * math.pi * torch.fft.rfftfreq(self.profile_samples, dtype=torch.float64)
         transform = [s * math.sqrt(2 * math.pi) * torch.exp(-0.5 * (s * frequency) ** 2) for s in PROFILES]
         self.register_buffer("profile_GX", torch.stack(transform).float(), persistent=False)
 
@@ -142,8 +143,14 @@ class Lines(nn.Module):
         return (padded_BX[:, 2 * half + 1 :] - padded_BX[:, : running_B1X.shape[1] - 1]).float()
 
     def votes(self, seen: Seen) -> Tensor:
-        """What all features together say of ln(1+z), as log odds: (B, Z)."""
-        return _Votes.apply(self.vote_FR, seen.response_RBX, self.offset_F, self.n_bins)
+        """What the spectrum says of ln(1+z), as log odds: (B, Z).
+
+        The sum over x of response(x) template(x - z), as a product of Fourier transforms.
+        """
+        n = _fast_length(self.template_RW.shape[1])
+        response_RBX, template_RW = torch.fft.rfft(seen.response_RBX, n=n), torch.fft.rfft(self.template_RW, n=n)
+        moved_BW = torch.fft.irfft((response_RBX.conj() * template_RW[:, None]).sum(0), n=n)
+        return moved_BW[:, : self.n_bins].flip(-1)
 
     def draw(self, seen: Seen, bin_B: Tensor, certainty_B: Tensor, summary_BD: Tensor) -> Tensor:
         """The features at one redshift, as normalised flux (B, L).
@@ -152,7 +159,8 @@ class Lines(nn.Module):
 
         Args:
             bin_B: the redshift, as a fine bin.
-            certainty_B: of it, from 0 to 1; features are drawn so much weaker.
+            certainty_B: of it, from 0 to 1. Features are drawn where it is more likely right than not: at a fraction
+                of their strength they would be wrong everywhere.
         """
         (C, B, X), F = seen.contrast_CBX.shape, len(FEATURES)
         place_BF = bin_B[:, None] + torch.tensor(self.offset_F, device=bin_B.device)
@@ -164,57 +172,15 @@ class Lines(nn.Module):
         amplitude_BFG = self.amplitudes(told_BN).unflatten(1, (F, -1))
         amplitude_BFG = amplitude_BFG * (1 + amplitude_BFG.abs())  # strengths span decades
 
-        something_B = certainty_B * seen.visible_BX.any(-1)
+        something_B = (certainty_B > MORE_LIKELY_THAN_NOT) & seen.visible_BX.any(-1)
         peak_BGF = (amplitude_BFG * (something_B[:, None] * inside_BF)[..., None]).transpose(1, 2)
         G = peak_BGF.shape[1]
         peaks_BGX = peak_BGF.new_zeros(B, G, X).scatter_add(2, place_BF[:, None].expand(-1, G, -1), peak_BGF)
-        spread_BX = (torch.fft.rfft(peaks_BGX, n=self.fft_samples) * self.profile_GX).sum(1)
-        return self.grid.back(torch.fft.irfft(spread_BX, n=self.fft_samples)[:, :X])
+        spread_BX = (torch.fft.rfft(peaks_BGX, n=self.profile_samples) * self.profile_GX).sum(1)
+        return self.grid.back(torch.fft.irfft(spread_BX, n=self.profile_samples)[:, :X])
 
 
-class _Votes(torch.autograd.Function):
-    """The sum over features, each moved by its offset, of what it makes of the responses: (F, R), (R, B, X) -> (B, Z).
-
-    Written out, because all features of all galaxies at once are some hundred megabytes, and the gradient of each of some
-    sixty slices would be a copy of the whole.
-    """
-
-    @staticmethod
-    def forward(ctx, vote_FR: Tensor, response_RBX: Tensor, offset_F: list[int], n_bins: int) -> Tensor:
-        ctx.save_for_backward(vote_FR, response_RBX)
-        ctx.overlaps = _overlaps(offset_F, n_bins, response_RBX.shape[-1])
-        total_BZ = response_RBX.new_zeros(response_RBX.shape[1], n_bins)
-        for rows in _at_once(response_RBX):
-            here_RBX = response_RBX[:, rows]
-            spoken_FBX = (vote_FR @ here_RBX.flatten(1)).unflatten(1, here_RBX.shape[1:])
-            for spoken_BX, (bins, samples) in zip(spoken_FBX, ctx.overlaps, strict=True):
-                total_BZ[rows, bins] += spoken_BX[:, samples]
-        return total_BZ
-
-    @staticmethod
-    def backward(ctx, gradient_BZ: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        vote_FR, response_RBX = ctx.saved_tensors
-        vote_gradient_FR, response_gradient_RBX = torch.zeros_like(vote_FR), torch.empty_like(response_RBX)
-        spoken_FBX = None
-        for rows in _at_once(response_RBX):
-            here_RBX = response_RBX[:, rows]
-            if spoken_FBX is None or spoken_FBX.shape[1] != here_RBX.shape[1]:
-                spoken_FBX = vote_FR.new_zeros(len(vote_FR), *here_RBX.shape[1:])  # stays zero where nothing overlaps
-            for spoken_BX, (bins, samples) in zip(spoken_FBX, ctx.overlaps, strict=True):
-                spoken_BX[:, samples] = gradient_BZ[rows, bins]
-            vote_gradient_FR += spoken_FBX.flatten(1) @ here_RBX.flatten(1).T
-            response_gradient_RBX[:, rows] = (vote_FR.T @ spoken_FBX.flatten(1)).unflatten(1, here_RBX.shape[1:])
-        return vote_gradient_FR, response_gradient_RBX, None, None
-
-
-def _at_once(response_RBX: Tensor) -> list[slice]:
-    """Galaxies to be taken together: on a CPU as many as its cache holds with all features."""
-    n = response_RBX.shape[1]
-    size = GALAXIES_IN_CACHE if response_RBX.device.type == "cpu" else max(n, 1)
-    return [slice(first, min(first + size, n)) for first in range(0, n, size)]
-
-
-def _overlaps(offset_F: list[int], n_bins: int, n_samples: int) -> list[tuple[slice, slice]]:
-    """For each feature the redshift bins at which it lies in the spectrum, and the samples there."""
-    ranges = [(max(0, -offset), max(0, -offset, min(n_bins, n_samples - offset))) for offset in offset_F]
-    return [(slice(a, b), slice(a + offset, b + offset)) for offset, (a, b) in zip(offset_F, ranges, strict=True)]
+def _fast_length(n: int) -> int:
+    """A length of at least n, 4 to 8 times a power of two, of which Fourier transforms are fast."""
+    unit = 2 ** max(0, n.bit_length() - 3)
+    return unit * math.ceil(n / unit)

@@ -47,13 +47,18 @@ class RedshiftConfig:
 
 
 class RedshiftHead(nn.Module):
-    """One learned query reads all encoded tokens; a linear layer turns it into bin logits."""
+    """One learned query reads all encoded tokens; two layers turn it into bin logits.
+
+    Not one: logits that are linear in a few dozen numbers cannot be narrow peaks anywhere among hundreds of bins.
+    """
 
     def __init__(self, width: int, heads: int, config: RedshiftConfig):
         super().__init__()
         self.query = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.read = CrossBlock(width, heads, 2.0, width)
-        self.logits = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.bins))
+        self.logits = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, config.bins), nn.GELU(), nn.Linear(config.bins, config.bins)
+        )
 
     def forward(self, tokens_BVD: Tensor, valid_BV: Tensor | None) -> Tensor:
         query_B1D = self.query.expand(len(tokens_BVD), -1, -1)
