@@ -13,6 +13,7 @@ import torch
 from benchmarks.models.survey import rows
 from mmae.config import RunConfig
 from mmae.model.batch import Batch, InputSpec
+from mmae.survey.order import drawn_rows
 from mmae.training.step import TrainState, create_state, require_finite, training_step
 
 WARM_UP, TIMED = 4, 24  # steps from which the number of steps that the budget allows is taken
@@ -48,22 +49,24 @@ def clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def order(n_galaxies: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
-    """Row numbers of batch after batch; every galaxy once before any comes again."""
-    rng = np.random.default_rng(seed)
+def order(galaxies: Batch, config: RunConfig) -> Iterator[np.ndarray]:
+    """Row numbers of batch after batch; every galaxy of an epoch once before any comes again."""
+    rng = np.random.default_rng(config.seed)
+    unlabelled_N = np.flatnonzero(~galaxies.redshift_known_B.numpy())
     left_N = np.empty(0, int)
     while True:
-        while len(left_N) < batch_size:
-            left_N = np.concatenate([left_N, rng.permutation(n_galaxies)])
-        yield left_N[:batch_size]
-        left_N = left_N[batch_size:]
+        while len(left_N) < config.stream.batch_size:
+            epoch_N = drawn_rows(len(galaxies), unlabelled_N, config.stream.unlabelled, rng)
+            left_N = np.concatenate([left_N, rng.permutation(epoch_N)])
+        yield left_N[: config.stream.batch_size]
+        left_N = left_N[config.stream.batch_size :]
 
 
 def step_seconds(config: RunConfig, train: Batch, spec: InputSpec, device: torch.device) -> float:
     """Of one step, measured on a model that is thrown away."""
     state = create_state(config, spec, device)
     taken = []
-    for which_N in order(len(train), config.stream.batch_size, config.seed):
+    for which_N in order(train, config):
         started = clock(device)
         training_step(state, rows(train, which_N).to(device), config)
         taken.append(clock(device) - started)
@@ -84,7 +87,7 @@ def train_for(
     config = replace(config, optim=replace(config.optim, steps=steps, warmup_steps=warmup))
     state = create_state(config, spec, device)
     spent = 0.0
-    for which_N in order(len(train), config.stream.batch_size, config.seed):
+    for which_N in order(train, config):
         started = clock(device)
         state.model.train()
         _, norm = training_step(state, rows(train, which_N).to(device), config)

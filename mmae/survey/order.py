@@ -3,7 +3,8 @@
 It depends neither on how many workers share the batches nor on where the run was interrupted. Each epoch puts the
 row groups of the split into a new order. That sequence is cut into as many equal lanes as the run has workers, and
 every batch takes the same number of galaxies from each lane, so that a worker reads hardly more than its own row
-groups. A lane goes on from one epoch into the next: no batch is short and no galaxy left out.
+groups. A lane goes on from one epoch into the next: no batch is short and no galaxy left out, unless an epoch is to
+draw only a share of the galaxies without a redshift: then it leaves out others each time.
 
 Shape suffixes: G row groups, N galaxies.
 """
@@ -15,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
-EPOCH, WINDOW = 0, 1  # two kinds of shuffles, which must not share their random numbers
+EPOCH, WINDOW, LEFT_OUT = 0, 1, 2  # kinds of draws, which must not share their random numbers
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,17 @@ class Portion:
         return slice(self.rank * batch_size // self.world, (self.rank + 1) * batch_size // self.world)
 
 
+def drawn_rows(n_rows: int, unlabelled_N: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """The rows of an epoch: all with a redshift, and a share of those without."""
+    n_left_out = left_out(unlabelled_N, share)
+    return np.delete(np.arange(n_rows), rng.choice(unlabelled_N, n_left_out, replace=False) if n_left_out else [])
+
+
+def left_out(unlabelled_N: np.ndarray, share: float) -> int:
+    """How many of the rows without a redshift an epoch leaves out."""
+    return len(unlabelled_N) - round(share * len(unlabelled_N))
+
+
 @dataclass(frozen=True)
 class Order:
     """The order of one run.
@@ -39,6 +51,8 @@ class Order:
         batch_size: galaxies in one step, over all workers; a multiple of `lanes`.
         lanes: parts of an epoch that are read side by side.
         shuffle_rows: galaxies of a lane that are shuffled together (at least; a multiple of its part of a batch).
+        unlabelled_G: the rows without a redshift in each row group; not needed if all are drawn.
+        share: of these that an epoch draws.
     """
 
     rows_G: tuple[int, ...]
@@ -46,10 +60,21 @@ class Order:
     batch_size: int
     lanes: int
     shuffle_rows: int
+    unlabelled_G: tuple[np.ndarray, ...] = ()
+    share: float = 1.0
+
+    @cached_property
+    def drawn_G(self) -> np.ndarray:
+        """Galaxies of each row group in an epoch."""
+        if self.share == 1:
+            return np.array(self.rows_G)
+        left_out_G = [left_out(unlabelled_N, self.share) for unlabelled_N in self.unlabelled_G]
+        return np.array(self.rows_G) - np.array(left_out_G)
 
     @cached_property
     def n_rows(self) -> int:
-        return sum(self.rows_G)
+        """Galaxies of an epoch."""
+        return int(self.drawn_G.sum())
 
     @property
     def lane_batch(self) -> int:
@@ -94,10 +119,21 @@ class Order:
         result = np.empty((size, 2), dtype=np.int64)
         for epoch in np.unique(epoch_N):
             order_G = np.random.default_rng([self.seed, EPOCH, epoch]).permutation(len(self.rows_G))
-            end_G = np.cumsum(np.asarray(self.rows_G)[order_G])
+            end_G = np.cumsum(self.drawn_G[order_G])
             here_N = epoch_N == epoch
             at_N = np.searchsorted(end_G, place_N[here_N], side="right")
             group_N = order_G[at_N]
-            row_N = place_N[here_N] - end_G[at_N] + np.asarray(self.rows_G)[group_N]
-            result[here_N] = np.stack([group_N, row_N], axis=1)
+            drawn_N = place_N[here_N] - end_G[at_N] + self.drawn_G[group_N]
+            result[here_N] = np.stack([group_N, self._rows(epoch, group_N, drawn_N)], axis=1)
         return np.random.default_rng([self.seed, WINDOW, lane, index]).permutation(result)
+
+    def _rows(self, epoch: int, group_N: np.ndarray, drawn_N: np.ndarray) -> np.ndarray:
+        """Which rows of their row groups the drawn ones are."""
+        if self.share == 1:
+            return drawn_N
+        row_N = np.empty_like(drawn_N)
+        for group in np.unique(group_N):
+            rng = np.random.default_rng([self.seed, LEFT_OUT, epoch, group])
+            rows = drawn_rows(self.rows_G[group], self.unlabelled_G[group], self.share, rng)
+            row_N[group_N == group] = rows[drawn_N[group_N == group]]
+        return row_N

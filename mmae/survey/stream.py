@@ -14,12 +14,13 @@ from ray.data import DataIterator, Dataset
 from ray.data.collate_fn import ArrowBatchCollateFn
 
 from mmae.config import RunConfig, StreamConfig
+from mmae.errors import InputError
 from mmae.model.batch import Batch
 from mmae.survey.collate import to_batch
 from mmae.survey.schema import SurveySpec
 from mmae.survey.order import Order, Portion
 from mmae.survey.store import Survey
-from mmae.survey.windows import RowGroup, galaxy_columns, read_rows, row_groups
+from mmae.survey.windows import RowGroup, galaxy_columns, read_rows, row_groups, unlabelled_rows
 
 READER_CPUS = 0  # readers must run where workers have taken all CPUs; stream.readers keeps them few
 
@@ -52,12 +53,21 @@ def batches(data: DataIterator | Dataset, spec: SurveySpec, batch_size: int) -> 
 
 
 def run_order(survey: Survey, config: RunConfig) -> Order:
-    """The order in which a run sees its training galaxies."""
-    return Order(
-        rows_G=tuple(group.rows for group in row_groups(survey, "train")), seed=config.seed,
+    """The order in which a run sees its training galaxies.
+
+    Raises:
+        InputError: it would see none.
+    """
+    groups, share = row_groups(survey, "train"), config.stream.unlabelled
+    order = Order(
+        rows_G=tuple(group.rows for group in groups), seed=config.seed,
         batch_size=config.stream.batch_size, lanes=config.stream.lanes or config.compute.workers,
         shuffle_rows=config.stream.shuffle_rows,
+        unlabelled_G=() if share == 1 else tuple(unlabelled_rows(group) for group in groups), share=share,
     )
+    if not order.n_rows:
+        raise InputError(f"{survey.path}: no training galaxy has a redshift, and stream.unlabelled {share} draws no other.")
+    return order
 
 
 def training_batches(

@@ -75,3 +75,12 @@ def read_group(group: RowGroup, columns: list[str]) -> pa.Table:
     if table.num_rows != group.rows:
         raise InputError(f"{group.path}: row group {group.index} has {table.num_rows} rows, not {group.rows}. {MEND_SHARD}")
     return table
+
+
+def unlabelled_rows(group: RowGroup) -> np.ndarray:
+    """The rows of a row group that have no redshift.
+
+    Raises:
+        InputError: as `read_group`.
+    """
+    return np.flatnonzero(read_group(group, ["redshift"])["redshift"].is_null().to_numpy())

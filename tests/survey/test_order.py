@@ -52,6 +52,29 @@ def test_every_galaxy_once_per_epoch(lanes, lane_batch, epoch_batches, seed, siz
 
 
 @settings(max_examples=60, deadline=None)
+@given(orders(), st.sampled_from([0.0, 0.3, 0.5, 0.99]), st.integers(0, 99))
+def test_an_epoch_draws_all_with_a_redshift_and_a_share_of_the_others(order, share, seed):
+    rng = np.random.default_rng(seed)
+    unlabelled_G = tuple(np.flatnonzero(rng.random(rows) < 0.6) for rows in order.rows_G)
+    start_G = np.cumsum([0, *order.rows_G])
+    unlabelled = {int(start + row) for start, rows in zip(start_G, unlabelled_G, strict=False) for row in rows}
+    labelled = set(range(order.n_rows)) - unlabelled
+    order = replace(order, batch_size=1, lanes=1, shuffle_rows=1, unlabelled_G=unlabelled_G, share=share)
+    expected = len(labelled) + sum(round(share * len(rows)) for rows in unlabelled_G)
+    assert order.n_rows == expected
+    for epoch in galaxies(order, 3 * expected).reshape(3, expected).tolist() if expected else []:
+        assert len(set(epoch)) == expected and labelled <= set(epoch)
+
+
+def test_other_galaxies_without_a_redshift_are_drawn_in_other_epochs():
+    order = Order((100, 50), 1, 1, 1, 1, (np.arange(10, 100), np.arange(50)), 0.2)
+    epochs = galaxies(order, 5 * order.n_rows).reshape(5, order.n_rows)
+    counts = Counter(epochs.ravel().tolist())
+    assert order.n_rows == 10 + 18 + 10 and all(counts[row] == 5 for row in range(10))
+    assert len(counts) - 10 > 2 * 28  # of the others, far more than an epoch draws
+
+
+@settings(max_examples=60, deadline=None)
 @given(orders(), st.data())
 def test_portions_of_any_number_of_workers_make_up_the_batches(order, data):
     world = data.draw(st.integers(1, order.batch_size))

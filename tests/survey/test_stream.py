@@ -13,7 +13,7 @@ import torch
 
 from mmae.config import OptimConfig, RunConfig, StreamConfig
 from mmae.errors import InputError
-from mmae.survey import windows
+from mmae.survey import stream, windows
 from mmae.survey.build import build_survey
 from mmae.survey.collate import input_spec
 from mmae.survey.order import Portion
@@ -67,6 +67,23 @@ def test_batches_are_those_of_the_order(survey):
     group_N, row_N = (np.concatenate(parts) for parts in zip(*(order.window(w, Portion()) for w in range(10)), strict=True))
     expected = [tables[group][row] for group, row in zip(group_N, row_N, strict=True)]
     assert sum(names(survey, run()), []) == expected
+
+
+def test_of_galaxies_without_a_redshift_only_a_share_is_drawn(survey):
+    groups = row_groups(survey, "train")
+    tables = [pq.read_table(group.path, columns=["object_id", "redshift"]) for group in groups]
+    known = {row["object_id"] for table in tables for row in table.to_pylist() if row["redshift"] is not None}
+    assert 0 < len(known) < survey.rows_per_split()["train"]
+    n = run_order(survey, run(unlabelled=0.0)).n_rows
+    assert n == len(known) and set(sum(names(survey, run(unlabelled=0.0)), [])) == known
+    half = run_order(survey, run(unlabelled=0.5)).n_rows
+    assert n < half < run_order(survey, run()).n_rows
+
+
+def test_a_run_that_would_see_no_galaxy_is_refused(survey, monkeypatch):
+    monkeypatch.setattr(stream, "unlabelled_rows", lambda group: np.arange(group.rows))
+    with pytest.raises(InputError, match="no training galaxy has a redshift"):
+        run_order(survey, run(unlabelled=0.0))
 
 
 def test_a_resumed_run_sees_the_batches_it_would_have_seen(survey):
