@@ -49,7 +49,8 @@ class MMAEConfig:
     decoder_width: int = 96
     decoder_depth: int = 1
     reconstructed: float = 1.0
-    """Share of the galaxies of a training batch that are reconstructed; all are encoded and give their redshift."""
+    """Share of the galaxies of a training batch that are reconstructed, those first that show the most modalities; all
+    are encoded and give their redshift."""
     redshift_weight: float = 1.0
     redshift: RedshiftConfig = field(default_factory=RedshiftConfig)
 
@@ -158,16 +159,17 @@ class MMAE(nn.Module):
             x_BVD = block(x_BVD, valid_BV)
         return Group(row_B, self.encoder_norm(x_BVD), valid_BV)
 
-    def reconstruct(self, look: Look, n_galaxies: int, bin_B: Tensor, certainty_B: Tensor) -> dict[str, Any]:
-        """What each modality predicts, hidden or not, for the first galaxies of the batch; of the others, nothing.
+    def reconstruct(self, look: Look, chosen_B: Tensor, bin_B: Tensor, certainty_B: Tensor) -> dict[str, Any]:
+        """What each modality predicts, hidden or not, for some galaxies; of the others, nothing.
 
         Args:
+            chosen_B: as `chosen` gives them.
             bin_B, certainty_B: the redshift at which lines are drawn, as `Modality.complete` is told it.
         """
         query_QE = torch.cat([modality.query_TE for modality in self.modalities.values()])
         parts = []
         for group in look.groups:
-            first = int((group.row_B < n_galaxies).sum())  # a group keeps the order of the batch
+            first = int(chosen_B[group.row_B].sum())  # of a group, the first are chosen
             valid_BV = None if group.valid_BV is None else group.valid_BV[:first]
             x_BQE = query_QE.expand(first, -1, -1)
             for block in self.decoder:
@@ -187,17 +189,16 @@ class MMAE(nn.Module):
     def forward(self, batch: Batch, visible: Visible) -> Losses:
         """The losses of one batch: each modality's on hidden tokens, and the entropy of p(z)."""
         look = self.look(batch, visible)
-        n_galaxies = math.ceil(self.config.reconstructed * len(batch)) if self.training else len(batch)
+        chosen_B = chosen(visible, self.config.reconstructed if self.training else 1.0)
         bin_B, certainty_B = most_probable(look.logits_BZ.detach())
         if self.training:  # what stands at a redshift is learned at the right one
             known_B = batch.redshift_known_B
             bin_B = torch.where(known_B, fine_bin(batch.redshift_B, self.config.redshift), bin_B)
             certainty_B = torch.where(known_B, 1.0, certainty_B)
-        predicted = self.reconstruct(look, n_galaxies, bin_B, certainty_B)
-        chosen_B1 = torch.arange(len(batch), device=batch.redshift_B.device)[:, None] < n_galaxies
+        predicted = self.reconstruct(look, chosen_B, bin_B, certainty_B)
         parts = {
             name: modality.loss(
-                predicted[name], look.prepared[name], ~visible[name] & batch.present[name][:, None] & chosen_B1
+                predicted[name], look.prepared[name], ~visible[name] & (batch.present[name] & chosen_B)[:, None]
             )
             for name, modality in self.modalities.items()
         }
@@ -237,7 +238,7 @@ class MMAE(nn.Module):
     def estimate(self, batch: Batch, visible: Visible) -> Estimate:
         """Redshift with its 68% interval and all reconstructions, in physical units."""
         look = self.look(batch, visible)
-        predicted = self.reconstruct(look, len(batch), *most_probable(look.logits_BZ))
+        predicted = self.reconstruct(look, chosen(visible, 1.0), *most_probable(look.logits_BZ))
         return Estimate(
             *redshift_interval(look.logits_BZ, self.config.redshift),
             {name: modality.restore(predicted[name], look.prepared[name]) for name, modality in self.modalities.items()},
@@ -245,9 +246,25 @@ class MMAE(nn.Module):
         )
 
 
+def shown(visible: Visible) -> Tensor:
+    """Whether anything of a modality is visible: (B, modalities)."""
+    return torch.stack([visible_BT.any(-1) for visible_BT in visible.values()], -1)
+
+
+def chosen(visible: Visible, share: float) -> Tensor:
+    """A share of the galaxies, half of them those that show the most modalities: they have the most to tell of each
+    other. Bool, (B,); of those that show the same, the first."""
+    shown_BM = shown(visible)
+    n = math.ceil(share * len(shown_BM))
+    chosen_B = torch.zeros(len(shown_BM), dtype=torch.bool, device=shown_BM.device)
+    chosen_B[shown_BM.sum(-1).argsort(descending=True, stable=True)[: n // 2]] = True
+    chosen_B[(~chosen_B).nonzero()[: n - n // 2, 0]] = True
+    return chosen_B
+
+
 def alike(visible: Visible) -> list[Tensor]:
     """The galaxies of a batch in groups that show the same modalities, as row numbers."""
-    shown_BM = torch.stack([visible_BT.any(-1) for visible_BT in visible.values()], -1)
+    shown_BM = shown(visible)
     kind_B = (shown_BM * 2 ** torch.arange(shown_BM.shape[1], device=shown_BM.device)).sum(-1)
     return [(kind_B == kind).nonzero()[:, 0] for kind in kind_B.unique()]
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.model.galaxies import (
     FULL_SPEC,
     SPEC,
@@ -24,7 +27,7 @@ from tests.model.galaxies import (
 
 from mmae.model.build import build_model
 from mmae.model.masking import Visible, fixed_visible
-from mmae.model.mmae import MMAE, MMAEConfig
+from mmae.model.mmae import MMAE, MMAEConfig, alike, chosen
 from mmae.model.redshift import bin_edges
 from mmae.model.tokens import visible_pixels
 
@@ -263,6 +266,20 @@ def test_a_share_of_a_training_batch_is_reconstructed(share, asked):
     later = copied(batch)
     later.redshift_B[7] += 0.5
     assert model.train()(later, visible).parts["redshift"].item() != parts(None)["redshift"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 12), st.floats(0.05, 1.0), st.integers(0, 99))
+def test_half_of_the_chosen_show_the_most_and_each_group_gives_its_first(n_galaxies, share, seed):
+    generator = torch.Generator().manual_seed(seed)
+    visible = {name: torch.rand(n_galaxies, 3, generator=generator) < 0.4 for name in ("image", "spectrum", "magnitudes")}
+    is_chosen = chosen(visible, share)
+    n_shown = torch.stack([tokens.any(-1) for tokens in visible.values()]).sum(0)
+    n = math.ceil(share * n_galaxies)
+    assert is_chosen.sum() == n
+    assert n_shown[is_chosen].sort(descending=True).values[: n // 2].tolist() == n_shown.sort(descending=True).values[: n // 2].tolist()
+    for rows in alike(visible):
+        assert is_chosen[rows].tolist() == sorted(is_chosen[rows].tolist(), reverse=True)
 
 
 def test_total_weighs_the_parts():
