@@ -85,7 +85,7 @@ class Lines(nn.Module):
         super().__init__()
         self.config, self.n_bins = config, redshift.fine_bins
         self.grid = LogWavelength(spec, redshift.fine_width)
-        self.offset_F = [self.grid.offset(wavelength) for wavelength in FEATURES]
+        self.register_buffer("place_F", torch.tensor([self.grid.place(w) for w in FEATURES]), persistent=False)
         R, C, F, G = config.responses, 2 * len(SCALES) + 1, len(FEATURES), len(PROFILES)
         self.respond = nn.Sequential(nn.Linear(C, HIDDEN[0]), nn.GELU(), nn.Linear(HIDDEN[0], R))
         # From what the largest redshift moves to the first sample, to the last sample at redshift 0.
@@ -152,22 +152,23 @@ class Lines(nn.Module):
         moved_BW = torch.fft.irfft((response_RBX.conj() * template_RW[:, None]).sum(0), n=n)
         return moved_BW[:, : self.n_bins].flip(-1)
 
-    def draw(self, seen: Seen, bin_B: Tensor, certainty_B: Tensor, summary_BD: Tensor) -> Tensor:
+    def draw(self, seen: Seen, shift_B: Tensor, certainty_B: Tensor, summary_BD: Tensor) -> Tensor:
         """The features at one redshift, as normalised flux (B, L).
 
         How strong a feature is follows from how the others look at that redshift and from the summary.
 
         Args:
-            bin_B: the redshift, as a fine bin.
+            shift_B: ln(1+z).
             certainty_B: of it, from 0 to 1. Features are drawn where it is more likely right than not: at a fraction
                 of their strength they would be wrong everywhere.
         """
         (C, B, X), F = seen.contrast_CBX.shape, len(FEATURES)
-        place_BF = bin_B[:, None] + torch.tensor(self.offset_F, device=bin_B.device)
-        inside_BF = (place_BF >= 0) & (place_BF < X)
-        place_BF = torch.where(inside_BF, place_BF, 0)
+        place_BF = shift_B[:, None] / self.grid.step + self.place_F
+        left_BF = place_BF.floor()
+        inside_BF = (left_BF >= 0) & (left_BF < X - 1)
+        place_BF, left_BF = place_BF.where(inside_BF, 0.0), left_BF.where(inside_BF, 0.0).long()
 
-        told_CBF = seen.contrast_CBX.gather(2, place_BF.expand(C, -1, -1)) * inside_BF
+        told_CBF = seen.contrast_CBX.gather(2, place_BF.round().long().expand(C, -1, -1)) * inside_BF
         told_BN = torch.cat([told_CBF.permute(1, 2, 0).flatten(1), summary_BD], -1)
         amplitude_BFG = self.amplitudes(told_BN).unflatten(1, (F, -1))
         amplitude_BFG = amplitude_BFG * (1 + amplitude_BFG.abs())  # strengths span decades
@@ -175,7 +176,10 @@ class Lines(nn.Module):
         something_B = (certainty_B > MORE_LIKELY_THAN_NOT) & seen.visible_BX.any(-1)
         peak_BGF = (amplitude_BFG * (something_B[:, None] * inside_BF)[..., None]).transpose(1, 2)
         G = peak_BGF.shape[1]
-        peaks_BGX = peak_BGF.new_zeros(B, G, X).scatter_add(2, place_BF[:, None].expand(-1, G, -1), peak_BGF)
+        right_share_B1F = (place_BF - left_BF)[:, None]  # a line between two samples is divided among them
+        left_BGF = left_BF[:, None].expand(-1, G, -1)
+        peaks_BGX = peak_BGF.new_zeros(B, G, X).scatter_add(2, left_BGF, peak_BGF * (1 - right_share_B1F))
+        peaks_BGX = peaks_BGX.scatter_add(2, left_BGF + 1, peak_BGF * right_share_B1F)
         spread_BX = (torch.fft.rfft(peaks_BGX, n=self.profile_samples) * self.profile_GX).sum(1)
         return self.grid.back(torch.fft.irfft(spread_BX, n=self.profile_samples)[:, :X])
 

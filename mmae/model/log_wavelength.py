@@ -58,6 +58,6 @@ class LogWavelength(nn.Module):
         )
         return left_BL + self.right_share_L * (right_BL - left_BL)
 
-    def offset(self, rest_wavelength: float) -> int:
-        """Sample at which a feature of this rest wavelength stands at redshift 0; may lie outside of the grid."""
-        return round((math.log(rest_wavelength) - self.first) / self.step)
+    def place(self, rest_wavelength: float) -> float:
+        """Where a feature of this rest wavelength stands at redshift 0, in samples; may lie outside of the grid."""
+        return (math.log(rest_wavelength) - self.first) / self.step

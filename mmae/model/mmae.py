@@ -27,7 +27,6 @@ from mmae.model.redshift import (
     RedshiftConfig,
     RedshiftHead,
     bin_probability,
-    fine_bin,
     most_probable,
     redshift_interval,
     redshift_loss,
@@ -159,12 +158,12 @@ class MMAE(nn.Module):
             x_BVD = block(x_BVD, valid_BV)
         return Group(row_B, self.encoder_norm(x_BVD), valid_BV)
 
-    def reconstruct(self, look: Look, chosen_B: Tensor, bin_B: Tensor, certainty_B: Tensor) -> dict[str, Any]:
+    def reconstruct(self, look: Look, chosen_B: Tensor, shift_B: Tensor, certainty_B: Tensor) -> dict[str, Any]:
         """What each modality predicts, hidden or not, for some galaxies; of the others, nothing.
 
         Args:
             chosen_B: as `chosen` gives them.
-            bin_B, certainty_B: the redshift at which lines are drawn, as `Modality.complete` is told it.
+            shift_B, certainty_B: ln(1+z) at which lines are drawn, as `Modality.complete` is told it.
         """
         query_QE = torch.cat([modality.query_TE for modality in self.modalities.values()])
         parts = []
@@ -183,19 +182,19 @@ class MMAE(nn.Module):
         if look.evidence:
             summary_BD = in_order([group.token_BVD[:, 0] for group in look.groups], look.groups)
             for name, found in look.evidence.items():
-                predicted[name] = self.modalities[name].complete(predicted[name], found, bin_B, certainty_B, summary_BD)
+                predicted[name] = self.modalities[name].complete(predicted[name], found, shift_B, certainty_B, summary_BD)
         return predicted
 
     def forward(self, batch: Batch, visible: Visible) -> Losses:
         """The losses of one batch: each modality's on hidden tokens, and the entropy of p(z)."""
         look = self.look(batch, visible)
         chosen_B = chosen(visible, self.config.reconstructed if self.training else 1.0)
-        bin_B, certainty_B = most_probable(look.logits_BZ.detach())
+        shift_B, certainty_B = most_probable(look.logits_BZ.detach(), self.config.redshift)
         if self.training:  # what stands at a redshift is learned at the right one
             known_B = batch.redshift_known_B
-            bin_B = torch.where(known_B, fine_bin(batch.redshift_B, self.config.redshift), bin_B)
+            shift_B = torch.where(known_B, batch.redshift_B.log1p(), shift_B)
             certainty_B = torch.where(known_B, 1.0, certainty_B)
-        predicted = self.reconstruct(look, chosen_B, bin_B, certainty_B)
+        predicted = self.reconstruct(look, chosen_B, shift_B, certainty_B)
         parts = {
             name: modality.loss(
                 predicted[name], look.prepared[name], ~visible[name] & (batch.present[name] & chosen_B)[:, None]
@@ -238,7 +237,8 @@ class MMAE(nn.Module):
     def estimate(self, batch: Batch, visible: Visible) -> Estimate:
         """Redshift with its 68% interval and all reconstructions, in physical units."""
         look = self.look(batch, visible)
-        predicted = self.reconstruct(look, chosen(visible, 1.0), *most_probable(look.logits_BZ))
+        at = most_probable(look.logits_BZ, self.config.redshift)
+        predicted = self.reconstruct(look, chosen(visible, 1.0), *at)
         return Estimate(
             *redshift_interval(look.logits_BZ, self.config.redshift),
             {name: modality.restore(predicted[name], look.prepared[name]) for name, modality in self.modalities.items()},

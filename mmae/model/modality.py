@@ -102,12 +102,12 @@ class Modality(nn.Module):
         raise NotImplementedError
 
     def complete(
-        self, predicted_BTP: Tensor, evidence: Evidence, bin_B: Tensor, certainty_B: Tensor, summary_BD: Tensor
+        self, predicted_BTP: Tensor, evidence: Evidence, shift_B: Tensor, certainty_B: Tensor, summary_BD: Tensor
     ) -> Tensor:
         """The patches with what only the redshift tells.
 
         Args:
-            bin_B: the redshift of every galaxy as a fine bin.
+            shift_B: ln(1+z) of every galaxy.
             certainty_B: how certain it is, from 0 to 1.
             summary_BD: each galaxy as one encoded token.
         """

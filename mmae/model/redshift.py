@@ -80,16 +80,13 @@ def bin_probability(logits_BZ: Tensor, config: RedshiftConfig) -> Tensor:
     return logits_BZ.softmax(-1).unflatten(-1, (config.bins, -1)).sum(-1)
 
 
-def fine_bin(redshift_B: Tensor, config: RedshiftConfig) -> Tensor:
-    """The fine bin (B,) that holds a redshift; one beyond the bins belongs to the outermost."""
-    return (torch.log1p(redshift_B) / config.fine_width).long().clamp(0, config.fine_bins - 1)
-
-
-def most_probable(logits_BZ: Tensor) -> tuple[Tensor, Tensor]:
-    """The most probable fine bin (B,), and the probability (B,) that the redshift is that or next to it."""
+def most_probable(logits_BZ: Tensor, config: RedshiftConfig) -> tuple[Tensor, Tensor]:
+    """ln(1+z) about the most probable fine bin, their mean: (B,), and the probability of the bins about it, (B,)."""
     probability_BZ, bin_B = logits_BZ.softmax(-1), logits_BZ.argmax(-1)
-    distance_BZ = (torch.arange(logits_BZ.shape[1], device=logits_BZ.device) - bin_B[:, None]).abs()
-    return bin_B, (probability_BZ * (distance_BZ <= SAME_REDSHIFT)).sum(-1)
+    bin_Z = torch.arange(logits_BZ.shape[1], device=logits_BZ.device)
+    near_BZ = probability_BZ * ((bin_Z - bin_B[:, None]).abs() <= SAME_REDSHIFT)
+    certainty_B = near_BZ.sum(-1)
+    return (near_BZ @ (bin_Z + 0.5)) / certainty_B * config.fine_width, certainty_B
 
 
 def redshift_loss(logits_BZ: Tensor, redshift_B: Tensor, known_B: Tensor, config: RedshiftConfig) -> Tensor:

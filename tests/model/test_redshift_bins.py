@@ -16,7 +16,6 @@ from mmae.model.redshift import (
     RedshiftConfig,
     bin_edges,
     bin_probability,
-    fine_bin,
     most_probable,
     redshift_loss,
     redshift_quantile,
@@ -143,23 +142,15 @@ def test_gradient_leads_to_the_truth():
     assert redshift_quantile(logits.detach(), 0.5, CONFIG).item() == pytest.approx(0.8, abs=0.01)
 
 
-@given(st.floats(0, 5))
-def test_the_fine_bin_of_a_redshift_holds_it(z):
-    edges = z_edges(SOME)
-    held = int(fine_bin(torch.tensor([z]), SOME))
-    if z < SOME.z_max:
-        assert edges[held] - 1e-5 <= z <= edges[held + 1] + 1e-5
-    else:
-        assert held == SOME.fine_bins - 1
-
-
-def test_the_most_probable_redshift_is_as_certain_as_what_lies_about_it():
+def test_the_most_probable_redshift_is_the_mean_about_the_peak_and_as_certain_as_what_lies_there():
+    config = RedshiftConfig(z_max=3.0, bins=50, refinement=4)
     log_p = torch.full((2, 200), -40.0)
     log_p[0, 50], log_p[0, 52], log_p[0, 120] = math.log(0.5), math.log(0.2), math.log(0.3)
     log_p[1, 199] = 0.0
-    bin_B, certainty_B = most_probable(log_p)
-    assert bin_B.tolist() == [50, 199]
-    torch.testing.assert_close(certainty_B, torch.tensor([0.7, 1.0]))
+    shift, certainty = most_probable(log_p, config)
+    expected = torch.tensor([(0.5 * 50.5 + 0.2 * 52.5) / 0.7, 199.5]) * config.fine_width
+    torch.testing.assert_close(shift, expected)
+    torch.testing.assert_close(certainty, torch.tensor([0.7, 1.0]))
 
 
 def test_loss_is_the_mean_over_known_redshifts():

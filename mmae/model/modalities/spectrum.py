@@ -145,12 +145,12 @@ class Spectrum(Modality):
         return SpectrumPatches(self.to_patch(decoded_BTE).float(), self.to_level(decoded_BTE.mean(1)).float())
 
     def complete(
-        self, predicted: SpectrumPatches, evidence: Evidence, bin_B: Tensor, certainty_B: Tensor, summary_BD: Tensor
+        self, predicted: SpectrumPatches, evidence: Evidence, shift_B: Tensor, certainty_B: Tensor, summary_BD: Tensor
     ) -> SpectrumPatches:
         row_B = evidence.row_B
-        with torch.autocast(bin_B.device.type, enabled=False):
+        with torch.autocast(shift_B.device.type, enabled=False):
             drawn_BL = self.lines.draw(
-                evidence.seen, bin_B[row_B], certainty_B[row_B], take(summary_BD, row_B).float()
+                evidence.seen, shift_B[row_B], certainty_B[row_B], take(summary_BD, row_B).float()
             )
         drawn_BTP = tk.patchify_spectrum(drawn_BL, self.config.patch)
         return SpectrumPatches(add_rows(predicted.flux_BTP, row_B, drawn_BTP), predicted.level_B2)
