@@ -41,7 +41,7 @@ FEATURES = EMISSION + ABSORPTION + BREAKS
 SCALES = (1, 3, 9, 27)
 """Half widths of what is compared with its surroundings, in samples: from a narrow line to a break."""
 SURROUNDINGS = 6  # their half width, in that of what they surround
-PROFILES = (0.65, 1.3, 3.0, 12.0, 36.0)
+PROFILES = (0.5, 1.0, 2.5, 12.0, 36.0)
 """Standard deviations of what is drawn, in samples: from a line as narrow as the spectrograph allows to a quasar's."""
 HIDDEN = 16, 128  # of the two small networks
 MORE_LIKELY_THAN_NOT = 0.5

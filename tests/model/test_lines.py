@@ -122,13 +122,13 @@ def test_a_feature_is_drawn_at_its_wavelength_with_its_profile(z):
     feature = FEATURES.index(5008.24)
     with torch.no_grad():
         bias = torch.zeros(len(FEATURES), len(PROFILES))
-        bias[feature, 2] = 0.5  # the profile of 3 samples; 0.5 (1 + 0.5) high
+        bias[feature, 2] = 0.5  # 0.5 (1 + 0.5) high
         drawing.amplitudes[-1].bias.copy_(bias.flatten())
     flux = spectra(np.array([z, z]), {5008.24: 1.0})
     seen = drawing.look(flux, torch.ones_like(flux))
     drawn, guessed = drawing.draw(seen, torch.full((2,), math.log1p(z)), torch.tensor([0.75, 0.25]), torch.zeros(2, 4)).detach().numpy()
     assert (guessed == 0).all()
-    sigma = 3 * REDSHIFT.fine_width * 5008.24 * (1 + z)
+    sigma = PROFILES[2] * REDSHIFT.fine_width * 5008.24 * (1 + z)
     expected = 0.75 * np.exp(-0.5 * ((WAVELENGTH - 5008.24 * (1 + z)) / sigma) ** 2)
     np.testing.assert_allclose(drawn, expected, atol=0.02)  # divided among two samples, it is a little wider
     mean = (drawn * WAVELENGTH).sum() / drawn.sum()
