@@ -120,6 +120,9 @@ class MMAE(nn.Module):
         # A token that is always visible: attention has something to attend to when a galaxy has no modality at all,
         # and there is one token that stands for the galaxy.
         self.register = nn.Parameter(torch.randn(1, 1, D) * 0.02)
+        # It is told how much of each modality is visible: attention takes means and cannot count, and p(z) is
+        # as broad as little is seen.
+        self.amount = nn.Linear(len(self.modalities), D)
         self.encoder = nn.ModuleList(
             EncoderBlock(D, config.heads, config.mlp_ratio) for _ in range(config.depth)
         )
@@ -144,7 +147,8 @@ class MMAE(nn.Module):
         return Look(prepared, groups, evidence, logits_BZ)
 
     def _encode(self, prepared: dict[str, Any], visible: Visible, row_B: Tensor) -> Group:
-        tokens = [self.register.expand(len(row_B), -1, -1)]
+        share_BM = torch.stack([visible[name][row_B].float().mean(-1) for name in self.modalities], -1)
+        tokens = [self.register + self.amount(share_BM)[:, None]]
         valid = [torch.ones(len(row_B), 1, dtype=torch.bool, device=row_B.device)]
         for name, modality in self.modalities.items():
             # Only what is visible is embedded: hidden tokens cost nothing from here on.
