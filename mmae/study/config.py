@@ -29,7 +29,7 @@ class Space:
     """The same for spectrum tokens and masks.spectrum-ratio."""
     image_patch: tuple[int, ...] = (8, 16, 32)
     """Sides of an image patch, pixels."""
-    spectrum_patch: tuple[int, ...] = (64, 128, 256)
+    spectrum_patch: tuple[int, ...] = (32, 64, 128)
     """Lengths of a spectrum patch, samples."""
     depth: tuple[int, ...] = (2, 3, 4)
     """Blocks of the encoder."""
