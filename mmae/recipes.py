@@ -36,7 +36,7 @@ def small() -> RunConfig:
         ),
         # Most of the time goes to what takes longest to learn: redshift from a whole image.
         masks=MaskConfig(
-            image_ratio=(0.0, 0.75), spectrum_ratio=(0.5, 0.9), drop_image=0.05, drop_spectrum=0.8, whole_image=0.5
+            image_ratio=(0.0, 0.75), spectrum_ratio=(0.5, 0.9), drop_image=0.05, drop_spectrum=0.8, whole_image=0.75
         ),
         stream=StreamConfig(batch_size=64),
         optim=OptimConfig(steps=1200, learning_rate=1e-3),
