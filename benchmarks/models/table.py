@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from mmae.report.condense import with_error
+
 IMAGE = ("image z<0.4 sigma", "image all z sigma", "image all z outliers", "image all z bias", "image CRPS",
          "image PIT KS")
 OTHERS = ("spectrum all z sigma", "both all z sigma", "both all z outliers")
@@ -47,5 +49,5 @@ def _cell(score: str, results: Sequence[dict[str, Any]]) -> str:
     among_seeds = value_S.std(ddof=1) / math.sqrt(len(value_S)) if len(value_S) > 1 else 0.0
     error = math.hypot(error_S.mean(), among_seeds)
     if score.endswith("outliers"):
-        return f"{100 * value_S.mean():.2f}±{100 * error:.2f}%"
-    return f"{value_S.mean():.4f}±{error:.4f}" if error else f"{value_S.mean():.3f}"
+        return f"{with_error(100 * value_S.mean(), 100 * error)}%"
+    return str(with_error(value_S.mean(), error)) if error else f"{value_S.mean():.3f}"
