@@ -25,7 +25,7 @@ NAN = Score(math.nan, math.nan, math.nan, 0)
 def record(number: int, state: str = "complete", n_looks: int = 9, **parameters) -> TrialRecord:
     """A trial whose scatter depends on its image patch, a little on its mask ratio, and on nothing else."""
     rng = np.random.default_rng(number)
-    drawn = {"image_patch": int(rng.choice([8, 16, 32])), "spectrum_patch": int(rng.choice([128, 256])),
+    drawn = {"image_patch": int(rng.choice([8, 16, 32])), "spectrum_patch": int(rng.choice([64, 128])),
              "depth": int(rng.choice([2, 3])), "image_mask_ratio": float(rng.uniform(0.2, 0.6)),
              "spectrum_mask_ratio": float(rng.uniform(0.5, 0.9))} | parameters
     end = 0.02 + 0.002 * drawn["image_patch"] + 0.005 * drawn["image_mask_ratio"]
