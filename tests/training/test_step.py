@@ -166,11 +166,11 @@ def test_weight_decay_acts_on_matrices_only(model):
             decayed.add(name)
     spared = before.keys() - decayed
     assert decayed and all(before[n].ndim == 2 for n in decayed)
-    assert all(before[n].ndim != 2 or "position" in n or "query" in n or "vote" in n for n in spared)
+    assert all(before[n].ndim != 2 or "position" in n or "query" in n or "template" in n for n in spared)
     for word in ("bias", "norm", "position", "modality", "register"):
         assert not [n for n in decayed if word in n]
     assert not {"modalities.image.query_TE", "modalities.spectrum.position_TD", "redshift_head.query"} & decayed
-    assert {n for n in before if n.endswith(("redshift_head.0.weight", "logits.1.weight"))} <= decayed
+    assert {n for n in before if n.endswith(("redshift_head.0.weight", "logits.1.weight", "logits.3.weight"))} <= decayed
 
 
 def test_every_parameter_is_optimised_once():
