@@ -100,10 +100,21 @@ class Image(Modality):
         stretched_BCHW = tk.stretch_image(batch.values["image"], self.band_noise)
         image_BCHW = tk.standardise_image(stretched_BCHW, self.arcsinh_mean, self.arcsinh_std)
         visible_B1HW = self.seen(visible_BT)[:, None].to(image_BCHW.dtype)
-        colour_BCHW = stretched_BCHW.diff(dim=1) / COLOUR_SCATTER
-        shown_BCHW = torch.cat([torch.cat([image_BCHW, colour_BCHW], 1) * visible_B1HW, visible_B1HW], 1)
-        feature_BFHW = self.stem(shown_BCHW.contiguous(memory_format=torch.channels_last))
+        feature_BFHW = self.stem(self._shown(image_BCHW, stretched_BCHW, visible_B1HW))
         return ImageTokens(tk.patchify_image(image_BCHW, self.config.patch), feature_BFHW.flatten(2).transpose(1, 2))
+
+    @torch.no_grad()
+    def _shown(self, image_BCHW: Tensor, stretched_BCHW: Tensor, visible_B1HW: Tensor) -> Tensor:
+        """What the convolutions see: bands, colours, and what is visible of them.
+
+        Each is written once, where it belongs: images are large, and every pass over them counts.
+        """
+        B, C, H, W = image_BCHW.shape
+        shown_BCHW = image_BCHW.new_empty(B, H, W, 2 * C).permute(0, 3, 1, 2)  # channels last in memory
+        torch.mul(image_BCHW, visible_B1HW, out=shown_BCHW[:, :C])
+        torch.mul(stretched_BCHW.diff(dim=1), visible_B1HW / COLOUR_SCATTER, out=shown_BCHW[:, C:-1])
+        shown_BCHW[:, -1:] = visible_B1HW
+        return shown_BCHW
 
     def embed(self, prepared: ImageTokens, row_B: Tensor, order_BV: Tensor) -> Tensor:
         token_BVD = self.to_token(pick(take(prepared.feature_BTF, row_B), order_BV))
