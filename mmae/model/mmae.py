@@ -26,11 +26,10 @@ from mmae.model.outputs import Estimate, Losses, Reading
 from mmae.model.redshift import (
     RedshiftConfig,
     RedshiftHead,
-    bin_probability,
     most_probable,
+    point_and_probability,
     redshift_interval,
     redshift_loss,
-    redshift_quantile,
     refined,
 )
 
@@ -48,8 +47,8 @@ class MMAEConfig:
     decoder_width: int = 96
     decoder_depth: int = 1
     reconstructed: float = 1.0
-    """Share of the galaxies of a training batch that are reconstructed, those first that show the most modalities; all
-    are encoded and give their redshift."""
+    """Share of the galaxies of a training batch that are reconstructed, half of them those that show the most modalities;
+    all are encoded and give their redshift."""
     redshift_weight: float = 1.0
     redshift: RedshiftConfig = field(default_factory=RedshiftConfig)
 
@@ -228,8 +227,7 @@ class MMAE(nn.Module):
         readings = []
         for visible in visibles:
             look = self.look(batch, visible)
-            readings.append(Reading(redshift_quantile(look.logits_BZ, 0.5, self.config.redshift),
-                                    bin_probability(look.logits_BZ, self.config.redshift), self._mean_token(look)))
+            readings.append(Reading(*point_and_probability(look.logits_BZ, self.config.redshift), self._mean_token(look)))
         return readings
 
     @torch.no_grad()

@@ -122,3 +122,8 @@ def redshift_interval(logits_BZ: Tensor, config: RedshiftConfig) -> tuple[Tensor
     """Median, 16th and 84th percentile of p(z)."""
     low_B, median_B, high_B = (redshift_quantile(logits_BZ, q, config) for q in (0.16, 0.5, 0.84))
     return median_B, low_B, high_B
+
+
+def point_and_probability(logits_BZ: Tensor, config: RedshiftConfig) -> tuple[Tensor, Tensor]:
+    """Median of p(z), (B,), and p(z) in the bins, (B, K)."""
+    return redshift_quantile(logits_BZ, 0.5, config), bin_probability(logits_BZ, config)

@@ -19,14 +19,7 @@ from mmae.model.batch import Batch, InputSpec
 from mmae.model.inception import inception_trunk
 from mmae.model.masking import Visible
 from mmae.model.outputs import Estimate, Losses, Reading
-from mmae.model.redshift import (
-    RedshiftConfig,
-    bin_probability,
-    redshift_interval,
-    redshift_loss,
-    redshift_quantile,
-    refined,
-)
+from mmae.model.redshift import RedshiftConfig, point_and_probability, redshift_interval, redshift_loss, refined
 
 
 @dataclass(frozen=True)
@@ -96,8 +89,7 @@ class CNN(nn.Module):
         for visible in visibles:
             embedding_BD = self._embedded(batch, visible)
             logits_BZ = refined(self.logits(embedding_BD), self.config.redshift)
-            point_B = redshift_quantile(logits_BZ, 0.5, self.config.redshift)
-            readings.append(Reading(point_B, bin_probability(logits_BZ, self.config.redshift), embedding_BD.float()))
+            readings.append(Reading(*point_and_probability(logits_BZ, self.config.redshift), embedding_BD.float()))
         return readings
 
     @torch.no_grad()

@@ -24,14 +24,7 @@ from mmae.model.modalities.image import Image, ImageConfig
 from mmae.model.modalities.spectrum import Spectrum, SpectrumConfig
 from mmae.model.modality import Modality, Sizes
 from mmae.model.outputs import Estimate, Losses, Reading
-from mmae.model.redshift import (
-    RedshiftConfig,
-    bin_probability,
-    redshift_interval,
-    redshift_loss,
-    redshift_quantile,
-    refined,
-)
+from mmae.model.redshift import RedshiftConfig, point_and_probability, redshift_interval, redshift_loss, refined
 
 
 @dataclass(frozen=True)
@@ -135,8 +128,7 @@ class Contrastive(nn.Module):
         for visible in visibles:
             embedding_BD = self.embedding(batch, visible)
             logits_BZ = refined(self.logits(embedding_BD), self.config.redshift)
-            point_B = redshift_quantile(logits_BZ, 0.5, self.config.redshift)
-            readings.append(Reading(point_B, bin_probability(logits_BZ, self.config.redshift), embedding_BD))
+            readings.append(Reading(*point_and_probability(logits_BZ, self.config.redshift), embedding_BD))
         return readings
 
     @torch.no_grad()
