@@ -108,10 +108,14 @@ class ScoreConfig:
     """Galaxies drawn in the reconstruction figures."""
     mask_ratio: float = 0.75
     """Masked fraction of image and spectrum in the reconstruction figures (the paper's)."""
+    recalibration: int = 10_000
+    """Validation galaxies on which p(z) is recalibrated before the test split is looked at; 0: p(z) as it was learned."""
 
     def __post_init__(self) -> None:
         if self.bootstrap < 1 or self.examples < 1:
             raise ValueError("score.bootstrap and score.examples must be at least 1.")
+        if self.recalibration < 0:
+            raise ValueError(f"score.recalibration is {self.recalibration}: it must be 0 or more.")
         if not 0 <= self.mask_ratio < 1:
             raise ValueError(f"score.mask_ratio is {self.mask_ratio}: it must lie in [0, 1).")
 

@@ -26,10 +26,11 @@ import torch
 
 from benchmarks.models.contestants import SETS, Contestant
 from benchmarks.models.runner import train_for
-from benchmarks.models.score import Numbers, probe, score
+from benchmarks.models.score import Numbers, batches, probe, score
 from benchmarks.models.survey import load, rows, simulated_survey
 from benchmarks.models.table import markdown
 from mmae.evaluation.leaks import write_training_rows
+from mmae.evaluation.pz.recalibrate import recalibrate
 from mmae.survey.collate import input_spec
 from mmae.survey.store import Survey, open_survey
 from mmae.training.checkpoint import load_model, save_model
@@ -102,8 +103,10 @@ def train(
 
     config = replace(contestant.config, seed=seed)
     trained = train_for(seconds, config, galaxies, input_spec(survey.spec), device, look)
+    model = trained.state.best_weights
+    recalibrate(model, batches(validation, device), device, seed, config.score.recalibration)
     folder.mkdir(parents=True, exist_ok=True)
-    save_model(folder, trained.state, trained.state.best_weights, trained.config, {})
+    save_model(folder, trained.state, model, trained.config, {})
     write_training_rows(survey, folder)
     (folder / TRAINED).write_text(json.dumps({
         "name": name, "seed": seed, "steps": trained.state.step, "galaxies_per_second": trained.galaxies / trained.seconds,

@@ -113,6 +113,17 @@ def draw_visible(
     return {name: random_visible(shown[name], n, ratios[name], generator) for name, n in n_tokens.items()}
 
 
+def shown(visible: Visible) -> Tensor:
+    """Whether anything of a modality is visible: (B, modalities)."""
+    return torch.stack([visible_BT.any(-1) for visible_BT in visible.values()], -1)
+
+
+def shown_set(visible: Visible) -> Tensor:
+    """The modalities of which something is visible, as a number: bit m for the one at place m; (B,)."""
+    shown_BM = shown(visible)
+    return (shown_BM * 2 ** torch.arange(shown_BM.shape[1], device=shown_BM.device)).sum(-1)
+
+
 InputMode = Literal["image", "spectrum", "both"]
 MODES: dict[InputMode, tuple[str, ...]] = {
     "image": ("image",), "spectrum": ("spectrum",), "both": ("image", "spectrum"),

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import CrossBlock, EncoderBlock
-from mmae.model.masking import Visible, add_rows, take, visible_order
+from mmae.model.masking import Visible, add_rows, shown, shown_set, take, visible_order
 from mmae.model.modalities import MODALITIES, ModalitiesConfig
 from mmae.model.modality import Evidence, Sizes
 from mmae.model.outputs import Estimate, Losses, Reading
+from mmae.model.recalibration import Recalibration
 from mmae.model.redshift import (
     RedshiftConfig,
     RedshiftHead,
@@ -130,6 +131,7 @@ class MMAE(nn.Module):
             CrossBlock(E, config.heads, 2.0, D) for _ in range(config.decoder_depth)
         )
         self.redshift_head = RedshiftHead(D, config.heads, config.redshift)
+        self.recalibration = Recalibration(len(self.modalities))
 
     def look(self, batch: Batch, visible: Visible) -> Look:
         """Encode what is visible and read the redshift."""
@@ -227,13 +229,14 @@ class MMAE(nn.Module):
         readings = []
         for visible in visibles:
             look = self.look(batch, visible)
-            readings.append(Reading(*point_and_probability(look.logits_BZ, self.config.redshift), self._mean_token(look)))
+            logits_BZ = self.recalibration(look.logits_BZ, visible)
+            readings.append(Reading(*point_and_probability(logits_BZ, self.config.redshift), self._mean_token(look)))
         return readings
 
     @torch.no_grad()
     def redshift(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor, Tensor]:
         """Median, 16th and 84th percentile of p(z), without the cost of a reconstruction."""
-        return redshift_interval(self.look(batch, visible).logits_BZ, self.config.redshift)
+        return redshift_interval(self.recalibration(self.look(batch, visible).logits_BZ, visible), self.config.redshift)
 
     @torch.no_grad()
     def estimate(self, batch: Batch, visible: Visible) -> Estimate:
@@ -242,15 +245,10 @@ class MMAE(nn.Module):
         at = most_probable(look.logits_BZ, self.config.redshift)
         predicted = self.reconstruct(look, chosen(visible, 1.0), *at)
         return Estimate(
-            *redshift_interval(look.logits_BZ, self.config.redshift),
+            *redshift_interval(self.recalibration(look.logits_BZ, visible), self.config.redshift),
             {name: modality.restore(predicted[name], look.prepared[name]) for name, modality in self.modalities.items()},
             {name: modality.seen(visible[name]) for name, modality in self.modalities.items()},
         )
-
-
-def shown(visible: Visible) -> Tensor:
-    """Whether anything of a modality is visible: (B, modalities)."""
-    return torch.stack([visible_BT.any(-1) for visible_BT in visible.values()], -1)
 
 
 def chosen(visible: Visible, share: float) -> Tensor:
@@ -266,9 +264,8 @@ def chosen(visible: Visible, share: float) -> Tensor:
 
 def alike(visible: Visible) -> list[Tensor]:
     """The galaxies of a batch in groups that show the same modalities, as row numbers."""
-    shown_BM = shown(visible)
-    kind_B = (shown_BM * 2 ** torch.arange(shown_BM.shape[1], device=shown_BM.device)).sum(-1)
-    return [(kind_B == kind).nonzero()[:, 0] for kind in kind_B.unique()]
+    set_B = shown_set(visible)
+    return [(set_B == which).nonzero()[:, 0] for which in set_B.unique()]
 
 
 def in_order(parts: Sequence[Tensor], groups: Sequence[Group]) -> Tensor:

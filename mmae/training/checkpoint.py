@@ -51,7 +51,7 @@ def save_model(
     folder: Path, state: TrainState, model: Model, config: RunConfig, metrics: dict[str, float]
 ) -> None:
     """Write the part of a checkpoint that `load_model` reads: no training goes on from it."""
-    save_file(_contiguous(model.state_dict()), folder / WEIGHTS)
+    save_weights(folder, model)
     (folder / CONFIG).write_text(to_yaml(config))
     values = {
         "step": state.step,
@@ -60,6 +60,11 @@ def save_model(
         "averages": 0 if state.averaged is None else int(state.averaged.n_averaged),
     }
     (folder / STATE).write_text(json.dumps(values, indent=1))
+
+
+def save_weights(folder: Path, model: Model) -> None:
+    """Write a model's weights in place of those of its checkpoint."""
+    save_file(_contiguous(model.state_dict()), folder / WEIGHTS)
 
 
 def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -5,6 +5,7 @@ Shape suffix: N galaxies.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,15 +20,17 @@ from mmae.evaluation.figures_redshift import redshift_figure
 from mmae.evaluation.figures_spectrum import spectrum_reconstruction_figure
 from mmae.evaluation.figures_training import loss_figure
 from mmae.evaluation.predict import Predictions, Reconstructions, predict_redshifts, reconstruct
+from mmae.evaluation.pz.recalibrate import recalibrate
 from mmae.evaluation.redshift import BASELINE, ScoreTable, flat_metrics, score_table
 from mmae.evaluation.report import scores_text
 from mmae.evaluation.style import short_name
+from mmae.model.batch import Batch
 from mmae.ray_setup import set_data_context
 from mmae.survey.schema import SurveySpec
 from mmae.survey.store import Survey
 from mmae.survey.stream import StreamConfig, batches, read_split
 from mmae.tracking import Tracker
-from mmae.training.checkpoint import load_model
+from mmae.training.checkpoint import load_model, save_weights
 
 MODE_TITLES = {"image": "image only", "spectrum": "spectrum only", "both": "image and spectrum"}
 CURVES = ("train/loss", "train/image", "train/spectrum", "train/redshift", "val/loss",
@@ -45,15 +48,21 @@ class RunScores:
 
 
 def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScores:
-    """Predict the test split once and score it. Runs as a Ray task, on a GPU if it was given one."""
+    """Recalibrate p(z) on the validation split, for good, then predict the test split once and score it.
+
+    Runs as a Ray task, on a GPU if it was given one.
+    """
     set_data_context()
     device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
     model, config = load_model(checkpoint, device)
-    data = read_split(survey, "test", stream)
 
-    def test_batches():
-        return batches(data, survey.spec, stream.batch_size)
+    def read(split: str) -> Callable[[], Iterator[Batch]]:
+        data = read_split(survey, split, stream)
+        return lambda: batches(data, survey.spec, stream.batch_size)
 
+    recalibrate(model, read("val")(), device, config.seed, config.score.recalibration)
+    save_weights(checkpoint, model)
+    test_batches = read("test")
     predictions = predict_redshifts(model, test_batches(), device)
     examples = reconstruct(
         model, test_batches(), device, examples=config.score.examples,

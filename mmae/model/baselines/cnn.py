@@ -19,6 +19,7 @@ from mmae.model.batch import Batch, InputSpec
 from mmae.model.inception import inception_trunk
 from mmae.model.masking import Visible
 from mmae.model.outputs import Estimate, Losses, Reading
+from mmae.model.recalibration import Recalibration
 from mmae.model.redshift import RedshiftConfig, point_and_probability, redshift_interval, redshift_loss, refined
 
 
@@ -63,6 +64,7 @@ class CNN(nn.Module):
         self.features = nn.Sequential(trunk, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.hidden = nn.Sequential(nn.Linear(n_features, config.hidden), nn.ReLU())
         self.logits = nn.Linear(config.hidden, config.redshift.bins)
+        self.recalibration = Recalibration(len(self.n_tokens))
 
     def _embedded(self, batch: Batch, visible: Visible) -> Tensor:
         image_BCHW = tk.normalise_image(batch.image_BCHW, self.band_noise, self.arcsinh_mean, self.arcsinh_std)
@@ -77,6 +79,10 @@ class CNN(nn.Module):
         loss = redshift_loss(logits_BZ, batch.redshift_B, known_B, self.config.redshift)
         return Losses(self.config.redshift_weight * loss, {"redshift": loss})
 
+    def _reading(self, embedding_BD: Tensor, visible: Visible) -> Tensor:
+        """Recalibrated logits of the fine bins."""
+        return self.recalibration(refined(self.logits(embedding_BD), self.config.redshift), visible)
+
     @torch.no_grad()
     def embedding(self, batch: Batch, visible: Visible) -> Tensor:
         """The last layer before p(z), (B, hidden)."""
@@ -88,14 +94,14 @@ class CNN(nn.Module):
         readings = []
         for visible in visibles:
             embedding_BD = self._embedded(batch, visible)
-            logits_BZ = refined(self.logits(embedding_BD), self.config.redshift)
+            logits_BZ = self._reading(embedding_BD, visible)
             readings.append(Reading(*point_and_probability(logits_BZ, self.config.redshift), embedding_BD.float()))
         return readings
 
     @torch.no_grad()
     def redshift(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor, Tensor]:
         """Median, 16th and 84th percentile of p(z)."""
-        logits_BZ = refined(self.logits(self._embedded(batch, visible)), self.config.redshift)
+        logits_BZ = self._reading(self._embedded(batch, visible), visible)
         return redshift_interval(logits_BZ, self.config.redshift)
 
     @torch.no_grad()

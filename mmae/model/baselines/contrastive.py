@@ -24,6 +24,7 @@ from mmae.model.modalities.image import Image, ImageConfig
 from mmae.model.modalities.spectrum import Spectrum, SpectrumConfig
 from mmae.model.modality import Modality, Sizes
 from mmae.model.outputs import Estimate, Losses, Reading
+from mmae.model.recalibration import Recalibration
 from mmae.model.redshift import RedshiftConfig, point_and_probability, redshift_interval, redshift_loss, refined
 
 
@@ -90,6 +91,7 @@ class Contrastive(nn.Module):
         self.n_tokens = {name: encoder.modality.n_tokens for name, encoder in self.encoders.items()}
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
         self.logits = nn.Linear(config.embedding, config.redshift.bins)
+        self.recalibration = Recalibration(len(self.n_tokens))
 
     def _vectors(self, batch: Batch, visible: Visible) -> dict[str, Tensor]:
         return {name: encoder(batch, visible[name]) for name, encoder in self.encoders.items()}
@@ -116,6 +118,10 @@ class Contrastive(nn.Module):
         redshift = redshift_loss(logits_BZ, batch.redshift_B, batch.redshift_known_B, self.config.redshift)
         return Losses(pairs + self.config.redshift_weight * redshift, {"pairs": pairs, "redshift": redshift})
 
+    def _reading(self, embedding_BD: Tensor, visible: Visible) -> Tensor:
+        """Recalibrated logits of the fine bins."""
+        return self.recalibration(refined(self.logits(embedding_BD), self.config.redshift), visible)
+
     @torch.no_grad()
     def embedding(self, batch: Batch, visible: Visible) -> Tensor:
         """The galaxy in the common space, (B, embedding)."""
@@ -127,14 +133,14 @@ class Contrastive(nn.Module):
         readings = []
         for visible in visibles:
             embedding_BD = self.embedding(batch, visible)
-            logits_BZ = refined(self.logits(embedding_BD), self.config.redshift)
+            logits_BZ = self._reading(embedding_BD, visible)
             readings.append(Reading(*point_and_probability(logits_BZ, self.config.redshift), embedding_BD))
         return readings
 
     @torch.no_grad()
     def redshift(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor, Tensor]:
         """Median, 16th and 84th percentile of p(z)."""
-        logits_BZ = refined(self.logits(self.embedding(batch, visible)), self.config.redshift)
+        logits_BZ = self._reading(self.embedding(batch, visible), visible)
         return redshift_interval(logits_BZ, self.config.redshift)
 
     @torch.no_grad()

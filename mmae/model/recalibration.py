@@ -1,0 +1,58 @@
+"""p(z) bent so that the truth lies in each part of it as often as that part says.
+
+A network that learns p(z) by its log-likelihood puts it in the right place; how often the truth lies in its central 68%
+is another matter (docs/ablations.md). Galaxies that it was not trained on tell: with u = F(z_true), the CDF G of their u
+is the straight line if p(z) is right, and G(F(z)) is a CDF that is. Bordoloi et al. (2010, MNRAS 406, 881) do so with
+photometric redshifts; Kuleshov et al. (2018, ICML) with any regression.
+Legend of suffixes: batch.py; Z fine bins, R parts of p(z), S sets of modalities of which something is visible.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mmae.model.masking import Visible, shown_set
+
+PARTS = 10  # equal parts of u in which galaxies are counted; between their ends G is linear
+PRIOR = 5.0  # galaxies that each part holds beforehand: few galaxies change little
+LEAST = 1e-30  # probability of a fine bin: its logarithm is finite
+
+
+class Recalibration(nn.Module):
+    """The identity until it is told of galaxies. One G for each set of visible modalities; where part of them is hidden,
+    that part of the correction is left out, for it was measured with nothing hidden."""
+
+    def __init__(self, n_modalities: int):
+        super().__init__()
+        self.register_buffer("share_SR", torch.empty(2**n_modalities, PARTS))
+        self.forget()
+
+    def forget(self) -> None:
+        """Be the identity again."""
+        self.share_SR.fill_(1 / PARTS)
+
+    @torch.no_grad()
+    def learn(self, set_B: Tensor, pit_B: Tensor) -> None:
+        """Take G from galaxies.
+
+        Args:
+            set_B: which modalities are visible, as `shown_set` numbers them.
+            pit_B: F(z_true), from 0 to 1, of p(z) without recalibration.
+        """
+        for which in set_B.unique():
+            count_R = torch.histc(pit_B[set_B == which].double(), PARTS, 0.0, 1.0) + PRIOR
+            self.share_SR[which] = (count_R / count_R.sum()).to(self.share_SR)
+
+    def forward(self, logits_BZ: Tensor, visible: Visible) -> Tensor:
+        """Logits of the fine bins to logits of the fine bins."""
+        seen_BM = torch.stack([visible_BT.float().mean(-1) for visible_BT in visible.values()], -1)
+        seen_B1 = seen_BM.sum(-1, keepdim=True) / (seen_BM > 0).sum(-1, keepdim=True).clamp(min=1)
+        slope_BR = 1 + seen_B1 * (PARTS * self.share_SR[shown_set(visible)] - 1)
+        knot_BR = (slope_BR.cumsum(-1) - slope_BR) / PARTS
+        # In double precision: a fine bin far from the peak holds less than a rounding error of the CDF.
+        cdf_BZ = logits_BZ.double().softmax(-1).cumsum(-1)
+        part_BZ = (cdf_BZ * PARTS).long().clamp(max=PARTS - 1)
+        bent_BZ = knot_BR.double().gather(1, part_BZ) + slope_BR.double().gather(1, part_BZ) * (cdf_BZ - part_BZ / PARTS)
+        first_B1 = bent_BZ[:, :1]
+        return torch.cat([first_B1, bent_BZ.diff(dim=-1)], -1).clamp(min=LEAST).log().float()
