@@ -4,7 +4,7 @@ A network that learns p(z) by its log-likelihood puts it in the right place; how
 is another matter (docs/ablations.md). Galaxies that it was not trained on tell: with u = F(z_true), the CDF G of their u
 is the straight line if p(z) is right, and G(F(z)) is a CDF that is. Bordoloi et al. (2010, MNRAS 406, 881) do so with
 photometric redshifts; Kuleshov et al. (2018, ICML) with any regression.
-Legend of suffixes: batch.py; Z fine bins, R parts of p(z), S sets of modalities of which something is visible.
+Legend of suffixes: batch.py; Z fine bins, R ends of the parts of p(z), S sets of modalities of which something is visible.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from mmae.model.masking import Visible, shown_set
 
-PARTS = 10  # equal parts of u in which galaxies are counted; between their ends G is linear
-PRIOR = 5.0  # galaxies that each part holds beforehand: few galaxies change little
+PARTS = 20  # in which equally many truths lie; between their ends G is linear
+PRIOR = 50  # galaxies that lie as p(z) says, counted with those that are there: few galaxies change little
 LEAST = 1e-30  # probability of a fine bin: its logarithm is finite
 
 
@@ -25,12 +25,13 @@ class Recalibration(nn.Module):
 
     def __init__(self, n_modalities: int):
         super().__init__()
-        self.register_buffer("share_SR", torch.empty(2**n_modalities, PARTS))
+        # The u below which 0, 1/R, ... 1 of the truths lie: the inverse of G at equal steps.
+        self.register_buffer("knot_SR", torch.empty(2**n_modalities, PARTS + 1))
         self.forget()
 
     def forget(self) -> None:
         """Be the identity again."""
-        self.share_SR.fill_(1 / PARTS)
+        self.knot_SR.copy_(torch.linspace(0, 1, PARTS + 1))
 
     @torch.no_grad()
     def learn(self, set_B: Tensor, pit_B: Tensor) -> None:
@@ -40,19 +41,23 @@ class Recalibration(nn.Module):
             set_B: which modalities are visible, as `shown_set` numbers them.
             pit_B: F(z_true), from 0 to 1, of p(z) without recalibration.
         """
+        straight_R = torch.linspace(0, 1, PARTS + 1, dtype=torch.double)
         for which in set_B.unique():
-            count_R = torch.histc(pit_B[set_B == which].double(), PARTS, 0.0, 1.0) + PRIOR
-            self.share_SR[which] = (count_R / count_R.sum()).to(self.share_SR)
+            pit_N = pit_B[set_B == which].double().cpu()
+            knot_R = pit_N.quantile(straight_R)
+            knot_R[0], knot_R[-1] = 0, 1
+            weight = len(pit_N) / (len(pit_N) + PRIOR)
+            self.knot_SR[which] = torch.lerp(straight_R, knot_R, weight).to(self.knot_SR)
 
     def forward(self, logits_BZ: Tensor, visible: Visible) -> Tensor:
         """Logits of the fine bins to logits of the fine bins."""
         seen_BM = torch.stack([visible_BT.float().mean(-1) for visible_BT in visible.values()], -1)
         seen_B1 = seen_BM.sum(-1, keepdim=True) / (seen_BM > 0).sum(-1, keepdim=True).clamp(min=1)
-        slope_BR = 1 + seen_B1 * (PARTS * self.share_SR[shown_set(visible)] - 1)
-        knot_BR = (slope_BR.cumsum(-1) - slope_BR) / PARTS
+        straight_R = torch.linspace(0, 1, PARTS + 1, device=seen_B1.device)
+        knot_BR = torch.lerp(straight_R, self.knot_SR[shown_set(visible)], seen_B1).double()
         # In double precision: a fine bin far from the peak holds less than a rounding error of the CDF.
         cdf_BZ = logits_BZ.double().softmax(-1).cumsum(-1)
-        part_BZ = (cdf_BZ * PARTS).long().clamp(max=PARTS - 1)
-        bent_BZ = knot_BR.double().gather(1, part_BZ) + slope_BR.double().gather(1, part_BZ) * (cdf_BZ - part_BZ / PARTS)
-        first_B1 = bent_BZ[:, :1]
-        return torch.cat([first_B1, bent_BZ.diff(dim=-1)], -1).clamp(min=LEAST).log().float()
+        part_BZ = (torch.searchsorted(knot_BR, cdf_BZ, right=True) - 1).clamp(0, PARTS - 1)
+        low_BZ, high_BZ = knot_BR.gather(1, part_BZ), knot_BR.gather(1, part_BZ + 1)
+        bent_BZ = (part_BZ + (cdf_BZ - low_BZ) / (high_BZ - low_BZ)) / PARTS
+        return torch.cat([bent_BZ[:, :1], bent_BZ.diff(dim=-1)], -1).clamp(min=LEAST).log().float()

@@ -30,12 +30,11 @@ def recalibrate(model: Model, batches: Iterable[Batch], device: torch.device, se
         return
     model.eval()
     model.recalibration.forget()
+    if not limit:
+        return
     parts: list[tuple[torch.Tensor, torch.Tensor]] = []
     n_seen = 0
     for number, batch in enumerate(batches):
-        if n_seen >= limit:
-            break
-        n_seen += len(batch)
         batch = batch.to(device)
         for shown in modes_of(model.n_tokens).values():
             visible = fixed_visible(batch, model.n_tokens, shown)
@@ -44,5 +43,8 @@ def recalibrate(model: Model, batches: Iterable[Batch], device: torch.device, se
             pdf = RedshiftPDF(edges_K1, reading.probability_BK[usable_B].cpu().numpy())
             pit_N = randomised_pit(pdf, batch.redshift_B[usable_B].cpu().numpy(), seed + number)
             parts.append((shown_set(visible)[usable_B].cpu(), torch.from_numpy(pit_N)))
+        n_seen += len(batch)
+        if n_seen >= limit:
+            break
     if parts:
         model.recalibration.learn(*(torch.cat(column) for column in zip(*parts, strict=True)))
