@@ -6,8 +6,9 @@
 No Ray: the survey (20,000 galaxies, 3 minutes on two cores) is simulated on all CPUs of this machine if it is not there
 yet, and every run has one thread of its own, or the GPU. A finished run is kept and not repeated: its folder is a
 checkpoint, for `python ray_jobs/evaluate.py --run FOLDER`. The budget is of CPU time (on a GPU: wall time) in steps. The
-validation split is scored while training goes on. What is scored at the end is the test split, once; with --split val the
-test split stays untouched until the same command is given without.
+validation split is scored while training goes on, and p(z) is recalibrated on it at the end: there it looks calibrated
+in any case. What is scored in the end is the test split, once; with --split val it stays untouched until the same command
+is given without.
 """
 
 from __future__ import annotations

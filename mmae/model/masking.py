@@ -113,14 +113,14 @@ def draw_visible(
     return {name: random_visible(shown[name], n, ratios[name], generator) for name, n in n_tokens.items()}
 
 
-def shown(visible: Visible) -> Tensor:
-    """Whether anything of a modality is visible: (B, modalities)."""
-    return torch.stack([visible_BT.any(-1) for visible_BT in visible.values()], -1)
+def visible_share(visible: Visible) -> Tensor:
+    """How much of each modality is visible, from 0 to 1: (B, modalities)."""
+    return torch.stack([visible_BT.float().mean(-1) for visible_BT in visible.values()], -1)
 
 
 def shown_set(visible: Visible) -> Tensor:
     """The modalities of which something is visible, as a number: bit m for the one at place m; (B,)."""
-    shown_BM = shown(visible)
+    shown_BM = visible_share(visible) > 0
     return (shown_BM * 2 ** torch.arange(shown_BM.shape[1], device=shown_BM.device)).sum(-1)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import CrossBlock, EncoderBlock
-from mmae.model.masking import Visible, add_rows, shown, shown_set, take, visible_order
+from mmae.model.masking import Visible, add_rows, shown_set, take, visible_order, visible_share
 from mmae.model.modalities import MODALITIES, ModalitiesConfig
 from mmae.model.modality import Evidence, Sizes
 from mmae.model.outputs import Estimate, Losses, Reading
@@ -148,7 +148,7 @@ class MMAE(nn.Module):
         return Look(prepared, groups, evidence, logits_BZ)
 
     def _encode(self, prepared: dict[str, Any], visible: Visible, row_B: Tensor) -> Group:
-        share_BM = torch.stack([visible[name][row_B].float().mean(-1) for name in self.modalities], -1)
+        share_BM = visible_share({name: visible[name][row_B] for name in self.modalities})
         tokens = [self.register + self.amount(share_BM)[:, None]]
         valid = [torch.ones(len(row_B), 1, dtype=torch.bool, device=row_B.device)]
         for name, modality in self.modalities.items():
@@ -254,7 +254,7 @@ class MMAE(nn.Module):
 def chosen(visible: Visible, share: float) -> Tensor:
     """A share of the galaxies, half of them those that show the most modalities: they have the most to tell of each
     other. Bool, (B,); of those that show the same, the first."""
-    shown_BM = shown(visible)
+    shown_BM = visible_share(visible) > 0
     n = math.ceil(share * len(shown_BM))
     chosen_B = torch.zeros(len(shown_BM), dtype=torch.bool, device=shown_BM.device)
     chosen_B[shown_BM.sum(-1).argsort(descending=True, stable=True)[: n // 2]] = True

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mmae.model.masking import Visible, shown_set
+from mmae.model.masking import Visible, shown_set, visible_share
 
 PARTS = 20  # in which equally many truths lie; between their ends G is linear
 PRIOR = 50  # galaxies that lie as p(z) says, counted with those that are there: few galaxies change little
@@ -51,7 +51,7 @@ class Recalibration(nn.Module):
 
     def forward(self, logits_BZ: Tensor, visible: Visible) -> Tensor:
         """Logits of the fine bins to logits of the fine bins."""
-        seen_BM = torch.stack([visible_BT.float().mean(-1) for visible_BT in visible.values()], -1)
+        seen_BM = visible_share(visible)
         seen_B1 = seen_BM.sum(-1, keepdim=True) / (seen_BM > 0).sum(-1, keepdim=True).clamp(min=1)
         straight_R = torch.linspace(0, 1, PARTS + 1, device=seen_B1.device)
         knot_BR = torch.lerp(straight_R, self.knot_SR[shown_set(visible)], seen_B1).double()
