@@ -19,7 +19,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
@@ -29,7 +28,7 @@ from benchmarks.models.contestants import SETS, Contestant
 from benchmarks.models.runner import train_for
 from benchmarks.models.score import Numbers, batches, probe, score
 from benchmarks.models.survey import load, rows, simulated_survey
-from benchmarks.models.table import markdown
+from benchmarks.models.table import markdown, read_results
 from mmae.evaluation.leaks import write_training_rows
 from mmae.evaluation.pz.recalibrate import recalibrate
 from mmae.survey.collate import input_spec
@@ -38,7 +37,7 @@ from mmae.training.checkpoint import load_model, save_model
 from mmae.training.step import TrainState
 
 TRAINED = "trained.json"  # facts of a run
-WATCHED = 1000  # validation galaxies that are scored while training goes on
+WATCHED = 250  # validation galaxies that are scored while training goes on
 
 
 def main() -> None:
@@ -61,20 +60,16 @@ def main() -> None:
     joblib.Parallel(arguments.jobs)(
         joblib.delayed(one_run)(name, seed, chosen[name], survey.path, arguments) for name, seed in runs
     )
-    print(markdown([result(folder_of(arguments.out, *run), arguments.split) for run in runs]))
+    print(markdown(read_results([result_file(folder_of(arguments.out, *run), arguments.split) for run in runs])))
 
 
 def folder_of(out: Path, name: str, seed: int) -> Path:
     return out.expanduser() / f"{name.replace(' ', '-').replace(',', '')}-{seed}"
 
 
-def scores_file(folder: Path, split: str) -> Path:
-    return folder / f"scores-{split}.json"
-
-
-def result(folder: Path, split: str) -> dict[str, Any]:
-    """Facts and scores of a finished run."""
-    return json.loads((folder / TRAINED).read_text()) | {"scores": json.loads(scores_file(folder, split).read_text())}
+def result_file(folder: Path, split: str) -> Path:
+    """Facts and scores of a finished run: a row of the table."""
+    return folder / f"{split}.json"
 
 
 def one_run(name: str, seed: int, contestant: Contestant, survey_path: Path, arguments: argparse.Namespace) -> None:
@@ -85,9 +80,11 @@ def one_run(name: str, seed: int, contestant: Contestant, survey_path: Path, arg
     device, survey = torch.device(arguments.device), open_survey(survey_path)
     if not (folder / TRAINED).exists():
         train(folder, name, seed, contestant, survey, 60 * arguments.minutes, device)
-    if not scores_file(folder, arguments.split).exists():
+    result = result_file(folder, arguments.split)
+    if not result.exists():
+        facts = json.loads((folder / TRAINED).read_text())
         numbers = score_run(folder, contestant, survey, arguments.split, seed, device)
-        scores_file(folder, arguments.split).write_text(json.dumps(numbers, indent=1))
+        result.write_text(json.dumps(facts | {"scores": numbers}, indent=1))
 
 
 def train(

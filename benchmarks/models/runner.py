@@ -79,6 +79,8 @@ def train_for(
 ) -> Trained:
     """As many steps as the budget allows, on a schedule that ends with them.
 
+    How many that is, is measured again at every look, so that a machine that was busy for a while takes no steps away.
+
     Raises:
         NonFiniteLoss: of mmae/training/step.py.
     """
@@ -86,15 +88,19 @@ def train_for(
     warmup = min(config.optim.warmup_steps, steps // LOOKS)
     config = replace(config, optim=replace(config.optim, steps=steps, warmup_steps=warmup))
     state = create_state(config, spec, device)
-    spent = 0.0
+    spent, looks = 0.0, 0
     for which_N in order(train, config):
         started = clock(device)
         state.model.train()
         _, norm = training_step(state, rows(train, which_N).to(device), config)
         spent += clock(device) - started
-        if state.step % (steps // LOOKS) == 0:
-            require_finite(norm.item(), state.step)
-            if look:
-                look(state, spent)
-        if state.step == steps:
+        if spent < (looks + 1) * seconds / LOOKS:
+            continue
+        looks += 1
+        require_finite(norm.item(), state.step)
+        if look:
+            look(state, spent)
+        steps = state.step + round(max(0.0, seconds - spent) * state.step / spent)
+        config = replace(config, optim=replace(config.optim, steps=steps))
+        if looks == LOOKS:
             return Trained(state, config, spent)

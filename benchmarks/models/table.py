@@ -1,9 +1,17 @@
-"""Results of runs as a table in Markdown: the mean of the seeds, and its error."""
+"""Results of runs as a table in Markdown: the mean of the seeds, and its error.
+
+    python -m benchmarks.models.table docs/results/*.json
+
+prints the table of runs that were kept, the files `test.json` or `val.json` that `compare` leaves in their folders.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +25,11 @@ PROBED = tuple(f"image {probe} {rest}" for probe in ("kNN", "linear") for rest i
                ("z<0.4 sigma", "all z sigma", "all z outliers", "all z bias"))
 MAGNITUDES = ("magnitudes z<0.4 sigma", "magnitudes all z sigma", "magnitudes all z outliers", "magnitudes all z bias",
               "magnitudes CRPS", "magnitudes PIT KS")
+
+
+def read_results(files: Sequence[Path]) -> list[dict[str, Any]]:
+    """Facts and scores of finished runs."""
+    return [json.loads(file.read_text()) for file in files]
 
 
 def markdown(results: Sequence[dict[str, Any]]) -> str:
@@ -51,3 +64,13 @@ def _cell(score: str, results: Sequence[dict[str, Any]]) -> str:
     if score.endswith("outliers"):
         return f"{with_error(100 * value_S.mean(), 100 * error)}%"
     return str(with_error(value_S.mean(), error)) if error else f"{value_S.mean():.3f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", type=Path, nargs="+", help="results of runs")
+    print(markdown(read_results(parser.parse_args().files)))
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@ layer normalisation or none they need several times as long (docs/ablations.md).
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as Fn
 from torch import Tensor, nn
 
 
@@ -15,6 +16,21 @@ def convolution(n_in: int, n_out: int, size: int, stride: int = 1) -> nn.Sequent
     return nn.Sequential(
         nn.Conv2d(n_in, n_out, size, stride, padding=size // 2, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)
     )
+
+
+class Mean3x3(nn.Module):
+    """The mean of 3 x 3 pixels, with zeros beyond the edge: (B, n, H, W) -> (B, n, H, W).
+
+    As a convolution, which PyTorch does faster than its pooling. It comes after the 1 x 1 convolution of its branch, which
+    leaves fewer maps and commutes with it.
+    """
+
+    def __init__(self, n: int):
+        super().__init__()
+        self.register_buffer("mean_F1HW", torch.full((n, 1, 3, 3), 1 / 9), persistent=False)
+
+    def forward(self, x_BFHW: Tensor) -> Tensor:
+        return Fn.conv2d(x_BFHW, self.mean_F1HW, padding=1, groups=len(self.mean_F1HW))
 
 
 class Inception(nn.Module):
@@ -33,7 +49,8 @@ class Inception(nn.Module):
             else nn.Sequential(convolution(n_in, width, 1), convolution(width, width, size))
             for size in sizes
         )
-        self.branches.append(nn.Sequential(nn.AvgPool2d(3, 1, 1), convolution(n_in, width, 1)))
+        mix, *rest = convolution(n_in, width, 1)
+        self.branches.append(nn.Sequential(mix, Mean3x3(width), *rest))
 
     def forward(self, x_BFHW: Tensor) -> Tensor:
         return torch.cat([branch(x_BFHW) for branch in self.branches], 1)
