@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from hypothesis import settings
 
 from mmae.config import ComputeConfig, OptimConfig, RunConfig, ScoreConfig, StreamConfig, ValidationConfig
 from mmae.model.mmae import MMAEConfig
@@ -16,6 +17,10 @@ from mmae.recipes import recipe
 from mmae.survey.build import build_survey
 from mmae.survey.schema import SurveySpec
 from mmae.survey.simulation.source import SimulationConfig, simulation_source
+
+# No test is a matter of time.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -32,7 +32,8 @@ class MaskConfig:
     drop_unit: Literal["sample", "batch"] = "sample"
     """Hide whole modalities galaxy by galaxy, or for the batch at once (the paper's way)."""
     whole_image: float = 0.0
-    """Probability that nothing of an image is masked, whatever the range: how a survey is read in the end."""
+    """Probability that nothing of an image is masked, whatever the range: how a survey is read in the end. Of a galaxy
+    that has nothing else, no redshift either, a part is always masked: whole, there would be nothing to learn."""
     other_ratio: tuple[float, float] = (0.0, 0.75)
     """Fraction of tokens masked of any other modality: drawn for every batch."""
     drop_other: float = 0.5
@@ -94,7 +95,9 @@ def draw_visible(
     ratios = {name: ratio(name) for name in n_tokens}
     if config.whole_image and "image" in ratios:
         whole_B = torch.rand(len(batch), generator=generator, device=generator.device) < config.whole_image
-        ratios["image"] = ratios["image"].where(~whole_B, 0.0)
+        n_present_B = torch.stack([batch.present[name] for name in n_tokens]).sum(0)
+        teaches_B = batch.redshift_known_B | (n_present_B > 1)
+        ratios["image"] = ratios["image"].where(~(whole_B & teaches_B.to(whole_B.device)), 0.0)
     n_draws = len(batch) if config.drop_unit == "sample" else 1
 
     def draw() -> Tensor:

@@ -143,6 +143,16 @@ def test_a_share_of_the_images_is_whole():
     assert visible["spectrum"].sum(1).max() <= 4  # spectra are masked as ever
 
 
+@pytest.mark.parametrize("n_tokens", [{"image": 16, "spectrum": 8}, {"image": 16}])
+def test_an_image_that_is_all_there_is_is_never_whole(n_tokens):
+    config = MaskConfig((0.5, 0.9), (0.5, 0.9), 0.0, 0.0, whole_image=1.0)
+    images_alone = without(random_batch(3), spectrum=[0, 1], redshift=[0, 2], magnitudes=[0, 1, 2])
+    shown = draw_visible(images_alone, n_tokens, config, seeded(1))["image"].sum(1).tolist()
+    assert shown[0] <= 8
+    assert shown[1] == 16  # its redshift is learned from it
+    assert (shown[2] == 16) == ("spectrum" in n_tokens)  # and so is its spectrum, if the model has any
+
+
 def test_same_seed_same_masks():
     config, batch = MaskConfig((0.2, 0.8), (0.2, 0.8), 0.3, 0.3), random_batch(8)
 
