@@ -22,11 +22,12 @@ from mmae.model.batch import InputSpec
 from mmae.model.log_wavelength import LogWavelength
 from mmae.model.redshift import RedshiftConfig
 
-# Vacuum wavelengths at rest in Angstrom, emission: Vanden Berk et al. 2001 (AJ 122, 549), table 2, and for narrow
-# lines the list of SDSS (Stoughton et al. 2002, AJ 123, 485).
+# Vacuum wavelengths at rest in Angstrom, emission. Lines of quasars (to 2800): where they stand in the composite of Vanden
+# Berk et al. 2001 (AJ 122, 549; table 2, observed), C IV 560 km/s short of the laboratory's; narrow lines: the list of
+# SDSS (Stoughton et al. 2002, AJ 123, 485).
 EMISSION = (
-    1033.82, 1215.67, 1240.81, 1305.53, 1335.31, 1397.61, 1549.06, 1640.40, 1665.85, 1857.40, 1908.73, 2326.00, 2439.50,
-    2798.75, 3346.79, 3426.85, 3727.09, 3729.88, 3869.86, 3889.75, 3968.59, 4072.30, 4102.89, 4341.68, 4364.44, 4687.02,
+    1033.03, 1216.25, 1239.85, 1305.42, 1336.60, 1398.33, 1546.15, 1637.84, 1664.74, 1857.40, 1905.97, 2326.00, 2439.50,
+    2800.26, 3346.79, 3426.85, 3727.09, 3729.88, 3869.86, 3889.75, 3968.59, 4072.30, 4102.89, 4341.68, 4364.44, 4687.02,
     4862.68, 4960.30, 5008.24, 5877.25, 6302.05, 6549.86, 6564.61, 6585.27, 6718.29, 6732.67, 7137.76, 7321.50, 9071.10,
     9533.20,
 )
@@ -43,7 +44,11 @@ SCALES = (1, 3, 9, 27)
 SURROUNDINGS = 6  # their half width, in that of what they surround
 PROFILES = (0.5, 1.0, 2.5, 12.0, 36.0)
 """Standard deviations of what is drawn, in samples: from a line as narrow as the spectrograph allows to a quasar's."""
+LEANING = (12.0, 36.0)
+"""Of those that are drawn once more as their derivative: broad lines stand beside their place, and Lyman alpha leans to
+the red of the forest."""
 HIDDEN = 16, 128  # of the two small networks
+GAIN = 4.0  # of the strengths of lines, which begin at zero and would grow too slowly (docs/ablations.md)
 MORE_LIKELY_THAN_NOT = 0.5
 
 
@@ -86,7 +91,7 @@ class Lines(nn.Module):
         self.config, self.n_bins = config, redshift.fine_bins
         self.grid = LogWavelength(spec, redshift.fine_width)
         self.register_buffer("place_F", torch.tensor([self.grid.place(w) for w in FEATURES]), persistent=False)
-        R, C, F, G = config.responses, 2 * len(SCALES) + 1, len(FEATURES), len(PROFILES)
+        R, C, F, G = config.responses, 2 * len(SCALES) + 1, len(FEATURES), len(PROFILES) + len(LEANING)
         self.respond = nn.Sequential(nn.Linear(C, HIDDEN[0]), nn.GELU(), nn.Linear(HIDDEN[0], R))
         # From what the largest redshift moves to the first sample, to the last sample at redshift 0.
         self.template_RW = nn.Parameter(torch.zeros(R, self.grid.n_samples + self.n_bins - 1))
@@ -95,10 +100,11 @@ class Lines(nn.Module):
         )
         nn.init.zeros_(self.amplitudes[-1].weight)  # no line is drawn before it is learned
         nn.init.zeros_(self.amplitudes[-1].bias)
-        # Gaussians of height 1, as their Fourier transform.
+        # Gaussians of height 1 as their Fourier transform, and their derivatives as -i times that.
         self.profile_samples = _fast_length(self.grid.n_samples + math.ceil(3 * max(PROFILES)))
         frequency = 2 * math.pi * torch.fft.rfftfreq(self.profile_samples, dtype=torch.float64)
-        transform = [s * math.sqrt(2 * math.pi) * torch.exp(-0.5 * (s * frequency) ** 2) for s in PROFILES]
+        gaussian = {s: s * math.sqrt(2 * math.pi) * torch.exp(-0.5 * (s * frequency) ** 2) for s in PROFILES}
+        transform = [*gaussian.values(), *(s * frequency * gaussian[s] for s in LEANING)]
         self.register_buffer("profile_GX", torch.stack(transform).float(), persistent=False)
 
     def look(self, flux_BL: Tensor, weight_BL: Tensor) -> Seen:
@@ -170,7 +176,7 @@ class Lines(nn.Module):
 
         told_CBF = seen.contrast_CBX.gather(2, place_BF.round().long().expand(C, -1, -1)) * inside_BF
         told_BN = torch.cat([told_CBF.permute(1, 2, 0).flatten(1), summary_BD], -1)
-        amplitude_BFG = self.amplitudes(told_BN).unflatten(1, (F, -1))
+        amplitude_BFG = GAIN * self.amplitudes(told_BN).unflatten(1, (F, -1))
         amplitude_BFG = amplitude_BFG * (1 + amplitude_BFG.abs())  # strengths span decades
 
         something_B = (certainty_B > MORE_LIKELY_THAN_NOT) & seen.visible_BX.any(-1)
@@ -180,7 +186,9 @@ class Lines(nn.Module):
         left_BGF = left_BF[:, None].expand(-1, G, -1)
         peaks_BGX = peak_BGF.new_zeros(B, G, X).scatter_add(2, left_BGF, peak_BGF * (1 - right_share_B1F))
         peaks_BGX = peaks_BGX.scatter_add(2, left_BGF + 1, peak_BGF * right_share_B1F)
-        spread_BX = (torch.fft.rfft(peaks_BGX, n=self.profile_samples) * self.profile_GX).sum(1)
+        spread_BGX = torch.fft.rfft(peaks_BGX, n=self.profile_samples) * self.profile_GX
+        upright_BGX, leaning_BGX = spread_BGX.split([len(PROFILES), len(LEANING)], 1)
+        spread_BX = upright_BGX.sum(1) + 1j * leaning_BGX.sum(1)
         return self.grid.back(torch.fft.irfft(spread_BX, n=self.profile_samples)[:, :X])
 
 

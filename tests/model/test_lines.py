@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.model.galaxies import FULL_SPEC, SPEC
 
-from mmae.model.lines import ABSORPTION, BREAKS, EMISSION, FEATURES, PROFILES, Lines, LinesConfig, Seen
+from mmae.model.lines import ABSORPTION, BREAKS, EMISSION, FEATURES, GAIN, LEANING, PROFILES, Lines, LinesConfig, Seen
 from mmae.model.log_wavelength import LogWavelength
 from mmae.model.redshift import RedshiftConfig, most_probable, redshift_loss, redshift_quantile
 
@@ -60,7 +60,7 @@ def test_a_line_stands_where_its_redshift_puts_it(z):
 def test_features_are_known_lines_in_angstrom():
     assert len(FEATURES) == len(set(FEATURES)) == len(EMISSION) + len(ABSORPTION) + len(BREAKS)
     assert min(FEATURES) > 900 and max(FEATURES) < 10_000
-    assert {1215.67, 3727.09, 5008.24, 6564.61} <= set(EMISSION)
+    assert {1216.25, 3727.09, 5008.24, 6564.61} <= set(EMISSION)
 
 
 def with_a_template(seed: int) -> Lines:
@@ -121,8 +121,8 @@ def test_a_feature_is_drawn_at_its_wavelength_with_its_profile(z):
     drawing = Lines(LinesConfig(), WIDE, 4, REDSHIFT)
     feature = FEATURES.index(5008.24)
     with torch.no_grad():
-        bias = torch.zeros(len(FEATURES), len(PROFILES))
-        bias[feature, 2] = 0.5  # 0.5 (1 + 0.5) high
+        bias = torch.zeros(len(FEATURES), len(PROFILES) + len(LEANING))
+        bias[feature, 2] = 0.5 / GAIN  # 0.5 (1 + 0.5) high
         drawing.amplitudes[-1].bias.copy_(bias.flatten())
     flux = spectra(np.array([z, z]), {5008.24: 1.0})
     seen = drawing.look(flux, torch.ones_like(flux))
@@ -134,6 +134,26 @@ def test_a_feature_is_drawn_at_its_wavelength_with_its_profile(z):
     np.testing.assert_allclose(drawn, expected, atol=0.75 * 0.5 * (1 / 4 + 1 / 4) / PROFILES[2] ** 2)
     mean = (drawn * WAVELENGTH).sum() / drawn.sum()
     assert mean == pytest.approx(5008.24 * (1 + z), abs=0.02 * sigma)
+
+
+@pytest.mark.parametrize("sigma", LEANING)
+def test_a_broad_line_can_stand_beside_its_place(sigma):
+    """With its derivative added, a Gaussian is one that is moved by the ratio of the two amplitudes, to first order."""
+    drawing = Lines(LinesConfig(), WIDE, 4, REDSHIFT)
+    feature, moved = FEATURES.index(5008.24), 0.1
+    with torch.no_grad():
+        bias = torch.zeros(len(FEATURES), len(PROFILES) + len(LEANING))
+        bias[feature, PROFILES.index(sigma)] = 0.01 / GAIN
+        bias[feature, len(PROFILES) + LEANING.index(sigma)] = -0.01 * moved / GAIN
+        drawing.amplitudes[-1].bias.copy_(bias.flatten())
+    flux = spectra(np.array([0.2]), {5008.24: 1.0})
+    drawn, = drawing.draw(drawing.look(flux, torch.ones_like(flux)), torch.tensor([math.log(1.2)]), torch.ones(1),
+                          torch.zeros(1, 4)).detach().numpy()
+    place_L = (np.log(WAVELENGTH) - math.log(5008.24 * 1.2)) / REDSHIFT.fine_width  # in samples of ln(wavelength)
+    measure_L = drawn / WAVELENGTH
+    mean = (measure_L * place_L).sum() / measure_L.sum()
+    assert mean == pytest.approx(moved * sigma, rel=0.02)
+    np.testing.assert_allclose(drawn / drawn.max(), np.exp(-0.5 * ((place_L - mean) / sigma) ** 2), atol=0.01)
 
 
 def test_redshift_and_a_hidden_line_are_learned_from_the_others():
