@@ -8,6 +8,12 @@ from __future__ import annotations
 from torch import Tensor
 
 
+def with_targets(is_target_BT: Tensor) -> Tensor:
+    """The galaxies that have anything to predict, as row numbers. Of a training batch that is a part, and an image has
+    20,000 pixels: losses of the others are not worked out only to be left out."""
+    return is_target_BT.any(-1).nonzero()[:, 0]
+
+
 def masked_mse(prediction_BTP: Tensor, target_BTP: Tensor, is_target_BT: Tensor) -> Tensor:
     """Mean squared error over the samples of target tokens."""
     error_BT = (prediction_BTP.float() - target_BTP).square().mean(-1)

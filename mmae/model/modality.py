@@ -98,7 +98,7 @@ class Modality(nn.Module):
         """What the visible part tells of the redshift by itself; None if nothing."""
 
     def predict(self, decoded_BTE: Tensor) -> Tensor:
-        """From decoded queries to patches."""
+        """From decoded queries to patches, or to what `loss` and `restore` make patches of."""
         raise NotImplementedError
 
     def complete(

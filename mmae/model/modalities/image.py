@@ -16,7 +16,7 @@ from mmae.model import tokens as tk
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import sincos_positions_2d
 from mmae.model.inception import inception_trunk
-from mmae.model.losses import masked_mse
+from mmae.model.losses import masked_mse, with_targets
 from mmae.model.masking import pick, placed, take
 from mmae.model.modality import Modality, Sizes, patch_head
 
@@ -51,9 +51,9 @@ class ImageConfig:
 
 @dataclass
 class ImageTokens:
-    """Normalised pixels of all patches, and what the convolutions make of the visible ones."""
+    """Normalised images, and what the convolutions make of the visible patches."""
 
-    pixel_BTP: Tensor
+    image_BCHW: Tensor
     feature_BTF: Tensor
 
 
@@ -101,7 +101,7 @@ class Image(Modality):
         image_BCHW = tk.standardise_image(stretched_BCHW, self.arcsinh_mean, self.arcsinh_std)
         visible_B1HW = self.seen(visible_BT)[:, None].to(image_BCHW.dtype)
         feature_BFHW = self.stem(self._shown(image_BCHW, stretched_BCHW, visible_B1HW))
-        return ImageTokens(tk.patchify_image(image_BCHW, self.config.patch), feature_BFHW.flatten(2).transpose(1, 2))
+        return ImageTokens(image_BCHW, feature_BFHW.flatten(2).transpose(1, 2))
 
     @torch.no_grad()
     def _shown(self, image_BCHW: Tensor, stretched_BCHW: Tensor, visible_B1HW: Tensor) -> Tensor:
@@ -121,14 +121,17 @@ class Image(Modality):
         return token_BVD + placed(self.position_TD, order_BV) + self.kind_D
 
     def predict(self, decoded_BTE: Tensor) -> Tensor:
-        return self.to_patch(decoded_BTE)
+        """Not yet patches: they have a thousand pixels, and a batch in training wants those of few galaxies."""
+        return decoded_BTE
 
-    def loss(self, predicted_BTP: Tensor, prepared: ImageTokens, is_target_BT: Tensor) -> Tensor:
-        return masked_mse(predicted_BTP, prepared.pixel_BTP, is_target_BT)
+    def loss(self, predicted_BTE: Tensor, prepared: ImageTokens, is_target_BT: Tensor) -> Tensor:
+        row_B = with_targets(is_target_BT)
+        pixel_BTP = tk.patchify_image(prepared.image_BCHW[row_B], self.config.patch)
+        return masked_mse(self.to_patch(take(predicted_BTE, row_B)), pixel_BTP, is_target_BT[row_B])
 
-    def restore(self, predicted_BTP: Tensor, prepared: ImageTokens) -> Tensor:
+    def restore(self, predicted_BTE: Tensor, prepared: ImageTokens) -> Tensor:
         """Counts, (B, C, H, W)."""
-        image_BCHW = tk.unpatchify_image(predicted_BTP.float(), self.config.patch, self.spec.n_bands)
+        image_BCHW = tk.unpatchify_image(self.to_patch(predicted_BTE).float(), self.config.patch, self.spec.n_bands)
         return tk.denormalise_image(image_BCHW, self.band_noise, self.arcsinh_mean, self.arcsinh_std)
 
     def seen(self, visible_BT: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from mmae.model import tokens as tk
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import sincos_positions
 from mmae.model.lines import Lines, LinesConfig
-from mmae.model.losses import masked_chi_square, masked_mse
+from mmae.model.losses import masked_chi_square, masked_mse, with_targets
 from mmae.model.masking import add_rows, pick, placed, take
 from mmae.model.modality import Evidence, Modality, Sizes, patch_head
 
@@ -156,8 +156,10 @@ class Spectrum(Modality):
         return SpectrumPatches(add_rows(predicted.flux_BTP, row_B, drawn_BTP), predicted.level_B2)
 
     def loss(self, predicted: SpectrumPatches, prepared: SpectrumTokens, is_target_BT: Tensor) -> Tensor:
+        row_B = with_targets(is_target_BT)
         shape = masked_chi_square(
-            predicted.flux_BTP, prepared.flux_BTP, prepared.ivar_BTP, is_target_BT, self.config.error_floor
+            take(predicted.flux_BTP, row_B), prepared.flux_BTP[row_B], prepared.ivar_BTP[row_B], is_target_BT[row_B],
+            self.config.error_floor,
         )
         level_asked_B = prepared.hidden_B & is_target_BT.any(-1)
         level = masked_mse(predicted.level_B2[:, None], prepared.level_B2[:, None], level_asked_B[:, None])
