@@ -18,13 +18,13 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x_BQD: Tensor, keys_BVD: Tensor, valid_BV: Tensor | None) -> Tensor:
-        B, Q, D = x_BQD.shape
-        q = self.query(x_BQD).reshape(B, Q, self.heads, D // self.heads).transpose(1, 2)
-        kv = self.key_value(keys_BVD).reshape(B, keys_BVD.shape[1], 2, self.heads, D // self.heads)
-        k, v = kv.permute(2, 0, 3, 1, 4)
+        """Queries may be (1, Q, D): the same for every galaxy, and worked out once."""
+        B, H = len(keys_BVD), self.heads
+        q_BHQD = self.query(x_BQD).unflatten(-1, (H, -1)).transpose(1, 2).expand(B, -1, -1, -1)
+        k_BHVD, v_BHVD = self.key_value(keys_BVD).unflatten(-1, (2, H, -1)).permute(2, 0, 3, 1, 4)
         mask_B11V = None if valid_BV is None else valid_BV[:, None, None, :]
-        y = _attend(q, k, v, mask_B11V)
-        return self.out(y.transpose(1, 2).reshape(B, Q, D))
+        y_BHQD = _attend(q_BHQD, k_BHVD, v_BHVD, mask_B11V)
+        return self.out(y_BHQD.transpose(1, 2).flatten(2))
 
 
 def _attend(q_BHQD: Tensor, k_BHVD: Tensor, v_BHVD: Tensor, mask_B11V: Tensor | None) -> Tensor:
@@ -57,7 +57,8 @@ class EncoderBlock(nn.Module):
 
 
 class CrossBlock(nn.Module):
-    """Queries attend to encoded tokens, not to each other: cost grows with queries x visible."""
+    """Queries attend to encoded tokens, not to each other: cost grows with queries x visible. See `Attention` for queries
+    that all galaxies share."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: float, key_width: int):
         super().__init__()

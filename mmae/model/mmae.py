@@ -170,12 +170,12 @@ class MMAE(nn.Module):
             chosen_B: as `chosen` gives them.
             shift_B, certainty_B: ln(1+z) at which lines are drawn, as `Modality.complete` is told it.
         """
-        query_QE = torch.cat([modality.query_TE for modality in self.modalities.values()])
+        query_1QE = torch.cat([modality.query_TE for modality in self.modalities.values()])[None]
         parts = []
         for group in look.groups:
             first = int(chosen_B[group.row_B].sum())  # of a group, the first are chosen
             valid_BV = None if group.valid_BV is None else group.valid_BV[:first]
-            x_BQE = query_QE.expand(first, -1, -1)
+            x_BQE = query_1QE  # all ask the same until they have attended
             for block in self.decoder:
                 x_BQE = block(x_BQE, group.token_BVD[:first], valid_BV)
             parts.append(Fn.pad(x_BQE, (0, 0, 0, 0, 0, len(group.row_B) - first)))
