@@ -32,11 +32,11 @@ def small() -> RunConfig:
             modalities=ModalitiesConfig(
                 image=ImageConfig(patch=16, weight=0.3), spectrum=SpectrumConfig(patch=32, weight=0.3)
             ),
-            width=96, depth=2, heads=3, mlp_ratio=2.0, decoder_width=72, reconstructed=0.5,
+            width=96, depth=2, heads=3, mlp_ratio=2.0, decoder_width=72, reconstructed=0.25,
         ),
         # Most of the time goes to what takes longest to learn: redshift from a whole image.
         masks=MaskConfig(
-            image_ratio=(0.0, 0.75), spectrum_ratio=(0.5, 0.9), drop_image=0.05, drop_spectrum=0.8, whole_image=0.75
+            image_ratio=(0.0, 0.75), spectrum_ratio=(0.5, 0.9), drop_image=0.05, drop_spectrum=0.9, whole_image=0.85
         ),
         stream=StreamConfig(batch_size=64),
         optim=OptimConfig(steps=1200, learning_rate=1e-3),
