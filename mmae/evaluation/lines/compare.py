@@ -118,12 +118,14 @@ def compare_line(measures: LineMeasures, line: Line, situation: str, cut: float)
 
 
 def compare_ratio(measures: LineMeasures, over: Line, under: Line, situation: str) -> ComparedRatio:
-    """Where both observed lines have S/N 3 and both were hidden."""
+    """Where both observed lines have S/N 3, both were hidden, and their hidden samples have a flux to take a logarithm of."""
     counts_M = [np.flatnonzero(is_bright(measures, line, RATIO_SIGNAL) & measures.hidden[situation])
                 for line in (over, under)]
     galaxy_K, a, b = np.intersect1d(*(measures.galaxy_M[m] for m in counts_M), return_indices=True)
     a, b = counts_M[0][a], counts_M[1][b]
     observed, found = measures.target[situation], measures.reconstructed[situation]
+    positive_K = (observed["flux"][a] > 0) & (observed["flux"][b] > 0)
+    galaxy_K, a, b = galaxy_K[positive_K], a[positive_K], b[positive_K]
     error_K = np.hypot(*(observed["flux_error"][k] / observed["flux"][k] for k in (a, b))) / np.log(10)
     there_K = np.ones(galaxy_K.size, bool)
     for k in (a, b):

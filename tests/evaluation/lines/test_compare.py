@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -159,6 +161,17 @@ def test_only_galaxies_with_both_lines_have_a_ratio():
     found = measure(flux, flux, np.array([redshift[0], 0.55]))
     assert list(compare_ratio(found, cat.NII, cat.HALPHA, "it").galaxy_K) == [0]
     assert list(compare_ratio(found, cat.OIII, cat.HBETA, "it").galaxy_K) == [0, 1]
+
+
+def test_a_flux_below_zero_in_the_hidden_samples_has_no_ratio():
+    redshift = np.array([0.1, 0.2])
+    flux = np.stack([smooth_galaxy(z, 60.0, nii=0.4) for z in redshift])
+    found = measure(flux, flux, redshift)
+    target = found.target["it"].copy()
+    target["flux"][(found.line_M == cat.LINES.index(cat.NII)) & (found.galaxy_M == 0)] *= -1
+    ratio = compare_ratio(replace(found, target={"it": target}), cat.NII, cat.HALPHA, "it")
+    np.testing.assert_array_equal(ratio.galaxy_K, [1])
+    assert np.isfinite(ratio.observed_K).all()
 
 
 def test_equivalent_width_over_the_truth():
