@@ -14,7 +14,7 @@ run: setup
 	$(BIN)/python ray_jobs/pretrain.py
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest
 
 ui: setup
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(MMAE_HOME)/mlflow/mlflow.db
