@@ -61,8 +61,7 @@ class RedshiftHead(nn.Module):
         )
 
     def forward(self, tokens_BVD: Tensor, valid_BV: Tensor | None) -> Tensor:
-        query_B1D = self.query.expand(len(tokens_BVD), -1, -1)
-        return self.logits(self.read(query_B1D, tokens_BVD, valid_BV)[:, 0])
+        return self.logits(self.read(self.query, tokens_BVD, valid_BV)[:, 0])
 
 
 def bin_edges(config: RedshiftConfig, device: torch.device | None = None) -> Tensor:
