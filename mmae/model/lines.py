@@ -23,8 +23,8 @@ from mmae.model.log_wavelength import LogWavelength
 from mmae.model.redshift import RedshiftConfig
 
 # Vacuum wavelengths at rest in Angstrom, emission. Lines of quasars (to 2800): where they stand in the composite of Vanden
-# Berk et al. 2001 (AJ 122, 549; table 2, observed), C IV 560 km/s short of the laboratory's; narrow lines: the list of
-# SDSS (Stoughton et al. 2002, AJ 123, 485).
+# Berk et al. 2001 (AJ 122, 549; table 2, observed), C IV 560 km/s short of the laboratory's; Al III, C II] and [Ne IV]: the
+# laboratory's. Narrow lines: the list of SDSS (Stoughton et al. 2002, AJ 123, 485).
 EMISSION = (
     1033.03, 1216.25, 1239.85, 1305.42, 1336.60, 1398.33, 1546.15, 1637.84, 1664.74, 1857.40, 1905.97, 2326.00, 2439.50,
     2800.26, 3346.79, 3426.85, 3727.09, 3729.88, 3869.86, 3889.75, 3968.59, 4072.30, 4102.89, 4341.68, 4364.44, 4687.02,

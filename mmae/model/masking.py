@@ -32,8 +32,8 @@ class MaskConfig:
     drop_unit: Literal["sample", "batch"] = "sample"
     """Hide whole modalities galaxy by galaxy, or for the batch at once (the paper's way)."""
     whole_image: float = 0.0
-    """Probability that nothing of an image is masked, whatever the range: how a survey is read in the end. Of a galaxy
-    that has nothing else, no redshift either, a part is always masked: whole, there would be nothing to learn."""
+    """Probability that nothing of an image is masked, whatever the range: how a survey is read in the end. For a galaxy
+    that has nothing else, no redshift either, the range holds always: from a whole image there would be nothing to learn."""
     other_ratio: tuple[float, float] = (0.0, 0.75)
     """Fraction of tokens masked of any other modality: drawn for every batch."""
     drop_other: float = 0.5

@@ -144,7 +144,7 @@ def test_a_share_of_the_images_is_whole():
 
 
 @pytest.mark.parametrize("n_tokens", [{"image": 16, "spectrum": 8}, {"image": 16}])
-def test_an_image_that_is_all_there_is_is_never_whole(n_tokens):
+def test_an_image_that_is_all_there_is_is_masked_as_the_range_says(n_tokens):
     config = MaskConfig((0.5, 0.9), (0.5, 0.9), 0.0, 0.0, whole_image=1.0)
     images_alone = without(random_batch(3), spectrum=[0, 1], redshift=[0, 2], magnitudes=[0, 1, 2])
     shown = draw_visible(images_alone, n_tokens, config, seeded(1))["image"].sum(1).tolist()
