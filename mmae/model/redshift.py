@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmae.model.blocks import CrossBlock
 
+COARSE = 6  # bins of the coarsest level of a redshift head, at least
 LABEL_REACH = 3.0  # standard deviations of the training label that count
 SAME_REDSHIFT = 16  # fine bins on either side of the most probable one that are no other redshift: 1,500 km/s
 
@@ -50,6 +51,7 @@ class RedshiftHead(nn.Module):
     """One learned query reads all encoded tokens; two layers turn it into bin logits.
 
     Not one: logits that are linear in a few dozen numbers cannot be narrow peaks anywhere among hundreds of bins.
+    A logit is a sum over bins of several widths: what holds for a range of redshifts is learned from all galaxies in it.
     """
 
     def __init__(self, width: int, heads: int, config: RedshiftConfig):
@@ -57,11 +59,27 @@ class RedshiftHead(nn.Module):
         self.query = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.read = CrossBlock(width, heads, 2.0, width)
         self.logits = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, config.bins), nn.GELU(), nn.Linear(config.bins, config.bins)
+            nn.LayerNorm(width), nn.Linear(width, config.bins), nn.GELU(),
+            nn.Linear(config.bins, sum(bins_of_levels(config.bins))),
         )
+        self.levels = bins_of_levels(config.bins)
 
     def forward(self, tokens_BVD: Tensor, valid_BV: Tensor | None) -> Tensor:
-        return self.logits(self.read(self.query, tokens_BVD, valid_BV)[:, 0])
+        logits = self.logits(self.read(self.query, tokens_BVD, valid_BV)[:, 0]).split(self.levels, -1)
+        return sum(interpolated(level_BK, self.levels[0]) for level_BK in logits)
+
+
+def bins_of_levels(bins: int) -> list[int]:
+    """The bins, and half as many of twice the width, until fewer than COARSE are left."""
+    levels = [bins]
+    while levels[-1] >= 2 * COARSE:
+        levels.append(levels[-1] // 2)
+    return levels
+
+
+def interpolated(logits_BK: Tensor, bins: int) -> Tensor:
+    """Told in other bins of equal width, (B, bins): linear between their middles, constant beyond the outermost."""
+    return F.interpolate(logits_BK.float()[:, None], bins, mode="linear")[:, 0]
 
 
 def bin_edges(config: RedshiftConfig, device: torch.device | None = None) -> Tensor:
@@ -70,8 +88,8 @@ def bin_edges(config: RedshiftConfig, device: torch.device | None = None) -> Ten
 
 
 def refined(logits_BK: Tensor, config: RedshiftConfig) -> Tensor:
-    """Logits of the fine bins, (B, Z): linear between the middles of the bins, constant beyond the outermost."""
-    return F.interpolate(logits_BK.float()[:, None], scale_factor=config.refinement, mode="linear")[:, 0]
+    """Logits of the fine bins, (B, Z)."""
+    return interpolated(logits_BK, config.fine_bins)
 
 
 def bin_probability(logits_BZ: Tensor, config: RedshiftConfig) -> Tensor:

@@ -26,6 +26,19 @@ def standardise_image(stretched_BCHW: Tensor, mean_C: Tensor, std_C: Tensor) -> 
     return (stretched_BCHW - mean_C[:, None, None]) / std_C[:, None, None]
 
 
+def patch_brightness(image_BCHW: Tensor, noise_C: Tensor, patch: int, floor: float) -> Tensor:
+    """arcsinh of the flux of whole patches over `floor` times its noise: (B, T, C), tokens as in `patchify_image`.
+
+    Far above the floor the difference of two bands is a colour; far below, noise adds little to it.
+
+    Args:
+        noise_C: of a pixel.
+    """
+    # Noise of a sum of patch^2 pixels is `patch` times that of one.
+    signal_BCHW = F.avg_pool2d(image_BCHW, patch) * (patch / (floor * noise_C))[:, None, None]
+    return _arcsinh(signal_BCHW).flatten(2).transpose(1, 2)
+
+
 def _arcsinh(x: Tensor) -> Tensor:
     """Within 3e-7 of torch.arcsinh, in a fifth of its time on a CPU, which was a tenth of a training step."""
     return torch.copysign((x.abs() + (x.square() + 1).sqrt()).log(), x)

@@ -14,6 +14,7 @@ from scipy.stats import norm
 
 from mmae.model.redshift import (
     RedshiftConfig,
+    RedshiftHead,
     bin_edges,
     bin_probability,
     most_probable,
@@ -46,6 +47,21 @@ def test_between_the_middles_of_bins_ln_p_is_linear(logits):
     middle, fine_middle = (np.arange(n) / n + 0.5 / n for n in (SOME.bins, SOME.fine_bins))
     expected = [np.interp(fine_middle, middle, row) for row in logits.astype(float)]
     np.testing.assert_allclose(fine, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("bins, levels", [(4, [4]), (24, [24, 12, 6]), (50, [50, 25, 12, 6])])
+def test_a_logit_is_a_sum_over_bins_of_several_widths(bins, levels):
+    torch.manual_seed(3)
+    head = RedshiftHead(12, 3, RedshiftConfig(bins=bins))
+    head.logits[-1] = torch.nn.Linear(bins, sum(levels))
+    told = head.logits[-1].bias.detach().double().numpy()
+    head.logits[-1].weight.data.zero_()
+    found_BK = head(torch.randn(2, 5, 12), None).detach().numpy()
+    expected_K, start = np.zeros(bins), 0
+    for n in levels:
+        expected_K += np.interp((np.arange(bins) + 0.5) / bins, (np.arange(n) + 0.5) / n, told[start : start + n])
+        start += n
+    np.testing.assert_allclose(found_BK, [expected_K, expected_K], atol=1e-5)
 
 
 @settings(deadline=None, max_examples=40)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -80,6 +82,23 @@ def test_sky_noise_is_linear_and_every_band_has_its_own_scale():
     one_sigma = tk.normalise_image(0.01 * noise.reshape(1, 5, 1, 1), *CONSTANTS)
     slope = ((one_sigma - zero) * CONSTANTS[2].reshape(1, 5, 1, 1)).flatten()
     np.testing.assert_allclose(slope, 0.01, rtol=2e-3)
+
+
+def test_a_patch_is_as_bright_as_its_pixels_together():
+    noise_C = torch.tensor([1.0, 2.0])
+    image = torch.zeros(1, 2, 8, 8)
+    image[0, :, 5, 2] = torch.tensor([40.0, 400.0])  # noise of 16 pixels together: 4 and 8
+    found_BTC = tk.patch_brightness(image, noise_C, 4, floor=5.0)
+    assert found_BTC.shape == (1, 4, 2)
+    expected_TC = torch.zeros(4, 2)
+    expected_TC[2] = torch.tensor([math.asinh(2.0), math.asinh(10.0)])
+    torch.testing.assert_close(found_BTC[0], expected_TC)
+
+
+def test_the_colour_of_a_bright_patch_is_the_logarithm_of_a_ratio_of_fluxes():
+    flux_C = torch.tensor([3.0e4, 1.2e5])
+    found_C = tk.patch_brightness(flux_C.view(1, 2, 1, 1).expand(1, 2, 4, 4), torch.ones(2), 4, floor=5.0)[0, 0]
+    assert found_C.diff().item() == pytest.approx(math.log(4.0), abs=1e-5)
 
 
 @settings(deadline=None, max_examples=60)

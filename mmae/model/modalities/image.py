@@ -1,8 +1,9 @@
 """Images: square patches of all bands, seen through convolutions over all that is visible.
 
 A patch is embedded together with what is visible around it: a galaxy does not end where a patch does. Hidden pixels are
-zero before the first convolution, so that nothing of them comes through.
-Legend of suffixes: batch.py; P values of a patch, V visible, E decoder width, F feature maps.
+zero before the first convolution, so that nothing of them comes through. Beside what the convolutions make of it, a token is
+told how bright its patch is as a whole, and its colours: convolutions need hundreds of steps to learn to add up pixels.
+Legend of suffixes: batch.py; P values of a patch, V visible, E decoder width, F feature maps, M brightness and colours.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from mmae.model.modality import Modality, Sizes, patch_head
 # galaxy (0.5 in the natural logarithm is half a magnitude). A network has to take the difference of bright bands to see
 # a colour, and learns that slowly (docs/ablations.md).
 COLOUR_SCATTER = 0.5
+BRIGHTNESS_SCATTER = 2.0  # the same of the brightness: two magnitudes
+DETECTED = 5.0  # times the noise: fainter patches have no colour worth telling
 SIZES = (1, 3)  # of the convolutions side by side: with 5 as well they learn no faster, and cost half as much again
 
 
@@ -51,10 +54,11 @@ class ImageConfig:
 
 @dataclass
 class ImageTokens:
-    """Normalised images, and what the convolutions make of the visible patches."""
+    """Normalised images, what the convolutions make of the visible patches, and the photometry of each patch."""
 
     image_BCHW: Tensor
     feature_BTF: Tensor
+    photometry_BTM: Tensor
 
 
 class Image(Modality):
@@ -83,6 +87,8 @@ class Image(Modality):
         halvings = config.patch.bit_length() - 2  # the first layer halves as well
         self.stem, n_features = inception_trunk(n_channels, config.stem_width, config.stem_depth, halvings, SIZES)
         self.to_token = nn.Linear(n_features, sizes.width)
+        # By itself: among a hundred features these few would hardly be heard.
+        self.photometry_to_token = nn.Linear(2 * spec.n_bands - 1, sizes.width)
         self.position_TD = nn.Parameter(sincos_positions_2d(side, sizes.width))
         self.kind_D = nn.Parameter(torch.randn(sizes.width) * 0.02)
         self.query_TE = nn.Parameter(sincos_positions_2d(side, sizes.decoder_width))
@@ -101,7 +107,12 @@ class Image(Modality):
         image_BCHW = tk.standardise_image(stretched_BCHW, self.arcsinh_mean, self.arcsinh_std)
         visible_B1HW = self.seen(visible_BT)[:, None].to(image_BCHW.dtype)
         feature_BFHW = self.stem(self._shown(image_BCHW, stretched_BCHW, visible_B1HW))
-        return ImageTokens(image_BCHW, feature_BFHW.flatten(2).transpose(1, 2))
+        return ImageTokens(image_BCHW, feature_BFHW.flatten(2).transpose(1, 2), self._photometry(batch.values["image"]))
+
+    @torch.no_grad()
+    def _photometry(self, image_BCHW: Tensor) -> Tensor:
+        brightness_BTC = tk.patch_brightness(image_BCHW, self.band_noise, self.config.patch, DETECTED)
+        return torch.cat([brightness_BTC / BRIGHTNESS_SCATTER, brightness_BTC.diff(dim=-1) / COLOUR_SCATTER], -1)
 
     @torch.no_grad()
     def _shown(self, image_BCHW: Tensor, stretched_BCHW: Tensor, visible_B1HW: Tensor) -> Tensor:
@@ -118,6 +129,7 @@ class Image(Modality):
 
     def embed(self, prepared: ImageTokens, row_B: Tensor, order_BV: Tensor) -> Tensor:
         token_BVD = self.to_token(pick(take(prepared.feature_BTF, row_B), order_BV))
+        token_BVD = token_BVD + self.photometry_to_token(pick(take(prepared.photometry_BTM, row_B), order_BV))
         return token_BVD + placed(self.position_TD, order_BV) + self.kind_D
 
     def predict(self, decoded_BTE: Tensor) -> Tensor:
