@@ -58,11 +58,10 @@ class RedshiftHead(nn.Module):
         super().__init__()
         self.query = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.read = CrossBlock(width, heads, 2.0, width)
-        self.logits = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, config.bins), nn.GELU(),
-            nn.Linear(config.bins, sum(bins_of_levels(config.bins))),
-        )
         self.levels = bins_of_levels(config.bins)
+        self.logits = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, config.bins), nn.GELU(), nn.Linear(config.bins, sum(self.levels))
+        )
 
     def forward(self, tokens_BVD: Tensor, valid_BV: Tensor | None) -> Tensor:
         logits = self.logits(self.read(self.query, tokens_BVD, valid_BV)[:, 0]).split(self.levels, -1)

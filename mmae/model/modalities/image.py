@@ -2,7 +2,7 @@
 
 A patch is embedded together with what is visible around it: a galaxy does not end where a patch does. Hidden pixels are
 zero before the first convolution, so that nothing of them comes through. Beside what the convolutions make of it, a token is
-told how bright its patch is as a whole, and its colours: convolutions need hundreds of steps to learn to add up pixels.
+told how bright its patch is as a whole, and its colours: convolutions learn to add up pixels slowly (docs/ablations.md).
 Legend of suffixes: batch.py; P values of a patch, V visible, E decoder width, F feature maps, M brightness and colours.
 """
 
