@@ -131,7 +131,7 @@ class MMAE(nn.Module):
             CrossBlock(E, config.heads, 2.0, D) for _ in range(config.decoder_depth)
         )
         self.redshift_head = RedshiftHead(D, config.heads, config.redshift)
-        self.recalibration = Recalibration(len(self.modalities))
+        self.recalibration = Recalibration(len(self.modalities), config.redshift.bins)
 
     def look(self, batch: Batch, visible: Visible) -> Look:
         """Encode what is visible and read the redshift."""

@@ -1,4 +1,4 @@
-"""p(z) bent by where the truth fell in it. Shape suffixes as in mmae/model/batch.py."""
+"""p(z) changed by where the truth fell in it. Shape suffixes as in mmae/model/batch.py."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.optimize import minimize_scalar
 
 from mmae.model.masking import shown_set
-from mmae.model.recalibration import PARTS, PRIOR, Recalibration
+from mmae.model.recalibration import PARTS, PRIOR, Recalibration, best_spread
 
-BINS = 40
-some_logits = arrays(np.float32, (3, BINS), elements=st.floats(-30, 30, width=32))
+BINS, FINE = 40, 4
 IMAGE, SPECTRUM, BOTH = 1, 2, 3  # sets of modalities
+some_logits = arrays(np.float32, (3, BINS * FINE), elements=st.floats(-30, 30, width=32))
+some_pit = arrays(np.float64, 200, elements=st.floats(0, 0.999))
 
 
 def visible(image: float, spectrum: float, n: int = 3) -> dict[str, torch.Tensor]:
@@ -22,10 +24,34 @@ def visible(image: float, spectrum: float, n: int = 3) -> dict[str, torch.Tensor
             for name, share, tokens in (("image", image, 8), ("spectrum", spectrum, 4))}
 
 
-def learned(which: int, pit: np.ndarray) -> Recalibration:
-    recalibration = Recalibration(2)
-    recalibration.learn(torch.full((len(pit),), which), torch.from_numpy(pit))
+def bell(width: float, n: int = 1) -> torch.Tensor:
+    """A p(z) in the middle, as probabilities of the bins."""
+    return torch.softmax(-0.5 * ((torch.arange(BINS) - BINS / 2 + 0.5) / width).square(), -1).expand(n, -1)
+
+
+def fine(p_BK: torch.Tensor) -> torch.Tensor:
+    """Logits of fine bins with these probabilities of the bins."""
+    return p_BK.log().repeat_interleave(FINE, -1)
+
+
+def learn(recalibration: Recalibration, which: int, p_NK: torch.Tensor, pit: np.ndarray) -> None:
+    """Of galaxies whose truth lies where F(z) is `pit`."""
+    cdf_NK = p_NK.double().cumsum(-1)
+    pit_N1 = torch.from_numpy(pit)[:, None]
+    bin_N1 = torch.searchsorted(cdf_NK, pit_N1, right=True).clamp(max=BINS - 1)
+    mass_N1 = p_NK.double().gather(1, bin_N1)
+    place_N1 = (pit_N1 - (cdf_NK.gather(1, bin_N1) - mass_N1)) / mass_N1
+    recalibration.learn(torch.full((len(pit),), which), p_NK, bin_N1[:, 0], place_N1[:, 0].clamp(0, 1))
+
+
+def learned(which: int, p_NK: torch.Tensor, pit: np.ndarray) -> Recalibration:
+    recalibration = Recalibration(2, BINS)
+    learn(recalibration, which, p_NK, pit)
     return recalibration
+
+
+def flat(n: int) -> torch.Tensor:
+    return torch.full((n, BINS), 1 / BINS)
 
 
 def cdf(logits: torch.Tensor) -> np.ndarray:
@@ -50,65 +76,97 @@ def test_sets_of_modalities_have_numbers_of_their_own():
 @given(some_logits)
 def test_nothing_changes_before_anything_is_learned(logits):
     logits = torch.from_numpy(logits)
-    bent = Recalibration(2)(logits, visible(1, 1))
-    torch.testing.assert_close(bent.softmax(-1), logits.softmax(-1), atol=1e-6, rtol=1e-4)
+    after = Recalibration(2, BINS)(logits, visible(1, 1))
+    torch.testing.assert_close(after.softmax(-1), logits.softmax(-1), atol=1e-6, rtol=1e-4)
 
 
 @settings(deadline=None, max_examples=60)
-@given(some_logits, arrays(np.float64, 200, elements=st.floats(0, 1)))
+@given(some_logits, some_pit)
 def test_the_cdf_becomes_the_part_of_truths_below_it(logits, pit):
     before = torch.from_numpy(logits)
-    after = learned(BOTH, pit)(before, visible(1, 1))
+    # A flat p(z) needs nothing spread; each truth is once among the narrow and once among the broad.
+    after = learned(BOTH, flat(400), np.tile(pit, 2))(before, visible(1, 1))
     np.testing.assert_allclose(cdf(after), known_cdf(pit, cdf(before)), atol=1e-5)
 
 
 @settings(deadline=None, max_examples=30)
 @given(some_logits, st.sampled_from([0.25, 0.5, 0.75]))
-def test_what_is_hidden_is_left_out_of_the_correction(logits, share):
-    pit = np.full(300, 0.45)
+def test_what_is_hidden_is_left_out_of_the_bending(logits, share):
     before = torch.from_numpy(logits)
-    after = learned(IMAGE, pit)(before, visible(share, 0))
-    np.testing.assert_allclose(cdf(after), known_cdf(pit, cdf(before), share), atol=1e-5)
+    after = learned(IMAGE, flat(600), np.full(600, 0.45))(before, visible(share, 0))
+    np.testing.assert_allclose(cdf(after), known_cdf(np.full(300, 0.45), cdf(before), share), atol=1e-5)
 
 
-def test_each_set_has_its_own_correction():
-    recalibration = learned(IMAGE, np.full(300, 0.45))
-    flat = torch.zeros(3, BINS)
+def test_each_set_has_its_own():
+    recalibration = learned(IMAGE, flat(600), np.full(600, 0.45))
+    logits = fine(flat(3))
     for shares in ((0, 1), (1, 1), (0, 0)):
-        torch.testing.assert_close(recalibration(flat, visible(*shares)).softmax(-1), flat.softmax(-1))
-    assert recalibration(flat, visible(1, 0)).softmax(-1).max() > 5 / BINS
+        torch.testing.assert_close(recalibration(logits, visible(*shares)).softmax(-1), logits.softmax(-1))
+    assert recalibration(logits, visible(1, 0)).softmax(-1).max() > 5 / BINS / FINE
 
 
-def test_truths_in_the_middle_make_p_narrow_and_at_the_ends_broad():
-    x = torch.linspace(-4, 4, BINS)
-    bell = (-0.5 * x**2).expand(3, -1)
+def test_narrow_and_broad_are_bent_apart_and_what_is_between_in_between():
     rng = np.random.default_rng(0)
+    p_NK = torch.cat([bell(2.0, 2000), bell(5.0, 2000)])
+    middle, ends = rng.beta(3, 3, 2000), rng.beta(0.7, 0.7, 2000)  # the narrow are too broad, the broad too narrow
+    recalibration = learned(IMAGE, p_NK, np.concatenate([middle, ends]))
 
-    def spread(pit: np.ndarray) -> float:
-        p = learned(IMAGE, pit)(bell, visible(1, 0))[0].softmax(-1)
-        return float((p * x**2).sum().sqrt())
+    def gain(width: float) -> float:
+        """Spread after over spread before."""
+        logits = fine(bell(width))
+        x = torch.linspace(-1, 1, BINS * FINE)
+        before, after = (float((y.softmax(-1) * x.square()).sum().sqrt())
+                         for y in (logits, recalibration(logits, visible(1, 0, 1))))
+        return after / before
 
-    assert spread(rng.beta(3, 3, 2000)) < 0.75 < 1.2 < spread(rng.beta(0.5, 0.5, 2000))
+    assert gain(1.5) < 0.8 and gain(2.0) < 0.8 < 0.85 < gain(3.2) < 1 < 1.1 < gain(5.0)
+
+
+def test_redshifts_where_p_says_never_are_given_their_share():
+    n, lost = 4000, BINS
+    p_NK = bell(1.0, n)
+    bins = torch.multinomial(p_NK[0], n, replacement=True, generator=torch.Generator().manual_seed(0))
+    bins[:lost] = torch.arange(BINS)  # one in a hundred lies anywhere
+    assert float(p_NK[0, :8].sum()) < 1e-30
+    recalibration = Recalibration(2, BINS)
+    place = torch.rand(n, generator=torch.Generator().manual_seed(1))
+    recalibration.learn(torch.full((n,), IMAGE), p_NK, bins, place)
+    for share in (1, 0.25):
+        after = recalibration(fine(bell(1.0)), visible(share, 0, 1)).softmax(-1)[0]
+        for tail in (after[:8 * FINE], after[-8 * FINE:]):
+            assert 0.7 * 8 / n < float(tail.sum()) < 1.4 * 8 / n
+
+
+@settings(deadline=None, max_examples=40)
+@given(arrays(np.float64, 60, elements=st.floats(0, 1)), st.floats(0.001, 0.1))
+def test_the_spread_makes_the_truths_most_probable(p, even):
+    def cost(share: float) -> float:
+        with np.errstate(divide="ignore"):
+            return -np.log((1 - share) * p + share * even).sum() - PRIOR * np.log1p(-share)
+
+    found = best_spread(torch.from_numpy(p), even)
+    best = minimize_scalar(cost, bounds=(0, 1), method="bounded", options={"xatol": 1e-9})
+    assert cost(found) <= best.fun + 1e-6
 
 
 def test_few_truths_change_little_and_none_nothing():
-    flat = torch.zeros(1, BINS)
-    for n, least, most in ((0, 0, 1e-6), (3, 0.01, 0.05), (3000, 0.4, 0.5)):
-        change = np.abs(cdf(learned(IMAGE, np.full(n, 0.5))(flat, visible(1, 0, 1))) - cdf(flat)).max()
-        assert least <= change <= most
+    logits = fine(flat(1))
+    for n, least, most in ((0, 0, 1e-6), (1, 0, 1e-6), (6, 0.01, 0.05), (6000, 0.4, 0.5)):
+        changed = learned(IMAGE, flat(n), np.full(n, 0.5))(logits, visible(1, 0, 1))
+        assert least <= np.abs(cdf(changed) - cdf(logits)).max() <= most
 
 
 def test_what_was_learned_is_kept_with_the_weights_and_can_be_forgotten():
-    recalibration = learned(BOTH, np.full(300, 0.1))
-    again = Recalibration(2)
+    recalibration = learned(BOTH, bell(1.0, 300), np.full(300, 0.1))
+    again = Recalibration(2, BINS)
     again.load_state_dict(recalibration.state_dict())
-    logits = torch.randn(3, BINS, generator=torch.Generator().manual_seed(0))
+    logits = torch.randn(3, BINS * FINE, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(again(logits, visible(1, 1)), recalibration(logits, visible(1, 1)))
     again.forget()
     torch.testing.assert_close(again(logits, visible(1, 1)).softmax(-1), logits.softmax(-1))
 
 
 def test_far_tails_stay_finite():
-    logits = torch.full((1, BINS), -200.0)
+    logits = torch.full((1, BINS * FINE), -200.0)
     logits[0, 3] = 200.0
-    assert torch.isfinite(learned(IMAGE, np.full(50, 0.2))(logits, visible(1, 0, 1))).all()
+    assert torch.isfinite(learned(IMAGE, flat(50), np.full(50, 0.2))(logits, visible(1, 0, 1))).all()

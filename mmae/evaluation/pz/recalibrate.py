@@ -1,14 +1,14 @@
-"""Measure on galaxies that a model was not trained on how its p(z) must be bent; see mmae/model/recalibration.py."""
+"""Measure on galaxies that a model was not trained on how its p(z) must be changed; see mmae/model/recalibration.py."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 
 from mmae.evaluation.gather import redshift_edges
 from mmae.evaluation.predict import can_see
-from mmae.evaluation.pz.calibration import randomised_pit
 from mmae.evaluation.pz.distribution import RedshiftPDF
 from mmae.model.batch import Batch
 from mmae.model.build import Model
@@ -32,17 +32,19 @@ def recalibrate(model: Model, batches: Iterable[Batch], device: torch.device, se
     model.recalibration.forget()
     if not limit:
         return
-    parts: list[tuple[torch.Tensor, torch.Tensor]] = []
+    rng = np.random.default_rng(seed)
+    parts: list[tuple[torch.Tensor, ...]] = []
     n_seen = 0
-    for number, batch in enumerate(batches):
+    for batch in batches:
         batch = batch.to(device)
         for shown in modes_of(model.n_tokens).values():
             visible = fixed_visible(batch, model.n_tokens, shown)
             usable_B = can_see(batch, shown) & batch.redshift_known_B
             reading, = model.read(batch, [visible])
-            pdf = RedshiftPDF(edges_K1, reading.probability_BK[usable_B].cpu().numpy())
-            pit_N = randomised_pit(pdf, batch.redshift_B[usable_B].cpu().numpy(), seed + number)
-            parts.append((shown_set(visible)[usable_B].cpu(), torch.from_numpy(pit_N)))
+            p_NK = reading.probability_BK[usable_B].cpu()
+            bin_N, _ = RedshiftPDF(edges_K1, p_NK.numpy()).located(batch.redshift_B[usable_B].cpu().numpy())
+            place_N = torch.from_numpy(rng.random(len(p_NK)))
+            parts.append((shown_set(visible)[usable_B].cpu(), p_NK, torch.from_numpy(bin_N), place_N))
         n_seen += len(batch)
         if n_seen >= limit:
             break

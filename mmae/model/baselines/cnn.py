@@ -64,7 +64,7 @@ class CNN(nn.Module):
         self.features = nn.Sequential(trunk, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.hidden = nn.Sequential(nn.Linear(n_features, config.hidden), nn.ReLU())
         self.logits = nn.Linear(config.hidden, config.redshift.bins)
-        self.recalibration = Recalibration(len(self.n_tokens))
+        self.recalibration = Recalibration(len(self.n_tokens), config.redshift.bins)
 
     def _embedded(self, batch: Batch, visible: Visible) -> Tensor:
         image_BCHW = tk.normalise_image(batch.image_BCHW, self.band_noise, self.arcsinh_mean, self.arcsinh_std)

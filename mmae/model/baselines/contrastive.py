@@ -91,7 +91,7 @@ class Contrastive(nn.Module):
         self.n_tokens = {name: encoder.modality.n_tokens for name, encoder in self.encoders.items()}
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
         self.logits = nn.Linear(config.embedding, config.redshift.bins)
-        self.recalibration = Recalibration(len(self.n_tokens))
+        self.recalibration = Recalibration(len(self.n_tokens), config.redshift.bins)
 
     def _vectors(self, batch: Batch, visible: Visible) -> dict[str, Tensor]:
         return {name: encoder(batch, visible[name]) for name, encoder in self.encoders.items()}

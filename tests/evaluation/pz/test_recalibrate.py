@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mmae.evaluation.gather import redshift_edges
-from mmae.evaluation.pz.calibration import calibrate, randomised_pit
+from mmae.evaluation.pz.calibration import MANY_OUTLIERS, Calibration, calibrate, randomised_pit
 from mmae.evaluation.pz.distribution import RedshiftPDF
 from mmae.evaluation.pz.recalibrate import recalibrate
 from mmae.model.batch import Batch
@@ -37,7 +37,7 @@ class Believer(nn.Module):
     def __init__(self, believed: float):
         super().__init__()
         self.believed, self.config, self.n_tokens = believed, Config(), {"image": 1}
-        self.recalibration = Recalibration(1)
+        self.recalibration = Recalibration(1, CONFIG.bins)
 
     def read(self, batch, visibles):
         edge_K1 = bin_edges(CONFIG)
@@ -47,11 +47,14 @@ class Believer(nn.Module):
         return [Reading(*point_and_probability(self.recalibration(logits_BZ, v), CONFIG), logits_BZ) for v in visibles]
 
 
-def galaxies(n: int, seed: int) -> list[Batch]:
-    """Batches of a hundred; one galaxy in ten has a wrong redshift that is not known."""
+def galaxies(n: int, seed: int, lost: float = 0.0) -> list[Batch]:
+    """Batches of a hundred; one galaxy in ten has a wrong redshift that is not known, and a part may lie anywhere."""
     rng = np.random.default_rng(seed)
     measured_N = rng.uniform(0.3, 1.2, n)
-    truth_N = np.expm1(measured_N + SCATTER * rng.normal(size=n))
+    x_N = measured_N + SCATTER * rng.normal(size=n)
+    is_lost_N = rng.random(n) < lost
+    x_N[is_lost_N] = rng.uniform(0, np.log1p(CONFIG.z_max), is_lost_N.sum())
+    truth_N = np.expm1(np.maximum(x_N, 0))
     known_N = np.arange(n) % 10 > 0
     return [
         Batch({"image": torch.from_numpy(measured_N[i, None]).float()}, {"image": torch.ones(100, dtype=torch.bool)},
@@ -60,15 +63,19 @@ def galaxies(n: int, seed: int) -> list[Batch]:
     ]
 
 
-def coverage(model: Believer, batches: list[Batch]) -> float:
-    """Of the central 68%."""
+def calibration(model: Believer, batches: list[Batch]) -> Calibration:
     pit = []
     for batch in batches:
         known_B = batch.redshift_known_B
         reading, = model.read(batch, [fixed_visible(batch, model.n_tokens, ("image",))])
         pdf = RedshiftPDF(redshift_edges(model), reading.probability_BK[known_B].numpy())
         pit.append(randomised_pit(pdf, batch.redshift_B[known_B].numpy(), 0))
-    return calibrate(np.concatenate(pit)).coverage[0.68].value
+    return calibrate(np.concatenate(pit))
+
+
+def coverage(model: Believer, batches: list[Batch]) -> float:
+    """Of the central 68%."""
+    return calibration(model, batches).coverage[0.68].value
 
 
 @pytest.mark.parametrize("believed", [0.6 * SCATTER, SCATTER, 1.7 * SCATTER])
@@ -80,12 +87,21 @@ def test_a_wrong_width_is_made_right(believed):
     assert believed == SCATTER or abs(before - 0.68) > 0.15
 
 
+def test_redshifts_where_p_says_never_are_no_surprise_any_more():
+    model = Believer(SCATTER)
+    before = calibration(model, galaxies(3000, 1, lost=0.01))
+    recalibrate(model, galaxies(3000, 2, lost=0.01), CPU, seed=0, limit=10_000)
+    after = calibration(model, galaxies(3000, 1, lost=0.01))
+    assert MANY_OUTLIERS in before.faults and before.outliers.value > 0.005
+    assert not after.faults and after.outliers.value < 0.001
+
+
 def test_a_second_time_gives_the_same_as_the_first():
     model = Believer(2 * SCATTER)
     recalibrate(model, galaxies(1000, 2), CPU, seed=0, limit=10_000)
-    first = model.recalibration.knot_SR.clone()
+    first = model.recalibration.knot_SWR.clone()
     recalibrate(model, galaxies(1000, 2), CPU, seed=0, limit=10_000)
-    torch.testing.assert_close(model.recalibration.knot_SR, first)
+    torch.testing.assert_close(model.recalibration.knot_SWR, first)
 
 
 def test_no_more_galaxies_are_looked_at_than_asked_for():
