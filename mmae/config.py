@@ -71,7 +71,7 @@ class OptimConfig:
     clip: float = 1.0
     """Largest norm of the gradient."""
     ema_decay: float = 0.995
-    """Of the averaged weights that are validated and kept; 0 keeps the raw weights."""
+    """Of the averaged weights that are validated and kept, less in a run's beginning; 0 keeps the raw weights."""
     augment: bool = True
     """Flip and turn images: a galaxy has no up."""
 

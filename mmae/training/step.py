@@ -22,6 +22,8 @@ from mmae.model.masking import draw_visible
 from mmae.model.outputs import Losses
 from mmae.training.parallel import parts, shard, whole
 
+PARTS_OF_RUN = 50  # the average of the weights is as long as one of so many parts of the steps so far, or shorter
+
 
 class NonFiniteLoss(RuntimeError):
     """The loss became NaN or infinite: going on would only waste the machine."""
@@ -75,11 +77,15 @@ def create_state(config: RunConfig, spec: InputSpec, device: torch.device, shard
 
 
 def _moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], int], None]:
-    """The running mean of weights and statistics. Whole numbers are counts and places: they are copied."""
-    average = get_ema_multi_avg_fn(decay)
+    """The running mean of weights and statistics. Whole numbers are counts and places: they are copied.
+
+    Never over more than a part of the steps so far: weights of long ago hold a short run back (docs/ablations.md).
+    """
 
     def update(mean: list[Tensor], now: list[Tensor], n_averaged: int) -> None:
         if mean[0].is_floating_point():  # a list holds one type only
+            n_averaged = float(n_averaged)
+            average = get_ema_multi_avg_fn(min(decay, (1 + n_averaged) / (PARTS_OF_RUN + n_averaged)))
             average(parts(mean), parts(now), n_averaged)
         else:
             for old, new in zip(mean, now, strict=True):

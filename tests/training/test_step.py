@@ -188,15 +188,16 @@ def test_steps_change_every_parameter_and_are_counted():
     assert [n for n, p in state.model.named_parameters() if torch.equal(p, before[n])] == []
 
 
-def test_averaged_weights_lag_behind_by_the_decay():
-    config = with_optim(ema_decay=0.75, augment=False)
+@pytest.mark.parametrize(("decay", "kept"), [(0.02, (0.02, 0.02)), (0.75, (2 / 51, 3 / 52))])
+def test_averaged_weights_lag_behind_by_the_decay_or_by_a_fiftieth_of_the_steps(decay, kept):
+    config = with_optim(ema_decay=decay, augment=False)
     state = create_state(config, SPEC, CPU)
     expected = None
     for s in range(3):
         training_step(state, random_batch(6, seed=s), config)
         raw = state.model.modalities["image"].to_token.weight.detach().clone()
         # The first update copies, the later ones mix.
-        expected = raw if expected is None else 0.75 * expected + 0.25 * raw
+        expected = raw if expected is None else kept[s - 1] * expected + (1 - kept[s - 1]) * raw
     torch.testing.assert_close(state.best_weights.modalities["image"].to_token.weight.detach(), expected)
     assert state.best_weights is not state.model
 
