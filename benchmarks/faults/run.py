@@ -1,7 +1,7 @@
 """Inject faults into training runs, one after the other, and write a table of what happened.
 
     python benchmarks/faults/run.py --out docs/faults.md      all of them, some 20 minutes
-    python benchmarks/faults/run.py --quick                   those that the tests try
+    python benchmarks/faults/run.py --quick                   those that the tests know
     python benchmarks/faults/run.py --only "node lost"
 """
 

@@ -11,12 +11,11 @@ import torch
 
 from mmae.model.batch import Batch
 from mmae.survey.build import build_survey
-from mmae.survey.collate import to_batch
+from mmae.survey.collate import galaxy_columns, to_batch
 from mmae.survey.schema import SurveySpec
 from mmae.survey.simulation.source import SimulationConfig, simulation_source
 from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.survey.tasks import in_processes
-from mmae.survey.windows import galaxy_columns
 
 
 def simulated_survey(folder: Path, galaxies: int) -> Survey:

@@ -9,11 +9,13 @@ import math
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.modalities import MODALITIES
 from mmae.survey.schema import SurveySpec
+from mmae.survey.store import Survey
 
 
 def input_spec(spec: SurveySpec) -> InputSpec:
@@ -27,6 +29,13 @@ def input_spec(spec: SurveySpec) -> InputSpec:
         wavelength_start=spec.wavelength_start,
         wavelength_step=spec.wavelength_step,
     )
+
+
+def galaxy_columns(survey: Survey) -> list[str]:
+    """What a model reads of a galaxy: the columns of all modalities that this survey has."""
+    wanted = [c for kind in MODALITIES.values() for names in kind.columns(survey.spec.bands).values() for c in names]
+    there = set(pq.read_schema(survey.path / survey.shards[0].path).names)
+    return ["object_id", "redshift", *(column for column in wanted if column in there)]
 
 
 def to_batch(table: pa.Table, spec: SurveySpec) -> Batch:

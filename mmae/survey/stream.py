@@ -16,11 +16,11 @@ from ray.data.collate_fn import ArrowBatchCollateFn
 from mmae.config import RunConfig, StreamConfig
 from mmae.errors import InputError
 from mmae.model.batch import Batch
-from mmae.survey.collate import to_batch
+from mmae.survey.collate import galaxy_columns, to_batch
 from mmae.survey.schema import SurveySpec
 from mmae.survey.order import Order, Portion
 from mmae.survey.store import Survey
-from mmae.survey.windows import RowGroup, galaxy_columns, read_rows, row_groups, unlabelled_rows
+from mmae.survey.windows import read_window, row_groups, unlabelled_rows
 
 READER_CPUS = 0  # readers must run where workers have taken all CPUs; stream.readers keeps them few
 
@@ -85,17 +85,8 @@ def training_batches(
         stop = min(n_windows, (window // order.epoch_windows + 1) * order.epoch_windows)
         items = [{"window": w, "skip": skip if w == window else 0} for w in range(window, stop)]
         data = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-            _read_window, batch_format="pyarrow", fn_kwargs={"order": order, "groups": groups, "columns": columns, "portion": portion},
+            read_window, batch_format="pyarrow", fn_kwargs={"order": order, "groups": groups, "columns": columns, "portion": portion},
             num_cpus=READER_CPUS, compute=ray.data.TaskPoolStrategy(size=config.stream.readers),
         )
         yield from batches(data, survey.spec, mine.stop - mine.start)
         window, skip = stop, 0
-
-
-def _read_window(
-    items: pa.Table, order: Order, groups: list[RowGroup], columns: list[str], portion: Portion
-) -> pa.Table:
-    """Galaxies of the windows that the rows of `items` name."""
-    return pa.concat_tables(
-        read_rows(groups, columns, *order.window(item["window"], portion, item["skip"])) for item in items.to_pylist()
-    )

@@ -1,4 +1,7 @@
-"""Rows of a survey in the order of a run, read from Parquet row groups: what Ray Data's tasks do for training."""
+"""Rows of a survey in the order of a run, read from Parquet row groups: what Ray Data's tasks do for training.
+
+No torch: every process of Ray's that reads would load it first.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmae.errors import InputError
-from mmae.model.modalities import MODALITIES
+from mmae.survey.order import Order, Portion
 from mmae.survey.store import MEND_SHARD, ROW_GROUP, Survey
 
 WAITS_S = (1.0, 4.0, 16.0)  # before each new attempt: a shared file system is often back within seconds
@@ -35,11 +38,13 @@ def row_groups(survey: Survey, split: str) -> list[RowGroup]:
     ]
 
 
-def galaxy_columns(survey: Survey) -> list[str]:
-    """What a model reads of a galaxy: the columns of all modalities that this survey has."""
-    wanted = [c for kind in MODALITIES.values() for names in kind.columns(survey.spec.bands).values() for c in names]
-    there = set(pq.read_schema(survey.path / survey.shards[0].path).names)
-    return ["object_id", "redshift", *(column for column in wanted if column in there)]
+def read_window(
+    items: pa.Table, order: Order, groups: list[RowGroup], columns: list[str], portion: Portion
+) -> pa.Table:
+    """Galaxies of the windows that the rows of `items` name."""
+    return pa.concat_tables(
+        read_rows(groups, columns, *order.window(item["window"], portion, item["skip"])) for item in items.to_pylist()
+    )
 
 
 def read_rows(groups: list[RowGroup], columns: list[str], group_N: np.ndarray, row_N: np.ndarray) -> pa.Table:

@@ -24,10 +24,9 @@ from mmae.evaluation.trained import find_trained
 from mmae.model.baselines.cnn import CNNConfig
 from mmae.model.masking import fixed_visible
 from mmae.model.paper import PaperConfig
-from mmae.survey.collate import input_spec
+from mmae.survey.collate import galaxy_columns, input_spec
 from mmae.survey.store import Survey, open_survey
 from mmae.survey.stream import CollateGalaxies, read_split
-from mmae.survey.windows import galaxy_columns
 from mmae.tracking import open_run, tracking_uri
 from mmae.training.checkpoint import load_model, save_model
 from mmae.training.step import create_state

@@ -24,7 +24,7 @@ RAISES, DIES, DIVERGES = 0, 1, 2
 
 
 def run_with_trouble(config, job, val):
-    """Stands in for `run_trial`: three trials in trouble, the others as they are."""
+    """Stands in for `run_trial`: three trials in trouble, the last as it is."""
     if config[NUMBER] == RAISES:
         raise RuntimeError("out of luck")
     if config[NUMBER] == DIES:
@@ -37,9 +37,9 @@ def run_with_trouble(config, job, val):
 
 def test_failed_trials_are_told_with_their_reasons(study, ray_cluster, monkeypatch):
     monkeypatch.setattr(mmae.study.study, "run_trial", run_with_trouble)
-    result = run_study(replace(study, trials=5, scheduler="none"), quiet())
+    result = run_study(replace(study, trials=4, scheduler="none"), quiet())
     trials = read_store(study.folder).trials
-    assert [t.state for t in trials] == 3 * [TrialState.FAIL] + 2 * [TrialState.COMPLETE]
+    assert [t.state for t in trials] == 3 * [TrialState.FAIL] + [TrialState.COMPLETE]
     _, children = runs_of(study)
     reasons = {RAISES: "RuntimeError: out of luck", DIES: "worker died", DIVERGES: "NonFiniteLoss: the gradient is"}
     for number, says in reasons.items():
@@ -48,10 +48,8 @@ def test_failed_trials_are_told_with_their_reasons(study, ray_cluster, monkeypat
         assert trials[number].user_attrs["reason"].startswith(says)
         assert run.data.tags["mmae.reason"] == trials[number].user_attrs["reason"]
         assert "Traceback" not in run.data.tags["mmae.reason"]
-    for number in (3, 4):
-        assert children[f"trial-{number:03d}"].info.status == "FINISHED"
-        assert "reason" not in trials[number].user_attrs
-    assert result.winner.number in (3, 4)
+    assert children["trial-003"].info.status == "FINISHED" and "reason" not in trials[3].user_attrs
+    assert result.winner.number == 3
     parent, _ = runs_of(study)
     assert parent.data.metrics["trials/failed"] == 3 and "report/report.html" in files(study, parent)
     page = (study.folder / "report" / "report.html").read_text()

@@ -21,13 +21,13 @@ from mmae.study.storage import DATABASE, FINISHED, looks_of, read_store
 from tests.study.test_study import runs_of
 
 ROOT = Path(__file__).parents[2]
-TRIALS = 4
+TRIALS = 3
 
 
 @pytest.fixture
 def long_study(study: StudyConfig) -> StudyConfig:
-    """Trials of 24 steps, two at a time, so that a kill finds some over and some in the middle."""
-    return replace(study, trials=TRIALS, galaxies_seen=768, looks=6, concurrent=2, scheduler="none")
+    """Trials of 12 steps, two at a time, so that a kill finds some over and some in the middle."""
+    return replace(study, trials=TRIALS, galaxies_seen=384, looks=4, concurrent=2, scheduler="none")
 
 
 def command(study: StudyConfig) -> list[str]:

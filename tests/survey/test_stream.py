@@ -15,10 +15,10 @@ from mmae.config import OptimConfig, RunConfig, StreamConfig
 from mmae.errors import InputError
 from mmae.survey import stream, windows
 from mmae.survey.build import build_survey
-from mmae.survey.collate import input_spec
+from mmae.survey.collate import galaxy_columns, input_spec
 from mmae.survey.order import Portion
 from mmae.survey.stream import CollateGalaxies, batches, read_split, run_order, training_batches
-from mmae.survey.windows import galaxy_columns, read_group, row_groups
+from mmae.survey.windows import read_group, row_groups
 from tests.survey.test_build import SPEC, make_galaxy, memory_source
 
 
