@@ -27,7 +27,7 @@ class Fault:
 
     Attributes:
         harm: does it to a run that trains, and tells what happened.
-        quick: tried by the tests too, all but the first by those marked slow.
+        quick: tried by the tests marked slow too.
         equal: the final weights must be those of the undisturbed run; else the number of workers changed on the way.
         nodes: of two CPUs each, besides the head, when the run starts.
         compute: fields of ComputeConfig.
