@@ -93,14 +93,20 @@ def test_a_dry_run_tells_and_creates_nothing(tiny_study, tmp_path, ray_cluster):
     assert not home.exists()
 
 
+POINTS = [{"image_patch": 32, "depth": 2, "image_mask_ratio": 0.3},
+          {"image_patch": 16, "depth": 1, "image_mask_ratio": 0.8}]
+
+
+@pytest.mark.slow
 def test_another_study_is_tried_again(study, ray_cluster):
-    first = replace(study, name="first")
-    points = [{"image_patch": 32, "depth": 2, "image_mask_ratio": 0.3},
-              {"image_patch": 16, "depth": 1, "image_mask_ratio": 0.8}]
-    open_store_of(first, points)
+    open_store_of(replace(study, name="first"), POINTS)
     again = run_study(replace(study, name="again", trials=2, repeat="first", scheduler="none"), quiet())
-    assert [dict(t.params) for t in read_store(again.folder).trials] == points
+    assert [dict(t.params) for t in read_store(again.folder).trials] == POINTS
     assert all(r.state == "complete" for r in again.records)
+
+
+def test_what_cannot_be_tried_again_is_told(study, ray_cluster):
+    open_store_of(replace(study, name="first"), POINTS)
     with pytest.raises(InputError, match="no study here"):
         run_study(replace(study, name="other", repeat="nothing"), quiet())
     with pytest.raises(InputError, match=r"--repeat first: it searched another space: space\.depth was \[1, 2\]"):
