@@ -47,6 +47,22 @@ def wait_until(condition: Callable[[], object], what: str, patience_s: float = P
         time.sleep(0.05)
 
 
+def checkpoints(run_dir: Path) -> dict[int, Path]:
+    """Those that Ray Train would go on from, by step."""
+    snapshot = run_dir / "checkpoint_manager_snapshot.json"
+    try:
+        text = snapshot.read_text()
+        return {json.loads((p / "state.json").read_text())["step"]: p
+                for p in run_dir.glob("checkpoint_2*") if p.name in text}
+    except (OSError, ValueError):  # one that is removed or written while we look
+        return {}
+
+
+def processes_below(root: psutil.Process, title: str) -> list[psutil.Process]:
+    """Those that a process has started, it or one of them, and that have the title."""
+    return [p for p in root.children(recursive=True) if title in _title(p)]
+
+
 @dataclass
 class Run:
     """One training run, and the process that drives it now."""
@@ -78,14 +94,7 @@ class Run:
             )
 
     def checkpoints(self) -> dict[int, Path]:
-        """Those that Ray Train would go on from, by step."""
-        snapshot = self.folder / "checkpoint_manager_snapshot.json"
-        try:
-            text = snapshot.read_text()
-            return {json.loads((p / "state.json").read_text())["step"]: p
-                    for p in self.folder.glob("checkpoint_2*") if p.name in text}
-        except (OSError, ValueError):  # one that is removed or written while we look
-            return {}
+        return checkpoints(self.folder)
 
     def last_step(self) -> int:
         return max(self.checkpoints(), default=0)
@@ -171,7 +180,7 @@ class Scene:
         found = []
         for pid in raylets:
             if psutil.pid_exists(pid):
-                found += [p for p in psutil.Process(pid).children(recursive=True) if title in _title(p)]
+                found += processes_below(psutil.Process(pid), title)
         return found
 
     def workers(self, node=None) -> list[psutil.Process]:
