@@ -14,9 +14,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
-from mmae.evaluation.redshift import scatter_difference
-from mmae.evaluation.report import with_error
-from mmae.evaluation.style import BLUE, GREY, VERMILLION, save_figure, style
+from mmae.metrics.redshift import scatter_difference
+from mmae.report.score_table import with_error
+from mmae.report.style import BLUE, GREY, VERMILLION, save_figure, style
 from mmae.study.record import read_validation
 from mmae.study.results import complete, read_records
 from mmae.study.storage import looks_of, read_store

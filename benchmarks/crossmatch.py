@@ -14,7 +14,7 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord, search_around_sky
 
-from mmae.survey.crossmatch import match
+from mmae.astro.crossmatch import match
 
 
 def main() -> None:

@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 
-from mmae.ray_setup import start_ray
-from mmae.survey.crossmatch import match
-from mmae.survey.crossmatch_tables import SkyTable, match_in_ray, read_pairs
+from mmae.astro.crossmatch import match
+from mmae.astro.crossmatch_tables import SkyTable, match_in_ray, read_pairs
+from mmae.core.ray_setup import start_ray
 
 
 def main() -> None:

@@ -24,12 +24,12 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mmae.ray_setup import start_ray  # noqa: E402
-from mmae.survey.chunk import DEFAULT_SPLIT, write_chunk  # noqa: E402
-from mmae.survey.pairing.config import PairConfig  # noqa: E402
-from mmae.survey.pairing.source import paired_source, plan_folder  # noqa: E402
-from mmae.survey.simulation.raw_files import write_raw_files  # noqa: E402
-from mmae.survey.simulation.source import SimulationConfig  # noqa: E402
+from mmae.core.ray_setup import start_ray  # noqa: E402
+from mmae.ingest.chunk import DEFAULT_SPLIT, write_chunk  # noqa: E402
+from mmae.ingest.pairing.config import PairConfig  # noqa: E402
+from mmae.ingest.pairing.source import paired_source, plan_folder  # noqa: E402
+from mmae.simulation.raw_files import write_raw_files  # noqa: E402
+from mmae.simulation.source import SimulationConfig  # noqa: E402
 from mmae.survey.store import Survey, open_survey, verify_content  # noqa: E402
 
 PROFILED_CELLS = 6

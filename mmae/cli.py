@@ -10,8 +10,9 @@ from typing import Any
 
 import tyro
 
-from mmae.config import RunConfig, from_yaml
-from mmae.errors import InputError, input_error_behind
+from mmae.config import RunConfig
+from mmae.core.errors import InputError, input_error_behind
+from mmae.core.settings import from_yaml
 from mmae.recipes import RECIPES, recipe
 
 INPUT_ERROR_STATUS = 2
@@ -45,7 +46,7 @@ def starting_run(argv: list[str] | None = None) -> tuple[RunConfig, list[str]]:
     chosen, rest = start.parse_known_args(argv)
     if chosen.recipe and chosen.config:
         raise InputError("--recipe and --config both say where to start from: give one of them.")
-    return from_yaml(chosen.config) if chosen.config else recipe(chosen.recipe or "small"), rest
+    return from_yaml(chosen.config, RunConfig) if chosen.config else recipe(chosen.recipe or "small"), rest
 
 
 def parse_job(kind: type, description: str, argv: list[str] | None = None) -> Any:

@@ -2,59 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
-from mmae.errors import InputError
+from mmae.core.folders import home_folder, require_folder_name
+from mmae.loader.config import StreamConfig
 from mmae.model.build import ModelConfig
 from mmae.model.masking import MaskConfig
 from mmae.model.mmae import MMAEConfig
-
-
-def home() -> Path:
-    """Where surveys, runs and the MLflow database go unless told otherwise: $MMAE_HOME or ~/mmae.
-
-    Not the current folder: a Ray job runs in a copy of the working directory that is
-    removed with the job.
-    """
-    return Path(os.environ.get("MMAE_HOME", "~/mmae")).expanduser().resolve()
-
-
-@dataclass(frozen=True)
-class StreamConfig:
-    """How rows reach the workers."""
-
-    batch_size: int = 128
-    """Galaxies in one optimiser step, over all workers together."""
-    shuffle_rows: int = 1024
-    """Galaxies that each worker reads and shuffles together; where they are read from is shuffled as well."""
-    lanes: int = 0
-    """Parts of an epoch that every batch draws from equally, so that each worker reads its own. 0: compute.workers
-    at the run's start. Batches stay the same when the number of workers changes."""
-    unlabelled: float = 1.0
-    """Share of the training galaxies without a redshift that an epoch draws, others each time. With few redshifts, 1
-    would spend most of a run on galaxies that say nothing of them."""
-    readers: int = 2
-    """Tasks of each worker that read galaxies ahead."""
-    cache_gb: float = 4.0
-    """A validation or test split up to this size is read once and kept in Ray's object store."""
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "shuffle_rows", "readers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"stream.{name} is {getattr(self, name)}: it must be at least 1.")
-        if not 0 <= self.unlabelled <= 1:
-            raise ValueError(f"stream.unlabelled is {self.unlabelled}: a share lies in [0, 1].")
-        if self.lanes < 0 or (self.lanes and self.batch_size % self.lanes):
-            raise ValueError(
-                f"stream.lanes is {self.lanes}: it must divide stream.batch_size {self.batch_size}, or be 0."
-            )
 
 
 @dataclass(frozen=True)
@@ -179,76 +137,8 @@ class RunConfig:
                 f"stream.batch_size {self.stream.batch_size} is the batch of all workers together and must be a "
                 f"multiple of compute.workers {self.compute.workers}."
             )
-        if any(c in self.name for c in "/\\\0") or self.name in (".", ".."):
-            raise ValueError(f"name is {self.name!r}: it names a folder and must have no slash in it.")
+        require_folder_name(self.name, "name")
 
     @property
     def home_path(self) -> Path:
-        return Path(self.home).expanduser().resolve() if self.home else home()
-
-
-Config = TypeVar("Config")
-
-
-@cache
-def _adapter(kind: type) -> TypeAdapter:
-    return TypeAdapter(kind)
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """Plain values (lists for tuples), as they stand in YAML and JSON."""
-    return _adapter(type(config)).dump_python(config, mode="json")
-
-
-def from_dict(values: dict[str, Any], where: str = "configuration", kind: type[Config] = RunConfig) -> Config:
-    """A checked configuration of the given dataclass.
-
-    Raises:
-        InputError: naming every unknown or ill-typed field.
-    """
-    try:
-        config = _adapter(kind).validate_python(values)
-    except ValidationError as error:
-        faults = [
-            f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}".lstrip(": ") for e in error.errors()
-        ]
-        raise InputError(f"{where}: " + "; ".join(faults)) from error
-    unknown = flatten(values).keys() - flatten(to_dict(config)).keys()
-    if unknown:
-        raise InputError(f"{where}: unknown field {', '.join(sorted(unknown))}.")
-    return config
-
-
-def to_yaml(config: Any) -> str:
-    return yaml.safe_dump(to_dict(config), sort_keys=False)
-
-
-def from_yaml(path: Path, kind: type[Config] = RunConfig) -> Config:
-    """Read a configuration file.
-
-    Raises:
-        InputError: the file is missing, is not YAML, or has a wrong field.
-    """
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the configuration ({error.strerror}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML ({error}).") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected a mapping of configuration fields.")
-    return from_dict(values, str(path), kind)
-
-
-def flat(config: Any) -> dict[str, Any]:
-    """The configuration as dotted names, for MLflow parameters and for comparison."""
-    return flatten(to_dict(config))
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested plain values under dotted names."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        result |= flatten(value, f"{name}.") if isinstance(value, dict) and value else {name: value}
-    return result
+        return home_folder(self.home)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from mmae.config import OptimConfig, RunConfig, StreamConfig, ValidationConfig
-from mmae.errors import InputError
+from mmae.config import OptimConfig, RunConfig, ValidationConfig
+from mmae.core.errors import InputError
+from mmae.loader.config import StreamConfig
 from mmae.model.baselines.cnn import CNNConfig
 from mmae.model.baselines.contrastive import ContrastiveConfig
 from mmae.model.masking import MaskConfig

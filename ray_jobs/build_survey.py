@@ -18,7 +18,8 @@ the same command is given again.
 """
 
 from mmae.cli import main, parse
-from mmae.survey.job import BuildConfig, build_command
+from mmae.ingest.job import BuildConfig
+from mmae.realism.job import build_command
 
 if __name__ == "__main__":
     main(lambda: build_command(parse(BuildConfig, __doc__)))

@@ -7,16 +7,17 @@ import pytest
 import ray
 from hypothesis import settings
 
-from mmae.config import ComputeConfig, OptimConfig, RunConfig, ScoreConfig, StreamConfig, ValidationConfig
+from mmae.config import ComputeConfig, OptimConfig, RunConfig, ScoreConfig, ValidationConfig
+from mmae.core.ray_setup import WORKER_ENV, start_ray
+from mmae.ingest.build import build_survey
+from mmae.loader.config import StreamConfig
 from mmae.model.mmae import MMAEConfig
 from mmae.model.modalities import ModalitiesConfig
 from mmae.model.modalities.image import ImageConfig
 from mmae.model.modalities.spectrum import SpectrumConfig
-from mmae.ray_setup import WORKER_ENV, start_ray
 from mmae.recipes import recipe
-from mmae.survey.build import build_survey
+from mmae.simulation.source import SimulationConfig, simulation_source
 from mmae.survey.schema import SurveySpec
-from mmae.survey.simulation.source import SimulationConfig, simulation_source
 
 # No test is a matter of time.
 settings.register_profile("untimed", deadline=None)
@@ -37,7 +38,7 @@ def ray_cluster():
     """One Ray instance for all tests that need it, started as the jobs start it."""
     ray.init(
         address="local", num_cpus=4, include_dashboard=False,
-        runtime_env={"env_vars": WORKER_ENV, "worker_process_setup_hook": "mmae.ray_setup.quiet_logs"},
+        runtime_env={"env_vars": WORKER_ENV, "worker_process_setup_hook": "mmae.core.ray_setup.quiet_logs"},
     )
     start_ray()
     yield

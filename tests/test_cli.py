@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from mmae.cli import main, parse, parse_run
-from mmae.config import to_yaml
-from mmae.errors import InputError
+from mmae.core.errors import InputError
+from mmae.core.settings import to_yaml
 from mmae.model.paper import PaperConfig
 from mmae.recipes import recipe
 

@@ -11,21 +11,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmae.config import (
-    ComputeConfig,
-    OptimConfig,
-    RunConfig,
-    ScoreConfig,
-    StreamConfig,
-    ValidationConfig,
-    flat,
-    from_dict,
-    from_yaml,
-    home,
-    to_dict,
-    to_yaml,
-)
-from mmae.errors import InputError
+from mmae.config import ComputeConfig, OptimConfig, RunConfig, ScoreConfig, ValidationConfig
+from mmae.core.errors import InputError
+from mmae.core.folders import home
+from mmae.core.settings import flat, from_dict, from_yaml, to_dict, to_yaml
+from mmae.loader.config import StreamConfig
 from mmae.model.masking import MaskConfig
 from mmae.model.mmae import MMAEConfig
 from mmae.model.paper import PaperConfig
@@ -38,7 +28,7 @@ def test_every_recipe_survives_yaml(name, tmp_path):
     assert config.recipe == name
     path = tmp_path / "run.yaml"
     path.write_text(to_yaml(config))
-    back = from_yaml(path)
+    back = from_yaml(path, RunConfig)
     assert back == config and type(back.model) is type(config.model)
     assert hash(back.masks) == hash(config.masks)  # tuples again, not lists
 
@@ -55,18 +45,18 @@ def test_changed_values_survive_a_dict_of_plain_values(ratio, rate, name, model,
         name=name if name not in (".", "..") else "", seed=seed, model=model, masks=MaskConfig(image_ratio=ratio),
         optim=OptimConfig(learning_rate=rate), compute=ComputeConfig(device="cpu"),
     )
-    assert from_dict(yaml.safe_load(to_yaml(config))) == config
-    assert from_dict(to_dict(config)) == config
+    assert from_dict(yaml.safe_load(to_yaml(config)), RunConfig) == config
+    assert from_dict(to_dict(config), RunConfig) == config
 
 
 def test_missing_fields_take_their_defaults():
-    config = from_dict({"optim": {"steps": 7}, "model": {"kind": "paper"}})
+    config = from_dict({"optim": {"steps": 7}, "model": {"kind": "paper"}}, RunConfig)
     assert config == RunConfig(optim=OptimConfig(steps=7), model=PaperConfig())
 
 
 def test_a_number_in_exponent_notation_is_a_number():
     # YAML 1.1 reads 1e-3 (no dot) as text.
-    assert from_dict(yaml.safe_load("optim: {learning_rate: 1e-3}")).optim.learning_rate == 1e-3
+    assert from_dict(yaml.safe_load("optim: {learning_rate: 1e-3}"), RunConfig).optim.learning_rate == 1e-3
 
 
 @pytest.mark.parametrize(("values", "says"), [
@@ -81,15 +71,15 @@ def test_a_number_in_exponent_notation_is_a_number():
     ({"model": {"kind": "clip"}}, "model"), ({"model": {"kind": "mmae", "width": "wide"}}, r"model\.mmae\.width")])
 def test_unknown_and_ill_typed_fields_are_named(values, says):
     with pytest.raises(InputError, match=f"^here: .*{says}"):
-        from_dict(values, "here")
+        from_dict(values, RunConfig, "here")
 
 
 def test_all_faults_are_told_at_once():
     with pytest.raises(InputError) as caught:
-        from_dict({"seed": "x", "optim": {"steps": "y", "clip": "z"}})
+        from_dict({"seed": "x", "optim": {"steps": "y", "clip": "z"}}, RunConfig)
     assert all(name in str(caught.value) for name in ("seed", "optim.steps", "optim.clip"))
     with pytest.raises(InputError) as caught:
-        from_dict({"first": 1, "optim": {"second": 2}})
+        from_dict({"first": 1, "optim": {"second": 2}}, RunConfig)
     assert "first" in str(caught.value) and "optim.second" in str(caught.value)
 
 
@@ -104,7 +94,7 @@ def test_all_faults_are_told_at_once():
     ({"name": "a/b"}, "name is 'a/b'")])
 def test_impossible_values_are_refused_with_name_and_value(values, says):
     with pytest.raises(InputError, match=says):
-        from_dict(values)
+        from_dict(values, RunConfig)
 
 
 @pytest.mark.parametrize(("make", "says"), [
@@ -127,13 +117,13 @@ def test_a_wrong_file_is_told_by_its_name(tmp_path, content, says):
     path = tmp_path / "run.yaml"
     path.write_bytes(content)
     with pytest.raises(InputError, match=says) as caught:
-        from_yaml(path)
+        from_yaml(path, RunConfig)
     assert str(path) in str(caught.value)
 
 
 def test_a_missing_file_is_told_by_its_name(tmp_path):
     with pytest.raises(InputError, match=r"nothing\.yaml.*No such file"):
-        from_yaml(tmp_path / "nothing.yaml")
+        from_yaml(tmp_path / "nothing.yaml", RunConfig)
 
 
 def test_flat_names_are_dotted_and_complete():

@@ -17,13 +17,15 @@ from mlflow import MlflowClient
 from ray.cluster_utils import Cluster
 from safetensors.numpy import load_file
 
-from mmae.config import ComputeConfig, OptimConfig, RunConfig, ScoreConfig, StreamConfig, ValidationConfig, to_yaml
+from mmae.config import ComputeConfig, OptimConfig, RunConfig, ScoreConfig, ValidationConfig
+from mmae.core.settings import to_yaml
+from mmae.loader.config import StreamConfig
 from mmae.model.mmae import MMAEConfig
 from mmae.model.modalities import ModalitiesConfig
 from mmae.model.modalities.image import ImageConfig
 from mmae.model.modalities.spectrum import SpectrumConfig
 from mmae.recipes import recipe
-from mmae.tracking import Tracker, tracking_uri
+from mmae.tracking.runs import Tracker, tracking_uri
 
 ROOT = Path(__file__).parents[2]
 GALAXIES = 600

@@ -29,11 +29,12 @@ from benchmarks.models.runner import train_for
 from benchmarks.models.score import Numbers, batches, probe, score
 from benchmarks.models.survey import load, rows, simulated_survey
 from benchmarks.models.table import markdown, read_results
-from mmae.evaluation.leaks import write_training_rows
-from mmae.evaluation.pz.recalibrate import recalibrate
-from mmae.survey.collate import input_spec
+from mmae.inference.checkpoint import load_model
+from mmae.inference.recalibrate import recalibrate
+from mmae.loader.collate import input_spec
+from mmae.survey.leaks import write_training_rows
 from mmae.survey.store import Survey, open_survey
-from mmae.training.checkpoint import load_model, save_model
+from mmae.training.checkpoint import save_model
 from mmae.training.step import TrainState
 
 TRAINED = "trained.json"  # facts of a run

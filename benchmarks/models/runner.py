@@ -12,8 +12,8 @@ import torch
 
 from benchmarks.models.survey import rows
 from mmae.config import RunConfig
+from mmae.loader.sampler import drawn_rows
 from mmae.model.batch import Batch, InputSpec
-from mmae.survey.order import drawn_rows
 from mmae.training.step import TrainState, create_state, require_finite, training_step
 
 WARM_UP, TIMED = 4, 24  # steps from which the number of steps that the budget allows is taken

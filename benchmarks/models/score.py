@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from benchmarks.models.survey import rows
-from mmae.evaluation.pz.calibration import calibrate, randomised_pit
-from mmae.evaluation.pz.distribution import RedshiftPDF
-from mmae.evaluation.pz.scores import CRPS, crps, mean_scores
-from mmae.evaluation.gather import redshift_edges
-from mmae.evaluation.redshift import ALL_Z, LOW_Z, score_redshift, selection
 from mmae.evaluation.representation.probes import PROBES, predict_redshift
+from mmae.inference.readings import redshift_edges
+from mmae.metrics.pz_calibration import calibrate, randomised_pit
+from mmae.metrics.pz_distribution import RedshiftPDF
+from mmae.metrics.pz_scores import CRPS, crps, mean_scores
+from mmae.metrics.redshift import ALL_Z, LOW_Z, score_redshift, selection
 from mmae.model.batch import Batch
 from mmae.model.build import Model
 from mmae.model.masking import fixed_visible, modes_of

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
+from mmae.core.tasks import in_processes
+from mmae.ingest.build import build_survey
+from mmae.loader.collate import galaxy_columns, to_batch
 from mmae.model.batch import Batch
-from mmae.survey.build import build_survey
-from mmae.survey.collate import galaxy_columns, to_batch
+from mmae.simulation.source import SimulationConfig, simulation_source
 from mmae.survey.schema import SurveySpec
-from mmae.survey.simulation.source import SimulationConfig, simulation_source
 from mmae.survey.store import MANIFEST, Survey, open_survey
-from mmae.survey.tasks import in_processes
 
 
 def simulated_survey(folder: Path, galaxies: int) -> Survey:

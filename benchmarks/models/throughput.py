@@ -23,10 +23,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.models.survey import load, rows, simulated_survey
 from mmae.config import RunConfig
+from mmae.loader.collate import input_spec
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.modalities import ModalitiesConfig
 from mmae.recipes import recipe
-from mmae.survey.collate import input_spec
 from mmae.training.step import create_state, training_step
 
 WARM_UP = 2

@@ -2,7 +2,7 @@
 
     python docs/fits/line_widths.py ../shared/data/galaxies/desi_bgs_line_ews.parquet
 
-writes mmae/survey/simulation/line_widths.json. The table holds rest-frame equivalent widths and
+writes mmae/simulation/line_widths.json. The table holds rest-frame equivalent widths and
 inverse variances of 43,752 galaxies of the DESI Bright Galaxy Survey. A Gaussian mixture of their
 log10 is fitted with each galaxy's own errors taken out (extreme deconvolution: Bovy, Hogg &
 Roweis 2011, equations 14 to 16).
@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from sklearn.mixture import GaussianMixture
 from tqdm import trange
 
-from mmae.survey.simulation.lines import LINE_NAMES
+from mmae.astro.lines import LINE_NAMES
 
 COMPONENTS, ITERATIONS, TOLERANCE, SEED = 4, 150, 1e-5, 0
-OUT = Path(__file__).parents[2] / "mmae/survey/simulation/line_widths.json"
+OUT = Path(__file__).parents[2] / "mmae/simulation/line_widths.json"
 # Beyond these a logarithm of a width means nothing: below 5% of its error, or fits gone wild.
 MIN_SIGNAL_TO_NOISE, MAX_WIDTH = 0.05, 1e3
 ERROR_RANGE = (0.01, 1.0)  # dex

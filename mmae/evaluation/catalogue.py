@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmae.survey.simulation.lines import LINE_NAMES
+from mmae.astro.lines import LINE_NAMES
 from mmae.survey.store import Survey
 from mmae.survey.truth import read_truth
 

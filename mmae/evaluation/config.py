@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmae.config import home
+from mmae.core.folders import home_folder, require_folder_name
 from mmae.survey.schema import SPLITS
 
 
@@ -67,9 +67,8 @@ class EvaluateConfig:
         ratios = self.surface_ratios
         if len(ratios) < 2 or list(ratios) != sorted(set(ratios)) or not (ratios[0] >= 0 and ratios[-1] <= 1):
             raise ValueError(f"surface_ratios is {ratios}: give two or more rising numbers from 0 to 1.")
-        if any(c in self.name for c in "/\\\0") or self.name in (".", ".."):
-            raise ValueError(f"name is {self.name!r}: it names a folder and must have no slash in it.")
+        require_folder_name(self.name, "name")
 
     @property
     def home_path(self) -> Path:
-        return Path(self.home).expanduser().resolve() if self.home else home()
+        return home_folder(self.home)

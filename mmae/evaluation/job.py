@@ -9,29 +9,31 @@ import numpy as np
 import ray
 from rich.console import Console
 
-from mmae.config import StreamConfig, from_yaml
-from mmae.errors import InputError
+from mmae.config import RunConfig
+from mmae.core.errors import InputError
+from mmae.core.ray_setup import start_ray
+from mmae.core.settings import from_yaml
 from mmae.evaluation.catalogue import Catalogue, read_catalogue, true_widths
 from mmae.evaluation.config import EvaluateConfig
-from mmae.evaluation.leaks import LeakCheck, require_no_leak
-from mmae.evaluation.passes import Look, readings_pass, reconstructions_pass, surface_pass
 from mmae.evaluation.photoz.predictions_file import read_predictions
 from mmae.evaluation.photoz.section import file_section
 from mmae.evaluation.sections import Gathered, Seen, make_sections
 from mmae.evaluation.tables import write_tables
-from mmae.evaluation.trained import Trained, find_trained
+from mmae.evaluation.tasks import Look, readings_pass, reconstructions_pass, surface_pass
+from mmae.inference.checkpoint import CONFIG, read_state
+from mmae.inference.find_run import Trained, find_trained
+from mmae.ingest.embedded import embedded_folder
+from mmae.loader.collate import input_spec
+from mmae.loader.config import StreamConfig
+from mmae.loader.stream import read_split
 from mmae.model.mmae import MMAEConfig
 from mmae.model.paper import PaperConfig
-from mmae.ray_setup import start_ray
 from mmae.report.contents import Section, numbers, tally
 from mmae.report.save import log_page, save_report
 from mmae.report.terminal import print_section, print_verdicts
-from mmae.survey.collate import input_spec
+from mmae.survey.leaks import LeakCheck, require_no_leak
 from mmae.survey.store import MANIFEST, Survey, open_survey
-from mmae.survey.stream import read_split
-from mmae.tracking import Tracker, open_named_run, tracking_uri
-from mmae.training.checkpoint import CONFIG, read_state
-from mmae.training.run import embedded_folder
+from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
 
 FOLDER = "evaluation"
 EXPERIMENT = "evaluations"
@@ -106,8 +108,8 @@ def _evaluate_model(config: EvaluateConfig, console: Console) -> Evaluation:
 def _survey(config: EvaluateConfig, trained: Trained) -> Survey:
     if config.survey:
         return open_survey(config.survey)
-    run = from_yaml(trained.checkpoint / CONFIG)
-    folder = Path(run.survey) if run.survey else embedded_folder(run)
+    run = from_yaml(trained.checkpoint / CONFIG, RunConfig)
+    folder = Path(run.survey) if run.survey else embedded_folder(run.home_path, run.simulated_galaxies)
     if not (folder / MANIFEST).exists():
         raise InputError(f"{trained.checkpoint}: its survey {folder} is not here. Give --survey FOLDER.")
     return open_survey(folder)
@@ -127,7 +129,7 @@ def _require_same_grid(trained: Trained, survey: Survey) -> None:
 
 def _require_reconstruction(trained: Trained) -> None:
     """The evaluation looks at images and spectra, what is read from each and how they come back."""
-    model = from_yaml(trained.checkpoint / CONFIG).model
+    model = from_yaml(trained.checkpoint / CONFIG, RunConfig).model
     both = isinstance(model, MMAEConfig) and model.modalities.image.use and model.modalities.spectrum.use
     if not both and not isinstance(model, PaperConfig):
         raise InputError(
@@ -170,7 +172,7 @@ def gather(config: EvaluateConfig, checkpoint: Path, survey: Survey, console: Co
 
 
 def _facts(config: EvaluateConfig, trained: Trained, survey: Survey, checked: LeakCheck) -> dict[str, str]:
-    run = from_yaml(trained.checkpoint / CONFIG)
+    run = from_yaml(trained.checkpoint / CONFIG, RunConfig)
     return {
         "model": f"{trained.checkpoint}, recipe {run.recipe}",
         "survey": f"{survey.path}, content hash {survey.content_hash}",

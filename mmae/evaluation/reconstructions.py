@@ -20,8 +20,8 @@ from mmae.evaluation.lines.batch import joined as joined_spectra
 from mmae.evaluation.lines.measure import Reconstruction
 from mmae.evaluation.lines.measures import choose
 from mmae.evaluation.photoz.strata import POINT_SOURCE
-from mmae.evaluation.predict import Reconstructions
-from mmae.evaluation.redshift import LOW_REDSHIFT
+from mmae.inference.predict import Reconstructions
+from mmae.metrics.redshift import LOW_REDSHIFT
 from mmae.model.batch import Batch
 from mmae.model.build import Model
 from mmae.model.masking import MODES, fixed_visible

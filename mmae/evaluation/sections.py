@@ -12,13 +12,11 @@ from rich.progress import track
 
 from mmae.evaluation.catalogue import Catalogue
 from mmae.evaluation.config import EvaluateConfig
-from mmae.evaluation.figures_example import example_figure
-from mmae.evaluation.gather import Readings, Spectroscopy
+from mmae.evaluation.example_figure import example_figure
 from mmae.evaluation.images.section import images_section
 from mmae.evaluation.lines.section import spectra_section
 from mmae.evaluation.photoz.section import point_section
 from mmae.evaluation.photoz.strata import MAGNITUDE, REDSHIFT, families
-from mmae.evaluation.pz.distribution import RedshiftPDF
 from mmae.evaluation.pz.section import pz_section
 from mmae.evaluation.reconstructions import ABSENT, Measured
 from mmae.evaluation.representation.section import (
@@ -29,6 +27,8 @@ from mmae.evaluation.representation.section import (
 )
 from mmae.evaluation.representation.targets import Features, Targets, targets_of
 from mmae.evaluation.surface.section import surface_section
+from mmae.inference.readings import Readings, Spectroscopy
+from mmae.metrics.pz_distribution import RedshiftPDF
 from mmae.report.contents import Drawing, Section
 from mmae.survey.schema import SurveySpec
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmae.evaluation.style import save_figure
 from mmae.report.contents import Cell, Section, Table, Verdict, numbers, tally
 from mmae.report.page import render_page
-from mmae.tracking import Tracker
+from mmae.report.style import save_figure
+from mmae.tracking.runs import Tracker
 
 PAGE, NUMBERS = "report.html", "report.json"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 
 
 def columns(what: str, **named: object) -> dict[str, np.ndarray]:

@@ -17,8 +17,8 @@ from astropy.table import Table
 from numpy.typing import ArrayLike
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from mmae.errors import InputError
-from mmae.catalogue_files import convert, find_column, read_table, sexagesimal, text_values
+from mmae.astro.tables import convert, find_column, read_table, sexagesimal, text_values
+from mmae.core.errors import InputError
 from mmae.steepspec.counts import Rejections, rejections
 
 _FLUX, _PEAK, _NONE = u.mJy, u.mJy / u.beam, u.dimensionless_unscaled

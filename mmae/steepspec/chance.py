@@ -21,9 +21,9 @@ from astropy.table import Table
 from numpy.typing import ArrayLike
 from scipy.stats import poisson
 
-from mmae.errors import InputError
+from mmae.astro.crossmatch import separation
+from mmae.core.errors import InputError
 from mmae.steepspec.regions import members, usable_ellipse
-from mmae.survey.crossmatch import separation
 
 # Expected sources in a cell: with 20, one cell in 5e8 inside the survey is empty by chance.
 _SOURCES_PER_CELL = 20

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 
 SourceClass = Literal["pulsar_candidate", "radio_galaxy", "agn", "star", "ambiguous"]
 CLASSES: tuple[SourceClass, ...] = ("pulsar_candidate", "radio_galaxy", "agn", "star", "ambiguous")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.arrays import columns
 
 COMPACT, EXTENDED, UNKNOWN = "compact", "extended", "unknown"

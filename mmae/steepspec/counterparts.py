@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter1d
 
-from mmae.errors import InputError
+from mmae.astro.crossmatch import match
+from mmae.core.errors import InputError
 from mmae.steepspec.arrays import columns, require
-from mmae.survey.crossmatch import match
 
 
 @dataclass(frozen=True)

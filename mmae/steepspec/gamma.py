@@ -19,7 +19,7 @@ from astropy.table import Table
 from scipy.optimize import minimize
 from scipy.stats import rankdata
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.arrays import columns, require
 
 FEATURES = ("lp_beta", "ln_variability", "cutoff_preference")

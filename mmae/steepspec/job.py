@@ -11,8 +11,9 @@ import tyro
 from astropy.table import Table
 from rich.console import Console
 
-from mmae.config import flat, from_yaml, home, to_yaml
-from mmae.errors import InputError
+from mmae.core.errors import InputError
+from mmae.core.folders import home_folder, require_folder_name
+from mmae.core.settings import flat, require_unchanged, to_yaml
 from mmae.report.contents import Section
 from mmae.report.save import log_report, save_report
 from mmae.report.terminal import print_section
@@ -29,10 +30,12 @@ from mmae.steepspec.simulation.files import write_sky
 from mmae.steepspec.simulation.sky import SkySettings, simulate_sky
 from mmae.steepspec.spectra.points import Companion
 from mmae.steepspec.tables import write_table
-from mmae.tracking import Tracker, open_named_run, tracking_uri
+from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
 
 EXPERIMENT = "steep-spectrum"
 REPORT = "report"
+MAY_CHANGE = ("home", "ray")
+"""Fields that a search may have changed when it is made again in its folder."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +72,13 @@ class SearchConfig:
     """The simulated sky, used where --radio names none."""
 
     def __post_init__(self) -> None:
-        if any(c in self.name for c in "/\\\0") or self.name in (".", ".."):
-            raise ValueError(f"name is {self.name!r}: it names a folder and must have no slash in it.")
+        require_folder_name(self.name, "name")
         if self.charts < 0:
             raise ValueError(f"charts is {self.charts}: give 0 or more.")
 
     @property
     def home_path(self) -> Path:
-        return Path(self.home).expanduser().resolve() if self.home else home()
+        return home_folder(self.home)
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def search_job(config: SearchConfig, console: Console | None = None) -> SearchRe
         survey = Path(config.radio_survey).stem if config.radio else "simulated"
         config = replace(config, name=f"{survey}-{datetime.now():%Y%m%d-%H%M%S}")
     folder = config.home_path / "steepspec" / config.name
-    _require_same_search(config, folder)
+    require_unchanged(folder / "config.yaml", config, f"search {config.name}", MAY_CHANGE)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(to_yaml(config))
     given = config
@@ -183,19 +185,6 @@ def _check(config: SearchConfig) -> None:
     elif config.regions is None:
         raise InputError("--radio needs --regions: a 4FGL release, e.g. gll_psc_v35.fit, from "
                          "https://fermi.gsfc.nasa.gov/ssc/data/access/lat/.")
-
-
-def _require_same_search(config: SearchConfig, folder: Path) -> None:
-    """A folder holds one search; writing another one into it would mix two."""
-    saved = folder / "config.yaml"
-    if not saved.exists():
-        return
-    before, now = flat(from_yaml(saved, SearchConfig)), flat(config)
-    changed = [f"{key} was {before.get(key)}, is {now.get(key)}" for key in sorted(before.keys() | now.keys())
-               if before.get(key) != now.get(key) and key not in ("home", "ray")]
-    if changed:
-        raise InputError(f"search {config.name} was made with other options: {'; '.join(changed)}. Choose another "
-                         f"--name, or repeat it with --config {saved}.")
 
 
 def simulated_inputs(config: SearchConfig, folder: Path) -> SearchConfig:

@@ -11,11 +11,11 @@ import numpy as np
 from astropy import units as u
 from astropy.table import Table
 
-from mmae.errors import InputError
+from mmae.astro.crossmatch import match, nearest_of
+from mmae.astro.tables import convert, find_column, read_table, text_values
+from mmae.core.errors import InputError
 from mmae.steepspec.arrays import require
-from mmae.catalogue_files import convert, find_column, read_table, text_values
 from mmae.steepspec.classify import KNOWN
-from mmae.survey.crossmatch import match, nearest_of
 
 COLUMNS = ("name", "ra", "dec", "class")
 

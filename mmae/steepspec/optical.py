@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.table import Table
 
+from mmae.astro.crossmatch import move_to_epoch
 from mmae.steepspec.catalogue import SurveyDescription
 from mmae.steepspec.chance import footprint
 from mmae.steepspec.counterparts import MatchSettings, find_counterparts
-from mmae.survey.crossmatch import move_to_epoch
 
 # Extended in Pan-STARRS: PSF less Kron magnitude in i (Farrow et al. 2014, MNRAS 437, 748).
 EXTENDED_I_KRON = 0.05

@@ -21,7 +21,7 @@ from astropy.table import Table
 from numpy.typing import ArrayLike
 from scipy.stats import beta
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.counts import Rejections, rejections
 
 # Spectral indices of 276 pulsars that follow a power law: Jankowski et al. 2018, MNRAS 473, 4436.

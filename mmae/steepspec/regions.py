@@ -18,9 +18,9 @@ from astropy.io import fits
 from astropy.table import Table
 from numpy.typing import ArrayLike
 
-from mmae.errors import InputError
+from mmae.astro.crossmatch import Pairs, match, position_angle, separation
+from mmae.core.errors import InputError
 from mmae.steepspec.counts import Rejections, rejections
-from mmae.survey.crossmatch import Pairs, match, position_angle, separation
 
 HDU = "LAT_Point_Source_Catalog"
 

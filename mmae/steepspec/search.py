@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from astropy.table import Table
 
-from mmae.errors import InputError
+from mmae.astro.crossmatch import Pairs, separation
+from mmae.core.errors import InputError
 from mmae.steepspec.catalogue import SurveyDescription
 from mmae.steepspec.chance import (
     MAX_SHIFTS,
@@ -34,7 +35,6 @@ from mmae.steepspec.spectra.fits import adopt_index, fit_spectra
 from mmae.steepspec.spectra.points import Companion, PointSettings, spectral_points
 from mmae.steepspec.spectra.sed import SEDSettings
 from mmae.steepspec.tables import as_table
-from mmae.survey.crossmatch import Pairs, separation
 
 _EVIDENCE = ("alpha", "alpha_err", "p_steep", "curvature", "curvature_err", "reliability", "p_no_counterpart",
              "w1_mag", "w2_mag", "parallax_over_error", "pm_over_error", "optical_limit_mag")

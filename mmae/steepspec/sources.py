@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from astropy.table import Table
 
+from mmae.steepspec.bands import Band
 from mmae.steepspec.catalogue import SurveyDescription, Window
 from mmae.steepspec.compactness import EXTENDED, UNKNOWN, CompactnessSettings, compactness
 from mmae.steepspec.counts import Rejections, rejections
 from mmae.steepspec.spectra.two_point import two_point_index
-from mmae.steepspec.windows import drop_overlaps, merge_windows
+from mmae.steepspec.spectral_windows import drop_overlaps, merge_windows
 
 FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
 
@@ -28,27 +29,6 @@ class SourceSettings:
     astrometry_arcsec: float = 0.2
     """Error of the radio frame, added in quadrature to that of the fit."""
     size: CompactnessSettings = field(default_factory=CompactnessSettings)
-
-
-@dataclass(frozen=True)
-class Band:
-    """One window of the radio catalogue; (N,) arrays, NaN where a source is not detected in it."""
-
-    name: str
-    window: Window
-    scale_error: float
-    flux_N: np.ndarray
-    error_N: np.ndarray
-    """Noise of the flux density, mJy: the catalogue's, else its rms, else a fifth of the survey's limit."""
-    peak_N: np.ndarray
-    peak_err_N: np.ndarray
-    """The catalogue's error of the peak, else the rms; NaN where it has neither."""
-    major_N: np.ndarray
-
-    @property
-    def snr_N(self) -> np.ndarray:
-        """Peak over noise; NaN where the catalogue gives no noise."""
-        return self.peak_N / self.peak_err_N
 
 
 def merge_detections(table: Table, survey: SurveyDescription) -> tuple[Table, list[Rejections]]:

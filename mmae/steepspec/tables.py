@@ -22,10 +22,10 @@ from astropy.table import Column, MaskedColumn, Table
 from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import ArrayLike
 
-from mmae.errors import InputError
+from mmae.astro.tables import convert, text_values
+from mmae.core.errors import InputError
 from mmae.steepspec.arrays import columns as checked_columns
 from mmae.steepspec.arrays import require
-from mmae.catalogue_files import convert, text_values
 from mmae.steepspec.schema import ColumnSpec
 
 

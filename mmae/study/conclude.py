@@ -9,12 +9,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmae.config import to_yaml
-from mmae.evaluation.bootstrap import Score
-from mmae.evaluation.redshift import scatter_difference
-from mmae.evaluation.report import scores_text, with_error
+from mmae.core.settings import to_yaml
+from mmae.metrics.bootstrap import Score
+from mmae.metrics.redshift import scatter_difference
 from mmae.report.contents import Section
 from mmae.report.save import log_page, save_report
+from mmae.report.score_table import scores_text, with_error
 from mmae.report.terminal import print_section
 from mmae.study.config import OPTIONS
 from mmae.study.record import read_validation
@@ -24,7 +24,7 @@ from mmae.study.space import Parameters, run_of
 from mmae.study.storage import StudyStore
 from mmae.study.trial import CHECKPOINT, StudyJob
 from mmae.survey.store import Survey
-from mmae.tracking import Tracker
+from mmae.tracking.runs import Tracker
 from mmae.training.run import score_checkpoint
 
 BEST, TEST, REPORT = "best.yaml", "test.json", "report"

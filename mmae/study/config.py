@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
-from mmae.config import RunConfig, flat, flatten, to_yaml
-from mmae.errors import InputError
+from mmae.config import RunConfig
+from mmae.core.errors import InputError
+from mmae.core.folders import require_folder_name
+from mmae.core.settings import changed_fields, flat, from_yaml, require_unchanged, to_yaml
 
 OPTIONS = "study.yaml"
 MAY_CHANGE = ("trials", "concurrent", "cpus_per_trial", "gpus_per_trial", "dry_run", "run.compute.", "run.home")
@@ -123,8 +123,7 @@ class StudyConfig:
                 "objective is scatter-cost, but with budget flops all trials cost the same: "
                 "choose --budget galaxies or --objective scatter-throughput."
             )
-        if any(c in self.full_name for c in "/\\\0'`") or self.full_name in (".", ".."):
-            raise ValueError(f"name is {self.name!r}: it names a folder and must have no slash or quote in it.")
+        require_folder_name(self.full_name, "name")
 
     @property
     def full_name(self) -> str:
@@ -151,13 +150,7 @@ def require_same_options(config: StudyConfig) -> None:
     Raises:
         InputError: naming every option that differs.
     """
-    saved = config.folder / OPTIONS
-    changed = [d for d in _differences(saved, config) if not d.startswith(MAY_CHANGE)]
-    if changed:
-        raise InputError(
-            f"study {config.full_name} was begun with other options: {'; '.join(changed)}. "
-            f"Choose another --name, or give the options of {saved}."
-        )
+    require_unchanged(config.folder / OPTIONS, config, f"study {config.full_name}", MAY_CHANGE)
 
 
 def require_same_space(config: StudyConfig) -> None:
@@ -166,19 +159,9 @@ def require_same_space(config: StudyConfig) -> None:
     Raises:
         InputError: the study to repeat has another space.
     """
-    changed = [d for d in _differences(studies_folder(config) / config.repeat / OPTIONS, config)
-               if d.startswith("space.")]
+    saved = studies_folder(config) / config.repeat / OPTIONS
+    if not saved.exists():
+        return
+    changed = changed_fields(flat(from_yaml(saved, StudyConfig).space), flat(config.space))
     if changed:
         raise InputError(f"--repeat {config.repeat}: it searched another space: {'; '.join(changed)}. Give the same.")
-
-
-def _differences(saved: Path, config: StudyConfig) -> list[str]:
-    """Options that a saved study has otherwise: "trials was 16, is 32"; none where nothing is saved."""
-    if not saved.exists():
-        return []
-    before, now = flatten(yaml.safe_load(saved.read_text())), flat(config)
-    return [
-        f"{key} was {before.get(key)}, is {now.get(key)}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]

@@ -8,7 +8,7 @@ import time
 import torch
 from rich.console import Console
 
-from mmae.evaluation.predict import predict_redshifts
+from mmae.inference.predict import predict_redshifts
 from mmae.model.batch import InputSpec
 from mmae.report.contents import Cell, Table
 from mmae.report.terminal import rich_table

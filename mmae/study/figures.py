@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from mmae.evaluation.style import BLACK, BLUE, GREY, LIGHT_GREY, ORANGE, VERMILLION, say_absent, style
+from mmae.report.style import BLACK, BLUE, GREY, LIGHT_GREY, ORANGE, VERMILLION, say_absent, style
 from mmae.study.results import TrialRecord, complete, pareto_front
 
 SCATTER_LABEL = r"validation $\sigma_\mathrm{NMAD}$, image only"

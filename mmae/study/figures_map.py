@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.tri import Triangulation
 
-from mmae.evaluation.style import VERMILLION, say_absent, style
+from mmae.report.style import VERMILLION, say_absent, style
 from mmae.study.figures import NAMES, name_axis, places_of, varied
 from mmae.study.results import TrialRecord
 

@@ -17,8 +17,8 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.experiment import Trial
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
-from mmae.evaluation.figures_redshift import redshift_figure
-from mmae.evaluation.redshift import ALL_Z, score_table
+from mmae.metrics.redshift import ALL_Z, score_table
+from mmae.plots.redshift import redshift_figure
 from mmae.study.storage import StudyStore
 from mmae.study.trial import LOOK, NUMBER, PLACEMENT, PREDICTIONS, SCATTER, StudyJob, open_trial
 

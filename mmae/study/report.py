@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from mmae.evaluation.bootstrap import Score
-from mmae.evaluation.redshift import ALL_Z, BASELINE, LOW_Z, ScoreTable
-from mmae.evaluation.report import ROW_NAMES, with_error
+from mmae.metrics.bootstrap import Score
+from mmae.metrics.redshift import ALL_Z, BASELINE, LOW_Z, ScoreTable
 from mmae.report.contents import Drawing, Section, Table
+from mmae.report.score_table import ROW_NAMES, with_error
 from mmae.study.config import StudyConfig
 from mmae.study.figures import (
     NAMES,

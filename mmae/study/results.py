@@ -10,7 +10,7 @@ import optuna
 from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
-from mmae.evaluation.bootstrap import Score
+from mmae.metrics.bootstrap import Score
 from mmae.study.config import Space
 from mmae.study.space import Parameters, distributions
 from mmae.study.storage import looks_of

@@ -12,13 +12,13 @@ from optuna.trial import FrozenTrial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from mmae.loader.collate import input_spec
 from mmae.model.batch import InputSpec
 from mmae.study.config import StudyConfig
 from mmae.study.record import OBJECTIVES
 from mmae.study.space import suggest
 from mmae.study.storage import DIRECTIONS, FINISHED, StudyStore, looks_of
 from mmae.study.trial import LOOK, NUMBER, SCATTER, StudyJob
-from mmae.survey.collate import input_spec
 
 MODES = {"minimize": "min", "maximize": "max"}
 

@@ -15,7 +15,7 @@ import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from mmae.config import RunConfig
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.model.batch import InputSpec
 from mmae.model.build import Model, ModelConfig, build_model
 from mmae.model.mmae import MMAEConfig

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,11 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.study.config import StudyConfig
 from mmae.study.space import Parameters
 
-DATABASE, LOCK = "optuna.db", "lock"
+DATABASE = "optuna.db"
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 DIRECTIONS = {
     "scatter": ("minimize",),
@@ -26,24 +24,6 @@ DIRECTIONS = {
 }
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-@contextmanager
-def study_lock(folder: Path) -> Iterator[None]:
-    """Hold a study for this process alone. The kernel lets go of it however the process ends.
-
-    Raises:
-        InputError: another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"{folder}: another process is running this study. Wait for it, or choose another --name."
-            ) from error
-        yield
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,13 @@ from ray.exceptions import OutOfMemoryError, RayActorError
 from rich.console import Console
 
 from mmae.cli import START, parse, starting_run
-from mmae.config import flat
-from mmae.errors import InputError
-from mmae.ray_setup import start_ray
+from mmae.core.errors import InputError
+from mmae.core.files import folder_lock
+from mmae.core.ray_setup import start_ray
+from mmae.core.settings import flat
+from mmae.ingest.embedded import embedded_folder, open_or_simulate, survey_line
+from mmae.loader.collate import input_spec
+from mmae.loader.stream import read_split
 from mmae.study.conclude import StudyResult, conclude
 from mmae.study.config import (
     StudyConfig,
@@ -30,19 +34,19 @@ from mmae.study.live import LiveTable
 from mmae.study.record import Recorder
 from mmae.study.search import make_scheduler, make_search
 from mmae.study.space import Parameters, base_parameters, require_possible
-from mmae.study.storage import StudyStore, open_store, read_store, study_lock
+from mmae.study.storage import StudyStore, open_store, read_store
 from mmae.study.trial import NUMBER, StudyJob, open_trial, run_trial, trial_name, trial_resources
-from mmae.survey.collate import input_spec
 from mmae.survey.schema import SurveySpec
 from mmae.survey.store import MANIFEST, Survey, open_survey
-from mmae.survey.stream import read_split
-from mmae.tracking import Tracker, open_named_run, tracking_uri
-from mmae.training.run import embedded_folder, open_run_survey, require_usable, survey_line
+from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
+from mmae.training.run import require_usable
 
 TUNE_ENV = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output has no place for a table of our own
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the Recorder keeps the reasons
+    # Ctrl-C then raises KeyboardInterrupt. Ray Tune's own handler ends quietly, as it does for other reasons.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
 # Ray kills what fills a node's memory, and Ray Tune 2.60 then ends with an unexpected exception: it knows
 # trials that died, and OutOfMemoryError is of another kind. Here it is a trial that died, and others go on.
@@ -77,13 +81,13 @@ def run_study(config: StudyConfig, console: Console | None = None) -> StudyResul
         return None
     require_same_options(config)
     start_ray()
-    survey = open_run_survey(config.run, console)
+    survey = open_or_simulate(config.run.survey, config.run.home_path, config.run.simulated_galaxies, console)
     require_usable(config.run, survey)
     spec = input_spec(survey.spec)
     require_possible(config.space, config.run, spec)
     base = base_parameters(config.space, config.run, spec)
     queue = _points_to_repeat(config) if config.repeat else [base] if base else []
-    with study_lock(config.folder):
+    with folder_lock(config.folder, "another process is running this study. Wait for it, or choose another --name."):
         require_same_options(config)
         store = open_store(config)
         _require_same_survey(store, survey)
@@ -97,7 +101,10 @@ def run_study(config: StudyConfig, console: Console | None = None) -> StudyResul
         try:
             _run_missing_trials(job, store, survey, console)
             if store.n_finished < config.trials:
-                raise KeyboardInterrupt  # Ray Tune has caught it, and ended
+                raise RuntimeError(
+                    f"study {config.full_name}: Ray Tune ended early, with {store.n_finished} of {config.trials} trials. "
+                    f"{_first_reason(store)}Give the same command again to continue."
+                )
             result = conclude(job, store, survey, base, console)
         except KeyboardInterrupt:
             _leave(job, store, console)
@@ -111,7 +118,7 @@ def run_study(config: StudyConfig, console: Console | None = None) -> StudyResul
 
 def _dry_run(config: StudyConfig, console: Console) -> None:
     """What the study would be, without Ray and without a file."""
-    folder = embedded_folder(config.run)
+    folder = embedded_folder(config.run.home_path, config.run.simulated_galaxies)
     if config.run.survey or (folder / MANIFEST).exists():
         survey = open_survey(config.run.survey or folder)
         spec, galaxies = survey.spec, survey.rows_per_split()["val"]
@@ -156,7 +163,7 @@ def _gpus_per_worker(config: StudyConfig) -> float:
 
 
 def _run_missing_trials(job: StudyJob, store: StudyStore, survey: Survey, console: Console) -> None:
-    """Run Ray Tune until the study has all its trials, or until Ctrl-C."""
+    """Run Ray Tune until the study has all its trials; Ctrl-C raises KeyboardInterrupt."""
     config = job.config
     again = store.requeue_interrupted()
     if again:
@@ -191,6 +198,12 @@ def _run_missing_trials(job: StudyJob, store: StudyStore, survey: Survey, consol
         ).fit()
     for leftover in ("tune", "train"):  # all of it is in Optuna and MLflow
         shutil.rmtree(job.folder / leftover, ignore_errors=True)
+
+
+def _first_reason(store: StudyStore) -> str:
+    """The recorded reason of the first failed trial, as a sentence; empty if there is none."""
+    reasons = [f"Trial {t.number}: {t.user_attrs['reason']}. " for t in store.trials if "reason" in t.user_attrs]
+    return reasons[0] if reasons else ""
 
 
 def _leave(job: StudyJob, store: StudyStore, console: Console) -> None:

@@ -21,19 +21,19 @@ from ray.train import ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from mmae.config import to_yaml
-from mmae.evaluation.predict import Predictions
+from mmae.core.ray_setup import WORKER_ENV, quiet_logs, set_data_context
+from mmae.core.settings import to_yaml
+from mmae.inference.predict import Predictions
+from mmae.loader.collate import input_spec
 from mmae.model.build import Model
 from mmae.model.masking import MODES, fixed_visible
-from mmae.ray_setup import WORKER_ENV, quiet_logs, set_data_context
 from mmae.study.budget import Plan, look_at, noise_batch, plan_trial
 from mmae.study.config import StudyConfig
 from mmae.study.space import Parameters, parameters_of
-from mmae.survey.collate import input_spec
 from mmae.survey.store import Survey
-from mmae.tracking import Tracker, open_named_run
+from mmae.tracking.runs import Tracker, open_named_run
 from mmae.training.checkpoint import save_model
-from mmae.training.finish import predictions_table
+from mmae.training.final_scores import predictions_table
 from mmae.training.loop import Loop
 from mmae.training.step import NonFiniteLoss, TrainState, create_state
 

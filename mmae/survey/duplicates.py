@@ -14,8 +14,8 @@ import pyarrow as pa
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from mmae.survey.crossmatch import match
-from mmae.survey.sky_cells import on_sky
+from mmae.astro.crossmatch import match
+from mmae.astro.healpix import on_sky
 
 RADIUS_ARCSEC = 1.0  # the seeing of HSC is 0.6 arcsec, a DESI fibre 1.5 arcsec wide
 

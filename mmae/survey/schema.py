@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from mmae.errors import InputError
-from mmae.survey.sky_cells import nested_cell, on_sky
+from mmae.astro.healpix import nested_cell, on_sky
+from mmae.core.errors import InputError
 
 SPEC_KEY = b"mmae.survey_spec"
 SPLITS = ("train", "val", "test")

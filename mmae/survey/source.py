@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 
 Chunk = dict[str, Any]

@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmae.errors import InputError
+from mmae.astro.healpix import on_sky, sky_cell
+from mmae.core.errors import InputError
 from mmae.survey.schema import SPLITS
-from mmae.survey.sky_cells import on_sky, sky_cell
 
 DEFAULT_FRACTIONS = (0.70, 0.15, 0.15)  # train, val, test, as in the GalaxiesML-Spectra paper
 LARGEST_NSIDE = 1 << 29  # pixel numbers beyond do not fit into 64 bits

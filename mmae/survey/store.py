@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
+from mmae.core.files import file_hash, partial_path
+from mmae.core.untrusted import require_inside
 from mmae.survey.schema import SPEC_KEY, SPLITS, SurveySpec, arrow_schema
-from mmae.untrusted import require_inside
 
 MANIFEST = "survey.json"
 ROW_GROUP = 256
@@ -108,20 +108,6 @@ def write_shard(table: pa.Table, path: Path) -> str:
     )
     unfinished.rename(path)
     return file_hash(path)
-
-
-def partial_path(path: Path) -> Path:
-    """Where to write a file before it is renamed to `path`, which makes it appear at once and whole.
-
-    A name of its own for every attempt: where Ray retries a task whose node it has lost, the
-    first attempt may still be writing.
-    """
-    return path.with_name(f"{path.stem}.{uuid.uuid4().hex}.partial")
-
-
-def file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def write_manifest(survey: Survey) -> None:

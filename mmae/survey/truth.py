@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.survey.source import Source
 from mmae.survey.store import Survey, TruthShard, write_shard
 

@@ -1,12 +1,4 @@
-"""A checkpoint is a folder of safetensors and JSON: nothing in it is ever unpickled.
-
-    model.safetensors     the weights to use (averaged ones, if the run averages)
-    training.safetensors  raw weights and optimiser moments, to go on training
-    state.json            step, validation metrics, input sizes
-    config.yaml           the run's configuration
-
-Beside the weights of a finished run lies training_rows.parquet, whom it was trained on: evaluation/leaks.py.
-"""
+"""Save and restore a training run. The files of a checkpoint are listed in mmae/inference/checkpoint.py."""
 
 from __future__ import annotations
 
@@ -16,18 +8,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
 
-from mmae.config import RunConfig, from_yaml, to_yaml
-from mmae.errors import InputError
-from mmae.model.batch import InputSpec
-from mmae.model.build import Model, build_model
+from mmae.config import RunConfig
+from mmae.core.errors import InputError
+from mmae.core.settings import to_yaml
+from mmae.inference.checkpoint import (
+    CONFIG,
+    STATE,
+    TRAINING,
+    WEIGHTS,
+    load_weights,
+    on_cpu,
+    read_state,
+    read_tensors,
+    save_weights,
+)
+from mmae.model.build import Model
 from mmae.training.parallel import as_part_of, whole
 from mmae.training.step import TrainState
 
-WEIGHTS, TRAINING, STATE, CONFIG = "model.safetensors", "training.safetensors", "state.json", "config.yaml"
-STATE_FIELDS = {"step", "metrics", "input_spec", "averages"}
+MODEL, OPTIMISER = "model.", "optimiser."
+WHOLE = StateDictOptions(full_state_dict=True)  # gathers what FSDP has divided over the workers
 
 
 def save_checkpoint(
@@ -39,22 +46,22 @@ def save_checkpoint(
         folder: None on all ranks but one. Those only hand over their parts of a sharded model.
         model: `state.whole_weights(config)`.
     """
-    tensors = {f"model.{name}": whole(t) for name, t in state.model.state_dict().items()}
-    for index, moments in state.optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{name}": whole(t) for name, t in moments.items()}
+    tensors = {f"{MODEL}{name}": whole(t) for name, t in state.model.state_dict().items()}
+    moments: dict[str, Any] = get_optimizer_state_dict(state.model, state.optimiser, options=WHOLE)["state"]
+    for parameter, values in moments.items():
+        tensors |= {f"{OPTIMISER}{moment}.{parameter}": t for moment, t in values.items()}
     if folder is not None:
         save_model(folder, state, model, config, metrics)
-        save_file(_contiguous(tensors), folder / TRAINING)
+        save_file(on_cpu(tensors), folder / TRAINING)
 
 
-def save_model(
-    folder: Path, state: TrainState, model: Model, config: RunConfig, metrics: dict[str, float]
-) -> None:
-    """Write the part of a checkpoint that `load_model` reads: no training goes on from it."""
+def save_model(folder: Path, state: TrainState, model: Model, config: RunConfig, metrics: dict[str, float]) -> None:
+    """Write the part of a checkpoint that `load_model` reads; training cannot continue from it."""
     save_weights(folder, model)
     (folder / CONFIG).write_text(to_yaml(config))
     values = {
         "step": state.step,
+        "seconds": state.seconds,
         "metrics": metrics,
         "input_spec": dataclasses.asdict(state.model.spec),
         "averages": 0 if state.averaged is None else int(state.averaged.n_averaged),
@@ -62,81 +69,44 @@ def save_model(
     (folder / STATE).write_text(json.dumps(values, indent=1))
 
 
-def save_weights(folder: Path, model: Model) -> None:
-    """Write a model's weights in place of those of its checkpoint."""
-    save_file(_contiguous(model.state_dict()), folder / WEIGHTS)
-
-
-def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-
-
 def restore_state(folder: Path, state: TrainState) -> None:
-    """Put a checkpoint's weights, moments and step into a fresh state.
+    """Put a checkpoint's weights, optimiser state and step into a fresh state.
 
     Raises:
         InputError: the checkpoint is damaged or belongs to another model.
     """
     values = read_state(folder)
     device = next(state.model.parameters()).device
-    tensors = _load(folder / TRAINING, device)
-    _load_weights(state.model, {k[6:]: t for k, t in tensors.items() if k.startswith("model.")}, folder)
+    tensors = read_tensors(folder / TRAINING, device)
+    _restore(state.model, _below(tensors, MODEL), folder)
     if state.averaged is not None:
-        _load_weights(state.averaged.module, _load(folder / WEIGHTS, device), folder)
+        _restore(state.averaged.module, read_tensors(folder / WEIGHTS, device), folder)
         state.averaged.n_averaged.fill_(values["averages"])
-    optimiser = state.optimiser.state_dict()
-    parameters = [p for group in state.optimiser.param_groups for p in group["params"]]
-    for name, tensor in tensors.items():
-        if name.startswith("optimiser."):
-            _, index, moment = name.split(".")
-            part = as_part_of(tensor, parameters[int(index)])
-            optimiser["state"].setdefault(int(index), {})[moment] = part
-    state.optimiser.load_state_dict(optimiser)
+    _restore_optimiser(state, _below(tensors, OPTIMISER), folder)
     state.step = values["step"]
+    state.seconds = values.get("seconds", 0.0)  # mmae 0.1 did not record it
 
 
-def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model, RunConfig]:
-    """The trained model of a checkpoint folder, in eval mode, and its configuration.
-
-    Raises:
-        InputError: no checkpoint there, or a damaged one.
-    """
-    folder = Path(folder)
-    config = from_yaml(folder / CONFIG)
-    spec = {k: tuple(v) if isinstance(v, list) else v for k, v in read_state(folder)["input_spec"].items()}
-    model = build_model(config.model, InputSpec(**spec)).to(device)
-    _load_weights(model, _load(folder / WEIGHTS, device), folder)
-    return model.eval(), config
+def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def read_state(folder: Path) -> dict[str, Any]:
-    """The plain state of a checkpoint.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
-    try:
-        values = json.loads((folder / STATE).read_text())
-    except (OSError, ValueError) as error:  # ValueError: not JSON, or not text
-        raise InputError(f"{folder / STATE}: not a checkpoint ({error}). Use an earlier one.") from error
-    missing = STATE_FIELDS - (values.keys() if isinstance(values, dict) else set())
-    if missing:
-        raise InputError(
-            f"{folder / STATE}: not a checkpoint ({', '.join(sorted(missing))} missing). Use an earlier one."
-        )
-    return values
-
-
-def _load(path: Path, device: torch.device | str) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(path, device=str(device))
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot read the weights ({error}). Use an earlier checkpoint.") from error
-
-
-def _load_weights(model: torch.nn.Module, tensors: dict[str, torch.Tensor], folder: Path) -> None:
+def _restore(model: torch.nn.Module, tensors: dict[str, torch.Tensor], folder: Path) -> None:
     own = model.state_dict()
-    try:
-        model.load_state_dict({name: as_part_of(t, own.get(name, t)) for name, t in tensors.items()})
-    except RuntimeError as error:
-        raise InputError(f"{folder}: weights do not fit the configured model ({error}).") from error
+    load_weights(model, {name: as_part_of(t, own.get(name, t)) for name, t in tensors.items()}, folder)
+
+
+def _restore_optimiser(state: TrainState, tensors: dict[str, torch.Tensor], folder: Path) -> None:
+    saved: dict[str, Any] = get_optimizer_state_dict(state.model, state.optimiser, options=WHOLE)
+    moments: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        moment, _, parameter = name.partition(".")
+        moments.setdefault(parameter, {})[moment] = tensor
+    if moments.keys() != saved["state"].keys():
+        raise InputError(
+            f"{folder / TRAINING}: the optimiser state is of another model, or was written before mmae 0.2. "
+            f"The weights can still be evaluated; to train on, start a new run with another --name."
+        )
+    set_optimizer_state_dict(
+        state.model, state.optimiser, {"state": moments, "param_groups": saved["param_groups"]}, options=WHOLE
+    )

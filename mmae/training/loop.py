@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -12,20 +12,21 @@ import torch.distributed
 from ray.data import DataIterator, Dataset
 
 from mmae.config import RunConfig
-from mmae.evaluation.predict import Predictions, predict_redshifts
-from mmae.evaluation.redshift import score_redshift
+from mmae.inference.predict import Predictions, predict_redshifts
+from mmae.loader.sampler import Portion
+from mmae.loader.stream import batches, training_batches
+from mmae.metrics.redshift import score_redshift
 from mmae.model.batch import Batch
 from mmae.model.build import Model
 from mmae.model.masking import MODES, draw_visible
 from mmae.model.outputs import Losses
-from mmae.survey.order import Portion
 from mmae.survey.store import Survey
-from mmae.survey.stream import batches, training_batches
 from mmae.training.step import TrainState, autocast, require_finite, step_generator, training_step
 
 LOG_EVERY = 10  # steps between two points of the loss curve
 MIN_LABELS = 20  # fewer validation redshifts say nothing: then the reconstruction chooses
 VALIDATION_BATCH = 64  # fixed, so that neither the number of workers nor the training batch changes a score
+SECONDS = "cost/train_seconds"  # of a resumed run: over all its starts, work lost in a crash not counted
 SELECTION = "val/selection"  # the metric by which the best checkpoint is kept; lower is better
 
 
@@ -69,11 +70,16 @@ class Loop:
     def __init__(self, config: RunConfig, survey: Survey, state: TrainState, host: Host):
         self.config, self.survey, self.state, self.host = config, survey, state, host
         self.meter = Meter(time.perf_counter())
+        self.counted = time.perf_counter()  # until when time is in state.seconds
 
     def run(self) -> None:
         """Train from the state's step to the last one."""
+        config = self.config
+        stream = replace(config.stream, lanes=config.stream.lanes or config.compute.workers)
         portion = Portion(self.host.rank, self.host.world)
-        for batch in self._timed(training_batches(self.survey, self.config, self.state.step, portion)):
+        order = training_batches(self.survey, stream, seed=config.seed, steps=config.optim.steps, step=self.state.step,
+                                 portion=portion)
+        for batch in self._timed(order):
             self._step(batch.to(self.host.device))
             if self.state.step >= self.config.optim.steps:
                 return
@@ -99,7 +105,11 @@ class Loop:
         if step % self.config.validation.every == 0 or last:
             require_finite(norm.item(), step)  # never validate or keep NaN weights
             model = self.state.whole_weights(self.config)
-            self.host.validated(*self.validate(model), model)
+            metrics, predictions = self.validate(model)
+            now = time.perf_counter()
+            self.state.seconds += now - self.counted
+            self.counted = now
+            self.host.validated(metrics | {SECONDS: self.state.seconds}, predictions, model)
             self.meter = Meter(time.perf_counter())
 
     def _log(self, losses: Losses, norm: torch.Tensor) -> None:

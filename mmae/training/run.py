@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -18,28 +19,30 @@ from ray.train import RunConfig as TrainRunConfig
 from ray.train.torch import TorchTrainer
 from rich.console import Console
 
-from mmae.config import RunConfig, flat, from_yaml, to_dict, to_yaml
-from mmae.errors import InputError
-from mmae.evaluation.leaks import write_training_rows
-from mmae.evaluation.redshift import ScoreTable
-from mmae.evaluation.report import print_scores
+from mmae.config import RunConfig
+from mmae.core.errors import InputError
+from mmae.core.files import partial_path
+from mmae.core.ray_setup import WORKER_ENV, start_ray
+from mmae.core.settings import flat, from_yaml, require_unchanged, to_dict, to_yaml
+from mmae.ingest.embedded import open_or_simulate, survey_line
+from mmae.loader.collate import input_spec
+from mmae.loader.stream import make_sampler, read_split
+from mmae.metrics.redshift import ScoreTable
 from mmae.model.build import build_model
-from mmae.outbox import UNSENT, Outbox
-from mmae.ray_setup import WORKER_ENV, start_ray
-from mmae.survey.collate import input_spec
+from mmae.report.score_table import print_scores
 from mmae.survey.columns import split_hash
-from mmae.survey.job import build_simulated
-from mmae.survey.simulation.source import VERSION, SimulationConfig
-from mmae.survey.store import MANIFEST, Survey, open_survey
-from mmae.survey.stream import read_split
-from mmae.tracking import Tracker, open_run
-from mmae.training.finish import RunScores, log_scores, score_run
+from mmae.survey.leaks import write_training_rows
+from mmae.survey.store import Survey
+from mmae.tracking.offline_buffer import UNSENT, Outbox
+from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
+from mmae.training.final_scores import RunScores, keep_recalibration, log_scores, score_run
 from mmae.training.loop import SELECTION
 from mmae.training.worker import ENDED, train_worker
 
 MAY_CHANGE = ("compute.", "experiment", "home")
 """Configuration fields that a resumed run may have otherwise than when it began."""
-SPLIT_HASH = "split_hash.txt"  # in the run's folder
+SURVEY_HASHES = "survey.json"  # in the run's folder: of the survey that it was begun with
+SPLIT_HASH = "split_hash.txt"  # the same of runs before mmae 0.2, which kept the splits only
 
 
 @dataclass(frozen=True)
@@ -61,16 +64,16 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
     console = console or Console()
     config = _settled(config)
     run_dir = config.home_path / "runs" / config.name
-    _require_same_configuration(config, run_dir)
+    require_unchanged(run_dir / "config.yaml", config, f"run {config.name}", MAY_CHANGE)
     start_ray()
-    survey = open_run_survey(config, console)
+    survey = open_or_simulate(config.survey, config.home_path, config.simulated_galaxies, console)
     parameters = require_usable(config, survey)
-    _require_same_split(survey, run_dir)
+    _require_same_survey(survey, run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / SPLIT_HASH).write_text(split_hash(survey) + "\n")
+    (run_dir / SURVEY_HASHES).write_text(json.dumps(_survey_hashes(survey), indent=1) + "\n")
     (run_dir / "config.yaml").write_text(to_yaml(config))
     console.print(survey_line(survey), highlight=False, soft_wrap=True)
-    tracker = open_run(config, run_dir)
+    tracker = open_tracker(config, run_dir)
     console.print(f"run     {run_dir}\nMLflow  {tracker.shown}  run {tracker.run_id}", highlight=False, soft_wrap=True)
     tracker.tags(
         {"mmae.survey": str(survey.path), "mmae.survey_hash": survey.content_hash, "mmae.recipe": config.recipe}
@@ -89,69 +92,64 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
     return RunResult(run_dir, checkpoint, tracker, result.table)
 
 
+def open_tracker(config: RunConfig, run_dir: Path) -> Tracker:
+    """The MLflow run of a training run: the one that is there, or a new one with all parameters.
+
+    Raises:
+        InputError: the tracking server or database cannot be used.
+    """
+    params = {key: str(value) for key, value in flat(config).items()}
+    tracker, is_new = open_named_run(tracking_uri(config.home_path), config.experiment, config.name, run_dir,
+                                     params)
+    if is_new:
+        tracker.text(to_yaml(config), "config.yaml")
+    return tracker
+
+
 def _settled(config: RunConfig) -> RunConfig:
     """With the name of the run, and with the lanes that it began with, on however many workers it goes on."""
     if not config.name:
         config = replace(config, name=f"{config.recipe}-{datetime.now():%Y%m%d-%H%M%S}")
     if not config.stream.lanes:
         saved = config.home_path / "runs" / config.name / "config.yaml"
-        lanes = from_yaml(saved).stream.lanes if saved.exists() else config.compute.workers
+        lanes = from_yaml(saved, RunConfig).stream.lanes if saved.exists() else config.compute.workers
         config = replace(config, stream=replace(config.stream, lanes=lanes))
     return config
 
 
-def _require_same_configuration(config: RunConfig, run_dir: Path) -> None:
-    """A run's folder holds its configuration; going on with another one would mix two runs."""
-    saved = run_dir / "config.yaml"
-    if not saved.exists():
+def _survey_hashes(survey: Survey) -> dict[str, str]:
+    return {"content_hash": survey.content_hash, "split_hash": split_hash(survey)}
+
+
+def _require_same_survey(survey: Survey, run_dir: Path) -> None:
+    """Refuse to continue a run on a survey that has changed.
+
+    With other splits it would be tested with galaxies that it was trained on; with other pixels under the same ids
+    its first steps would have been on other data than its last.
+    """
+    now = _survey_hashes(survey)
+    if (run_dir / SURVEY_HASHES).exists():
+        before = json.loads((run_dir / SURVEY_HASHES).read_text())
+    elif (run_dir / SPLIT_HASH).exists():
+        before = {"split_hash": (run_dir / SPLIT_HASH).read_text().strip()}
+    else:
         return
-    before, now = flat(from_yaml(saved)), flat(config)
-    changed = [
-        f"{key} was {before.get(key)}, is {now.get(key)}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
-    ]
+    changed = [name for name, value in before.items() if now.get(name) != value]
     if changed:
+        what = "other galaxies or other splits" if "split_hash" in changed else "other images, spectra or redshifts"
         raise InputError(
-            f"run {config.name} was begun with another configuration: {'; '.join(changed)}. "
-            f"Choose another --name, or continue it with --config {saved}."
+            f"run {run_dir.name} was begun when {survey.path} had {what}. Choose another --name, or put the survey back."
         )
-
-
-def _require_same_split(survey: Survey, run_dir: Path) -> None:
-    """A run that goes on with other splits would have trained on galaxies that it is tested with."""
-    saved = run_dir / SPLIT_HASH
-    if saved.exists() and saved.read_text().strip() != split_hash(survey):
-        raise InputError(
-            f"run {run_dir.name} was begun when {survey.path} had other galaxies or other splits. Choose another "
-            f"--name, or put the survey back."
-        )
-
-
-def open_run_survey(config: RunConfig, console: Console) -> Survey:
-    """The survey that a run names, or the simulated one of its size, which is built on first use."""
-    if config.survey:
-        return open_survey(config.survey)
-    folder = embedded_folder(config)
-    if not (folder / MANIFEST).exists():
-        console.print(f"simulating {config.simulated_galaxies} galaxies into {folder}", highlight=False, soft_wrap=True)
-        build_simulated(SimulationConfig(galaxies=config.simulated_galaxies), folder)
-    return open_survey(folder)
-
-
-def embedded_folder(config: RunConfig) -> Path:
-    """Where the embedded survey of the configured size lies."""
-    return config.home_path / "surveys" / f"simulated-v{VERSION}-{config.simulated_galaxies}"
 
 
 def require_usable(config: RunConfig, survey: Survey) -> int:
     """Say before any worker is started what could not work; returns the model's parameters."""
     for split in ("train", "val", "test"):
         survey.files(split)
-    rows = survey.rows_per_split()["train"]
+    rows = make_sampler(survey, config.stream, config.seed).n_rows
     if rows < config.stream.batch_size:
         raise InputError(
-            f"{survey.path}: {rows} training galaxies are fewer than one batch. "
+            f"{survey.path}: an epoch has {rows} training galaxies, fewer than one batch. "
             f"Use --stream.batch-size {2 ** (rows.bit_length() - 1)} or less."
         )
     try:
@@ -159,11 +157,6 @@ def require_usable(config: RunConfig, survey: Survey) -> int:
     except ValueError as error:
         raise InputError(str(error)) from error
     return sum(p.numel() for p in model.parameters())
-
-
-def survey_line(survey: Survey) -> str:
-    sizes = ", ".join(f"{n} {split}" for split, n in survey.rows_per_split().items())
-    return f"survey  {survey.path}  ({sizes})"
 
 
 def uses_gpu(config: RunConfig) -> bool:
@@ -200,23 +193,23 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
             worker_runtime_env={"env_vars": WORKER_ENV},
         ),
         # Every rank reads the validation split and takes its share of the batches. Training galaxies it reads by
-        # itself, in the order of the run: see mmae/survey/order.py.
+        # itself, in the order of the run: see mmae/loader/sampler.py.
         datasets={"val": read_split(survey, "val", config.stream)},
         dataset_config=ray.train.DataConfig(datasets_to_split=[]),
     )
     ended = run_dir / ENDED
     ended.unlink(missing_ok=True)
-    started = time.perf_counter()
     result = trainer.fit()
     if ended.exists():
         raise InputError(f"run {config.name}: {ended.read_text()} Checkpoints of earlier steps are in {run_dir}.")
     _send_what_was_kept(Outbox(tracker, run_dir / UNSENT))
-    tracker.metrics({"cost/train_seconds": time.perf_counter() - started}, config.optim.steps)
     best = result.get_best_checkpoint(SELECTION, "min") or result.checkpoint
     kept = run_dir / "best"
-    shutil.rmtree(kept, ignore_errors=True)
+    copied = partial_path(kept)
     with best.as_directory() as folder:
-        shutil.copytree(folder, kept)
+        shutil.copytree(folder, copied)
+    shutil.rmtree(kept, ignore_errors=True)
+    copied.rename(kept)
     return kept
 
 
@@ -243,6 +236,7 @@ def score_checkpoint(
     task = ray.remote(score_run).options(num_cpus=0, num_gpus=1 if uses_gpu(config) else 0)
     started = time.perf_counter()
     scores: RunScores = ray.get(task.remote(survey, checkpoint, config.stream))
+    keep_recalibration(checkpoint, scores.recalibration)
     tracker.metrics({"cost/test_seconds": time.perf_counter() - started}, config.optim.steps)
     log_scores(scores, tracker, checkpoint, curves or tracker)
     return scores

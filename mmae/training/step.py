@@ -31,13 +31,21 @@ class NonFiniteLoss(RuntimeError):
 
 @dataclass
 class TrainState:
-    """Everything that a step changes. `trained` is `model`, wrapped for several workers or not."""
+    """Everything that a step changes.
+
+    Attributes:
+        trained: `model`, wrapped for several workers or not.
+        averaged: the moving average of its weights; None if the run has none.
+        step: optimiser steps done.
+        seconds: wall-clock time of these steps and their validations, over all starts of the run.
+    """
 
     model: Model
     trained: nn.Module
     averaged: AveragedModel | None
     optimiser: torch.optim.AdamW
     step: int = 0
+    seconds: float = 0.0
 
     @property
     def best_weights(self) -> Model:

@@ -12,15 +12,16 @@ import ray.train.torch
 import torch
 from ray.experimental import tqdm_ray
 
-from mmae.config import RunConfig, from_dict
-from mmae.errors import InputError, input_error_behind
-from mmae.evaluation.predict import Predictions
-from mmae.outbox import UNSENT, Outbox
+from mmae.config import RunConfig
+from mmae.core.errors import InputError, input_error_behind
+from mmae.core.ray_setup import quiet_logs, set_data_context
+from mmae.core.settings import from_dict
+from mmae.inference.predict import Predictions
+from mmae.loader.collate import input_spec
 from mmae.model.build import Model
-from mmae.ray_setup import quiet_logs, set_data_context
-from mmae.survey.collate import input_spec
 from mmae.survey.store import Survey
-from mmae.tracking import Tracker
+from mmae.tracking.offline_buffer import UNSENT, Outbox
+from mmae.tracking.runs import Tracker
 from mmae.training.checkpoint import restore_state, save_checkpoint
 from mmae.training.loop import Loop, summary
 from mmae.training.step import NonFiniteLoss, TrainState, create_state
@@ -36,7 +37,7 @@ def train_worker(job: dict[str, Any]) -> None:
     """
     quiet_logs()  # again: Ray Train set its loggers up after the process started
     set_data_context()
-    config = from_dict(job["config"])
+    config = from_dict(job["config"], RunConfig)
     survey, folder = job["survey"], Path(job["folder"])
     if (folder / ENDED).exists():
         return

@@ -21,7 +21,7 @@ RAY = str(Path(sys.executable).with_name("ray"))
 OWN_RAY = """
 import sys
 import ray
-from mmae.ray_setup import start_ray
+from mmae.core.ray_setup import start_ray
 start_ray()
 print("ready", flush=True)
 sys.stdin.read()

@@ -14,21 +14,23 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from mmae.config import RunConfig
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.evaluation import job
 from mmae.evaluation.config import EvaluateConfig
 from mmae.evaluation.job import evaluate
-from mmae.evaluation.leaks import TRAINING_ROWS, write_training_rows
-from mmae.evaluation.passes import Look
-from mmae.evaluation.trained import find_trained
+from mmae.evaluation.tasks import Look
+from mmae.inference.checkpoint import load_model
+from mmae.inference.find_run import find_trained
+from mmae.loader.collate import galaxy_columns, input_spec
+from mmae.loader.stream import CollateGalaxies, read_split
 from mmae.model.baselines.cnn import CNNConfig
 from mmae.model.masking import fixed_visible
 from mmae.model.paper import PaperConfig
-from mmae.survey.collate import galaxy_columns, input_spec
+from mmae.survey.leaks import TRAINING_ROWS, write_training_rows
 from mmae.survey.store import Survey, open_survey
-from mmae.survey.stream import CollateGalaxies, read_split
-from mmae.tracking import open_run, tracking_uri
-from mmae.training.checkpoint import load_model, save_model
+from mmae.tracking.runs import tracking_uri
+from mmae.training.checkpoint import save_model
+from mmae.training.run import open_tracker
 from mmae.training.step import create_state
 
 SECTIONS = ["examples", "redshift", "surface", "pz", "spectra", "images", "representation", "shift"]
@@ -53,7 +55,7 @@ def run_of(run: RunConfig) -> RunConfig:
     state = create_state(run, input_spec(survey.spec), "cpu")
     save_model(best, state, state.best_weights, run, {})
     write_training_rows(survey, best)
-    open_run(run, folder).finish()
+    open_tracker(run, folder).finish()
     return run
 
 

@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.model.galaxies import SPEC, copied, random_batch, without
 
 from mmae.model.baselines.cnn import CNNConfig
 from mmae.model.baselines.contrastive import ContrastiveConfig
@@ -16,6 +15,7 @@ from mmae.model.masking import fixed_visible
 from mmae.model.modalities.image import ImageConfig
 from mmae.model.modalities.spectrum import SpectrumConfig
 from mmae.model.redshift import RedshiftConfig
+from tests.model.galaxies import SPEC, copied, random_batch, without
 
 BINS = RedshiftConfig(bins=24)
 CNN = CNNConfig(width=4, depth=1, halvings=2, hidden=16, redshift=BINS)

@@ -27,8 +27,8 @@ def test_model_modules_load_neither_ray_nor_arrow_nor_mlflow():
 
 
 def test_training_step_and_checkpoint_load_no_ray():
-    assert not HEAVY & loaded_by("mmae.training.step", "mmae.training.checkpoint", "mmae.evaluation.predict")
+    assert not HEAVY & loaded_by("mmae.training.step", "mmae.training.checkpoint", "mmae.inference.predict")
 
 
 def test_processes_that_read_for_training_load_no_torch():
-    assert not {"torch", "ray", "mlflow"} & loaded_by("mmae.survey.windows")
+    assert not {"torch", "ray", "mlflow"} & loaded_by("mmae.loader.row_groups")

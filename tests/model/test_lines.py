@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.model.galaxies import FULL_SPEC, SPEC
 
 from mmae.model.lines import ABSORPTION, BREAKS, EMISSION, FEATURES, GAIN, LEANING, PROFILES, Lines, LinesConfig, Seen
 from mmae.model.log_wavelength import LogWavelength
 from mmae.model.redshift import RedshiftConfig, most_probable, redshift_loss, redshift_quantile
+from tests.model.galaxies import FULL_SPEC, SPEC
 
 WIDE = replace(SPEC, n_wavelengths=1500, wavelength_start=4000.0, wavelength_step=2.0)
 REDSHIFT = RedshiftConfig(z_max=1.0, bins=50, refinement=40)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.model.galaxies import SPEC, TINY, all_tokens, everything, random_batch, random_masks, without
 
 from mmae.model.build import build_model
 from mmae.model.losses import masked_chi_square, masked_mse
+from tests.model.galaxies import SPEC, TINY, all_tokens, everything, random_batch, random_masks, without
 
 
 def test_masked_mse_by_hand():

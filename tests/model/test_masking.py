@@ -9,17 +9,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from tests.model.galaxies import random_batch, without
 
 from mmae.model.masking import (
+    MODES,
     MaskConfig,
     draw_visible,
-    MODES,
     fixed_visible,
     pick,
     random_visible,
     visible_order,
 )
+from tests.model.galaxies import random_batch, without
 
 OPEN = (0.0, 0.0)  # mask ratio: nothing masked
 

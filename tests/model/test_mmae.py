@@ -11,6 +11,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from mmae.model.build import build_model
+from mmae.model.masking import Visible, fixed_visible
+from mmae.model.mmae import MMAE, MMAEConfig, alike, chosen
+from mmae.model.redshift import bin_edges
+from mmae.model.tokens import visible_pixels
 from tests.model.galaxies import (
     FULL_SPEC,
     SPEC,
@@ -24,12 +30,6 @@ from tests.model.galaxies import (
     tiny,
     without,
 )
-
-from mmae.model.build import build_model
-from mmae.model.masking import Visible, fixed_visible
-from mmae.model.mmae import MMAE, MMAEConfig, alike, chosen
-from mmae.model.redshift import bin_edges
-from mmae.model.tokens import visible_pixels
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 

@@ -7,11 +7,11 @@ import pickle
 
 import pytest
 import torch
-from tests.model.galaxies import SPEC, TINY, copied, random_batch, random_masks, rows, tiny, without
 
 from mmae.model.build import build_model
 from mmae.model.masking import MaskConfig, draw_visible, fixed_visible, modes_of
 from mmae.model.modalities import MODALITIES
+from tests.model.galaxies import SPEC, TINY, copied, random_batch, random_masks, rows, tiny, without
 
 ALL = tiny(magnitudes={"use": True})
 NAMES = ("image", "magnitudes", "spectrum")

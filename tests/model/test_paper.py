@@ -7,6 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+
+from mmae.model.build import build_model
+from mmae.model.losses import paper_redshift_loss
+from mmae.model.masking import Visible, fixed_visible
+from mmae.model.paper import PaperConfig, PaperMMAE
 from tests.model.galaxies import (
     FULL_SPEC,
     SPEC,
@@ -18,11 +23,6 @@ from tests.model.galaxies import (
     rows,
     without,
 )
-
-from mmae.model.build import build_model
-from mmae.model.losses import paper_redshift_loss
-from mmae.model.masking import Visible, fixed_visible
-from mmae.model.paper import PaperConfig, PaperMMAE
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from tests.model.galaxies import FULL_SPEC, random_batch
 
 from mmae.model import tokens as tk
+from tests.model.galaxies import FULL_SPEC, random_batch
 
 CONSTANTS = [torch.tensor(v) for v in (FULL_SPEC.band_noise, FULL_SPEC.arcsinh_mean, FULL_SPEC.arcsinh_std)]
 fluxes = arrays(np.float32, (3, 40), elements=st.floats(-100, 100, width=32))

@@ -9,7 +9,7 @@ import pytest
 from astropy import units as u
 from astropy.table import Table
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.catalogue import (
     OPTICAL_COLUMNS,
     RADIO_COLUMNS,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.chance import chance_estimate, footprint, shifted
 from mmae.steepspec.regions import members, read_4fgl, unassociated
 

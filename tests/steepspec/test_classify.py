@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.classify import CLASSES, RULES, Evidence, Thresholds, classify, confusion_matrix
 
 PULSAR = Evidence(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.compactness import compactness
 
 

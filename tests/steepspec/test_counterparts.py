@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.counterparts import MatchSettings, _counterpart_magnitudes, find_counterparts
 
 

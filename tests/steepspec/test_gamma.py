@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.gamma import (
     EXTRAGALACTIC_CLASSES,
     FERMI_SCORE,

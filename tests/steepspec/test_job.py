@@ -20,8 +20,9 @@ from astropy.table import Table
 from mlflow import MlflowClient
 from rich.console import Console
 
-from mmae.config import from_yaml, home, to_yaml
-from mmae.errors import InputError
+from mmae.core.errors import InputError
+from mmae.core.folders import home
+from mmae.core.settings import from_yaml, to_yaml
 from mmae.steepspec.catalogue import read_catalogue, survey_description
 from mmae.steepspec.job import SearchConfig, search_job, simulated_inputs
 from mmae.steepspec.schema import MEMBERS

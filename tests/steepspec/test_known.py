@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.known import find_known, pulsars_as_known, read_known
 
 PSRS = Table({"name": ["J0437", "B1937"], "ra": [69.0, 294.0], "dec": [-47.0, 21.0],

@@ -7,7 +7,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table
 from scipy.stats import binom
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.pulsars import (
     detectability,
     detectability_by_band,

@@ -7,7 +7,7 @@ from astropy.coordinates import SkyCoord, search_around_sky
 from astropy.io import fits
 from astropy.table import Table
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.regions import HDU, inside_ellipse, members, read_4fgl, unassociated
 
 

@@ -10,8 +10,8 @@ from astropy.io.votable import parse
 from astropy.io.votable.ucd import parse_ucd
 from astropy.table import MaskedColumn, Table
 
-from mmae.errors import InputError
-from mmae.catalogue_files import read_table, text_values
+from mmae.astro.tables import read_table, text_values
+from mmae.core.errors import InputError
 from mmae.steepspec.schema import MEMBERS, POINTS, REGIONS, SOURCES, ColumnSpec
 from mmae.steepspec.tables import as_table, write_parquet, write_table
 

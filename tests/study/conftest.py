@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mmae.config import RunConfig
+from mmae.loader.collate import input_spec
 from mmae.study.config import Space, StudyConfig
-from mmae.survey.collate import input_spec
 from mmae.survey.schema import SurveySpec
 
 SPEC = input_spec(SurveySpec())

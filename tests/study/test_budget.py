@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from mmae.config import RunConfig, StreamConfig
+from mmae.config import RunConfig
+from mmae.loader.config import StreamConfig
 from mmae.model.lines import LinesConfig
 from mmae.recipes import recipe
 from mmae.study.budget import flops_per_galaxy, look_at, plan_trial

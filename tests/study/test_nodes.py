@@ -17,8 +17,8 @@ import ray
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from mmae.config import to_dict
-from mmae.errors import InputError
+from mmae.core.errors import InputError
+from mmae.core.settings import to_dict
 from mmae.study.config import StudyConfig, save_options
 from mmae.study.results import complete
 from mmae.study.storage import looks_of, open_store, read_store

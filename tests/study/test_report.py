@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from mmae.evaluation.bootstrap import Score
+from mmae.metrics.bootstrap import Score
 from mmae.recipes import recipe
 from mmae.report.contents import Section
 from mmae.report.save import save_report

@@ -15,7 +15,7 @@ import ray
 from mlflow import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
 
-from mmae.config import to_yaml
+from mmae.core.settings import to_yaml
 from mmae.study.config import StudyConfig
 from mmae.study.storage import DATABASE, FINISHED, looks_of, read_store
 from tests.study.test_study import runs_of

@@ -10,17 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmae.config import RunConfig
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.model.build import build_model
 from mmae.model.masking import MaskConfig, draw_visible
 from mmae.recipes import recipe
 from mmae.study.config import Space, StudyConfig
 from mmae.study.space import (
-    model_field,
     base_parameters,
     choices,
     distributions,
     extremes,
+    model_field,
     parameters_of,
     require_possible,
     run_of,

@@ -12,10 +12,11 @@ import pytest
 from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
+from mmae.core.files import folder_lock
 from mmae.study.config import StudyConfig
 from mmae.study.search import Before, make_scheduler, make_search
-from mmae.study.storage import StudyStore, looks_of, open_store, read_store, study_lock
+from mmae.study.storage import StudyStore, looks_of, open_store, read_store
 from mmae.study.trial import LOOK, NUMBER, SCATTER
 from mmae.survey.schema import SurveySpec
 
@@ -107,17 +108,17 @@ def test_a_scheduler_remembers_the_trials_of_an_earlier_process(config, schedule
 def test_a_study_is_held_by_one_process(tmp_path):
     code = f"""
 from pathlib import Path
-from mmae.study.storage import study_lock
-with study_lock(Path({str(tmp_path)!r})):
+from mmae.core.files import folder_lock
+with folder_lock(Path({str(tmp_path)!r}), "busy"):
     print("held", flush=True)
     input()
 """
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(InputError, match="another process is running this study"), study_lock(tmp_path):
+        with pytest.raises(InputError, match="busy"), folder_lock(tmp_path, "busy"):
             pass
         other.kill()
-    with study_lock(tmp_path):
+    with folder_lock(tmp_path, "busy"):
         pass
 
 

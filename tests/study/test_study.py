@@ -13,13 +13,13 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 import mmae.study.conclude
-from mmae.config import from_yaml
-from mmae.errors import InputError
+from mmae.core.errors import InputError
+from mmae.core.settings import from_yaml
+from mmae.inference.checkpoint import load_model
 from mmae.study.config import StudyConfig
 from mmae.study.space import model_field, run_of
 from mmae.study.storage import read_store
 from mmae.study.study import run_study
-from mmae.training.checkpoint import load_model
 
 
 def quiet() -> Console:
@@ -73,9 +73,9 @@ def test_a_study_ends_with_a_winner_and_a_report(study, ray_cluster, monkeypatch
 
     best = min((t for t in trials if t.state == TrialState.COMPLETE), key=lambda t: t.value)
     assert result.winner.number == best.number
-    assert from_yaml(result.best) == replace(run_of(best.params, study.run), name="")
+    assert from_yaml(result.best, RunConfig) == replace(run_of(best.params, study.run), name="")
     _, trained = load_model(study.folder / "best")
-    assert trained.model == from_yaml(result.best).model and trained.optim.steps == 6
+    assert trained.model == from_yaml(result.best, RunConfig).model and trained.optim.steps == 6
     assert files(study, parent) >= {
         "best.yaml", "study.yaml", "predictions.parquet", "checkpoint/model.safetensors",
         "figures/redshift_image.png", "report/report.html", "report/history.png", "report/pareto.png",

@@ -7,12 +7,12 @@ import sys
 import ray
 from ray.cluster_utils import Cluster
 
-from mmae.config import from_dict
+from mmae.core.settings import from_dict
 from mmae.study.config import StudyConfig
 from mmae.study.study import run_study
 
 if __name__ == "__main__":
-    study = from_dict(json.loads(sys.argv[1]), kind=StudyConfig)
+    study = from_dict(json.loads(sys.argv[1]), StudyConfig)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     cluster.add_node(num_cpus=1)
     os.environ["RAY_ADDRESS"] = cluster.address

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.survey.schema import Galaxy, SurveySpec, arrow_schema, check_galaxy, to_table
 
 SPEC = SurveySpec(bands=("g", "r"), image_size=4, n_wavelengths=12, band_noise=(0.02, 0.03),

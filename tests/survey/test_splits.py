@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mmae.errors import InputError
-from mmae.survey.sky_cells import sky_cell
+from mmae.astro.healpix import sky_cell
+from mmae.core.errors import InputError
 from mmae.survey.splits import (
     DEFAULT_FRACTIONS,
     assign_split,

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmae.errors import InputError
-from mmae.survey.build import SplitConfig, write_chunk
+from mmae.core.errors import InputError
+from mmae.core.files import file_hash
+from mmae.ingest.build import SplitConfig, write_chunk
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec, to_table
 from mmae.survey.source import ChunkRead, Source
 from mmae.survey.store import (
@@ -20,7 +21,6 @@ from mmae.survey.store import (
     Shard,
     Survey,
     content_hash,
-    file_hash,
     open_survey,
     verify_content,
     write_manifest,

@@ -8,7 +8,7 @@ from scipy.stats import chi2_contingency
 
 from mmae.survey.schema import SPLITS, Galaxy, to_table
 from mmae.survey.strata import MOST_SIGMA, count_strata, shares
-from tests.survey.small import SPEC
+from tests.ingest.small import SPEC
 
 FLUX = np.ones(12, np.float32)
 

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmae.config import StreamConfig
-from mmae.errors import InputError
-from mmae.survey.build import build_survey
-from mmae.survey.chunk import SplitConfig, write_chunk
+from mmae.core.errors import InputError
+from mmae.ingest.build import build_survey
+from mmae.ingest.chunk import SplitConfig, write_chunk
+from mmae.loader.config import StreamConfig
+from mmae.loader.stream import read_split
 from mmae.survey.schema import SPLITS, SurveySpec
 from mmae.survey.source import ChunkRead, Source
 from mmae.survey.store import (
@@ -23,9 +24,8 @@ from mmae.survey.store import (
     verify_content,
     write_shard,
 )
-from mmae.survey.stream import read_split
 from mmae.survey.truth import read_truth
-from tests.survey.test_build import SPEC, all_rows, memory_source, read_rows
+from tests.ingest.test_build import SPEC, all_rows, memory_source, read_rows
 
 TRUTH_SCHEMA = pa.schema([
     ("object_id", pa.string()), ("mass", pa.float64()), ("kind", pa.string()), ("lines", pa.int64()),

@@ -8,22 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.model.galaxies import SPEC, TINY, TINY_PAPER, all_tokens, random_batch
 
 from mmae.config import OptimConfig, RunConfig
-from mmae.errors import InputError
+from mmae.core.errors import InputError
+from mmae.inference.checkpoint import CONFIG, STATE, TRAINING, WEIGHTS, load_model, read_state
 from mmae.model.masking import MaskConfig
-from mmae.training.checkpoint import (
-    CONFIG,
-    STATE,
-    TRAINING,
-    WEIGHTS,
-    load_model,
-    read_state,
-    restore_state,
-    save_checkpoint,
-)
+from mmae.training.checkpoint import restore_state, save_checkpoint
 from mmae.training.step import TrainState, create_state, training_step
+from tests.model.galaxies import SPEC, TINY, TINY_PAPER, all_tokens, random_batch
 
 CPU = torch.device("cpu")
 OPTIM = OptimConfig(steps=20, learning_rate=3e-3, warmup_steps=4, ema_decay=0.9)

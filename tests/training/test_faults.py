@@ -1,6 +1,6 @@
 """Harm done to real runs, the quick part of benchmarks/faults: they recover, and nothing shows that it was done.
 
-What is left of each in `make test`: test_run kills a worker, tests/survey/test_stream damages a shard, test_workers checkpoints.
+What is left of each in `make test`: test_run kills a worker, tests/loader/test_stream damages a shard, test_workers checkpoints.
 """
 
 import json

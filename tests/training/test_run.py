@@ -13,23 +13,25 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from benchmarks.faults.scene import checkpoints, processes_below, wait_until
-from mmae.config import RunConfig, StreamConfig, flat, from_yaml, to_yaml
-from mmae.errors import InputError
-from mmae.evaluation.leaks import require_no_leak
-from mmae.evaluation.redshift import sigma_nmad
+from mmae.config import RunConfig
+from mmae.core.errors import InputError
+from mmae.core.settings import flat, from_yaml, to_yaml
+from mmae.inference.checkpoint import load_model
+from mmae.ingest.job import BuildConfig, build_job
+from mmae.loader.collate import input_spec
+from mmae.loader.config import StreamConfig
+from mmae.loader.stream import read_split
+from mmae.metrics.redshift import sigma_nmad
 from mmae.study.space import with_fields
-from mmae.survey.collate import input_spec
 from mmae.survey.columns import split_hash
-from mmae.survey.job import BuildConfig, build_job
+from mmae.survey.leaks import require_no_leak
 from mmae.survey.store import Survey, open_survey
-from mmae.survey.stream import read_split
-from mmae.tracking import Tracker, tracking_uri
+from mmae.tracking.runs import Tracker, tracking_uri
 from mmae.training import run as run_module
-from mmae.training.checkpoint import load_model
 from mmae.training.loop import Loop
 from mmae.training.run import RunResult, pretrain, require_usable
 from mmae.training.step import create_state
-from tests.survey.files import SHARED_GALAXIES, needs_shared, write_galaxiesml
+from tests.ingest.files import SHARED_GALAXIES, needs_shared, write_galaxiesml
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def first_run(tmp_path_factory, small_survey, quick_run, ray_cluster) -> tuple[R
     home = tmp_path_factory.mktemp("first")
     config = replace(quick_run, home=str(home), survey=str(small_survey), name="quick")
     result = pretrain(config)
-    return from_yaml(result.run_dir / "config.yaml"), result  # with what was settled when it began
+    return from_yaml(result.run_dir / "config.yaml", RunConfig), result  # with what was settled when it began
 
 
 def test_main_job_trains_scores_and_records(first_run):
@@ -228,7 +230,7 @@ def test_other_configuration_under_the_same_name_is_refused(config, ray_cluster)
     (run_dir / "config.yaml").write_text(to_yaml(config))
     with pytest.raises(InputError, match="optim.steps was 10, is 99"):
         pretrain(replace(config, optim=replace(config.optim, steps=99)))
-    assert from_yaml(run_dir / "config.yaml") == config
+    assert from_yaml(run_dir / "config.yaml", RunConfig) == config
 
 
 def test_wrong_surveys_are_refused_before_training(config, ray_cluster, tmp_path):

@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.model.galaxies import SPEC, TINY, TINY_PAPER, copied, random_batch
 
 from mmae.config import ComputeConfig, OptimConfig, RunConfig
 from mmae.model.masking import MaskConfig
@@ -23,6 +22,7 @@ from mmae.training.step import (
     step_generator,
     training_step,
 )
+from tests.model.galaxies import SPEC, TINY, TINY_PAPER, copied, random_batch
 
 CPU = torch.device("cpu")
 RUN = RunConfig(

@@ -13,13 +13,16 @@ from ray.train import RunConfig as TrainRunConfig
 from ray.train import ScalingConfig
 from ray.train.torch import TorchTrainer
 
-from mmae.config import OptimConfig, RunConfig, StreamConfig, from_dict, to_dict
-from mmae.ray_setup import WORKER_ENV, set_data_context
-from mmae.survey.collate import input_spec
-from mmae.survey.order import Portion
+from mmae.config import OptimConfig, RunConfig
+from mmae.core.ray_setup import WORKER_ENV, set_data_context
+from mmae.core.settings import from_dict, to_dict
+from mmae.inference.checkpoint import STATE, WEIGHTS, load_model
+from mmae.loader.collate import input_spec
+from mmae.loader.config import StreamConfig
+from mmae.loader.sampler import Portion
+from mmae.loader.stream import training_batches
 from mmae.survey.store import Survey, open_survey
-from mmae.survey.stream import training_batches
-from mmae.training.checkpoint import STATE, WEIGHTS, load_model, restore_state, save_checkpoint
+from mmae.training.checkpoint import restore_state, save_checkpoint
 from mmae.training.run import pretrain
 from mmae.training.step import TrainState, create_state, training_step
 from mmae.training.worker import resumed_state
@@ -33,7 +36,7 @@ def train_both_ways(job: dict) -> None:
     """A worker of two: copies of the model without a pause, then parts of it with a checkpoint in the middle."""
     set_data_context()
     torch.set_num_threads(1)
-    config, survey, folder = from_dict(job["config"]), job["survey"], Path(job["folder"])
+    config, survey, folder = from_dict(job["config"], RunConfig), job["survey"], Path(job["folder"])
     portion = Portion(ray.train.get_context().get_world_rank(), 2)
 
     copied = create_state(config, input_spec(survey.spec), CPU)
@@ -52,7 +55,8 @@ def train_both_ways(job: dict) -> None:
 
 
 def train(state: TrainState, config: RunConfig, survey: Survey, portion: Portion, last: int) -> None:
-    for batch in training_batches(survey, config, state.step, portion):
+    for batch in training_batches(survey, config.stream, seed=config.seed, steps=config.optim.steps, step=state.step,
+                                  portion=portion):
         training_step(state, batch, config, portion.rank)
         if state.step == last:
             return
@@ -114,7 +118,8 @@ def test_one_two_and_four_workers_learn_the_same(quick_run, small_survey, ray_cl
     for workers in (1, 2, 4):
         run = replace(config, name=f"on-{workers}", compute=replace(config.compute, workers=workers))
         losses[workers] = pretrain(run).tracker.history("val/loss")[1]
-        shares = [[b.object_id for b in training_batches(survey, run, 0, Portion(rank, workers))][:epochs]
+        shares = [[b.object_id for b in training_batches(
+            survey, run.stream, seed=run.seed, steps=run.optim.steps, portion=Portion(rank, workers))][:epochs]
                   for rank in range(workers)]
         batches[workers] = [sum(parts, []) for parts in zip(*shares, strict=True)]
         print(workers, losses[workers])

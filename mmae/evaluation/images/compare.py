@@ -12,11 +12,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmae.errors import InputError
-from mmae.evaluation.figures_image import is_absent
+from mmae.core.errors import InputError
 from mmae.evaluation.images import pixels
 from mmae.evaluation.images.photometry import aperture_flux, hidden_share
 from mmae.evaluation.images.shapes import adaptive_moments, half_light_radius
+from mmae.plots.image import is_absent
 from mmae.survey.schema import SurveySpec
 
 # Composite: as observed where the encoder saw it, reconstructed where it was hidden.

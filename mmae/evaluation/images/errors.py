@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmae.evaluation.bootstrap import Score, beyond, rate_score
 from mmae.evaluation.images.compare import OBSERVED, VERSIONS, ImageMeasures, shape_band
 from mmae.evaluation.images.photometry import (
     APERTURES,
@@ -19,7 +18,8 @@ from mmae.evaluation.images.photometry import (
     aperture_noise,
     magnitude_difference,
 )
-from mmae.evaluation.redshift import score_redshift
+from mmae.metrics.bootstrap import Score, beyond, rate_score
+from mmae.metrics.redshift import score_redshift
 from mmae.survey.schema import SurveySpec
 
 # Fainter in its aperture than this and the error is the observation's own: 0.1 mag at 10.

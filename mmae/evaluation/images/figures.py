@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from mmae.evaluation.catalogue import Catalogue
-from mmae.evaluation.figures_redshift import draw_points, running_percentiles
 from mmae.evaluation.images import errors
 from mmae.evaluation.images.compare import COMPOSITE, OBSERVED, RECONSTRUCTION, VERSIONS, ImageMeasures, shape_band
 from mmae.evaluation.images.photometry import INNER, OUTER
 from mmae.evaluation.images.pixels import HISTOGRAM_EDGES, REGIONS
-from mmae.evaluation.style import BLACK, BLUE, GREY, VERMILLION, outlined, say_absent, style
+from mmae.plots.redshift import draw_points, running_percentiles
+from mmae.report.style import BLACK, BLUE, GREY, VERMILLION, outlined, say_absent, style
 from mmae.survey.schema import SurveySpec
 
 ERROR_RANGE = 2 * errors.MAGNITUDE_LIMIT  # mag, of the panels

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import numpy as np
 
 from mmae.evaluation.images.photometry import OUTER, aperture_weights
-from mmae.evaluation.redshift import MAD_TO_SIGMA
+from mmae.metrics.redshift import MAD_TO_SIGMA
+from mmae.simulation.camera import EXPOSURE_TIME, effective_gain
 from mmae.survey.schema import SurveySpec
-from mmae.survey.simulation.camera import EXPOSURE_TIME, effective_gain
 
 EVERYWHERE, TARGET = REGIONS = ("all hidden pixels", f"hidden, within {OUTER:g} arcsec")
 HISTOGRAM_LIMIT = 10.0  # units of noise; what lies beyond is in the outermost bins

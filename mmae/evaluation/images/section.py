@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.evaluation.catalogue import Catalogue
 from mmae.evaluation.images import tables
 from mmae.evaluation.images.compare import ImageMeasures, shape_band

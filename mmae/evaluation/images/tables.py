@@ -9,13 +9,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from mmae.evaluation.bootstrap import rate_score
 from mmae.evaluation.catalogue import Catalogue
 from mmae.evaluation.images import errors
 from mmae.evaluation.images.compare import COMPOSITE, RECONSTRUCTION, VERSIONS, ImageMeasures, shape_band
 from mmae.evaluation.images.errors import Robust, RobustScore
 from mmae.evaluation.images.photometry import APERTURES, INNER, OUTER
 from mmae.evaluation.images.pixels import EVERYWHERE, REGIONS, decibel
+from mmae.metrics.bootstrap import rate_score
 from mmae.report.contents import Cell, Table
 from mmae.survey.schema import SurveySpec
 

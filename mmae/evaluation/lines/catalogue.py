@@ -13,14 +13,10 @@ from typing import Literal
 
 import numpy as np
 
-from mmae.survey.simulation import lines as known
-from mmae.survey.simulation.quasars import LYMAN_ALPHA
-from mmae.survey.simulation.spectrograph import ARMS, line_spread_sigma
+from mmae.astro import lines
+from mmae.astro.desi import ARMS, line_spread_sigma
 
 SIGMA_TO_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
-
-# Laboratory wavelengths (vacuum) of Vanden Berk+2001, table 2: blends at their mean.
-CIV, CIII, MGII = 1549.06, 1908.73, 2798.75
 
 Kind = Literal["narrow", "broad"]
 
@@ -103,23 +99,21 @@ class Blend:
     def widest(self) -> float:
         """Largest standard deviation of a fit, km/s."""
         low, high = self.window
-        return WIDEST_IN_HALF_WINDOWS * (high - low) / (high + low) * LIGHT_SPEED
+        return WIDEST_IN_HALF_WINDOWS * (high - low) / (high + low) * lines.LIGHT_SPEED_KMS
 
 
-LIGHT_SPEED = 299792.458  # km/s
-
-OII = Line("oii", "[O II]", ((known.OII_RED, known.OII_RATIO), (known.OII_BLUE, 1.0)), True, "oii_doublet")
-HBETA = Line("hbeta", r"H$\beta$", ((known.HBETA_WAVE, 1.0),), truth="hbeta")
-OIII = Line("oiii", "[O III]", ((known.OIII_RED, known.OIII_RATIO), (known.OIII_BLUE, 1.0)), truth="oiii_5007")
-HALPHA = Line("halpha", r"H$\alpha$", ((known.HALPHA_WAVE, 1.0),), truth="halpha")
-NII = Line("nii", "[N II]", ((known.NII_RED, known.NII_RATIO), (known.NII_BLUE, 1.0)), truth="nii_6584")
-SII = Line("sii", "[S II] 6718", ((known.SII_BLUE, 1.0),), truth="sii_6716")
+OII = Line("oii", "[O II]", ((lines.OII_RED, lines.OII_RATIO), (lines.OII_BLUE, 1.0)), True, "oii_doublet")
+HBETA = Line("hbeta", r"H$\beta$", ((lines.HBETA_WAVE, 1.0),), truth="hbeta")
+OIII = Line("oiii", "[O III]", ((lines.OIII_RED, lines.OIII_RATIO), (lines.OIII_BLUE, 1.0)), truth="oiii_5007")
+HALPHA = Line("halpha", r"H$\alpha$", ((lines.HALPHA_WAVE, 1.0),), truth="halpha")
+NII = Line("nii", "[N II]", ((lines.NII_RED, lines.NII_RATIO), (lines.NII_BLUE, 1.0)), truth="nii_6584")
+SII = Line("sii", "[S II] 6718", ((lines.SII_BLUE, 1.0),), truth="sii_6716")
 # A ratio that depends on density: its own amplitude.
-SII_SECOND = Line("sii_second", "[S II] 6733", ((known.SII_RED, 1.0),))
-LYA = Line("lya", r"Ly$\alpha$", ((LYMAN_ALPHA, 1.0),))
-CIV_LINE = Line("civ", "C IV", ((CIV, 1.0),))
-CIII_LINE = Line("ciii", "C III]", ((CIII, 1.0),))
-MGII_LINE = Line("mgii", "Mg II", ((MGII, 1.0),))
+SII_SECOND = Line("sii_second", "[S II] 6733", ((lines.SII_RED, 1.0),))
+LYA = Line("lya", r"Ly$\alpha$", ((lines.LYMAN_ALPHA, 1.0),))
+CIV_LINE = Line("civ", "C IV", ((lines.CIV, 1.0),))
+CIII_LINE = Line("ciii", "C III]", ((lines.CIII, 1.0),))
+MGII_LINE = Line("mgii", "Mg II", ((lines.MGII, 1.0),))
 
 # Windows keep clear of the next strong line.
 BLENDS = (

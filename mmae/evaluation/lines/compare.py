@@ -18,17 +18,10 @@ import numpy as np
 from astropy.stats import binom_conf_interval
 from scipy.stats import bootstrap, norm
 
-from mmae.evaluation.bootstrap import EMPTY, Score
-from mmae.evaluation.lines.catalogue import (
-    BROAD_FROM_FWHM,
-    LIGHT_SPEED,
-    LINES,
-    SIGMA_TO_FWHM,
-    Line,
-    blend_of,
-    resolution_element,
-)
+from mmae.astro.lines import LIGHT_SPEED_KMS
+from mmae.evaluation.lines.catalogue import BROAD_FROM_FWHM, LINES, SIGMA_TO_FWHM, Line, blend_of, resolution_element
 from mmae.evaluation.lines.measures import LineMeasures
+from mmae.metrics.bootstrap import EMPTY, Score
 
 ONE_SIGMA = 0.6827
 LACKING_BELOW = 0.1
@@ -92,7 +85,7 @@ def is_bright(measures: LineMeasures, line: Line, cut: float) -> np.ndarray:
     bright_M = (measures.line_M == LINES.index(line)) & (fit_M["at_limit"] == 0)
     bright_M &= fit_M["flux"] >= cut * fit_M["flux_error"]
     if blend_of(line).kind == "narrow":
-        bright_M &= SIGMA_TO_FWHM * LIGHT_SPEED * fit_M["sigma"] < BROAD_FROM_FWHM * fit_M["centre"]
+        bright_M &= SIGMA_TO_FWHM * LIGHT_SPEED_KMS * fit_M["sigma"] < BROAD_FROM_FWHM * fit_M["centre"]
     return bright_M
 
 

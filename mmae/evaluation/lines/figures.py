@@ -13,13 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from mmae.evaluation.figures_spectrum import FLUX_UNIT
 from mmae.evaluation.lines.catalogue import KEYS, LINES, resolution_element
 from mmae.evaluation.lines.compare import MEDIAN_OF_NOISE, compare_ratio
 from mmae.evaluation.lines.continuum import ContinuumMeasures
 from mmae.evaluation.lines.measures import Example, LineMeasures
 from mmae.evaluation.lines.tables import AMPLITUDE_TARGET, RATIOS, SHIFT_TARGET, SIGNAL_CUTS, WIDTH_TARGET, Summary
-from mmae.evaluation.style import BLACK, BLUE, GREEN, GREY, LIGHT_GREY, ORANGE, VERMILLION, say_absent, style
+from mmae.plots.spectrum import FLUX_UNIT
+from mmae.report.style import BLACK, BLUE, GREEN, GREY, LIGHT_GREY, ORANGE, VERMILLION, say_absent, style
 
 COLOURS = (BLUE, VERMILLION, GREEN, ORANGE)
 # The paper's three spectra (arXiv:2510.22527): width and amplitude ratio, and shift in resolution elements.

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmae.errors import InputError
-from mmae.evaluation.lines.catalogue import LIGHT_SPEED, SIGMA_TO_FWHM, Blend, Line, blend_of
+from mmae.astro.lines import LIGHT_SPEED_KMS
+from mmae.core.errors import InputError
+from mmae.evaluation.lines.catalogue import SIGMA_TO_FWHM, Blend, Line, blend_of
 from mmae.evaluation.lines.gaussians import FIRST_LINE, LEVEL, SHIFT, SLOPE, SPREAD, Problem, solve
 
 LEAST_COVERED = 0.5  # part of a window that must have good samples
@@ -117,7 +118,7 @@ def fit_blend(blend: Blend, wavelength_L: np.ndarray, flux_L: np.ndarray, ivar_L
     inside, step = window_of(blend, wavelength_L, redshift), wavelength_L[1] - wavelength_L[0]
     good_W = ivar_L[inside] > 0
     wavelength_W, flux_W, ivar_W = (x[inside][good_W].astype(np.float64) for x in (wavelength_L, flux_L, ivar_L))
-    narrowest = NARROWEST * step / wavelength_W.mean() * LIGHT_SPEED
+    narrowest = NARROWEST * step / wavelength_W.mean() * LIGHT_SPEED_KMS
     problem = Problem(blend, redshift, wavelength_W, flux_W, np.sqrt(ivar_W), narrowest)
     parameter_P = solve(problem)
     covariance_PP = _covariance(problem.jacobian(parameter_P))
@@ -162,9 +163,9 @@ def _covariance(jacobian_PW: np.ndarray) -> np.ndarray:
 
 def _line_fit(problem: Problem, parameter_P: np.ndarray, covariance_PP: np.ndarray, g: int) -> LineFit:
     line, stretch = problem.blend.lines[g], 1 + problem.redshift
-    scale = line.wavelength * stretch / LIGHT_SPEED  # Angstrom per km/s
+    scale = line.wavelength * stretch / LIGHT_SPEED_KMS  # Angstrom per km/s
     shift, spread, amplitude = parameter_P[SHIFT], parameter_P[SPREAD], parameter_P[FIRST_LINE + g]
-    centre, sigma = scale * (LIGHT_SPEED + shift), scale * spread
+    centre, sigma = scale * (LIGHT_SPEED_KMS + shift), scale * spread
     offset = problem.offset(centre)
     area = sigma * GAUSSIAN_AREA * line.flux_factor
     flux = amplitude * area

@@ -15,7 +15,8 @@ import numpy as np
 from astropy.modeling.models import Gaussian1D
 from scipy.optimize import least_squares, leastsq
 
-from mmae.evaluation.lines.catalogue import LIGHT_SPEED, SHIFT_LIMIT, STARTING_SPREADS, Blend
+from mmae.astro.lines import LIGHT_SPEED_KMS
+from mmae.evaluation.lines.catalogue import SHIFT_LIMIT, STARTING_SPREADS, Blend
 
 SHIFT, SPREAD, LEVEL, SLOPE, FIRST_LINE = range(5)
 NODE_STEP = 1.0  # largest distance of starting shifts, in starting spreads
@@ -45,7 +46,7 @@ class Problem:
     @cached_property
     def scale_J1(self) -> np.ndarray:
         """Angstrom per km/s at each member."""
-        return (self.blend.wavelength_J * (1 + self.redshift) / LIGHT_SPEED)[:, None]
+        return (self.blend.wavelength_J * (1 + self.redshift) / LIGHT_SPEED_KMS)[:, None]
 
     @cached_property
     def offset_W(self) -> np.ndarray:
@@ -65,7 +66,7 @@ class Problem:
 
     def place(self, parameter_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Centre and standard deviation of each member (J,1), Angstrom."""
-        return self.scale_J1 * (LIGHT_SPEED + parameter_P[SHIFT]), self.scale_J1 * parameter_P[SPREAD]
+        return self.scale_J1 * (LIGHT_SPEED_KMS + parameter_P[SHIFT]), self.scale_J1 * parameter_P[SPREAD]
 
     def model(self, parameter_P: np.ndarray) -> np.ndarray:
         """Flux density (W,) of continuum and lines."""
@@ -108,7 +109,7 @@ def starting_point(problem: Problem) -> np.ndarray:
     grid = np.array(_grid(problem.blend))
     n_lines = len(problem.blend.lines)
     shift_D11, spread_D11 = grid[:, 0, None, None], grid[:, 1, None, None]
-    profile_DJW = Gaussian1D.evaluate(problem.wavelength_W, 1.0, problem.scale_J1 * (LIGHT_SPEED + shift_D11),
+    profile_DJW = Gaussian1D.evaluate(problem.wavelength_W, 1.0, problem.scale_J1 * (LIGHT_SPEED_KMS + shift_D11),
                                       problem.scale_J1 * spread_D11)
     columns = np.empty((len(grid), 2 + n_lines, problem.wavelength_W.size))
     columns[:, 0], columns[:, 1] = 1.0, problem.offset_W

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmae.errors import InputError
+from mmae.astro.lines import LINE_NAMES
+from mmae.core.errors import InputError
 from mmae.evaluation.lines.catalogue import BLENDS, KEYS, LINES, Blend
 from mmae.evaluation.lines.fit import CORE, BlendFit, LineFit, fit_blend, window_covered, window_of
 from mmae.evaluation.lines.measures import (
@@ -22,7 +23,6 @@ from mmae.evaluation.lines.measures import (
     as_fits,
     first_examples,
 )
-from mmae.survey.simulation.lines import LINE_NAMES
 
 LEAST_SIGNAL = 3.0  # of a line's flux over its error, from which reconstructions are fitted too
 LEAST_HIDDEN = 0.5  # of a line's core: a line that the encoder was shown is no test

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.evaluation.lines.fit import LineFit
 
 FIT = np.dtype([(f.name, np.float64) for f in fields(LineFit)])

@@ -8,7 +8,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from mmae.evaluation.bootstrap import Score
 from mmae.evaluation.lines.catalogue import HALPHA, HBETA, JUDGED, LINES, NII, OIII, Line
 from mmae.evaluation.lines.compare import (
     LACKING_BELOW,
@@ -25,6 +24,7 @@ from mmae.evaluation.lines.compare import (
     shift_beyond_noise,
 )
 from mmae.evaluation.lines.measures import LineMeasures
+from mmae.metrics.bootstrap import Score
 from mmae.report.contents import Cell, Table, Verdict
 
 WIDTH_TARGET, AMPLITUDE_TARGET, SHIFT_TARGET = 1.5, (0.7, 1.3), 1.0

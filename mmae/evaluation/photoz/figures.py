@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mmae.evaluation.bootstrap import Score, Scores
-from mmae.evaluation.figures_redshift import REDSHIFT_TICKS, draw_limits, draw_points, scale_axes
 from mmae.evaluation.photoz.scoring import FamilyScores
 from mmae.evaluation.photoz.strata import MAGNITUDE, REDSHIFT
-from mmae.evaluation.redshift import ALL_Z, LOW_Z, ScoreTable, selection
-from mmae.evaluation.report import with_error
-from mmae.evaluation.style import (
+from mmae.metrics.bootstrap import Score, Scores
+from mmae.metrics.redshift import ALL_Z, LOW_Z, ScoreTable, selection
+from mmae.plots.redshift import REDSHIFT_TICKS, draw_limits, draw_points, scale_axes
+from mmae.report.score_table import with_error
+from mmae.report.style import (
     BLUE,
     GREEN,
     GREY,

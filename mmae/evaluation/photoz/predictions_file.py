@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from mmae.errors import InputError
-from mmae.evaluation.redshift import is_redshift
-from mmae.untrusted import require_plain_columns
+from mmae.core.errors import InputError
+from mmae.core.untrusted import require_plain_columns
+from mmae.metrics.redshift import is_redshift
 
 # Compared without regard to case. Whole names only: object_id and z_image_low are neither.
 TRUTH_NAMES = ("z_true", "true_z", "y_test", "y_true", "redshift", "redshift_true", "z_spec", "zspec", "spec_z",

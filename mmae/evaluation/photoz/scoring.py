@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmae.errors import InputError
-from mmae.evaluation.bootstrap import Scores
-from mmae.evaluation.photoz.metrics import point_scores
+from mmae.core.errors import InputError
 from mmae.evaluation.photoz.strata import LEAST_GALAXIES, Family
-from mmae.evaluation.redshift import BASELINE, ScoreTable, is_redshift, score_table
+from mmae.metrics.bootstrap import Scores
+from mmae.metrics.photoz import point_scores
+from mmae.metrics.redshift import BASELINE, ScoreTable, is_redshift, score_table
 
 STRATA_RESAMPLES = 200  # a stratum's error is then good to 6%; all of them cost as much as the main table
 

@@ -10,14 +10,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from mmae.evaluation.catalogue import Catalogue
-from mmae.evaluation.figures_redshift import redshift_figure
 from mmae.evaluation.photoz.figures import modes_figure, trend_figure
-from mmae.evaluation.photoz.metrics import METRICS, RATES
 from mmae.evaluation.photoz.predictions_file import PredictionsFile
 from mmae.evaluation.photoz.scoring import FamilyScores, PointScores, StratumScores, modes_of, score_predictions
 from mmae.evaluation.photoz.strata import LEAST_GALAXIES, families, redshift_family
-from mmae.evaluation.redshift import ALL_Z, BASELINE, LOW_Z, selection
-from mmae.evaluation.report import (
+from mmae.metrics.photoz import METRICS, RATES
+from mmae.metrics.redshift import ALL_Z, BASELINE, LOW_Z, selection
+from mmae.plots.redshift import redshift_figure
+from mmae.report.contents import Cell, Drawing, Section, Table, Verdict, slug
+from mmae.report.score_table import (
     PAPER_ALL_Z,
     PAPER_LOW_Z,
     PAPER_NOTE,
@@ -26,7 +27,6 @@ from mmae.evaluation.report import (
     ROW_NAMES,
     with_error,
 )
-from mmae.report.contents import Cell, Drawing, Section, Table, Verdict, slug
 
 NAME, TITLE = "redshift", "Point redshifts"
 TEXT = (

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from mmae.evaluation.catalogue import Catalogue
-from mmae.evaluation.redshift import is_redshift
+from mmae.metrics.redshift import is_redshift
 
 # Bins of DESI's clustering samples (DESI Collaboration 2024, arXiv:2404.03000): bright galaxies to
 # 0.4, which is also the paper's low-redshift limit, luminous red ones to 1.1, emission-line ones to

@@ -12,9 +12,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from mmae.errors import InputError
-from mmae.evaluation.pz.distribution import RedshiftPDF
-from mmae.survey.store import partial_path
+from mmae.core.errors import InputError
+from mmae.core.files import partial_path
+from mmae.metrics.pz_distribution import RedshiftPDF
 
 SUFFIX = ".hdf5"  # qp tells formats by it; it takes .h5 for a table of pandas
 

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 from scipy.stats import binom
 
-from mmae.evaluation.bootstrap import rate_score
-from mmae.evaluation.pz.calibration import inside
-from mmae.evaluation.pz.distribution import RedshiftPDF
-from mmae.evaluation.style import (
+from mmae.metrics.bootstrap import rate_score
+from mmae.metrics.pz_calibration import inside
+from mmae.metrics.pz_distribution import RedshiftPDF
+from mmae.report.style import (
     BLACK,
     BLUE,
     GREEN,

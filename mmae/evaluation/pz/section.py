@@ -11,8 +11,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmae.errors import InputError
-from mmae.evaluation.pz.calibration import (
+from mmae.core.errors import InputError
+from mmae.evaluation.pz.figures import coverage_figure, example_figure, pit_figure, stacked_figure
+from mmae.evaluation.pz.tables import Judged, calibration_table, coverage_table, scores_table, strata_table
+from mmae.metrics.pz_calibration import (
     SIGNIFICANCE,
     SMALL_BIAS,
     SMALL_MISS,
@@ -20,11 +22,9 @@ from mmae.evaluation.pz.calibration import (
     calibrate,
     randomised_pit,
 )
-from mmae.evaluation.pz.distribution import RedshiftPDF
-from mmae.evaluation.pz.figures import coverage_figure, example_figure, pit_figure, stacked_figure
-from mmae.evaluation.pz.scores import galaxy_scores
-from mmae.evaluation.pz.tables import Judged, calibration_table, coverage_table, scores_table, strata_table
-from mmae.evaluation.redshift import is_redshift
+from mmae.metrics.pz_distribution import RedshiftPDF
+from mmae.metrics.pz_scores import galaxy_scores
+from mmae.metrics.redshift import is_redshift
 from mmae.report.contents import Drawing, Section
 
 TITLE = "Redshift distributions p(z)"

@@ -10,18 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmae.evaluation.bootstrap import Score
-from mmae.evaluation.pz.calibration import (
-    LEAST_GALAXIES,
-    LEVELS,
-    SIGNIFICANCE,
-    Calibration,
-    calibrate,
-    fault_text,
-    judge_calibration,
-)
-from mmae.evaluation.pz.distribution import RedshiftPDF
-from mmae.evaluation.pz.scores import CDE_LOSS, CRPS, DENSITY_FLOOR, LOG_LIKELIHOOD, at_floor, mean_scores
+from mmae.evaluation.pz.verdict import judge_calibration
+from mmae.metrics.bootstrap import Score
+from mmae.metrics.pz_calibration import LEAST_GALAXIES, LEVELS, SIGNIFICANCE, Calibration, calibrate, fault_text
+from mmae.metrics.pz_distribution import RedshiftPDF
+from mmae.metrics.pz_scores import CDE_LOSS, CRPS, DENSITY_FLOOR, LOG_LIKELIHOOD, at_floor, mean_scores
 from mmae.report.contents import NOT_JUDGED, Cell, Table, Verdict, slug
 
 SIGMA = "[sigma of p(z)]"

@@ -13,14 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from mmae.evaluation.bootstrap import Score
 from mmae.evaluation.representation.map import Plane
 from mmae.evaluation.representation.probes import KNN, LINEAR
 from mmae.evaluation.representation.scores import BIAS, R2, SIGMA
 from mmae.evaluation.representation.shift import Shift, Shifted
 from mmae.evaluation.representation.tables import METRICS, shown
 from mmae.evaluation.representation.tasks import NOTHING, Probed, Task
-from mmae.evaluation.style import (
+from mmae.metrics.bootstrap import Score
+from mmae.report.style import (
     BLACK,
     BLUE,
     GREEN,

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import bootstrap, median_abs_deviation
 
-from mmae.evaluation.bootstrap import Score, Scores
-from mmae.evaluation.redshift import MAD_TO_SIGMA, OUTLIER_LIMIT, normalised_residual
+from mmae.metrics.bootstrap import Score, Scores
+from mmae.metrics.redshift import MAD_TO_SIGMA, OUTLIER_LIMIT, normalised_residual
 
 SIGMA, BIAS, OUTLIERS = "sigma_nmad", "bias", "outlier_rate"
 R2, NMAD, BALANCED = "r2", "nmad", "balanced_accuracy"

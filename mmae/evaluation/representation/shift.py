@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmae.evaluation.bootstrap import Scores
-from mmae.evaluation.redshift import LOW_REDSHIFT, score_redshift
 from mmae.evaluation.representation.probes import PROBES, predict_redshift
 from mmae.evaluation.representation.scores import paired_difference
 from mmae.evaluation.representation.targets import Sample
-from mmae.survey.realism.photoz import LEAST_TEST, LEAST_TRAINING
+from mmae.metrics.bootstrap import Scores
+from mmae.metrics.photometric_features import LEAST_TEST, LEAST_TRAINING
+from mmae.metrics.redshift import LOW_REDSHIFT, score_redshift
 
 BRIGHT_TO_FAINT, NEAR_TO_FAR = "bright_to_faint", "near_to_far"
 

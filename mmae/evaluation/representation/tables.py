@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mmae.evaluation.bootstrap import Score
 from mmae.evaluation.representation.scores import BALANCED, BIAS, NMAD, OUTLIERS, R2, SIGMA
+from mmae.metrics.bootstrap import Score
 from mmae.report.contents import Cell
 
 METRICS = {SIGMA: ("sigma_NMAD", "", 1), BIAS: ("bias", "", 1), OUTLIERS: ("outliers", " [%]", 100), R2: ("R2", "", 1),

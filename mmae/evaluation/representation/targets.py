@@ -10,9 +10,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.evaluation.catalogue import Catalogue
-from mmae.survey.realism.photoz import LEAST_TEST, LEAST_TRAINING, photoz_features
+from mmae.metrics.photometric_features import LEAST_TEST, LEAST_TRAINING, photoz_features
 
 TARGET_CLASS, MORPHOLOGY = "target class", "morphological type"
 MAGNITUDE_BANDS = ("i", "r")  # the first that a survey has: HSC is deepest in i, DESI selects in r

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmae.evaluation.bootstrap import EMPTY, Score, Scores
-from mmae.evaluation.redshift import BASELINE, scatter_difference, score_redshift
 from mmae.evaluation.representation.probes import KNN, PROBES, predict_number, predict_redshift, predict_type
 from mmae.evaluation.representation.scores import score_number, score_type
 from mmae.evaluation.representation.targets import MAGNITUDE_BANDS, MAGNITUDES, Sample
-from mmae.survey.realism.photoz import LEAST_TEST, LEAST_TRAINING
+from mmae.metrics.bootstrap import EMPTY, Score, Scores
+from mmae.metrics.photometric_features import LEAST_TEST, LEAST_TRAINING
+from mmae.metrics.redshift import BASELINE, scatter_difference, score_redshift
 
 REDSHIFT, TYPE, MAGNITUDE, STAR_FORMATION = "redshift", "type", "magnitude", "star_formation"
 NOTHING, COMMONEST = "nothing", "commonest type"

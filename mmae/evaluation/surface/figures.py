@@ -12,9 +12,9 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mmae.evaluation.redshift import ALL_Z
-from mmae.evaluation.style import BLACK, GREY, VERMILLION, outlined, style
 from mmae.evaluation.surface.scores import ABSENT, Cell, Step, Surface
+from mmae.metrics.redshift import ALL_Z
+from mmae.report.style import BLACK, GREY, VERMILLION, outlined, style
 
 # Pale for small scatter: black numbers stay readable on all but the darkest quarter.
 MAP_CMAP = "Blues"

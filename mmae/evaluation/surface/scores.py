@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
-from mmae.errors import InputError
-from mmae.evaluation.bootstrap import Score, beyond, bootstrap_draws, rate_score, with_percentiles
-from mmae.evaluation.redshift import OUTLIER_LIMIT, bias, normalised_residual, robust, sigma_nmad
+from mmae.core.errors import InputError
+from mmae.metrics.bootstrap import Score, beyond, bootstrap_draws, rate_score, with_percentiles
+from mmae.metrics.redshift import OUTLIER_LIMIT, bias, normalised_residual, robust, sigma_nmad
 
 ABSENT = 1.0  # a modality masked whole is absent
 FAMILY_LEVEL = 0.05  # chance that a surface without any rise fails

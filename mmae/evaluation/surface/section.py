@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmae.evaluation.bootstrap import Score
 from mmae.evaluation.surface.figures import lines_figure, surface_figure
 from mmae.evaluation.surface.scores import ABSENT, LEAST_GALAXIES, Cell, Step, Surface, score_surface
+from mmae.metrics.bootstrap import Score
 from mmae.report.contents import NOT_JUDGED, Drawing, Section, Table, Verdict
 from mmae.report.contents import Cell as TableCell
 

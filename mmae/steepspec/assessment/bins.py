@@ -13,8 +13,8 @@ from itertools import pairwise
 import numpy as np
 from astropy.table import Table
 
-from mmae.errors import InputError
-from mmae.evaluation.bootstrap import EMPTY, Score, wilson_interval
+from mmae.core.errors import InputError
+from mmae.metrics.bootstrap import EMPTY, Score, wilson_interval
 from mmae.steepspec.arrays import columns
 from mmae.steepspec.schema import MEMBERS, REGIONS, SOURCES
 

@@ -13,8 +13,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from mmae.evaluation.bootstrap import Score
-from mmae.evaluation.style import (
+from mmae.metrics.bootstrap import Score
+from mmae.report.style import (
     BLACK,
     BLUE,
     GREEN,

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.table import Table
 
-from mmae.errors import InputError
-from mmae.evaluation.bootstrap import EMPTY, Score
-from mmae.evaluation.redshift import sigma_nmad
+from mmae.core.errors import InputError
+from mmae.metrics.bootstrap import EMPTY, Score
+from mmae.metrics.redshift import sigma_nmad
 from mmae.steepspec.assessment.bins import Binned, binned, check_match, mean, of_truth, rate, take
 from mmae.steepspec.assessment.recovery import PULSAR, SNR_EDGES, STEEP
 

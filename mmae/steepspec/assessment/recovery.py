@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.table import Table
 
-from mmae.errors import InputError
+from mmae.astro.crossmatch import one_to_one
+from mmae.core.errors import InputError
 from mmae.steepspec.assessment.bins import Binned, binned, check_match, mean, of_truth, rate, take
 from mmae.steepspec.classify import CLASSES, confusion_matrix
 from mmae.steepspec.spectra.sed import SEDSettings
-from mmae.survey.crossmatch import one_to_one
 
 PULSAR = "pulsar_candidate"
 STEEP = SEDSettings().steep_alpha

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Table as Rows
 from scipy.stats import binomtest
 
-from mmae.evaluation.bootstrap import EMPTY, Score
+from mmae.metrics.bootstrap import EMPTY, Score
 from mmae.report.contents import NOT_JUDGED, Cell, Table, Verdict
 from mmae.steepspec.assessment.bins import Binned, take
 from mmae.steepspec.assessment.pulls import MEAN, STD, WIDTH, Pulls

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from scipy.stats import poisson
 
-from mmae.evaluation.style import (
+from mmae.report.style import (
     BLACK,
     BLUE,
     GREY,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import ArrayLike
 
-from mmae.evaluation.style import BLACK, BLUE, SKY_BLUE, VERMILLION, say_absent, style
+from mmae.report.style import BLACK, BLUE, SKY_BLUE, VERMILLION, say_absent, style
 from mmae.steepspec.arrays import plain_column
 from mmae.steepspec.pulsars import detectability, detectability_by_band, flux_at
 from mmae.steepspec.report.spectrum_panel import PLUS_MINUS, legend_outside, minus_signs

@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import ArrayLike
 
-from mmae.errors import InputError
-from mmae.evaluation.style import (
+from mmae.astro.crossmatch import separation
+from mmae.core.errors import InputError
+from mmae.report.style import (
     BLACK,
     GREEN,
     GREY,
@@ -45,7 +46,6 @@ from mmae.steepspec.report.spectrum_panel import (
     value_of,
 )
 from mmae.steepspec.spectra.two_point import STEEP
-from mmae.survey.crossmatch import separation
 
 FIELD = 1.3  # half the side of a chart over the semi-major axis
 ALPHA_RANGE = 1.4  # colours end this far from the steep limit

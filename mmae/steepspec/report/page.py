@@ -9,6 +9,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table as Columns
 from matplotlib.figure import Figure
 
+from mmae.astro.crossmatch import match
 from mmae.report.contents import Drawing, Section, Table
 from mmae.steepspec.assessment.section import assessment_section
 from mmae.steepspec.chance import Chance
@@ -25,7 +26,6 @@ from mmae.steepspec.report.figures_population import chance_figure, sky_figure
 from mmae.steepspec.report.figures_sources import finder_chart, sed_gallery
 from mmae.steepspec.search import Inputs, Search, SearchSettings
 from mmae.steepspec.sources import windows_of
-from mmae.survey.crossmatch import match
 
 FIRST, IN_TERMINAL = 10, ("rank", "region", "position (J2000)", "alpha", "P(steep)", "class", "score")
 IN_GALLERY = 12

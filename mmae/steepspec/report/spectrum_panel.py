@@ -17,7 +17,7 @@ from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Affine2D
 
-from mmae.evaluation.style import (
+from mmae.report.style import (
     BLACK,
     BLUE,
     GREEN,

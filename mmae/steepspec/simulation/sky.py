@@ -17,7 +17,7 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.simulation.detections import (
     COMPANIONS,
     WINDOWS,

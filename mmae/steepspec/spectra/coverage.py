@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
 
-from mmae.survey.crossmatch import position_angle
+from mmae.astro.crossmatch import position_angle
 
 # A place in the middle of a survey is outside the hull of its 12 nearest by chance in 0.6% of cases.
 NEIGHBOURS = 12

@@ -14,7 +14,7 @@ import ray
 from astropy.table import Table
 from tqdm import tqdm
 
-from mmae.ray_setup import start_ray
+from mmae.core.ray_setup import start_ray
 from mmae.steepspec.spectra.sed import SEDFit, SEDSettings, fit_sed
 from mmae.steepspec.spectra.two_point import probability_steep
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.table import Table
 
+from mmae.astro.crossmatch import match, nearest_of
+from mmae.steepspec.bands import Band
 from mmae.steepspec.catalogue import SurveyDescription
 from mmae.steepspec.schema import POINTS
-from mmae.steepspec.sources import Band
 from mmae.steepspec.spectra.coverage import surroundings
 from mmae.steepspec.tables import as_table
-from mmae.survey.crossmatch import match, nearest_of
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr
 from scipy.stats import chi2 as chi2_law
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.arrays import columns, require
 from mmae.steepspec.spectra.likelihood import Points, maximise, noise, parameter_errors, residuals
 from mmae.steepspec.spectra.limits import LimitedIndex, index_of_one, index_of_several, limits_matter

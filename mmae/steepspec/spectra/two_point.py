@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 
 STEEP = -1.4  # sources below it are the paper's steep-spectrum sample (arXiv:2412.12470)
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.evaluation.images.compare import COMPOSITE, OBSERVED, RECONSTRUCTION, VERSIONS, joined, measure_images
 from mmae.survey.schema import SurveySpec
 from tests.evaluation.images.cutouts import NOISE_C11, SPEC, measure, patches, round_galaxies

@@ -6,8 +6,8 @@ import galsim
 import numpy as np
 
 from mmae.evaluation.images import pixels
+from mmae.simulation.camera import add_noise
 from mmae.survey.schema import SurveySpec
-from mmae.survey.simulation.camera import add_noise
 from tests.evaluation.images.cutouts import NOISE_C11, SPEC, bands, draw, patches
 
 

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.evaluation.images import errors, tables
 from mmae.evaluation.images.compare import COMPOSITE, OBSERVED, RECONSTRUCTION, VERSIONS, ImageMeasures
 from mmae.evaluation.images.figures import magnitude_figure, residual_figure, shape_figure

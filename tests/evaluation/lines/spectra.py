@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmae.survey.simulation.spectrograph import ARMS, blank_variance
+from mmae.astro.desi import ARMS
+from mmae.simulation.spectrograph import blank_variance
 
 WAVELENGTH = 3600.0 + 0.8 * np.arange(7781)
 C = 299792.458  # km/s

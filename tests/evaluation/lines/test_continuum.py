@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmae.errors import InputError
-from mmae.evaluation.lines.continuum import dn4000, joined, measure_continuum, near_lines
+from mmae.astro.dn4000 import dn4000
+from mmae.core.errors import InputError
+from mmae.evaluation.lines.continuum import joined, measure_continuum, near_lines
 from mmae.evaluation.lines.continuum_tables import redshift_table, wavelength_table
 from mmae.evaluation.lines.measure import Reconstruction
 from tests.evaluation.lines.spectra import IVAR, WAVELENGTH, continuum, noisy, smooth_galaxy

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime, curve_fit
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.evaluation.lines import catalogue as cat
 from mmae.evaluation.lines.fit import CORE, fit_blend, fit_line, window_covered
 from mmae.evaluation.lines.gaussians import Problem, starting_point
 from tests.evaluation.lines.spectra import IVAR, WAVELENGTH, C, continuum, flux_for, gaussian, line, noisy
-from tests.survey.files import SHARED_GALAXIES, needs_shared
+from tests.ingest.files import SHARED_GALAXIES, needs_shared
 
 REDSHIFT_OF = {"lya": 2.6, "civ": 2.3, "ciii": 1.7, "mgii": 0.95, "oii": 0.6, "hbeta": 0.25, "oiii": 0.3,
                "halpha": 0.2, "nii": 0.2, "sii": 0.2, "sii_second": 0.2}
@@ -373,7 +373,7 @@ def test_windows_hold_their_lines_and_no_strong_neighbour():
 @needs_shared
 def test_a_real_galaxy_obeys_atomic_physics():
     """An emission-line galaxy that DESI observed: Balmer decrement, [S II] ratio, redrock's redshift."""
-    from mmae.survey.realism.reference import read_coadds
+    from mmae.realism.reference import read_coadds
 
     real = read_coadds(SHARED_GALAXIES)
     i = int(np.argmax(np.array(real.kind_N) == "galaxy"))

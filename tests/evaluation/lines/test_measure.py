@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.evaluation.lines import catalogue as cat
 from mmae.evaluation.lines.batch import joined as joined_spectra
 from mmae.evaluation.lines.batch import measure_spectra

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmae.astro.dn4000 import dn4000
 from mmae.evaluation.lines import catalogue as cat
-from mmae.evaluation.lines.continuum import dn4000
 from mmae.evaluation.lines.fit import fit_line
+from mmae.simulation.seds import Sed
+from mmae.simulation.spectrograph import observe
 from mmae.survey.schema import SurveySpec
-from mmae.survey.simulation.seds import Sed
-from mmae.survey.simulation.spectrograph import observe
 from tests.evaluation.lines.spectra import WAVELENGTH, C
 
 LINES = {"oii": ((3727.09, 1.0), (3729.88, 1.35)), "oiii": ((4960.30, 1.0), (5008.24, 2.98)),

@@ -9,8 +9,8 @@ from matplotlib.colors import to_rgba
 from mmae.evaluation.photoz.figures import MARKS, modes_figure, trend_figure
 from mmae.evaluation.photoz.scoring import FamilyScores, score_predictions
 from mmae.evaluation.photoz.strata import LEAST_GALAXIES, redshift_family
-from mmae.evaluation.redshift import ALL_Z
-from mmae.evaluation.report import with_error
+from mmae.metrics.redshift import ALL_Z
+from mmae.report.score_table import with_error
 
 TITLES = {"image": "image only", "spectrum": "spectrum only"}
 

@@ -8,7 +8,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.evaluation.photoz.predictions_file import PREDICTION_NAMES, TRUTH_NAMES, read_predictions
 
 

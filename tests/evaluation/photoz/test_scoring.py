@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.evaluation.photoz import scoring
-from mmae.evaluation.photoz.metrics import point_scores
 from mmae.evaluation.photoz.scoring import score_predictions
 from mmae.evaluation.photoz.strata import LEAST_GALAXIES, Family, Stratum
-from mmae.evaluation.redshift import ALL_Z, BASELINE, LOW_Z
+from mmae.metrics.photoz import point_scores
+from mmae.metrics.redshift import ALL_Z, BASELINE, LOW_Z
 
 
 @pytest.fixture

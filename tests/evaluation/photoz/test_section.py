@@ -7,16 +7,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmae.evaluation.photoz.metrics import RATES, point_scores
 from mmae.evaluation.photoz.predictions_file import read_predictions
 from mmae.evaluation.photoz.section import HEADINGS, file_section, point_section
 from mmae.evaluation.photoz.strata import LEAST_GALAXIES
-from mmae.evaluation.bootstrap import Score
-from mmae.evaluation.redshift import OUTLIER_LIMIT
-from mmae.evaluation.report import PAPER_NOTE, PAPER_ROW, with_error
+from mmae.metrics.bootstrap import Score
+from mmae.metrics.photoz import RATES, point_scores
+from mmae.metrics.redshift import OUTLIER_LIMIT
 from mmae.report.contents import Section, Verdict, numbers
+from mmae.report.score_table import PAPER_NOTE, PAPER_ROW, with_error
 from tests.evaluation.photoz.catalogues import make_catalogue
-from tests.evaluation.photoz.formulas import by_hand
+from tests.metrics.formulas import by_hand
 
 MODES = ("image", "spectrum", "both")
 

@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.evaluation.pz.export import write_qp
-from tests.evaluation.pz.samples import EDGES_K1, drawn
+from tests.metrics.samples import EDGES_K1, drawn
 
 IDS = np.array(["43158034708764", "HSC é", "c", "d"], object)
 

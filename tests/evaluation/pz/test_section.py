@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from mmae.errors import InputError
-from mmae.evaluation.pz import calibration as ca
-from mmae.evaluation.pz.scores import CRPS, crps
+from mmae.core.errors import InputError
 from mmae.evaluation.pz.section import HIDDEN, POINT, pz_section
+from mmae.metrics import pz_calibration as ca
+from mmae.metrics.pz_scores import CRPS, crps
 from mmae.report.contents import NOT_JUDGED, numbers, tally
-from tests.evaluation.pz.samples import drawn
+from tests.metrics.samples import drawn
 
 N = 900
 RIGHT, TRUTH_N = drawn(N, 1)

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmae.evaluation.redshift import median_baseline, normalised_residual, sigma_nmad
 from mmae.evaluation.representation.probes import (
     KNN,
     LINEAR,
@@ -20,6 +19,7 @@ from mmae.evaluation.representation.probes import (
     predict_redshift,
     predict_type,
 )
+from mmae.metrics.redshift import median_baseline, normalised_residual, sigma_nmad
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, r2_score
 
-from mmae.evaluation.redshift import normalised_residual, OUTLIER_LIMIT, scatter_difference, sigma_nmad
 from mmae.evaluation.representation.scores import (
     BALANCED,
     BIAS,
@@ -21,6 +20,7 @@ from mmae.evaluation.representation.scores import (
     score_number,
     score_type,
 )
+from mmae.metrics.redshift import OUTLIER_LIMIT, normalised_residual, scatter_difference, sigma_nmad
 
 FEW = {"seed": 3, "resamples": 200}
 

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
-from tests.evaluation.representation.galaxies import random_features, random_targets
 
-from mmae.evaluation.bootstrap import Score
 from mmae.evaluation.representation.figures import map_figure, probe_figure
 from mmae.evaluation.representation.map import Plane
 from mmae.evaluation.representation.section import representation_section, shift_section
 from mmae.evaluation.representation.targets import Features, common_sample
 from mmae.evaluation.representation.tasks import run_task, tasks_of
+from mmae.metrics.bootstrap import Score
 from mmae.report.contents import numbers
 from mmae.report.save import save_report
+from tests.evaluation.representation.galaxies import random_features, random_targets
 
 FEW = {"seed": 0, "resamples": 20}
 TRAIN, TEST = random_targets(200, 1), random_targets(100, 2)

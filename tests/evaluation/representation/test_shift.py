@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.evaluation.representation.galaxies import random_features, random_targets
 
-from mmae.evaluation.redshift import LOW_REDSHIFT, score_redshift
 from mmae.evaluation.representation import shift as shift_module
 from mmae.evaluation.representation.probes import KNN, LINEAR, PROBES, predict_redshift
 from mmae.evaluation.representation.scores import BIAS, OUTLIERS, SIGMA
 from mmae.evaluation.representation.shift import BRIGHT_TO_FAINT, NEAR_TO_FAR, run_shift, shifts_of
 from mmae.evaluation.representation.targets import MAGNITUDES, Features, common_sample
+from mmae.metrics.redshift import LOW_REDSHIFT, score_redshift
+from tests.evaluation.representation.galaxies import random_features, random_targets
 
 FEW = {"seed": 0, "resamples": 50}
 EDGE = np.log1p(LOW_REDSHIFT)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.evaluation.representation.galaxies import random_catalogue, random_features, random_targets
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.evaluation.representation.targets import MAGNITUDES, Features, common_sample, targets_of
+from tests.evaluation.representation.galaxies import random_catalogue, random_features, random_targets
 
 TRAIN, TEST = random_targets(90, 1), random_targets(50, 2)
 

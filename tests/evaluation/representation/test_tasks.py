@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.evaluation.representation.galaxies import TYPES, random_features, random_targets, small_sample
 
-from mmae.evaluation.redshift import median_baseline, score_redshift
 from mmae.evaluation.representation.probes import KNN, LINEAR, predict_type
 from mmae.evaluation.representation.scores import BALANCED, NMAD, R2
 from mmae.evaluation.representation.targets import MAGNITUDES, common_sample
@@ -20,6 +18,8 @@ from mmae.evaluation.representation.tasks import (
     run_task,
     tasks_of,
 )
+from mmae.metrics.redshift import median_baseline, score_redshift
+from tests.evaluation.representation.galaxies import TYPES, random_features, random_targets, small_sample
 
 FEW = {"seed": 0, "resamples": 30}
 

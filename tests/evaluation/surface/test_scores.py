@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, norm
 
-from mmae.errors import InputError
-from mmae.evaluation.redshift import scatter_difference, score_redshift
+from mmae.core.errors import InputError
 from mmae.evaluation.surface.scores import FAMILY_LEVEL, LEAST_GALAXIES, holm_rejects, score_surface
+from mmae.metrics.redshift import scatter_difference, score_redshift
 from tests.evaluation.surface.skies import RATIOS, monotone_scatter, predictions
 
 

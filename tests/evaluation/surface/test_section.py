@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from mmae.evaluation.style import VERMILLION
 from mmae.evaluation.surface.figures import drawn_steps, lines_figure, surface_figure
 from mmae.evaluation.surface.scores import score_surface
 from mmae.evaluation.surface.section import PAPER_RISE, judge_surface, surface_section
 from mmae.report.contents import numbers, tally
+from mmae.report.style import VERMILLION
 from tests.evaluation.surface.skies import RATIOS, monotone_scatter, predictions
 
 

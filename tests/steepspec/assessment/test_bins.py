@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.table import MaskedColumn, Table
 
-from mmae.evaluation.bootstrap import Score
+from mmae.metrics.bootstrap import Score
 from mmae.steepspec.assessment.bins import binned, mean, rate, take
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from mmae.errors import InputError
-from mmae.evaluation.bootstrap import Score
+from mmae.core.errors import InputError
+from mmae.metrics.bootstrap import Score
 from mmae.report.contents import Verdict, numbers, slug
 from mmae.report.page import render_page
 from mmae.steepspec.assessment.recovery import (

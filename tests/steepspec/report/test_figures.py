@@ -7,10 +7,10 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
-from mmae.errors import InputError
-from mmae.steepspec.report import figures_population as fp
+from mmae.core.errors import InputError
 from mmae.steepspec.classify import Thresholds
 from mmae.steepspec.pulsars import detectability, detectability_by_band
+from mmae.steepspec.report import figures_population as fp
 from mmae.steepspec.report.figures_pulsars import (
     DECLINATION_EDGES,
     LATITUDE_EDGES,

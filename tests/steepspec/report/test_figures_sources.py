@@ -9,9 +9,9 @@ from astropy.coordinates import SkyCoord
 from astropy.table import MaskedColumn, Table
 from matplotlib.text import Text
 
-from mmae.errors import InputError
-from mmae.steepspec.report import figures_sources as fs
+from mmae.core.errors import InputError
 from mmae.steepspec.regions import inside_ellipse
+from mmae.steepspec.report import figures_sources as fs
 from mmae.steepspec.report.spectrum_panel import LIMIT_ARROW
 from mmae.steepspec.schema import MEMBERS, POINTS, REGIONS, SOURCES
 from mmae.steepspec.spectra.sed import SEDFit, sed_model

@@ -9,8 +9,8 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
+from mmae.astro.tables import read_table
 from mmae.steepspec.catalogue import read_catalogue, survey_description
-from mmae.catalogue_files import read_table
 from mmae.steepspec.pulsars import read_psrcat
 from mmae.steepspec.regions import read_4fgl
 from mmae.steepspec.simulation.detections import MISSING

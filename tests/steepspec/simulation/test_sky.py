@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.catalogue import survey_description
 from mmae.steepspec.simulation.detections import COMPANIONS, MISSING, WINDOWS, optical_rows
 from mmae.steepspec.simulation.sky import HOPKINS_2003, SkySettings, draw_fluxes, simulate_sky

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import approx_fprime
 from scipy.stats import norm
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.spectra import likelihood as sed_likelihood
 from mmae.steepspec.spectra.sed import SEDSettings, fit_sed, sed_model
 

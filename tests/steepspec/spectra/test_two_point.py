@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from mmae.errors import InputError
+from mmae.core.errors import InputError
 from mmae.steepspec.spectra.two_point import probability_steep, two_point_index
 
 

@@ -1,0 +1,32 @@
+"""The folders in which surveys, runs and pages are kept, and the rules for their names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+FORBIDDEN_CHARACTERS = "/\\\0"
+
+
+def home() -> Path:
+    """The default folder for surveys, runs and the MLflow database: $MMAE_HOME, else ~/mmae.
+
+    Not the current folder: a Ray job runs in a copy of the working directory that is
+    removed with the job.
+    """
+    return Path(os.environ.get("MMAE_HOME", "~/mmae")).expanduser().resolve()
+
+
+def home_folder(folder: str) -> Path:
+    """The home folder given in a configuration as an absolute path; `home()` where it is empty."""
+    return Path(folder).expanduser().resolve() if folder else home()
+
+
+def require_folder_name(name: str, field: str) -> None:
+    """Check that a configured name can be the name of one folder; an empty name is allowed.
+
+    Raises:
+        ValueError: the name contains a slash, a backslash or NUL, or is "." or "..".
+    """
+    if any(c in name for c in FORBIDDEN_CHARACTERS) or name in (".", ".."):
+        raise ValueError(f"{field} is {name!r}: it is used as a folder name and must not contain a slash or backslash.")

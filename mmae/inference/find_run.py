@@ -1,0 +1,86 @@
+"""Find a trained model by what people have at hand: a run's name, its id in MLflow, or a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from mmae.core.errors import InputError
+from mmae.core.untrusted import without_password
+from mmae.inference.checkpoint import CONFIG, WEIGHTS
+from mmae.tracking.runs import RUN_DIR_TAG, Tracker, run_of_folder
+
+BEST, IN_MLFLOW = "best", "checkpoint"
+RUN_FOLDERS = ("runs", "studies")  # below the home
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model.
+
+    Attributes:
+        checkpoint: folder with weights and configuration.
+        name: what to call it.
+        run: its run in MLflow; None for a checkpoint that MLflow does not know.
+    """
+
+    checkpoint: Path
+    name: str
+    run: Tracker | None
+
+
+def find_trained(run: str, home: Path, uri: str) -> Trained:
+    """The model that a name, an MLflow run id, or a folder of a run or checkpoint stands for.
+
+    Args:
+        home: where runs and studies lie.
+        uri: of MLflow.
+
+    Raises:
+        InputError: nothing there goes by that name.
+    """
+    for folder in (Path(run).expanduser(), *(home / kind / run for kind in RUN_FOLDERS)):
+        for checkpoint in (folder, folder / BEST):
+            if (checkpoint / WEIGHTS).exists() and (checkpoint / CONFIG).exists():
+                return _on_disk(checkpoint.resolve(), uri)
+    return _in_mlflow(run, home, uri)
+
+
+def _on_disk(checkpoint: Path, uri: str) -> Trained:
+    folder = checkpoint.parent if checkpoint.name == BEST else checkpoint
+    client = MlflowClient(uri)
+    try:
+        experiments = [e.experiment_id for e in client.search_experiments()]
+        found = run_of_folder(client, experiments, folder)
+    except MlflowException as error:
+        raise InputError(f"MLflow at {without_password(uri)}: {error.message} Check MLFLOW_TRACKING_URI.") from error
+    return Trained(checkpoint, folder.name, Tracker(uri, found.info.run_id) if found else None)
+
+
+def _in_mlflow(run_id: str, home: Path, uri: str) -> Trained:
+    try:
+        run: Run = MlflowClient(uri).get_run(run_id)
+    except MlflowException as error:
+        raise InputError(
+            f"--run {run_id}: no folder with {WEIGHTS}, no run of that name in {home / RUN_FOLDERS[0]}, and no "
+            f"run id in MLflow at {without_password(uri)}. Give a name, a run id or a checkpoint folder."
+        ) from error
+    name, tracker = run.info.run_name or run_id, Tracker(uri, run_id)
+    folder = run.data.tags.get(RUN_DIR_TAG)
+    if folder and (Path(folder) / BEST / WEIGHTS).exists():
+        return Trained(Path(folder) / BEST, name, tracker)
+    target = home / "downloads" / run_id
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        downloaded = download_artifacts(run_id=run_id, artifact_path=IN_MLFLOW, tracking_uri=uri, dst_path=str(target))
+    except (MlflowException, OSError) as error:
+        raise InputError(
+            f"--run {run_id}: run {name} keeps no {IN_MLFLOW}/{WEIGHTS}. Only finished training runs and "
+            f"studies do; choose one of those."
+        ) from error
+    return Trained(Path(downloaded), name, tracker)

@@ -1,0 +1,136 @@
+"""Show a split to a trained model and keep what the scores need: small arrays, galaxy by galaxy.
+
+Plain torch, no Ray: batches come from any iterable. Shape suffixes: N galaxies, K redshift bins,
+D width of an embedding, I image mask ratios, S spectrum mask ratios, B batch, L wavelengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mmae.astro.dn4000 import dn4000
+from mmae.inference.predict import can_see
+from mmae.model.batch import Batch
+from mmae.model.build import Model
+from mmae.model.masking import MODES, InputMode, fixed_visible
+from mmae.model.redshift import RedshiftConfig, bin_edges
+
+BREAK_ERROR = 0.2  # of Dn4000: young and old galaxies lie 0.5 apart (Kauffmann et al. 2003)
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What one mode of looking says of N galaxies, in the order of the batches.
+
+    Attributes:
+        usable_N: has the galaxy what the mode needs? "both" needs both.
+        redshift_N: point estimate.
+        probability_NK: p(z) in equal bins of ln(1+z); None for a model without.
+        edges_K1: their edges in ln(1+z); None for a model without.
+        embedding_ND: the model's view of the galaxy as one vector; NaN where it lacks what the mode needs.
+    """
+
+    usable_N: np.ndarray
+    redshift_N: np.ndarray
+    probability_NK: np.ndarray | None
+    edges_K1: np.ndarray | None
+    embedding_ND: np.ndarray
+
+    @property
+    def prediction_N(self) -> np.ndarray:
+        """The point estimate; NaN where the galaxy lacks what the mode needs."""
+        return np.where(self.usable_N, self.redshift_N, np.nan)
+
+
+@dataclass(frozen=True)
+class Spectroscopy:
+    """What the observed spectra say by themselves; NaN without a spectrum.
+
+    Attributes:
+        snr_N: median signal to noise of a sample.
+        dn4000_N: the narrow 4000 A break, an indicator of star formation; NaN where noise hides it.
+    """
+
+    snr_N: np.ndarray
+    dn4000_N: np.ndarray
+
+
+@torch.no_grad()
+def gather_readings(
+    model: Model, batches: Iterable[Batch], device: torch.device, wavelength_L: np.ndarray,
+    modes: Sequence[InputMode] = tuple(MODES),
+) -> tuple[dict[InputMode, Readings], Spectroscopy]:
+    """Redshift, p(z) and embedding from each mode, nothing masked."""
+    model.eval()
+    parts: dict[InputMode, list[dict[str, np.ndarray]]] = {mode: [] for mode in modes}
+    spectroscopy: list[tuple[np.ndarray, np.ndarray]] = []
+    for batch in batches:
+        spectroscopy.append(_spectroscopy(batch, wavelength_L))
+        batch = batch.to(device)
+        shown = [fixed_visible(batch, model.n_tokens, MODES[mode]) for mode in modes]
+        for mode, reading in zip(modes, model.read(batch, shown), strict=True):
+            part = {"usable": can_see(batch, MODES[mode]), "redshift": reading.redshift_B, "embedding": reading.embedding_BD}
+            if reading.probability_BK is not None:
+                part["probability"] = reading.probability_BK
+            parts[mode].append({name: value.float().cpu().numpy() for name, value in part.items()})
+    edges_K1 = redshift_edges(model)
+    return {mode: _joined(these, edges_K1) for mode, these in parts.items()}, _stacked(spectroscopy)
+
+
+def redshift_edges(model: Model) -> np.ndarray | None:
+    """Edges (K+1,) in ln(1+z) of a model's p(z); None if it has none."""
+    config = getattr(model.config, "redshift", None)
+    return bin_edges(config).double().numpy() if isinstance(config, RedshiftConfig) else None
+
+
+def _joined(parts: list[Mapping[str, np.ndarray]], edges_K1: np.ndarray | None) -> Readings:
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    usable_N = whole["usable"].astype(bool)
+    return Readings(usable_N, whole["redshift"].astype(float), whole.get("probability"), edges_K1,
+                    np.where(usable_N[:, None], whole["embedding"], np.nan))
+
+
+def _spectroscopy(batch: Batch, wavelength_L: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    flux_BL, ivar_BL = batch.flux_BL.numpy(), batch.ivar_BL.numpy()
+    snr_BL = np.where(ivar_BL > 0, flux_BL * np.sqrt(ivar_BL), np.nan)
+    present_B = batch.present["spectrum"].numpy()
+    snr_B = np.full(len(batch), np.nan)
+    snr_B[present_B] = np.nanmedian(snr_BL[present_B], axis=1)
+    redshift_B = np.where(batch.redshift_known_B.numpy(), batch.redshift_B.numpy(), np.nan)
+    break_B, error_B = dn4000(wavelength_L, flux_BL, ivar_BL, redshift_B)
+    return snr_B, np.where(present_B & (error_B < BREAK_ERROR), break_B, np.nan)
+
+
+def _stacked(parts: list[tuple[np.ndarray, np.ndarray]]) -> Spectroscopy:
+    return Spectroscopy(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+@torch.no_grad()
+def gather_surface(
+    model: Model, batches: Iterable[Batch], device: torch.device, image_ratios: Sequence[float],
+    spectrum_ratios: Sequence[float], *, seed: int,
+) -> np.ndarray:
+    """Redshifts (I, S, N) with so much of image and spectrum masked; a ratio of 1 shows none of it.
+
+    The same draw decides at every ratio, so that what is visible at one ratio is visible at all
+    smaller ones: cells differ by what was added and not by luck. NaN for galaxies that lack a
+    modality, and where both are hidden.
+    """
+    model.eval()
+    parts = []
+    for number, batch in enumerate(batches):
+        batch = batch.to(device)
+        whole_B = can_see(batch, MODES["both"]).cpu().numpy()
+        cells = [(i, s) for i, image in enumerate(image_ratios) for s, spectrum in enumerate(spectrum_ratios)
+                 if not image == spectrum == 1.0]
+        shown = [fixed_visible(batch, model.n_tokens, MODES["both"], {"image": image_ratios[i], "spectrum": spectrum_ratios[s]},
+                               torch.Generator().manual_seed(seed + number)) for i, s in cells]
+        cells_ISB = np.full((len(image_ratios), len(spectrum_ratios), len(batch)), np.nan)
+        for (i, s), reading in zip(cells, model.read(batch, shown), strict=True):
+            cells_ISB[i, s] = np.where(whole_B, reading.redshift_B.cpu().numpy(), np.nan)
+        parts.append(cells_ISB)
+    return np.concatenate(parts, axis=2)

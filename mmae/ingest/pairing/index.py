@@ -1,0 +1,129 @@
+"""The first pass over the input: what is in every file, read in Ray, one task per file.
+
+Only headers and small tables are read. What cannot be read is set aside, with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from mmae.core.errors import InputError
+from mmae.core.tasks import Job, in_ray
+from mmae.ingest.description import SurveyDescription
+from mmae.ingest.files import FITS_ENDINGS, expand, name_of
+from mmae.ingest.pairing.catalogue import CATALOGUE, index_catalogue
+from mmae.ingest.pairing.config import PairConfig
+from mmae.ingest.pairing.images import IMAGES, group_by_name, index_image
+from mmae.ingest.pairing.spectra import REDSHIFTS, SPECTRA, best_redshifts, index_coadd, index_redshifts
+from mmae.ingest.readers.values import UNREADABLE
+from mmae.survey.schema import Rejection
+
+FILE = "file"  # the field of a rejection that set aside a whole file
+CATALOGUE_ENDINGS = (".fits", ".fit", ".fits.gz", ".parquet", ".pq", ".csv", ".csv.gz", ".vot", ".xml")
+
+
+@dataclass
+class Index:
+    """All that is there, by kind, and what was set aside on the way."""
+
+    spectra: pa.Table
+    redshifts: pa.Table
+    patches: pa.Table
+    stamps: pa.Table
+    catalogue: pa.Table
+    files: dict[str, int] = field(default_factory=dict)  # kind -> number of files
+    rejections: list[Rejection] = field(default_factory=list)
+
+
+def list_inputs(config: PairConfig) -> dict[str, list[str]]:
+    """The files of each kind.
+
+    Raises:
+        InputError: a pattern names no file; neither spectra nor images are given.
+    """
+    if not (config.spectra or config.patches or config.stamps):
+        raise InputError("--source paired needs spectra or images: give --pair.spectra, --pair.patches or --pair.stamps.")
+    if config.patches and not (config.spectra or config.catalogues):
+        raise InputError("--pair.patches are cut at the places of galaxies: give --pair.catalogues or --pair.spectra too.")
+    return {
+        "spectra": expand(config.spectra, FITS_ENDINGS, "DESI coadds"),
+        "redshifts": expand(config.redshifts, FITS_ENDINGS, "redshift tables"),
+        "patches": expand(config.patches, FITS_ENDINGS, "images"),
+        "stamps": expand(config.stamps, FITS_ENDINGS, "cutouts"),
+        "catalogues": expand(config.catalogues, CATALOGUE_ENDINGS, "catalogues"),
+    }
+
+
+def index_inputs(inputs: dict[str, list[str]], description: SurveyDescription, workers: int | None = None) -> Index:
+    """Look into every file.
+
+    Raises:
+        InputError: a catalogue lacks a column that the description names, which concerns all of them; or no
+            file of a kind that was given can be read.
+    """
+    spec, bands = description.spec(), tuple(description.bands)
+    grid_L = spec.wavelength_L()
+    looks: dict[str, Callable[[Job], tuple[pa.Table, list[Rejection]]]] = {
+        "spectra": lambda job: index_coadd(job["paths"][0], grid_L, tuple(description.arms)),
+        "redshifts": lambda job: (index_redshifts(job["paths"][0]), []),
+        "patches": lambda job: (index_image(job["name"], job["paths"], spec, description.images_have_zero_point), []),
+        "stamps": lambda job: (index_image(job["name"], job["paths"], spec, description.images_have_zero_point), []),
+        "catalogues": lambda job: index_catalogue(job["paths"][0], description.catalogue, bands),
+    }
+    jobs = [{"kind": kind, "name": name, "paths": paths} for kind, files in inputs.items()
+            for name, paths in _units(kind, files, bands).items()]
+
+    def look(job: Job) -> Job:
+        try:
+            table, rejections = looks[job["kind"]](job)
+        except InputError as error:
+            if job["kind"] == "catalogues" and "no column" in str(error):
+                raise
+            table, rejections = None, [_unreadable(job, error)]
+        except UNREADABLE as error:
+            table, rejections = None, [_unreadable(job, error)]
+        return {"kind": job["kind"], "table": b"" if table is None else _to_bytes(table),
+                "rejections": json.dumps([asdict(r) for r in rejections])}
+
+    schemas = {"spectra": SPECTRA, "redshifts": REDSHIFTS, "patches": IMAGES, "stamps": IMAGES,
+               "catalogues": CATALOGUE}
+    tables: dict[str, list[pa.Table]] = {kind: [] for kind in schemas}
+    rejections: list[Rejection] = []
+    for found in tqdm(in_ray(jobs, look, workers), total=len(jobs), desc="look into files", unit="file"):
+        if found["table"]:
+            tables[found["kind"]].append(pa.ipc.open_stream(found["table"]).read_all())
+        rejections += [Rejection(**r) for r in json.loads(found["rejections"])]
+    for kind, files in inputs.items():
+        if files and not tables[kind]:
+            first = next(r for r in rejections if r.field == FILE)
+            raise InputError(f"none of the {len(files)} files of {kind} can be read; {first.where}: {first.reason}.")
+    whole = {kind: pa.concat_tables(tables[kind] or [schema.empty_table()]).combine_chunks()
+             for kind, schema in schemas.items()}
+    return Index(
+        spectra=whole["spectra"], redshifts=best_redshifts(whole["redshifts"]), patches=whole["patches"],
+        stamps=whole["stamps"], catalogue=whole["catalogues"], rejections=rejections,
+        files={kind: len(files) for kind, files in inputs.items()},
+    )
+
+
+def _units(kind: str, files: list[str], bands: tuple[str, ...]) -> dict[str, list[str]]:
+    """What is looked at together: the bands of an image, else file by file."""
+    return group_by_name(files, bands) if kind in ("patches", "stamps") else {name_of(f) + f: [f] for f in files}
+
+
+def _unreadable(job: Job, error: Exception) -> Rejection:
+    path = job["paths"][0]
+    reason = (str(error) or type(error).__name__).removeprefix(f"{path}: ")
+    return Rejection(name_of(path), ", ".join(job["paths"]), FILE, reason)
+
+
+def _to_bytes(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()

@@ -1,0 +1,103 @@
+"""The plan of a paired survey: one Parquet file per cell of the sky, one row per galaxy, with where its parts lie.
+
+Cells are HEALPix pixels, divided until none has more rows than wanted, and named as in HATS
+(https://www.ivoa.net/documents/Notes/HATS): Norder=<order>/Dir=<10000 x>/Npix=<pixel>, NESTED numbering.
+
+Shape suffix: N objects.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mmae.astro.healpix import FINEST, nested_cell
+from mmae.core.files import file_hash, partial_path
+from mmae.ingest.pairing.index import Index
+from mmae.ingest.pairing.objects import NONE
+from mmae.survey.source import Chunk
+
+
+def divide_sky(ra_N: np.ndarray, dec_N: np.ndarray, most_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """The order (N,) and pixel (N,) of each place's cell: the largest cells that have no more than so many rows.
+
+    More rows than that at one place stay together, in a cell of the finest order.
+    """
+    finest_N = nested_cell(ra_N, dec_N, FINEST)
+    order_N, pixel_N = np.full(len(finest_N), FINEST), finest_N.copy()
+    open_N = np.arange(len(finest_N))
+    for order in range(FINEST):
+        cell, count = np.unique(finest_N[open_N] >> 2 * (FINEST - order), return_counts=True)
+        small = np.isin(finest_N[open_N] >> 2 * (FINEST - order), cell[count <= most_rows])
+        done_N, open_N = open_N[small], open_N[~small]
+        order_N[done_N], pixel_N[done_N] = order, finest_N[done_N] >> 2 * (FINEST - order)
+        if not len(open_N):
+            break
+    return order_N, pixel_N
+
+
+def cell_name(order: int, pixel: int) -> str:
+    return f"Norder={order}/Dir={pixel // 10000 * 10000}/Npix={pixel}"
+
+
+def write_plan(index: Index, objects: dict[str, np.ndarray], folder: Path, most_rows: int) -> list[Chunk]:
+    """Write the plan's files and give the chunks of the build, in the order of the sky."""
+    order_N, pixel_N = divide_sky(objects["ra"], objects["dec"], most_rows)
+    change = np.flatnonzero((np.diff(order_N) != 0) | (np.diff(pixel_N) != 0)) + 1
+    chunks = []
+    for rows in np.split(np.arange(len(order_N)), change):
+        if not len(rows):
+            continue
+        name = cell_name(int(order_N[rows[0]]), int(pixel_N[rows[0]]))
+        path = folder / f"{name}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = partial_path(path)
+        pq.write_table(_plan_rows(index, {key: column[rows] for key, column in objects.items()}), unfinished)
+        unfinished.rename(path)
+        chunks.append({"name": name, "plan": str(path), "rows": len(rows), "blake2b": file_hash(path)})
+    return chunks
+
+
+def _plan_rows(index: Index, objects: dict[str, np.ndarray]) -> pa.Table:
+    catalogue, spectra, stamps, patches = (
+        _take(table, objects[kind]) for kind, table in (
+            ("catalogue", index.catalogue), ("spectra", index.spectra), ("stamps", index.stamps),
+            ("patches", index.patches)))
+    labels = _take(index.redshifts, _find(index.redshifts["targetid"].to_numpy(), spectra["targetid"]))
+    trusted = pc.fill_null(pc.equal(labels["zwarn"], 0), False)
+    targetid_text = pc.cast(spectra["targetid"], pa.string())
+    return pa.table({
+        "object_id": pc.coalesce(catalogue["object_id"], stamps["name"], targetid_text),
+        "ra": objects["ra"], "dec": objects["dec"],
+        "targetid": spectra["targetid"],
+        "redshift": pc.if_else(trusted, labels["redshift"], catalogue["redshift"]),
+        "redshift_err": pc.if_else(trusted, labels["redshift_err"], catalogue["redshift_err"]),
+        "zwarn": labels["zwarn"], "untrusted_redshift": pc.if_else(trusted, pa.scalar(None, pa.float64()), labels["redshift"]),
+        "fiberstatus": spectra["fiberstatus"],
+        "morphtype": pc.coalesce(catalogue["morphtype"], spectra["morphtype"]),
+        "magnitudes": catalogue["magnitudes"],
+        "spectrum_file": spectra["file"], "spectrum_row": spectra["row"],
+        "image_planes": pc.coalesce(stamps["planes"], patches["planes"]),
+        "image_wcs": pc.coalesce(stamps["wcs"], patches["wcs"]),
+        "image_name": pc.coalesce(stamps["name"], patches["name"]),
+        # A stamp is cut about its middle, a patch about the galaxy.
+        "cut_at_place": pa.array(objects["stamps"] == NONE),
+    })
+
+
+def _take(table: pa.Table, row_N: np.ndarray) -> pa.Table:
+    """Rows of a table, null where the row is -1."""
+    return table.take(pa.array(row_N, mask=row_N == NONE))
+
+
+def _find(sorted_ids: np.ndarray, wanted: pa.ChunkedArray) -> np.ndarray:
+    """The row of each wanted id among sorted ones, -1 where it is not there."""
+    wanted_N = wanted.fill_null(NONE).to_numpy()
+    row_N = np.searchsorted(sorted_ids, wanted_N)
+    there = (row_N < len(sorted_ids)) & (wanted_N != NONE)
+    there[there] = sorted_ids[row_N[there]] == wanted_N[there]
+    return np.where(there, row_N, NONE)

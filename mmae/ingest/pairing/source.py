@@ -1,0 +1,136 @@
+"""A paired survey as a source for the builder: look into the files, match, plan; then read cell by cell.
+
+The plan lies beside the survey under way, in <out>.plan, and is used again by the same build: a build that was killed
+neither looks nor matches twice. Files count by name and size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+import mmae
+from mmae.core.errors import InputError
+from mmae.core.files import file_hash, write_whole
+from mmae.core.settings import to_dict
+from mmae.ingest.description import SurveyDescription, read_description
+from mmae.ingest.files import file_size, name_of
+from mmae.ingest.pairing.config import PairConfig
+from mmae.ingest.pairing.index import Index, index_inputs, list_inputs
+from mmae.ingest.pairing.normalise import measure_normalisation
+from mmae.ingest.pairing.objects import NONE, join_objects
+from mmae.ingest.pairing.plan import write_plan
+from mmae.ingest.pairing.read import read_cell
+from mmae.survey.schema import Rejection, SurveySpec
+from mmae.survey.source import Chunk, ChunkRead, Source
+
+PLAN = "plan.json"
+Flow = list[tuple[str, int]]
+
+
+def paired_source(config: PairConfig, out: Path, workers: int | None = None) -> Source:
+    """Spectra, images and catalogues of one sky, paired.
+
+    Args:
+        out: of the survey; the plan is written beside it.
+        workers: at most this many files are looked into at once.
+
+    Raises:
+        InputError: a pattern names no file, no file of a kind can be read, or a catalogue lacks a column.
+    """
+    description = read_description(config.description)
+    inputs = list_inputs(config)
+    sizes = {path: file_size(path) for files in inputs.values() for path in files}
+    wanted = {"mmae": mmae.__version__, "pair": to_dict(config), "description": to_dict(description), "sizes": sizes}
+    fingerprint = hashlib.blake2b(json.dumps(wanted, sort_keys=True).encode(), digest_size=16).hexdigest()
+    folder = plan_folder(out) / fingerprint
+    plan = _finished_plan(folder)
+    if plan is None:
+        shutil.rmtree(plan_folder(out), ignore_errors=True)
+        plan = _make_plan(folder, config, description, inputs, workers)
+    else:
+        print(f"{folder}: planned before; not looked into the files again.")
+    return Source(
+        name="paired",
+        spec=SurveySpec.from_json(json.dumps(plan["spec"])),
+        provenance={
+            "reader": "paired", "description": to_dict(description), "pair": to_dict(config),
+            "files": {kind: [name_of(path) for path in files] for kind, files in inputs.items()},
+            "bytes": sum(sizes.values()), "inputs_hash": fingerprint, "flow": plan["flow"],
+        },
+        chunks=plan["chunks"],
+        read=partial(read_chunk, spec=SurveySpec.from_json(json.dumps(plan["spec"])), arms=tuple(description.arms),
+                     max_outside=config.max_outside),
+    )
+
+
+def read_chunk(chunk: Chunk, spec: SurveySpec, arms: tuple[str, ...], max_outside: float) -> ChunkRead:
+    if "set_aside" in chunk:
+        return ChunkRead(rejections=[Rejection(**r) for r in json.loads(Path(chunk["set_aside"]).read_text())])
+    return read_cell(chunk, spec, arms, max_outside)
+
+
+def plan_folder(out: Path) -> Path:
+    out = out.expanduser().resolve()
+    return out.with_name(out.name + ".plan")
+
+
+def _make_plan(folder: Path, config: PairConfig, description: SurveyDescription, inputs: dict[str, list[str]],
+               workers: int | None) -> dict[str, Any]:
+    spec = description.spec()
+    index = index_inputs(inputs, description, workers)
+    objects = join_objects(index, config, spec, folder / "match")
+    shutil.rmtree(folder / "match", ignore_errors=True)
+    empty_N = np.all([objects[kind] == NONE for kind in ("spectra", "stamps", "patches")], axis=0)
+    objects = {name: column[~empty_N] for name, column in objects.items()}
+    if not len(objects["ra"]):
+        raise InputError("no object has an image or a spectrum: no spectrum has a place on the sky, or no catalogue row "
+                         "lies on an image. Check that the files are of one field.")
+    chunks = write_plan(index, objects, folder, config.rows_per_cell)
+    set_aside = folder / "set_aside.json"
+    write_whole(set_aside, json.dumps([asdict(r) for r in index.rejections]))
+    plan = {
+        "spec": asdict(measure_normalisation(spec, chunks, config.max_outside, workers)),
+        "chunks": [{"name": "files", "set_aside": str(set_aside), "blake2b": file_hash(set_aside)}, *chunks],
+        "flow": _flow(index, objects, int(empty_N.sum())),
+    }
+    write_whole(folder / PLAN, json.dumps(plan))
+    return json.loads(json.dumps(plan))
+
+
+def _flow(index: Index, objects: dict[str, np.ndarray], n_empty: int) -> Flow:
+    """How many rows there are at each step, as the table of a paper's sample selection."""
+    has = {kind: objects[kind] != NONE for kind in ("catalogue", "spectra", "stamps", "patches")}
+    imaged = has["stamps"] | has["patches"]
+    known = index.redshifts.filter(pc.equal(index.redshifts["zwarn"], 0))["targetid"]
+    return [
+        *((f"files of {kind}", n) for kind, n in index.files.items() if n),
+        ("files set aside", sum(r.field == "file" for r in index.rejections)),
+        ("spectra of targets", len(index.spectra)),
+        ("spectra with a trusted redshift", int(pc.sum(pc.is_in(index.spectra["targetid"], known)).as_py() or 0)),
+        ("spectra without a place on the sky", len(index.spectra) - int(has["spectra"].sum())),
+        ("catalogue rows", len(index.catalogue)),
+        ("catalogue rows without image and spectrum", n_empty),
+        ("objects", len(objects["ra"])),
+        ("objects on an image", int(imaged.sum())),
+        ("objects with a spectrum", int(has["spectra"].sum())),
+        ("objects with both", int((imaged & has["spectra"]).sum())),
+    ]
+
+
+def _finished_plan(folder: Path) -> dict[str, Any] | None:
+    """The plan, if every file of it is there as it was written."""
+    try:
+        plan = json.loads((folder / PLAN).read_text())
+        whole = all(file_hash(Path(c.get("plan") or c["set_aside"])) == c["blake2b"] for c in plan["chunks"])
+    except (OSError, ValueError, KeyError):
+        return None
+    return plan if whole else None

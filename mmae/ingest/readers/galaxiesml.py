@@ -1,0 +1,295 @@
+"""Reader of the GalaxiesML-Spectra HDF5 files (HSC-PDR2 images with DESI spectra).
+
+Zenodo record 16989593, https://doi.org/10.5281/zenodo.16989593, 64x64 or 127x127 pixels.
+
+Shape suffixes: N galaxies, C bands, H and W image pixels, L wavelength samples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mmae.core.errors import InputError
+from mmae.ingest.readers.values import number
+from mmae.survey.schema import Galaxy, Rejection, SurveySpec
+from mmae.survey.source import Chunk, ChunkRead, Source
+
+IMAGE = "image"
+FLUX, IVAR, WAVE = "spectrum/flux", "spectrum/ivar", "spectrum/wave"
+REDSHIFT = "DESI_fibermap/DESI_redshift"
+OBJECT_ID = "object_id"
+REQUIRED = (IMAGE, FLUX, IVAR, WAVE, REDSHIFT, OBJECT_ID)
+
+TARGETID = "targetid"
+REDSHIFT_ERR = "DESI_fibermap/DESI_redshift_err"
+MORPHTYPE = "DESI_fibermap/MORPHTYPE"
+# A file may carry the position under any of these names, or not at all; the first wins.
+POSITIONS = (
+    ("HSC_metadata/ra", "HSC_metadata/dec"),
+    ("DESI_fibermap/TARGET_RA", "DESI_fibermap/TARGET_DEC"),
+    ("ra", "dec"),
+)
+
+WAVE_TOLERANCE = 0.01  # Angstrom; float32 rounds to 0.0005 A at 9824 A, one sample is 0.8 A
+_DOWNLOAD = "download it again from https://doi.org/10.5281/zenodo.16989593"
+
+
+def galaxiesml_source(path: Path, chunk_rows: int = 512) -> Source:
+    """The galaxies of one GalaxiesML-Spectra HDF5 file, read `chunk_rows` at a time.
+
+    Images are (5, H, W) float32 in the band order grizy at zero point 27.0 mag; H is taken
+    from the file (64 or 127). Spectra, in 1e-17 erg/s/cm2/A, are cut from the 7783 samples
+    of the file to the 7781 of the DESI grid, which is looked up in `spectrum/wave`.
+    `specz_flag_homogeneous` is not applied: it judges HSC's own compilation of redshifts,
+    the label here is DESI's.
+
+    Raises:
+        InputError: the file is missing, not HDF5 or truncated; a dataset is missing or of
+            the wrong shape or length; the wavelength grid does not contain the DESI grid.
+    """
+    path = Path(path).absolute()  # Ray workers run in another folder
+    with _open(path) as file:
+        present = _present(file)
+        n_rows = _check_lengths(file, path, present)
+        spec = _spec(file, path)
+        first = _first_sample(file, path, spec)
+    return Source(
+        name="galaxiesml",
+        spec=spec,
+        provenance={
+            "reader": "galaxiesml",
+            "doi": "10.5281/zenodo.16989593",
+            "file": path.name,
+            "bytes": path.stat().st_size,
+            "rows": n_rows,
+            "absent_datasets": sorted(set(_optional(spec)) - set(present)),
+        },
+        chunks=[
+            {"path": str(path), "start": start, "stop": min(start + chunk_rows, n_rows)}
+            for start in range(0, n_rows, chunk_rows)
+        ],
+        read=partial(read_chunk, spec=spec, first_sample=first),
+    )
+
+
+def read_chunk(chunk: Chunk, spec: SurveySpec, first_sample: int) -> ChunkRead:
+    """The rows `start` to `stop` of the file.
+
+    What cannot be read, or a spectrum whose row of `wave` is off the grid, costs that
+    field of that row only and is reported as a Rejection; `check_galaxy` sets a row
+    aside whole when neither its image nor its spectrum is left.
+
+    Raises:
+        InputError: the file has gone or changed since the source was made.
+    """
+    path, start, stop = Path(chunk["path"]), chunk["start"], chunk["stop"]
+    result = ChunkRead()
+    with _open(path) as file:
+        columns = {name: _read_rows(file[name], start, stop) for name in _present(file)
+                   if name != WAVE}
+        wave_faults = _wave_faults(file[WAVE], start, stop, spec, first_sample)
+    samples = slice(first_sample, first_sample + spec.n_wavelengths)
+    for i in range(stop - start):
+        row = {name: values[i] for name, values in columns.items()}
+        faults = {name: value.reason for name, value in row.items() if isinstance(value, _Unread)}
+        row = {name: None if name in faults else value for name, value in row.items()}
+        if wave_faults[i]:
+            faults[WAVE] = wave_faults[i]
+        galaxy, where = _galaxy(row, start + i, path, spec), f"{path}, row {start + i}"
+        if {FLUX, IVAR, WAVE} & set(faults):
+            galaxy.flux_L = galaxy.ivar_L = None
+        else:
+            galaxy.flux_L = row[FLUX][samples].astype(np.float32)
+            galaxy.ivar_L = row[IVAR][samples].astype(np.float32)
+        if _text(row.get(TARGETID)) is not None and galaxy.targetid is None:
+            faults[TARGETID] = f"targetid {row[TARGETID]!r} is not an integer"
+        result.galaxies.append(galaxy)
+        result.where.append(where)
+        for name, reason in faults.items():
+            result.rejections.append(
+                Rejection(galaxy.object_id, where, _field(name), f"{name}: {reason}"))
+    return result
+
+
+@dataclasses.dataclass(frozen=True)
+class _Unread:
+    """Stands for a value that the file holds but does not give out."""
+
+    reason: str
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. Give the path of a GalaxiesML-Spectra HDF5 file; "
+                         f"to get one, {_DOWNLOAD}.")
+    if not h5py.is_hdf5(path):
+        raise InputError(f"{path}: not an HDF5 file. If a download ended in it, {_DOWNLOAD}.")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened, it is probably truncated ({error}). "
+                         f"Compare its size with the record's, and {_DOWNLOAD}.") from error
+
+
+def _magnitudes(spec: SurveySpec) -> list[str]:
+    return [f"HSC_metadata/{band}_cmodel_mag" for band in spec.bands]
+
+
+def _optional(spec: SurveySpec) -> list[str]:
+    return [TARGETID, REDSHIFT_ERR, MORPHTYPE, *_magnitudes(spec)]
+
+
+def _present(file: h5py.File) -> list[str]:
+    """The datasets to read. Raises InputError if one that is needed is missing."""
+    for name in REQUIRED:
+        if not isinstance(file.get(name), h5py.Dataset):
+            raise InputError(
+                f"{file.filename}: dataset {name} is missing. A GalaxiesML-Spectra file has "
+                f"{', '.join(REQUIRED)}; if this one was converted, write that dataset too, "
+                f"otherwise {_DOWNLOAD}.")
+    wanted = [*_optional(SurveySpec()), *(name for pair in POSITIONS for name in pair)]
+    return [*REQUIRED, *(name for name in wanted if isinstance(file.get(name), h5py.Dataset))]
+
+
+def _check_lengths(file: h5py.File, path: Path, present: list[str]) -> int:
+    n_rows = len(file[IMAGE])
+    if n_rows == 0:
+        raise InputError(f"{path}: dataset {IMAGE} has no rows; {_DOWNLOAD}.")
+    per_row = [name for name in present if name != WAVE or file[WAVE].ndim == 2]
+    for name in per_row:
+        length = file[name].shape[0] if file[name].shape else None
+        if length != n_rows:
+            raise InputError(
+                f"{path}: dataset {name} has {length} rows, dataset {IMAGE} has {n_rows}. All "
+                f"must describe the same galaxies: write the file again, or {_DOWNLOAD}.")
+    return n_rows
+
+
+def _spec(file: h5py.File, path: Path) -> SurveySpec:
+    spec, shape = SurveySpec(), file[IMAGE].shape
+    if len(shape) != 4 or shape[1] != len(spec.bands) or shape[2] != shape[3]:
+        raise InputError(
+            f"{path}: dataset {IMAGE} has shape {shape}, expected (N, {len(spec.bands)}, H, H): "
+            f"one square image for each of the bands {','.join(spec.bands)}, in this order.")
+    return dataclasses.replace(spec, image_size=shape[2])
+
+
+def _first_sample(file: h5py.File, path: Path, spec: SurveySpec) -> int:
+    """Index in `spectrum/wave` of the first DESI sample: 1 in the published file."""
+    wave, grid_L = file[WAVE], spec.wavelength_L()
+    if wave.ndim not in (1, 2):
+        raise InputError(f"{path}: dataset {WAVE} has shape {wave.shape}, expected (N, L) or (L,).")
+    for name in (FLUX, IVAR):
+        if file[name].ndim != 2 or file[name].shape[1] != wave.shape[-1]:
+            raise InputError(f"{path}: dataset {name} has shape {file[name].shape}, but {WAVE} has "
+                             f"{wave.shape}: the last lengths must be equal.")
+    # One bad row must not condemn the file, so three of them are asked.
+    probes = [()] if wave.ndim == 1 else sorted({0, len(wave) // 2, len(wave) - 1})
+    seen = []
+    for row in probes:
+        try:
+            wave_L = np.asarray(wave[row], np.float64)
+        except OSError:  # corrupt; read_chunk reports it row by row
+            continue
+        first = int(np.searchsorted(wave_L, grid_L[0] - WAVE_TOLERANCE))
+        cut_L = wave_L[first : first + spec.n_wavelengths]
+        if cut_L.shape == grid_L.shape and np.abs(cut_L - grid_L).max() <= WAVE_TOLERANCE:
+            return first
+        span = f"{wave_L[0]:.2f}..{wave_L[-1]:.2f} A " if len(wave_L) else ""
+        seen.append(f"{span}in {len(wave_L)} samples")
+    raise InputError(
+        f"{path}: dataset {WAVE} is {seen[0] if seen else 'unreadable'}, which does not contain "
+        f"the DESI grid {grid_L[0]:.1f}..{grid_L[-1]:.1f} A in steps of {spec.wavelength_step} A. "
+        f"Resample flux and ivar to that grid, or {_DOWNLOAD}.")
+
+
+def _read_rows(dataset: h5py.Dataset, start: int, stop: int) -> list[Any]:
+    """The values of rows `start` to `stop`; `_Unread` for those that cannot be read."""
+    try:
+        return list(dataset[start:stop])
+    except OSError:  # a corrupt chunk somewhere: save the rows that are not in it
+        return [_read_row(dataset, row) for row in range(start, stop)]
+
+
+def _read_row(dataset: h5py.Dataset, row: int) -> Any:
+    try:
+        return dataset[row]
+    except OSError as error:
+        return _Unread(f"the file cannot be read here ({error})")
+
+
+def _wave_faults(wave: h5py.Dataset, start: int, stop: int, spec: SurveySpec,
+                 first: int) -> list[str | None]:
+    """Why a row of `wave` is not the DESI grid, or None, for each row.
+
+    Looks at the first, middle and last sample of each row: a linear grid is fixed by two
+    of them, and the whole of `wave` is as large as all of the flux.
+    """
+    faults: list[str | None] = [None] * (stop - start)
+    if wave.ndim == 1:  # checked when the source was made
+        return faults
+    grid_L = spec.wavelength_L()
+    for sample in (0, spec.n_wavelengths // 2, spec.n_wavelengths - 1):
+        try:
+            values = list(wave[start:stop, first + sample])
+        except OSError:
+            values = [_read_row(wave, row) for row in range(start, stop)]
+            values = [v if isinstance(v, _Unread) else v[first + sample] for v in values]
+        for i, value in enumerate(values):
+            if isinstance(value, _Unread):
+                faults[i] = value.reason
+            elif not faults[i] and not abs(value - grid_L[sample]) <= WAVE_TOLERANCE:  # or NaN
+                faults[i] = (f"sample {first + sample} is at {value:.2f} A, "
+                             f"not {grid_L[sample]:.2f} A as on the DESI grid")
+    return faults
+
+
+def _galaxy(row: dict[str, Any], index: int, path: Path, spec: SurveySpec) -> Galaxy:
+    """One galaxy without its spectrum; `row` holds None for what could not be read."""
+    targetid = _integer(row.get(TARGETID))
+    magnitudes = [number(row.get(name)) for name in _magnitudes(spec)]
+    ra, dec = next(((number(row[a]), number(row[d])) for a, d in POSITIONS
+                    if a in row and d in row), (None, None))
+    image = row[IMAGE]
+    return Galaxy(
+        object_id=_text(row[OBJECT_ID]) or f"{path.stem}-{index}",
+        ra=ra,
+        dec=dec,
+        targetid=targetid,
+        redshift=number(row[REDSHIFT]),
+        redshift_err=number(row.get(REDSHIFT_ERR)),
+        image_CHW=None if image is None else np.asarray(image, np.float32),
+        cmodel_mag_C=(None if all(m is None for m in magnitudes)
+                      else np.array([np.nan if m is None else m for m in magnitudes])),
+        morphtype=_text(row.get(MORPHTYPE)),
+        # One DESI target may stand beside several HSC objects: its spectrum must not be
+        # trained on in one row and tested on in another.
+        group_id=None if targetid is None else str(targetid),
+    )
+
+
+def _field(dataset: str) -> str:
+    """The field of a galaxy that a dataset fills."""
+    if dataset in (FLUX, IVAR, WAVE):
+        return "spectrum"
+    return {REDSHIFT: "redshift"}.get(dataset, dataset.rsplit("/", 1)[-1].lower())
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return text.strip("\0 ") or None
+
+
+def _integer(value: Any) -> int | None:
+    try:
+        return int(_text(value) or "")
+    except ValueError:
+        return None

@@ -1,0 +1,96 @@
+"""Reader of Hyper Suprime-Cam cutouts: .npz archives, and FITS as the HSC cutout service gives.
+
+Shape suffixes: N cutouts, C bands, S pixels of a cutout before cropping.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from mmae.core.errors import InputError
+from mmae.ingest.readers.hsc_archive import check_archive, read_archive
+from mmae.ingest.readers.hsc_fits import FITS_SUFFIXES, group_by_object, read_objects
+from mmae.survey.schema import SurveySpec
+from mmae.survey.source import Chunk, ChunkRead, Source
+
+NPZ_CHUNK_ROWS = 512
+FITS_CHUNK_OBJECTS = 64
+MAX_OUTSIDE = 0.5
+
+
+def hsc_source(paths: list[Path], max_outside: float = MAX_OUTSIDE) -> Source:
+    """Galaxy images (5, 64, 64), grizy counts at zero point 27.0 mag, from HSC cutouts.
+
+    Archives `.npz`: `image` (N, 5, S, S) counts at 27.0 mag, and where present `weight` of
+    that shape (0 outside the footprint), `parent` (N,) (cutouts of one parent overlap and
+    share a split), `bands` (5,), `object_id`, `ra`, `dec` (N,).
+
+    FITS: one file per object with an image HDU per band, or one file per object and band,
+    `<object>_g.fits` or `<n>-cutout-HSC-G-<tract>.fits`, brought together by what is left
+    of the name. The band comes from FILTER or EXTNAME of the HDU, else FILTER of the
+    primary header, else the file name. Folders stand for the cutouts in them.
+
+    Larger cutouts are cropped about the centre. Pixels outside the footprint are set to 0,
+    the sky level; a cutout is set aside if more than `max_outside` of one of its bands is
+    outside. The default of a half is a choice: below it most of the galaxy at the centre
+    is real in all bands.
+
+    Raises:
+        InputError: a path does not exist or is no cutout file; an .npz archive cannot be
+            read or lacks `image`, has another band order or count, too small cutouts, or
+            keys of different lengths.
+    """
+    if not 0 <= max_outside <= 1:
+        raise InputError(f"hsc: max_outside is {max_outside}; give a fraction from 0 to 1.")
+    spec = SurveySpec()
+    files = _expand(paths)
+    archives = [path for path in files if path.suffix == ".npz"]
+    objects = group_by_object([path for path in files if path.suffix != ".npz"])
+    chunks: list[Chunk] = []
+    for path in archives:
+        n_rows = check_archive(path, spec)
+        chunks += [{"path": str(path), "start": start, "stop": min(start + NPZ_CHUNK_ROWS, n_rows)}
+                   for start in range(0, n_rows, NPZ_CHUNK_ROWS)]
+    chunks += [{"objects": objects[i : i + FITS_CHUNK_OBJECTS]}
+               for i in range(0, len(objects), FITS_CHUNK_OBJECTS)]
+    return Source(
+        name="hsc",
+        spec=spec,
+        provenance={
+            "reader": "hsc",
+            "files": [path.name for path in files],
+            "bytes": sum(path.stat().st_size for path in files),
+            "max_outside": max_outside,
+        },
+        chunks=chunks,
+        read=partial(read_chunk, spec=spec, max_outside=max_outside),
+    )
+
+
+def read_chunk(chunk: Chunk, spec: SurveySpec, max_outside: float) -> ChunkRead:
+    """The cutouts of a range of rows of an .npz archive, or of a list of FITS objects."""
+    if "objects" in chunk:
+        return read_objects(chunk["objects"], spec)
+    return read_archive(Path(chunk["path"]), chunk["start"], chunk["stop"], spec, max_outside)
+
+
+def _expand(paths: list[Path]) -> list[Path]:
+    """Absolute paths of cutout files, folders replaced by what is in them."""
+    files: list[Path] = []
+    for path in [Path(path).absolute() for path in paths]:  # Ray workers run in another folder
+        inside = path.iterdir() if path.is_dir() else []
+        found = [path] if path.is_file() else sorted(f for f in inside if _is_cutout(f))
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder of HSC cutouts. Check the path.")
+        if not found or not all(_is_cutout(f) for f in found):
+            raise InputError(f"{path}: no HSC cutouts. Give .npz or FITS files "
+                             f"({', '.join(FITS_SUFFIXES)}), or a folder of them.")
+        files += found
+    if not files:
+        raise InputError("hsc: no cutouts given; name .npz or FITS files, or a folder of them.")
+    return files
+
+
+def _is_cutout(path: Path) -> bool:
+    return path.is_file() and path.name.endswith((".npz", *FITS_SUFFIXES))

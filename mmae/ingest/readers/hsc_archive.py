@@ -1,0 +1,134 @@
+"""The .npz archives among HSC cutouts.
+
+Shape suffixes: N cutouts, C bands, H and W pixels, S pixels of a cutout before cropping.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from mmae.core.errors import InputError
+from mmae.ingest.readers.values import UNREADABLE, band_name, crop_centre, number
+from mmae.survey.schema import Galaxy, Rejection, SurveySpec
+from mmae.survey.source import ChunkRead
+
+
+def mask_outside(image_CHW: np.ndarray, weight_CHW: np.ndarray) -> tuple[np.ndarray, float]:
+    """The image with 0, the sky level, where weight is 0, and how much of it that is.
+
+    The fraction is that of the band with the most pixels outside: a galaxy that is whole
+    in four bands and missing in one has no colour.
+    """
+    outside_CHW = ~(weight_CHW > 0)
+    return np.where(outside_CHW, 0.0, image_CHW), float(outside_CHW.mean(axis=(1, 2)).max())
+
+
+def check_archive(path: Path, spec: SurveySpec) -> int:
+    """The number of cutouts of an archive whose layout has been checked."""
+    try:
+        shapes = _npz_shapes(path)
+        bands = _npz_rows(path, "bands", None, None) if "bands" in shapes else None
+    except UNREADABLE as error:
+        raise InputError(f"{path}: not a readable .npz archive ({error or type(error).__name__}). "
+                         f"Write it again with numpy.savez.") from error
+    n_bands, size = len(spec.bands), spec.image_size
+    order = f"the bands {','.join(spec.bands)}, in this order"
+    if "image" not in shapes:
+        raise InputError(f"{path}: key image is missing, found {', '.join(shapes) or 'none'}. Save "
+                         f"the cutouts as image, (N, {n_bands}, S, S), with {order}.")
+    shape = shapes["image"]
+    if len(shape) != 4 or shape[0] == 0 or shape[1] != n_bands:
+        raise InputError(f"{path}: image has shape {shape}, expected (N, {n_bands}, S, S) with "
+                         f"N > 0: {order}.")
+    if min(shape[2:]) < size:
+        raise InputError(f"{path}: cutouts are {shape[2]} x {shape[3]} pixels, at least {size} x "
+                         f"{size} are needed. Cut them out again, {size} pixels wide.")
+    if bands is not None and tuple(band_name(b) for b in bands.tolist()) != spec.bands:
+        found = ",".join(map(str, bands.tolist()))
+        raise InputError(f"{path}: bands is {found}, expected {order}. Reorder the second "
+                         f"axis of image (and of weight).")
+    for key in ("weight", "parent", "object_id", "ra", "dec"):
+        expected = shape if key == "weight" else shape[:1]
+        if key in shapes and shapes[key] != expected:
+            raise InputError(f"{path}: {key} has shape {shapes[key]}, expected {expected} to go "
+                             f"with image of shape {shape}.")
+    return shape[0]
+
+
+def read_archive(path: Path, start: int, stop: int, spec: SurveySpec,
+                 max_outside: float) -> ChunkRead:
+    result = ChunkRead()
+    try:
+        keys = set(_npz_shapes(path)) & {"image", "weight", "parent", "object_id", "ra", "dec"}
+        columns = {key: _npz_rows(path, key, start, stop) for key in keys}
+    except UNREADABLE as error:
+        if stop - start > 1:  # a corrupt place somewhere: save the rows before and after it
+            for row in range(start, stop):
+                part = read_archive(path, row, row + 1, spec, max_outside)
+                result.galaxies += part.galaxies
+                result.where += part.where
+                result.rejections += part.rejections
+            return result
+        reason = f"the archive cannot be read here ({error or type(error).__name__})"
+        return ChunkRead(rejections=[
+            Rejection(f"{path.stem}-{start}", f"{path}, row {start}", "row", reason)])
+    for i in range(stop - start):
+        row = {key: values[i] for key, values in columns.items()}
+        where = f"{path}, row {start + i}"
+        object_id = str(row.get("object_id", f"{path.stem}-{start + i}"))
+        image_CHW = crop_centre(row["image"], spec.image_size).astype(np.float32)
+        if "weight" in row:
+            weight_CHW = crop_centre(row["weight"], spec.image_size)
+            image_CHW, outside = mask_outside(image_CHW, weight_CHW)
+            if outside > max_outside:
+                reason = (f"{outside:.0%} of a band is outside the footprint, more than the "
+                          f"{max_outside:.0%} allowed")
+                result.rejections.append(Rejection(object_id, where, "row", reason))
+                continue
+        result.where.append(where)
+        result.galaxies.append(Galaxy(
+            object_id=object_id,
+            ra=number(row.get("ra")),
+            dec=number(row.get("dec")),
+            image_CHW=image_CHW,
+            group_id=str(row["parent"]) if "parent" in row else None,
+        ))
+    return result
+
+
+def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each array of an archive, without reading the arrays."""
+    with zipfile.ZipFile(path) as archive:
+        shapes = {}
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                shapes[name.removesuffix(".npy")] = _npy_header(member)[0]
+        return shapes
+
+
+def _npz_rows(path: Path, key: str, start: int | None, stop: int | None) -> np.ndarray:
+    """Rows `start` to `stop` of one array of an archive.
+
+    numpy.load reads an array of an archive whole, for every chunk again; seeking to the
+    rows keeps memory bounded by the chunk.
+    """
+    with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
+        shape, fortran, dtype = _npy_header(member)
+        if fortran and len(shape) > 1 or dtype.hasobject:
+            raise ValueError(f"{key} must be a plain array in C order, not {dtype}")
+        first, last, _ = slice(start, stop).indices(shape[0])
+        row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+        member.seek(member.tell() + first * row_bytes)
+        content = member.read((last - first) * row_bytes)
+        return np.frombuffer(content, dtype).reshape(last - first, *shape[1:])
+
+
+def _npy_header(member: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(member)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(member)
+    return np.lib.format.read_array_header_2_0(member)

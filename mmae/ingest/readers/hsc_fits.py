@@ -1,0 +1,174 @@
+"""The FITS files among HSC cutouts, brought together by object.
+
+FITS layout and FLUXMAG0: HSC-SSP data release, https://hsc-release.mtk.nao.ac.jp (images in
+counts, mag = -2.5 log10(counts / FLUXMAG0); public coadds have a zero point of 27.0 mag).
+
+Shape suffixes: C bands, H and W pixels, S pixels of a cutout before cropping.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs.utils import proj_plane_pixel_scales
+
+from mmae.ingest.readers.values import UNREADABLE, band_name, crop_centre
+from mmae.survey.schema import Galaxy, Rejection, SurveySpec
+from mmae.survey.source import ChunkRead
+
+FITS_SUFFIXES = (".fits", ".fits.gz", ".fits.fz", ".fit")
+
+# "HSC-G" (R2 and I2 are HSC's second r and i filters), or a letter between separators.
+_HSC_BAND = re.compile(r"[-_.]?HSC[-_]?([GRIZY])2?(?![A-Za-z0-9])", re.IGNORECASE)
+_LETTER_BAND = re.compile(r"[-_.]([GRIZY])(?=[-_.]|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Band:
+    """One band of one object as it lies in a file."""
+
+    name: str | None
+    image_SS: np.ndarray
+    header: fits.Header  # of the HDU, completed from the primary header
+    file: str
+
+
+class _Unusable(Exception):
+    """Why one object is set aside; never leaves this module."""
+
+
+def group_by_object(paths: list[Path]) -> list[dict[str, Any]]:
+    """FITS files brought together by folder and by their name without its band."""
+    groups: dict[tuple[Path, str], list[str]] = {}
+    for path in paths:
+        groups.setdefault((path.parent, _object_name(path)), []).append(str(path))
+    uses = Counter(name for _, name in groups)
+    return [{"object_id": name if uses[name] == 1 else f"{folder.name}/{name}", "paths": files}
+            for (folder, name), files in groups.items()]
+
+
+def read_objects(objects: list[dict[str, Any]], spec: SurveySpec) -> ChunkRead:
+    result = ChunkRead()
+    for item in objects:
+        object_id, where = item["object_id"], ", ".join(item["paths"])
+        try:
+            galaxy = _read_object(object_id, item["paths"], spec)
+        except _Unusable as error:
+            result.rejections.append(Rejection(object_id, where, "row", str(error)))
+            continue
+        result.galaxies.append(galaxy)
+        result.where.append(where)
+    return result
+
+
+def _read_object(object_id: str, paths: list[str], spec: SurveySpec) -> Galaxy:
+    bands: dict[str, _Band] = {}
+    for path in paths:
+        for band in _read_bands(Path(path)):
+            if band.name not in spec.bands:
+                raise _Unusable(f"{band.file}: an image of no known band; FILTER or EXTNAME must "
+                                f"be one of {','.join(spec.bands)}, alone or as in HSC-G")
+            if band.name in bands:
+                raise _Unusable(f"band {band.name} is there twice: in {bands[band.name].file} and "
+                                f"in {band.file}")
+            bands[band.name] = band
+    missing = [name for name in spec.bands if name not in bands]
+    if missing:
+        raise _Unusable(f"band {','.join(missing)} is missing, found {','.join(bands) or 'none'}")
+    shapes = {name: band.image_SS.shape for name, band in bands.items()}
+    if len(set(shapes.values())) > 1:
+        raise _Unusable(f"the bands differ in shape: {shapes}")
+    if min(shapes[spec.bands[0]]) < spec.image_size:
+        raise _Unusable(f"the cutout has {shapes[spec.bands[0]]} pixels, at least "
+                        f"{spec.image_size} x {spec.image_size} are needed")
+    centres = [c for c in (_centre(bands[name], spec) for name in spec.bands) if c is not None]
+    apart = max((centres[0].separation(c).arcsec for c in centres), default=0.0)
+    if apart > spec.pixel_scale:
+        raise _Unusable(f"the bands are centred up to {apart:.2f} arcsec from each other")
+    image_CHW = np.stack([
+        crop_centre(bands[name].image_SS, spec.image_size) * _counts_scale(bands[name], spec)
+        for name in spec.bands])
+    return Galaxy(
+        object_id=object_id,
+        ra=float(centres[0].ra.deg) if centres else None,
+        dec=float(centres[0].dec.deg) if centres else None,
+        image_CHW=image_CHW.astype(np.float32),
+    )
+
+
+def _read_bands(path: Path) -> list[_Band]:
+    """The images of a file; its mask and variance planes are left out."""
+    try:
+        with fits.open(path, memmap=False) as file:
+            primary, bands = file[0].header, []
+            for hdu in file:
+                kind = str(hdu.header.get("EXTTYPE", hdu.name)).upper()
+                if not hdu.is_image or hdu.data is None or hdu.data.ndim != 2:
+                    continue
+                if any(word in kind for word in ("MASK", "VARIANCE", "WEIGHT", "PSF")):
+                    continue
+                names = (hdu.header.get("FILTER"), hdu.name, primary.get("FILTER"),
+                         _band_in_name(path))
+                name = next((b for b in map(band_name, names) if b), None)
+                header = hdu.header.copy()
+                if "FLUXMAG0" not in header and "FLUXMAG0" in primary:
+                    header["FLUXMAG0"] = primary["FLUXMAG0"]
+                bands.append(_Band(name, np.asarray(hdu.data, np.float64), header, path.name))
+            return bands
+    except UNREADABLE as error:
+        raise _Unusable(f"{path.name} cannot be read: {error or type(error).__name__}") from error
+
+
+def _counts_scale(band: _Band, spec: SurveySpec) -> float:
+    """What turns counts of this image into counts at the survey's zero point."""
+    fluxmag0 = band.header.get("FLUXMAG0")
+    if not isinstance(fluxmag0, int | float) or not fluxmag0 > 0:
+        raise _Unusable(f"{band.file}: band {band.name} has no zero point (FLUXMAG0 is {fluxmag0}; "
+                        f"it is 10**(0.4*27) for images at 27.0 mag)")
+    return 10 ** (0.4 * spec.zero_point) / fluxmag0
+
+
+def _centre(band: _Band, spec: SurveySpec) -> SkyCoord | None:
+    """Where the centre of the cropped image is on the sky, ICRS; None without a WCS."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FITSFixedWarning)  # old date cards; nothing is wrong
+            wcs = WCS(band.header)
+    except UNREADABLE as error:
+        raise _Unusable(f"{band.file}: band {band.name} has a broken WCS: {error}") from error
+    if not wcs.has_celestial:
+        return None
+    scales = proj_plane_pixel_scales(wcs.celestial) * 3600
+    if np.abs(scales / spec.pixel_scale - 1).max() > 0.01:
+        raise _Unusable(f"{band.file}: band {band.name} has {scales.mean():.4f} arcsec per pixel, "
+                        f"not {spec.pixel_scale}")
+    height, width = band.image_SS.shape
+    middle = (spec.image_size - 1) / 2
+    x, y = (width - spec.image_size) // 2 + middle, (height - spec.image_size) // 2 + middle
+    return wcs.celestial.pixel_to_world(x, y).icrs
+
+
+def _band_in_name(path: Path) -> str | None:
+    """The band a file's name tells: after HSC if it is there, else its last lone letter."""
+    found = [*_LETTER_BAND.finditer(_stem(path)), *_HSC_BAND.finditer(_stem(path))]
+    return found[-1].group(1).lower() if found else None
+
+
+def _object_name(path: Path) -> str:
+    """A file's name without its ending and its band."""
+    stem = _stem(path)
+    found = [*_LETTER_BAND.finditer(stem), *_HSC_BAND.finditer(stem)]
+    return stem[: found[-1].start()] + stem[found[-1].end() :] if found else stem
+
+
+def _stem(path: Path) -> str:
+    return next(path.name.removesuffix(s) for s in FITS_SUFFIXES if path.name.endswith(s))

@@ -1,0 +1,81 @@
+"""Survey rows as torch batches: Arrow in, tensors out, no Ray.
+
+Shape suffixes as in mmae/model/batch.py; X values of one column.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from mmae.model.batch import Batch, InputSpec
+from mmae.model.modalities import MODALITIES
+from mmae.survey.schema import SurveySpec
+from mmae.survey.store import Survey
+from mmae.survey.tensors import decode_tensor
+
+
+def input_spec(spec: SurveySpec) -> InputSpec:
+    """What the model must know of a survey."""
+    return InputSpec(
+        image_size=spec.image_size,
+        n_wavelengths=spec.n_wavelengths,
+        band_noise=spec.band_noise,
+        arcsinh_mean=spec.arcsinh_mean,
+        arcsinh_std=spec.arcsinh_std,
+        wavelength_start=spec.wavelength_start,
+        wavelength_step=spec.wavelength_step,
+    )
+
+
+def galaxy_columns(survey: Survey) -> list[str]:
+    """What a model reads of a galaxy: the columns of all modalities that this survey has."""
+    wanted = [c for kind in MODALITIES.values() for names in kind.columns(survey.spec.bands).values() for c in names]
+    there = set(pq.read_schema(survey.path / survey.shards[0].path).names)
+    return ["object_id", "redshift", *(column for column in wanted if column in there)]
+
+
+def to_batch(table: pa.Table, spec: SurveySpec) -> Batch:
+    """Rows of a survey -> `Batch` on the CPU."""
+    values, present = {}, {}
+    for modality, kind in MODALITIES.items():
+        shapes, there = kind.shapes(input_spec(spec)), []
+        for name, columns in kind.columns(spec.bands).items():
+            values[name], has_B = decode(table, columns, shapes[name])
+            there.append(has_B)
+        present[modality] = torch.stack(there).all(0)
+    redshift = table["redshift"]
+    return Batch(
+        values=values,
+        present=present,
+        redshift_B=torch.from_numpy(redshift.fill_null(0.0).to_numpy().copy()),
+        redshift_known_B=torch.from_numpy(redshift.is_valid().to_numpy().copy()),
+        object_id=table["object_id"].to_pylist(),
+    )
+
+
+def decode(
+    table: pa.Table, columns: tuple[str, ...], shape: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One value of a modality -> float32 (B, *shape) and where it is present (B,).
+
+    Args:
+        columns: one column of tensors, or of numbers; a galaxy has the modality if it has any of the numbers, and
+            NaN stands for the others. A column that a survey does not have is null.
+    """
+    if not set(columns) <= set(table.column_names):
+        return torch.zeros(len(table), *shape), torch.zeros(len(table), dtype=torch.bool)
+    if pa.types.is_fixed_size_binary(table.schema.field(columns[0]).type):
+        dtype = np.dtype(f"f{table.schema.field(columns[0]).type.byte_width // math.prod(shape)}")
+        value_BX, present_B = decode_tensor(table[columns[0]], dtype)
+        return torch.from_numpy(value_BX).reshape(-1, *shape), torch.from_numpy(present_B)
+    numbers = [table[column].cast(pa.float32()).fill_null(math.nan).to_numpy() for column in columns]
+    values_BX = torch.from_numpy(np.stack(numbers, -1))
+    present_B = values_BX.isfinite().any(-1)
+    return values_BX.where(present_B[:, None], 0.0).reshape(-1, *shape), present_B
+
+

@@ -1,0 +1,139 @@
+"""Which galaxies every batch of a run holds: a plain function of the seed and the number of the step.
+
+It depends neither on how many workers share the batches nor on where the run was interrupted. Each epoch puts the
+row groups of the split into a new order. That sequence is cut into as many equal lanes as the run has workers, and
+every batch takes the same number of galaxies from each lane, so that a worker reads hardly more than its own row
+groups. A lane goes on from one epoch into the next: no batch is short and no galaxy left out, unless an epoch is to
+draw only a share of the galaxies without a redshift: then it leaves out others each time.
+
+Shape suffixes: G row groups, N galaxies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+EPOCH, WINDOW, LEFT_OUT = 0, 1, 2  # kinds of draws, which must not share their random numbers
+
+
+@dataclass(frozen=True)
+class Portion:
+    """The part of every batch that one worker trains on."""
+
+    rank: int = 0
+    world: int = 1
+
+    def rows(self, batch_size: int) -> slice:
+        """Its galaxies in a batch; worker sizes differ by at most one."""
+        return slice(self.rank * batch_size // self.world, (self.rank + 1) * batch_size // self.world)
+
+
+def drawn_rows(n_rows: int, unlabelled_N: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """The rows of an epoch: all with a redshift, and a share of those without."""
+    n_left_out = left_out(unlabelled_N, share)
+    return np.delete(np.arange(n_rows), rng.choice(unlabelled_N, n_left_out, replace=False) if n_left_out else [])
+
+
+def left_out(unlabelled_N: np.ndarray, share: float) -> int:
+    """How many of the rows without a redshift an epoch leaves out."""
+    return len(unlabelled_N) - round(share * len(unlabelled_N))
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """The galaxies of every batch of one run.
+
+    Attributes:
+        rows_G: galaxies in each row group of the split.
+        batch_size: galaxies in one step, over all workers; a multiple of `lanes`.
+        lanes: parts of an epoch that are read side by side.
+        shuffle_rows: galaxies of a lane that are shuffled together (at least; a multiple of its part of a batch).
+        unlabelled_G: the rows without a redshift in each row group; not needed if all are drawn.
+        share: of these that an epoch draws.
+    """
+
+    rows_G: tuple[int, ...]
+    seed: int
+    batch_size: int
+    lanes: int
+    shuffle_rows: int
+    unlabelled_G: tuple[np.ndarray, ...] = ()
+    share: float = 1.0
+
+    @cached_property
+    def drawn_G(self) -> np.ndarray:
+        """Galaxies of each row group in an epoch."""
+        if self.share == 1:
+            return np.array(self.rows_G)
+        left_out_G = [left_out(unlabelled_N, self.share) for unlabelled_N in self.unlabelled_G]
+        return np.array(self.rows_G) - np.array(left_out_G)
+
+    @cached_property
+    def n_rows(self) -> int:
+        """Galaxies of an epoch."""
+        return int(self.drawn_G.sum())
+
+    @property
+    def lane_batch(self) -> int:
+        """Galaxies of one lane in every batch."""
+        return self.batch_size // self.lanes
+
+    @property
+    def window_batches(self) -> int:
+        """Batches whose galaxies are shuffled and read together."""
+        return -(-self.shuffle_rows // self.lane_batch)
+
+    @property
+    def epoch_windows(self) -> int:
+        """Windows in an epoch, the last one rounded up."""
+        return -(-self.n_rows // (self.window_batches * self.batch_size))
+
+    def window(self, index: int, portion: Portion, skip: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Row groups and rows in them of a worker's galaxies in one window, batch after batch.
+
+        Args:
+            skip: batches at the start of the window that a resumed run has seen.
+
+        Returns:
+            group_N, row_N
+        """
+        mine = portion.rows(self.batch_size)
+        first, last = mine.start // self.lane_batch, -(-mine.stop // self.lane_batch)
+        # (lane, batch, row, 2) -> (batch, lane and row, 2): the galaxies of these lanes in each batch.
+        lanes = np.stack([self._lane(lane, index) for lane in range(first, last)])
+        lanes = lanes.reshape(last - first, self.window_batches, self.lane_batch, 2).swapaxes(0, 1)
+        batches = lanes.reshape(self.window_batches, -1, 2)
+        start = first * self.lane_batch
+        chosen = batches[skip:, mine.start - start : mine.stop - start].reshape(-1, 2)
+        return chosen[:, 0], chosen[:, 1]
+
+    def _lane(self, lane: int, index: int) -> np.ndarray:
+        """(N, 2): row group and row of the galaxies of a lane in one window, shuffled."""
+        low, high = (k * self.n_rows // self.lanes for k in (lane, lane + 1))
+        size = self.window_batches * self.lane_batch
+        position_N = np.arange(index * size, (index + 1) * size)
+        epoch_N, place_N = position_N // (high - low), low + position_N % (high - low)
+        result = np.empty((size, 2), dtype=np.int64)
+        for epoch in np.unique(epoch_N):
+            order_G = np.random.default_rng([self.seed, EPOCH, epoch]).permutation(len(self.rows_G))
+            end_G = np.cumsum(self.drawn_G[order_G])
+            here_N = epoch_N == epoch
+            at_N = np.searchsorted(end_G, place_N[here_N], side="right")
+            group_N = order_G[at_N]
+            drawn_N = place_N[here_N] - end_G[at_N] + self.drawn_G[group_N]
+            result[here_N] = np.stack([group_N, self._rows(epoch, group_N, drawn_N)], axis=1)
+        return np.random.default_rng([self.seed, WINDOW, lane, index]).permutation(result)
+
+    def _rows(self, epoch: int, group_N: np.ndarray, drawn_N: np.ndarray) -> np.ndarray:
+        """Which rows of their row groups the drawn ones are."""
+        if self.share == 1:
+            return drawn_N
+        row_N = np.empty_like(drawn_N)
+        for group in np.unique(group_N):
+            rng = np.random.default_rng([self.seed, LEFT_OUT, epoch, group])
+            rows = drawn_rows(self.rows_G[group], self.unlabelled_G[group], self.share, rng)
+            row_N[group_N == group] = rows[drawn_N[group_N == group]]
+        return row_N

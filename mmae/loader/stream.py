@@ -1,0 +1,103 @@
+"""From Parquet shards to torch batches: the only place that knows Ray Data.
+
+Shape suffixes: B batch, C band, H and W pixels, L wavelength.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pyarrow as pa
+import ray
+from ray.data import DataIterator, Dataset
+from ray.data.collate_fn import ArrowBatchCollateFn
+
+from mmae.core.errors import InputError
+from mmae.loader.collate import galaxy_columns, to_batch
+from mmae.loader.config import StreamConfig
+from mmae.loader.row_groups import read_window, row_groups, unlabelled_rows
+from mmae.loader.sampler import Portion, Sampler
+from mmae.model.batch import Batch
+from mmae.survey.schema import SurveySpec
+from mmae.survey.store import Survey
+
+READER_CPUS = 0  # readers must run where workers have taken all CPUs; stream.readers keeps them few
+
+
+def read_split(survey: Survey, split: str, config: StreamConfig) -> Dataset:
+    """The rows of one split as a Ray Dataset, in the order of the survey."""
+    data = ray.data.read_parquet(
+        survey.files(split), columns=galaxy_columns(survey), num_cpus=READER_CPUS, concurrency=config.readers,
+        partitioning=None,  # Norder=5/ in a path is a name, and no column
+    )
+    n_bytes = sum((survey.path / s.path).stat().st_size for s in survey.shards if s.split == split)
+    return data.materialize() if n_bytes <= config.cache_gb * 1e9 else data
+
+
+class CollateGalaxies(ArrowBatchCollateFn):
+    """An Arrow batch of survey rows -> `Batch` on the CPU."""
+
+    def __init__(self, spec: SurveySpec):
+        self.spec = spec
+
+    def __call__(self, table: pa.Table) -> Batch:
+        return to_batch(table, self.spec)
+
+
+def batches(data: DataIterator | Dataset, spec: SurveySpec, batch_size: int) -> Iterator[Batch]:
+    """Stream `Batch`es of a split, the last one as short as it is."""
+    return iter(
+        data.iter_torch_batches(batch_size=batch_size, collate_fn=CollateGalaxies(spec), prefetch_batches=2)
+    )
+
+
+def make_sampler(survey: Survey, stream: StreamConfig, seed: int) -> Sampler:
+    """The sampler that decides which training galaxies every batch of a run contains.
+
+    Args:
+        stream: `lanes` 0 counts as one lane.
+
+    Raises:
+        InputError: an epoch would have fewer galaxies than lanes.
+    """
+    groups, share = row_groups(survey, "train"), stream.unlabelled
+    sampler = Sampler(
+        rows_G=tuple(group.rows for group in groups), seed=seed, batch_size=stream.batch_size, lanes=stream.lanes or 1,
+        shuffle_rows=stream.shuffle_rows,
+        unlabelled_G=() if share == 1 else tuple(unlabelled_rows(group) for group in groups), share=share,
+    )
+    if not sampler.n_rows:
+        raise InputError(f"{survey.path}: no training galaxy has a redshift, and stream.unlabelled is {share}. "
+                         f"Raise stream.unlabelled, or use a survey with redshifts.")
+    if sampler.n_rows < sampler.lanes:
+        raise InputError(f"{survey.path}: an epoch has {sampler.n_rows} training galaxies with stream.unlabelled {share}, "
+                         f"fewer than stream.lanes {sampler.lanes}. Lower stream.lanes or raise stream.unlabelled.")
+    return sampler
+
+
+def training_batches(
+    survey: Survey, stream: StreamConfig, *, seed: int, steps: int, step: int = 0, portion: Portion = Portion()
+) -> Iterator[Batch]:
+    """A worker's portion of every batch of a run, from the given step to the last one.
+
+    Each epoch is a Ray Dataset of windows, which its tasks read; so a run of any length is planned epoch by epoch.
+
+    Args:
+        steps: optimiser steps of the whole run.
+        step: the first step to read for.
+    """
+    sampler, groups, columns = make_sampler(survey, stream, seed), row_groups(survey, "train"), galaxy_columns(survey)
+    mine = portion.rows(sampler.batch_size)
+    n_windows = math.ceil(steps / sampler.window_batches)
+    window, skip = divmod(step, sampler.window_batches)
+    while window < n_windows:
+        stop = min(n_windows, (window // sampler.epoch_windows + 1) * sampler.epoch_windows)
+        items = [{"window": w, "skip": skip if w == window else 0} for w in range(window, stop)]
+        data = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+            read_window, batch_format="pyarrow",
+            fn_kwargs={"sampler": sampler, "groups": groups, "columns": columns, "portion": portion},
+            num_cpus=READER_CPUS, compute=ray.data.TaskPoolStrategy(size=stream.readers),
+        )
+        yield from batches(data, survey.spec, mine.stop - mine.start)
+        window, skip = stop, 0

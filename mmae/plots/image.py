@@ -1,0 +1,181 @@
+"""Galaxy images in colour, and what a model made of the masked ones.
+
+Shape suffixes: N galaxies, C bands, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from mmae.core.errors import InputError
+from mmae.report.style import SIGNED_CMAP, say_absent, style
+from mmae.survey.schema import SurveySpec
+
+RGB_BANDS = ("i", "r", "g")  # red, green, blue
+SOFTENING = 3.0  # background sigma at which the arcsinh stretch turns from linear to log
+FAINTEST_WHITE = 30.0  # background sigma; keeps an empty image from being all stretched noise
+WHITE_PERCENTILE = 99.8  # of the pixels of one galaxy
+MASKED_RGB = (0.55, 0.55, 0.55)
+RESIDUAL_LIMIT = 5.0  # background sigma at the ends of the residual colour bar
+
+COLUMNS = ("truth", "model input", "reconstruction", "reconstruction,\nvisible pixels pasted")
+
+
+@style()
+def image_reconstruction_figure(
+    truth_NCHW: ArrayLike,
+    visible_NHW: ArrayLike,
+    reconstruction_NCHW: ArrayLike,
+    spec: SurveySpec,
+    titles: Sequence[str],
+    *,
+    residual_band: str = "i",
+) -> Figure:
+    """One row a galaxy: truth, input, reconstruction (bare and pasted), residual.
+
+    The colours of a row share one stretch, taken from the truth. The residual is
+    (truth - reconstruction) / background noise in one band; at the heart of a bright
+    galaxy photon noise exceeds the background noise, so that it may reach the ends of
+    the colour bar without being wrong.
+
+    Args:
+        truth_NCHW: counts; a galaxy that is all NaN or all zero has no image.
+        visible_NHW: True where the model saw the pixel.
+        reconstruction_NCHW: counts; NaN where there is none.
+        spec: bands, background noise and pixel scale.
+        titles: one a galaxy.
+        residual_band: band of the residual column.
+    """
+    truth_NCHW = np.asarray(truth_NCHW, np.float64)
+    reconstruction_NCHW = np.asarray(reconstruction_NCHW, np.float64)
+    visible_NHW = np.asarray(visible_NHW, bool)
+    n = len(titles)
+    if n == 0:
+        figure = Figure(figsize=(9, 2), layout="constrained")
+        say_absent(figure.subplots(), "no image")
+        return figure
+    _check_shapes(truth_NCHW, visible_NHW, reconstruction_NCHW, n, residual_band, spec)
+    band = spec.bands.index(residual_band)
+
+    figure = Figure(figsize=(10.4, 0.6 + 1.95 * n), layout="constrained")
+    axes = figure.subplots(n, len(COLUMNS) + 1, squeeze=False)
+    for ax, name in zip(axes[0], COLUMNS, strict=False):
+        ax.set_title(name)
+    axes[0, -1].set_title(f"residual in {residual_band},\nunits of background noise")
+    residuals = None
+    for i in range(n):
+        axes[i, 0].set_ylabel(titles[i])
+        truth, visible, made = truth_NCHW[i], visible_NHW[i], reconstruction_NCHW[i]
+        white = white_level(made if is_absent(truth) else truth, spec)
+        no_truth, no_made = is_absent(truth), is_absent(made)
+        # A galaxy masked whole has an image and is drawn grey: absence is not a mask.
+        seen, pasted = np.where(visible, truth, np.nan), np.where(visible, truth, made)
+        draw_rgb(axes[i, 0], truth, spec, white, absent=no_truth)
+        draw_rgb(axes[i, 1], seen, spec, white, absent=no_truth)
+        draw_rgb(axes[i, 2], made, spec, white, absent=no_made)
+        draw_rgb(axes[i, 3], pasted, spec, white, absent=no_truth)
+        if no_truth or no_made:
+            say_absent(axes[i, -1], "no residual")
+            axes[i, -1].set_box_aspect(1)
+            continue
+        residual_HW = (truth[band] - made[band]) / spec.band_noise[band]
+        residuals = axes[i, -1].imshow(
+            residual_HW, cmap=SIGNED_CMAP, vmin=-RESIDUAL_LIMIT, vmax=RESIDUAL_LIMIT
+        )
+        axes[i, -1].set(xticks=[], yticks=[])
+    if residuals is not None:
+        figure.colorbar(residuals, ax=axes[:, -1], extend="both", aspect=14 * n, pad=0.03,
+                        label=rf"(truth $-$ reconstruction) / $\sigma_{{{residual_band}}}$")
+    side = spec.image_size * spec.pixel_scale
+    figure.supxlabel(f"every panel {side:.1f} arcsec wide; grey: masked; "
+                     f"red, green, blue = {', '.join(rgb_bands(spec))}", fontsize=8)
+    return figure
+
+
+def rgb_bands(spec: SurveySpec) -> tuple[str, str, str]:
+    """i, r, g where the survey has them, else its reddest, middle and bluest band."""
+    if all(band in spec.bands for band in RGB_BANDS):
+        return RGB_BANDS
+    return spec.bands[-1], spec.bands[len(spec.bands) // 2], spec.bands[0]
+
+
+def is_absent(values: np.ndarray) -> bool:
+    """True for a modality that was not observed: zero length, all NaN or all zero."""
+    finite = values[np.isfinite(values)]
+    return finite.size == 0 or not finite.any()
+
+
+def white_level(image_CHW: np.ndarray, spec: SurveySpec) -> float:
+    """Mean signal of the three colours, in background sigma, that is drawn white."""
+    intensity_HW = _noise_units(image_CHW, spec).mean(axis=0)
+    finite = intensity_HW[np.isfinite(intensity_HW)]
+    if finite.size == 0:
+        return FAINTEST_WHITE
+    return max(float(np.percentile(finite, WHITE_PERCENTILE)), FAINTEST_WHITE)
+
+
+def lupton_rgb(image_CHW: np.ndarray, spec: SurveySpec, white: float) -> np.ndarray:
+    """Colour image (H, W, 3) in 0..1: the stretch of Lupton et al. (2004, PASP 116, 133).
+
+    The intensity is stretched and the colour kept, so that bright cores do not bleach.
+    Bands are first divided by their background noise, which makes the sky neutral.
+    Pixels that are NaN come out grey.
+
+    Args:
+        image_CHW: counts.
+        white: intensity, in background sigma, drawn white; see `white_level`.
+    """
+    signal_3HW = _noise_units(image_CHW, spec) + 1.0  # +1 sigma: show some of the sky noise
+    intensity_HW = signal_3HW.mean(axis=0)
+    masked_HW = ~np.isfinite(intensity_HW)
+    positive_HW = np.where(intensity_HW > 0, intensity_HW, np.nan)
+    stretched_HW = np.arcsinh(positive_HW / SOFTENING) / np.arcsinh(white / SOFTENING)
+    rgb_HW3 = np.moveaxis(np.clip(signal_3HW, 0.0, None) * stretched_HW / positive_HW, 0, -1)
+    peak_HW1 = np.nan_to_num(rgb_HW3, nan=0.0).max(axis=-1, keepdims=True)
+    rgb_HW3 = np.nan_to_num(rgb_HW3 / np.maximum(peak_HW1, 1.0), nan=0.0)
+    rgb_HW3[masked_HW] = MASKED_RGB
+    return rgb_HW3
+
+
+def draw_rgb(
+    ax: Axes, image_CHW: np.ndarray, spec: SurveySpec, white: float, *, absent: bool
+) -> None:
+    """One galaxy in colour, or "no image"."""
+    if absent:
+        say_absent(ax, "no image")
+        ax.set_box_aspect(1)
+        return
+    ax.imshow(lupton_rgb(image_CHW, spec, white))
+    ax.set(xticks=[], yticks=[])
+
+
+def _noise_units(image_CHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
+    index = [spec.bands.index(band) for band in rgb_bands(spec)]
+    return image_CHW[index] / np.asarray(spec.band_noise)[index, None, None]
+
+
+def _check_shapes(
+    truth_NCHW: np.ndarray,
+    visible_NHW: np.ndarray,
+    reconstruction_NCHW: np.ndarray,
+    n: int,
+    residual_band: str,
+    spec: SurveySpec,
+) -> None:
+    expected = (n, *spec.image_shape)
+    for name, shape, wanted in (
+        ("truth", truth_NCHW.shape, expected),
+        ("reconstruction", reconstruction_NCHW.shape, expected),
+        ("visible", visible_NHW.shape, (n, *spec.image_shape[1:])),
+    ):
+        if shape != wanted:
+            raise InputError(f"{name} has shape {shape}, expected {wanted} for {n} titles.")
+    if residual_band not in spec.bands:
+        raise InputError(
+            f"residual_band is {residual_band!r}, but the survey has {', '.join(spec.bands)}."
+        )

@@ -1,0 +1,108 @@
+"""How a training run went: losses and validation scatter against the step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import ArrayLike
+
+from mmae.plots.redshift import running_percentiles
+from mmae.report.style import RC, outlined, say_absent, style
+
+SCATTER = "sigma_nmad"  # a history whose name holds this goes into the lower panel
+NOISY_FROM = 150  # points from which a running median is drawn over the pale single steps
+RUNNING_BINS = 60
+LOG_FROM = 4.0  # range of scatter from which its axis is logarithmic
+LINESTYLES = ("-", "--", ":", "-.")  # tells apart more curves than there are colours
+
+
+@style()
+def loss_figure(history: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str = "") -> Figure:
+    """Losses (log scale) and, where there is any, validation sigma_NMAD below, against the step.
+
+    Values that are not finite are left out. If a loss is zero or negative, as a negative
+    log-likelihood may be, the upper scale is linear around zero and logarithmic beyond.
+
+    Args:
+        history: (steps, values) by name. Names that hold "sigma_nmad" are scatter,
+            all others losses.
+        title: of the figure.
+    """
+    curves = {name: _finite(steps, values) for name, (steps, values) in history.items()}
+    losses = {name: curve for name, curve in curves.items() if SCATTER not in name}
+    scatters = {name: curve for name, curve in curves.items() if SCATTER in name}
+
+    figure = Figure(figsize=(8, 6 if scatters else 4), layout="constrained")
+    figure.suptitle(title)
+    if scatters:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        if _draw_curves(lower, scatters, marker="o"):
+            _scale_scatter(lower, scatters)
+            lower.set_ylabel(r"validation $\sigma_\mathrm{NMAD}$")
+        else:
+            say_absent(lower, "no validation scatter", keep_x=True)
+    else:
+        upper = lower = figure.subplots()
+    if _draw_curves(upper, losses, marker=None):
+        _scale_losses(upper, losses)
+        upper.set_ylabel("loss")
+    else:
+        say_absent(upper, "no losses", keep_x=True)
+    lower.set_xlabel("step")
+    return figure
+
+
+def _finite(steps: ArrayLike, values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    steps, values = np.asarray(steps, float), np.asarray(values, float)
+    keep = np.isfinite(steps) & np.isfinite(values)
+    return steps[keep], values[keep]
+
+
+def _draw_curves(
+    ax: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], marker: str | None
+) -> bool:
+    """Draw every curve that has a point; say whether there was one."""
+    colours = RC["axes.prop_cycle"].by_key()["color"]
+    drawn = False
+    for i, (name, (steps, values)) in enumerate(curves.items()):
+        if steps.size == 0:
+            continue
+        drawn = True
+        look = {"color": colours[i % len(colours)],
+                "linestyle": LINESTYLES[i // len(colours) % len(LINESTYLES)]}
+        if steps.size < NOISY_FROM:
+            ax.plot(steps, values, label=name, marker=marker, markersize=3, **look)
+            continue
+        ax.plot(steps, values, linewidth=0.6, alpha=0.35, **look)
+        centre, _, median, _ = running_percentiles(steps, values, per_bin=3, max_bins=RUNNING_BINS)
+        ax.plot(centre, median, label=name, path_effects=outlined(), **look)
+    if drawn:
+        ax.legend(loc="upper right", ncols=2)
+        ax.grid(True, color="#EEEEEE", linewidth=0.6)
+    return drawn
+
+
+def _scale_losses(ax: Axes, losses: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    values = np.concatenate([values for _, values in losses.values()])
+    if (values > 0).all():
+        ax.set_yscale("log")
+        return
+    size = np.abs(values[values != 0])
+    # Linear up to the typical size, so that the crossing of zero is not stretched over the panel.
+    ax.set_yscale("symlog", linthresh=float(np.median(size)) if size.size else 1.0)
+    ax.axhline(0.0, color="black", linewidth=0.4)
+
+
+def _scale_scatter(ax: Axes, scatters: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    values = np.concatenate([values for _, values in scatters.values()])
+    # Below a factor of LOG_FROM a log axis has too few round numbers to be read.
+    if values.min() <= 0 or values.max() < LOG_FROM * values.min():
+        return
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,25 @@
+"""The job behind ray_jobs/build_survey.py: build a survey and, if asked for, compare it with real data."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+from mmae.ingest.job import DAMAGED_STATUS, BuildConfig, build_job, damaged_files
+from mmae.realism.report import write_report
+
+
+def build_command(config: BuildConfig, console: Console | None = None) -> None:
+    """Build, then write the report on realism with `config.report`.
+
+    Raises:
+        InputError: the options or the input files are wrong.
+        SystemExit: with status 3, if whole files could not be read and were left out of the survey.
+    """
+    console = console or Console()
+    survey = build_job(config, console)
+    if config.report:
+        write_report(survey, config.reference, console)
+    if damaged_files(survey):
+        sys.exit(DAMAGED_STATUS)

@@ -1,0 +1,179 @@
+"""Was the model trained on what it is about to be tested with? Refused, if so.
+
+Beside the weights of a run lies training_rows.parquet: who was in its train split, and in its val split,
+which chose the checkpoint. A tested galaxy was in training if a row there
+
+    has its targetid, or
+    lies within 1 arcsec, or
+    has its object_id, where one of the two has no position.
+
+With both positions known, a name alone says nothing: surveys number their rows alike, and the same name
+at two places means two galaxies.
+
+Shape suffixes: T tested galaxies, N rows trained on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mmae.astro.crossmatch import nearest
+from mmae.astro.healpix import on_sky
+from mmae.core.errors import InputError
+from mmae.survey.columns import read_columns, split_hash
+from mmae.survey.duplicates import RADIUS_ARCSEC
+from mmae.survey.store import Survey
+
+TRAINING_ROWS = "training_rows.parquet"
+COLUMNS = ["object_id", "targetid", "ra", "dec", "split"]
+TRAINED_ON = ("train", "val")
+SURVEY_KEYS = (b"mmae.survey", b"mmae.survey_hash", b"mmae.split_hash")  # in the file's metadata
+NAMED = 5  # leaked galaxies that the message names
+
+
+@dataclass(frozen=True)
+class LeakCheck:
+    """The outcome of a check that found no leak.
+
+    Attributes:
+        tested: galaxies of the evaluated split.
+        trained: rows that the model was trained on; None: not known, nothing was compared.
+        text: one sentence for the report.
+    """
+
+    tested: int
+    trained: int | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """For every tested galaxy a row (T,) trained on that is the same galaxy, -1 where there is none."""
+
+    by_targetid_T: np.ndarray
+    by_place_T: np.ndarray
+    by_name_T: np.ndarray
+
+    @property
+    def row_T(self) -> np.ndarray:
+        """By any of the three."""
+        best_T = np.where(self.by_targetid_T >= 0, self.by_targetid_T, self.by_place_T)
+        return np.where(best_T >= 0, best_T, self.by_name_T)
+
+
+def write_training_rows(survey: Survey, checkpoint: Path) -> Path:
+    """Keep beside a checkpoint which rows of the survey it was trained and chosen on."""
+    shards = [shard for shard in survey.shards if shard.split in TRAINED_ON]
+    values = (str(survey.path), survey.content_hash, split_hash(survey))
+    rows = read_columns(survey.path, shards, COLUMNS)
+    rows = rows.replace_schema_metadata(dict(zip(SURVEY_KEYS, values, strict=True)))
+    pq.write_table(rows, checkpoint / TRAINING_ROWS, compression="zstd")
+    return checkpoint / TRAINING_ROWS
+
+
+def require_no_leak(checkpoint: Path, survey: Survey, split: str, *, allow_unknown: bool = False) -> LeakCheck:
+    """Refuse to test a model on galaxies that it was trained on.
+
+    Args:
+        checkpoint: folder with the weights.
+        split: of the survey, the one to be evaluated.
+        allow_unknown: go on where the checkpoint does not say what it was trained on.
+
+    Raises:
+        InputError: a galaxy of the split was in training; the checkpoint does not say; its file is
+            damaged; the split has no rows.
+    """
+    survey.files(split)  # refuses an empty split
+    tested = read_columns(survey.path, [shard for shard in survey.shards if shard.split == split], COLUMNS)
+    path = checkpoint / TRAINING_ROWS
+    if not path.exists():
+        problem = f"{path} is missing: the run is older than this file, and its training rows are not known"
+        if not allow_unknown:
+            raise InputError(
+                f"{problem}. Whether it was trained on the {split} galaxies of {survey.path} cannot be checked: "
+                f"train it again, or give --allow-unknown-training if you know that it was not."
+            )
+        return LeakCheck(len(tested), None, f"not checked: {problem}")
+    trained = _read(path)
+    leaks = find_leaks(trained, tested)
+    if (leaks.row_T >= 0).any():
+        raise InputError(_refusal(leaks, trained, tested, checkpoint, survey, split))
+    return LeakCheck(len(tested), len(trained), (
+        f"none of the {len(tested):,} galaxies is among the {len(trained):,} that the model was trained and chosen "
+        f"on (by targetid, by place within {RADIUS_ARCSEC:g} arcsec, by object_id where a position is missing)"))
+
+
+def find_leaks(trained: pa.Table, tested: pa.Table) -> Leaks:
+    """Which tested galaxies were trained on; tables with object_id, targetid, ra, dec."""
+    placed_N, placed_T = _placed(trained), _placed(tested)
+    lost_N = np.flatnonzero(~placed_N)
+    by_name_T = _index_in(tested["object_id"], trained["object_id"])
+    among_lost_T = _index_in(tested["object_id"], trained["object_id"].take(pa.array(lost_N)))
+    return Leaks(
+        by_targetid_T=_index_in(_targets(tested), _targets(trained)),
+        by_place_T=_near(trained, placed_N, tested, placed_T),
+        by_name_T=np.where(placed_T, np.append(lost_N, -1)[among_lost_T], by_name_T),
+    )
+
+
+def _near(trained: pa.Table, placed_N: np.ndarray, tested: pa.Table, placed_T: np.ndarray) -> np.ndarray:
+    row_N, row_T = np.flatnonzero(placed_N), np.flatnonzero(placed_T)
+    positions = (table[name].take(rows).to_numpy() for table, rows in ((tested, row_T), (trained, row_N))
+                 for name in ("ra", "dec"))
+    pairs = nearest(*positions, RADIUS_ARCSEC)
+    found_T = np.full(len(tested), -1)
+    found_T[row_T[pairs.index1]] = row_N[pairs.index2]
+    return found_T
+
+
+def _placed(table: pa.Table) -> np.ndarray:
+    return on_sky(*(table[name].fill_null(np.nan).to_numpy() for name in ("ra", "dec")))
+
+
+def _targets(table: pa.Table) -> pa.ChunkedArray:
+    """Null where there is none; see `duplicates.same_galaxy`."""
+    targetid = table["targetid"]
+    return pc.if_else(pc.greater(targetid, 0), targetid, None)
+
+
+def _index_in(values: pa.ChunkedArray, among: pa.ChunkedArray) -> np.ndarray:
+    """First place of each value, -1 where it is not there or null."""
+    return pc.index_in(values, among, skip_nulls=True).fill_null(-1).to_numpy().astype(np.int64)
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        with pq.ParquetFile(path) as parquet:
+            rows = parquet.read()
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be read ({reason}). Copy the checkpoint again.") from error
+    missing = [name for name in COLUMNS if name not in rows.column_names]
+    if missing:
+        raise InputError(f"{path}: the columns {', '.join(missing)} are missing. Copy the checkpoint again.")
+    return rows
+
+
+def _refusal(leaks: Leaks, trained: pa.Table, tested: pa.Table, checkpoint: Path, survey: Survey, split: str) -> str:
+    row_T = leaks.row_T
+    leaked = np.flatnonzero(row_T >= 0)
+    names = []
+    for row in leaked[:NAMED]:
+        was = {name: trained[name][row_T[row]].as_py() for name in ("object_id", "split")}
+        names.append(f"{tested['object_id'][row]} (in its {was['split']} split as {was['object_id']})")
+    kinds = {"by targetid": leaks.by_targetid_T, f"within {RADIUS_ARCSEC:g} arcsec": leaks.by_place_T,
+             "by object_id": leaks.by_name_T}
+    told = ", ".join(f"{(found_T >= 0).sum():,} {kind}" for kind, found_T in kinds.items())
+    of = (trained.schema.metadata or {}).get(SURVEY_KEYS[0], b"its training survey").decode()
+    return (
+        f"{survey.path}: {len(leaked):,} of the {len(row_T):,} galaxies of the {split} split were in the training of "
+        f"{checkpoint} ({told}): {', '.join(names)}{', ...' if len(leaked) > NAMED else ''}. A score on them says "
+        f"what the model remembers. Evaluate on the test split of {of}, or build {survey.path} again with the "
+        f"--split options of that survey or without these galaxies."
+    )

@@ -1,0 +1,172 @@
+"""The scores and figures of a finished run, from its best checkpoint and the test split.
+
+Shape suffix: N galaxies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import torch
+
+from mmae.core.ray_setup import set_data_context
+from mmae.inference.checkpoint import load_model, save_weights
+from mmae.inference.predict import Predictions, Reconstructions, predict_redshifts, reconstruct
+from mmae.inference.recalibrate import recalibrate
+from mmae.loader.config import StreamConfig
+from mmae.loader.stream import batches, read_split
+from mmae.metrics.redshift import BASELINE, ScoreTable, flat_metrics, score_table
+from mmae.model.batch import Batch
+from mmae.plots.image import image_reconstruction_figure
+from mmae.plots.redshift import redshift_figure
+from mmae.plots.spectrum import spectrum_reconstruction_figure
+from mmae.plots.training import loss_figure
+from mmae.report.score_table import scores_text
+from mmae.report.style import short_name
+from mmae.survey.schema import SurveySpec
+from mmae.survey.store import Survey
+from mmae.tracking.runs import Tracker
+
+RECALIBRATION = "recalibration."  # first part of the names of the model's recalibration tensors
+MODE_TITLES = {"image": "image only", "spectrum": "spectrum only", "both": "image and spectrum"}
+CURVES = ("train/loss", "train/image", "train/spectrum", "train/redshift", "val/loss",
+          "val/image/sigma_nmad", "val/spectrum/sigma_nmad", "val/both/sigma_nmad")
+
+
+@dataclass
+class RunScores:
+    """What the test split says about a run.
+
+    Attributes:
+        recalibration: the tensors of the model that recalibration on the validation split has changed, by name.
+    """
+
+    table: ScoreTable
+    predictions: Predictions
+    examples: Reconstructions | None
+    spec: SurveySpec
+    recalibration: dict[str, np.ndarray]
+
+
+def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScores:
+    """Recalibrate p(z) on the validation split, then predict the test split once and score it.
+
+    Runs as a Ray task, on a GPU if it was given one. It writes nothing, so that Ray may repeat it.
+    """
+    set_data_context()
+    device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
+    model, config = load_model(checkpoint, device)
+
+    def read(split: str) -> Callable[[], Iterator[Batch]]:
+        data = read_split(survey, split, stream)
+        return lambda: batches(data, survey.spec, stream.batch_size)
+
+    recalibrate(model, read("val")(), device, config.seed, config.score.recalibration)
+    test_batches = read("test")
+    predictions = predict_redshifts(model, test_batches(), device)
+    examples = reconstruct(
+        model, test_batches(), device, examples=config.score.examples,
+        mask_ratio=config.score.mask_ratio, seed=config.seed,
+    )
+    table = _scores(predictions, training_redshifts(survey), config.seed, config.score.bootstrap)
+    recalibration = {name: t.cpu().numpy() for name, t in model.state_dict().items() if name.startswith(RECALIBRATION)}
+    return RunScores(table, predictions, examples, survey.spec, recalibration)
+
+
+def keep_recalibration(checkpoint: Path, recalibration: dict[str, np.ndarray]) -> None:
+    """Put the recalibration of p(z) into the checkpoint's weights."""
+    model, _ = load_model(checkpoint)
+    model.load_state_dict({name: torch.from_numpy(a) for name, a in recalibration.items()}, strict=False)
+    save_weights(checkpoint, model)
+
+
+def training_redshifts(survey: Survey) -> np.ndarray:
+    """All known redshifts of the training split."""
+    column = pq.read_table(survey.files("train"), columns=["redshift"], partitioning=None)["redshift"]
+    return column.drop_null().to_numpy()
+
+
+def _scores(predictions: Predictions, z_train: np.ndarray, seed: int, resamples: int) -> ScoreTable:
+    """Every mode on the galaxies that have what it needs; the baseline on those with an image."""
+    table: ScoreTable = {}
+    for mode, z_pred_N in predictions.predicted.items():
+        usable_N = predictions.usable[mode].astype(bool)
+        rows = score_table(
+            predictions.redshift_N[usable_N], {mode: z_pred_N[usable_N]},
+            z_train=z_train, seed=seed, resamples=resamples,
+        )
+        table[mode] = rows[mode]
+        table.setdefault(BASELINE, rows[BASELINE])
+    return table
+
+
+def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path, curves: Tracker) -> None:
+    """Metrics, figures, predictions and weights of a run, into MLflow and beside the checkpoint.
+
+    Args:
+        curves: the run whose losses are drawn.
+    """
+    tracker.metrics(flat_metrics(scores.table))
+    tracker.describe(f"```\n{scores_text(scores.table)}```")
+    for mode in scores.predictions.predicted:
+        usable_N = scores.predictions.usable[mode].astype(bool)
+        figure = redshift_figure(
+            scores.predictions.redshift_N[usable_N], scores.predictions.predicted[mode][usable_N],
+            MODE_TITLES.get(mode, mode), scores.table[mode],
+        )
+        tracker.figure(figure, f"figures/redshift_{mode.replace(' ', '_')}.png")
+    if scores.examples is not None:
+        _log_examples(scores.examples, scores.spec, tracker)
+    tracker.figure(loss_figure({name: curves.history(name) for name in CURVES}), "figures/loss.png")
+    predictions = checkpoint.parent / "predictions.parquet"
+    pq.write_table(predictions_table(scores.predictions), predictions)
+    tracker.file(predictions)
+    for path in sorted(checkpoint.iterdir()):
+        if path.name != "training.safetensors":  # the optimiser's moments serve no reader of MLflow
+            tracker.file(path, "checkpoint")
+
+
+def _log_examples(examples: Reconstructions, spec: SurveySpec, tracker: Tracker) -> None:
+    images, spectra = examples.with_image(), examples.with_spectrum()
+    if images.object_id:
+        tracker.figure(
+            image_reconstruction_figure(
+                images.image_NCHW, images.visible_NHW, images.image_pred_NCHW, spec, _titles(images)
+            ),
+            "figures/images.png",
+        )
+    if spectra.object_id:
+        tracker.figure(
+            spectrum_reconstruction_figure(
+                spec.wavelength_L(), spectra.flux_NL, spectra.ivar_NL, spectra.flux_pred_NL,
+                spectra.visible_NL, spectra.redshift_N, _titles(spectra),
+            ),
+            "figures/spectra.png",
+        )
+
+
+def _titles(examples: Reconstructions) -> list[str]:
+    return [
+        short_name(name) if np.isnan(z) else f"{short_name(name)}  z = {z:.3f}"
+        for name, z in zip(examples.object_id, examples.redshift_N, strict=True)
+    ]
+
+
+def predictions_table(predictions: Predictions) -> pa.Table:
+    """One row per galaxy of the test split; null where a mode has nothing to look at."""
+    columns: dict[str, pa.Array] = {
+        "object_id": pa.array(predictions.object_id),
+        "redshift": pa.array(predictions.redshift_N, from_pandas=True),
+    }
+    for mode, z_N in predictions.predicted.items():
+        absent_N = ~predictions.usable[mode].astype(bool)
+        columns[f"z_{mode.replace(' ', '_')}"] = pa.array(z_N, mask=absent_N)
+        for side in ("low", "high"):
+            columns[f"z_{mode.replace(' ', '_')}_{side}"] = pa.array(getattr(predictions, side)[mode], mask=absent_N, from_pandas=True)
+    return pa.table(columns)

@@ -1,0 +1,64 @@
+"""HEALPix pixels: of one area, compact, and numbered as everybody numbers them."""
+
+import numpy as np
+import pytest
+
+from mmae.astro.crossmatch import separation
+from mmae.astro.healpix import on_sky, sky_cell
+
+
+def uniform(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.uniform(0, 360, n), np.degrees(np.arcsin(rng.uniform(-1, 1, n)))
+
+
+@pytest.mark.parametrize(("nside", "expected"), [
+    (1, [6, 0, 7, 11, 1]), (64, [23786, 8071, 36413, 47167, 6]), (512, [1513296, 533565, 2335211, 3016187, 329])])
+def test_numbers_are_those_of_astropy_healpix(nside, expected):
+    ra, dec = np.array([(149.1, 2.2), (10.68, 41.27), (266.4, -29.0), (359.99999, -66.6), (123.4, 88.8)]).T
+    assert sky_cell(ra, dec, nside).tolist() == expected
+    assert [int(sky_cell(a, d, nside)) for a, d in zip(ra, dec, strict=True)] == expected
+
+
+@pytest.mark.parametrize("nside", [1, 3, 8])
+def test_pixels_have_one_area(nside):
+    n_pixels = 12 * nside**2
+    n_K = np.bincount(sky_cell(*uniform(200 * n_pixels), nside), minlength=n_pixels)
+    assert len(n_K) == n_pixels
+    chi2 = ((n_K - 200) ** 2 / 200).sum()
+    assert abs(chi2 - (n_pixels - 1)) < 5 * np.sqrt(2 * (n_pixels - 1))
+
+
+@pytest.mark.parametrize("nside", [16, 512])
+def test_pixels_are_compact_everywhere(nside):
+    """Two positions of one pixel are never further apart than its longest diagonal (1.9 sides at the poles)."""
+    ra, dec = uniform(20_000)
+    side = np.degrees(np.sqrt(4 * np.pi / (12 * nside**2)))
+    rng = np.random.default_rng(1)
+    near_dec = np.clip(dec + rng.uniform(-2, 2, 20_000) * side, -90, 90)
+    near_ra = ra + rng.uniform(-2, 2, 20_000) * side / np.maximum(np.cos(np.radians(dec)), 1e-3)
+    apart = separation(ra, dec, near_ra, near_dec)
+    same = sky_cell(ra, dec, nside) == sky_cell(near_ra, near_dec, nside)
+    assert same.sum() > 500
+    assert apart[same].max() < 1.9 * side
+
+
+def test_right_ascension_goes_round():
+    ra, dec = uniform(5000)
+    for turned in (ra - 360, ra + 360):
+        assert np.array_equal(sky_cell(turned, dec, 512), sky_cell(ra, dec, 512))
+    assert sky_cell(360.0, 12.3, 512) == sky_cell(0.0, 12.3, 512)
+    assert sky_cell(-1e-18, 12.3, 512) < 12 * 512**2
+
+
+def test_poles_and_the_largest_grid_are_on_the_sphere():
+    for nside in (1, 512, 1 << 29):
+        cells = sky_cell([0, 90, 200, 0, 359.9], [90, 90, 90, -90, -90], nside)
+        assert cells.min() >= 0 and cells.max() < 12 * nside**2
+        assert set(cells[:3]) <= set(range(4)) and cells[3] >= 12 * nside**2 - 4
+
+
+def test_what_is_not_on_the_sky():
+    ra = [0, 360, -180, np.nan, 10, 361, -181, 10, 10, np.inf, -999]
+    dec = [0, 90, -90, 0, np.nan, 0, 0, 91, -90.1, 0, -999]
+    assert on_sky(ra, dec).tolist() == [True] * 3 + [False] * 8

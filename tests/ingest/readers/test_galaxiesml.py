@@ -1,0 +1,173 @@
+"""The GalaxiesML-Spectra reader, on files of that layout that are written here."""
+
+import h5py
+import numpy as np
+import pytest
+
+from mmae.core.errors import InputError
+from mmae.ingest.readers.galaxiesml import galaxiesml_source
+from mmae.survey.schema import to_table
+from tests.ingest.files import (
+    GALAXIESML_WAVE_L,
+    corrupt_hdf5_row,
+    read_all,
+    read_checked,
+    synthetic_images,
+    write_galaxiesml,
+)
+
+
+def test_every_field_comes_from_its_place(tmp_path):
+    path = write_galaxiesml(tmp_path / "a.hdf5", n=5)
+    source = galaxiesml_source(path, chunk_rows=2)
+    galaxies, where, rejections = read_all(source)
+    assert not rejections
+    assert [(c["start"], c["stop"]) for c in source.chunks] == [(0, 2), (2, 4), (4, 5)]
+    with h5py.File(path) as file:
+        for i, galaxy in enumerate(galaxies):
+            assert galaxy.object_id == str(42_000_000_000_000_000 + i)
+            assert galaxy.targetid == 39_633_000_000_000_000 + i
+            assert galaxy.group_id == str(galaxy.targetid)
+            assert (galaxy.ra, galaxy.dec) == (None, None)
+            assert galaxy.redshift == pytest.approx(0.1 + 0.35 * i)
+            assert galaxy.redshift_err == pytest.approx(1e-5)
+            assert galaxy.morphtype == ["PSF", "REX", "EXP", "DEV", "SER"][i]
+            assert galaxy.cmodel_mag_C.tolist() == [20, 21, 22, 23, 24]
+            np.testing.assert_array_equal(galaxy.image_CHW, file["image"][i])
+            # 7783 samples in the file, the first and the last are cut off
+            np.testing.assert_array_equal(galaxy.flux_L, file["spectrum/flux"][i, 1:-1])
+            np.testing.assert_array_equal(galaxy.ivar_L, file["spectrum/ivar"][i, 1:-1])
+            assert where[i] == f"{path}, row {i}"
+    assert to_table(galaxies, ["train"] * 5, source.spec).num_rows == 5
+
+
+def test_bytes_ids_positions_and_a_127_pixel_file(tmp_path):
+    path = write_galaxiesml(tmp_path / "a.hdf5", n=2, size=127,
+                            object_id=np.array([b"one ", b"two"]),
+                            HSC_metadata__ra=np.array([150.0, np.nan]),
+                            HSC_metadata__dec=np.array([2.0, np.nan]))
+    source = galaxiesml_source(path)
+    galaxies, _ = read_checked(source)
+    assert source.spec.image_size == 127
+    assert galaxies[0].image_CHW.shape == (5, 127, 127)
+    assert [g.object_id for g in galaxies] == ["one", "two"]
+    assert [(g.ra, g.dec) for g in galaxies] == [(150.0, 2.0), (None, None)]
+
+
+@pytest.mark.parametrize("wave", [GALAXIESML_WAVE_L, GALAXIESML_WAVE_L.astype(np.float32)])
+def test_one_wave_for_all_rows(tmp_path, wave):
+    galaxies, rejections = read_checked(
+        galaxiesml_source(write_galaxiesml(tmp_path / "a.hdf5", n=2, wave=wave)))
+    assert len(galaxies) == 2 and not rejections
+    assert galaxies[0].flux_L.shape == (7781,)
+
+
+def test_optional_datasets_may_be_absent_and_that_is_recorded(tmp_path):
+    path = write_galaxiesml(tmp_path / "a.hdf5", n=2, targetid=None, DESI_fibermap__MORPHTYPE=None,
+                            HSC_metadata__y_cmodel_mag=None)
+    source = galaxiesml_source(path)
+    galaxies, rejections = read_checked(source)
+    assert not rejections
+    assert galaxies[0].targetid is None and galaxies[0].morphtype is None
+    assert galaxies[0].group_id is None
+    assert galaxies[0].cmodel_mag_C[:4].tolist() == [20, 21, 22, 23]
+    assert np.isnan(galaxies[0].cmodel_mag_C[4])
+    assert source.provenance["absent_datasets"] == [
+        "DESI_fibermap/MORPHTYPE", "HSC_metadata/y_cmodel_mag", "targetid"]
+
+
+def test_nan_redshift_is_unmeasured_and_a_negative_one_is_set_aside(tmp_path):
+    path = write_galaxiesml(tmp_path / "a.hdf5", n=3,
+                            DESI_fibermap__DESI_redshift=np.array([0.5, np.nan, -0.2]))
+    galaxies, rejections = read_checked(galaxiesml_source(path))
+    assert [g.redshift for g in galaxies] == [0.5, None, None]
+    assert [(r.object_id[-1], r.field) for r in rejections] == [("2", "redshift")]
+
+
+def test_bad_pixels_and_spectra_are_set_aside_alone(tmp_path):
+    images = synthetic_images(4, 64)
+    images[0, 2, 10, 10] = np.nan
+    ivar = np.full((4, 7783), 10.0, np.float32)
+    ivar[1] = 0
+    ivar[2, 1:-1] = 0  # only the two samples that are cut off are good
+    path = write_galaxiesml(tmp_path / "a.hdf5", n=4, image=images, spectrum__ivar=ivar)
+    galaxies, rejections = read_checked(galaxiesml_source(path))
+    assert len(galaxies) == 4
+    assert [g.image_CHW is None for g in galaxies] == [True, False, False, False]
+    assert [g.flux_L is None for g in galaxies] == [False, True, True, False]
+    assert [r.field for r in rejections] == ["image", "spectrum", "spectrum"]
+
+
+def test_a_row_off_the_grid_loses_its_spectrum_only(tmp_path):
+    wave = np.tile(GALAXIESML_WAVE_L, (4, 1))
+    wave[1] += 0.8
+    wave[2] = np.nan
+    galaxies, rejections = read_checked(
+        galaxiesml_source(write_galaxiesml(tmp_path / "a.hdf5", n=4, wave=wave)))
+    assert [g.flux_L is None for g in galaxies] == [False, True, True, False]
+    assert all(g.image_CHW is not None for g in galaxies)
+    assert [(r.object_id[-1], r.field) for r in rejections] == [
+        ("1", "spectrum"), ("2", "spectrum")]
+    assert "3600.80 A, not 3600.00 A" in rejections[0].reason
+
+
+@pytest.mark.parametrize(("dataset", "field"), [
+    ("image", "image"), ("spectrum/flux", "spectrum"), ("spectrum/wave", "spectrum")])
+def test_a_corrupt_place_costs_only_what_lies_there(tmp_path, dataset, field):
+    path = write_galaxiesml(tmp_path / "a.hdf5", n=5)
+    corrupt_hdf5_row(path, dataset, row=2)
+    galaxies, rejections = read_checked(galaxiesml_source(path, chunk_rows=4))
+    assert len(galaxies) == 5
+    lost = [(g.image_CHW if field == "image" else g.flux_L) is None for g in galaxies]
+    assert lost == [False, False, True, False, False]
+    assert [(r.field, r.where) for r in rejections] == [(field, f"{path}, row 2")]
+    assert dataset in rejections[0].reason
+
+
+def test_a_wholly_corrupt_row_is_counted_and_nothing_else_is_lost(tmp_path):
+    path = write_galaxiesml(tmp_path / "a.hdf5", n=4)
+    corrupt_hdf5_row(path, "image", row=1)
+    corrupt_hdf5_row(path, "spectrum/ivar", row=1)
+    galaxies, rejections = read_checked(galaxiesml_source(path))
+    assert [g.object_id[-1] for g in galaxies] == ["0", "2", "3"]
+    assert [r.field for r in rejections] == ["image", "spectrum", "row"]
+
+
+def test_a_targetid_that_is_no_number_is_reported(tmp_path):
+    path = write_galaxiesml(tmp_path / "a.hdf5", n=3, targetid=np.array([b"12", b"x7", b""]))
+    galaxies, rejections = read_checked(galaxiesml_source(path))
+    assert [g.targetid for g in galaxies] == [12, None, None]
+    assert [(r.field, r.object_id[-1]) for r in rejections] == [("targetid", "1")]
+
+
+def test_files_that_are_not_there_or_not_whole(tmp_path):
+    with pytest.raises(InputError, match=r"none\.hdf5: no such file"):
+        galaxiesml_source(tmp_path / "none.hdf5")
+    (tmp_path / "text.hdf5").write_text("<html>404</html>")
+    with pytest.raises(InputError, match=r"text\.hdf5: not an HDF5 file"):
+        galaxiesml_source(tmp_path / "text.hdf5")
+    path = write_galaxiesml(tmp_path / "cut.hdf5", n=3)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"cut\.hdf5: .*truncated.*download it again"):
+        galaxiesml_source(path)
+
+
+@pytest.mark.parametrize(("changes", "says"), [
+    ({"image": None}, "dataset image is missing"),
+    ({"spectrum__wave": None}, "dataset spectrum/wave is missing"),
+    ({"DESI_fibermap__DESI_redshift": None}, "dataset DESI_fibermap/DESI_redshift is missing"),
+    ({"object_id": np.arange(2)}, "dataset object_id has 2 rows, dataset image has 3"),
+    ({"HSC_metadata__g_cmodel_mag": np.ones(4)}, "g_cmodel_mag has 4 rows"),
+    ({"image": np.ones((3, 4, 64, 64), np.float32)}, r"\(3, 4, 64, 64\).*bands g,r,i,z,y"),
+    ({"image": np.ones((3, 5, 64, 60), np.float32)}, "square"),
+    ({"spectrum__ivar": np.ones((3, 7781), np.float32)}, r"spectrum/ivar has shape \(3, 7781\)"),
+    ({"wave": np.tile(GALAXIESML_WAVE_L + 0.4, (3, 1))}, "3599.60..9825.20 A in 7783 samples"),
+    ({"wave": np.linspace(3599.2, 9900, 7783)}, "does not contain the DESI grid 3600.0..9824.0 A"),
+    ({"wave": np.full((3, 7783), np.nan)}, "does not contain the DESI grid"),
+])
+def test_faults_of_the_whole_file_name_the_dataset(tmp_path, changes, says):
+    path = write_galaxiesml(tmp_path / "bad.hdf5", n=3, **changes)
+    with pytest.raises(InputError, match=says) as caught:
+        galaxiesml_source(path)
+    assert str(path) in str(caught.value)

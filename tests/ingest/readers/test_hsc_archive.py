@@ -1,0 +1,110 @@
+"""HSC cutouts in .npz archives: footprint, bands, optional keys, and archives that are damaged."""
+
+import numpy as np
+import pytest
+
+from mmae.core.errors import InputError
+from mmae.ingest.readers.hsc import hsc_source
+from mmae.ingest.readers.hsc_archive import mask_outside
+from mmae.survey.schema import check_galaxy
+from tests.ingest.files import SHARED_GALAXIES, needs_shared, read_all, synthetic_images
+
+REAL = SHARED_GALAXIES / "hsc_cosmos_grizy_64_shared.npz"
+
+
+def write_npz(path, **arrays):
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+@needs_shared
+def test_real_cosmos_cutouts():
+    source = hsc_source([REAL])
+    galaxies, _, rejections = read_all(source)
+    with np.load(REAL) as archive:
+        image, weight, parent = (archive[key] for key in ("image", "weight", "parent"))
+    kept = [i for i in range(len(image))
+            if all((weight[i, c] == 0).mean() <= 0.5 for c in range(5))]
+    assert len(kept) == 39 and len(rejections) == 5
+    assert [g.object_id for g in galaxies] == [f"{REAL.stem}-{i}" for i in kept]
+    assert [g.group_id for g in galaxies] == [str(parent[i]) for i in kept]
+    for i, galaxy in zip(kept, galaxies, strict=True):
+        inside = weight[i] > 0
+        np.testing.assert_array_equal(galaxy.image_CHW[inside], image[i][inside])
+        assert not galaxy.image_CHW[~inside].any()
+        assert image[i][~inside].any()  # they were not zero before
+        assert not check_galaxy(galaxy, source.spec, "").rejections
+    assert all(r.field == "row" and "outside the footprint" in r.reason for r in rejections)
+
+
+@needs_shared
+@pytest.mark.parametrize(("max_outside", "kept"), [(0.0, 0), (1.0, 44)])
+def test_real_cutouts_at_the_ends_of_max_outside(max_outside, kept):
+    galaxies, _, rejections = read_all(hsc_source([REAL], max_outside=max_outside))
+    assert (len(galaxies), len(rejections)) == (kept, 44 - kept)
+
+
+def test_outside_is_judged_by_the_worst_band():
+    weight = np.ones((5, 4, 4))
+    weight[3, :3] = 0
+    masked, outside = mask_outside(np.full((5, 4, 4), 7.0), weight)
+    assert outside == 0.75
+    assert masked[3].sum() == 7 * 4 and masked[:3].sum() == 7 * 3 * 16
+
+
+def test_nan_outside_is_sky_and_nan_inside_is_set_aside(tmp_path):
+    image, weight = synthetic_images(2, 64), np.ones((2, 5, 64, 64), np.float16)
+    image[0, 0, 0, 0], weight[0, 0, 0, 0] = np.nan, 0
+    image[1, 0, 0, 0] = np.nan
+    source = hsc_source([write_npz(tmp_path / "a.npz", image=image, weight=weight)])
+    galaxies, _, _ = read_all(source)
+    checked = [check_galaxy(g, source.spec, "") for g in galaxies]
+    assert checked[0].galaxy is not None and not checked[0].rejections
+    assert checked[1].galaxy is None
+    assert [r.field for r in checked[1].rejections] == ["image", "row"]
+
+
+def test_rows_of_several_chunks_and_optional_keys(tmp_path, monkeypatch):
+    monkeypatch.setattr("mmae.ingest.readers.hsc.NPZ_CHUNK_ROWS", 3)
+    image = synthetic_images(7, 66)
+    path = write_npz(tmp_path / "a.npz", image=image, bands=np.array(["HSC-G", "R", "i", "z", "y"]),
+                     object_id=np.arange(70, 77), ra=np.linspace(1, 2, 7), dec=np.full(7, np.nan))
+    source = hsc_source([path])
+    galaxies, _, rejections = read_all(source)
+    assert len(source.chunks) == 3 and not rejections
+    for i, galaxy in enumerate(galaxies):
+        np.testing.assert_array_equal(galaxy.image_CHW, image[i, :, 1:65, 1:65])
+        assert (galaxy.object_id, galaxy.dec, galaxy.group_id) == (str(70 + i), None, None)
+        assert galaxy.ra == pytest.approx(1 + i / 6)
+
+
+def test_a_corrupt_place_of_an_archive_loses_no_row_silently(tmp_path):
+    # Compressed noise: a byte in the middle breaks the stream there, the rows before it are whole.
+    path = write_npz(tmp_path / "a.npz", image=synthetic_images(6, 64))
+    source = hsc_source([path])
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 2000] = b"\xff" * 2000
+    path.write_bytes(content)
+    galaxies, _, rejections = read_all(source)
+    assert len(galaxies) >= 1 and len(rejections) >= 1
+    assert len(galaxies) + len(rejections) == 6
+    assert rejections[-1].where == f"{path}, row 5" and rejections[-1].field == "row"
+
+
+@pytest.mark.parametrize(("arrays", "says"), [
+    ({"image": np.ones((2, 5, 64, 64)), "bands": np.array(list("yzirg"))},
+     "bands is y,z,i,r,g, expected the bands g,r,i,z,y, in this order.*Reorder"),
+    ({"image": np.ones((2, 5, 64, 64)), "bands": np.array(list("griz"))}, "bands is g,r,i,z, exp"),
+    ({"image": np.ones((0, 5, 64, 64))}, "with N > 0"),
+    ({"image": np.ones((2, 4, 64, 64))}, r"image has shape \(2, 4, 64, 64\)"),
+    ({"image": np.ones((2, 5, 48, 64))}, "48 x 64 pixels, at least 64 x 64"),
+    ({"pictures": np.ones(3)}, "key image is missing, found pictures"),
+    ({"image": np.ones((2, 5, 64, 64)), "weight": np.ones((2, 64, 64))}, "weight has shape"),
+    ({"image": np.ones((2, 5, 64, 64)), "parent": np.ones(3)}, "parent has shape"),
+])
+def test_faults_of_a_whole_archive(tmp_path, arrays, says):
+    path = write_npz(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(InputError, match=says) as caught:
+        hsc_source([path])
+    assert str(path) in str(caught.value)

@@ -1,0 +1,34 @@
+"""Fixtures of the tests of the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmae.realism.rows import Objects, read_objects
+from mmae.survey.store import Survey
+from tests.realism.surveys import make_survey, write_reference
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20261123)
+
+
+@pytest.fixture(scope="package")
+def survey(tmp_path_factory) -> Survey:
+    """300 made-up objects with a truth table. Nobody writes to it."""
+    return make_survey(tmp_path_factory.mktemp("made-up") / "survey")
+
+
+@pytest.fixture(scope="package")
+def objects(survey) -> Objects:
+    return read_objects(survey)
+
+
+@pytest.fixture(scope="package")
+def reference(tmp_path_factory) -> Path:
+    """Reference files in the layout of the shared ones. Nobody writes to them."""
+    return write_reference(tmp_path_factory.mktemp("reference") / "galaxies")

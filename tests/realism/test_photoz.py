@@ -1,0 +1,96 @@
+"""Redshifts from magnitudes alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mmae.core.errors import InputError
+from mmae.metrics.photometric_features import photoz_features
+from mmae.metrics.redshift import normalised_residual, sigma_nmad
+from mmae.realism.photoz import Trial, photoz_section, predict_photoz, run_trial, train_photoz
+from tests.realism.surveys import magnitudes
+
+
+def sample(rng, n: int, noise: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
+    redshift_N = rng.uniform(0.05, 1.2, n)
+    return magnitudes(redshift_N, rng, noise), redshift_N
+
+
+def test_colours_tell_the_redshift(rng):
+    model = train_photoz(*sample(rng, 2000), seed=0)
+    mag_NC, redshift_N = sample(rng, 500)
+    residual = normalised_residual(redshift_N, predict_photoz(model, mag_NC))
+    assert sigma_nmad(residual) < 0.03
+    constant = normalised_residual(redshift_N, np.full(500, np.median(redshift_N)))
+    assert sigma_nmad(residual) < 0.2 * sigma_nmad(constant)
+
+
+def test_features_are_magnitudes_and_adjacent_colours():
+    found = photoz_features(np.array([[22.0, 21.0, np.nan, 20.0]]))
+    assert found[0, :5].tolist()[:2] == [22.0, 21.0] and found.shape == (1, 7)
+    assert found[0, 4] == 1.0 and np.isnan(found[0, [2, 5, 6]]).all()
+
+
+def test_shuffled_magnitudes_tell_nothing(rng):
+    mag_NC, redshift_N = sample(rng, 1000)
+    model = train_photoz(rng.permutation(mag_NC), redshift_N, seed=0)
+    test_mag, test_z = sample(rng, 300)
+    assert sigma_nmad(normalised_residual(test_z, predict_photoz(model, test_mag))) > 0.1
+
+
+def test_missing_magnitudes_are_allowed(rng):
+    mag_NC, redshift_N = sample(rng, 1500)
+    mag_NC[rng.random(mag_NC.shape) < 0.1] = np.nan
+    model = train_photoz(mag_NC, redshift_N, seed=0)
+    assert np.isfinite(predict_photoz(model, mag_NC)).all()
+    assert sigma_nmad(normalised_residual(redshift_N, predict_photoz(model, mag_NC))) < 0.05
+
+
+def test_the_same_seed_gives_the_same_redshifts(rng):
+    mag_NC, redshift_N = sample(rng, 400)
+    first, again = (predict_photoz(train_photoz(mag_NC, redshift_N, seed=4), mag_NC) for _ in range(2))
+    assert np.array_equal(first, again)
+
+
+def test_wrong_input_is_named(rng):
+    mag_NC, redshift_N = sample(rng, 100)
+    with pytest.raises(InputError, match="50 are needed"):
+        train_photoz(mag_NC[:30], redshift_N[:30], seed=0)
+    with pytest.raises(InputError, match="give"):
+        train_photoz(mag_NC, redshift_N[:-1], seed=0)
+    model = train_photoz(mag_NC, redshift_N, seed=0)
+    with pytest.raises(InputError, match="takes 5 bands"):
+        predict_photoz(model, mag_NC[:, :4])
+
+
+def test_only_test_galaxies_in_range_are_scored(rng):
+    mag_NC, redshift_N = sample(rng, 600)
+    redshift_N[500:520] = 2.5
+    redshift_N[520:530] = np.nan
+    train_N = np.arange(600) < 400
+    outcome = run_trial(Trial("x", mag_NC, redshift_N, train_N, ~train_N), seed=0)
+    assert outcome.n_train == 400 and outcome.redshift_N.size == 170
+    assert outcome.redshift_N.max() < 1.5
+    assert outcome.scores["sigma_nmad"].value < outcome.baseline["sigma_nmad"].value
+
+
+def test_section(objects, reference):
+    section = photoz_section(objects, reference, seed=0)
+    by_name = {row[0]: row for row in section.tables[0].rows}
+    assert by_name["all objects, all bands"][-1].ok is not None
+    real = by_name["real: zCOSMOS, griz"]
+    # 1200 rows, 60 of them not secure and 30 stars.
+    assert real[1] + real[2] == pytest.approx(1110, abs=3)
+    bright = next(row for name, row in by_name.items() if name.startswith("real: zCOSMOS, griz, i <"))
+    assert bright[2] < real[2] and bright[1] == real[1]
+    assert by_name["galaxies, griz"][-1].ok is not None
+
+
+def test_section_without_real_data_and_without_galaxies(objects):
+    alone = photoz_section(objects, None, seed=0)
+    assert "--reference" in alone.left_out and len(alone.tables[0].rows) == 3
+    nobody = dataclasses.replace(objects, split_N=np.full(len(objects), "val"))
+    assert "fewer than" in photoz_section(nobody, None, seed=0).left_out

@@ -1,0 +1,70 @@
+"""What is read of a survey: rows, nulls, samples and the truth beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mmae.realism.rows import (
+    align_truth,
+    pieces,
+    read_images,
+    read_objects,
+    read_spectra,
+    sample_images,
+    some_pieces,
+    tensor_rows,
+)
+from tests.realism.surveys import make_survey
+
+
+def test_truth_is_found_by_name(objects):
+    # The truth table of the fixture is in another order than the shards.
+    measured = objects.mag_NC[:, 2] - objects.truth["i_mag"]
+    assert np.abs(measured).max() < 0.1
+    assert objects.truth["redshift_true"] == pytest.approx(objects.redshift_N, rel=1e-6)
+    assert set(objects.class_N) == {"BGS", "LRG", "QSO"}
+    assert np.array_equal(objects.is_galaxy_N, objects.class_N != "QSO")
+    assert np.isnan(objects.truth["halpha_ew"][~objects.is_galaxy_N]).all()  # null in the file
+
+
+def test_a_row_without_truth_is_unknown():
+    table = pa.table({"object_id": ["b"], "target_class": ["BGS"], "i_mag": [20.0], "catastrophic": [True]})
+    truth = align_truth(table, np.array(["a", "b"]))
+    assert truth["target_class"].tolist() == ["", "BGS"]
+    assert np.isnan(truth["i_mag"][0]) and truth["i_mag"][1] == 20.0 and truth["catastrophic"][1] == 1.0
+    assert align_truth(None, np.array(["a"])) is None
+
+
+def test_without_truth_point_sources_are_no_galaxies(tmp_path):
+    objects = read_objects(make_survey(tmp_path / "bare", 20, truth=False, spectra=False))
+    assert objects.truth is None and set(objects.class_N) <= {"PSF", "extended"}
+    assert np.array_equal(objects.is_galaxy_N, objects.morphtype_N == "EXP")
+
+
+def test_row_numbers_lead_from_an_image_to_its_galaxy(survey, objects):
+    # The image's own light says which galaxy it is.
+    for piece in pieces(survey):
+        row_N, image_NCHW = read_images(piece, survey)
+        mag_N = 27 - 2.5 * np.log10(image_NCHW[:, 2].sum(axis=(1, 2)))
+        bright = objects.mag_NC[row_N, 2] < 20
+        assert np.abs(mag_N - objects.mag_NC[row_N, 2])[bright].max() < 0.1
+        row_again, flux_NL, ivar_NL = read_spectra(piece)
+        assert np.array_equal(row_N, row_again)
+        assert flux_NL.shape == ivar_NL.shape == (len(row_N), survey.spec.n_wavelengths)
+
+
+def test_nulls_are_skipped_and_rows_keep_their_numbers():
+    column = pa.chunked_array([pa.array([b"\0" * 8, None], pa.binary(8)),
+                               pa.array([None, np.float32([1, 2]).tobytes()], pa.binary(8))])
+    values, present = tensor_rows(column, "float32")
+    assert present.tolist() == [0, 3] and values.tolist() == [[0, 0], [1, 2]]
+
+
+def test_samples_are_bounded_and_repeat(survey):
+    row_N, image_NCHW = sample_images(survey, 50, 3, 32)
+    assert image_NCHW.shape == (50, 5, 32, 32)
+    assert np.array_equal(row_N, sample_images(survey, 50, 3, 32)[0])
+    assert sum(p.rows for p in some_pieces(survey, 10_000, 0)) == 300  # all there are
+    assert max(len(some_pieces(survey, 40, seed)) for seed in range(5)) == 1 < len(pieces(survey))

@@ -1,0 +1,101 @@
+"""Objects: components, scale, colour gradients, neighbours."""
+
+import numpy as np
+import pytest
+
+from mmae.simulation import field, lines
+from mmae.simulation.population import BGS, ELG, QSO, draw_class_member
+from mmae.simulation.sky import galaxy_object, star_object, target_object, total_magnitudes
+from mmae.survey.schema import SurveySpec
+
+SPEC = SurveySpec()
+
+
+def test_bulges_are_redder_than_disks():
+    rng = np.random.default_rng(0)
+    redder = []
+    for _ in range(60):
+        target = draw_class_member(rng, BGS)
+        if target.galaxy.galaxy_type != "star_forming" or target.galaxy.structure.bulge_fraction < 0.1:
+            continue
+        thing, _ = target_object(rng, target)
+        disk_C, bulge_C = thing.magnitudes_PC(SPEC.bands)
+        redder.append((bulge_C[0] - bulge_C[1]) - (disk_C[0] - disk_C[1]))
+    assert len(redder) > 10
+    assert np.median(redder) > 0.15
+
+
+def test_components_share_the_light_at_5500_as_the_bulge_fraction_says():
+    rng = np.random.default_rng(4)
+    while True:
+        target = draw_class_member(rng, BGS)
+        fraction = target.galaxy.structure.bulge_fraction
+        if 0.2 < fraction < 0.8:
+            break
+    thing, _ = target_object(rng, target)
+    disk, bulge = (np.interp(5500.0, c.sed.wavelength_W, c.sed.continuum_W) for c in thing.components)
+    assert bulge / (bulge + disk) == pytest.approx(fraction)
+    assert thing.components[0].profile is target.galaxy.structure.disk
+
+
+@pytest.mark.parametrize("target_class", [BGS, ELG])
+def test_line_fluxes_are_at_the_scale_of_the_object(target_class):
+    rng = np.random.default_rng(7)
+    target = draw_class_member(rng, target_class)
+    thing, line_flux_E = target_object(rng, target)
+    continuum_E = sum(np.interp(lines.WIDTH_WAVELENGTH_E, c.sed.wavelength_W, c.sed.continuum_W)
+                      for c in thing.components)
+    assert line_flux_E / continuum_E == pytest.approx(np.array(target.galaxy.widths_E))
+    with_lines = thing.components[0].sed
+    assert with_lines.line_flux_J[list(lines.LINE_WAVELENGTH_J).index(lines.HALPHA_WAVE)] == pytest.approx(
+        line_flux_E[lines.HALPHA])
+    mag_C = total_magnitudes(thing.magnitudes_PC(SPEC.bands))
+    assert mag_C[SPEC.bands.index(target_class.band)] == pytest.approx(target.magnitude, abs=1e-6)
+
+
+def test_quasars_and_stars_are_single_points():
+    rng = np.random.default_rng(1)
+    quasar, line_flux_E = target_object(rng, draw_class_member(rng, QSO))
+    star = star_object(5770.0, "i", 20.0)
+    for thing in (quasar, star):
+        assert len(thing.components) == 1 and thing.components[0].profile.half_light_radius == 0
+    assert np.isnan(line_flux_E).all()
+    assert total_magnitudes(star.magnitudes_PC(("i",)))[0] == pytest.approx(20.0)
+
+
+def test_field_counts_follow_the_sky():
+    # COSMOS (Capak+2007, table 6 and zCOSMOS): about 2.5e4 galaxies per square degree at i < 22.5.
+    assert field.galaxies_per_square_arcmin(22.5) * 3600 == pytest.approx(2.6e4, rel=0.15)
+    counts = [field.galaxies_per_square_arcmin(m) for m in (18, 20, 22.49, 22.5, 24, 25)]
+    assert (np.diff(counts) >= 0).all() and counts[-1] == pytest.approx(46)
+    rng = np.random.default_rng(0)
+    drawn = np.array([field.draw_field_magnitude(rng) for _ in range(3000)])
+    assert np.mean(drawn < 23) == pytest.approx(10 ** (-0.31 * 2), rel=0.15)
+    assert drawn.min() >= field.BRIGHT and drawn.max() <= field.FAINT
+
+
+def test_a_denser_field_has_more_neighbours_and_an_empty_one_none():
+    rng = np.random.default_rng(0)
+    assert field.draw_field(rng, SPEC, 0.0) == []
+    side = SPEC.image_size * SPEC.pixel_scale + 2 * field.MARGIN
+    expected = field.galaxies_per_square_arcmin(field.FAINT) * (side / 60) ** 2
+    drawn = [field.draw_field(rng, SPEC, 1.0) for _ in range(150)]
+    galaxies = [sum(not f.is_star for f in stamp) for stamp in drawn]
+    assert np.mean(galaxies) == pytest.approx(expected, abs=4 * np.sqrt(expected / 150))
+    places = np.array([f.centre for stamp in drawn for f in stamp])
+    assert places.min() < 0 and places.max() > SPEC.image_size - 1  # wings reach in from outside
+    assert abs(places.mean() - 31.5) < 3
+
+
+def test_fainter_field_galaxies_are_farther():
+    rng = np.random.default_rng(0)
+    near, far = (np.median([field.draw_field_redshift(rng, m) for _ in range(1000)]) for m in (21.0, 25.0))
+    # The median of z^2 exp(-z/z0) is 2.674 z0.
+    assert near == pytest.approx(2.674 * (0.0417 * 21 - 0.744), rel=0.08)
+    assert far == pytest.approx(2.674 * (0.0417 * 25 - 0.744), rel=0.08)
+
+
+def test_an_observed_galaxy_is_at_its_magnitude_in_any_band():
+    galaxy = draw_class_member(np.random.default_rng(3), BGS).galaxy
+    thing = galaxy_object(galaxy, 0.4, "z", 21.3)
+    assert total_magnitudes(thing.magnitudes_PC(("z",)))[0] == pytest.approx(21.3)
