@@ -36,8 +36,10 @@ def main() -> None:
         seconds[name] = (max(t.datetime_complete for t in these) - begin(these)).total_seconds()
         best = complete(read_records(these))[0]
         spent = sum(r.progress for r in read_records(these))
-        print(f"{name:15} {len(these)} trials, {spent:.1f} full budgets, {seconds[name]:.0f} s; "
-              f"best: trial {best.number}, {with_error(best.scatter)}")
+        print(
+            f"{name:15} {len(these)} trials, {spent:.1f} full budgets, {seconds[name]:.0f} s; "
+            f"best: trial {best.number}, {with_error(best.scatter)}"
+        )
     print(f"ASHA took {seconds['ASHA'] / seconds['all to the end']:.2f} of the time")
     chosen, truth = (complete(read_records(these))[0].number for these in trials.values())
     folder = folders["all to the end"] / "trials"
@@ -64,14 +66,20 @@ def draw(trials: dict[str, list[FrozenTrial]]) -> Figure:
         last = (max(t.datetime_complete for t in these) - begin(these)).total_seconds() / 60
         left.step([*minutes, last], [*best, best[-1]], where="post", color=colour, label=name)
         left.plot(last, best[-1], "o", color=colour)
-    for these, look in ((trials["all to the end"], {"color": GREY, "alpha": 0.6}),
-                        (trials["ASHA"], {"color": VERMILLION, "linewidth": 1.6})):
+    for these, look in (
+        (trials["all to the end"], {"color": GREY, "alpha": 0.6}),
+        (trials["ASHA"], {"color": VERMILLION, "linewidth": 1.6}),
+    ):
         for trial in these:
             right.plot(list(looks_of(trial)), list(looks_of(trial).values()), marker="o", markersize=2.5, **look)
     left.set(xlabel="minutes since the first trial", ylabel=r"best $\sigma_\mathrm{NMAD}$ of a full trial")
     left.legend()
-    right.set(xlabel="look", ylabel=r"validation $\sigma_\mathrm{NMAD}$, image only", yscale="log",
-              title="the same trials with ASHA (red) and without (grey)")
+    right.set(
+        xlabel="look",
+        ylabel=r"validation $\sigma_\mathrm{NMAD}$, image only",
+        yscale="log",
+        title="the same trials with ASHA (red) and without (grey)",
+    )
     return figure
 
 

@@ -33,12 +33,17 @@ def main() -> None:
         same = set(zip(pairs.index1, pairs.index2, strict=True)) == set(zip(*reference, strict=True))
         if not same:
             raise SystemExit(f"the pair sets differ at {radius} arcsec: no timing of a wrong answer")
-        ours_R, theirs_R = np.array([
-            (seconds(match, *first, *second, radius), seconds(astropy_match, first, second, radius))
-            for _ in range(arguments.runs)]).T
+        ours_R, theirs_R = np.array(
+            [
+                (seconds(match, *first, *second, radius), seconds(astropy_match, first, second, radius))
+                for _ in range(arguments.runs)
+            ]
+        ).T
         ratio_R = theirs_R / ours_R
-        print(f"{radius:7.0f}\" {len(pairs):9d} {np.median(ours_R):9.3f} {np.median(theirs_R):10.3f} "
-              f"{np.median(ratio_R):7.2f} {ratio_R.min():6.2f}-{ratio_R.max():.2f}")
+        print(
+            f'{radius:7.0f}" {len(pairs):9d} {np.median(ours_R):9.3f} {np.median(theirs_R):10.3f} '
+            f"{np.median(ratio_R):7.2f} {ratio_R.min():6.2f}-{ratio_R.max():.2f}"
+        )
 
 
 def random_points(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +54,8 @@ def random_points(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
 def astropy_match(first, second, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """astropy's pairs from plain arrays, as ours are made; a new SkyCoord has no cached tree."""
     index1, index2, _, _ = search_around_sky(
-        SkyCoord(*first, unit="deg"), SkyCoord(*second, unit="deg"), radius * u.arcsec)
+        SkyCoord(*first, unit="deg"), SkyCoord(*second, unit="deg"), radius * u.arcsec
+    )
     return index1, index2
 
 

@@ -36,15 +36,18 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="mmae-match-"))
     try:
         tables = [write_points(folder / f"{name}.parquet", arguments.points, seed) for seed, name in enumerate("ab")]
-        print(f"{arguments.points} x {arguments.points} random points, {psutil.cpu_count()} CPUs, "
-              f"before: {memory_gb():.2f} GB", flush=True)
+        print(
+            f"{arguments.points} x {arguments.points} random points, {psutil.cpu_count()} CPUs, "
+            f"before: {memory_gb():.2f} GB",
+            flush=True,
+        )
         for radius in arguments.radius:
             with PeakMemory() as peak:
                 start = time.perf_counter()
                 paths = match_in_ray(*tables, radius, folder / "scratch", arguments.workers)
                 seconds = time.perf_counter() - start
             n_pairs = sum(pq.ParquetFile(path).metadata.num_rows for path in paths)
-            print(f"{radius:5.0f}\"  {n_pairs:10d} pairs  {seconds:6.1f} s  peak {peak.gb:.2f} GB", flush=True)
+            print(f'{radius:5.0f}"  {n_pairs:10d} pairs  {seconds:6.1f} s  peak {peak.gb:.2f} GB', flush=True)
             if not arguments.trust:
                 compare(tables, radius, paths)
             shutil.rmtree(folder / "scratch")

@@ -65,8 +65,11 @@ def main() -> None:
         subprocess.run(command(raw, work / "whole"), check=True)
         whole_s = time.perf_counter() - start
         survey = open_survey(work / "whole")
-        print(f"built in {whole_s:.0f} s, start of Ray included: {arguments.galaxies / whole_s:.0f} galaxies/s, "
-              f"{size / whole_s / 1e6:.0f} MB of FITS/s", flush=True)
+        print(
+            f"built in {whole_s:.0f} s, start of Ray included: {arguments.galaxies / whole_s:.0f} galaxies/s, "
+            f"{size / whole_s / 1e6:.0f} MB of FITS/s",
+            flush=True,
+        )
 
         killed = subprocess.Popen(command(raw, work / "killed"), start_new_session=True)
         chunks = work / "killed.unfinished" / "chunks"
@@ -78,30 +81,56 @@ def main() -> None:
         done = {p.name: p.stat().st_mtime_ns for p in chunks.glob("*.json")}
         start = time.perf_counter()
         subprocess.run(command(raw, work / "killed"), check=True)
-        print(f"killed with {len(done)} cells done; the second run took {time.perf_counter() - start:.0f} s", flush=True)
+        print(
+            f"killed with {len(done)} cells done; the second run took {time.perf_counter() - start:.0f} s", flush=True
+        )
         again = open_survey(work / "killed")
         verify_content(again)
-        print(f"same content: {again.content_hash == survey.content_hash}; rows {len(ids(again))}, distinct "
-              f"{len(set(ids(again)))}, of the uninterrupted build {len(ids(survey))}", flush=True)
+        print(
+            f"same content: {again.content_hash == survey.content_hash}; rows {len(ids(again))}, distinct "
+            f"{len(set(ids(again)))}, of the uninterrupted build {len(ids(survey))}",
+            flush=True,
+        )
         profile(raw, work)
 
 
 def command(raw: Path, out: Path) -> list[str]:
-    return [sys.executable, str(ROOT / "ray_jobs" / "build_survey.py"), "--out", str(out), "--source", "paired",
-            "--pair.spectra", f"{raw}/spectra/coadd-*", "--pair.redshifts", f"{raw}/spectra/redrock-*",
-            "--pair.patches", f"{raw}/patches", "--pair.catalogues", f"{raw}/catalogue"]
+    return [
+        sys.executable,
+        str(ROOT / "ray_jobs" / "build_survey.py"),
+        "--out",
+        str(out),
+        "--source",
+        "paired",
+        "--pair.spectra",
+        f"{raw}/spectra/coadd-*",
+        "--pair.redshifts",
+        f"{raw}/spectra/redrock-*",
+        "--pair.patches",
+        f"{raw}/patches",
+        "--pair.catalogues",
+        f"{raw}/catalogue",
+    ]
 
 
 def ids(survey: Survey) -> list[str]:
-    return [i for s in survey.shards for i in pq.ParquetFile(survey.path / s.path).read(["object_id"])["object_id"].to_pylist()]
+    return [
+        i
+        for s in survey.shards
+        for i in pq.ParquetFile(survey.path / s.path).read(["object_id"])["object_id"].to_pylist()
+    ]
 
 
 def profile(raw: Path, work: Path) -> None:
     start_ray()
-    config = PairConfig(spectra=(f"{raw}/spectra/coadd-*",), redshifts=(f"{raw}/spectra/redrock-*",),
-                        patches=(f"{raw}/patches",), catalogues=(f"{raw}/catalogue",))
+    config = PairConfig(
+        spectra=(f"{raw}/spectra/coadd-*",),
+        redshifts=(f"{raw}/spectra/redrock-*",),
+        patches=(f"{raw}/patches",),
+        catalogues=(f"{raw}/catalogue",),
+    )
     source = paired_source(config, work / "profiled")
-    cells = [chunk for chunk in source.chunks if "plan" in chunk][1:1 + PROFILED_CELLS]
+    cells = [chunk for chunk in source.chunks if "plan" in chunk][1 : 1 + PROFILED_CELLS]
     with cProfile.Profile() as watch:
         for index, chunk in enumerate(cells):
             write_chunk(source, chunk, index, work / "profiled", DEFAULT_SPLIT)
@@ -111,8 +140,11 @@ def profile(raw: Path, work: Path) -> None:
     print(f"\n{len(cells)} cells, {rows} galaxies in {total:.1f} s of one process: {rows / total:.0f} galaxies/s")
     rest = total
     for step, names in STEPS.items():
-        seconds = sum(cumulative for (file, _, name), (_, _, _, cumulative, _) in stats.stats.items()
-                      if name in names and "mmae" in file)
+        seconds = sum(
+            cumulative
+            for (file, _, name), (_, _, _, cumulative, _) in stats.stats.items()
+            if name in names and "mmae" in file
+        )
         rest -= seconds
         print(f"  {step:28} {seconds:6.2f} s  {seconds / total:4.0%}")
     print(f"  {'all else':28} {rest:6.2f} s  {rest / total:4.0%}")

@@ -16,11 +16,13 @@ from mmae.core.settings import from_yaml
 from mmae.recipes import RECIPES, recipe
 
 INPUT_ERROR_STATUS = 2
-START = "\n".join([
-    "Start from  --recipe NAME  or  --config FILE.yaml, then change single fields.",
-    "Recipes (default: small):",
-    *(f"  {name:8} {(make.__doc__ or '').splitlines()[0]}" for name, make in RECIPES.items()),
-])
+START = "\n".join(
+    [
+        "Start from  --recipe NAME  or  --config FILE.yaml, then change single fields.",
+        "Recipes (default: small):",
+        *(f"  {name:8} {(make.__doc__ or '').splitlines()[0]}" for name, make in RECIPES.items()),
+    ]
+)
 
 
 def parse_run(description: str, argv: list[str] | None = None) -> RunConfig:
@@ -60,8 +62,9 @@ def parse_job(kind: type, description: str, argv: list[str] | None = None) -> An
     start.add_argument("--config", type=Path, default=None)
     chosen, rest = start.parse_known_args(argv)
     default = from_yaml(chosen.config, kind) if chosen.config else None
-    return parse(kind, f"{description}\n\nStart from  --config FILE.yaml, then change single fields.",
-                 default=default, argv=rest)
+    return parse(
+        kind, f"{description}\n\nStart from  --config FILE.yaml, then change single fields.", default=default, argv=rest
+    )
 
 
 def parse(kind: type, description: str, default: Any = None, argv: list[str] | None = None) -> Any:
@@ -73,9 +76,7 @@ def parse(kind: type, description: str, default: Any = None, argv: list[str] | N
     """
     options = {} if default is None else {"default": default}
     try:
-        return tyro.cli(
-            kind, description=description, args=argv, config=(tyro.conf.AvoidSubcommands,), **options
-        )
+        return tyro.cli(kind, description=description, args=argv, config=(tyro.conf.AvoidSubcommands,), **options)
     except ValueError as error:
         raise InputError(str(error)) from error
 

@@ -33,7 +33,12 @@ def small() -> RunConfig:
             modalities=ModalitiesConfig(
                 image=ImageConfig(patch=16, weight=0.3), spectrum=SpectrumConfig(patch=32, weight=0.3)
             ),
-            width=96, depth=2, heads=3, mlp_ratio=2.0, decoder_width=72, reconstructed=0.25,
+            width=96,
+            depth=2,
+            heads=3,
+            mlp_ratio=2.0,
+            decoder_width=72,
+            reconstructed=0.25,
         ),
         # Most of the time goes to what takes longest to learn: redshift from a whole image.
         masks=MaskConfig(
@@ -57,7 +62,8 @@ def base() -> RunConfig:
     modalities = run.model.modalities
     modalities = replace(modalities, image=replace(modalities.image, patch=8, stem_width=32))
     return replace(
-        run, recipe="base",
+        run,
+        recipe="base",
         model=replace(run.model, modalities=modalities, width=384, depth=6, heads=6, decoder_width=192),
         stream=replace(run.stream, batch_size=256),
         optim=replace(run.optim, steps=18_400, warmup_steps=500),
@@ -83,8 +89,14 @@ def paper() -> RunConfig:
         masks=MaskConfig(drop_unit="batch"),
         stream=StreamConfig(batch_size=256),
         optim=OptimConfig(
-            steps=18_400, learning_rate=1e-4, final_learning_rate=1e-4, warmup_steps=0,
-            weight_decay=0.01, clip=1.0, ema_decay=0.0, augment=False,
+            steps=18_400,
+            learning_rate=1e-4,
+            final_learning_rate=1e-4,
+            warmup_steps=0,
+            weight_decay=0.01,
+            clip=1.0,
+            ema_decay=0.0,
+            augment=False,
         ),
         validation=ValidationConfig(every=368),
     )
@@ -98,8 +110,11 @@ def cnn() -> RunConfig:
     Score: published CNNs of this kind reach sigma_NMAD 0.012 at z < 0.4 on HSC images.
     """
     return RunConfig(
-        recipe="cnn", model=CNNConfig(), masks=MaskConfig((0.0, 0.0), (0.0, 0.0), 0.0, 0.0),
-        stream=StreamConfig(batch_size=64), optim=OptimConfig(steps=800),
+        recipe="cnn",
+        model=CNNConfig(),
+        masks=MaskConfig((0.0, 0.0), (0.0, 0.0), 0.0, 0.0),
+        stream=StreamConfig(batch_size=64),
+        optim=OptimConfig(steps=800),
     )
 
 
@@ -113,8 +128,12 @@ def magnitudes() -> RunConfig:
     modalities = ModalitiesConfig(
         image=ImageConfig(use=False), spectrum=SpectrumConfig(use=False), magnitudes=MagnitudesConfig(use=True)
     )
-    return replace(base, recipe="magnitudes", model=replace(base.model, modalities=modalities),
-                   masks=MaskConfig(other_ratio=(0.0, 0.5)))
+    return replace(
+        base,
+        recipe="magnitudes",
+        model=replace(base.model, modalities=modalities),
+        masks=MaskConfig(other_ratio=(0.0, 0.5)),
+    )
 
 
 def image_only() -> RunConfig:
@@ -136,17 +155,27 @@ def contrastive() -> RunConfig:
     """
     base = small()
     return replace(
-        base, recipe="contrastive",
+        base,
+        recipe="contrastive",
         model=ContrastiveConfig(
-            image=base.model.modalities.image, spectrum=base.model.modalities.spectrum, width=base.model.width,
-            depth=base.model.depth, heads=base.model.heads, mlp_ratio=base.model.mlp_ratio,
+            image=base.model.modalities.image,
+            spectrum=base.model.modalities.spectrum,
+            width=base.model.width,
+            depth=base.model.depth,
+            heads=base.model.heads,
+            mlp_ratio=base.model.mlp_ratio,
         ),
         masks=MaskConfig((0.0, 0.25), (0.0, 0.25), 0.0, 0.0),
     )
 
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {
-    "small": small, "base": base, "paper": paper, "cnn": cnn, "magnitudes": magnitudes, "image-only": image_only,
+    "small": small,
+    "base": base,
+    "paper": paper,
+    "cnn": cnn,
+    "magnitudes": magnitudes,
+    "image-only": image_only,
     "contrastive": contrastive,
 }
 

@@ -1,8 +1,8 @@
 """Train an MMAE on a survey, score it on the test split, record everything in MLflow.
 
-    python ray_jobs/pretrain.py                                # embedded survey, recipe small
-    ray job submit --working-dir . -- python ray_jobs/pretrain.py
-    python ray_jobs/pretrain.py --survey my_survey --recipe paper --name first
+python ray_jobs/pretrain.py                                # embedded survey, recipe small
+ray job submit --working-dir . -- python ray_jobs/pretrain.py
+python ray_jobs/pretrain.py --survey my_survey --recipe paper --name first
 """
 
 from mmae.cli import main, parse_run

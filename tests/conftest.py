@@ -37,7 +37,9 @@ def home_of_its_own(tmp_path_factory):
 def ray_cluster():
     """One Ray instance for all tests that need it, started as the jobs start it."""
     ray.init(
-        address="local", num_cpus=4, include_dashboard=False,
+        address="local",
+        num_cpus=4,
+        include_dashboard=False,
         runtime_env={"env_vars": WORKER_ENV, "worker_process_setup_hook": "mmae.core.ray_setup.quiet_logs"},
     )
     start_ray()
@@ -61,7 +63,10 @@ def quick_run() -> RunConfig:
         recipe("small"),
         model=MMAEConfig(
             modalities=ModalitiesConfig(image=ImageConfig(patch=16), spectrum=SpectrumConfig(patch=512)),
-            width=32, depth=1, heads=2, decoder_width=16,
+            width=32,
+            depth=1,
+            heads=2,
+            decoder_width=16,
         ),
         stream=StreamConfig(batch_size=32, shuffle_rows=64),
         optim=OptimConfig(steps=10, warmup_steps=2),

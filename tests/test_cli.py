@@ -22,8 +22,20 @@ def test_no_option_gives_the_small_recipe():
 
 
 def test_a_recipe_with_single_fields_changed():
-    config = run("--recipe", "paper", "--optim.steps", "5", "--masks.image-ratio", "0.1", "0.2",
-                 "--model.dropout", "0.3", "--optim.augment", "--name", "mine")
+    config = run(
+        "--recipe",
+        "paper",
+        "--optim.steps",
+        "5",
+        "--masks.image-ratio",
+        "0.1",
+        "0.2",
+        "--model.dropout",
+        "0.3",
+        "--optim.augment",
+        "--name",
+        "mine",
+    )
     assert config.recipe == "paper" and isinstance(config.model, PaperConfig)
     assert config.optim.steps == 5 and config.masks.image_ratio == (0.1, 0.2)
     assert config.model.dropout == 0.3 and config.name == "mine" and config.optim.augment is True
@@ -73,11 +85,15 @@ def test_an_ill_typed_value_ends_with_status_2_and_its_name(capsys):
     assert "optim.steps" in err and "many" in err
 
 
-@pytest.mark.parametrize(("argv", "says"), [
-    (["--masks.image-ratio", "0.5", "1.0"], "image_ratio is (0.5, 1.0)"),
-    (["--stream.batch-size", "0"], "stream.batch_size is 0"),
-    (["--model.modalities.image.patch", "0"], "model.modalities.image.patch is 0"),
-    (["--stream.batch-size", "9", "--compute.workers", "2"], "multiple of compute.workers 2")])
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--masks.image-ratio", "0.5", "1.0"], "image_ratio is (0.5, 1.0)"),
+        (["--stream.batch-size", "0"], "stream.batch_size is 0"),
+        (["--model.modalities.image.patch", "0"], "model.modalities.image.patch is 0"),
+        (["--stream.batch-size", "9", "--compute.workers", "2"], "multiple of compute.workers 2"),
+    ],
+)
 def test_impossible_values_end_with_status_2_and_what_is_wrong(argv, says, capsys):
     with pytest.raises(SystemExit) as caught:
         main(lambda: run(*argv))
@@ -132,9 +148,16 @@ def chained() -> Exception:
         return error
 
 
-@pytest.mark.parametrize("error", [
-    InputError("the bad row"), FromWorker(InputError("the bad row")),
-    FromWorker(FromWorker(InputError("the bad row"))), chained(), FromWorker(chained())])
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("the bad row"),
+        FromWorker(InputError("the bad row")),
+        FromWorker(FromWorker(InputError("the bad row"))),
+        chained(),
+        FromWorker(chained()),
+    ],
+)
 def test_wrong_input_ends_with_one_line_and_status_2(error, capsys):
     with pytest.raises(SystemExit) as caught:
         main(raising(error))
@@ -147,9 +170,18 @@ class WithTextCause(Exception):
     cause = "the network"
 
 
-@pytest.mark.parametrize("error", [
-    ValueError("a bug"), FromWorker(KeyError("a bug")), FromWorker(None), KeyboardInterrupt(), SystemExit(7),
-    WithTextCause("a bug")], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("a bug"),
+        FromWorker(KeyError("a bug")),
+        FromWorker(None),
+        KeyboardInterrupt(),
+        SystemExit(7),
+        WithTextCause("a bug"),
+    ],
+    ids=lambda e: type(e).__name__,
+)
 def test_anything_else_passes_through(error, capsys):
     with pytest.raises(type(error)) as caught:
         main(raising(error))

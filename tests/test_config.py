@@ -37,13 +37,21 @@ fractions = st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)).map(lambda t: tupl
 
 
 @settings(deadline=None, max_examples=30)
-@given(fractions, st.floats(1e-9, 10), st.text(alphabet=st.characters(blacklist_categories=("Cs", "Cc"),
-                                                                    blacklist_characters="/\\"), max_size=12),
-       st.sampled_from([MMAEConfig(depth=7), PaperConfig(dropout=0.0)]), st.integers(0, 2**40))
+@given(
+    fractions,
+    st.floats(1e-9, 10),
+    st.text(alphabet=st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="/\\"), max_size=12),
+    st.sampled_from([MMAEConfig(depth=7), PaperConfig(dropout=0.0)]),
+    st.integers(0, 2**40),
+)
 def test_changed_values_survive_a_dict_of_plain_values(ratio, rate, name, model, seed):
     config = RunConfig(
-        name=name if name not in (".", "..") else "", seed=seed, model=model, masks=MaskConfig(image_ratio=ratio),
-        optim=OptimConfig(learning_rate=rate), compute=ComputeConfig(device="cpu"),
+        name=name if name not in (".", "..") else "",
+        seed=seed,
+        model=model,
+        masks=MaskConfig(image_ratio=ratio),
+        optim=OptimConfig(learning_rate=rate),
+        compute=ComputeConfig(device="cpu"),
     )
     assert from_dict(yaml.safe_load(to_yaml(config)), RunConfig) == config
     assert from_dict(to_dict(config), RunConfig) == config
@@ -59,16 +67,28 @@ def test_a_number_in_exponent_notation_is_a_number():
     assert from_dict(yaml.safe_load("optim: {learning_rate: 1e-3}"), RunConfig).optim.learning_rate == 1e-3
 
 
-@pytest.mark.parametrize(("values", "says"), [
-    ({"optim": {"lerning_rate": 1e-3}}, r"optim\.lerning_rate"), ({"modle": {"width": 3}}, "modle"),
-    ({"bogus": 1}, "bogus"), ({"bogus": {}}, "bogus"), ({"model": {"kind": "mmae", "widht": 64}}, r"model\.widht"),
-    ({"model": {"kind": "mmae", "redshift": {"bin": 5}}}, r"model\.redshift\.bin"),
-    ({"model": {"kind": "paper", "decoder_width": 64}}, r"model\.decoder_width"),
-    ({"optim": {"steps": "many"}}, r"optim\.steps"), ({"optim": {"steps": 1.5}}, r"optim\.steps"),
-    ({"optim": None}, "optim"), ({"optim": [1]}, "optim"), ({"seed": "x"}, "seed"),
-    ({"masks": {"image_ratio": 0.5}}, r"masks\.image_ratio"),
-    ({"masks": {"drop_unit": "galaxy"}}, r"masks\.drop_unit"), ({"compute": {"device": "tpu"}}, r"compute\.device"),
-    ({"model": {"kind": "clip"}}, "model"), ({"model": {"kind": "mmae", "width": "wide"}}, r"model\.mmae\.width")])
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"optim": {"lerning_rate": 1e-3}}, r"optim\.lerning_rate"),
+        ({"modle": {"width": 3}}, "modle"),
+        ({"bogus": 1}, "bogus"),
+        ({"bogus": {}}, "bogus"),
+        ({"model": {"kind": "mmae", "widht": 64}}, r"model\.widht"),
+        ({"model": {"kind": "mmae", "redshift": {"bin": 5}}}, r"model\.redshift\.bin"),
+        ({"model": {"kind": "paper", "decoder_width": 64}}, r"model\.decoder_width"),
+        ({"optim": {"steps": "many"}}, r"optim\.steps"),
+        ({"optim": {"steps": 1.5}}, r"optim\.steps"),
+        ({"optim": None}, "optim"),
+        ({"optim": [1]}, "optim"),
+        ({"seed": "x"}, "seed"),
+        ({"masks": {"image_ratio": 0.5}}, r"masks\.image_ratio"),
+        ({"masks": {"drop_unit": "galaxy"}}, r"masks\.drop_unit"),
+        ({"compute": {"device": "tpu"}}, r"compute\.device"),
+        ({"model": {"kind": "clip"}}, "model"),
+        ({"model": {"kind": "mmae", "width": "wide"}}, r"model\.mmae\.width"),
+    ],
+)
 def test_unknown_and_ill_typed_fields_are_named(values, says):
     with pytest.raises(InputError, match=f"^here: .*{says}"):
         from_dict(values, RunConfig, "here")
@@ -83,36 +103,57 @@ def test_all_faults_are_told_at_once():
     assert "first" in str(caught.value) and "optim.second" in str(caught.value)
 
 
-@pytest.mark.parametrize(("values", "says"), [
-    ({"masks": {"image_ratio": [0.5, 1.0]}}, r"masks.*image_ratio is \(0\.5, 1\.0\)"),
-    ({"masks": {"spectrum_ratio": [-0.5, 0.5]}}, r"masks.*spectrum_ratio"),
-    ({"model": {"kind": "mmae", "modalities": {"image": {"patch": 0}}}}, r"image.patch is 0"),
-    ({"model": {"kind": "mmae", "width": 100}}, "width is 100"),
-    ({"model": {"kind": "mmae", "redshift": {"bins": 1}}}, "bins >= 2"),
-    ({"stream": {"batch_size": 0}}, r"stream\.batch_size is 0"),
-    ({"stream": {"batch_size": 10}, "compute": {"workers": 3}}, r"batch_size 10 .*compute\.workers 3"),
-    ({"name": "a/b"}, "name is 'a/b'")])
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"masks": {"image_ratio": [0.5, 1.0]}}, r"masks.*image_ratio is \(0\.5, 1\.0\)"),
+        ({"masks": {"spectrum_ratio": [-0.5, 0.5]}}, r"masks.*spectrum_ratio"),
+        ({"model": {"kind": "mmae", "modalities": {"image": {"patch": 0}}}}, r"image.patch is 0"),
+        ({"model": {"kind": "mmae", "width": 100}}, "width is 100"),
+        ({"model": {"kind": "mmae", "redshift": {"bins": 1}}}, "bins >= 2"),
+        ({"stream": {"batch_size": 0}}, r"stream\.batch_size is 0"),
+        ({"stream": {"batch_size": 10}, "compute": {"workers": 3}}, r"batch_size 10 .*compute\.workers 3"),
+        ({"name": "a/b"}, "name is 'a/b'"),
+    ],
+)
 def test_impossible_values_are_refused_with_name_and_value(values, says):
     with pytest.raises(InputError, match=says):
         from_dict(values, RunConfig)
 
 
-@pytest.mark.parametrize(("make", "says"), [
-    (lambda: OptimConfig(steps=0), "steps is 0"), (lambda: OptimConfig(warmup_steps=-1), "warmup_steps -1"),
-    (lambda: OptimConfig(learning_rate=0.0), "learning_rate"), (lambda: OptimConfig(clip=0.0), "clip"),
-    (lambda: OptimConfig(learning_rate=float("nan")), "learning_rate"),
-    (lambda: OptimConfig(ema_decay=1.0), "ema_decay is 1.0"), (lambda: StreamConfig(shuffle_rows=0), "shuffle_rows"),
-    (lambda: ValidationConfig(every=0), "validation.every"), (lambda: ValidationConfig(galaxies=0), "galaxies"),
-    (lambda: ScoreConfig(mask_ratio=1.0), "mask_ratio is 1.0"), (lambda: ComputeConfig(workers=0), "workers"),
-    (lambda: ComputeConfig(max_failures=-1), "max_failures"), (lambda: RunConfig(name=".."), "name is '..'")])
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: OptimConfig(steps=0), "steps is 0"),
+        (lambda: OptimConfig(warmup_steps=-1), "warmup_steps -1"),
+        (lambda: OptimConfig(learning_rate=0.0), "learning_rate"),
+        (lambda: OptimConfig(clip=0.0), "clip"),
+        (lambda: OptimConfig(learning_rate=float("nan")), "learning_rate"),
+        (lambda: OptimConfig(ema_decay=1.0), "ema_decay is 1.0"),
+        (lambda: StreamConfig(shuffle_rows=0), "shuffle_rows"),
+        (lambda: ValidationConfig(every=0), "validation.every"),
+        (lambda: ValidationConfig(galaxies=0), "galaxies"),
+        (lambda: ScoreConfig(mask_ratio=1.0), "mask_ratio is 1.0"),
+        (lambda: ComputeConfig(workers=0), "workers"),
+        (lambda: ComputeConfig(max_failures=-1), "max_failures"),
+        (lambda: RunConfig(name=".."), "name is '..'"),
+    ],
+)
 def test_impossible_values_are_refused_in_code_too(make, says):
     with pytest.raises(ValueError, match=re.escape(says)):
         make()
 
 
-@pytest.mark.parametrize(("content", "says"), [
-    (b"- 1\n- 2\n", "expected a mapping"), (b"", "expected a mapping"), (b"optim: {steps: 3", "not YAML"),
-    (b"seed: two\n", "seed"), pytest.param(b"\xff\xfe\x00garbage", "not YAML", id="binary")])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"- 1\n- 2\n", "expected a mapping"),
+        (b"", "expected a mapping"),
+        (b"optim: {steps: 3", "not YAML"),
+        (b"seed: two\n", "seed"),
+        pytest.param(b"\xff\xfe\x00garbage", "not YAML", id="binary"),
+    ],
+)
 def test_a_wrong_file_is_told_by_its_name(tmp_path, content, says):
     path = tmp_path / "run.yaml"
     path.write_bytes(content)

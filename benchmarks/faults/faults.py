@@ -109,7 +109,8 @@ def worker_stands_still(scene: Scene, run: Run) -> str:
 def object_store_full(scene: Scene, run: Run) -> str:
     hog = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("hog.py")), scene.cluster.address, str(STORE_BYTES)],
-        stdout=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     hog.stdout.readline()
     time.sleep(5)
@@ -126,7 +127,7 @@ def disk_full(scene: Scene, run: Run) -> str:
     status = run.wait()
     filler.unlink()
     run.start()
-    return f"the run tries again, then ends (status {status}, \"No space left\"); with space, the same command goes on"
+    return f'the run tries again, then ends (status {status}, "No space left"); with space, the same command goes on'
 
 
 @contextlib.contextmanager
@@ -179,10 +180,27 @@ MLFLOW_PORT = free_port()
 
 def serve_mlflow(scene: Scene) -> subprocess.Popen:
     server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(MLFLOW_PORT), "--workers", "1",
-         "--backend-store-uri", f"sqlite:///{scene.folder}/served.db", "--artifacts-destination",
-         str(scene.folder / "served")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(MLFLOW_PORT),
+            "--workers",
+            "1",
+            "--backend-store-uri",
+            f"sqlite:///{scene.folder}/served.db",
+            "--artifacts-destination",
+            str(scene.folder / "served"),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
+
     def answers() -> bool:
         with contextlib.suppress(OSError):
             return urllib.request.urlopen(f"http://127.0.0.1:{MLFLOW_PORT}/health", timeout=2).status == 200

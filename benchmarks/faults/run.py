@@ -1,8 +1,8 @@
 """Inject faults into training runs, one after the other, and write a table of what happened.
 
-    python benchmarks/faults/run.py --out docs/faults.md      all of them, some 20 minutes
-    python benchmarks/faults/run.py --quick                   those that the tests know
-    python benchmarks/faults/run.py --only "node lost"
+python benchmarks/faults/run.py --out docs/faults.md      all of them, some 20 minutes
+python benchmarks/faults/run.py --quick                   those that the tests know
+python benchmarks/faults/run.py --only "node lost"
 """
 
 from __future__ import annotations
@@ -59,7 +59,13 @@ def undisturbed(scene: Scene, steps: int) -> Run:
 def try_fault(fault: Fault, scene: Scene, reference: Run) -> Outcome:
     outcome = Outcome(fault.name, "")
     with (fault.around or (lambda scene: contextlib.nullcontext({})))(scene) as extra:
-        run = scene.run(fault.name.split(" (")[0].replace(" ", "-").replace(",", ""), extra.get("home"), fault.steps, fault.every, **fault.compute)
+        run = scene.run(
+            fault.name.split(" (")[0].replace(" ", "-").replace(",", ""),
+            extra.get("home"),
+            fault.steps,
+            fault.every,
+            **fault.compute,
+        )
         run = replace(run, environment=extra.get("environment", {}))
         try:
             _harm_and_see(fault, scene, run, reference, outcome)
@@ -103,8 +109,9 @@ def nan_loss(scene: Scene) -> Outcome:
     run.start()
     status = run.wait()
     ok = status == INPUT_ERROR_STATUS and "gradient is nan" in run.text()
-    return Outcome("NaN loss", "the run ends at once (status 2) and says at which step and what to try; not repeated",
-                   ok=ok)
+    return Outcome(
+        "NaN loss", "the run ends at once (status 2) and says at which step and what to try; not repeated", ok=ok
+    )
 
 
 def try_all(faults: list[Fault], with_nan: bool, folder: Path, steps: int) -> list[Outcome]:
@@ -142,7 +149,12 @@ def _line(o: Outcome) -> str:
 
 
 def page(outcomes: list[Outcome]) -> str:
-    head = Path(__file__).with_name("page.md").read_text().format(steps=STEPS, every=EVERY, tolerance=TOLERANCE, cores=os.cpu_count())
+    head = (
+        Path(__file__)
+        .with_name("page.md")
+        .read_text()
+        .format(steps=STEPS, every=EVERY, tolerance=TOLERANCE, cores=os.cpu_count())
+    )
     return head + "\n".join(_line(o) for o in outcomes) + "\n"
 
 

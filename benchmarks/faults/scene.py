@@ -54,8 +54,11 @@ def checkpoints(run_dir: Path) -> dict[int, Path]:
     snapshot = run_dir / "checkpoint_manager_snapshot.json"
     try:
         text = snapshot.read_text()
-        return {json.loads((p / "state.json").read_text())["step"]: p
-                for p in run_dir.glob("checkpoint_2*") if p.name in text}
+        return {
+            json.loads((p / "state.json").read_text())["step"]: p
+            for p in run_dir.glob("checkpoint_2*")
+            if p.name in text
+        }
     except (OSError, ValueError):  # one that is removed or written while we look
         return {}
 
@@ -88,11 +91,16 @@ class Run:
         self.newest_at_start = self.last_step()
         file = self.scene.folder / f"{self.config.name}.yaml"
         file.write_text(to_yaml(self.config))
-        environment = os.environ | {"RAY_ADDRESS": self.scene.cluster.address, "PYTHONPATH": str(ROOT)} | self.environment
+        environment = (
+            os.environ | {"RAY_ADDRESS": self.scene.cluster.address, "PYTHONPATH": str(ROOT)} | self.environment
+        )
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 [sys.executable, str(ROOT / "ray_jobs" / "pretrain.py"), "--config", str(file)],
-                env=environment, stdout=log, stderr=log, cwd=self.scene.folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                cwd=self.scene.folder,
             )
 
     def checkpoints(self) -> dict[int, Path]:
@@ -129,7 +137,7 @@ class Run:
         uri = self.environment.get("MLFLOW_TRACKING_URI") or tracking_uri(self.config.home_path)
         client = MlflowClient(uri)
         experiment = client.get_experiment_by_name(self.config.experiment).experiment_id
-        run, = client.search_runs([experiment], f"attributes.run_name = '{self.config.name}'")
+        (run,) = client.search_runs([experiment], f"attributes.run_name = '{self.config.name}'")
         return dict(zip(*Tracker(uri, run.info.run_id).history("val/loss"), strict=True))
 
     def weights(self) -> dict:
@@ -141,11 +149,16 @@ class Scene:
 
     def __init__(self, folder: Path, nodes: int = 1):
         self.folder = folder
-        self.cluster = Cluster(initialize_head=True, head_node_args={
-            "num_cpus": 0, "object_store_memory": STORE_BYTES,
-            # Ray Train asks the dashboard whether drivers live.
-            "include_dashboard": True, "dashboard_port": free_port(),
-        })
+        self.cluster = Cluster(
+            initialize_head=True,
+            head_node_args={
+                "num_cpus": 0,
+                "object_store_memory": STORE_BYTES,
+                # Ray Train asks the dashboard whether drivers live.
+                "include_dashboard": True,
+                "dashboard_port": free_port(),
+            },
+        )
         self.nodes = [self.add_node() for _ in range(nodes)]
 
     def add_node(self):
@@ -156,21 +169,35 @@ class Scene:
 
     def run(self, name: str, home: Path | None = None, steps: int = STEPS, every: int = EVERY, **compute) -> Run:
         config = replace(
-            recipe("small"), name=name, home=str(home or self.folder), survey=str(self.folder / "survey"),
+            recipe("small"),
+            name=name,
+            home=str(home or self.folder),
+            survey=str(self.folder / "survey"),
             model=MMAEConfig(
-            modalities=ModalitiesConfig(image=ImageConfig(patch=16), spectrum=SpectrumConfig(patch=512)),
-            width=32, depth=1, heads=2, decoder_width=16,
-        ),
-            stream=StreamConfig(batch_size=32, shuffle_rows=64, lanes=2), optim=OptimConfig(steps=steps, warmup_steps=2),
-            validation=ValidationConfig(every=every, galaxies=64), score=ScoreConfig(bootstrap=50, examples=2),
+                modalities=ModalitiesConfig(image=ImageConfig(patch=16), spectrum=SpectrumConfig(patch=512)),
+                width=32,
+                depth=1,
+                heads=2,
+                decoder_width=16,
+            ),
+            stream=StreamConfig(batch_size=32, shuffle_rows=64, lanes=2),
+            optim=OptimConfig(steps=steps, warmup_steps=2),
+            validation=ValidationConfig(every=every, galaxies=64),
+            score=ScoreConfig(bootstrap=50, examples=2),
             compute=ComputeConfig(threads=1, device="cpu", **compute),
         )
         return Run(config, self)
 
     def survey(self) -> Path:
         """Small, and with many shards, so that one of them can be damaged."""
-        command = [sys.executable, str(ROOT / "ray_jobs" / "build_survey.py"), "--out", str(self.folder / "survey"),
-                   "--galaxies", str(GALAXIES)]
+        command = [
+            sys.executable,
+            str(ROOT / "ray_jobs" / "build_survey.py"),
+            "--out",
+            str(self.folder / "survey"),
+            "--galaxies",
+            str(GALAXIES),
+        ]
         environment = os.environ | {"RAY_ADDRESS": self.cluster.address, "PYTHONPATH": str(ROOT)}
         subprocess.run(command, env=environment, check=True, capture_output=True, cwd=self.folder)
         return self.folder / "survey"

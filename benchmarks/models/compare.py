@@ -98,7 +98,9 @@ def train(
 
     def look(state: TrainState, spent: float) -> None:
         numbers = score(state.best_weights, watched, device, seed)
-        print(f"{name} {seed}: step {state.step}, {spent:.0f} s, {_first_scatter(numbers)}", file=sys.stderr, flush=True)
+        print(
+            f"{name} {seed}: step {state.step}, {spent:.0f} s, {_first_scatter(numbers)}", file=sys.stderr, flush=True
+        )
 
     config = replace(contestant.config, seed=seed)
     trained = train_for(seconds, config, galaxies, input_spec(survey.spec), device, look)
@@ -107,11 +109,21 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     save_model(folder, trained.state, model, trained.config, {})
     write_training_rows(survey, folder)
-    (folder / TRAINED).write_text(json.dumps({
-        "name": name, "seed": seed, "steps": trained.state.step, "galaxies_per_second": trained.galaxies / trained.seconds,
-        "epochs": trained.galaxies / len(galaxies), "seconds": trained.seconds, "wall_seconds": time.time() - started,
-        "parameters": sum(p.numel() for p in trained.state.model.parameters()),
-    }, indent=1))
+    (folder / TRAINED).write_text(
+        json.dumps(
+            {
+                "name": name,
+                "seed": seed,
+                "steps": trained.state.step,
+                "galaxies_per_second": trained.galaxies / trained.seconds,
+                "epochs": trained.galaxies / len(galaxies),
+                "seconds": trained.seconds,
+                "wall_seconds": time.time() - started,
+                "parameters": sum(p.numel() for p in trained.state.model.parameters()),
+            },
+            indent=1,
+        )
+    )
 
 
 def score_run(

@@ -52,8 +52,12 @@ def _paper() -> RunConfig:
     """A width of 96 like that of `small`, decoders reduced alike; a batch of 64 and three times its learning rate, without
     which it would hardly move in so few steps (with ten times, one of two seeds learned nothing)."""
     run = recipe("paper")
-    return replace(run, model=replace(run.model, width=96, hidden=(192, 96)), stream=replace(run.stream, batch_size=64),
-                   optim=replace(run.optim, learning_rate=3e-4, final_learning_rate=3e-4))
+    return replace(
+        run,
+        model=replace(run.model, width=96, hidden=(192, 96)),
+        stream=replace(run.stream, batch_size=64),
+        optim=replace(run.optim, learning_rate=3e-4, final_learning_rate=3e-4),
+    )
 
 
 def _cnn() -> RunConfig:
@@ -81,7 +85,9 @@ def mostly_images(train: Batch) -> Batch:
     images_alone_N = torch.from_numpy(~_is_paired(len(train)))
     taken = {name: train.values[name].masked_fill(images_alone_N[:, None], 0.0) for name in ("flux", "ivar")}
     return replace(
-        train, values=train.values | taken, present=train.present | {"spectrum": train.present["spectrum"] & ~images_alone_N},
+        train,
+        values=train.values | taken,
+        present=train.present | {"spectrum": train.present["spectrum"] & ~images_alone_N},
         redshift_B=train.redshift_B.masked_fill(images_alone_N, 0.0),
         redshift_known_B=train.redshift_known_B & ~images_alone_N,
     )
@@ -119,8 +125,12 @@ def ablations() -> dict[str, Contestant]:
         "no warm-up, constant rate": optim(warmup_steps=0, final_learning_rate=base.optim.learning_rate),
         "all are reconstructed": model(reconstructed=1.0),
         "no reconstruction": model(
-            modalities=replace(base.model.modalities, image=replace(base.model.modalities.image, weight=0.0),
-                               spectrum=replace(base.model.modalities.spectrum, weight=0.0))),
+            modalities=replace(
+                base.model.modalities,
+                image=replace(base.model.modalities.image, weight=0.0),
+                spectrum=replace(base.model.modalities.spectrum, weight=0.0),
+            )
+        ),
         "bins as coarse as the head's": model(redshift=replace(base.model.redshift, refinement=1)),
         "image patch 8": modality("image", patch=8),
         "spectrum patch 256": modality("spectrum", patch=256),

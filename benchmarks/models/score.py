@@ -37,13 +37,15 @@ def read(model: Model, galaxies: Batch, device: torch.device) -> dict[str, dict[
     parts: dict[str, list[dict[str, np.ndarray]]] = {}
     for batch in batches(galaxies, device):
         for mode, shown in modes_of(model.n_tokens).items():
-            reading, = model.read(batch, [fixed_visible(batch, model.n_tokens, shown)])
+            (reading,) = model.read(batch, [fixed_visible(batch, model.n_tokens, shown)])
             part = {"redshift": reading.redshift_B, "embedding": reading.embedding_BD}
             if reading.probability_BK is not None:
                 part["probability"] = reading.probability_BK
             parts.setdefault(mode, []).append({name: value.float().cpu().numpy() for name, value in part.items()})
-    return {mode: {name: np.concatenate([part[name] for part in these]) for name in these[0]}
-            for mode, these in parts.items()}
+    return {
+        mode: {name: np.concatenate([part[name] for part in these]) for name in these[0]}
+        for mode, these in parts.items()
+    }
 
 
 def score(model: Model, galaxies: Batch, device: torch.device, seed: int) -> Numbers:
@@ -71,8 +73,10 @@ def score(model: Model, galaxies: Batch, device: torch.device, seed: int) -> Num
 
 def _point(name: str, z_N: np.ndarray, predicted_N: np.ndarray, seed: int) -> Numbers:
     scores = score_redshift(z_N, predicted_N, seed=seed, resamples=RESAMPLES)
-    return {f"{name} {short}": (scores[key].value, scores[key].error)
-            for key, short in (("sigma_nmad", "sigma"), ("outlier_rate", "outliers"), ("bias", "bias"))}
+    return {
+        f"{name} {short}": (scores[key].value, scores[key].error)
+        for key, short in (("sigma_nmad", "sigma"), ("outlier_rate", "outliers"), ("bias", "bias"))
+    }
 
 
 def probe(model: Model, train: Batch, galaxies: Batch, device: torch.device, seed: int) -> Numbers:

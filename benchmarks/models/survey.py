@@ -22,7 +22,9 @@ def simulated_survey(folder: Path, galaxies: int) -> Survey:
     """The survey in the folder, simulated on all CPUs of this machine if it is not there yet."""
     if (folder / MANIFEST).exists():
         return open_survey(folder)
-    return build_survey([simulation_source(SimulationConfig(galaxies=galaxies), SurveySpec())], folder, run=in_processes)
+    return build_survey(
+        [simulation_source(SimulationConfig(galaxies=galaxies), SurveySpec())], folder, run=in_processes
+    )
 
 
 def load(survey: Survey, split: str) -> Batch:

@@ -18,13 +18,28 @@ import numpy as np
 
 from mmae.report.condense import with_error
 
-IMAGE = ("image z<0.4 sigma", "image all z sigma", "image all z outliers", "image all z bias", "image CRPS",
-         "image PIT KS")
+IMAGE = (
+    "image z<0.4 sigma",
+    "image all z sigma",
+    "image all z outliers",
+    "image all z bias",
+    "image CRPS",
+    "image PIT KS",
+)
 OTHERS = ("spectrum all z sigma", "both all z sigma", "both all z outliers")
-PROBED = tuple(f"image {probe} {rest}" for probe in ("kNN", "linear") for rest in
-               ("z<0.4 sigma", "all z sigma", "all z outliers", "all z bias"))
-MAGNITUDES = ("magnitudes z<0.4 sigma", "magnitudes all z sigma", "magnitudes all z outliers", "magnitudes all z bias",
-              "magnitudes CRPS", "magnitudes PIT KS")
+PROBED = tuple(
+    f"image {probe} {rest}"
+    for probe in ("kNN", "linear")
+    for rest in ("z<0.4 sigma", "all z sigma", "all z outliers", "all z bias")
+)
+MAGNITUDES = (
+    "magnitudes z<0.4 sigma",
+    "magnitudes all z sigma",
+    "magnitudes all z outliers",
+    "magnitudes all z bias",
+    "magnitudes CRPS",
+    "magnitudes PIT KS",
+)
 
 
 def read_results(files: Sequence[Path]) -> list[dict[str, Any]]:
@@ -34,18 +49,28 @@ def read_results(files: Sequence[Path]) -> list[dict[str, Any]]:
 
 def markdown(results: Sequence[dict[str, Any]]) -> str:
     """One row a model, plus one for each way in which a redshift was read from its embedding."""
-    lines = ["| model | parameters | galaxies/s | epochs | seeds | " + " | ".join(n.removeprefix("image ") for n in IMAGE)
-             + " | " + " | ".join(OTHERS) + " |", "|---" * (5 + len(IMAGE) + len(OTHERS)) + "|"]
+    lines = [
+        "| model | parameters | galaxies/s | epochs | seeds | "
+        + " | ".join(n.removeprefix("image ") for n in IMAGE)
+        + " | "
+        + " | ".join(OTHERS)
+        + " |",
+        "|---" * (5 + len(IMAGE) + len(OTHERS)) + "|",
+    ]
     for name in dict.fromkeys(result["name"] for result in results):
         these = [result for result in results if result["name"] == name]
         first = these[0]
-        facts = [f"{first['parameters'] / 1e6:.2f} M", f"{np.mean([r['galaxies_per_second'] for r in these]):.0f}",
-                 f"{np.mean([r['epochs'] for r in these]):.1f}", str(len(these))]
+        facts = [
+            f"{first['parameters'] / 1e6:.2f} M",
+            f"{np.mean([r['galaxies_per_second'] for r in these]):.0f}",
+            f"{np.mean([r['epochs'] for r in these]):.1f}",
+            str(len(these)),
+        ]
         shown = IMAGE if IMAGE[0] in first["scores"] else MAGNITUDES
         lines.append(_row(name if shown is IMAGE else f"{name} (no image)", facts, these, (*shown, *OTHERS)))
         if PROBED[0] in first["scores"]:
             for at in range(0, len(PROBED), 4):
-                lines.append(_row(f"{name}, {PROBED[at].split()[1]}", facts, these, (*PROBED[at:at + 4], *[""] * 5)))
+                lines.append(_row(f"{name}, {PROBED[at].split()[1]}", facts, these, (*PROBED[at : at + 4], *[""] * 5)))
     return "\n".join(lines)
 
 

@@ -47,8 +47,12 @@ def contestants() -> dict[str, RunConfig]:
     images = replace(small.model.modalities.image, patch=sizes.image_patch)
     spectra = replace(base.model.modalities.spectrum, patch=sizes.spectrum_pool * sizes.spectrum_patch)
     joint = replace(
-        base.model, modalities=ModalitiesConfig(image=images, spectrum=spectra), width=sizes.width, depth=sizes.depth,
-        heads=sizes.heads, decoder_width=base.model.decoder_width,
+        base.model,
+        modalities=ModalitiesConfig(image=images, spectrum=spectra),
+        width=sizes.width,
+        depth=sizes.depth,
+        heads=sizes.heads,
+        decoder_width=base.model.decoder_width,
     )
     ours = replace(paper, model=joint, masks=replace(paper.masks, drop_unit="sample"))
     runs = {
@@ -57,8 +61,10 @@ def contestants() -> dict[str, RunConfig]:
         "base, feed-forward x4": replace(ours, model=replace(joint, mlp_ratio=float(sizes.mlp_ratio))),
         "base, all reconstructed": replace(ours, model=replace(joint, reconstructed=1.0)),
     }
-    in_half = {f"{name}, bfloat16": replace(run, compute=replace(run.compute, precision="bfloat16"))
-               for name, run in runs.items()}
+    in_half = {
+        f"{name}, bfloat16": replace(run, compute=replace(run.compute, precision="bfloat16"))
+        for name, run in runs.items()
+    }
     return runs | in_half
 
 
@@ -111,7 +117,7 @@ def peak_memory(run: RunConfig, galaxies: Batch, spec: InputSpec, device: torch.
 
 def _resident(name: str) -> int:
     """Bytes of memory that this process has (VmRSS) or had at most (VmHWM)."""
-    line, = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)]
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)]
     return 1024 * int(line.split()[1])
 
 
@@ -151,7 +157,9 @@ def main() -> None:
         flops = operations(run, galaxies, spec, device)
         memory = peak_memory(run, galaxies, spec, device)
         share = f"  {flops * len(galaxies) / seconds / rate:17.1%}" if rate else ""
-        print(f"{name:32} {len(galaxies) / seconds:10.1f} {slowest / seconds:8.2f}x {flops / 1e9:13.2f} {memory / 1e6:8.0f}{share}")
+        print(
+            f"{name:32} {len(galaxies) / seconds:10.1f} {slowest / seconds:8.2f}x {flops / 1e9:13.2f} {memory / 1e6:8.0f}{share}"
+        )
 
 
 if __name__ == "__main__":

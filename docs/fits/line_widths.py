@@ -52,8 +52,9 @@ def fit(x_NE: np.ndarray, error_NE: np.ndarray) -> dict[str, list]:
             inverse_NEE = np.linalg.inv(total_NEE)
             offset_NE = x_NE - mean_E
             scaled_NE = np.einsum("nij,nj->ni", inverse_NEE, offset_NE)
-            log_NG.append(np.log(weight) - 0.5 * (np.linalg.slogdet(total_NEE)[1]
-                                                  + (offset_NE * scaled_NE).sum(axis=1)))
+            log_NG.append(
+                np.log(weight) - 0.5 * (np.linalg.slogdet(total_NEE)[1] + (offset_NE * scaled_NE).sum(axis=1))
+            )
             expected.append(mean_E + scaled_NE @ covariance_EE)
             spread.append(covariance_EE - covariance_EE @ inverse_NEE @ covariance_EE)
         log_NG = np.stack(log_NG, axis=1)
@@ -64,14 +65,18 @@ def fit(x_NE: np.ndarray, error_NE: np.ndarray) -> dict[str, list]:
             total = share_NG[:, g].sum()
             mean_GE[g] = share_NG[:, g] @ expected[g] / total
             offset_NE = expected[g] - mean_GE[g]
-            covariance_GEE[g] = ((offset_NE * share_NG[:, g, None]).T @ offset_NE
-                                 + np.einsum("n,nij->ij", share_NG[:, g], spread[g])) / total
+            covariance_GEE[g] = (
+                (offset_NE * share_NG[:, g, None]).T @ offset_NE + np.einsum("n,nij->ij", share_NG[:, g], spread[g])
+            ) / total
             covariance_GEE[g] += FLOOR * identity_EE
         if abs(log_N.mean() - last) < TOLERANCE:
             break
         last = log_N.mean()
-    return {"weight": weight_G.round(4).tolist(), "mean": mean_GE.round(4).tolist(),
-            "covariance": covariance_GEE.round(5).tolist()}
+    return {
+        "weight": weight_G.round(4).tolist(),
+        "mean": mean_GE.round(4).tolist(),
+        "covariance": covariance_GEE.round(5).tolist(),
+    }
 
 
 if __name__ == "__main__":

@@ -90,9 +90,7 @@ def nearest(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, ra
     return nearest_of(match(ra1, dec1, ra2, dec2, radius_arcsec))
 
 
-def one_to_one(
-    ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, radius_arcsec: float
-) -> Pairs:
+def one_to_one(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, radius_arcsec: float) -> Pairs:
     """Pairs in which each row of either catalogue occurs at most once, the closest pairs first.
 
     A pair that is left out has a row that was taken by a pair at least as close. Equally close
@@ -121,9 +119,7 @@ def one_to_one_of(pairs: Pairs) -> Pairs:
         best2[np.unique(pairs.index2[order], return_index=True)[1]] = True
         now = order[best & best2]
         taken.append(now)
-        used = np.isin(pairs.index1[order], pairs.index1[now]) | np.isin(
-            pairs.index2[order], pairs.index2[now]
-        )
+        used = np.isin(pairs.index1[order], pairs.index1[now]) | np.isin(pairs.index2[order], pairs.index2[now])
         order = order[~used]
     return pairs.select(np.sort(np.concatenate(taken))) if taken else pairs
 
@@ -146,8 +142,9 @@ def position_angle(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayL
     return np.degrees(np.arctan2(east, north))
 
 
-def move_to_epoch(ra: ArrayLike, dec: ArrayLike, pmra: ArrayLike, pmdec: ArrayLike,
-                  from_epoch: ArrayLike, to_epoch: float) -> tuple[np.ndarray, np.ndarray]:
+def move_to_epoch(
+    ra: ArrayLike, dec: ArrayLike, pmra: ArrayLike, pmdec: ArrayLike, from_epoch: ArrayLike, to_epoch: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Positions moved by their proper motions (astropy's `SkyCoord.apply_space_motion`).
 
     A row whose proper motion is NaN was not measured and stays where it is.
@@ -166,13 +163,14 @@ def move_to_epoch(ra: ArrayLike, dec: ArrayLike, pmra: ArrayLike, pmdec: ArrayLi
     """
     lon, lat = _checked(ra, dec, "")
     pmra, pmdec = np.asarray(pmra, np.float64), np.asarray(pmdec, np.float64)
-    epoch = np.broadcast_to(np.asarray(from_epoch, np.float64), lon.shape) if np.ndim(from_epoch) == 0 \
+    epoch = (
+        np.broadcast_to(np.asarray(from_epoch, np.float64), lon.shape)
+        if np.ndim(from_epoch) == 0
         else np.asarray(from_epoch, np.float64)
+    )
     for name, values in (("pmra", pmra), ("pmdec", pmdec), ("from_epoch", epoch)):
         if values.shape != lon.shape:
-            raise InputError(
-                f"{name} has shape {values.shape}, the coordinates {lon.shape}: give one value a row."
-            )
+            raise InputError(f"{name} has shape {values.shape}, the coordinates {lon.shape}: give one value a row.")
     bad = ~np.isfinite(epoch)
     if bad.any() or not np.isfinite(to_epoch):
         where = f"row {np.flatnonzero(bad)[0]} of from_epoch" if bad.any() else "to_epoch"
@@ -181,8 +179,12 @@ def move_to_epoch(ra: ArrayLike, dec: ArrayLike, pmra: ArrayLike, pmdec: ArrayLi
     moves = np.isfinite(pmra) & np.isfinite(pmdec) & ((pmra != 0) | (pmdec != 0)) & (epoch != to_epoch)
     if moves.any():
         sky = SkyCoord(
-            lon[moves] * u.rad, lat[moves] * u.rad, pm_ra_cosdec=pmra[moves] * u.mas / u.yr,
-            pm_dec=pmdec[moves] * u.mas / u.yr, obstime=Time(epoch[moves], format="jyear", scale="tdb"))
+            lon[moves] * u.rad,
+            lat[moves] * u.rad,
+            pm_ra_cosdec=pmra[moves] * u.mas / u.yr,
+            pm_dec=pmdec[moves] * u.mas / u.yr,
+            obstime=Time(epoch[moves], format="jyear", scale="tdb"),
+        )
         with warnings.catch_warnings():
             # erfa remarks that it puts stars without a parallax at a large distance: as it should.
             warnings.simplefilter("ignore", erfa.ErfaWarning)
@@ -197,9 +199,7 @@ def _checked(ra: ArrayLike, dec: ArrayLike, which: str) -> tuple[np.ndarray, np.
     ra, dec = (np.ma.filled(np.ma.asarray(x, np.float64), np.nan) for x in (ra, dec))
     which = f"{which} catalogue: ".lstrip() if which else ""
     if ra.ndim != 1 or ra.shape != dec.shape:
-        raise InputError(
-            f"{which}RA has shape {ra.shape}, declination {dec.shape}: give two lists of one length."
-        )
+        raise InputError(f"{which}RA has shape {ra.shape}, declination {dec.shape}: give two lists of one length.")
     bad = ~((ra >= -180) & (ra <= 360) & (dec >= -90) & (dec <= 90))
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
@@ -247,9 +247,7 @@ def _tree(xyz: np.ndarray) -> cKDTree:
     return cKDTree(xyz, balanced_tree=False, compact_nodes=False)
 
 
-def _towards(
-    lon1: np.ndarray, lat1: np.ndarray, lon2: np.ndarray, lat2: np.ndarray
-) -> tuple[np.ndarray, ...]:
+def _towards(lon1: np.ndarray, lat1: np.ndarray, lon2: np.ndarray, lat2: np.ndarray) -> tuple[np.ndarray, ...]:
     """Point 2 in the axes east, north and outward of point 1, all in radians."""
     cos_lon = np.cos(lon2 - lon1)
     sin_1, cos_1, sin_2, cos_2 = np.sin(lat1), np.cos(lat1), np.sin(lat2), np.cos(lat2)

@@ -120,8 +120,11 @@ def match_in_ray(
     """
     margin_order = _margin_order(radius_arcsec)
     sides = {"first": first, "second": second}
-    jobs = [{"side": side, "number": number, **job}
-            for side, table in sides.items() for number, job in enumerate(table.row_groups())]
+    jobs = [
+        {"side": side, "number": number, **job}
+        for side, table in sides.items()
+        for number, job in enumerate(table.row_groups())
+    ]
     n_buckets = max(1, -(-sum(job["rows"] for job in jobs) // BUCKET_ROWS))
     scratch.mkdir(parents=True, exist_ok=True)
 
@@ -143,7 +146,9 @@ def match_in_ray(
         return {"side": job["side"], "path": str(path)}
 
     files: dict[str, list[str]] = {"first": [], "second": []}
-    for done in tqdm(in_ray(jobs, divide, workers), total=len(jobs), desc="sky cells", unit="part", disable=len(jobs) < 8):
+    for done in tqdm(
+        in_ray(jobs, divide, workers), total=len(jobs), desc="sky cells", unit="part", disable=len(jobs) < 8
+    ):
         files[done["side"]].append(done["path"])
 
     def match_bucket(job: Job) -> Job:
@@ -151,13 +156,22 @@ def match_in_ray(
         one, other = (_bucket(files[side], bucket) for side in ("first", "second"))
         pairs = match(one["ra"], one["dec"], other["ra"], other["dec"], radius_arcsec)
         path = scratch / f"pairs-{bucket:06d}.parquet"
-        pq.write_table(pa.table({"index1": one["row"][pairs.index1], "index2": other["row"][pairs.index2],
-                                 "separation_arcsec": pairs.separation_arcsec}), path)
+        pq.write_table(
+            pa.table(
+                {
+                    "index1": one["row"][pairs.index1],
+                    "index2": other["row"][pairs.index2],
+                    "separation_arcsec": pairs.separation_arcsec,
+                }
+            ),
+            path,
+        )
         return {"path": str(path)}
 
     buckets = [{"bucket": bucket} for bucket in range(n_buckets)]
-    found = tqdm(in_ray(buckets, match_bucket, workers), total=n_buckets, desc="sky match", unit="bucket",
-                 disable=n_buckets < 8)
+    found = tqdm(
+        in_ray(buckets, match_bucket, workers), total=n_buckets, desc="sky match", unit="bucket", disable=n_buckets < 8
+    )
     paths = [Path(done["path"]) for done in found]
     for path in (*files["first"], *files["second"]):
         Path(path).unlink()
@@ -188,12 +202,16 @@ def _margin_order(radius_arcsec: float) -> int:
     order = int(np.floor(np.log2(PIXEL_SIDE_DEG / side)))
     if order < CELL_ORDER:
         widest = PIXEL_SIDE_DEG / 2**CELL_ORDER * MARGIN * 3600
-        raise InputError(f"match radius {radius_arcsec} arcsec: in pieces of the sky at most {widest:.0f} arcsec can be "
-                         f"matched. Take the engine `memory` for wide searches.")
+        raise InputError(
+            f"match radius {radius_arcsec} arcsec: in pieces of the sky at most {widest:.0f} arcsec can be "
+            f"matched. Take the engine `memory` for wide searches."
+        )
     return order
 
 
-def _also_beyond_edges(ra_N: np.ndarray, dec_N: np.ndarray, order: int, n_buckets: int) -> tuple[np.ndarray, np.ndarray]:
+def _also_beyond_edges(
+    ra_N: np.ndarray, dec_N: np.ndarray, order: int, n_buckets: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows and their buckets, once for every bucket with a cell within the margin of the row."""
     fine_N9 = with_neighbours(nested_cell(ra_N, dec_N, order), order)
     bucket_N9 = np.sort((fine_N9 >> 2 * (order - CELL_ORDER)) % n_buckets, axis=1)

@@ -11,8 +11,9 @@ BLUE_BAND, RED_BAND = (3850.0, 3950.0), (4000.0, 4100.0)  # Angstrom, rest frame
 LEAST_BAND = 0.8  # fraction of a band that must have good samples
 
 
-def dn4000(wavelength_L: np.ndarray, flux_BL: np.ndarray, ivar_BL: np.ndarray,
-           redshift_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def dn4000(
+    wavelength_L: np.ndarray, flux_BL: np.ndarray, ivar_BL: np.ndarray, redshift_B: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The 4000 A break: mean f_nu at 4000-4100 A over that at 3850-3950 A, rest frame (Balogh+1999).
 
     Args:

@@ -17,10 +17,23 @@ OII_BLUE, OII_RED, NEIII = 3727.09, 3729.88, 3869.86
 HDELTA, HGAMMA, HBETA_WAVE, OIII_BLUE, OIII_RED = 4102.89, 4341.69, 4862.69, 4960.30, 5008.24
 NII_BLUE, HALPHA_WAVE, NII_RED = 6549.86, 6564.61, 6585.27
 SII_BLUE, SII_RED = 6718.29, 6732.67
-WIDTH_WAVELENGTH_E = np.array([0.5 * (OII_BLUE + OII_RED), HBETA_WAVE, OIII_RED, HALPHA_WAVE, NII_RED,
-                               SII_BLUE])
-LINE_WAVELENGTH_J = np.array([OII_BLUE, OII_RED, HDELTA, HGAMMA, HBETA_WAVE, OIII_BLUE, OIII_RED,
-                              NII_BLUE, HALPHA_WAVE, NII_RED, SII_BLUE, SII_RED])
+WIDTH_WAVELENGTH_E = np.array([0.5 * (OII_BLUE + OII_RED), HBETA_WAVE, OIII_RED, HALPHA_WAVE, NII_RED, SII_BLUE])
+LINE_WAVELENGTH_J = np.array(
+    [
+        OII_BLUE,
+        OII_RED,
+        HDELTA,
+        HGAMMA,
+        HBETA_WAVE,
+        OIII_BLUE,
+        OIII_RED,
+        NII_BLUE,
+        HALPHA_WAVE,
+        NII_RED,
+        SII_BLUE,
+        SII_RED,
+    ]
+)
 
 # [O II] at low density 1 : 1.35; [O III] 1 : 2.98 and [N II] 1 : 3.05 (Storey & Zeippen 2000);
 # [S II] 6716 / 6731 = 1.4, low density (Osterbrock & Ferland 2006, figure 5.8).

@@ -18,11 +18,29 @@ from astropy.utils.exceptions import AstropyWarning
 from mmae.core.errors import InputError
 from mmae.core.untrusted import require_plain_columns
 
-_FORMATS = {".fits": "fits", ".fit": "fits", ".fts": "fits", ".vot": "votable", ".xml": "votable",
-            ".votable": "votable", ".csv": "ascii.csv", ".parquet": "parquet", ".pq": "parquet"}
+_FORMATS = {
+    ".fits": "fits",
+    ".fit": "fits",
+    ".fts": "fits",
+    ".vot": "votable",
+    ".xml": "votable",
+    ".votable": "votable",
+    ".csv": "ascii.csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
 # What astropy and pyarrow raise on files that are cut short, garbled, or of another kind.
-_UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, UnicodeError, zlib.error,
-               fits.VerifyError, pa.ArrowException)
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    UnicodeError,
+    zlib.error,
+    fits.VerifyError,
+    pa.ArrowException,
+)
 
 
 def read_table(path: Path) -> Table:
@@ -37,8 +55,9 @@ def read_table(path: Path) -> Table:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     ending = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
     if ending not in _FORMATS:
-        raise InputError(f"{path}: unknown ending {ending or '(none)'}. Catalogues are read from "
-                         f"{', '.join(sorted(_FORMATS))}.")
+        raise InputError(
+            f"{path}: unknown ending {ending or '(none)'}. Catalogues are read from {', '.join(sorted(_FORMATS))}."
+        )
     kind = _FORMATS[ending]
     try:
         with warnings.catch_warnings():
@@ -58,8 +77,10 @@ def read_table(path: Path) -> Table:
     except InputError:
         raise
     except _UNREADABLE as error:
-        raise InputError(f"{path}: not a readable {kind.removeprefix('ascii.')} table "
-                         f"({error or type(error).__name__}). Download it again.") from error
+        raise InputError(
+            f"{path}: not a readable {kind.removeprefix('ascii.')} table "
+            f"({error or type(error).__name__}). Download it again."
+        ) from error
     if not len(table):
         raise InputError(f"{path}: the table has no rows. Check the query that made it.")
     return table
@@ -92,8 +113,9 @@ def convert(column: Column, described: str, wanted: u.UnitBase, where: str) -> n
             values = np.array([word or "nan" for word in text], np.float64)
         except ValueError:
             row = next(i for i, word in enumerate(text) if not _is_number(word))
-            raise InputError(f"{where}: row {row} is {str(text[row])!r}, not a number. Check which column "
-                             f"is meant.") from None
+            raise InputError(
+                f"{where}: row {row} is {str(text[row])!r}, not a number. Check which column is meant."
+            ) from None
     else:
         values = np.ma.filled(np.ma.asarray(column.data).astype(np.float64), np.nan)
     unit = described if column.unit is None or str(column.unit) == "" else column.unit
@@ -134,8 +156,10 @@ def sexagesimal(column: Column, hours: bool, where: str) -> np.ndarray:
         except ValueError:
             sizes = []
         if not 1 <= len(sizes) <= 3 or any(size >= 60 for size in sizes[1:]):
-            raise InputError(f"{where}: row {row} is {str(text[row])!r}, neither degrees nor sexagesimal "
-                             f"({'hh mm ss' if hours else 'dd mm ss'}). Correct that row or remove it.")
+            raise InputError(
+                f"{where}: row {row} is {str(text[row])!r}, neither degrees nor sexagesimal "
+                f"({'hh mm ss' if hours else 'dd mm ss'}). Correct that row or remove it."
+            )
         size = sum(part / 60**power for power, part in enumerate(sizes))
         degrees[row] = (-size if parts[0].startswith("-") else size) * (15 if hours and len(sizes) > 1 else 1)
     return degrees
@@ -180,4 +204,3 @@ def _first_table(path: Path) -> int:
             if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU)):
                 return number
     raise ValueError("no table in it")
-

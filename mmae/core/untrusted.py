@@ -32,7 +32,9 @@ def require_inside(path: str, manifest: Path) -> str:
     """
     parts = PurePosixPath(path)
     if parts.is_absolute() or ".." in parts.parts:
-        raise InputError(f"{manifest}: {path!r} lies outside of this folder. Rebuild the survey, or ask who gave it to you.")
+        raise InputError(
+            f"{manifest}: {path!r} lies outside of this folder. Rebuild the survey, or ask who gave it to you."
+        )
     return path
 
 

@@ -78,9 +78,13 @@ def read_catalogue(survey: Survey, split: str) -> Catalogue:
     return Catalogue(
         object_id_N,
         table["targetid"].fill_null(-1).to_numpy(),
-        _floats(table["ra"]), _floats(table["dec"]), _floats(table["redshift"]),
+        _floats(table["ra"]),
+        _floats(table["dec"]),
+        _floats(table["redshift"]),
         np.stack([_floats(table[name]) for name in magnitudes], 1),
-        survey.spec.bands, _texts(table["morphtype"]), _texts(table["group_id"]),
+        survey.spec.bands,
+        _texts(table["morphtype"]),
+        _texts(table["group_id"]),
         _kinds(survey, object_id_N),
     )
 

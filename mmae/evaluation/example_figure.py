@@ -38,8 +38,15 @@ def example_figure(example: Reconstructions, spec: SurveySpec, title: str) -> Fi
         draw_rgb(axes[name], image_CHW, spec, white, absent=absent)
         axes[name].set_title(name)
     ax = axes["spectrum"]
-    draw_spectrum(ax, spec.wavelength_L(), example.flux_NL[0], example.ivar_NL[0], example.flux_pred_NL[0],
-                  example.visible_NL[0], float(example.redshift_N[0]))
+    draw_spectrum(
+        ax,
+        spec.wavelength_L(),
+        example.flux_NL[0],
+        example.ivar_NL[0],
+        example.flux_pred_NL[0],
+        example.visible_NL[0],
+        float(example.redshift_N[0]),
+    )
     ax.set(xlabel=r"observed wavelength, vacuum [$\mathrm{\AA}$]", ylabel=rf"$f_\lambda$ [{FLUX_UNIT}]")
     handles, labels = ax.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))

@@ -41,8 +41,7 @@ EXPERIMENT = "evaluations"
 SHOWN = {"redshift": 2}
 FILE_SHOWN = 3
 # Tables whose numbers become metrics of the run, to be compared; report.json has thousands.
-LOGGED = ("redshift/low_z/", "redshift/all_z/", "surface/verdict/", "pz/scores/", "pz/calibration/",
-          "spectra/targets/")
+LOGGED = ("redshift/low_z/", "redshift/all_z/", "surface/verdict/", "pz/scores/", "pz/calibration/", "spectra/targets/")
 PASSES = 3  # side by side
 TRAIN = "train"
 
@@ -71,8 +70,13 @@ def _evaluate_file(config: EvaluateConfig, console: Console) -> Evaluation:
     file = read_predictions(config.predictions, config.truth_column, config.predicted_column)
     section = file_section(file, seed=config.seed, resamples=config.bootstrap)
     folder = config.home_path / "evaluations" / (config.name or config.predictions.stem) / FOLDER
-    page = save_report(folder, f"Redshifts of {config.predictions.name}", {"file": str(config.predictions.resolve())},
-                       [section], "mmae-evaluation-1")
+    page = save_report(
+        folder,
+        f"Redshifts of {config.predictions.name}",
+        {"file": str(config.predictions.resolve())},
+        [section],
+        "mmae-evaluation-1",
+    )
     print_section(replace(section, tables=section.tables[:FILE_SHOWN]), console)
     console.print(f"\npage    {page}", highlight=False, soft_wrap=True)
     return Evaluation(page, [section], None)
@@ -84,14 +88,20 @@ def _evaluate_model(config: EvaluateConfig, console: Console) -> Evaluation:
     _require_same_grid(trained, survey)
     _require_reconstruction(trained)
     checked = require_no_leak(trained.checkpoint, survey, config.split, allow_unknown=config.allow_unknown_training)
-    console.print(f"model   {trained.checkpoint}\nsurvey  {survey.path}, split {config.split}", highlight=False,
-                  soft_wrap=True)
+    console.print(
+        f"model   {trained.checkpoint}\nsurvey  {survey.path}, split {config.split}", highlight=False, soft_wrap=True
+    )
     start_ray()
     gathered = gather(config, trained.checkpoint, survey, console)
     sections = make_sections(gathered, config, console)
     folder = config.home_path / "evaluations" / (config.name or trained.name)
-    page = save_report(folder / FOLDER, f"Evaluation of {trained.name}", _facts(config, trained, survey, checked),
-                       sections, "mmae-evaluation-1")
+    page = save_report(
+        folder / FOLDER,
+        f"Evaluation of {trained.name}",
+        _facts(config, trained, survey, checked),
+        sections,
+        "mmae-evaluation-1",
+    )
     tables = write_tables(gathered, folder)
     tracker = _record(config, trained, survey, folder, sections, page, tables)
     for section in sections:
@@ -100,8 +110,7 @@ def _evaluate_model(config: EvaluateConfig, console: Console) -> Evaluation:
     print_verdicts(sections, console)
     judged, met = tally(sections)
     console.print(f"\n{met} of {judged} judged lines are met.", style="bold", highlight=False)
-    console.print(f"page    {page}\ntables  {folder}\nlook    {tracker.how_to_look}",
-                  highlight=False, soft_wrap=True)
+    console.print(f"page    {page}\ntables  {folder}\nlook    {tracker.how_to_look}", highlight=False, soft_wrap=True)
     return Evaluation(page, sections, tracker)
 
 
@@ -120,11 +129,15 @@ def _require_same_grid(trained: Trained, survey: Survey) -> None:
     was, now = read_state(trained.checkpoint)["input_spec"], input_spec(survey.spec)
     for name in ("image_size", "n_wavelengths"):
         if was[name] != getattr(now, name):
-            raise InputError(f"{survey.path}: {name} is {getattr(now, name)}, but {trained.name} was trained with "
-                             f"{was[name]}. Evaluate on a survey of the same grid.")
+            raise InputError(
+                f"{survey.path}: {name} is {getattr(now, name)}, but {trained.name} was trained with "
+                f"{was[name]}. Evaluate on a survey of the same grid."
+            )
     if len(was["band_noise"]) != now.n_bands:
-        raise InputError(f"{survey.path}: {now.n_bands} bands, but {trained.name} was trained with "
-                         f"{len(was['band_noise'])}. Evaluate on a survey of the same bands.")
+        raise InputError(
+            f"{survey.path}: {now.n_bands} bands, but {trained.name} was trained with "
+            f"{len(was['band_noise'])}. Evaluate on a survey of the same bands."
+        )
 
 
 def _require_reconstruction(trained: Trained) -> None:
@@ -163,12 +176,21 @@ def gather(config: EvaluateConfig, checkpoint: Path, survey: Survey, console: Co
     if survey.rows_per_split().get(TRAIN, 0):
         looks[TRAIN] = look(TRAIN, config.training_galaxies)
     n_train = len(looks[TRAIN][1]) if TRAIN in looks else 0
-    console.print(f"reading {len(catalogue):,} galaxies, {n_train:,} of the training split, {n_surface:,} under "
-                  f"{len(config.surface_ratios) ** 2 - 1} pairs of masks", highlight=False)
+    console.print(
+        f"reading {len(catalogue):,} galaxies, {n_train:,} of the training split, {n_surface:,} under "
+        f"{len(config.surface_ratios) ** 2 - 1} pairs of masks",
+        highlight=False,
+    )
     readings = ray.get(start(readings_pass, [found for found, _ in looks.values()]))
     seen = {split: Seen(galaxies, *read) for (split, (_, galaxies)), read in zip(looks.items(), readings, strict=True)}
-    return Gathered(survey.spec, seen[config.split], seen.get(TRAIN), catalogue.redshift_N[:n_surface],
-                    surface.future(), measured.future())
+    return Gathered(
+        survey.spec,
+        seen[config.split],
+        seen.get(TRAIN),
+        catalogue.redshift_N[:n_surface],
+        surface.future(),
+        measured.future(),
+    )
 
 
 def _facts(config: EvaluateConfig, trained: Trained, survey: Survey, checked: LeakCheck) -> dict[str, str]:
@@ -182,13 +204,25 @@ def _facts(config: EvaluateConfig, trained: Trained, survey: Survey, checked: Le
     }
 
 
-def _record(config: EvaluateConfig, trained: Trained, survey: Survey, folder: Path, sections: list[Section],
-            page: Path, tables: list[Path]) -> Tracker:
+def _record(
+    config: EvaluateConfig,
+    trained: Trained,
+    survey: Survey,
+    folder: Path,
+    sections: list[Section],
+    page: Path,
+    tables: list[Path],
+) -> Tracker:
     """Log to the run of the model, or to one of its own where MLflow does not know the model."""
     tracker = trained.run
     if tracker is None:
-        tracker, _ = open_named_run(tracking_uri(config.home_path), EXPERIMENT, trained.name, folder,
-                                    {"checkpoint": str(trained.checkpoint), "survey": str(survey.path)})
+        tracker, _ = open_named_run(
+            tracking_uri(config.home_path),
+            EXPERIMENT,
+            trained.name,
+            folder,
+            {"checkpoint": str(trained.checkpoint), "survey": str(survey.path)},
+        )
     tracker.metrics({f"{FOLDER}/{name}": value for name, value in numbers(sections).items() if name.startswith(LOGGED)})
     log_page(tracker, sections, page)
     for table in tables:

@@ -52,8 +52,16 @@ class Measured:
 
 @torch.no_grad()
 def measure_reconstructions(
-    model: Model, batches: Iterable[Batch], device: torch.device, spec: SurveySpec, catalogue: Catalogue,
-    true_ew_NE: np.ndarray, *, mask_ratio: float, line_galaxies: int, seed: int,
+    model: Model,
+    batches: Iterable[Batch],
+    device: torch.device,
+    spec: SurveySpec,
+    catalogue: Catalogue,
+    true_ew_NE: np.ndarray,
+    *,
+    mask_ratio: float,
+    line_galaxies: int,
+    seed: int,
 ) -> Measured:
     """Measure all galaxies of the batches, which are those of the catalogue in its order.
 
@@ -74,17 +82,27 @@ def measure_reconstructions(
         rows = slice(start, start + len(batch))
         start += len(batch)
         shown = batch.to(device)
-        masked = model.estimate(shown, fixed_visible(shown, model.n_tokens, MODES["both"], mask_ratio,
-                                                     generator))
+        masked = model.estimate(shown, fixed_visible(shown, model.n_tokens, MODES["both"], mask_ratio, generator))
         alone = model.estimate(shown, fixed_visible(shown, model.n_tokens, MODES["image"]))
         found = {masked_name(mask_ratio): masked, ABSENT: alone}
-        images.append(measure_images(_image(batch), masked.image_BCHW.cpu().numpy(), masked.visible_BHW.cpu().numpy(),
-                                     spec))
+        images.append(
+            measure_images(_image(batch), masked.image_BCHW.cpu().numpy(), masked.visible_BHW.cpu().numpy(), spec)
+        )
         flux_BL, ivar_BL = batch.flux_BL.numpy(), batch.ivar_BL.numpy()
         redshift_B = np.where(batch.redshift_known_B.numpy(), batch.redshift_B.numpy(), np.nan)
         made = {name: Reconstruction(e.flux_BL.cpu().numpy(), e.visible_BL.cpu().numpy()) for name, e in found.items()}
-        spectra.append(measure_spectra(wavelength_L, flux_BL, ivar_BL, redshift_B, made, true_ew_BE=true_ew_NE[rows],
-                                       names_B=batch.object_id, fit_B=fit_N[rows]))
+        spectra.append(
+            measure_spectra(
+                wavelength_L,
+                flux_BL,
+                ivar_BL,
+                redshift_B,
+                made,
+                true_ew_BE=true_ew_NE[rows],
+                names_B=batch.object_id,
+                fit_B=fit_N[rows],
+            )
+        )
         for situation, object_id in wanted.items():
             if object_id in batch.object_id:
                 examples[situation] = _example(batch, found[situation], batch.object_id.index(object_id))
@@ -95,12 +113,16 @@ def example_galaxies(catalogue: Catalogue, mask_ratio: float) -> dict[str, str]:
     """Whom to draw, by situation: the brightest extended galaxy nearby, the brightest distant one."""
     brightness_N = np.nanmin(np.where(np.isfinite(catalogue.mag_NC), catalogue.mag_NC, np.inf), axis=1)
     chosen = {
-        masked_name(mask_ratio): (catalogue.redshift_N > NEAR[0]) & (catalogue.redshift_N < NEAR[1])
+        masked_name(mask_ratio): (catalogue.redshift_N > NEAR[0])
+        & (catalogue.redshift_N < NEAR[1])
         & (catalogue.morphtype_N != POINT_SOURCE),
         ABSENT: catalogue.redshift_N > HIGH_REDSHIFT,
     }
-    return {situation: str(catalogue.object_id_N[np.where(these_N, brightness_N, np.inf).argmin()])
-            for situation, these_N in chosen.items() if these_N.any()}
+    return {
+        situation: str(catalogue.object_id_N[np.where(these_N, brightness_N, np.inf).argmin()])
+        for situation, these_N in chosen.items()
+        if these_N.any()
+    }
 
 
 def _image(batch: Batch) -> np.ndarray:
@@ -112,7 +134,14 @@ def _example(batch: Batch, estimate: Estimate, row: int) -> Reconstructions:
     here = slice(row, row + 1)
     spectrum = batch.present["spectrum"][here, None]
     nan = torch.tensor(torch.nan)
-    values = (batch.redshift_B[here], torch.from_numpy(_image(batch)[here]), estimate.image_BCHW[here],
-              estimate.visible_BHW[here], torch.where(spectrum, batch.flux_BL[here], nan),
-              torch.where(spectrum, batch.ivar_BL[here], nan), estimate.flux_BL[here], estimate.visible_BL[here])
+    values = (
+        batch.redshift_B[here],
+        torch.from_numpy(_image(batch)[here]),
+        estimate.image_BCHW[here],
+        estimate.visible_BHW[here],
+        torch.where(spectrum, batch.flux_BL[here], nan),
+        torch.where(spectrum, batch.ivar_BL[here], nan),
+        estimate.flux_BL[here],
+        estimate.visible_BL[here],
+    )
     return Reconstructions([batch.object_id[row]], *(v.cpu().numpy() for v in values))

@@ -70,13 +70,18 @@ class Gathered:
 
     def pdfs(self) -> dict[str, tuple[RedshiftPDF, np.ndarray]]:
         """Mode -> p(z) and who has what the mode needs; empty for a model without p(z)."""
-        return {mode: (RedshiftPDF(r.edges_K1, r.probability_NK), r.usable_N)
-                for mode, r in self.test.readings.items() if r.probability_NK is not None}
+        return {
+            mode: (RedshiftPDF(r.edges_K1, r.probability_NK), r.usable_N)
+            for mode, r in self.test.readings.items()
+            if r.probability_NK is not None
+        }
 
     def features(self) -> dict[str, Features]:
         """Mode -> embeddings of training and evaluated galaxies."""
-        return {mode: Features(self.train.readings[mode].embedding_ND, readings.embedding_ND)
-                for mode, readings in self.test.readings.items()}
+        return {
+            mode: Features(self.train.readings[mode].embedding_ND, readings.embedding_ND)
+            for mode, readings in self.test.readings.items()
+        }
 
 
 def make_sections(gathered: Gathered, config: EvaluateConfig, console: Console) -> list[Section]:
@@ -91,13 +96,22 @@ def _makers(g: Gathered, config: EvaluateConfig) -> dict[str, Callable[[], Secti
     seed, resamples = config.seed, config.bootstrap
     few = min(resamples, FEWER_RESAMPLES)
     catalogue, snr_N = g.test.catalogue, g.test.spectroscopy.snr_N
-    strata = {family.name: {s.label: s.member_N for s in family.strata}
-              for family in families(catalogue, snr_N) if family.name in (REDSHIFT, MAGNITUDE)}
+    strata = {
+        family.name: {s.label: s.member_N for s in family.strata}
+        for family in families(catalogue, snr_N)
+        if family.name in (REDSHIFT, MAGNITUDE)
+    }
 
     def redshift() -> Section:
         z_train = g.train.catalogue.redshift_N if g.train else None
-        return point_section(catalogue, {mode: r.prediction_N for mode, r in g.test.readings.items()}, snr_N,
-                             z_train=z_train, seed=seed, resamples=resamples)
+        return point_section(
+            catalogue,
+            {mode: r.prediction_N for mode, r in g.test.readings.items()},
+            snr_N,
+            z_train=z_train,
+            seed=seed,
+            resamples=resamples,
+        )
 
     def learned(name: str, title: str, make: Callable[..., Section]) -> Section:
         if g.train is None:
@@ -107,10 +121,17 @@ def _makers(g: Gathered, config: EvaluateConfig) -> dict[str, Callable[[], Secti
     return {
         "examples": lambda: example_section(g.measured.result(), g.spec),
         "redshift": redshift,
-        "surface": lambda: surface_section(g.z_pred_ISN.result(), config.surface_ratios, config.surface_ratios,
-                                           g.surface_redshift_N, seed=seed, resamples=few),
-        "pz": lambda: pz_section(g.pdfs(), catalogue.redshift_N, strata, seed=seed, resamples=few,
-                                 object_id_N=catalogue.object_id_N),
+        "surface": lambda: surface_section(
+            g.z_pred_ISN.result(),
+            config.surface_ratios,
+            config.surface_ratios,
+            g.surface_redshift_N,
+            seed=seed,
+            resamples=few,
+        ),
+        "pz": lambda: pz_section(
+            g.pdfs(), catalogue.redshift_N, strata, seed=seed, resamples=few, object_id_N=catalogue.object_id_N
+        ),
         "spectra": lambda: spectra_section(g.measured.result().spectra, seed=seed),
         "images": lambda: images_section(g.measured.result().images, catalogue, g.spec, seed=seed, resamples=few),
         "representation": lambda: learned("representation", REPRESENTATION_TITLE, representation_section),
@@ -126,7 +147,9 @@ def example_section(measured: Measured, spec: SurveySpec) -> Section:
         title = f"{example.object_id[0]}, z = {example.redshift_N[0]:.3f}: {what}"
         drawings.append(Drawing(f"example_{number}", f"{title}.", example_figure(example, spec, title)))
     left_out = "" if drawings else "The split has no galaxy with a redshift. Add spectroscopic redshifts."
-    text = ("What the model is shown and what it makes of it: a near galaxy with most of it masked, a distant one "
-            "of which it sees the image alone. Level and scale of an absent spectrum are taken from the observed one: "
-            "the model predicts its shape.")
+    text = (
+        "What the model is shown and what it makes of it: a near galaxy with most of it masked, a distant one "
+        "of which it sees the image alone. Level and scale of an absent spectrum are taken from the observed one: "
+        "the model predicts its shape."
+    )
     return Section("examples", "What the model fills in", text, (), tuple(drawings), left_out)

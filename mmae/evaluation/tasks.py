@@ -56,7 +56,7 @@ class Look:
     def batches(self) -> Iterator[Batch]:
         start = 0
         for batch in batches(self.data, self.spec, self.batch_size):
-            expected = self.object_id_N[start:start + len(batch)].tolist()
+            expected = self.object_id_N[start : start + len(batch)].tolist()
             if batch.object_id != expected:  # else every score would compare one galaxy with another
                 raise RuntimeError(f"row {start}: the dataset gives {batch.object_id[:5]}, not {expected[:5]}.")
             start += len(batch)
@@ -80,5 +80,13 @@ def reconstructions_pass(look: Look, config: EvaluateConfig, catalogue: Catalogu
     """Lines, continua and images of what the model filled in."""
     model, device = look.ready()
     return measure_reconstructions(
-        model, look.batches(), device, look.spec, catalogue, true_ew_NE, mask_ratio=config.mask_ratio,
-        line_galaxies=config.line_galaxies or len(catalogue), seed=config.seed)
+        model,
+        look.batches(),
+        device,
+        look.spec,
+        catalogue,
+        true_ew_NE,
+        mask_ratio=config.mask_ratio,
+        line_galaxies=config.line_galaxies or len(catalogue),
+        seed=config.seed,
+    )

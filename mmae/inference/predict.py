@@ -42,8 +42,12 @@ class Predictions:
             return {mode: _concatenate([getattr(p, name)[mode] for p in parts]) for mode in modes}
 
         return cls(
-            [i for p in parts for i in p.object_id], _concatenate([p.redshift_N for p in parts]),
-            join("usable"), join("predicted"), join("low"), join("high"),
+            [i for p in parts for i in p.object_id],
+            _concatenate([p.redshift_N for p in parts]),
+            join("usable"),
+            join("predicted"),
+            join("low"),
+            join("high"),
         )
 
 
@@ -104,9 +108,7 @@ def predict_redshifts(
 
 def _predict_batch(model: Model, batch: Batch) -> Predictions:
     known_B = batch.redshift_known_B
-    part = Predictions(
-        batch.object_id, torch.where(known_B, batch.redshift_B, torch.nan).cpu().numpy(), {}, {}, {}, {}
-    )
+    part = Predictions(batch.object_id, torch.where(known_B, batch.redshift_B, torch.nan).cpu().numpy(), {}, {}, {}, {})
     for mode, shown in modes_of(model.n_tokens).items():
         visible = fixed_visible(batch, model.n_tokens, shown)
         point_B, low_B, high_B = model.redshift(batch, visible)
@@ -148,14 +150,18 @@ def reconstruct(
                 continue
             n_images, n_spectra = n_images + image, n_spectra + spectrum
             object_id.append(batch.object_id[i])
-            columns.append((
-                _or_nan(batch.redshift_B[i], bool(batch.redshift_known_B[i])),
-                _or_nan(batch.image_BCHW[i], image), estimate.made.get("image", batch.image_BCHW)[i],
-                estimate.seen.get("image", batch.image_BCHW[:, 0] != 0)[i],
-                _or_nan(batch.flux_BL[i], spectrum), _or_nan(batch.ivar_BL[i], spectrum),
-                estimate.made.get("spectrum", batch.flux_BL)[i],
-                estimate.seen.get("spectrum", batch.flux_BL != 0)[i],
-            ))
+            columns.append(
+                (
+                    _or_nan(batch.redshift_B[i], bool(batch.redshift_known_B[i])),
+                    _or_nan(batch.image_BCHW[i], image),
+                    estimate.made.get("image", batch.image_BCHW)[i],
+                    estimate.seen.get("image", batch.image_BCHW[:, 0] != 0)[i],
+                    _or_nan(batch.flux_BL[i], spectrum),
+                    _or_nan(batch.ivar_BL[i], spectrum),
+                    estimate.made.get("spectrum", batch.flux_BL)[i],
+                    estimate.seen.get("spectrum", batch.flux_BL != 0)[i],
+                )
+            )
         if n_images >= examples and n_spectra >= examples:
             break
     return Reconstructions(object_id, *(torch.stack(c).cpu().numpy() for c in zip(*columns, strict=True)))

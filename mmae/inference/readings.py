@@ -61,7 +61,10 @@ class Spectroscopy:
 
 @torch.no_grad()
 def gather_readings(
-    model: Model, batches: Iterable[Batch], device: torch.device, wavelength_L: np.ndarray,
+    model: Model,
+    batches: Iterable[Batch],
+    device: torch.device,
+    wavelength_L: np.ndarray,
     modes: Sequence[InputMode] = tuple(MODES),
 ) -> tuple[dict[InputMode, Readings], Spectroscopy]:
     """Redshift, p(z) and embedding from each mode, nothing masked."""
@@ -73,7 +76,11 @@ def gather_readings(
         batch = batch.to(device)
         shown = [fixed_visible(batch, model.n_tokens, MODES[mode]) for mode in modes]
         for mode, reading in zip(modes, model.read(batch, shown), strict=True):
-            part = {"usable": can_see(batch, MODES[mode]), "redshift": reading.redshift_B, "embedding": reading.embedding_BD}
+            part = {
+                "usable": can_see(batch, MODES[mode]),
+                "redshift": reading.redshift_B,
+                "embedding": reading.embedding_BD,
+            }
             if reading.probability_BK is not None:
                 part["probability"] = reading.probability_BK
             parts[mode].append({name: value.float().cpu().numpy() for name, value in part.items()})
@@ -90,8 +97,13 @@ def redshift_edges(model: Model) -> np.ndarray | None:
 def _joined(parts: list[Mapping[str, np.ndarray]], edges_K1: np.ndarray | None) -> Readings:
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     usable_N = whole["usable"].astype(bool)
-    return Readings(usable_N, whole["redshift"].astype(float), whole.get("probability"), edges_K1,
-                    np.where(usable_N[:, None], whole["embedding"], np.nan))
+    return Readings(
+        usable_N,
+        whole["redshift"].astype(float),
+        whole.get("probability"),
+        edges_K1,
+        np.where(usable_N[:, None], whole["embedding"], np.nan),
+    )
 
 
 def _spectroscopy(batch: Batch, wavelength_L: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,8 +123,13 @@ def _stacked(parts: list[tuple[np.ndarray, np.ndarray]]) -> Spectroscopy:
 
 @torch.no_grad()
 def gather_surface(
-    model: Model, batches: Iterable[Batch], device: torch.device, image_ratios: Sequence[float],
-    spectrum_ratios: Sequence[float], *, seed: int,
+    model: Model,
+    batches: Iterable[Batch],
+    device: torch.device,
+    image_ratios: Sequence[float],
+    spectrum_ratios: Sequence[float],
+    *,
+    seed: int,
 ) -> np.ndarray:
     """Redshifts (I, S, N) with so much of image and spectrum masked; a ratio of 1 shows none of it.
 
@@ -125,10 +142,22 @@ def gather_surface(
     for number, batch in enumerate(batches):
         batch = batch.to(device)
         whole_B = can_see(batch, MODES["both"]).cpu().numpy()
-        cells = [(i, s) for i, image in enumerate(image_ratios) for s, spectrum in enumerate(spectrum_ratios)
-                 if not image == spectrum == 1.0]
-        shown = [fixed_visible(batch, model.n_tokens, MODES["both"], {"image": image_ratios[i], "spectrum": spectrum_ratios[s]},
-                               torch.Generator().manual_seed(seed + number)) for i, s in cells]
+        cells = [
+            (i, s)
+            for i, image in enumerate(image_ratios)
+            for s, spectrum in enumerate(spectrum_ratios)
+            if not image == spectrum == 1.0
+        ]
+        shown = [
+            fixed_visible(
+                batch,
+                model.n_tokens,
+                MODES["both"],
+                {"image": image_ratios[i], "spectrum": spectrum_ratios[s]},
+                torch.Generator().manual_seed(seed + number),
+            )
+            for i, s in cells
+        ]
         cells_ISB = np.full((len(image_ratios), len(spectrum_ratios), len(batch)), np.nan)
         for (i, s), reading in zip(cells, model.read(batch, shown), strict=True):
             cells_ISB[i, s] = np.where(whole_B, reading.redshift_B.cpu().numpy(), np.nan)

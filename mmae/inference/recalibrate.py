@@ -40,7 +40,7 @@ def recalibrate(model: Model, batches: Iterable[Batch], device: torch.device, se
         for shown in modes_of(model.n_tokens).values():
             visible = fixed_visible(batch, model.n_tokens, shown)
             usable_B = can_see(batch, shown) & batch.redshift_known_B
-            reading, = model.read(batch, [visible])
+            (reading,) = model.read(batch, [visible])
             p_NK = reading.probability_BK[usable_B].cpu()
             bin_N, _ = RedshiftPDF(edges_K1, p_NK.numpy()).located(batch.redshift_B[usable_B].cpu().numpy())
             place_N = torch.from_numpy(rng.random(len(p_NK)))

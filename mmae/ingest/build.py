@@ -18,14 +18,7 @@ from mmae.core.errors import InputError
 from mmae.core.files import folder_lock
 from mmae.core.tasks import Runner, in_ray
 from mmae.ingest.chunk import DEFAULT_SPLIT, ChunkReport, SplitConfig, write_chunk
-from mmae.ingest.resume import (
-    REJECTED,
-    describe_build,
-    finished_chunks,
-    keep_only,
-    remove_traces,
-    save_report,
-)
+from mmae.ingest.resume import REJECTED, describe_build, finished_chunks, keep_only, remove_traces, save_report
 from mmae.ingest.together import Together, keep_together, move_rows
 from mmae.survey.schema import SPLITS, Rejection
 from mmae.survey.source import Source
@@ -35,9 +28,12 @@ from mmae.survey.truth import check_truth_schemas
 
 
 def build_survey(
-    sources: list[Source], out: Path, split: SplitConfig = DEFAULT_SPLIT, workers: int | None = None,
+    sources: list[Source],
+    out: Path,
+    split: SplitConfig = DEFAULT_SPLIT,
+    workers: int | None = None,
     run: Runner = in_ray,
-) -> Survey:  # fmt: skip
+) -> Survey:
     """Read all sources and write one survey to the folder `out`.
 
     Every chunk is one task of bounded memory, so the rows do not depend on the number

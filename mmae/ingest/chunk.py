@@ -69,8 +69,9 @@ def write_chunk(source: Source, chunk: Chunk, index: int, out: Path, split: Spli
         rejections += checked.rejections
         if checked.galaxy is not None:
             usable.append(checked.galaxy)
-    units = splitting_units([g.ra for g in usable], [g.dec for g in usable],
-                            [g.group_id or g.object_id for g in usable], split.nside)
+    units = splitting_units(
+        [g.ra for g in usable], [g.dec for g in usable], [g.group_id or g.object_id for g in usable], split.nside
+    )
     kept = {name: [] for name in SPLITS}
     for galaxy, unit in zip(usable, units, strict=True):
         kept[assign_split(unit, split.fractions, split.seed)].append(galaxy)

@@ -82,8 +82,10 @@ class SurveyDescription:
                 raise ValueError(f"{name} has {len(values)} values for {len(self.bands)} bands; give one for each.")
         unknown = set(self.catalogue.magnitudes) - set(self.bands)
         if unknown:
-            raise ValueError(f"catalogue.magnitudes names the band {', '.join(sorted(unknown))}, which is not among "
-                             f"the bands {', '.join(self.bands)}.")
+            raise ValueError(
+                f"catalogue.magnitudes names the band {', '.join(sorted(unknown))}, which is not among "
+                f"the bands {', '.join(self.bands)}."
+            )
         for name in ("image_size", "pixel_scale", "wavelength_step", "n_wavelengths"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; give a positive number.")
@@ -93,8 +95,10 @@ class SurveyDescription:
     @property
     def images_are_hsc(self) -> bool:
         """Whether the normalisation that was measured on HSC's cutouts holds."""
-        return all(getattr(self, name) == getattr(HSC_DESI, name)
-                   for name in ("bands", "image_size", "pixel_scale", "zero_point"))
+        return all(
+            getattr(self, name) == getattr(HSC_DESI, name)
+            for name in ("bands", "image_size", "pixel_scale", "zero_point")
+        )
 
     def spec(self) -> SurveySpec:
         """The spec, without the noise and normalisation of other images than HSC's (NaN) unless they are given."""
@@ -104,9 +108,15 @@ class SurveyDescription:
             given = getattr(self, name) or (getattr(known, name) if known else None)
             numbers[name] = tuple(given) if given else (float("nan"),) * len(self.bands)
         return SurveySpec(
-            bands=tuple(self.bands), image_size=self.image_size, pixel_scale=self.pixel_scale,
-            zero_point=self.zero_point, wavelength_start=self.wavelength_start, wavelength_step=self.wavelength_step,
-            n_wavelengths=self.n_wavelengths, **numbers)
+            bands=tuple(self.bands),
+            image_size=self.image_size,
+            pixel_scale=self.pixel_scale,
+            zero_point=self.zero_point,
+            wavelength_start=self.wavelength_start,
+            wavelength_step=self.wavelength_step,
+            n_wavelengths=self.n_wavelengths,
+            **numbers,
+        )
 
 
 def read_description(path: Path | None) -> SurveyDescription:

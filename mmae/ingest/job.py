@@ -194,7 +194,8 @@ def print_summary(survey: Survey, console: Console) -> None:
     console.print(
         f"duplicates    {found.galaxies:,} galaxies in {found.rows:,} rows, by targetid or within 1 arcsec; "
         f"{found.moved:,} rows moved, so that they and groups stay in one split (largest set: {found.largest:,} rows)",
-        highlight=False, soft_wrap=True,
+        highlight=False,
+        soft_wrap=True,
     )
     for source in survey.provenance["sources"]:
         for step, n in source.get("flow", ()):
@@ -207,8 +208,11 @@ def print_summary(survey: Survey, console: Console) -> None:
         console.print(f"  {n:>6}  {field_name}: {reason}", highlight=False, soft_wrap=True)
     damaged = damaged_files(survey)
     if damaged:
-        console.print(f"warning: {len(damaged)} files could not be read and are not in the survey (status "
-                      f"{DAMAGED_STATUS}):", style="bold", soft_wrap=True)
+        console.print(
+            f"warning: {len(damaged)} files could not be read and are not in the survey (status {DAMAGED_STATUS}):",
+            style="bold",
+            soft_wrap=True,
+        )
         for file in damaged:
             console.print(f"  {file['where']}: {file['reason']}", highlight=False, markup=False, soft_wrap=True)
 
@@ -222,12 +226,14 @@ def _print_shares(survey: Survey, console: Console) -> None:
         console.print(f"{stratum:13} {text or 'not known of any galaxy'}", highlight=False, soft_wrap=True)
     for s in found:
         if abs(s.sigmas) > MOST_SIGMA:
-            console.print(f"warning: the share of {s.stratum} in the {s.split} split is {s.sigmas:+.1f} sigma off the "
-                          f"others; another --split.seed may divide them evenly.", style="bold", soft_wrap=True)
+            console.print(
+                f"warning: the share of {s.stratum} in the {s.split} split is {s.sigmas:+.1f} sigma off the "
+                f"others; another --split.seed may divide them evenly.",
+                style="bold",
+                soft_wrap=True,
+            )
 
 
 def _without_numbers(reason: str) -> str:
     """Reasons that differ in a value only are one reason."""
     return " ".join("#" if any(c.isdigit() for c in word) else word for word in reason.split())
-
-

@@ -1,9 +1,9 @@
 """The folder of a build under way, <out>.unfinished: made so that a killed build can go on.
 
-    job.json              what is built: only the same build goes on
-    chunks/000000.json    the report of a finished chunk, written after its shards
-    lock                  held while a build writes here
-    train/ val/ test/ truth/   as in the finished survey; and shards that -moved ones replace (`together.py`)
+job.json              what is built: only the same build goes on
+chunks/000000.json    the report of a finished chunk, written after its shards
+lock                  held while a build writes here
+train/ val/ test/ truth/   as in the finished survey; and shards that -moved ones replace (`together.py`)
 """
 
 from __future__ import annotations

@@ -62,7 +62,9 @@ def keep_together(folder: Path, reports: Sequence[ChunkReport]) -> Together:
     moves = _moves(reports, before_N, after_N)
     n_rows = np.bincount(galaxy_N)
     duplicates = Duplicates(
-        galaxies=int((n_rows > 1).sum()), rows=int(n_rows[n_rows > 1].sum()), largest=int(np.bincount(set_N).max()),
+        galaxies=int((n_rows > 1).sum()),
+        rows=int(n_rows[n_rows > 1].sum()),
+        largest=int(np.bincount(set_N).max()),
         # A build that goes on has moved some rows before.
         moved=sum(report.moved for report in reports) + int((before_N != after_N).sum()),
     )

@@ -58,9 +58,7 @@ def to_batch(table: pa.Table, spec: SurveySpec) -> Batch:
     )
 
 
-def decode(
-    table: pa.Table, columns: tuple[str, ...], shape: tuple[int, ...]
-) -> tuple[torch.Tensor, torch.Tensor]:
+def decode(table: pa.Table, columns: tuple[str, ...], shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
     """One value of a modality -> float32 (B, *shape) and where it is present (B,).
 
     Args:
@@ -77,5 +75,3 @@ def decode(
     values_BX = torch.from_numpy(np.stack(numbers, -1))
     present_B = values_BX.isfinite().any(-1)
     return values_BX.where(present_B[:, None], 0.0).reshape(-1, *shape), present_B
-
-

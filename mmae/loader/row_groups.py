@@ -33,7 +33,8 @@ def row_groups(survey: Survey, split: str) -> list[RowGroup]:
     survey.files(split)  # says if there are none
     return [
         RowGroup(str(survey.path / shard.path), index, min(ROW_GROUP, shard.rows - start))
-        for shard in survey.shards if shard.split == split
+        for shard in survey.shards
+        if shard.split == split
         for index, start in enumerate(range(0, shard.rows, ROW_GROUP))
     ]
 
@@ -78,7 +79,9 @@ def read_group(group: RowGroup, columns: list[str]) -> pa.Table:
                 raise InputError(f"{group.path}: cannot be read ({reason}). {MEND_SHARD}") from error
             time.sleep(wait)
     if table.num_rows != group.rows:
-        raise InputError(f"{group.path}: row group {group.index} has {table.num_rows} rows, not {group.rows}. {MEND_SHARD}")
+        raise InputError(
+            f"{group.path}: row group {group.index} has {table.num_rows} rows, not {group.rows}. {MEND_SHARD}"
+        )
     return table
 
 

@@ -28,7 +28,10 @@ READER_CPUS = 0  # readers must run where workers have taken all CPUs; stream.re
 def read_split(survey: Survey, split: str, config: StreamConfig) -> Dataset:
     """The rows of one split as a Ray Dataset, in the order of the survey."""
     data = ray.data.read_parquet(
-        survey.files(split), columns=galaxy_columns(survey), num_cpus=READER_CPUS, concurrency=config.readers,
+        survey.files(split),
+        columns=galaxy_columns(survey),
+        num_cpus=READER_CPUS,
+        concurrency=config.readers,
         partitioning=None,  # Norder=5/ in a path is a name, and no column
     )
     n_bytes = sum((survey.path / s.path).stat().st_size for s in survey.shards if s.split == split)
@@ -47,9 +50,7 @@ class CollateGalaxies(ArrowBatchCollateFn):
 
 def batches(data: DataIterator | Dataset, spec: SurveySpec, batch_size: int) -> Iterator[Batch]:
     """Stream `Batch`es of a split, the last one as short as it is."""
-    return iter(
-        data.iter_torch_batches(batch_size=batch_size, collate_fn=CollateGalaxies(spec), prefetch_batches=2)
-    )
+    return iter(data.iter_torch_batches(batch_size=batch_size, collate_fn=CollateGalaxies(spec), prefetch_batches=2))
 
 
 def make_sampler(survey: Survey, stream: StreamConfig, seed: int) -> Sampler:
@@ -63,16 +64,24 @@ def make_sampler(survey: Survey, stream: StreamConfig, seed: int) -> Sampler:
     """
     groups, share = row_groups(survey, "train"), stream.unlabelled
     sampler = Sampler(
-        rows_G=tuple(group.rows for group in groups), seed=seed, batch_size=stream.batch_size, lanes=stream.lanes or 1,
+        rows_G=tuple(group.rows for group in groups),
+        seed=seed,
+        batch_size=stream.batch_size,
+        lanes=stream.lanes or 1,
         shuffle_rows=stream.shuffle_rows,
-        unlabelled_G=() if share == 1 else tuple(unlabelled_rows(group) for group in groups), share=share,
+        unlabelled_G=() if share == 1 else tuple(unlabelled_rows(group) for group in groups),
+        share=share,
     )
     if not sampler.n_rows:
-        raise InputError(f"{survey.path}: no training galaxy has a redshift, and stream.unlabelled is {share}. "
-                         f"Raise stream.unlabelled, or use a survey with redshifts.")
+        raise InputError(
+            f"{survey.path}: no training galaxy has a redshift, and stream.unlabelled is {share}. "
+            f"Raise stream.unlabelled, or use a survey with redshifts."
+        )
     if sampler.n_rows < sampler.lanes:
-        raise InputError(f"{survey.path}: an epoch has {sampler.n_rows} training galaxies with stream.unlabelled {share}, "
-                         f"fewer than stream.lanes {sampler.lanes}. Lower stream.lanes or raise stream.unlabelled.")
+        raise InputError(
+            f"{survey.path}: an epoch has {sampler.n_rows} training galaxies with stream.unlabelled {share}, "
+            f"fewer than stream.lanes {sampler.lanes}. Lower stream.lanes or raise stream.unlabelled."
+        )
     return sampler
 
 
@@ -95,9 +104,11 @@ def training_batches(
         stop = min(n_windows, (window // sampler.epoch_windows + 1) * sampler.epoch_windows)
         items = [{"window": w, "skip": skip if w == window else 0} for w in range(window, stop)]
         data = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-            read_window, batch_format="pyarrow",
+            read_window,
+            batch_format="pyarrow",
             fn_kwargs={"sampler": sampler, "groups": groups, "columns": columns, "portion": portion},
-            num_cpus=READER_CPUS, compute=ray.data.TaskPoolStrategy(size=stream.readers),
+            num_cpus=READER_CPUS,
+            compute=ray.data.TaskPoolStrategy(size=stream.readers),
         )
         yield from batches(data, survey.spec, mine.stop - mine.start)
         window, skip = stop, 0

@@ -60,13 +60,13 @@ def bootstrap_scores(value_N: np.ndarray, statistics: Statistics, *, seed: int, 
     if value_N.size == 0:
         return dict.fromkeys(statistics(np.zeros((1, 1))), EMPTY)
     drawn = bootstrap_draws(value_N, statistics, seed, resamples)
-    return {name: with_percentiles(float(value_1[0]), drawn[name], value_N.size)
-            for name, value_1 in statistics(value_N[None].copy()).items()}
+    return {
+        name: with_percentiles(float(value_1[0]), drawn[name], value_N.size)
+        for name, value_1 in statistics(value_N[None].copy()).items()
+    }
 
 
-def bootstrap_draws(
-    value_N: np.ndarray, statistics: Statistics, seed: int, resamples: int
-) -> dict[str, np.ndarray]:
+def bootstrap_draws(value_N: np.ndarray, statistics: Statistics, seed: int, resamples: int) -> dict[str, np.ndarray]:
     """Statistics of `resamples` bootstrap samples of the values: name -> (R,); (0,) for no values."""
     if not (value_N.size and resamples):
         return {name: np.empty(0) for name in statistics(np.zeros((1, 1)))}

@@ -31,9 +31,17 @@ CATASTROPHIC_LIMIT = 1.0
 HSC_LOSS_WIDTH = 0.15
 
 METRICS = (
-    "sigma_nmad", "sigma_biweight", "rms", "bias", "bias_biweight", "outlier_rate", "outlier_rate_3sigma",
-    "catastrophic_rate", "hsc_loss", "not_finite",
-)  # fmt: skip
+    "sigma_nmad",
+    "sigma_biweight",
+    "rms",
+    "bias",
+    "bias_biweight",
+    "outlier_rate",
+    "outlier_rate_3sigma",
+    "catastrophic_rate",
+    "hsc_loss",
+    "not_finite",
+)
 RATES = ("outlier_rate", "outlier_rate_3sigma", "catastrophic_rate")
 
 
@@ -83,8 +91,11 @@ def hsc_loss(dz_N: np.ndarray) -> np.ndarray:
 
 def _moments(dz_RN: np.ndarray) -> dict[str, np.ndarray]:
     with np.errstate(all="ignore"):  # a sample that is almost constant: weights of infinity, which astropy drops
-        return {"sigma_biweight": biweight_scale(dz_RN, axis=-1), "bias_biweight": biweight_location(dz_RN, axis=-1),
-                "rms": np.sqrt(np.mean(dz_RN**2, axis=-1))}
+        return {
+            "sigma_biweight": biweight_scale(dz_RN, axis=-1),
+            "bias_biweight": biweight_location(dz_RN, axis=-1),
+            "rms": np.sqrt(np.mean(dz_RN**2, axis=-1)),
+        }
 
 
 def _mean_loss(loss_RN: np.ndarray) -> dict[str, np.ndarray]:

@@ -72,8 +72,11 @@ class Calibration:
     @property
     def is_small(self) -> bool:
         """Is the misfit, significant or not, too small to matter in use?"""
-        return (abs(self.largest_miss) <= SMALL_MISS and abs(self.bias.value) <= SMALL_BIAS
-                and self.outliers.value <= SMALL_OUTLIERS)
+        return (
+            abs(self.largest_miss) <= SMALL_MISS
+            and abs(self.bias.value) <= SMALL_BIAS
+            and self.outliers.value <= SMALL_OUTLIERS
+        )
 
 
 def pit(pdf: RedshiftPDF, z_N: ArrayLike) -> np.ndarray:
@@ -132,9 +135,15 @@ def calibrate(pit_N: ArrayLike, significance: float = SIGNIFICANCE) -> Calibrati
         faults.append(MANY_OUTLIERS)
     if ks.pvalue < limit and not faults:
         faults.append(WRONG_SHAPE)
-    return Calibration(n, float(ks.statistic), min(1.0, len(p_values) * min(p_values)), _bias(pit_N, median),
-                       {level: rate_score(inside(pit_N, level)) for level in LEVELS}, rate_score(outlier_N),
-                       tuple(faults))
+    return Calibration(
+        n,
+        float(ks.statistic),
+        min(1.0, len(p_values) * min(p_values)),
+        _bias(pit_N, median),
+        {level: rate_score(inside(pit_N, level)) for level in LEVELS},
+        rate_score(outlier_N),
+        tuple(faults),
+    )
 
 
 def inside(pit_N: np.ndarray, level: float) -> np.ndarray:
@@ -162,4 +171,3 @@ def _bias(pit_N: np.ndarray, median) -> Score:
     interval = median.confidence_interval(confidence_level=INTERVAL)
     value, high, low = -ndtri(np.clip([np.median(pit_N), interval.low, interval.high], LEAST_PIT, 1 - LEAST_PIT))
     return Score(float(value), float(low), float(high), pit_N.size)
-

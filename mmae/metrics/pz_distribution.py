@@ -35,8 +35,10 @@ class RedshiftPDF:
         edges_K1 = np.asarray(self.edges_K1, np.float64)
         probability_NK = np.asarray(self.probability_NK, np.float64)
         if edges_K1.ndim != 1 or probability_NK.ndim != 2 or len(edges_K1) != probability_NK.shape[1] + 1:
-            raise InputError(f"p(z): edges have shape {edges_K1.shape} and probabilities {probability_NK.shape}; "
-                             f"give (bins + 1,) and (galaxies, bins).")
+            raise InputError(
+                f"p(z): edges have shape {edges_K1.shape} and probabilities {probability_NK.shape}; "
+                f"give (bins + 1,) and (galaxies, bins)."
+            )
         if len(edges_K1) < 2 or not np.isfinite(edges_K1).all() or (np.diff(edges_K1) <= 0).any():
             raise InputError("p(z): the bin edges must be finite and rise; give them in ln(1+z).")
         sum_N = probability_NK.sum(axis=1)
@@ -46,7 +48,8 @@ class RedshiftPDF:
             row = int(np.argmin(good_N))
             raise InputError(
                 f"p(z): row {row} is no distribution (sum {sum_N[row]:.6g}, least {probability_NK[row].min():.3g}; "
-                f"{int((~good_N).sum())} such rows). Give probabilities of bins, not logits or densities.")
+                f"{int((~good_N).sum())} such rows). Give probabilities of bins, not logits or densities."
+            )
         object.__setattr__(self, "edges_K1", edges_K1)
         object.__setattr__(self, "probability_NK", probability_NK / sum_N[:, None])
 

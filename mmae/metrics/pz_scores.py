@@ -97,8 +97,9 @@ def mean_scores(values: Mapping[str, np.ndarray], *, seed: int, resamples: int =
         raise InputError(f"resamples = {resamples}: an interval needs 2 at least; some hundreds are usual.")
     n = len(next(iter(values.values())))
     if n < 2:  # one galaxy has no spread
-        return {name: Score(float(value_N[0]), math.nan, math.nan, 1) if n else EMPTY
-                for name, value_N in values.items()}
+        return {
+            name: Score(float(value_N[0]), math.nan, math.nan, 1) if n else EMPTY for name, value_N in values.items()
+        }
 
     def means(row_RN: np.ndarray) -> dict[str, np.ndarray]:
         return {name: value_N[row_RN].mean(axis=-1) for name, value_N in values.items()}

@@ -69,9 +69,7 @@ def outlier_rate(dz_N: ArrayLike) -> float:
     return float(np.mean(beyond(dz_N, OUTLIER_LIMIT))) if dz_N.size else math.nan
 
 
-def score_redshift(
-    z_spec_N: ArrayLike, z_pred_N: ArrayLike, *, seed: int, resamples: int = 1000
-) -> Scores:
+def score_redshift(z_spec_N: ArrayLike, z_pred_N: ArrayLike, *, seed: int, resamples: int = 1000) -> Scores:
     """Scatter, bias and outlier rate of point redshifts.
 
     Galaxies without a finite spectroscopic redshift are left out. A prediction that is not
@@ -161,8 +159,7 @@ def score_table(
     for mode, z_pred_N in rows.items():
         _, z_pred_N = _paired(z_spec_N, z_pred_N, what=f"prediction {mode!r}")
         table[mode] = {
-            name: score(z_spec_N[in_N], z_pred_N[in_N], seed=seed, resamples=resamples)
-            for name, in_N in chosen.items()
+            name: score(z_spec_N[in_N], z_pred_N[in_N], seed=seed, resamples=resamples) for name, in_N in chosen.items()
         }
     return table
 
@@ -203,9 +200,7 @@ def _mlflow_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_\-./:]", "_", text.replace("<", "_lt_").replace(">", "_gt_"))
 
 
-def _paired(
-    z_spec_N: ArrayLike, z_pred_N: ArrayLike, what: str = "z_pred"
-) -> tuple[np.ndarray, np.ndarray]:
+def _paired(z_spec_N: ArrayLike, z_pred_N: ArrayLike, what: str = "z_pred") -> tuple[np.ndarray, np.ndarray]:
     # float64: the redshift columns are float32, whose rounding (3e-7 at z = 3) is harmless
     # itself but would make scores depend on the dtype a caller happens to hold.
     z_spec_N, z_pred_N = np.asarray(z_spec_N, np.float64), np.asarray(z_pred_N, np.float64)

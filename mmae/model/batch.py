@@ -63,7 +63,9 @@ class Batch:
         return Batch(
             {name: change(value) for name, value in self.values.items()},
             {name: change(value) for name, value in self.present.items()},
-            change(self.redshift_B), change(self.redshift_known_B), self.object_id,
+            change(self.redshift_B),
+            change(self.redshift_known_B),
+            self.object_id,
         )
 
     def to(self, device: torch.device | str) -> Batch:

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 def convolution(n_in: int, n_out: int, size: int, stride: int = 1) -> nn.Sequential:
     """Convolution, batch normalisation, ReLU (in place: large maps are written once less, a tenth of the time)."""
     return nn.Sequential(
-        nn.Conv2d(n_in, n_out, size, stride, padding=size // 2, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)
+        nn.Conv2d(n_in, n_out, size, stride, padding=size // 2, bias=False),
+        nn.BatchNorm2d(n_out),
+        nn.ReLU(inplace=True),
     )
 
 
@@ -45,7 +47,8 @@ class Inception(nn.Module):
         super().__init__()
         self.n_out = width * (len(sizes) + 1)
         self.branches = nn.ModuleList(
-            convolution(n_in, width, 1) if size == 1
+            convolution(n_in, width, 1)
+            if size == 1
             else nn.Sequential(convolution(n_in, width, 1), convolution(width, width, size))
             for size in sizes
         )
@@ -56,7 +59,9 @@ class Inception(nn.Module):
         return torch.cat([branch(x_BFHW) for branch in self.branches], 1)
 
 
-def inception_trunk(n_in: int, width: int, depth: int, halvings: int, sizes: tuple[int, ...]) -> tuple[nn.Sequential, int]:
+def inception_trunk(
+    n_in: int, width: int, depth: int, halvings: int, sizes: tuple[int, ...]
+) -> tuple[nn.Sequential, int]:
     """A first layer that halves the image, then `depth` modules before each of some halvings more.
 
     Feature maps double after each of those. Give it images with channels last in memory: half as fast again on a CPU.

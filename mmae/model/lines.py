@@ -26,15 +26,67 @@ from mmae.model.redshift import RedshiftConfig
 # Berk et al. 2001 (AJ 122, 549; table 2, observed), C IV 560 km/s short of the laboratory's; Al III, C II] and [Ne IV]: the
 # laboratory's. Narrow lines: the list of SDSS (Stoughton et al. 2002, AJ 123, 485).
 EMISSION = (
-    1033.03, 1216.25, 1239.85, 1305.42, 1336.60, 1398.33, 1546.15, 1637.84, 1664.74, 1857.40, 1905.97, 2326.00, 2439.50,
-    2800.26, 3346.79, 3426.85, 3727.09, 3729.88, 3869.86, 3889.75, 3968.59, 4072.30, 4102.89, 4341.68, 4364.44, 4687.02,
-    4862.68, 4960.30, 5008.24, 5877.25, 6302.05, 6549.86, 6564.61, 6585.27, 6718.29, 6732.67, 7137.76, 7321.50, 9071.10,
+    1033.03,
+    1216.25,
+    1239.85,
+    1305.42,
+    1336.60,
+    1398.33,
+    1546.15,
+    1637.84,
+    1664.74,
+    1857.40,
+    1905.97,
+    2326.00,
+    2439.50,
+    2800.26,
+    3346.79,
+    3426.85,
+    3727.09,
+    3729.88,
+    3869.86,
+    3889.75,
+    3968.59,
+    4072.30,
+    4102.89,
+    4341.68,
+    4364.44,
+    4687.02,
+    4862.68,
+    4960.30,
+    5008.24,
+    5877.25,
+    6302.05,
+    6549.86,
+    6564.61,
+    6585.27,
+    6718.29,
+    6732.67,
+    7137.76,
+    7321.50,
+    9071.10,
     9533.20,
 )
 # Fe II, Mg II and Mg I of gas; Ca H and K, G band, Mg b, Fe, Na D and the Ca triplet of stars; Balmer lines of both.
 ABSORPTION = (
-    2344.21, 2382.76, 2586.65, 2600.17, 2796.35, 2803.53, 2852.96, 3798.98, 3836.47, 3934.78, 3969.59, 4305.61, 5176.70,
-    5271.00, 5895.60, 8500.36, 8544.44, 8664.52,
+    2344.21,
+    2382.76,
+    2586.65,
+    2600.17,
+    2796.35,
+    2803.53,
+    2852.96,
+    3798.98,
+    3836.47,
+    3934.78,
+    3969.59,
+    4305.61,
+    5176.70,
+    5271.00,
+    5895.60,
+    8500.36,
+    8544.44,
+    8664.52,
 )
 BREAKS = (3646.0, 4000.0)  # Balmer limit; Bruzual 1983
 FEATURES = EMISSION + ABSORPTION + BREAKS
@@ -95,9 +147,7 @@ class Lines(nn.Module):
         self.respond = nn.Sequential(nn.Linear(C, HIDDEN[0]), nn.GELU(), nn.Linear(HIDDEN[0], R))
         # From what the largest redshift moves to the first sample, to the last sample at redshift 0.
         self.template_RW = nn.Parameter(torch.zeros(R, self.grid.n_samples + self.n_bins - 1))
-        self.amplitudes = nn.Sequential(
-            nn.Linear(F * C + width, HIDDEN[1]), nn.GELU(), nn.Linear(HIDDEN[1], F * G)
-        )
+        self.amplitudes = nn.Sequential(nn.Linear(F * C + width, HIDDEN[1]), nn.GELU(), nn.Linear(HIDDEN[1], F * G))
         nn.init.zeros_(self.amplitudes[-1].weight)  # no line is drawn before it is learned
         nn.init.zeros_(self.amplitudes[-1].bias)
         # Gaussians of height 1 as their Fourier transform, and their derivatives as -i times that.

@@ -43,9 +43,7 @@ class MaskConfig:
         for name in ("image_ratio", "spectrum_ratio", "other_ratio"):
             low, high = getattr(self, name)
             if not 0 <= low <= high < 1:
-                raise ValueError(
-                    f"{name} is ({low}, {high}): a mask ratio is a range low <= high inside [0, 1)."
-                )
+                raise ValueError(f"{name} is ({low}, {high}): a mask ratio is a range low <= high inside [0, 1).")
         for name in ("whole_image", "drop_image", "drop_spectrum", "drop_other"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: a probability lies in [0, 1].")
@@ -61,9 +59,7 @@ Visible = dict[str, Tensor]
 """The tokens that the encoder sees, by modality: (B, T) bool."""
 
 
-def random_visible(
-    present_B: Tensor, n_tokens: int, mask_ratio: float | Tensor, generator: torch.Generator
-) -> Tensor:
+def random_visible(present_B: Tensor, n_tokens: int, mask_ratio: float | Tensor, generator: torch.Generator) -> Tensor:
     """Hide round(mask_ratio * n_tokens) tokens of every present galaxy, uniformly at random.
 
     Args:
@@ -78,9 +74,7 @@ def random_visible(
     return (rank_BT >= n_masked_B1).to(present_B.device) & present_B[:, None]
 
 
-def draw_visible(
-    batch: Batch, n_tokens: Mapping[str, int], config: MaskConfig, generator: torch.Generator
-) -> Visible:
+def draw_visible(batch: Batch, n_tokens: Mapping[str, int], config: MaskConfig, generator: torch.Generator) -> Visible:
     """The masks of one training batch. A galaxy with one modality keeps it.
 
     Args:
@@ -129,7 +123,9 @@ def shown_set(visible: Visible) -> Tensor:
 
 InputMode = Literal["image", "spectrum", "both"]
 MODES: dict[InputMode, tuple[str, ...]] = {
-    "image": ("image",), "spectrum": ("spectrum",), "both": ("image", "spectrum"),
+    "image": ("image",),
+    "spectrum": ("spectrum",),
+    "both": ("image", "spectrum"),
 }
 """The usual ways of looking at a galaxy, and the modalities that each shows."""
 
@@ -165,8 +161,10 @@ def fixed_visible(
     none_B = torch.zeros_like(batch.redshift_known_B)
     return {
         name: random_visible(
-            batch.present[name] if name in shown else none_B, n,
-            ratio.get(name, 0.0) if isinstance(ratio, Mapping) else ratio, generator,
+            batch.present[name] if name in shown else none_B,
+            n,
+            ratio.get(name, 0.0) if isinstance(ratio, Mapping) else ratio,
+            generator,
         )
         for name, n in n_tokens.items()
     }

@@ -60,8 +60,7 @@ class MMAEConfig:
         for name in ("width", "decoder_width"):
             if getattr(self, name) % (4 * self.heads):
                 raise ValueError(
-                    f"model.{name} is {getattr(self, name)}: it must be a multiple of "
-                    f"4 x heads = {4 * self.heads}."
+                    f"model.{name} is {getattr(self, name)}: it must be a multiple of 4 x heads = {4 * self.heads}."
                 )
         if not 0 < self.reconstructed <= 1:
             raise ValueError(f"model.reconstructed is {self.reconstructed}: a share lies above 0, up to 1.")
@@ -112,10 +111,13 @@ class MMAE(nn.Module):
         self.config, self.spec = config, spec
         D, E = config.width, config.decoder_width
         sizes = Sizes(D, E, config.redshift)
-        self.modalities = nn.ModuleDict({
-            name: kind(getattr(config.modalities, name), spec, sizes)
-            for name, kind in MODALITIES.items() if getattr(config.modalities, name).use
-        })
+        self.modalities = nn.ModuleDict(
+            {
+                name: kind(getattr(config.modalities, name), spec, sizes)
+                for name, kind in MODALITIES.items()
+                if getattr(config.modalities, name).use
+            }
+        )
         self.n_tokens = {name: modality.n_tokens for name, modality in self.modalities.items()}
         # A token that is always visible: attention has something to attend to when a galaxy has no modality at all,
         # and there is one token that stands for the galaxy.
@@ -123,13 +125,9 @@ class MMAE(nn.Module):
         # It is told how much of each modality is visible: attention takes means and cannot count, and p(z) is
         # as broad as little is seen.
         self.amount = nn.Linear(len(self.modalities), D)
-        self.encoder = nn.ModuleList(
-            EncoderBlock(D, config.heads, config.mlp_ratio) for _ in range(config.depth)
-        )
+        self.encoder = nn.ModuleList(EncoderBlock(D, config.heads, config.mlp_ratio) for _ in range(config.depth))
         self.encoder_norm = nn.LayerNorm(D)
-        self.decoder = nn.ModuleList(
-            CrossBlock(E, config.heads, 2.0, D) for _ in range(config.decoder_depth)
-        )
+        self.decoder = nn.ModuleList(CrossBlock(E, config.heads, 2.0, D) for _ in range(config.decoder_depth))
         self.redshift_head = RedshiftHead(D, config.heads, config.redshift)
         self.recalibration = Recalibration(len(self.modalities), config.redshift.bins)
 
@@ -187,7 +185,9 @@ class MMAE(nn.Module):
         if look.evidence:
             summary_BD = in_order([group.token_BVD[:, 0] for group in look.groups], look.groups)
             for name, found in look.evidence.items():
-                predicted[name] = self.modalities[name].complete(predicted[name], found, shift_B, certainty_B, summary_BD)
+                predicted[name] = self.modalities[name].complete(
+                    predicted[name], found, shift_B, certainty_B, summary_BD
+                )
         return predicted
 
     def forward(self, batch: Batch, visible: Visible) -> Losses:
@@ -246,7 +246,10 @@ class MMAE(nn.Module):
         predicted = self.reconstruct(look, chosen(visible, 1.0), *at)
         return Estimate(
             *redshift_interval(self.recalibration(look.logits_BZ, visible), self.config.redshift),
-            {name: modality.restore(predicted[name], look.prepared[name]) for name, modality in self.modalities.items()},
+            {
+                name: modality.restore(predicted[name], look.prepared[name])
+                for name, modality in self.modalities.items()
+            },
             {name: modality.seen(visible[name]) for name, modality in self.modalities.items()},
         )
 

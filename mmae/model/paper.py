@@ -53,8 +53,7 @@ class CrossAttentionBlock(nn.Module):
         self.attention = nn.MultiheadAttention(c.width, c.heads, dropout=c.dropout, batch_first=True)
         self.norm1, self.norm2 = nn.LayerNorm(c.width), nn.LayerNorm(c.width)
         self.ffn = nn.Sequential(
-            nn.Linear(c.width, c.mlp_ratio * c.width), nn.GELU(),
-            nn.Linear(c.mlp_ratio * c.width, c.width),
+            nn.Linear(c.width, c.mlp_ratio * c.width), nn.GELU(), nn.Linear(c.mlp_ratio * c.width, c.width)
         )
 
     def forward(self, x_BTD: Tensor, other_BSD: Tensor) -> Tensor:
@@ -77,17 +76,14 @@ class AttentionPooling(nn.Module):
 
 
 def _encoder(c: PaperConfig) -> nn.TransformerEncoder:
-    layer = nn.TransformerEncoderLayer(
-        c.width, c.heads, c.mlp_ratio * c.width, c.dropout, "gelu", batch_first=True
-    )
+    layer = nn.TransformerEncoderLayer(c.width, c.heads, c.mlp_ratio * c.width, c.dropout, "gelu", batch_first=True)
     return nn.TransformerEncoder(layer, c.depth, nn.LayerNorm(c.width), enable_nested_tensor=False)
 
 
 def _decoder(c: PaperConfig, n_out: int) -> nn.Sequential:
     first, second = c.hidden
     return nn.Sequential(
-        nn.Linear(2 * c.width, first), nn.ReLU(), nn.Linear(first, second), nn.ReLU(),
-        nn.Linear(second, n_out),
+        nn.Linear(2 * c.width, first), nn.ReLU(), nn.Linear(first, second), nn.ReLU(), nn.Linear(second, n_out)
     )
 
 
@@ -103,8 +99,7 @@ class PaperMMAE(nn.Module):
         super().__init__()
         if spec.image_size % config.image_patch:
             raise ValueError(
-                f"model.image_patch is {config.image_patch} and does not divide the image of "
-                f"{spec.image_size} pixels."
+                f"model.image_patch is {config.image_patch} and does not divide the image of {spec.image_size} pixels."
             )
         self.config, self.spec = config, spec
         n_image = (spec.image_size // config.image_patch) ** 2
@@ -204,8 +199,9 @@ class PaperMMAE(nn.Module):
         seen_BR = visible["spectrum"].repeat_interleave(c.spectrum_patch, 1)
         seen_BR = F.pad(seen_BR, (0, self.n_pooled - seen_BR.shape[1]))
         return Estimate(
-            z_B.float(), None, None,
-            {"image": image_BCHW.float(),
-             "spectrum": mean_B[:, None] + rms_B[:, None] * to_grid(spectrum_BR.float())},
+            z_B.float(),
+            None,
+            None,
+            {"image": image_BCHW.float(), "spectrum": mean_B[:, None] + rms_B[:, None] * to_grid(spectrum_BR.float())},
             {"image": tk.visible_pixels(visible["image"], self.spec.image_size), "spectrum": to_grid(seen_BR)},
         )

@@ -46,8 +46,7 @@ def contact_sheet(
     n = len(titles)
     images = None if images_NCHW is None else np.asarray(images_NCHW, np.float64)
     if images is not None and images.shape != (n, *spec.image_shape):
-        raise InputError(f"images have shape {images.shape}, expected {(n, *spec.image_shape)} "
-                         f"for {n} titles.")
+        raise InputError(f"images have shape {images.shape}, expected {(n, *spec.image_shape)} for {n} titles.")
     redshift_N = np.full(n, np.nan) if redshift_N is None else np.asarray(redshift_N, np.float64)
     shown = range(min(n, max_images))
     with_spectrum = _with_spectrum(spectra, n)[:max_spectra]
@@ -58,8 +57,11 @@ def contact_sheet(
     figure = Figure(figsize=(12, sum(heights)), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=heights)
 
-    upper.suptitle(f"red, green, blue = {', '.join(rgb_bands(spec))}; every image "
-                   f"{spec.image_size * spec.pixel_scale:.1f} arcsec wide, own stretch", fontsize=9)
+    upper.suptitle(
+        f"red, green, blue = {', '.join(rgb_bands(spec))}; every image "
+        f"{spec.image_size * spec.pixel_scale:.1f} arcsec wide, own stretch",
+        fontsize=9,
+    )
     axes = upper.subplots(image_rows, IMAGE_COLUMNS, squeeze=False).ravel()
     for i, ax in enumerate(axes):
         if i >= len(shown):
@@ -74,9 +76,11 @@ def contact_sheet(
     if not with_spectrum:
         say_absent(lower.subplots(), "no spectrum")
         return figure
-    lower.suptitle(rf"$f_\lambda$ [{FLUX_UNIT}] against observed vacuum wavelength "
-                   rf"[$\mathrm{{\AA}}$]; ivar-weighted running mean of {SMOOTHING} samples",
-                   fontsize=9)
+    lower.suptitle(
+        rf"$f_\lambda$ [{FLUX_UNIT}] against observed vacuum wavelength "
+        rf"[$\mathrm{{\AA}}$]; ivar-weighted running mean of {SMOOTHING} samples",
+        fontsize=9,
+    )
     wavelength_L, flux_NL, ivar_NL = (np.asarray(part, np.float64) for part in spectra)
     axes = lower.subplots(spectrum_rows, SPECTRUM_COLUMNS, squeeze=False, sharex=True).ravel()
     for k, ax in enumerate(axes):
@@ -89,15 +93,15 @@ def contact_sheet(
     return figure
 
 
-def _with_spectrum(
-    spectra: tuple[ArrayLike, ArrayLike, ArrayLike] | None, n: int
-) -> list[int]:
+def _with_spectrum(spectra: tuple[ArrayLike, ArrayLike, ArrayLike] | None, n: int) -> list[int]:
     """Indices of the galaxies with at least one good sample."""
     if spectra is None or np.size(spectra[0]) == 0:
         return []
     wavelength_L, flux_NL, ivar_NL = (np.asarray(part) for part in spectra)
     if flux_NL.shape != (n, wavelength_L.size) or ivar_NL.shape != flux_NL.shape:
-        raise InputError(f"flux has shape {flux_NL.shape} and ivar {ivar_NL.shape}, expected "
-                         f"{(n, wavelength_L.size)} for {n} titles.")
+        raise InputError(
+            f"flux has shape {flux_NL.shape} and ivar {ivar_NL.shape}, expected "
+            f"{(n, wavelength_L.size)} for {n} titles."
+        )
     good_NL = (ivar_NL > 0) & np.isfinite(ivar_NL) & np.isfinite(flux_NL)
     return np.flatnonzero(good_NL.any(axis=1)).tolist()

@@ -84,16 +84,21 @@ def image_reconstruction_figure(
             axes[i, -1].set_box_aspect(1)
             continue
         residual_HW = (truth[band] - made[band]) / spec.band_noise[band]
-        residuals = axes[i, -1].imshow(
-            residual_HW, cmap=SIGNED_CMAP, vmin=-RESIDUAL_LIMIT, vmax=RESIDUAL_LIMIT
-        )
+        residuals = axes[i, -1].imshow(residual_HW, cmap=SIGNED_CMAP, vmin=-RESIDUAL_LIMIT, vmax=RESIDUAL_LIMIT)
         axes[i, -1].set(xticks=[], yticks=[])
     if residuals is not None:
-        figure.colorbar(residuals, ax=axes[:, -1], extend="both", aspect=14 * n, pad=0.03,
-                        label=rf"(truth $-$ reconstruction) / $\sigma_{{{residual_band}}}$")
+        figure.colorbar(
+            residuals,
+            ax=axes[:, -1],
+            extend="both",
+            aspect=14 * n,
+            pad=0.03,
+            label=rf"(truth $-$ reconstruction) / $\sigma_{{{residual_band}}}$",
+        )
     side = spec.image_size * spec.pixel_scale
-    figure.supxlabel(f"every panel {side:.1f} arcsec wide; grey: masked; "
-                     f"red, green, blue = {', '.join(rgb_bands(spec))}", fontsize=8)
+    figure.supxlabel(
+        f"every panel {side:.1f} arcsec wide; grey: masked; red, green, blue = {', '.join(rgb_bands(spec))}", fontsize=8
+    )
     return figure
 
 
@@ -142,9 +147,7 @@ def lupton_rgb(image_CHW: np.ndarray, spec: SurveySpec, white: float) -> np.ndar
     return rgb_HW3
 
 
-def draw_rgb(
-    ax: Axes, image_CHW: np.ndarray, spec: SurveySpec, white: float, *, absent: bool
-) -> None:
+def draw_rgb(ax: Axes, image_CHW: np.ndarray, spec: SurveySpec, white: float, *, absent: bool) -> None:
     """One galaxy in colour, or "no image"."""
     if absent:
         say_absent(ax, "no image")
@@ -176,6 +179,4 @@ def _check_shapes(
         if shape != wanted:
             raise InputError(f"{name} has shape {shape}, expected {wanted} for {n} titles.")
     if residual_band not in spec.bands:
-        raise InputError(
-            f"residual_band is {residual_band!r}, but the survey has {', '.join(spec.bands)}."
-        )
+        raise InputError(f"residual_band is {residual_band!r}, but the survey has {', '.join(spec.bands)}.")

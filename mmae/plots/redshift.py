@@ -17,15 +17,7 @@ from numpy.typing import ArrayLike
 from mmae.metrics.bootstrap import Scores
 from mmae.metrics.redshift import ALL_Z, LOW_REDSHIFT, LOW_Z, OUTLIER_LIMIT, normalised_residual, selection
 from mmae.report.score_table import with_error
-from mmae.report.style import (
-    BLACK,
-    BLUE,
-    DENSITY_CMAP,
-    VERMILLION,
-    outlined,
-    say_absent,
-    style,
-)
+from mmae.report.style import BLACK, BLUE, DENSITY_CMAP, VERMILLION, outlined, say_absent, style
 
 DENSITY_FROM = 2000  # galaxies from which a scatter plot would hide its own core
 CELLS = 90  # density cells along either axis
@@ -34,9 +26,7 @@ RESIDUAL_RANGE = 0.22  # of the residual strip: a little more than the outlier l
 
 
 @style()
-def redshift_figure(
-    z_spec_N: ArrayLike, z_pred_N: ArrayLike, title: str, scores: Mapping[str, Scores]
-) -> Figure:
+def redshift_figure(z_spec_N: ArrayLike, z_pred_N: ArrayLike, title: str, scores: Mapping[str, Scores]) -> Figure:
     """z_pred against z_spec, with dz = (z_pred - z_spec) / (1 + z_spec) below.
 
     The left column shows all redshifts on axes linear in log(1 + z), where the outlier
@@ -94,9 +84,7 @@ def scale_axes(main: Axes, strip: Axes | None, z_spec: np.ndarray, name: str) ->
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _draw_main(
-    figure: Figure, ax: Axes, z_spec: np.ndarray, z_pred: np.ndarray, scores: Scores
-) -> None:
+def _draw_main(figure: Figure, ax: Axes, z_spec: np.ndarray, z_pred: np.ndarray, scores: Scores) -> None:
     cells = draw_points(ax, z_spec, z_pred)
     if cells is not None:
         figure.colorbar(cells, ax=ax, label="galaxies per cell", pad=0.01, aspect=30)
@@ -105,8 +93,15 @@ def _draw_main(
     ax.legend(loc="lower right")
     low, high = ax.get_ylim()
     beyond = int(((z_pred < low) | (z_pred > high)).sum())
-    ax.text(0.03, 0.97, score_text(scores, beyond), transform=ax.transAxes, va="top", fontsize=8,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2.0})
+    ax.text(
+        0.03,
+        0.97,
+        score_text(scores, beyond),
+        transform=ax.transAxes,
+        va="top",
+        fontsize=8,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2.0},
+    )
 
 
 def draw_limits(ax: Axes) -> None:
@@ -114,8 +109,7 @@ def draw_limits(ax: Axes) -> None:
     z = np.linspace(*ax.get_xlim(), 200)
     limit = OUTLIER_LIMIT * (1.0 + z)
     ax.plot(z, z, color=VERMILLION, linewidth=1.0, label=r"$z_\mathrm{pred}=z_\mathrm{spec}$")
-    ax.plot(z, z + limit, color=VERMILLION, linewidth=1.0, linestyle="--",
-            label=rf"$\pm{OUTLIER_LIMIT}\,(1+z)$")
+    ax.plot(z, z + limit, color=VERMILLION, linewidth=1.0, linestyle="--", label=rf"$\pm{OUTLIER_LIMIT}\,(1+z)$")
     ax.plot(z, z - limit, color=VERMILLION, linewidth=1.0, linestyle="--")
 
 
@@ -129,8 +123,7 @@ def _draw_strip(ax: Axes, z_spec: np.ndarray, dz: np.ndarray) -> None:
     if centre.size:
         ax.plot(centre, median, color=BLACK, label="running median", path_effects=outlined())
         for edge, label in ((low, "16-84%"), (high, None)):
-            ax.plot(centre, edge, color=BLACK, linewidth=0.9, linestyle="--", label=label,
-                    path_effects=outlined())
+            ax.plot(centre, edge, color=BLACK, linewidth=0.9, linestyle="--", label=label, path_effects=outlined())
         ax.legend(loc="upper right", ncols=2, fontsize=7, borderaxespad=0.1)
     ax.set(xlabel=r"$z_\mathrm{spec}$", ylabel=r"$\Delta z/(1+z_\mathrm{spec})$")
 
@@ -147,8 +140,14 @@ def draw_points(ax: Axes, x: np.ndarray, y: np.ndarray):
     x_edges = _even_edges(ax.get_xlim(), ax.xaxis.get_transform())
     y_edges = _even_edges(ax.get_ylim(), ax.yaxis.get_transform())
     counts, _, _ = np.histogram2d(x, y, bins=(x_edges, y_edges))
-    return ax.pcolormesh(x_edges, y_edges, np.ma.masked_equal(counts.T, 0.0), rasterized=True,
-                         cmap=DENSITY_CMAP, norm=LogNorm(1.0, max(2.0, counts.max())))
+    return ax.pcolormesh(
+        x_edges,
+        y_edges,
+        np.ma.masked_equal(counts.T, 0.0),
+        rasterized=True,
+        cmap=DENSITY_CMAP,
+        norm=LogNorm(1.0, max(2.0, counts.max())),
+    )
 
 
 def _even_edges(limits: tuple[float, float], transform) -> np.ndarray:

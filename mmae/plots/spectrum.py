@@ -79,11 +79,17 @@ def spectrum_reconstruction_figure(
         figure = Figure(figsize=(10, 2), layout="constrained")
         say_absent(figure.subplots(), "no spectrum")
         return figure
-    for name, values in (("flux", flux_NL), ("ivar", ivar_NL), ("visible", visible_NL),
-                         ("reconstruction", reconstruction_NL)):
+    for name, values in (
+        ("flux", flux_NL),
+        ("ivar", ivar_NL),
+        ("visible", visible_NL),
+        ("reconstruction", reconstruction_NL),
+    ):
         if values.shape != (n, wavelength_L.size):
-            raise InputError(f"{name} has shape {values.shape}, expected {(n, wavelength_L.size)}: "
-                             f"one row a title, one column a wavelength.")
+            raise InputError(
+                f"{name} has shape {values.shape}, expected {(n, wavelength_L.size)}: "
+                f"one row a title, one column a wavelength."
+            )
     if redshift_N.shape != (n,):
         raise InputError(f"redshift has shape {redshift_N.shape}, expected ({n},).")
 
@@ -91,10 +97,10 @@ def spectrum_reconstruction_figure(
     axes = figure.subplots(n, 1, squeeze=False, sharex=True)[:, 0]
     for i, ax in enumerate(axes):
         ax.set_title(titles[i], loc="left")
-        draw_spectrum(ax, wavelength_L, flux_NL[i], ivar_NL[i], reconstruction_NL[i],
-                      visible_NL[i], float(redshift_N[i]))
-    handles = {label: handle for ax in axes
-               for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+        draw_spectrum(
+            ax, wavelength_L, flux_NL[i], ivar_NL[i], reconstruction_NL[i], visible_NL[i], float(redshift_N[i])
+        )
+    handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     if handles:
         figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=4)
     axes[-1].set_xlabel(r"observed wavelength, vacuum [$\mathrm{\AA}$]")
@@ -122,18 +128,23 @@ def draw_spectrum(
     extremes: list[float] = []
     if observed_L.any():
         smooth_L, error_L = smooth_by_ivar(flux_L, ivar_L, SMOOTHING)
-        ax.plot(wavelength_L, smooth_L, color=GREY, linewidth=0.7,
-                label=f"observed, running mean of {SMOOTHING} samples, ivar-weighted")
+        ax.plot(
+            wavelength_L,
+            smooth_L,
+            color=GREY,
+            linewidth=0.7,
+            label=f"observed, running mean of {SMOOTHING} samples, ivar-weighted",
+        )
         extremes += _flux_extremes(smooth_L, error_L)
         if visible_L is not None:
             for k, (start, stop) in enumerate(masked_spans(wavelength_L, visible_L)):
-                ax.axvspan(start, stop, color=LIGHT_GREY, alpha=0.6, linewidth=0, zorder=0,
-                           label="masked" if k == 0 else None)
+                ax.axvspan(
+                    start, stop, color=LIGHT_GREY, alpha=0.6, linewidth=0, zorder=0, label="masked" if k == 0 else None
+                )
     else:
         ax.text(0.01, 0.93, "no spectrum", transform=ax.transAxes, va="top", color=GREY)
     if made:
-        ax.plot(wavelength_L, reconstruction_L, color=VERMILLION, linewidth=1.0,
-                label="reconstruction")
+        ax.plot(wavelength_L, reconstruction_L, color=VERMILLION, linewidth=1.0, label="reconstruction")
         extremes += [float(np.nanmin(reconstruction_L)), float(np.nanmax(reconstruction_L))]
     low, high = min(extremes), max(extremes)
     height = high - low or 1.0
@@ -153,15 +164,22 @@ def mark_lines(ax: Axes, redshift: float) -> None:
         if not low < wavelength < high:
             continue
         ax.axvline(wavelength, color=GREEN, linewidth=0.8, linestyle=":", zorder=1)
-        ax.annotate(line.name, (wavelength, 0.97), xycoords=ax.get_xaxis_transform(),
-                    xytext=(-1.5 if line.label_side == "left" else 1.5, 0),
-                    textcoords="offset points", rotation=90, fontsize=7, color=GREEN, va="top",
-                    ha="right" if line.label_side == "left" else "left", annotation_clip=True)
+        ax.annotate(
+            line.name,
+            (wavelength, 0.97),
+            xycoords=ax.get_xaxis_transform(),
+            xytext=(-1.5 if line.label_side == "left" else 1.5, 0),
+            textcoords="offset points",
+            rotation=90,
+            fontsize=7,
+            color=GREEN,
+            va="top",
+            ha="right" if line.label_side == "left" else "left",
+            annotation_clip=True,
+        )
 
 
-def smooth_by_ivar(
-    flux_L: np.ndarray, ivar_L: np.ndarray, width: int
-) -> tuple[np.ndarray, np.ndarray]:
+def smooth_by_ivar(flux_L: np.ndarray, ivar_L: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Running ivar-weighted mean over `width` samples, and its standard error.
 
     Samples with ivar 0 have no part in it and are NaN themselves: a gap stays a gap.
@@ -188,8 +206,7 @@ def masked_spans(wavelength_L: np.ndarray, visible_L: np.ndarray) -> list[tuple[
     hidden = np.concatenate([[0], (~np.asarray(visible_L, bool)).astype(np.int8), [0]])
     change = np.diff(hidden)
     starts, stops = np.flatnonzero(change == 1), np.flatnonzero(change == -1) - 1
-    return [(float(wavelength_L[a]) - half, float(wavelength_L[b]) + half)
-            for a, b in zip(starts, stops, strict=True)]
+    return [(float(wavelength_L[a]) - half, float(wavelength_L[b]) + half) for a, b in zip(starts, stops, strict=True)]
 
 
 def _flux_extremes(smooth_L: np.ndarray, error_L: np.ndarray) -> list[float]:

@@ -62,9 +62,7 @@ def _finite(steps: ArrayLike, values: ArrayLike) -> tuple[np.ndarray, np.ndarray
     return steps[keep], values[keep]
 
 
-def _draw_curves(
-    ax: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], marker: str | None
-) -> bool:
+def _draw_curves(ax: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], marker: str | None) -> bool:
     """Draw every curve that has a point; say whether there was one."""
     colours = RC["axes.prop_cycle"].by_key()["color"]
     drawn = False
@@ -72,8 +70,7 @@ def _draw_curves(
         if steps.size == 0:
             continue
         drawn = True
-        look = {"color": colours[i % len(colours)],
-                "linestyle": LINESTYLES[i // len(colours) % len(LINESTYLES)]}
+        look = {"color": colours[i % len(colours)], "linestyle": LINESTYLES[i // len(colours) % len(LINESTYLES)]}
         if steps.size < NOISY_FROM:
             ax.plot(steps, values, label=name, marker=marker, markersize=3, **look)
             continue

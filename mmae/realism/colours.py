@@ -12,29 +12,12 @@ import numpy as np
 
 from mmae.realism.figures_population import colour_figure, magnitude_figure
 from mmae.realism.measures import ColourBin
-from mmae.realism.reference import (
-    SUBARU_BANDS,
-    RealGalaxies,
-    load,
-    read_zcosmos,
-)
+from mmae.realism.reference import SUBARU_BANDS, RealGalaxies, load, read_zcosmos
 from mmae.realism.rows import Objects, Watch, no_watch
 from mmae.realism.simulator import Simulator, row_of
 from mmae.realism.stamps import aperture_magnitudes
-from mmae.realism.statistics import (
-    effective_number,
-    ks_distance,
-    match_weights,
-    weighted_percentiles,
-)
-from mmae.report.contents import (
-    NOT_JUDGED,
-    Cell,
-    Drawing,
-    Section,
-    Table,
-    judge_difference,
-)
+from mmae.realism.statistics import effective_number, ks_distance, match_weights, weighted_percentiles
+from mmae.report.contents import NOT_JUDGED, Cell, Drawing, Section, Table, judge_difference
 from mmae.survey.schema import SurveySpec
 
 EDGES = (0.05, 0.15, 0.25, 0.35, 0.5, 0.65, 0.8, 1.0)  # of the redshift bins
@@ -54,15 +37,21 @@ TITLE = "Colours against redshift"
 COLOUR_CAPTION = (
     "Shaded: colours of the simulated galaxies in HSC's filters. Points: median and 16-84% of both samples, "
     "simulated ones converted to zCOSMOS's filters and apertures where that is possible, real ones weighted "
-    "to the simulated magnitudes.")
+    "to the simulated magnitudes."
+)
 MAGNITUDE_CAPTION = (
     "i magnitude against redshift: simulated (HSC i, cmodel) and zCOSMOS (its selection magnitude). Where "
-    "one sample has galaxies and the other has none, the selection differs.")
+    "one sample has galaxies and the other has none, the selection differs."
+)
 
 
-def colour_bins(redshift_N: np.ndarray, mag_NC: np.ndarray, real: RealGalaxies,
-                conversions: dict[tuple[str, float], float] | None = None,
-                edges: tuple[float, ...] = EDGES) -> list[ColourBin]:
+def colour_bins(
+    redshift_N: np.ndarray,
+    mag_NC: np.ndarray,
+    real: RealGalaxies,
+    conversions: dict[tuple[str, float], float] | None = None,
+    edges: tuple[float, ...] = EDGES,
+) -> list[ColourBin]:
     """Percentiles of each colour in redshift bins, the real galaxies weighted to the simulated
     distribution of i magnitudes within the bin and within the range that both have.
 
@@ -91,36 +80,52 @@ def colour_bins(redshift_N: np.ndarray, mag_NC: np.ndarray, real: RealGalaxies,
             n_real = effective_number(weight_M)
             if n_real < LEAST_GALAXIES:
                 continue
-            found.append(ColourBin(
-                f"{blue}-{red}", low, high, int(use_N.sum()), n_real, conversion,
-                np.percentile(colour_N[use_N], PERCENTS),
-                weighted_percentiles(colour_M[use_M], weight_M, PERCENTS),
-                ks_distance(colour_N[use_N], colour_M[use_M], weight_M)))
+            found.append(
+                ColourBin(
+                    f"{blue}-{red}",
+                    low,
+                    high,
+                    int(use_N.sum()),
+                    n_real,
+                    conversion,
+                    np.percentile(colour_N[use_N], PERCENTS),
+                    weighted_percentiles(colour_M[use_M], weight_M, PERCENTS),
+                    ks_distance(colour_N[use_N], colour_M[use_M], weight_M),
+                )
+            )
     return found
 
 
-def colour_conversions(objects: Objects, simulator: Simulator, spec: SurveySpec, seed: int,
-                       watch: Watch = no_watch) -> dict[tuple[str, float], float]:
+def colour_conversions(
+    objects: Objects, simulator: Simulator, spec: SurveySpec, seed: int, watch: Watch = no_watch
+) -> dict[tuple[str, float], float]:
     """From total HSC colours to zCOSMOS's, by (colour, lower edge of the redshift bin).
 
     The median over some galaxies that are made again of two differences: Suprime-Cam minus HSC
     filters, and 3 arcsec aperture minus total light (colour gradients).
     """
     rng = np.random.default_rng(seed)
-    chosen = [(low, row) for low, high in pairwise(EDGES)
-              for n in rng.permutation(np.flatnonzero(
-                  objects.is_galaxy_N & _inside(objects.redshift_N, low, high)))[:MADE_AGAIN]
-              if (row := row_of(objects.object_id_N[n])) is not None]
+    chosen = [
+        (low, row)
+        for low, high in pairwise(EDGES)
+        for n in rng.permutation(np.flatnonzero(objects.is_galaxy_N & _inside(objects.redshift_N, low, high)))[
+            :MADE_AGAIN
+        ]
+        if (row := row_of(objects.object_id_N[n])) is not None
+    ]
     four = [objects.bands.index(b) for b in SUBARU_BANDS]
     difference: dict[float, list[np.ndarray]] = {}
     for low, row in watch(chosen, "galaxies made again"):
         truth = simulator.simulate(row)
         total_C = simulator.mag_C(truth)
         inner_C = aperture_magnitudes(simulator.target_image(truth, spec.image_size), APERTURE, spec)
-        difference.setdefault(low, []).append(simulator.subaru_mag_C(truth) - total_C[four]
-                                              + (inner_C - total_C)[four])
-    return {(f"{blue}-{red}", low): float(np.median(_colour(np.array(parts), blue, red)))
-            for low, parts in difference.items() if len(parts) >= LEAST_AGAIN for blue, red in COLOURS}
+        difference.setdefault(low, []).append(simulator.subaru_mag_C(truth) - total_C[four] + (inner_C - total_C)[four])
+    return {
+        (f"{blue}-{red}", low): float(np.median(_colour(np.array(parts), blue, red)))
+        for low, parts in difference.items()
+        if len(parts) >= LEAST_AGAIN
+        for blue, red in COLOURS
+    }
 
 
 def _colour(mag_NC: np.ndarray, blue: str, red: str) -> np.ndarray:
@@ -131,8 +136,9 @@ def _inside(redshift: np.ndarray, low: float, high: float) -> np.ndarray:
     return (redshift >= low) & (redshift < high)
 
 
-def _common_range(mag_N: np.ndarray, use_N: np.ndarray, mag_M: np.ndarray,
-                  use_M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _common_range(
+    mag_N: np.ndarray, use_N: np.ndarray, mag_M: np.ndarray, use_M: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Those of either sample whose magnitude lies in the range (1st to 99th percentile) of both."""
     if not (use_N.any() and use_M.any()):
         return use_N, use_M
@@ -141,46 +147,74 @@ def _common_range(mag_N: np.ndarray, use_N: np.ndarray, mag_M: np.ndarray,
     return (use_N & (mag_N >= low) & (mag_N <= high)), (use_M & (mag_M >= low) & (mag_M <= high))
 
 
-def colour_section(objects: Objects, spec: SurveySpec, reference: Path | None, simulator: Simulator | None,
-                   seed: int, watch: Watch = no_watch) -> Section:
+def colour_section(
+    objects: Objects,
+    spec: SurveySpec,
+    reference: Path | None,
+    simulator: Simulator | None,
+    seed: int,
+    watch: Watch = no_watch,
+) -> Section:
     """g-r, r-i and i-z in redshift bins, and magnitude against redshift."""
     can_convert = simulator is not None and simulator.subaru_mag_C is not None
     text = (
         "Galaxies (no quasars, no stars) against zCOSMOS-bright DR3 (Lilly+2007, 2009): confidence classes "
         "3.x and 4.x, no broad-line AGN, z > 0.01. Filters differ (Suprime-Cam g+ r+ z+ and CFHT i* there, "
-        "HSC g r i z here), and so does the light: 3 arcsec apertures there, whole galaxies here. " + (
+        "HSC g r i z here), and so does the light: 3 arcsec apertures there, whole galaxies here. "
+        + (
             "Both are taken out by the median difference, in each bin, of galaxies that are made again. "
-            if can_convert else
-            "Nothing corrects for that here, and colours of one galaxy may differ by 0.1 mag. ") +
-        "Selection differs: zCOSMOS takes everything at I < 22.5, the survey what DESI would target. In each "
+            if can_convert
+            else "Nothing corrects for that here, and colours of one galaxy may differ by 0.1 mag. "
+        )
+        + "Selection differs: zCOSMOS takes everything at I < 22.5, the survey what DESI would target. In each "
         "bin of redshift the real galaxies are weighted to the simulated i magnitudes, over the range that "
         "both have, which takes out the difference of depth; colours are judged at "
-        f"z < {FLUX_LIMITED_BELOW}, where both samples are limited by magnitude alone.")
+        f"z < {FLUX_LIMITED_BELOW}, where both samples are limited by magnitude alone."
+    )
     loaded = load(read_zcosmos, reference)
     if loaded.value is None:
         return Section("colours", TITLE, text, left_out=loaded.reason)
     missing = [b for b in SUBARU_BANDS if b not in objects.bands]
     if missing:
-        return Section("colours", TITLE, text,
-                       left_out=f"Left out: the survey has no {', '.join(missing)} magnitudes.")
+        return Section("colours", TITLE, text, left_out=f"Left out: the survey has no {', '.join(missing)} magnitudes.")
     real = loaded.value
     conversions = colour_conversions(objects, simulator, spec, seed, watch) if can_convert else {}
     use_N = objects.is_galaxy_N & np.isfinite(objects.redshift_N)
     redshift_N = objects.redshift_N[use_N]
     mag_NC = objects.mag_NC[use_N][:, [objects.bands.index(b) for b in SUBARU_BANDS]]
     bins = colour_bins(redshift_N, mag_NC, real, conversions)
-    table = Table("medians", "Colours in mag: 16, 50 and 84%",
-                  ("colour", "redshift", "n sim", "n real", "converted", "sim 16%", "sim 50%", "sim 84%",
-                   "real 16%", "real 50%", "real 84%", "offset", "KS D", "verdict"),
-                  tuple(_row(b) for b in bins),
-                  note="n real: effective number of the weighted galaxies. Converted: added to the simulated "
-                       "colours for filters and apertures; offset: what remains. Not judged: bins where DESI "
-                       f"chose by colour. Left out: bins with fewer than {LEAST_GALAXIES} of either sample.")
+    table = Table(
+        "medians",
+        "Colours in mag: 16, 50 and 84%",
+        (
+            "colour",
+            "redshift",
+            "n sim",
+            "n real",
+            "converted",
+            "sim 16%",
+            "sim 50%",
+            "sim 84%",
+            "real 16%",
+            "real 50%",
+            "real 84%",
+            "offset",
+            "KS D",
+            "verdict",
+        ),
+        tuple(_row(b) for b in bins),
+        note="n real: effective number of the weighted galaxies. Converted: added to the simulated "
+        "colours for filters and apertures; offset: what remains. Not judged: bins where DESI "
+        f"chose by colour. Left out: bins with fewer than {LEAST_GALAXIES} of either sample.",
+    )
     i = SUBARU_BANDS.index("i")
     drawings = (
         Drawing("colours", COLOUR_CAPTION, colour_figure(redshift_N, mag_NC, bins)),
-        Drawing("magnitudes", MAGNITUDE_CAPTION,
-                magnitude_figure(redshift_N, mag_NC[:, i], real.redshift_N, real.selection_mag_N)),
+        Drawing(
+            "magnitudes",
+            MAGNITUDE_CAPTION,
+            magnitude_figure(redshift_N, mag_NC[:, i], real.redshift_N, real.selection_mag_N),
+        ),
     )
     return Section("colours", TITLE, text, (table,), drawings)
 
@@ -188,6 +222,15 @@ def colour_section(objects: Objects, spec: SurveySpec, reference: Path | None, s
 def _row(b: ColourBin) -> tuple[Cell, ...]:
     tolerance = TOLERANCE if np.isfinite(b.conversion) else TOLERANCE_UNCONVERTED
     judged = judge_difference(float(b.simulated[1]), float(b.real[1]), tolerance, "mag")
-    return (b.colour, f"{b.low:g} to {b.high:g}", b.n_simulated, int(b.n_real), b.conversion,
-            *b.simulated.tolist(), *b.real.tolist(), float(b.simulated[1] - b.real[1]), b.distance,
-            judged if b.high <= FLUX_LIMITED_BELOW else NOT_JUDGED)
+    return (
+        b.colour,
+        f"{b.low:g} to {b.high:g}",
+        b.n_simulated,
+        int(b.n_real),
+        b.conversion,
+        *b.simulated.tolist(),
+        *b.real.tolist(),
+        float(b.simulated[1] - b.real[1]),
+        b.distance,
+        judged if b.high <= FLUX_LIMITED_BELOW else NOT_JUDGED,
+    )

@@ -9,32 +9,29 @@ from pathlib import Path
 
 import numpy as np
 
-from mmae.realism.figures_images import (
-    WHITE,
-    ShownSpectrum,
-    image_examples,
-    spectrum_examples,
-)
-from mmae.realism.reference import (
-    RealImages,
-    RealSpectra,
-    load,
-    read_coadds,
-    read_hsc,
-)
+from mmae.realism.figures_images import WHITE, ShownSpectrum, image_examples, spectrum_examples
+from mmae.realism.reference import RealImages, RealSpectra, load, read_coadds, read_hsc
 from mmae.realism.rows import Objects
 from mmae.report.contents import Drawing, Section
 from mmae.survey.schema import SurveySpec
 
 N_IMAGES, N_SPECTRA = 12, 3
-IMAGE_CAPTION = ("Simulated galaxies drawn at random and real cutouts, all with one stretch (white: "
-                 f"{WHITE:g} sigma of background).")
-SPECTRUM_CAPTION = ("Left: simulated, of the same kind and the nearest redshift. Right: real DESI coadds of "
-                    "the early data release.")
+IMAGE_CAPTION = (
+    f"Simulated galaxies drawn at random and real cutouts, all with one stretch (white: {WHITE:g} sigma of background)."
+)
+SPECTRUM_CAPTION = (
+    "Left: simulated, of the same kind and the nearest redshift. Right: real DESI coadds of the early data release."
+)
 
 
-def example_section(image_SCHW: np.ndarray, spectra: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
-                    objects: Objects, spec: SurveySpec, reference: Path | None, seed: int) -> Section:
+def example_section(
+    image_SCHW: np.ndarray,
+    spectra: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
+    objects: Objects,
+    spec: SurveySpec,
+    reference: Path | None,
+    seed: int,
+) -> Section:
     """12 simulated images beside 12 real ones, 3 simulated spectra beside 3 real ones.
 
     Args:
@@ -52,13 +49,15 @@ def example_section(image_SCHW: np.ndarray, spectra: tuple[np.ndarray, np.ndarra
         figure = image_examples(image_SCHW[chosen], real, spec)
         drawings.append(Drawing("example_images", IMAGE_CAPTION, figure))
     if spectra is not None and len(spectra[0]):
-        pairs = [(_simulated(spectra, objects, pick), shown)
-                 for pick, shown in _pairs(spectra, objects, coadds.value, rng)]
+        pairs = [
+            (_simulated(spectra, objects, pick), shown) for pick, shown in _pairs(spectra, objects, coadds.value, rng)
+        ]
         figure = spectrum_examples(spec.wavelength_L(), pairs)
         drawings.append(Drawing("example_spectra", SPECTRUM_CAPTION, figure))
     reasons = " ".join(dict.fromkeys(r for r in (hsc.reason, coadds.reason) if r))
-    return Section("examples", "Examples", "For the eye: nothing is judged here.", (), tuple(drawings),
-                   left_out=reasons)
+    return Section(
+        "examples", "Examples", "For the eye: nothing is judged here.", (), tuple(drawings), left_out=reasons
+    )
 
 
 def round_robin(real: RealImages, spec: SurveySpec) -> np.ndarray:
@@ -69,8 +68,12 @@ def round_robin(real: RealImages, spec: SurveySpec) -> np.ndarray:
     return order[np.argsort(turn_N, kind="stable")][:N_IMAGES]
 
 
-def _pairs(spectra: tuple[np.ndarray, np.ndarray, np.ndarray], objects: Objects, real: RealSpectra | None,
-           rng: np.random.Generator) -> list[tuple[int, ShownSpectrum | None]]:
+def _pairs(
+    spectra: tuple[np.ndarray, np.ndarray, np.ndarray],
+    objects: Objects,
+    real: RealSpectra | None,
+    rng: np.random.Generator,
+) -> list[tuple[int, ShownSpectrum | None]]:
     """Three pairs of a simulated spectrum (its place) and what is drawn of a real one."""
     row_N = spectra[0]
     if real is None:
@@ -91,8 +94,7 @@ def _pairs(spectra: tuple[np.ndarray, np.ndarray, np.ndarray], objects: Objects,
     return pairs
 
 
-def _simulated(spectra: tuple[np.ndarray, np.ndarray, np.ndarray], objects: Objects,
-               place: int) -> ShownSpectrum:
+def _simulated(spectra: tuple[np.ndarray, np.ndarray, np.ndarray], objects: Objects, place: int) -> ShownSpectrum:
     row_N, flux_NL, ivar_NL = spectra
     row = row_N[place]
     redshift = float(objects.redshift_N[row])

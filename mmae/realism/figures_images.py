@@ -33,8 +33,7 @@ def noise_figure(simulated: StampSet, real: StampSet | None, spec: SurveySpec) -
     target_C = np.array([published.BAND_NOISE.get(b, np.nan) for b in spec.bands])
     noise.plot(place, target_C, "k_", markersize=24, label="published")
     correlation.axhline(0, color="black", linewidth=0.5)
-    for shift, stamps, colour, name in ((-0.12, simulated, BLUE, "simulated"),
-                                        (0.12, real, VERMILLION, "real")):
+    for shift, stamps, colour, name in ((-0.12, simulated, BLUE, "simulated"), (0.12, real, VERMILLION, "real")):
         if stamps is None:
             continue
         _spread(noise, place + shift, stamps.noise_SC, colour, name)
@@ -56,8 +55,16 @@ def _spread(ax: Axes, place: np.ndarray, value_SC: np.ndarray, colour: str, name
     value_SC = value_SC[np.isfinite(value_SC).all(axis=1)]
     if len(value_SC):
         p16, p50, p84 = np.percentile(value_SC, [16, 50, 84], axis=0)
-        ax.errorbar(place, p50, (p50 - p16, p84 - p50), fmt="o", color=colour, markersize=4, capsize=2,
-                    label=f"{name}, 16-84% of stamps")
+        ax.errorbar(
+            place,
+            p50,
+            (p50 - p16, p84 - p50),
+            fmt="o",
+            color=colour,
+            markersize=4,
+            capsize=2,
+            label=f"{name}, 16-84% of stamps",
+        )
 
 
 @style()
@@ -73,8 +80,14 @@ def central_figure(simulated: StampSet, real: StampSet | None, spec: SurveySpec)
         for stamps, colour, label in sets:
             values = np.array([]) if stamps is None else central_values(stamps, name, spec)
             if values.size:
-                ax.hist(np.clip(values, *limits), bins=np.linspace(*limits, 31 if values.size > 100 else 13),
-                        density=True, histtype="step", color=colour, label=f"{label} ({values.size:,})")
+                ax.hist(
+                    np.clip(values, *limits),
+                    bins=np.linspace(*limits, 31 if values.size > 100 else 13),
+                    density=True,
+                    histtype="step",
+                    color=colour,
+                    label=f"{label} ({values.size:,})",
+                )
         ax.set(xlabel=name, ylabel="density")
         if ax.get_legend_handles_labels()[0]:
             ax.legend()
@@ -85,10 +98,12 @@ def central_figure(simulated: StampSet, real: StampSet | None, spec: SurveySpec)
             continue
         p16, p50, p84 = np.percentile([c.profile_R for c in stamps.central], [16, 50, 84], axis=0)
         profile.plot(middle_R, p50, color=colour, label=label)
-        profile.fill_between(middle_R, np.maximum(p16, 1e-5), np.maximum(p84, 1e-5), color=colour, alpha=0.2,
-                             linewidth=0)
-    profile.set(yscale="log", ylim=(1e-4, 1.5), xlabel="radius [arcsec]",
-                ylabel="surface brightness in i over the centre's")
+        profile.fill_between(
+            middle_R, np.maximum(p16, 1e-5), np.maximum(p84, 1e-5), color=colour, alpha=0.2, linewidth=0
+        )
+    profile.set(
+        yscale="log", ylim=(1e-4, 1.5), xlabel="radius [arcsec]", ylabel="surface brightness in i over the centre's"
+    )
     if profile.get_legend_handles_labels()[0]:
         profile.legend()
     return figure
@@ -111,14 +126,17 @@ def image_examples(simulated_SCHW: np.ndarray, real_SCHW: np.ndarray | None, spe
             else:
                 ax.set_axis_off()
     side = simulated_SCHW.shape[-1] * spec.pixel_scale
-    figure.supxlabel(f"every panel {side:.1f} arcsec wide, one stretch for all; red, green, blue = "
-                     f"{', '.join(rgb_bands(spec))}", fontsize=8)
+    figure.supxlabel(
+        f"every panel {side:.1f} arcsec wide, one stretch for all; red, green, blue = {', '.join(rgb_bands(spec))}",
+        fontsize=8,
+    )
     return figure
 
 
 @style()
-def spectrum_examples(wavelength_L: np.ndarray,
-                      pairs: Sequence[tuple[ShownSpectrum | None, ShownSpectrum | None]]) -> Figure:
+def spectrum_examples(
+    wavelength_L: np.ndarray, pairs: Sequence[tuple[ShownSpectrum | None, ShownSpectrum | None]]
+) -> Figure:
     """Rows of a simulated (left) and a real spectrum (right).
 
     Args:
@@ -136,7 +154,10 @@ def spectrum_examples(wavelength_L: np.ndarray,
             ax.set_title(title, loc="left", fontsize=8)
             draw_spectrum(ax, wavelength_L, flux_L, ivar_L, None, None, redshift)
     figure.supylabel(rf"$f_\lambda$ [{FLUX_UNIT}]", fontsize=9)
-    figure.supxlabel(rf"observed vacuum wavelength [$\mathrm{{\AA}}$]; ivar-weighted running mean of "
-                     rf"{SMOOTHING} "
-                     "samples", fontsize=9)
+    figure.supxlabel(
+        rf"observed vacuum wavelength [$\mathrm{{\AA}}$]; ivar-weighted running mean of "
+        rf"{SMOOTHING} "
+        "samples",
+        fontsize=9,
+    )
     return figure

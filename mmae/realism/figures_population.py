@@ -27,15 +27,23 @@ from mmae.report.style import (
     style,
 )
 
-CLASS_COLOURS = {"MAIN": GREEN, "BGS": BLUE, "LRG": VERMILLION, "ELG": SKY_BLUE, "QSO": PURPLE,
-                 "STAR": ORANGE, "PSF": PURPLE, "extended": BLUE, "unknown": GREY}
+CLASS_COLOURS = {
+    "MAIN": GREEN,
+    "BGS": BLUE,
+    "LRG": VERMILLION,
+    "ELG": SKY_BLUE,
+    "QSO": PURPLE,
+    "STAR": ORANGE,
+    "PSF": PURPLE,
+    "extended": BLUE,
+    "unknown": GREY,
+}
 POINTS_BELOW = 300  # points; more are drawn as density
 REDSHIFT_EDGES = np.expm1(np.linspace(0, np.log1p(4.4), 61))  # equal on the axis, ln(1 + z)
 
 
 @style()
-def redshift_histogram(redshift_N: np.ndarray, class_N: np.ndarray,
-                       percentiles: Mapping[int, float]) -> Figure:
+def redshift_histogram(redshift_N: np.ndarray, class_N: np.ndarray, percentiles: Mapping[int, float]) -> Figure:
     """Redshifts by target class (stacked), and the simulated and published percentiles.
 
     Args:
@@ -46,22 +54,37 @@ def redshift_histogram(redshift_N: np.ndarray, class_N: np.ndarray,
     ax, lower = figure.subplots(2, 1, sharex=True, height_ratios=(5, 1))
     order = list(CLASS_COLOURS)
     names = sorted(set(class_N.tolist()), key=lambda n: order.index(n) if n in order else len(order))
-    ax.hist([redshift_N[class_N == n] for n in names], bins=REDSHIFT_EDGES, stacked=True,
-            weights=[np.full((class_N == n).sum(), 100 / redshift_N.size) for n in names],
-            color=[CLASS_COLOURS.get(n, GREY) for n in names], edgecolor="white", linewidth=0.3,
-            label=[f"{n} ({(class_N == n).mean():.1%})" for n in names])
+    ax.hist(
+        [redshift_N[class_N == n] for n in names],
+        bins=REDSHIFT_EDGES,
+        stacked=True,
+        weights=[np.full((class_N == n).sum(), 100 / redshift_N.size) for n in names],
+        color=[CLASS_COLOURS.get(n, GREY) for n in names],
+        edgecolor="white",
+        linewidth=0.3,
+        label=[f"{n} ({(class_N == n).mean():.1%})" for n in names],
+    )
     ax.set_ylabel("share of galaxies per bin [%]")
     ax.set_xscale("function", functions=(np.log1p, np.expm1))
     ax.set_xticks([0, 0.2, 0.4, 0.7, 1, 1.5, 2, 3, 4])
     ax.set_xlim(0, 4.4)
     ax.legend(title="simulated")
     inner = [p for p in percentiles if 0 < p < 100]
-    for y, values, colour, label in ((1, np.percentile(redshift_N, inner), BLACK, "simulated"),
-                                     (0, [percentiles[p] for p in inner], VERMILLION, "published")):
+    for y, values, colour, label in (
+        (1, np.percentile(redshift_N, inner), BLACK, "simulated"),
+        (0, [percentiles[p] for p in inner], VERMILLION, "published"),
+    ):
         lower.plot(values, [y] * len(inner), "o-", color=colour, markersize=4)
         for value, percent in zip(values, inner, strict=True):
-            lower.annotate(f"{percent}%", (value, y), xytext=(0, 4), textcoords="offset points", ha="center",
-                           fontsize=7, color=colour)
+            lower.annotate(
+                f"{percent}%",
+                (value, y),
+                xytext=(0, 4),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7,
+                color=colour,
+            )
     lower.set_yticks([0, 1], ["published", "simulated"])
     lower.set_ylim(-0.6, 1.9)
     lower.set_xlabel("redshift")
@@ -79,13 +102,24 @@ def colour_figure(redshift_N: np.ndarray, mag_NC: np.ndarray, bins: Sequence[Col
         low, high = _range(colour_N, (-0.2, 2.2))
         draw_density(ax, redshift_N, colour_N, (0, 1.05), (low, high))
         here = [one for one in bins if one.colour == name]
-        for shift, get, colour, label in ((-0.006, lambda one: one.simulated, BLACK, "simulated"),
-                                          (0.006, lambda one: one.real, VERMILLION, "zCOSMOS")):
+        for shift, get, colour, label in (
+            (-0.006, lambda one: one.simulated, BLACK, "simulated"),
+            (0.006, lambda one: one.real, VERMILLION, "zCOSMOS"),
+        ):
             if here:
                 middle = np.array([0.5 * (one.low + one.high) + shift for one in here])
                 p16, p50, p84 = np.array([get(one) for one in here]).T
-                ax.errorbar(middle, p50, (p50 - p16, p84 - p50), fmt="o", markersize=4, color=colour,
-                            label=label, path_effects=outlined(1.0), capsize=2)
+                ax.errorbar(
+                    middle,
+                    p50,
+                    (p50 - p16, p84 - p50),
+                    fmt="o",
+                    markersize=4,
+                    color=colour,
+                    label=label,
+                    path_effects=outlined(1.0),
+                    capsize=2,
+                )
         ax.set(xlabel="redshift", ylabel=f"${name}$ [mag]", xlim=(0, 1.05), ylim=(low, high))
         if here:
             ax.legend(loc="lower right")
@@ -93,13 +127,16 @@ def colour_figure(redshift_N: np.ndarray, mag_NC: np.ndarray, bins: Sequence[Col
 
 
 @style()
-def magnitude_figure(redshift_N: np.ndarray, mag_N: np.ndarray, real_redshift_M: np.ndarray,
-                     real_mag_M: np.ndarray) -> Figure:
+def magnitude_figure(
+    redshift_N: np.ndarray, mag_N: np.ndarray, real_redshift_M: np.ndarray, real_mag_M: np.ndarray
+) -> Figure:
     """i magnitude against redshift, simulated and real side by side."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True, sharey=True)
-    for ax, z, mag, title in ((axes[0], redshift_N, mag_N, "simulated"),
-                              (axes[1], real_redshift_M, real_mag_M, "zCOSMOS-bright")):
+    for ax, z, mag, title in (
+        (axes[0], redshift_N, mag_N, "simulated"),
+        (axes[1], real_redshift_M, real_mag_M, "zCOSMOS-bright"),
+    ):
         draw_density(ax, z, mag, (0, 1.5), (14, 24.5))
         ax.set(title=title, xlabel="redshift", xlim=(0, 1.5), ylim=(24.5, 14))
     axes[0].set_ylabel("$i$ [mag]")
@@ -124,8 +161,9 @@ def photoz_figure(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
 
 
 @style()
-def magnitude_error_figure(true_mag_NC: np.ndarray, offset_NC: np.ndarray, bands: Sequence[str],
-                           centres: np.ndarray, median_BC: np.ndarray) -> Figure:
+def magnitude_error_figure(
+    true_mag_NC: np.ndarray, offset_NC: np.ndarray, bands: Sequence[str], centres: np.ndarray, median_BC: np.ndarray
+) -> Figure:
     """Catalogue minus true magnitude against true magnitude, with the running median."""
     figure = Figure(figsize=(2.6 * len(bands), 3.0), layout="constrained")
     axes = figure.subplots(1, len(bands), sharey=True, squeeze=False)[0]
@@ -138,8 +176,9 @@ def magnitude_error_figure(true_mag_NC: np.ndarray, offset_NC: np.ndarray, bands
     return figure
 
 
-def draw_density(ax: Axes, x: np.ndarray, y: np.ndarray, x_range: tuple[float, float],
-                 y_range: tuple[float, float]) -> None:
+def draw_density(
+    ax: Axes, x: np.ndarray, y: np.ndarray, x_range: tuple[float, float], y_range: tuple[float, float]
+) -> None:
     """How many points lie where: cells, or the points themselves while there are few."""
     use = np.isfinite(x) & np.isfinite(y)
     if use.sum() < POINTS_BELOW:
@@ -147,8 +186,14 @@ def draw_density(ax: Axes, x: np.ndarray, y: np.ndarray, x_range: tuple[float, f
         return
     count, x_edges, y_edges = np.histogram2d(x[use], y[use], bins=70, range=(x_range, y_range))
     if count.any():
-        ax.pcolormesh(x_edges, y_edges, np.where(count > 0, count, np.nan).T, cmap=DENSITY_CMAP,
-                      norm=LogNorm(1, max(count.max(), 2)), rasterized=True)
+        ax.pcolormesh(
+            x_edges,
+            y_edges,
+            np.where(count > 0, count, np.nan).T,
+            cmap=DENSITY_CMAP,
+            norm=LogNorm(1, max(count.max(), 2)),
+            rasterized=True,
+        )
 
 
 def _range(values: np.ndarray, default: tuple[float, float]) -> tuple[float, float]:

@@ -18,8 +18,13 @@ from mmae.report.style import BLACK, BLUE, GREY, SIGNED_CMAP, VERMILLION, style
 
 
 @style()
-def noise_shape_figure(wavelength_L: np.ndarray, measures: SpectrumMeasures, similar: SpectrumMeasures,
-                       real: SpectrumMeasures | None, class_N: np.ndarray) -> Figure:
+def noise_shape_figure(
+    wavelength_L: np.ndarray,
+    measures: SpectrumMeasures,
+    similar: SpectrumMeasures,
+    real: SpectrumMeasures | None,
+    class_N: np.ndarray,
+) -> Figure:
     """Noise in bins, normalised and not, and S/N by class."""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     shape, level, signal = figure.subplots(1, 3)
@@ -36,12 +41,15 @@ def noise_shape_figure(wavelength_L: np.ndarray, measures: SpectrumMeasures, sim
             ax.plot(middle_B, p50, color=colour, label=name)
             ax.fill_between(middle_B, p16, p84, color=colour, alpha=0.2, linewidth=0)
     for name in sorted(set(class_N.tolist())):
-        signal.plot(middle_B, nan_percentile(measures.signal_NB[class_N == name], 50),
-                    color=CLASS_COLOURS.get(name, GREY), label=f"simulated {name or 'unknown'}")
+        signal.plot(
+            middle_B,
+            nan_percentile(measures.signal_NB[class_N == name], 50),
+            color=CLASS_COLOURS.get(name, GREY),
+            label=f"simulated {name or 'unknown'}",
+        )
     if real is not None:
         for k, signal_B in enumerate(real.signal_NB):
-            signal.plot(middle_B, signal_B, color=BLACK, linewidth=0.6,
-                        label="real coadds" if k == 0 else None)
+            signal.plot(middle_B, signal_B, color=BLACK, linewidth=0.6, label="real coadds" if k == 0 else None)
     shape.set(yscale="log", ylabel="noise / noise at 6500 A")
     level.set(yscale="log", ylabel=rf"noise [{FLUX_UNIT}]")
     signal.set(yscale="log", ylabel="S/N of a pixel", ylim=(0.1, 60))
@@ -64,8 +72,7 @@ def width_figure(quantities: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Fig
         low, high = np.percentile(np.concatenate([a_N, b_N]), [0.3, 99.7])
         bins = np.linspace(low, high, 50)
         for values, colour, label in ((a_N, BLUE, "simulated"), (b_N, VERMILLION, "real")):
-            ax.hist(values, bins=bins, density=True, histtype="step", color=colour,
-                    label=f"{label} ({values.size:,})")
+            ax.hist(values, bins=bins, density=True, histtype="step", color=colour, label=f"{label} ({values.size:,})")
         ax.set(xlabel=f"log10 {name}", yticks=[])
     axes[0].legend()
     return figure
@@ -83,8 +90,12 @@ def bpt_figure(simulated: LineSample, real: LineSample) -> Figure:
         ax.plot(x, 0.61 / (x - 0.05) + 1.3, color=BLACK, linewidth=1, label="Kauffmann+2003")
         x = np.linspace(-1.8, 0.35, 100)
         ax.plot(x, 0.61 / (x - 0.47) + 1.19, color=BLACK, linewidth=1, linestyle="--", label="Kewley+2001")
-        ax.set(title=f"{name}, {x_N.size:,} galaxies", xlabel="log10 [N II] / H-alpha (widths)",
-               xlim=(-1.8, 0.8), ylim=(-1.4, 1.4))
+        ax.set(
+            title=f"{name}, {x_N.size:,} galaxies",
+            xlabel="log10 [N II] / H-alpha (widths)",
+            xlim=(-1.8, 0.8),
+            ylim=(-1.4, 1.4),
+        )
     axes[0].set_ylabel("log10 [O III] / H-beta (widths)")
     axes[0].legend(loc="lower left")
     return figure
@@ -95,13 +106,23 @@ def correlation_figure(simulated_JJ: np.ndarray, real_JJ: np.ndarray, names: tup
     """Correlation matrices of the log widths and their difference."""
     figure = Figure(figsize=(12, 4.6), layout="constrained")
     axes = figure.subplots(1, 3)
-    for ax, matrix, title in ((axes[0], simulated_JJ, "simulated"), (axes[1], real_JJ, "real"),
-                              (axes[2], simulated_JJ - real_JJ, "difference")):
+    for ax, matrix, title in (
+        (axes[0], simulated_JJ, "simulated"),
+        (axes[1], real_JJ, "real"),
+        (axes[2], simulated_JJ - real_JJ, "difference"),
+    ):
         shown = ax.imshow(matrix, cmap=SIGNED_CMAP, vmin=-1, vmax=1, origin="upper")
         for j, row in enumerate(matrix):
             for k, value in enumerate(row):
-                ax.text(k, j, f"{value:.2f}", ha="center", va="center", fontsize=7,
-                        color="white" if abs(value) > 0.65 else "black")
+                ax.text(
+                    k,
+                    j,
+                    f"{value:.2f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if abs(value) > 0.65 else "black",
+                )
         ax.set_xticks(range(len(names)), names, rotation=60)
         ax.set_yticks(range(len(names)), names)
         ax.set_title(title)

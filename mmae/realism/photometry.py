@@ -15,15 +15,7 @@ from mmae.realism.figures_population import magnitude_error_figure
 from mmae.realism.reference import Loaded
 from mmae.realism.rows import NO_TRUTH, Objects, Watch, no_watch
 from mmae.realism.simulator import Simulator, row_of
-from mmae.report.contents import (
-    NOT_JUDGED,
-    Cell,
-    Drawing,
-    Section,
-    Table,
-    Verdict,
-    judge_difference,
-)
+from mmae.report.contents import NOT_JUDGED, Cell, Drawing, Section, Table, Verdict, judge_difference
 from mmae.survey.schema import SurveySpec
 
 BRIGHTER_THAN = 20.0  # i, AB: noise-free images and spectra of these are integrated
@@ -47,19 +39,20 @@ def image_magnitudes(image_CHW: np.ndarray, zero_point: float) -> np.ndarray:
 def spectrum_magnitudes(wavelength_L: np.ndarray, flux_L: np.ndarray, bands: tuple[str, ...]) -> np.ndarray:
     """AB magnitudes (C,) of a spectrum (Angstrom, 1e-17 erg/s/cm2/A) through the HSC filters of speclite."""
     filters = speclite.filters.load_filters(*(HSC_FILTERS[b] for b in bands))
-    magnitudes = filters.get_ab_magnitudes(np.asarray(flux_L, np.float64) * 1e-17,
-                                           np.asarray(wavelength_L, np.float64))
+    magnitudes = filters.get_ab_magnitudes(np.asarray(flux_L, np.float64) * 1e-17, np.asarray(wavelength_L, np.float64))
     return np.array([float(magnitudes[name][0]) for name in filters.names])
 
 
-def photometry_section(objects: Objects, spec: SurveySpec, simulator: Loaded[Simulator], seed: int,
-                       watch: Watch = no_watch) -> Section:
+def photometry_section(
+    objects: Objects, spec: SurveySpec, simulator: Loaded[Simulator], seed: int, watch: Watch = no_watch
+) -> Section:
     """Images and spectra of bright galaxies made again without noise, and the catalogue."""
     text = (
         f"Three checks of units. The image of the target alone, without noise, on {STAMP} pixels, summed; "
         "the spectrum before it loses light at the fibre, through the HSC filters of speclite; both against "
         f"the true magnitude of up to {MAX_GALAXIES} galaxies of i < {BRIGHTER_THAN:g}. And the catalogue "
-        "(cmodel) magnitudes of all rows against the true ones.")
+        "(cmodel) magnitudes of all rows against the true ones."
+    )
     title = "Photometry adds up"
     if objects.truth is None:
         return Section("photometry", title, text, left_out=NO_TRUTH)
@@ -85,24 +78,37 @@ def _made_again(rows: list[int], spec: SurveySpec, simulator: Simulator, watch: 
             flux_L = simulator.total_spectrum(truth, SPECTRUM_GRID)
             spectrum_NC.append(spectrum_magnitudes(SPECTRUM_GRID, flux_L, spec.bands) - true_C)
     found: list[tuple[Cell, ...]] = []
-    for name, offsets, tolerance in (("image on a wide stamp", image_NC, IMAGE_TOLERANCE),
-                                     ("total spectrum", spectrum_NC, SPECTRUM_TOLERANCE)):
+    for name, offsets, tolerance in (
+        ("image on a wide stamp", image_NC, IMAGE_TOLERANCE),
+        ("total spectrum", spectrum_NC, SPECTRUM_TOLERANCE),
+    ):
         for c, band in enumerate(spec.bands):
             if offsets:
                 offset_N = np.array(offsets)[:, c]
                 largest = float(np.abs(offset_N).max())
-                found.append((name, band, len(offsets), float(np.median(offset_N)), largest,
-                              judge_difference(largest, 0.0, tolerance, "mag")))
+                found.append(
+                    (
+                        name,
+                        band,
+                        len(offsets),
+                        float(np.median(offset_N)),
+                        largest,
+                        judge_difference(largest, 0.0, tolerance, "mag"),
+                    )
+                )
         if not offsets:
             found.append((name, "all", 0, None, None, Verdict("no such galaxies")))
-    return Table("totals", f"Integrated minus true magnitude, galaxies of i < {BRIGHTER_THAN:g}",
-                 ("light", "band", "n", "median [mag]", "largest [mag]", "verdict"), tuple(found),
-                 note="An image that is rendered by Fourier transform on a stamp this wide has all light in "
-                      "it by construction: the first lines check zero point and units, not a profile.")
+    return Table(
+        "totals",
+        f"Integrated minus true magnitude, galaxies of i < {BRIGHTER_THAN:g}",
+        ("light", "band", "n", "median [mag]", "largest [mag]", "verdict"),
+        tuple(found),
+        note="An image that is rendered by Fourier transform on a stamp this wide has all light in "
+        "it by construction: the first lines check zero point and units, not a profile.",
+    )
 
 
-def _catalogue(bands: tuple[str, ...], true_NC: np.ndarray,
-               mag_NC: np.ndarray) -> tuple[tuple[Table, Table], Drawing]:
+def _catalogue(bands: tuple[str, ...], true_NC: np.ndarray, mag_NC: np.ndarray) -> tuple[tuple[Table, Table], Drawing]:
     offset_NC = mag_NC - true_NC
     centres = 0.5 * (MAG_EDGES[:-1] + MAG_EDGES[1:])
     median_BC = np.full((centres.size, len(bands)), np.nan)
@@ -114,19 +120,34 @@ def _catalogue(bands: tuple[str, ...], true_NC: np.ndarray,
                 continue
             median_BC[b, c] = np.median(offset_NC[inside, c])
             judged = judge_difference(float(median_BC[b, c]), 0.0, CATALOGUE_TOLERANCE, "mag")
-            rows.append((band, f"{low:g} to {high:g}", int(inside.sum()), float(median_BC[b, c]),
-                         sigma_nmad(offset_NC[inside, c]),
-                         judged if high <= BRIGHTER_THAN + 1 else NOT_JUDGED))
-    table = Table("catalogue", "Catalogue minus true magnitude",
-                  ("band", "true magnitude", "n", "median [mag]", "scatter [mag]", "verdict"), tuple(rows),
-                  note=f"Scatter: 1.4826 MAD. The median is judged to {CATALOGUE_TOLERANCE} mag above "
-                       f"magnitude {BRIGHTER_THAN + 1:g}.")
+            rows.append(
+                (
+                    band,
+                    f"{low:g} to {high:g}",
+                    int(inside.sum()),
+                    float(median_BC[b, c]),
+                    sigma_nmad(offset_NC[inside, c]),
+                    judged if high <= BRIGHTER_THAN + 1 else NOT_JUDGED,
+                )
+            )
+    table = Table(
+        "catalogue",
+        "Catalogue minus true magnitude",
+        ("band", "true magnitude", "n", "median [mag]", "scatter [mag]", "verdict"),
+        tuple(rows),
+        note=f"Scatter: 1.4826 MAD. The median is judged to {CATALOGUE_TOLERANCE} mag above "
+        f"magnitude {BRIGHTER_THAN + 1:g}.",
+    )
     known_NC = np.isfinite(true_NC)
-    share_C = [100 * float(np.isnan(mag_NC[known_NC[:, c], c]).mean()) if known_NC[:, c].any() else np.nan
-               for c in range(len(bands))]
+    share_C = [
+        100 * float(np.isnan(mag_NC[known_NC[:, c], c]).mean()) if known_NC[:, c].any() else np.nan
+        for c in range(len(bands))
+    ]
     missing_rows = tuple((band, int(known_NC[:, c].sum()), share_C[c]) for c, band in enumerate(bands))
-    missing = Table("missing", "Objects without a catalogue magnitude", ("band", "objects", "missing [%]"),
-                    missing_rows)
+    missing = Table(
+        "missing", "Objects without a catalogue magnitude", ("band", "objects", "missing [%]"), missing_rows
+    )
     caption = "Catalogue minus true magnitude against the true one; the line is the running median."
-    return (table, missing), Drawing("photometry", caption,
-                                     magnitude_error_figure(true_NC, offset_NC, bands, centres, median_BC))
+    return (table, missing), Drawing(
+        "photometry", caption, magnitude_error_figure(true_NC, offset_NC, bands, centres, median_BC)
+    )

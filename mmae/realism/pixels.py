@@ -58,8 +58,11 @@ def pixel_sums(image_NCHW: np.ndarray, noise_C: np.ndarray) -> PixelSums:
 
 def join(parts: list[PixelSums]) -> PixelSums:
     """The sums of several batches of images of one size."""
-    return PixelSums(parts[0].n_pixels, np.concatenate([p.sum_VNC for p in parts], axis=1),
-                     np.concatenate([p.square_VNC for p in parts], axis=1))
+    return PixelSums(
+        parts[0].n_pixels,
+        np.concatenate([p.sum_VNC for p in parts], axis=1),
+        np.concatenate([p.square_VNC for p in parts], axis=1),
+    )
 
 
 def moments(sums: PixelSums, *, seed: int, resamples: int | None = None) -> PixelMoments:
@@ -87,9 +90,11 @@ def pixel_section(survey: Survey, seed: int, watch: Watch = no_watch) -> Section
     bands = tuple(b for b in survey.spec.bands if b in published.PIXEL_MEAN)
     place_C = [survey.spec.bands.index(b) for b in bands]
     noise_C = np.array([published.BAND_NOISE[b] for b in bands])
-    text = (f"Every pixel of every image, against the published statistics of {published.GALAXIESML}, "
-            f"which are those of {published.GALAXIESML_SIZE} x {published.GALAXIESML_SIZE} pixels; larger "
-            "images are cut to their centre. Errors are from a bootstrap over images.")
+    text = (
+        f"Every pixel of every image, against the published statistics of {published.GALAXIESML}, "
+        f"which are those of {published.GALAXIESML_SIZE} x {published.GALAXIESML_SIZE} pixels; larger "
+        "images are cut to their centre. Errors are from a bootstrap over images."
+    )
     parts = []
     for piece in watch(pieces(survey), "pixels"):
         _, image_NCHW = read_images(piece, survey, published.GALAXIESML_SIZE)
@@ -98,20 +103,40 @@ def pixel_section(survey: Survey, seed: int, watch: Watch = no_watch) -> Section
     if not parts or not bands:
         return Section("pixels", "Pixels", text, left_out="Left out: the survey has no image in these bands.")
     found = moments(join(parts), seed=seed)
-    wanted = (("counts", published.PIXEL_MEAN, published.PIXEL_SD),
-              ("arcsinh(counts / noise)", published.ARCSINH_MEAN, published.ARCSINH_SD))
+    wanted = (
+        ("counts", published.PIXEL_MEAN, published.PIXEL_SD),
+        ("arcsinh(counts / noise)", published.ARCSINH_MEAN, published.ARCSINH_SD),
+    )
     rows = []
     for v, (kind, mean, sd) in enumerate(wanted):
-        for what, value_VC, error_VC, target in (("mean", found.mean_VC, found.mean_error_VC, mean),
-                                                 ("sd", found.sd_VC, found.sd_error_VC, sd)):
+        for what, value_VC, error_VC, target in (
+            ("mean", found.mean_VC, found.mean_error_VC, mean),
+            ("sd", found.sd_VC, found.sd_error_VC, sd),
+        ):
             for c, band in enumerate(bands):
                 value = float(value_VC[v, c])
-                rows.append((f"{what} of {kind}", band, value, float(error_VC[v, c]), target[band],
-                             value / target[band],
-                             judge_ratio(value, target[band], published.PIXEL_TOLERANCE)))
+                rows.append(
+                    (
+                        f"{what} of {kind}",
+                        band,
+                        value,
+                        float(error_VC[v, c]),
+                        target[band],
+                        value / target[band],
+                        judge_ratio(value, target[band], published.PIXEL_TOLERANCE),
+                    )
+                )
     small = survey.spec.image_size < published.GALAXIESML_SIZE
-    table = Table("moments", f"{found.n_images:,} images",
-                  ("statistic", "band", "simulated", "error", "published", "ratio", "verdict"), tuple(rows),
-                  note=(f"The images have only {survey.spec.image_size} pixels a side: less sky than the "
-                        "published ones, so a higher mean is expected." if small else ""))
+    table = Table(
+        "moments",
+        f"{found.n_images:,} images",
+        ("statistic", "band", "simulated", "error", "published", "ratio", "verdict"),
+        tuple(rows),
+        note=(
+            f"The images have only {survey.spec.image_size} pixels a side: less sky than the "
+            "published ones, so a higher mean is expected."
+            if small
+            else ""
+        ),
+    )
     return Section("pixels", "Pixels", text, (table,))

@@ -38,6 +38,5 @@ class PhotozRange:
 
 
 # Galaxies of HSC-SSP in grizy at 0.2 < z < 1.5, i < 24 and brighter (about 15% outliers at i < 25).
-HSC_PHOTOZ = PhotozRange((0.03, 0.05), (0.02, 0.08),
-                         "Tanaka+2018 (PASJ 70, S9); Nishizawa+2020 (arXiv:2003.01511)")
+HSC_PHOTOZ = PhotozRange((0.03, 0.05), (0.02, 0.08), "Tanaka+2018 (PASJ 70, S9); Nishizawa+2020 (arXiv:2003.01511)")
 PHOTOZ_MAX_REDSHIFT = 1.5

@@ -55,8 +55,9 @@ class Loaded(Generic[T]):
 def load(reader: Callable[[Path], T], folder: Path | None) -> Loaded[T]:
     """What `reader` makes of the folder of real data, or a sentence why it makes nothing."""
     if folder is None:
-        return Loaded(None, "Left out: no real data were named. Add --reference FOLDER, for instance "
-                            "../shared/data/galaxies.")
+        return Loaded(
+            None, "Left out: no real data were named. Add --reference FOLDER, for instance ../shared/data/galaxies."
+        )
     try:
         return Loaded(reader(folder))
     except InputError as error:
@@ -81,13 +82,16 @@ def read_hsc(folder: Path) -> RealImages:
     path = _existing(folder, HSC_FILE)
     try:
         with np.load(path) as archive:
-            real = RealImages(archive["image"].astype(np.float32), archive["weight"].astype(np.float32),
-                              archive["parent"])
+            real = RealImages(
+                archive["image"].astype(np.float32), archive["weight"].astype(np.float32), archive["parent"]
+            )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a readable archive of cutouts ({error}). Copy it again.") from error
     if real.image_NCHW.ndim != 4 or real.image_NCHW.shape != real.weight_NCHW.shape:
-        raise InputError(f"{path}: image has shape {real.image_NCHW.shape} and weight "
-                         f"{real.weight_NCHW.shape}, expected one (N, bands, H, W). Copy it again.")
+        raise InputError(
+            f"{path}: image has shape {real.image_NCHW.shape} and weight "
+            f"{real.weight_NCHW.shape}, expected one (N, bands, H, W). Copy it again."
+        )
     return real
 
 
@@ -116,13 +120,14 @@ def read_zcosmos(folder: Path) -> RealGalaxies:
     """
     path = _existing(folder, ZCOSMOS_FILE)
     names = ["zpec", "cc", "mag_sel", *ZCOSMOS_COLUMNS]
-    options = pyarrow.csv.ConvertOptions(include_columns=names,
-                                         column_types=dict.fromkeys(names, pa.float64()))
+    options = pyarrow.csv.ConvertOptions(include_columns=names, column_types=dict.fromkeys(names, pa.float64()))
     try:
         table = pyarrow.csv.read_csv(path, convert_options=options)
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise InputError(f"{path}: not the zCOSMOS table ({str(error).splitlines()[0]}); it needs the "
-                         f"columns {', '.join(names)}. Copy it again.") from error
+        raise InputError(
+            f"{path}: not the zCOSMOS table ({str(error).splitlines()[0]}); it needs the "
+            f"columns {', '.join(names)}. Copy it again."
+        ) from error
     values_NK = np.stack([table[name].fill_null(np.nan).to_numpy() for name in names], axis=1)
     values_NK = values_NK[secure_galaxy(values_NK[:, names.index("cc")], values_NK[:, names.index("zpec")])]
     if not len(values_NK):
@@ -198,8 +203,7 @@ def read_coadds(folder: Path) -> RealSpectra:
             read = source.read(chunk)
             if not read.galaxies:
                 reasons = {r.reason for r in read.rejections}
-                raise InputError(f"{path}: no spectrum could be read ({'; '.join(sorted(reasons))}). "
-                                 f"Copy it again.")
+                raise InputError(f"{path}: no spectrum could be read ({'; '.join(sorted(reasons))}). Copy it again.")
             for galaxy in read.galaxies:
                 names.append(galaxy.object_id)
                 kinds.append("quasar" if "qso" in labels else "galaxy")
@@ -207,8 +211,9 @@ def read_coadds(folder: Path) -> RealSpectra:
                 fluxes.append(galaxy.flux_L)
                 ivars.append(galaxy.ivar_L)
         spreads += _line_spreads(path)
-    return RealSpectra(tuple(names), tuple(kinds), np.array(redshifts), np.stack(fluxes), np.stack(ivars),
-                       tuple(spreads))
+    return RealSpectra(
+        tuple(names), tuple(kinds), np.array(redshifts), np.stack(fluxes), np.stack(ivars), tuple(spreads)
+    )
 
 
 def resolution_sigma(resolution: np.ndarray, step: float) -> np.ndarray:
@@ -236,10 +241,10 @@ def _line_spreads(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     with fits.open(path) as file:
         for arm in ("B", "R", "Z"):
             if f"{arm}_RESOLUTION" in file:
-                sigma_NA = resolution_sigma(file[f"{arm}_RESOLUTION"].data.astype(np.float64),
-                                            SurveySpec().wavelength_step)
-                found.append((np.asarray(file[f"{arm}_WAVELENGTH"].data, np.float64),
-                              np.nanmedian(sigma_NA, axis=0)))
+                sigma_NA = resolution_sigma(
+                    file[f"{arm}_RESOLUTION"].data.astype(np.float64), SurveySpec().wavelength_step
+                )
+                found.append((np.asarray(file[f"{arm}_WAVELENGTH"].data, np.float64), np.nanmedian(sigma_NA, axis=0)))
     return found
 
 

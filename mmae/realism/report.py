@@ -29,12 +29,7 @@ from mmae.realism.photometry import photometry_section
 from mmae.realism.photoz import photoz_section
 from mmae.realism.pixels import pixel_section
 from mmae.realism.redshifts import redshift_section
-from mmae.realism.rows import (
-    Watch,
-    read_objects,
-    sample_images,
-    spectrum_batches,
-)
+from mmae.realism.rows import Watch, read_objects, sample_images, spectrum_batches
 from mmae.realism.simulator import survey_simulator
 from mmae.realism.spectra import join_measures, measure_spectra, spectrum_section
 from mmae.report.contents import Section, tally
@@ -66,8 +61,10 @@ def write_report(survey: Survey, reference: Path | None, console: Console) -> Pa
     """
     reference = None if reference is None else Path(reference).expanduser().resolve()
     if reference is not None and not reference.is_dir():
-        raise InputError(f"{reference}: no such folder. Give --reference the folder of real data, "
-                         f"for instance ../shared/data/galaxies, or leave it out.")
+        raise InputError(
+            f"{reference}: no such folder. Give --reference the folder of real data, "
+            f"for instance ../shared/data/galaxies, or leave it out."
+        )
     started = time.monotonic()
     with _progress(console) as watch:
         sections, seconds = make_sections(survey, reference, watch)
@@ -81,8 +78,7 @@ def write_report(survey: Survey, reference: Path | None, console: Console) -> Pa
     return page
 
 
-def make_sections(survey: Survey, reference: Path | None,
-                  watch: Watch) -> tuple[list[Section], dict[str, float]]:
+def make_sections(survey: Survey, reference: Path | None, watch: Watch) -> tuple[list[Section], dict[str, float]]:
     """All sections in order, and the seconds that each took."""
     objects = read_objects(survey)
     simulator = survey_simulator(survey, objects)
@@ -130,8 +126,9 @@ def _spectra(survey: Survey, watch: Watch) -> _Spectra:
     return _Spectra(join_measures(measures), (row_N, flux_NL, ivar_NL))
 
 
-def save_survey_report(survey: Survey, reference: Path | None, sections: list[Section],
-                       seconds: dict[str, float], total: float) -> Path:
+def save_survey_report(
+    survey: Survey, reference: Path | None, sections: list[Section], seconds: dict[str, float], total: float
+) -> Path:
     """Write `<survey>/report/` and return the page."""
     facts = {
         "survey": str(survey.path),
@@ -141,16 +138,22 @@ def save_survey_report(survey: Survey, reference: Path | None, sections: list[Se
         "real data": str(reference) if reference is not None else "none named",
         "time": f"{total:.0f} s",
     }
-    return save_report(survey.path / FOLDER, f"Simulated against real: {survey.path.name}", facts, sections,
-                       "mmae-realism-1", seconds=seconds)
+    return save_report(
+        survey.path / FOLDER,
+        f"Simulated against real: {survey.path.name}",
+        facts,
+        sections,
+        "mmae-realism-1",
+        seconds=seconds,
+    )
 
 
 def log_survey_report(survey: Survey, sections: list[Section], page: Path) -> None:
     """Keep the numbers, figures and page of a report as the survey's run in MLflow."""
-    params = {key: str(value)[:500] for source in survey.provenance.get("sources", [])
-              for key, value in source.items()}
-    tracker, _ = open_named_run(tracking_uri(home()), EXPERIMENT, survey.path.name, survey.path,
-                                {"content_hash": survey.content_hash, **params})
+    params = {key: str(value)[:500] for source in survey.provenance.get("sources", []) for key, value in source.items()}
+    tracker, _ = open_named_run(
+        tracking_uri(home()), EXPERIMENT, survey.path.name, survey.path, {"content_hash": survey.content_hash, **params}
+    )
     judged, met = tally(sections)
     tracker.metrics({"judged": judged, "met": met})
     log_report(tracker, sections, page)
@@ -161,9 +164,14 @@ def log_survey_report(survey: Survey, sections: list[Section], page: Path) -> No
 @contextmanager
 def _progress(console: Console) -> Iterator[Watch]:
     """A `Watch` that draws one bar at a time and leaves nothing behind."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
-               TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
+
         def watch(items: Any, what: str) -> Iterator[Any]:
             task = progress.add_task(what, total=len(items))
             for item in items:

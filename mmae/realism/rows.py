@@ -74,7 +74,9 @@ def read_objects(survey: Survey) -> Objects:
     """All scalar columns of a survey, joined with its truth table if it has one."""
     bands = survey.spec.bands
     columns = ["object_id", "split", "redshift", "morphtype", *(f"{b}_cmodel_mag" for b in bands)]
-    table = pa.concat_tables([pq.read_table(survey.path / s.path, columns=columns, partitioning=None) for s in survey.shards])
+    table = pa.concat_tables(
+        [pq.read_table(survey.path / s.path, columns=columns, partitioning=None) for s in survey.shards]
+    )
     object_id_N = np.array(table["object_id"].to_pylist(), dtype=str)
     return Objects(
         bands=bands,
@@ -169,8 +171,9 @@ def sample_images(survey: Survey, max_rows: int, seed: int, size: int) -> tuple[
     return row_N, np.concatenate([image for _, image in parts])[:max_rows]
 
 
-def spectrum_batches(survey: Survey, max_rows: int, seed: int,
-                     watch: Watch = no_watch) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def spectrum_batches(
+    survey: Survey, max_rows: int, seed: int, watch: Watch = no_watch
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """At most about `max_rows` spectra, a row group at a time."""
     for piece in watch(some_pieces(survey, max_rows, seed), "spectra"):
         batch = read_spectra(piece)

@@ -55,8 +55,7 @@ def survey_simulator(survey: Survey, objects: Objects) -> Loaded[Simulator]:
     if len(told) != 1:
         return Loaded(None, "Left out: the survey was not simulated.")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in told[0].items() if k in names}
-    another = Loaded(None, "Left out: the survey was made by another version of the simulator; build it "
-                           "again.")
+    another = Loaded(None, "Left out: the survey was made by another version of the simulator; build it again.")
     if values.keys() != names:
         return another
     config = source.SimulationConfig(**values)
@@ -65,10 +64,11 @@ def survey_simulator(survey: Survey, objects: Objects) -> Loaded[Simulator]:
         mag_C=lambda truth: truth.mag_C,
         target_image=lambda truth, size: source.target_image(truth, survey.spec, size),
         total_spectrum=lambda truth, wavelength_L: np.sum(
-            [seds.observed_flux(c.sed, truth.thing.redshift, wavelength_L) for c in truth.thing.components],
-            axis=0),
+            [seds.observed_flux(c.sed, truth.thing.redshift, wavelength_L) for c in truth.thing.components], axis=0
+        ),
         subaru_mag_C=lambda truth: sky.total_magnitudes(
-            truth.thing.magnitudes_PC(tuple(f"subaru_{b}" for b in SUBARU_BANDS))),
+            truth.thing.magnitudes_PC(tuple(f"subaru_{b}" for b in SUBARU_BANDS))
+        ),
         line_spread=lambda wavelength_L: _line_spread(spectrograph, wavelength_L),
     )
     return Loaded(simulator) if makes_same(simulator, objects) else another
@@ -79,10 +79,15 @@ def makes_same(simulator: Simulator, objects: Objects) -> bool:
     if objects.truth is None:
         return False
     true_NC = np.stack([objects.truth[f"{b}_mag"] for b in objects.bands], axis=1)
-    known = [(row, true_C) for name, true_C in zip(objects.object_id_N, true_NC, strict=True)
-             if np.isfinite(true_C).all() and (row := row_of(name)) is not None]
-    again = [np.allclose(simulator.mag_C(simulator.simulate(row)), true_C, rtol=0, atol=SAME)
-             for row, true_C in known[:CHECKED_ROWS]]
+    known = [
+        (row, true_C)
+        for name, true_C in zip(objects.object_id_N, true_NC, strict=True)
+        if np.isfinite(true_C).all() and (row := row_of(name)) is not None
+    ]
+    again = [
+        np.allclose(simulator.mag_C(simulator.simulate(row)), true_C, rtol=0, atol=SAME)
+        for row, true_C in known[:CHECKED_ROWS]
+    ]
     return bool(again) and all(again)
 
 

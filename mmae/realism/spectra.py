@@ -17,15 +17,7 @@ from mmae.realism.measures import SpectrumMeasures
 from mmae.realism.reference import RealSpectra, load, read_coadds
 from mmae.realism.rows import Objects
 from mmae.realism.statistics import nan_percentile
-from mmae.report.contents import (
-    NOT_JUDGED,
-    Cell,
-    Drawing,
-    Section,
-    Table,
-    judge_difference,
-    judge_ratio,
-)
+from mmae.report.contents import NOT_JUDGED, Cell, Drawing, Section, Table, judge_difference, judge_ratio
 from mmae.survey.schema import SurveySpec
 
 BIN_WIDTH = 100.0  # Angstrom
@@ -49,8 +41,9 @@ def bin_edges(wavelength_L: np.ndarray) -> np.ndarray:
     return np.arange(first, wavelength_L[-1] + BIN_WIDTH, BIN_WIDTH)
 
 
-def measure_spectra(flux_NL: np.ndarray, ivar_NL: np.ndarray, wavelength_L: np.ndarray,
-                    row_N: np.ndarray | None = None) -> SpectrumMeasures:
+def measure_spectra(
+    flux_NL: np.ndarray, ivar_NL: np.ndarray, wavelength_L: np.ndarray, row_N: np.ndarray | None = None
+) -> SpectrumMeasures:
     """Medians in bins, bad pixels and pulls of each spectrum."""
     flux_NL, ivar_NL = np.asarray(flux_NL, np.float32), np.asarray(ivar_NL, np.float32)
     good_NL = ivar_NL > 0
@@ -64,8 +57,9 @@ def measure_spectra(flux_NL: np.ndarray, ivar_NL: np.ndarray, wavelength_L: np.n
         signal_NB[any_N, b] = np.nanmedian(signal_NL[any_N, start:stop], axis=1)
         ivar_NB[any_N, b] = np.nanmedian(masked_NL[any_N, start:stop], axis=1)
         bad_NB[:, b] = 1 - good_NL[:, start:stop].mean(axis=1)
-    return SpectrumMeasures(np.arange(n) if row_N is None else row_N, signal_NB, ivar_NB, bad_NB,
-                            pull_scatter(flux_NL, ivar_NL))
+    return SpectrumMeasures(
+        np.arange(n) if row_N is None else row_N, signal_NB, ivar_NB, bad_NB, pull_scatter(flux_NL, ivar_NL)
+    )
 
 
 def join_measures(parts: Iterable[SpectrumMeasures]) -> SpectrumMeasures:
@@ -102,12 +96,22 @@ def _bin_of(wavelength: float, wavelength_L: np.ndarray) -> int:
 
 def select(measures: SpectrumMeasures, keep_N: np.ndarray) -> SpectrumMeasures:
     """Some of the spectra."""
-    return SpectrumMeasures(measures.row_N[keep_N], measures.signal_NB[keep_N], measures.ivar_NB[keep_N],
-                            measures.bad_NB[keep_N], measures.pull_N[keep_N])
+    return SpectrumMeasures(
+        measures.row_N[keep_N],
+        measures.signal_NB[keep_N],
+        measures.ivar_NB[keep_N],
+        measures.bad_NB[keep_N],
+        measures.pull_N[keep_N],
+    )
 
 
-def spectrum_section(measures: SpectrumMeasures | None, objects: Objects, spec: SurveySpec,
-                     reference: Path | None, line_spread: LineSpread | None = None) -> Section:
+def spectrum_section(
+    measures: SpectrumMeasures | None,
+    objects: Objects,
+    spec: SurveySpec,
+    reference: Path | None,
+    line_spread: LineSpread | None = None,
+) -> Section:
     """Noise shape, signal, bad pixels, honesty of ivar and line spread.
 
     Args:
@@ -115,9 +119,11 @@ def spectrum_section(measures: SpectrumMeasures | None, objects: Objects, spec: 
         line_spread: of the simulated spectrograph.
     """
     title = "Spectra: noise, signal, bad pixels"
-    text = (f"Medians in bins of {BIN_WIDTH:g} A. Real: DESI coadds of five quasars and one galaxy "
-            "(early data release), which have other exposure times than the main survey, so the noise is "
-            f"compared in its shape, normalised at {NORMALISE_AT:g} A, and not in its level.")
+    text = (
+        f"Medians in bins of {BIN_WIDTH:g} A. Real: DESI coadds of five quasars and one galaxy "
+        "(early data release), which have other exposure times than the main survey, so the noise is "
+        f"compared in its shape, normalised at {NORMALISE_AT:g} A, and not in its level."
+    )
     if measures is None or not len(measures.row_N):
         return Section("spectra", title, text, left_out="Left out: the survey has no spectra.")
     wavelength_L = spec.wavelength_L()
@@ -133,17 +139,21 @@ def spectrum_section(measures: SpectrumMeasures | None, objects: Objects, spec: 
         similar = select(measures, keep_N) if keep_N.any() else measures
     shape_B = noise_shape(similar, wavelength_L)
     real_shape_B = None if real_measures is None else noise_shape(real_measures, wavelength_L)
-    tables = [_shape_table(shape_B, real_shape_B, wavelength_L, len(similar.row_N)),
-              _arm_table(measures, real_measures, wavelength_L),
-              _signal_table(measures, objects, real, real_measures, wavelength_L)]
+    tables = [
+        _shape_table(shape_B, real_shape_B, wavelength_L, len(similar.row_N)),
+        _arm_table(measures, real_measures, wavelength_L),
+        _signal_table(measures, objects, real, real_measures, wavelength_L),
+    ]
     if real is not None:
         tables.append(_spread_table(real, line_spread))
-    figure = noise_shape_figure(wavelength_L, measures, similar, real_measures,
-                                objects.class_N[measures.row_N])
-    caption = ("Left: noise in bins over its value at 6500 A, median and 16-84%. Middle: noise itself, which "
-               "goes with the exposure time. Right: S/N of a pixel by target class (median).")
-    return Section("spectra", title, text, tuple(tables), (Drawing("spectra", caption, figure),),
-                   left_out=loaded.reason)
+    figure = noise_shape_figure(wavelength_L, measures, similar, real_measures, objects.class_N[measures.row_N])
+    caption = (
+        "Left: noise in bins over its value at 6500 A, median and 16-84%. Middle: noise itself, which "
+        "goes with the exposure time. Right: S/N of a pixel by target class (median)."
+    )
+    return Section(
+        "spectra", title, text, tuple(tables), (Drawing("spectra", caption, figure),), left_out=loaded.reason
+    )
 
 
 def _shape_table(shape_B: np.ndarray, real_B: np.ndarray | None, wavelength_L: np.ndarray, n: int) -> Table:
@@ -153,43 +163,78 @@ def _shape_table(shape_B: np.ndarray, real_B: np.ndarray | None, wavelength_L: n
         here = slice(start, min(start + 5, shape_B.size))
         value = float(nan_percentile(shape_B[here], 50))
         target = np.nan if real_B is None else float(nan_percentile(real_B[here], 50))
-        rows.append((f"{edges[here.start]:.0f} to {edges[here.stop]:.0f}", value, target, value / target,
-                     judge_ratio(value, target, SHAPE_TOLERANCE)))
-    return Table("shape", f"Noise over that at {NORMALISE_AT:g} A, median of the bins in each 500 A",
-                 ("wavelength [A]", "simulated", "real", "ratio", "verdict"), tuple(rows),
-                 note=f"{n:,} simulated spectra of about the real ones' S/N at {NORMALISE_AT:g} A (within a "
-                      f"factor of {SIMILAR_SIGNAL:g}).")
+        rows.append(
+            (
+                f"{edges[here.start]:.0f} to {edges[here.stop]:.0f}",
+                value,
+                target,
+                value / target,
+                judge_ratio(value, target, SHAPE_TOLERANCE),
+            )
+        )
+    return Table(
+        "shape",
+        f"Noise over that at {NORMALISE_AT:g} A, median of the bins in each 500 A",
+        ("wavelength [A]", "simulated", "real", "ratio", "verdict"),
+        tuple(rows),
+        note=f"{n:,} simulated spectra of about the real ones' S/N at {NORMALISE_AT:g} A (within a "
+        f"factor of {SIMILAR_SIGNAL:g}).",
+    )
 
 
 def _arm_table(measures: SpectrumMeasures, real: SpectrumMeasures | None, wavelength_L: np.ndarray) -> Table:
     middle_B = bin_edges(wavelength_L)[:-1] + BIN_WIDTH / 2
     pull = float(nan_percentile(measures.pull_N, 50))
     real_pull = None if real is None else float(nan_percentile(real.pull_N, 50))
-    rows: list[tuple[Cell, ...]] = [("scatter of neighbours over ivar's", "all", pull, real_pull,
-                                     judge_difference(pull, 1.0, PULL_TOLERANCE))]
+    rows: list[tuple[Cell, ...]] = [
+        ("scatter of neighbours over ivar's", "all", pull, real_pull, judge_difference(pull, 1.0, PULL_TOLERANCE))
+    ]
     for name, low, high in ARMS:
         in_B = (middle_B >= low) & (middle_B < high)
         if in_B.any():
-            rows.append(("bad pixels [%]", name, 100 * float(np.nanmean(measures.bad_NB[:, in_B])),
-                         None if real is None else 100 * float(np.nanmean(real.bad_NB[:, in_B])), NOT_JUDGED))
+            rows.append(
+                (
+                    "bad pixels [%]",
+                    name,
+                    100 * float(np.nanmean(measures.bad_NB[:, in_B])),
+                    None if real is None else 100 * float(np.nanmean(real.bad_NB[:, in_B])),
+                    NOT_JUDGED,
+                )
+            )
     for name, low, high in ARMS:
         in_B = (middle_B >= low) & (middle_B < high)
         if in_B.any():
-            rows.append(("noise [1e-17 erg/s/cm2/A]", name,
-                         _typical_noise(measures, in_B),
-                         None if real is None else _typical_noise(real, in_B), NOT_JUDGED))
-    return Table("arms", "By arm", ("statistic", "arm", "simulated", "real", "verdict"), tuple(rows),
-                 note="The first line is 1 if ivar is the true inverse variance and samples are "
-                      "uncorrelated. The coadds of several exposures have no bad pixel left: six spectra "
-                      "say little about their share.")
+            rows.append(
+                (
+                    "noise [1e-17 erg/s/cm2/A]",
+                    name,
+                    _typical_noise(measures, in_B),
+                    None if real is None else _typical_noise(real, in_B),
+                    NOT_JUDGED,
+                )
+            )
+    return Table(
+        "arms",
+        "By arm",
+        ("statistic", "arm", "simulated", "real", "verdict"),
+        tuple(rows),
+        note="The first line is 1 if ivar is the true inverse variance and samples are "
+        "uncorrelated. The coadds of several exposures have no bad pixel left: six spectra "
+        "say little about their share.",
+    )
 
 
 def _typical_noise(measures: SpectrumMeasures, in_B: np.ndarray) -> float:
     return float(nan_percentile(measures.ivar_NB[:, in_B].ravel(), 50) ** -0.5)
 
 
-def _signal_table(measures: SpectrumMeasures, objects: Objects, real: RealSpectra | None,
-                  real_measures: SpectrumMeasures | None, wavelength_L: np.ndarray) -> Table:
+def _signal_table(
+    measures: SpectrumMeasures,
+    objects: Objects,
+    real: RealSpectra | None,
+    real_measures: SpectrumMeasures | None,
+    wavelength_L: np.ndarray,
+) -> Table:
     middle_B = bin_edges(wavelength_L)[:-1] + BIN_WIDTH / 2
     masks = [(middle_B >= low) & (middle_B < high) for _, low, high in ARMS]
     class_N = objects.class_N[measures.row_N]
@@ -211,14 +256,28 @@ def _medians(signal_NB: np.ndarray, masks: list[np.ndarray]) -> list[float]:
 def _spread_table(real: RealSpectra, line_spread: LineSpread | None) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for at in SPREAD_AT:
-        found = [float(np.interp(at, wavelength_A, sigma_A)) for wavelength_A, sigma_A in real.line_spread
-                 if wavelength_A[0] <= at <= wavelength_A[-1]]
+        found = [
+            float(np.interp(at, wavelength_A, sigma_A))
+            for wavelength_A, sigma_A in real.line_spread
+            if wavelength_A[0] <= at <= wavelength_A[-1]
+        ]
         if not found:
             continue
         target = float(np.median(found))
         value = float("nan") if line_spread is None else float(line_spread(np.array([at]))[0])
-        rows.append((f"{at:g}", value, target, value / target,
-                     NOT_JUDGED if line_spread is None else judge_ratio(value, target, SPREAD_TOLERANCE)))
-    return Table("spread", "Standard deviation of a narrow line, Angstrom",
-                 ("wavelength [A]", "simulated", "real", "ratio", "verdict"), tuple(rows),
-                 note="Real: second moment of the coadds' RESOLUTION matrices, median of the files.")
+        rows.append(
+            (
+                f"{at:g}",
+                value,
+                target,
+                value / target,
+                NOT_JUDGED if line_spread is None else judge_ratio(value, target, SPREAD_TOLERANCE),
+            )
+        )
+    return Table(
+        "spread",
+        "Standard deviation of a narrow line, Angstrom",
+        ("wavelength [A]", "simulated", "real", "ratio", "verdict"),
+        tuple(rows),
+        note="Real: second moment of the coadds' RESOLUTION matrices, median of the files.",
+    )

@@ -42,9 +42,14 @@ class StampSet:
     free_area_S: np.ndarray
 
 
-def measure_stamps(image_SCHW: np.ndarray, spec: SurveySpec, group_S: np.ndarray | None = None,
-                   free_SHW: np.ndarray | None = None, watch: Watch = no_watch,
-                   what: str = "stamps") -> StampSet:
+def measure_stamps(
+    image_SCHW: np.ndarray,
+    spec: SurveySpec,
+    group_S: np.ndarray | None = None,
+    free_SHW: np.ndarray | None = None,
+    watch: Watch = no_watch,
+    what: str = "stamps",
+) -> StampSet:
     """Measure every stamp; stamps without a group are a group of their own.
 
     Args:
@@ -56,17 +61,18 @@ def measure_stamps(image_SCHW: np.ndarray, spec: SurveySpec, group_S: np.ndarray
     free_SHW = np.ones((n, *image_SCHW.shape[2:]), bool) if free_SHW is None else free_SHW
     i = spec.bands.index("i")
     pixel_area = (spec.pixel_scale / 60) ** 2
-    free_others = [sum(bool(free_HW[int(y), int(x)]) for y, x in m.others_yx)
-                   for m, free_HW in zip(found, free_SHW, strict=True)]
-    free_area = [float((m.searched_HW & free_HW).sum() * pixel_area)
-                 for m, free_HW in zip(found, free_SHW, strict=True)]
+    free_others = [
+        sum(bool(free_HW[int(y), int(x)]) for y, x in m.others_yx) for m, free_HW in zip(found, free_SHW, strict=True)
+    ]
+    free_area = [
+        float((m.searched_HW & free_HW).sum() * pixel_area) for m, free_HW in zip(found, free_SHW, strict=True)
+    ]
     low, high = CENTRAL_RANGE
     return StampSet(
         group_S=np.arange(n) if group_S is None else np.asarray(group_S),
         noise_SC=_stack([m.noise_C for m in found], len(spec.bands)),
         correlation_SC=_stack([m.correlation_C for m in found], len(spec.bands)),
-        central=tuple(m.central for m in found
-                      if m.central is not None and low <= m.central.aperture_mag_C[i] <= high),
+        central=tuple(m.central for m in found if m.central is not None and low <= m.central.aperture_mag_C[i] <= high),
         n_others_S=np.array([len(m.others_yx) for m in found], dtype=np.int64),
         free_others_S=np.array(free_others, dtype=np.float64),
         free_area_S=np.array(free_area),

@@ -73,8 +73,13 @@ def measure_stamp(image_CHW: np.ndarray, spec: SurveySpec) -> StampMeasures:
         blocked_HW = (label_HW > 0) & (label_HW != central_label)
         centre = _between_pixels(smooth_HW, peak)
         central = measure_central(image_CHW - level_C[:, None, None], blocked_HW, centre, i, spec)
-    return StampMeasures(noise_C, correlation_C, tuple((float(y), float(x)) for y, x in places),
-                         (label_HW == 0) | (label_HW != central_label), central)
+    return StampMeasures(
+        noise_C,
+        correlation_C,
+        tuple((float(y), float(x)) for y, x in places),
+        (label_HW == 0) | (label_HW != central_label),
+        central,
+    )
 
 
 def aperture_magnitudes(image_CHW: np.ndarray, radius: float, spec: SurveySpec) -> np.ndarray:
@@ -123,8 +128,10 @@ def sky_statistics(image_CHW: np.ndarray, sky_HW: np.ndarray) -> tuple[np.ndarra
         noise_C[c] = sigma_nmad(image_HW[sky_HW])
         usable_HW = sky_HW & (np.abs(residual_HW) < CLIP * noise_C[c])
         product, square = 0.0, 0.0
-        for first, second in (((slice(None), slice(0, -1)), (slice(None), slice(1, None))),
-                              ((slice(0, -1), slice(None)), (slice(1, None), slice(None)))):
+        for first, second in (
+            ((slice(None), slice(0, -1)), (slice(None), slice(1, None))),
+            ((slice(0, -1), slice(None)), (slice(1, None), slice(None))),
+        ):
             both = usable_HW[first] & usable_HW[second]
             a, b = residual_HW[first][both], residual_HW[second][both]
             product += float((a * b).sum())
@@ -175,8 +182,9 @@ def _radius(shape: tuple[int, int], centre: tuple[float, float]) -> np.ndarray:
     return np.hypot(y_HW - centre[0], x_HW - centre[1])
 
 
-def measure_central(image_CHW: np.ndarray, blocked_HW: np.ndarray, centre: tuple[float, float], band: int,
-                    spec: SurveySpec) -> CentralObject | None:
+def measure_central(
+    image_CHW: np.ndarray, blocked_HW: np.ndarray, centre: tuple[float, float], band: int, spec: SurveySpec
+) -> CentralObject | None:
     """Aperture magnitudes and the light profile of the object at `centre`.
 
     Args:
@@ -208,8 +216,7 @@ def measure_central(image_CHW: np.ndarray, blocked_HW: np.ndarray, centre: tuple
     growth_P = np.cumsum(filled_CP[band][order])
     if growth_P[-1] <= 0 or mean_CR[band][0] <= 0:
         return None
-    r20, r50, r80 = (_radius_of_share(radius_P[order], growth_P / growth_P[-1], share)
-                     for share in (0.2, 0.5, 0.8))
+    r20, r50, r80 = (_radius_of_share(radius_P[order], growth_P / growth_P[-1], share) for share in (0.2, 0.5, 0.8))
     with np.errstate(divide="ignore", invalid="ignore"):
         mag_C = np.where(aperture_C > 0, spec.zero_point - 2.5 * np.log10(aperture_C), np.nan)
         concentration = 5 * np.log10(r80 / r20) if r20 > 0 else np.nan

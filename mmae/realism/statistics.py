@@ -43,8 +43,7 @@ def ks_distance(a_N: np.ndarray, b_M: np.ndarray, b_weight_M: np.ndarray | None 
     return float(np.abs(share_a - cumulative[np.searchsorted(b_M, at, side="right")]).max())
 
 
-def weighted_percentiles(values_N: np.ndarray, weight_N: np.ndarray,
-                         percents: tuple[float, ...]) -> np.ndarray:
+def weighted_percentiles(values_N: np.ndarray, weight_N: np.ndarray, percents: tuple[float, ...]) -> np.ndarray:
     """Percentiles (P,) of weighted values; half a weight lies on either side of each value."""
     values_N, weight_N = np.asarray(values_N, np.float64), np.asarray(weight_N, np.float64)
     if values_N.size == 0 or weight_N.sum() <= 0:
@@ -85,14 +84,16 @@ class Percentiles:
     error_P: np.ndarray
 
 
-def bootstrap_percentiles(values_N: np.ndarray, percents: tuple[float, ...], *, seed: int,
-                          resamples: int = 200) -> Percentiles:
+def bootstrap_percentiles(
+    values_N: np.ndarray, percents: tuple[float, ...], *, seed: int, resamples: int = 200
+) -> Percentiles:
     """Percentiles with their errors; NaN for no values."""
     values_N = np.asarray(values_N, np.float64)
     if values_N.size == 0:
         nothing = np.full(len(percents), np.nan)
         return Percentiles(nothing, nothing)
     rng = np.random.default_rng(seed)
-    drawn_RP = np.array([np.percentile(values_N[rng.integers(0, values_N.size, values_N.size)], percents)
-                         for _ in range(resamples)])
+    drawn_RP = np.array(
+        [np.percentile(values_N[rng.integers(0, values_N.size, values_N.size)], percents) for _ in range(resamples)]
+    )
     return Percentiles(np.percentile(values_N, percents), drawn_RP.std(axis=0, ddof=1))

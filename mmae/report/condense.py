@@ -58,7 +58,7 @@ def with_error(value: Cell, error: Cell) -> Cell:
 
 
 def _error_of(name: str) -> str:
-    """"bias error [%]" -> "bias [%]"; no other row has an empty name."""
+    """ "bias error [%]" -> "bias [%]"; no other row has an empty name."""
     return name.replace(" error", "", 1) if IS_ERROR.search(name) else ""
 
 

@@ -120,8 +120,14 @@ def judge_all(*verdicts: Verdict) -> Verdict:
 
 def tally(sections: Iterable[Section]) -> tuple[int, int]:
     """Number of lines that were judged, and of those that were met."""
-    judged = [cell.ok for section in sections for table in section.tables for row in table.rows
-              for cell in row if isinstance(cell, Verdict) and cell.ok is not None]
+    judged = [
+        cell.ok
+        for section in sections
+        for table in section.tables
+        for row in table.rows
+        for cell in row
+        if isinstance(cell, Verdict) and cell.ok is not None
+    ]
     return len(judged), sum(judged)
 
 

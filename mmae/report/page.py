@@ -46,8 +46,7 @@ def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
         f"<style>{CSS}</style></head><body>\n<h1>{escape(title)}</h1>\n<ul>{listed}</ul>\n"
-        f"{total}\n<ol>{contents}</ol>\n"
-        + "\n".join(_section(s, folder) for s in sections) + "\n</body></html>\n"
+        f"{total}\n<ol>{contents}</ol>\n" + "\n".join(_section(s, folder) for s in sections) + "\n</body></html>\n"
     )
 
 
@@ -59,13 +58,15 @@ def _summary(section: Section) -> str:
 
 
 def _section(section: Section, folder: Path) -> str:
-    parts = [f'<h2 id="{section.name}">{escape(section.title)}</h2>',
-             f'<p class="note">{escape(section.text)}</p>']
+    parts = [f'<h2 id="{section.name}">{escape(section.title)}</h2>', f'<p class="note">{escape(section.text)}</p>']
     if section.left_out:
         parts.append(f'<p class="left-out">{escape(section.left_out)}</p>')
     tables = [_table(t) for t in section.tables]
-    figures = [f'<figure><img src="{_inline(folder / f"{d.name}.png")}" alt="{escape(d.caption)}"><figcaption>{escape(d.caption)}'
-               "</figcaption></figure>" for d in section.drawings]
+    figures = [
+        f'<figure><img src="{_inline(folder / f"{d.name}.png")}" alt="{escape(d.caption)}"><figcaption>{escape(d.caption)}'
+        "</figcaption></figure>"
+        for d in section.drawings
+    ]
     # The first table is the answer; people would rather look at figures than read the others.
     return "\n".join([*parts, *tables[:1], *figures, *tables[1:]])
 
@@ -78,14 +79,18 @@ def _inline(image: Path) -> str:
 def _table(table: Table) -> str:
     table = condensed(table)
     rows, columns = table.rows, table.columns
-    is_text = [any(isinstance(row[k], (str, Verdict)) and not isinstance(row[k], WithError) for row in rows)
-               for k in range(len(columns))]
+    is_text = [
+        any(isinstance(row[k], (str, Verdict)) and not isinstance(row[k], WithError) for row in rows)
+        for k in range(len(columns))
+    ]
     head = "".join(f"<th{_class(t)}>{escape(c)}</th>" for c, t in zip(columns, is_text, strict=True))
     lines = ["".join(_cell(cell, t) for cell, t in zip(row, is_text, strict=True)) for row in rows]
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
-    return (f'<div class="scroll"><table><caption>{escape(table.title)}</caption>'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}")
+    return (
+        f'<div class="scroll"><table><caption>{escape(table.title)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}"
+    )
 
 
 def _class(text: bool) -> str:

@@ -16,8 +16,9 @@ from mmae.tracking.runs import Tracker
 PAGE, NUMBERS = "report.html", "report.json"
 
 
-def save_report(folder: Path, title: str, facts: Mapping[str, str], sections: Sequence[Section],
-                kind: str, **more: Any) -> Path:
+def save_report(
+    folder: Path, title: str, facts: Mapping[str, str], sections: Sequence[Section], kind: str, **more: Any
+) -> Path:
     """Write report.html, report.json and the figures into a folder, and return the page.
 
     Figures of an earlier report in this folder are removed, also those of sections that are now
@@ -35,8 +36,15 @@ def save_report(folder: Path, title: str, facts: Mapping[str, str], sections: Se
         for drawing in section.drawings:
             save_figure(drawing.figure, folder / f"{drawing.name}.png")
     judged, met = tally(sections)
-    content = {"format": kind, **facts, **more, "judged": judged, "met": met,
-               "sections": [_section_values(s) for s in sections], "numbers": numbers(sections)}
+    content = {
+        "format": kind,
+        **facts,
+        **more,
+        "judged": judged,
+        "met": met,
+        "sections": [_section_values(s) for s in sections],
+        "numbers": numbers(sections),
+    }
     (folder / NUMBERS).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     page = folder / PAGE
     page.write_text(render_page(title, facts, sections, folder))
@@ -57,15 +65,23 @@ def log_page(tracker: Tracker, sections: Sequence[Section], page: Path) -> None:
 
 def _section_values(section: Section) -> dict[str, Any]:
     return {
-        "name": section.name, "title": section.title, "text": section.text, "left_out": section.left_out,
+        "name": section.name,
+        "title": section.title,
+        "text": section.text,
+        "left_out": section.left_out,
         "tables": [_table_values(t) for t in section.tables],
         "figures": [{"file": f"{d.name}.png", "caption": d.caption} for d in section.drawings],
     }
 
 
 def _table_values(table: Table) -> dict[str, Any]:
-    return {"name": table.name, "title": table.title, "note": table.note, "columns": list(table.columns),
-            "rows": [[_plain(cell) for cell in row] for row in table.rows]}
+    return {
+        "name": table.name,
+        "title": table.title,
+        "note": table.note,
+        "columns": list(table.columns),
+        "rows": [[_plain(cell) for cell in row] for row in table.rows],
+    }
 
 
 def _plain(cell: Cell) -> Any:

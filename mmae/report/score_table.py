@@ -24,9 +24,7 @@ PAPER_NOTE = (
 )
 
 
-def print_scores(
-    table: ScoreTable, console: Console | None = None, *, paper: bool = False, title: str = ""
-) -> None:
+def print_scores(table: ScoreTable, console: Console | None = None, *, paper: bool = False, title: str = "") -> None:
     """Print one row a mode with sigma_NMAD at z < 0.4 and all z, bias and outliers (all z).
 
     Errors are half the 68% interval. The table fits into 80 columns.
@@ -38,8 +36,14 @@ def print_scores(
         title: above the table.
     """
     console = console or Console()
-    rows = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD,
-                 padding=(0, 0, 0, 1), show_edge=False, pad_edge=False)
+    rows = Table(
+        title=title or None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 0, 0, 1),
+        show_edge=False,
+        pad_edge=False,
+    )
     rows.add_column("redshift from\n")
     for name, where in (("σ_NMAD", LOW_Z), ("σ_NMAD", ALL_Z), ("bias", ALL_Z), ("outliers", ALL_Z)):
         rows.add_column(f"{name}\n{where}", justify="right", no_wrap=True)
@@ -47,8 +51,7 @@ def print_scores(
         rows.add_row(ROW_NAMES.get(mode, mode), *_cells(table[mode]))
     if paper:
         rows.add_section()
-        rows.add_row(PAPER_ROW, f"{PAPER_LOW_Z:.4f}", f"{PAPER_ALL_Z:.4f}", "",
-                     f"{100 * PAPER_OUTLIERS:.2f}%")
+        rows.add_row(PAPER_ROW, f"{PAPER_LOW_Z:.4f}", f"{PAPER_ALL_Z:.4f}", "", f"{100 * PAPER_OUTLIERS:.2f}%")
     console.print(rows)
     for line in _notes(table):
         console.print(line, highlight=False, soft_wrap=True)
@@ -101,6 +104,8 @@ def _notes(table: ScoreTable) -> list[str]:
     for mode, selections in table.items():
         missing = selections.get(ALL_Z, {}).get("not_finite")
         if missing is not None and missing.value > 0:
-            notes.append(f"{ROW_NAMES.get(mode, mode)}: {missing.value:.0f} of {missing.n:,} "
-                         f"predictions are not finite; they count as outliers.")
+            notes.append(
+                f"{ROW_NAMES.get(mode, mode)}: {missing.value:.0f} of {missing.n:,} "
+                f"predictions are not finite; they count as outliers."
+            )
     return notes

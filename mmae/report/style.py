@@ -32,9 +32,7 @@ GREY = "#8C8C8C"
 LIGHT_GREY = "#D9D9D9"
 
 # Dark is dense; a lone galaxy is pale but visible, and black or vermillion lines stand out.
-DENSITY_CMAP = LinearSegmentedColormap.from_list(
-    "density", matplotlib.colormaps["Blues"](np.linspace(0.3, 0.95, 256))
-)
+DENSITY_CMAP = LinearSegmentedColormap.from_list("density", matplotlib.colormaps["Blues"](np.linspace(0.3, 0.95, 256)))
 SIGNED_CMAP = "RdBu_r"  # diverging, white at zero
 
 RC = {

@@ -30,8 +30,13 @@ def print_section(section: Section, console: Console) -> None:
 def print_verdicts(sections: Iterable[Section], console: Console) -> None:
     """What was judged, line by line; of a section with many lines, how many are met."""
     for section in sections:
-        judged = [(leading_texts(row), cell) for table in section.tables for row in table.rows for cell in row
-                  if isinstance(cell, Verdict) and cell.ok is not None]
+        judged = [
+            (leading_texts(row), cell)
+            for table in section.tables
+            for row in table.rows
+            for cell in row
+            if isinstance(cell, Verdict) and cell.ok is not None
+        ]
         if not judged:
             continue
         met = sum(verdict.ok for _, verdict in judged)
@@ -43,8 +48,14 @@ def print_verdicts(sections: Iterable[Section], console: Console) -> None:
 def rich_table(table: Table) -> RichTable:
     """A table with numbers to the right and verdicts in colour (and in words, for those who see none)."""
     table = condensed(table)
-    shown = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False,
-                      pad_edge=False, padding=(0, 0, 0, 1))
+    shown = RichTable(
+        title=table.title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 0, 0, 1),
+    )
     for k, column in enumerate(table.columns):
         numeric = any(isinstance(row[k], (int, float, WithError)) or row[k] is None for row in table.rows)
         # Headings and verdicts may break, numbers not.

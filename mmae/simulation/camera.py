@@ -62,8 +62,11 @@ def galsim_profile(profile: Profile) -> galsim.GSObject:
         return galsim.DeltaFunction(gsparams=GALSIM)
     # GalSim's radius is that of the round profile, which a shear flattens at constant area.
     radius = profile.half_light_radius * np.sqrt(profile.axis_ratio)
-    return (_unit_sersic(profile.sersic_index).dilate(radius)
-            .shear(q=profile.axis_ratio, beta=profile.position_angle * galsim.radians))
+    return (
+        _unit_sersic(profile.sersic_index)
+        .dilate(radius)
+        .shear(q=profile.axis_ratio, beta=profile.position_angle * galsim.radians)
+    )
 
 
 @lru_cache(maxsize=64)
@@ -175,8 +178,9 @@ def add_noise(rng: np.random.Generator, image_CHW: np.ndarray, spec: SurveySpec)
     return image_CHW.astype(np.float32) + sigma_CHW * noise_CHW
 
 
-def measure_magnitude(rng: np.random.Generator, mag_C: np.ndarray, half_light_radius: float,
-                      fwhm_C: np.ndarray, spec: SurveySpec) -> np.ndarray:
+def measure_magnitude(
+    rng: np.random.Generator, mag_C: np.ndarray, half_light_radius: float, fwhm_C: np.ndarray, spec: SurveySpec
+) -> np.ndarray:
     """A catalogue magnitude (C,) with the noise of a fit; NaN below zero flux.
 
     Matched-filter noise of a Gaussian: sigma_F^2 = 4 pi s^2 sigma_sky^2 + F / gain
@@ -192,5 +196,6 @@ def measure_magnitude(rng: np.random.Generator, mag_C: np.ndarray, half_light_ra
     else:
         scatter_C = STAR_SCATTER * single_C
     measured_C = counts_C * 10 ** (-0.4 * scatter_C) + noise_C
-    return np.where(measured_C > 0, spec.zero_point - 2.5 * np.log10(np.maximum(measured_C, 1e-30)),
-                    np.nan).astype(np.float32)
+    return np.where(measured_C > 0, spec.zero_point - 2.5 * np.log10(np.maximum(measured_C, 1e-30)), np.nan).astype(
+        np.float32
+    )

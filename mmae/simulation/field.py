@@ -10,12 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from mmae.simulation.population import (
-    absolute_r,
-    draw_passive,
-    draw_star_forming,
-    passive_share,
-)
+from mmae.simulation.population import absolute_r, draw_passive, draw_star_forming, passive_share
 from mmae.simulation.sky import SkyObject, behind_dust, galaxy_object, star_object
 from mmae.simulation.stars import draw_star, draw_star_magnitude, stars_per_square_arcmin
 from mmae.survey.schema import SurveySpec
@@ -45,8 +40,7 @@ def galaxies_per_square_arcmin(magnitude: float) -> float:
     return galaxies_per_square_arcmin(SLOPE_CHANGE) * 10 ** (BRIGHT_SLOPE * (magnitude - SLOPE_CHANGE))
 
 
-def draw_field(rng: np.random.Generator, spec: SurveySpec, density: float,
-               reddening: float = 0.0) -> list[FieldObject]:
+def draw_field(rng: np.random.Generator, spec: SurveySpec, density: float, reddening: float = 0.0) -> list[FieldObject]:
     """All neighbours of a stamp.
 
     Args:
@@ -65,8 +59,9 @@ def draw_field(rng: np.random.Generator, spec: SurveySpec, density: float,
 
     n_galaxies = rng.poisson(density * area * galaxies_per_square_arcmin(FAINT))
     n_stars = rng.poisson(density * area * stars_per_square_arcmin(FAINT))
-    return ([seen(_field_galaxy(rng), False) for _ in range(n_galaxies)]
-            + [seen(_field_star(rng), True) for _ in range(n_stars)])
+    return [seen(_field_galaxy(rng), False) for _ in range(n_galaxies)] + [
+        seen(_field_star(rng), True) for _ in range(n_stars)
+    ]
 
 
 def _field_star(rng: np.random.Generator) -> SkyObject:

@@ -58,8 +58,9 @@ class WidthMixture:
 def width_mixture() -> WidthMixture:
     values = json.loads((files("mmae.simulation") / "line_widths.json").read_text())
     weight_G = np.array(values["weight"])
-    return WidthMixture(weight_G / weight_G.sum(), np.array(values["mean"]),
-                        np.linalg.cholesky(np.array(values["covariance"])))
+    return WidthMixture(
+        weight_G / weight_G.sum(), np.array(values["mean"]), np.linalg.cholesky(np.array(values["covariance"]))
+    )
 
 
 def draw_widths(rng: np.random.Generator, redshift: float, starburst: bool = False) -> np.ndarray:
@@ -116,6 +117,20 @@ def line_fluxes(widths_E: np.ndarray, continuum_E: np.ndarray) -> tuple[np.ndarr
     k_hbeta, k_hgamma, k_hdelta = calzetti_k(np.array([HBETA_WAVE, HGAMMA, HDELTA]))
     hgamma = CASE_B["hgamma"] * hbeta * 10 ** (-0.4 * reddening * (k_hgamma - k_hbeta))
     hdelta = CASE_B["hdelta"] * hbeta * 10 ** (-0.4 * reddening * (k_hdelta - k_hbeta))
-    flux_J = np.array([oii / (1 + OII_RATIO), oii * OII_RATIO / (1 + OII_RATIO), hdelta, hgamma, hbeta,
-                       oiii / OIII_RATIO, oiii, nii / NII_RATIO, halpha, nii, sii, sii / SII_RATIO])
+    flux_J = np.array(
+        [
+            oii / (1 + OII_RATIO),
+            oii * OII_RATIO / (1 + OII_RATIO),
+            hdelta,
+            hgamma,
+            hbeta,
+            oiii / OIII_RATIO,
+            oiii,
+            nii / NII_RATIO,
+            halpha,
+            nii,
+            sii,
+            sii / SII_RATIO,
+        ]
+    )
     return flux_E, flux_J

@@ -111,14 +111,19 @@ def draw_passive(rng: np.random.Generator, absolute_mag_r: float, redshift: floa
     log_mass = _log_mass(absolute_mag_r, red=True)
     mixture_K = tuple(_dirichlet(rng, OLD_K, OLD_CONCENTRATION))
     return Galaxy(
-        "passive", mixture_K, mixture_K, min(rng.exponential(PASSIVE_ATTENUATION), 0.5),
-        tuple(draw_passive_widths(rng)), _velocity_dispersion(rng, absolute_mag_r, red=True),
+        "passive",
+        mixture_K,
+        mixture_K,
+        min(rng.exponential(PASSIVE_ATTENUATION), 0.5),
+        tuple(draw_passive_widths(rng)),
+        _velocity_dispersion(rng, absolute_mag_r, red=True),
         draw_early(rng, log_mass, redshift),
     )
 
 
-def draw_star_forming(rng: np.random.Generator, absolute_mag_r: float, redshift: float,
-                      starburst: bool = False) -> Galaxy:
+def draw_star_forming(
+    rng: np.random.Generator, absolute_mag_r: float, redshift: float, starburst: bool = False
+) -> Galaxy:
     """A galaxy with emission lines; the lines set how young its disk is and how dusty."""
     widths_E = draw_widths(rng, redshift, starburst)
     low, high = BLUENESS_WIDTH
@@ -127,8 +132,10 @@ def draw_star_forming(rng: np.random.Generator, absolute_mag_r: float, redshift:
     disk_K = (1 - blueness) * QUIET_DISK_K + blueness * YOUNG_DISK_K
     return Galaxy(
         "starburst" if starburst else "star_forming",
-        tuple(_dirichlet(rng, OLD_K, OLD_CONCENTRATION)), tuple(_dirichlet(rng, disk_K, DISK_CONCENTRATION)),
-        attenuation_from_lines(widths_E), tuple(widths_E),
+        tuple(_dirichlet(rng, OLD_K, OLD_CONCENTRATION)),
+        tuple(_dirichlet(rng, disk_K, DISK_CONCENTRATION)),
+        attenuation_from_lines(widths_E),
+        tuple(widths_E),
         _velocity_dispersion(rng, absolute_mag_r, red=False),
         draw_late(rng, _log_mass(absolute_mag_r, red=False), redshift, blueness),
     )
@@ -170,8 +177,9 @@ def _absolute_r(target: TargetClass, redshift: float, magnitude: np.ndarray | fl
     return absolute_r(magnitude, redshift, k_correction, 0.0 if target is QSO else EVOLUTION_Q)
 
 
-def absolute_r(magnitude: np.ndarray | float, redshift: float, k_correction: float,
-               evolution: float = EVOLUTION_Q) -> np.ndarray | float:
+def absolute_r(
+    magnitude: np.ndarray | float, redshift: float, k_correction: float, evolution: float = EVOLUTION_Q
+) -> np.ndarray | float:
     """Absolute magnitude (shape of `magnitude`), K and evolution corrected to z = 0.1.
 
     Args:

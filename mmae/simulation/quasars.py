@@ -47,8 +47,13 @@ BROAD_LINES = (
 )
 # Narrow lines: vacuum wavelength (NIST) and equivalent width, Angstrom. Vanden Berk+2001, table 2;
 # the [O II] width of 1.56 split as in galaxies.
-NARROW_LINES = ((OII_BLUE, 1.56 / (1 + OII_RATIO)), (OII_RED, 1.56 * OII_RATIO / (1 + OII_RATIO)),
-                (NEIII, 1.38), (OIII_BLUE, 3.50), (OIII_RED, 13.23))
+NARROW_LINES = (
+    (OII_BLUE, 1.56 / (1 + OII_RATIO)),
+    (OII_RED, 1.56 * OII_RATIO / (1 + OII_RATIO)),
+    (NEIII, 1.38),
+    (OIII_BLUE, 3.50),
+    (OIII_RED, 13.23),
+)
 FIRST_OXYGEN_LINE = 3  # from here on [O III], which goes against iron
 
 BREAK_BLUE, BLUE_SLOPE = 1000.0, -0.59  # alpha_nu = -1.41 below 1000 A: Shull+2012
@@ -130,8 +135,7 @@ def quasar_sed(rng: np.random.Generator, quasar: Quasar, redshift: float) -> Sed
     continuum_W = emitted_continuum(quasar, wavelength_W)
     continuum_W *= transmission_W * _dust(wavelength_W, quasar)
     narrow_J, width_J = np.array(NARROW_LINES).T
-    strength_J = np.where(np.arange(narrow_J.size) < FIRST_OXYGEN_LINE,
-                          quasar.narrow_strength, quasar.oxygen_strength)
+    strength_J = np.where(np.arange(narrow_J.size) < FIRST_OXYGEN_LINE, quasar.narrow_strength, quasar.oxygen_strength)
     flux_J = strength_J * width_J * power_law(quasar, narrow_J) * _dust(narrow_J, quasar)
     return Sed(wavelength_W, continuum_W, narrow_J, flux_J, quasar.narrow_sigma)
 
@@ -139,8 +143,11 @@ def quasar_sed(rng: np.random.Generator, quasar: Quasar, redshift: float) -> Sed
 def power_law(quasar: Quasar, wavelength: np.ndarray | float) -> np.ndarray:
     """The broken power law alone, 1 at 5000 A; rest-frame Angstrom, any shape."""
     at_blue_break = (BREAK_BLUE / BREAK_RED) ** quasar.slope
-    return np.where(wavelength < BREAK_BLUE, at_blue_break * (wavelength / BREAK_BLUE) ** BLUE_SLOPE,
-                    (wavelength / BREAK_RED) ** np.where(wavelength < BREAK_RED, quasar.slope, RED_SLOPE))
+    return np.where(
+        wavelength < BREAK_BLUE,
+        at_blue_break * (wavelength / BREAK_BLUE) ** BLUE_SLOPE,
+        (wavelength / BREAK_RED) ** np.where(wavelength < BREAK_RED, quasar.slope, RED_SLOPE),
+    )
 
 
 def line_equivalent_width(quasar: Quasar, line: BroadLine) -> float:
@@ -151,16 +158,21 @@ def line_equivalent_width(quasar: Quasar, line: BroadLine) -> float:
 def emitted_continuum(quasar: Quasar, wavelength_W: np.ndarray) -> np.ndarray:
     """Power law, Balmer continuum, iron and broad lines (W,), without dust and intergalactic gas."""
     continuum_W = power_law(quasar, wavelength_W)
-    continuum_W += (quasar.iron_strength * BALMER_SHARE * power_law(quasar, 3000.0)
-                    * balmer_continuum(wavelength_W))
+    continuum_W += quasar.iron_strength * BALMER_SHARE * power_law(quasar, 3000.0) * balmer_continuum(wavelength_W)
     for centre, sigma, width in IRON_BLENDS:
-        _add_gaussian(continuum_W, wavelength_W, centre, sigma,
-                      quasar.iron_strength * width * power_law(quasar, centre))
+        _add_gaussian(
+            continuum_W, wavelength_W, centre, sigma, quasar.iron_strength * width * power_law(quasar, centre)
+        )
     for line in BROAD_LINES:
         shift = quasar.blueshift if line.high_ionisation else 0.0
         centre = line.wavelength * (1 - shift / LIGHT_SPEED_KMS)
-        _add_gaussian(continuum_W, wavelength_W, centre, line.sigma * quasar.line_width,
-                      line_equivalent_width(quasar, line) * power_law(quasar, centre))
+        _add_gaussian(
+            continuum_W,
+            wavelength_W,
+            centre,
+            line.sigma * quasar.line_width,
+            line_equivalent_width(quasar, line) * power_law(quasar, centre),
+        )
     return continuum_W
 
 
@@ -176,8 +188,7 @@ def balmer_continuum(wavelength_W: np.ndarray) -> np.ndarray:
     return shape(edge_W) / shape(3000.0) * shoulder_W
 
 
-def _add_gaussian(continuum_W: np.ndarray, wavelength_W: np.ndarray, centre: float, sigma: float,
-                  area: float) -> None:
+def _add_gaussian(continuum_W: np.ndarray, wavelength_W: np.ndarray, centre: float, sigma: float, area: float) -> None:
     low, high = np.searchsorted(wavelength_W, (centre - 6 * sigma, centre + 6 * sigma))
     offset = (wavelength_W[low:high] - centre) / sigma
     continuum_W[low:high] += area / (sigma * np.sqrt(2 * np.pi)) * np.exp(-0.5 * offset**2)
@@ -201,8 +212,9 @@ def lyman_optical_depth(rest_wavelength_W: np.ndarray, redshift: float) -> np.nd
     Lyman-alpha: Becker+2013. Higher lines and photoelectric absorption: Madau 1995.
     """
     absorber_W = rest_wavelength_W * (1 + redshift) / LYMAN_ALPHA - 1
-    return (np.where(rest_wavelength_W < LYMAN_ALPHA, becker_depth(absorber_W), 0)
-            + higher_order_depth(rest_wavelength_W, redshift))
+    return np.where(rest_wavelength_W < LYMAN_ALPHA, becker_depth(absorber_W), 0) + higher_order_depth(
+        rest_wavelength_W, redshift
+    )
 
 
 def higher_order_depth(rest_wavelength_W: np.ndarray, redshift: float) -> np.ndarray:
@@ -212,8 +224,12 @@ def higher_order_depth(rest_wavelength_W: np.ndarray, redshift: float) -> np.nda
     for line, strength in LYMAN_SERIES:
         depth_W += np.where(rest_wavelength_W < line, strength * (observed_W / line) ** 3.46, 0)
     c_W, e = observed_W / LYMAN_LIMIT, 1 + redshift
-    limit_W = (0.25 * c_W**3 * (e**0.46 - c_W**0.46) + 9.4 * c_W**1.5 * (e**0.18 - c_W**0.18)
-               - 0.7 * c_W**3 * (c_W**-1.32 - e**-1.32) - 0.023 * (e**1.68 - c_W**1.68))
+    limit_W = (
+        0.25 * c_W**3 * (e**0.46 - c_W**0.46)
+        + 9.4 * c_W**1.5 * (e**0.18 - c_W**0.18)
+        - 0.7 * c_W**3 * (c_W**-1.32 - e**-1.32)
+        - 0.023 * (e**1.68 - c_W**1.68)
+    )
     return depth_W + np.where((rest_wavelength_W < LYMAN_LIMIT) & (c_W > 1), np.maximum(limit_W, 0), 0)
 
 
@@ -248,8 +264,9 @@ def intergalactic_transmission(rng: np.random.Generator, redshift: float) -> tup
 
 def _log_grid(start: float, stop: float) -> np.ndarray:
     """From start up to below stop in steps of 200 km/s."""
-    return start * np.exp(CONTINUUM_STEP / LIGHT_SPEED_KMS
-                          * np.arange(np.log(stop / start) * LIGHT_SPEED_KMS / CONTINUUM_STEP))
+    return start * np.exp(
+        CONTINUUM_STEP / LIGHT_SPEED_KMS * np.arange(np.log(stop / start) * LIGHT_SPEED_KMS / CONTINUUM_STEP)
+    )
 
 
 def forest_transmission(rng: np.random.Generator, absorber_redshift_H: np.ndarray) -> np.ndarray:

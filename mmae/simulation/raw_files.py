@@ -39,8 +39,10 @@ def write_raw_files(config: SimulationConfig, folder: Path, workers: int | None 
     for name in ("patches", "spectra", "catalogue"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     size = FIELD_SIDE**2
-    jobs = [{"field": f, "start": f * size, "stop": min((f + 1) * size, config.galaxies)}
-            for f in range(-(-config.galaxies // size))]
+    jobs = [
+        {"field": f, "start": f * size, "stop": min((f + 1) * size, config.galaxies)}
+        for f in range(-(-config.galaxies // size))
+    ]
 
     def write(job: Job) -> Job:
         write_field(job["field"], range(job["start"], job["stop"]), config, spec, folder)
@@ -55,12 +57,14 @@ def write_field(field: int, rows: range, config: SimulationConfig, spec: SurveyS
     wcs = field_wcs(field, spec)
     rng = np.random.default_rng([config.seed, field, 1])
     side = FIELD_SIDE * SPACING
-    patch_CHW = rng.normal(0, np.array(spec.band_noise)[:, None, None], (len(spec.bands), side, side)).astype(np.float32)
+    patch_CHW = rng.normal(0, np.array(spec.band_noise)[:, None, None], (len(spec.bands), side, side)).astype(
+        np.float32
+    )
     galaxies, zwarn_N = [], []
     for n, row in enumerate(rows):
         galaxy, truth = simulate_galaxy(row, config, spec)
         y, x = (SPACING * v + (SPACING - spec.image_size) // 2 for v in divmod(n, FIELD_SIDE))
-        patch_CHW[:, y:y + spec.image_size, x:x + spec.image_size] = galaxy.image_CHW
+        patch_CHW[:, y : y + spec.image_size, x : x + spec.image_size] = galaxy.image_CHW
         middle = (spec.image_size - 1) / 2
         galaxy.ra, galaxy.dec = (float(v) for v in wcs.pixel_to_world_values(x + middle, y + middle))
         galaxies.append(galaxy)
@@ -71,11 +75,20 @@ def write_field(field: int, rows: range, config: SimulationConfig, spec: SurveyS
     if observed:
         _write_coadd(folder / "spectra" / f"coadd-{field:04d}.fits", [g for g, _ in observed], rng, spec)
         _write_redrock(folder / "spectra" / f"redrock-{field:04d}.fits", observed)
-    pq.write_table(pa.table({
-        "object_id": [g.object_id for g in galaxies], "ra": [g.ra for g in galaxies], "dec": [g.dec for g in galaxies],
-        **{f"{band}_cmodel_mag": np.array([g.cmodel_mag_C[c] for g in galaxies], np.float32)
-           for c, band in enumerate(spec.bands)},
-    }), folder / "catalogue" / f"catalogue-{field:04d}.parquet")
+    pq.write_table(
+        pa.table(
+            {
+                "object_id": [g.object_id for g in galaxies],
+                "ra": [g.ra for g in galaxies],
+                "dec": [g.dec for g in galaxies],
+                **{
+                    f"{band}_cmodel_mag": np.array([g.cmodel_mag_C[c] for g in galaxies], np.float32)
+                    for c, band in enumerate(spec.bands)
+                },
+            }
+        ),
+        folder / "catalogue" / f"catalogue-{field:04d}.parquet",
+    )
     return galaxies
 
 
@@ -106,7 +119,9 @@ def _write_coadd(path: Path, galaxies: list[Galaxy], rng: np.random.Generator, s
     dec_N = np.array([g.dec for g in galaxies])
     columns = [
         fits.Column("TARGETID", "K", array=np.array([g.targetid for g in galaxies])),
-        fits.Column("TARGET_RA", "D", array=np.array([g.ra for g in galaxies]) + offset_2N[0] / np.cos(np.radians(dec_N))),
+        fits.Column(
+            "TARGET_RA", "D", array=np.array([g.ra for g in galaxies]) + offset_2N[0] / np.cos(np.radians(dec_N))
+        ),
         fits.Column("TARGET_DEC", "D", array=dec_N + offset_2N[1]),
         fits.Column("MORPHTYPE", "4A", array=[g.morphtype for g in galaxies]),
         fits.Column("OBJTYPE", "3A", array=["TGT"] * n),
@@ -135,4 +150,6 @@ def _write_redrock(path: Path, observed: list[tuple[Galaxy, int]]) -> None:
         fits.Column("ZWARN", "K", array=np.array([zwarn for _, zwarn in known], np.int64)),
         fits.Column("DELTACHI2", "D", array=np.full(len(known), 100.0)),
     ]
-    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns, name="REDSHIFTS")]).writeto(path, overwrite=True)
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns, name="REDSHIFTS")]).writeto(
+        path, overwrite=True
+    )

@@ -28,8 +28,7 @@ MIXTURE_WAVELENGTH = 5500.0  # Angstrom, where template shares and bulge fractio
 REST_WAVELENGTH_MAX = 12000.0  # Angstrom: the y band ends at 10950 and z >= 0
 
 # HSC response (atmosphere, telescope and CCD): Kawanomoto+2018, as shipped by speclite.
-HSC_FILTERS = {"g": "hsc2017-g", "r": "hsc2017-r2", "i": "hsc2017-i2",
-               "z": "hsc2017-z", "y": "hsc2017-y"}
+HSC_FILTERS = {"g": "hsc2017-g", "r": "hsc2017-r2", "i": "hsc2017-i2", "z": "hsc2017-z", "y": "hsc2017-y"}
 # Suprime-Cam's in COSMOS (Capak+2007), as shipped by kcorrect: for comparison with zCOSMOS.
 SUBARU_FILTERS = {f"subaru_{band}": f"capak_subaru_suprimecam_{band}.dat" for band in "griz"}
 
@@ -93,8 +92,7 @@ def scaled(sed: Sed, factor: float) -> Sed:
     return replace(sed, continuum_W=sed.continuum_W * factor, line_flux_J=sed.line_flux_J * factor)
 
 
-def observed_flux(sed: Sed, redshift: float, wavelength_L: np.ndarray,
-                  instrument_sigma: float = 0.0) -> np.ndarray:
+def observed_flux(sed: Sed, redshift: float, wavelength_L: np.ndarray, instrument_sigma: float = 0.0) -> np.ndarray:
     """Flux density per observed Angstrom on `wavelength_L` (at the scale of the sed).
 
     Args:
@@ -129,8 +127,7 @@ def _curve(band: str) -> tuple[np.ndarray, np.ndarray]:
         path = files("kcorrect") / "data/responses" / SUBARU_FILTERS[band]
         table = Table.read(path.read_text(), format="ascii.fixed_width", comment="#")
         return table["lambda"], table["pass"]
-    raise InputError(f"bands: the simulation has no filter curve for {band}; "
-                     f"choose from {', '.join(HSC_FILTERS)}.")
+    raise InputError(f"bands: the simulation has no filter curve for {band}; choose from {', '.join(HSC_FILTERS)}.")
 
 
 def ab_magnitude(sed: Sed, redshift: float, bands: tuple[str, ...]) -> np.ndarray:

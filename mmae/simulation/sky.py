@@ -59,7 +59,8 @@ def target_object(rng: np.random.Generator, target: Target) -> tuple[SkyObject, 
     else:
         components, line_flux_E = galaxy_components(target.galaxy)
     factor, scaled_object = at_magnitude(
-        SkyObject(target.redshift, components), target.target_class.band, target.magnitude)
+        SkyObject(target.redshift, components), target.target_class.band, target.magnitude
+    )
     return scaled_object, line_flux_E * factor
 
 
@@ -112,7 +113,9 @@ def behind_dust(thing: SkyObject, reddening: float) -> SkyObject:
 
     def dimmed(sed: Sed) -> Sed:
         return replace(
-            sed, continuum_W=sed.continuum_W * galactic_transmission(sed.wavelength_W * stretch, reddening),
-            line_flux_J=sed.line_flux_J * galactic_transmission(sed.line_wavelength_J * stretch, reddening))
+            sed,
+            continuum_W=sed.continuum_W * galactic_transmission(sed.wavelength_W * stretch, reddening),
+            line_flux_J=sed.line_flux_J * galactic_transmission(sed.line_wavelength_J * stretch, reddening),
+        )
 
     return replace(thing, components=tuple(replace(c, sed=dimmed(c.sed)) for c in thing.components))

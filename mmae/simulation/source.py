@@ -108,8 +108,10 @@ def read_chunk(chunk: Chunk, config: SimulationConfig, spec: SurveySpec) -> Chun
         galaxy, truth = simulate_galaxy(row, config, spec)
         where = f"simulation seed {config.seed}, row {row}"
         if galaxy.redshift is not None and truth.label.zwarn != 0:
-            reason = (f"ZWARN={truth.label.zwarn}: redrock does not trust z={galaxy.redshift:.4f}; "
-                      f"the row is kept without a label")
+            reason = (
+                f"ZWARN={truth.label.zwarn}: redrock does not trust z={galaxy.redshift:.4f}; "
+                f"the row is kept without a label"
+            )
             result.rejections.append(Rejection(galaxy.object_id, where, "redshift", reason))
             galaxy.redshift = galaxy.redshift_err = None
         result.galaxies.append(galaxy)
@@ -128,8 +130,7 @@ def simulate_galaxy(row: int, config: SimulationConfig, spec: SurveySpec) -> tup
     ra, dec = rng.uniform(ra_low, ra_high), rng.uniform(dec_low, dec_high)
 
     target = draw_target(rng)
-    structure = (target.galaxy.structure if target.galaxy is not None
-                 else Structure(1.0, POINT_SOURCE, POINT_SOURCE))
+    structure = target.galaxy.structure if target.galaxy is not None else Structure(1.0, POINT_SOURCE, POINT_SOURCE)
     emitted, line_flux_E = target_object(rng, target)
     reddening = draw_galactic_reddening(rng)
     thing = behind_dust(emitted, reddening)
@@ -143,8 +144,9 @@ def simulate_galaxy(row: int, config: SimulationConfig, spec: SurveySpec) -> tup
     middle = (spec.image_size - 1) / 2
     centre = tuple(middle + rng.uniform(-CENTRING_ERROR, CENTRING_ERROR, 2))
     field = draw_field(rng, spec, config.field_density, reddening)
-    image_CHW = camera.render(_spots(thing, mag_PC, centre, spec) + _field_spots(field, spec),
-                              fwhm_C, spec.image_size, spec.pixel_scale)
+    image_CHW = camera.render(
+        _spots(thing, mag_PC, centre, spec) + _field_spots(field, spec), fwhm_C, spec.image_size, spec.pixel_scale
+    )
     observed_CHW = camera.add_noise(rng, image_CHW, spec)
     radius = structure.half_light_radius()
     measured_C = camera.measure_magnitude(rng, mag_C, radius, fwhm_C, spec)
@@ -156,20 +158,38 @@ def simulate_galaxy(row: int, config: SimulationConfig, spec: SurveySpec) -> tup
         time = spectrograph.BRIGHT_TIME if target.target_class in BRIGHT_PROGRAM else spectrograph.DARK_TIME
         spectrum = spectrograph.observe(rng, light, thing.redshift, spec, time)
     galaxy = Galaxy(
-        object_id=f"sim-{config.seed}-{row:07d}", ra=ra, dec=dec,
+        object_id=f"sim-{config.seed}-{row:07d}",
+        ra=ra,
+        dec=dec,
         targetid=_target_id(config.seed, row) if paired or labelled else None,
-        redshift=label.redshift if labelled else None, redshift_err=label.error if labelled else None,
-        image_CHW=observed_CHW, flux_L=spectrum.flux_L if spectrum else None,
-        ivar_L=spectrum.ivar_L if spectrum else None, cmodel_mag_C=measured_C, morphtype=morphtype,
+        redshift=label.redshift if labelled else None,
+        redshift_err=label.error if labelled else None,
+        image_CHW=observed_CHW,
+        flux_L=spectrum.flux_L if spectrum else None,
+        ivar_L=spectrum.ivar_L if spectrum else None,
+        cmodel_mag_C=measured_C,
+        morphtype=morphtype,
     )
     # Mean over the bands of each component's share of the light.
     share_P = 10 ** (-0.4 * (mag_PC - mag_C)).mean(axis=1)
     table_row = truth_row(
-        galaxy.object_id, target, structure, label, mag_C, fwhm_C, spec.bands, line_flux_E,
-        galactic_reddening=reddening, half_light_radius=radius, fibre_fraction=min(float(share_P @ kept_P), 1.0),
-        n_neighbours=sum(not f.is_star for f in field), n_stars=sum(f.is_star for f in field))
-    return galaxy, Truth(target, thing, mag_PC, mag_C, fwhm_C, image_CHW,
-                         spectrum.true_L if spectrum else None, label, table_row)
+        galaxy.object_id,
+        target,
+        structure,
+        label,
+        mag_C,
+        fwhm_C,
+        spec.bands,
+        line_flux_E,
+        galactic_reddening=reddening,
+        half_light_radius=radius,
+        fibre_fraction=min(float(share_P @ kept_P), 1.0),
+        n_neighbours=sum(not f.is_star for f in field),
+        n_stars=sum(f.is_star for f in field),
+    )
+    return galaxy, Truth(
+        target, thing, mag_PC, mag_C, fwhm_C, image_CHW, spectrum.true_L if spectrum else None, label, table_row
+    )
 
 
 def target_image(truth: Truth, spec: SurveySpec, size: int) -> np.ndarray:
@@ -183,13 +203,10 @@ def _target_id(seed: int, row: int) -> int:
     return (seed % 10**9) * 10**9 + row  # fits int64
 
 
-def _spots(thing: SkyObject, mag_PC: np.ndarray, centre: tuple[float, float],
-           spec: SurveySpec) -> list[camera.Spot]:
+def _spots(thing: SkyObject, mag_PC: np.ndarray, centre: tuple[float, float], spec: SurveySpec) -> list[camera.Spot]:
     counts_PC = 10 ** (0.4 * (spec.zero_point - mag_PC))
-    return [camera.Spot(c.profile, counts_C, centre)
-            for c, counts_C in zip(thing.components, counts_PC, strict=True)]
+    return [camera.Spot(c.profile, counts_C, centre) for c, counts_C in zip(thing.components, counts_PC, strict=True)]
 
 
 def _field_spots(field: list[FieldObject], spec: SurveySpec) -> list[camera.Spot]:
-    return [spot for f in field
-            for spot in _spots(f.thing, f.thing.magnitudes_PC(spec.bands), f.centre, spec)]
+    return [spot for f in field for spot in _spots(f.thing, f.thing.magnitudes_PC(spec.bands), f.centre, spec)]

@@ -27,16 +27,26 @@ REST_RANGE = (3000.0, 14000.0)  # Angstrom: u to J
 
 # Median locus of Covey+2007, every few rows: g-i, u-g, g-r, r-i, i-z (AB) and z-J (J Vega).
 LOCUS = (
-    (0.26, 1.05, 0.21, 0.06, -0.02, 0.77), (0.34, 1.08, 0.26, 0.09, 0.00, 0.80),
-    (0.42, 1.09, 0.32, 0.11, 0.01, 0.82), (0.50, 1.14, 0.37, 0.13, 0.03, 0.84),
-    (0.60, 1.25, 0.44, 0.16, 0.04, 0.87), (0.70, 1.40, 0.51, 0.19, 0.06, 0.91),
-    (0.80, 1.56, 0.58, 0.21, 0.08, 0.95), (0.90, 1.73, 0.66, 0.24, 0.11, 0.98),
-    (1.00, 1.90, 0.73, 0.27, 0.12, 1.01), (1.20, 2.17, 0.87, 0.32, 0.16, 1.07),
-    (1.40, 2.38, 1.02, 0.38, 0.20, 1.10), (1.60, 2.53, 1.15, 0.45, 0.24, 1.14),
-    (1.80, 2.61, 1.26, 0.54, 0.29, 1.18), (2.00, 2.61, 1.35, 0.65, 0.35, 1.21),
-    (2.20, 2.61, 1.41, 0.79, 0.43, 1.25), (2.40, 2.59, 1.41, 0.98, 0.52, 1.30),
-    (2.60, 2.58, 1.41, 1.18, 0.62, 1.35), (2.80, 2.62, 1.43, 1.36, 0.72, 1.41),
-    (3.00, 2.61, 1.47, 1.52, 0.81, 1.48), (3.20, 2.64, 1.52, 1.68, 0.90, 1.54),
+    (0.26, 1.05, 0.21, 0.06, -0.02, 0.77),
+    (0.34, 1.08, 0.26, 0.09, 0.00, 0.80),
+    (0.42, 1.09, 0.32, 0.11, 0.01, 0.82),
+    (0.50, 1.14, 0.37, 0.13, 0.03, 0.84),
+    (0.60, 1.25, 0.44, 0.16, 0.04, 0.87),
+    (0.70, 1.40, 0.51, 0.19, 0.06, 0.91),
+    (0.80, 1.56, 0.58, 0.21, 0.08, 0.95),
+    (0.90, 1.73, 0.66, 0.24, 0.11, 0.98),
+    (1.00, 1.90, 0.73, 0.27, 0.12, 1.01),
+    (1.20, 2.17, 0.87, 0.32, 0.16, 1.07),
+    (1.40, 2.38, 1.02, 0.38, 0.20, 1.10),
+    (1.60, 2.53, 1.15, 0.45, 0.24, 1.14),
+    (1.80, 2.61, 1.26, 0.54, 0.29, 1.18),
+    (2.00, 2.61, 1.35, 0.65, 0.35, 1.21),
+    (2.20, 2.61, 1.41, 0.79, 0.43, 1.25),
+    (2.40, 2.59, 1.41, 0.98, 0.52, 1.30),
+    (2.60, 2.58, 1.41, 1.18, 0.62, 1.35),
+    (2.80, 2.62, 1.43, 1.36, 0.72, 1.41),
+    (3.00, 2.61, 1.47, 1.52, 0.81, 1.48),
+    (3.20, 2.64, 1.52, 1.68, 0.90, 1.54),
     (3.40, 2.60, 1.56, 1.83, 0.99, 1.60),
 )
 LOCUS_FILTERS = ("sdss2010-u", "sdss2010-g", "sdss2010-r", "sdss2010-i", "sdss2010-z", "twomass-J")
@@ -66,8 +76,7 @@ def star_sed(temperature: float) -> Sed:
         temperature: effective temperature in K; clipped to the locus, 3000 to 6700 K.
     """
     log_temperature_T, wavelength_W, log_flux_TW = _spectra()
-    place = np.interp(np.log(temperature), log_temperature_T[::-1],
-                      np.arange(log_temperature_T.size)[::-1])
+    place = np.interp(np.log(temperature), log_temperature_T[::-1], np.arange(log_temperature_T.size)[::-1])
     cool = min(int(place), log_temperature_T.size - 2)
     log_flux_W = log_flux_TW[cool] + (place - cool) * (log_flux_TW[cool + 1] - log_flux_TW[cool])
     return Sed(wavelength_W, np.exp(log_flux_W), np.empty(0), np.empty(0), 100.0)
@@ -125,7 +134,7 @@ def solar_spectrum() -> tuple[np.ndarray, np.ndarray]:
     lines = (files("kcorrect") / "data/basel/lcbsun.ori").read_text().splitlines()
     n_rows = -(-LIBRARY_SIZE // 8)
     wavelength_nm = np.array(" ".join(lines[:n_rows]).split(), float)
-    body = "".join(line.ljust(77)[:77] for line in lines[n_rows + 1:])
+    body = "".join(line.ljust(77)[:77] for line in lines[n_rows + 1 :])
     h_nu = np.array([float(body[i : i + 11]) for i in range(0, 11 * LIBRARY_SIZE, 11)])
     return wavelength_nm * 10, 0.4 * h_nu * 2.997925e17 / wavelength_nm**2
 
@@ -139,8 +148,9 @@ def _spectra() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     weight_WB = _photon_weights(wavelength_W, LOCUS_FILTERS)
     temperature_T, colour_T5 = locus_temperature(), np.array(LOCUS)[:, 1:] - (0, 0, 0, 0, J_AB_OFFSET)
     wanted_TB = -np.cumsum(np.insert(colour_T5, 0, 0.0, axis=1), axis=1)
-    log_flux_TW = np.log(sun_W * np.stack([planck(wavelength_W, t) for t in temperature_T])
-                         / planck(wavelength_W, SUN_TEMPERATURE))
+    log_flux_TW = np.log(
+        sun_W * np.stack([planck(wavelength_W, t) for t in temperature_T]) / planck(wavelength_W, SUN_TEMPERATURE)
+    )
     # A natural spline in ln wavelength through one value per band, constant beyond the outer knots.
     spline = CubicSpline(np.log(KNOTS), np.eye(len(KNOTS)), bc_type="natural")
     spline_WB = spline(np.log(np.clip(wavelength_W, KNOTS[0], KNOTS[-1])))
@@ -180,15 +190,15 @@ def population_density(distance_D: np.ndarray) -> np.ndarray:
     longitude, latitude = np.radians(DIRECTION)
     in_plane_D = distance_D * np.cos(latitude)
     height_D = distance_D * np.sin(latitude) + SUN_HEIGHT
-    radius_D = np.sqrt(SUN_RADIUS**2 + in_plane_D**2
-                       - 2 * SUN_RADIUS * in_plane_D * np.cos(longitude))
+    radius_D = np.sqrt(SUN_RADIUS**2 + in_plane_D**2 - 2 * SUN_RADIUS * in_plane_D * np.cos(longitude))
 
     def disk(length: float, scale_height: float) -> np.ndarray:
         return np.exp(-(radius_D - SUN_RADIUS) / length - (np.abs(height_D) - SUN_HEIGHT) / scale_height)
 
     halo_D = (SUN_RADIUS / np.hypot(radius_D, height_D / HALO_FLATTENING)) ** HALO_POWER
-    return np.stack([disk(THIN_LENGTH, THIN_HEIGHT), THICK_SHARE * disk(THICK_LENGTH, THICK_HEIGHT),
-                     HALO_SHARE * halo_D])
+    return np.stack(
+        [disk(THIN_LENGTH, THIN_HEIGHT), THICK_SHARE * disk(THICK_LENGTH, THICK_HEIGHT), HALO_SHARE * halo_D]
+    )
 
 
 @lru_cache(maxsize=1)
@@ -202,8 +212,7 @@ def _counts() -> tuple[np.ndarray, np.ndarray]:
     shell_D = distance_D**3 * np.log(distance_D[1] / distance_D[0]) * np.radians(1 / 60) ** 2
     local_share = 1 + THICK_SHARE + HALO_SHARE
     counts_MT = np.zeros((magnitude_M.size, gi_T.size))
-    for density_D, metallicity, turn_off in zip(population_density(distance_D), METALLICITY_P,
-                                                TURN_OFF_P, strict=True):
+    for density_D, metallicity, turn_off in zip(population_density(distance_D), METALLICITY_P, TURN_OFF_P, strict=True):
         absolute_r_T = absolute_r_magnitude(gi_T, metallicity)
         absolute_v_T = absolute_r_T + gr_T - 0.59 * gr_T - 0.01  # V = g - 0.59 (g - r) - 0.01: Jester+2005
         number_T = luminosity_function(absolute_v_T) * np.abs(np.gradient(absolute_v_T)) / local_share

@@ -47,8 +47,9 @@ class Structure:
         if max(self.bulge.half_light_radius, self.disk.half_light_radius) == 0:
             return 0.0
         radius = np.geomspace(0.01, 60.0, 400)
-        inside = (self.bulge_fraction * light_inside(self.bulge, radius)
-                  + (1 - self.bulge_fraction) * light_inside(self.disk, radius))
+        inside = self.bulge_fraction * light_inside(self.bulge, radius) + (1 - self.bulge_fraction) * light_inside(
+            self.disk, radius
+        )
         return float(np.interp(0.5, inside, radius))
 
 
@@ -95,12 +96,17 @@ def draw_late(rng: np.random.Generator, log_mass: float, redshift: float, bluene
     return Structure(bulge_fraction, bulge, Profile(1.0, disk_radius, disk_ratio, angle))
 
 
-def _radius(rng: np.random.Generator, relation: tuple[float, float, float, float],
-            log_mass: float, redshift: float) -> float:
+def _radius(
+    rng: np.random.Generator, relation: tuple[float, float, float, float], log_mass: float, redshift: float
+) -> float:
     """Half-light radius in arcsec."""
     size, growth, slope, scatter = relation
-    log_kpc = (np.log10(size) + growth * np.log10(1 + max(redshift, SIZE_REDSHIFT_MIN))
-               + slope * (log_mass - SIZE_MASS) + scatter * rng.standard_normal())
+    log_kpc = (
+        np.log10(size)
+        + growth * np.log10(1 + max(redshift, SIZE_REDSHIFT_MIN))
+        + slope * (log_mass - SIZE_MASS)
+        + scatter * rng.standard_normal()
+    )
     return float(np.clip(10**log_kpc / kpc_per_arcsec(redshift), *RADIUS_RANGE))
 
 

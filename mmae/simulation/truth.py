@@ -16,9 +16,21 @@ from mmae.simulation.population import Target
 from mmae.simulation.structure import Structure
 
 NUMBERS = (
-    "redshift_true", "redshift_measured", "absolute_mag_r", "bulge_fraction", "bulge_sersic_index",
-    "bulge_radius", "bulge_axis_ratio", "disk_radius", "disk_axis_ratio", "position_angle",
-    "half_light_radius", "attenuation_v", "galactic_reddening", "velocity_dispersion", "fibre_fraction",
+    "redshift_true",
+    "redshift_measured",
+    "absolute_mag_r",
+    "bulge_fraction",
+    "bulge_sersic_index",
+    "bulge_radius",
+    "bulge_axis_ratio",
+    "disk_radius",
+    "disk_axis_ratio",
+    "position_angle",
+    "half_light_radius",
+    "attenuation_v",
+    "galactic_reddening",
+    "velocity_dispersion",
+    "fibre_fraction",
 )
 
 
@@ -31,22 +43,39 @@ def truth_schema(bands: tuple[str, ...]) -> pa.Schema:
     the x axis.
     """
     lines = [f"{name}_{what}" for name in LINE_NAMES for what in ("ew", "flux")]
-    return pa.schema([
-        pa.field("object_id", pa.string(), nullable=False),
-        pa.field("target_class", pa.string()), pa.field("galaxy_type", pa.string()),
-        pa.field("zwarn", pa.int32()), pa.field("catastrophic", pa.bool_()),
-        *[pa.field(name, pa.float64()) for name in NUMBERS],
-        *[pa.field(f"{band}_mag", pa.float64()) for band in bands],
-        *[pa.field(f"{band}_seeing", pa.float64()) for band in bands],
-        *[pa.field(name, pa.float64()) for name in lines],
-        pa.field("n_neighbours", pa.int32()), pa.field("n_stars", pa.int32()),
-    ])
+    return pa.schema(
+        [
+            pa.field("object_id", pa.string(), nullable=False),
+            pa.field("target_class", pa.string()),
+            pa.field("galaxy_type", pa.string()),
+            pa.field("zwarn", pa.int32()),
+            pa.field("catastrophic", pa.bool_()),
+            *[pa.field(name, pa.float64()) for name in NUMBERS],
+            *[pa.field(f"{band}_mag", pa.float64()) for band in bands],
+            *[pa.field(f"{band}_seeing", pa.float64()) for band in bands],
+            *[pa.field(name, pa.float64()) for name in lines],
+            pa.field("n_neighbours", pa.int32()),
+            pa.field("n_stars", pa.int32()),
+        ]
+    )
 
 
-def truth_row(object_id: str, target: Target, structure: Structure, label: Label, mag_C: np.ndarray,
-              fwhm_C: np.ndarray, bands: tuple[str, ...], line_flux_E: np.ndarray, *,
-              galactic_reddening: float, half_light_radius: float, fibre_fraction: float,
-              n_neighbours: int, n_stars: int) -> dict[str, Any]:
+def truth_row(
+    object_id: str,
+    target: Target,
+    structure: Structure,
+    label: Label,
+    mag_C: np.ndarray,
+    fwhm_C: np.ndarray,
+    bands: tuple[str, ...],
+    line_flux_E: np.ndarray,
+    *,
+    galactic_reddening: float,
+    half_light_radius: float,
+    fibre_fraction: float,
+    n_neighbours: int,
+    n_stars: int,
+) -> dict[str, Any]:
     """One row with the columns of `truth_schema`."""
     galaxy = target.galaxy
     has_bulge = galaxy is not None and structure.bulge_fraction > 0

@@ -24,19 +24,39 @@ from mmae.steepspec.counts import Rejections, rejections
 _FLUX, _PEAK, _NONE = u.mJy, u.mJy / u.beam, u.dimensionless_unscaled
 # Unit of each standard column; None = text. Every table has all columns of its kind.
 RADIO_COLUMNS: dict[str, u.UnitBase | None] = {
-    "source_id": None, "ra": u.deg, "dec": u.deg, "flux_mjy": _FLUX, "flux_err_mjy": _FLUX, "peak_mjy": _PEAK,
-    "peak_err_mjy": _PEAK, "major_arcsec": u.arcsec, "minor_arcsec": u.arcsec, "pa_deg": u.deg,
-    "alpha": _NONE, "alpha_err": _NONE, "rms_mjy": _PEAK, "s_code": None, "band": None, "pointing": None,
+    "source_id": None,
+    "ra": u.deg,
+    "dec": u.deg,
+    "flux_mjy": _FLUX,
+    "flux_err_mjy": _FLUX,
+    "peak_mjy": _PEAK,
+    "peak_err_mjy": _PEAK,
+    "major_arcsec": u.arcsec,
+    "minor_arcsec": u.arcsec,
+    "pa_deg": u.deg,
+    "alpha": _NONE,
+    "alpha_err": _NONE,
+    "rms_mjy": _PEAK,
+    "s_code": None,
+    "band": None,
+    "pointing": None,
     "pointing_offset_deg": u.deg,
 }
 OPTICAL_COLUMNS: dict[str, u.UnitBase | None] = {
-    "source_id": None, "ra": u.deg, "dec": u.deg, "ra_err_arcsec": u.arcsec, "dec_err_arcsec": u.arcsec,
+    "source_id": None,
+    "ra": u.deg,
+    "dec": u.deg,
+    "ra_err_arcsec": u.arcsec,
+    "dec_err_arcsec": u.arcsec,
     **dict.fromkeys(("pmra_mas_yr", "pmra_err_mas_yr", "pmdec_mas_yr", "pmdec_err_mas_yr"), u.mas / u.yr),
-    "parallax_mas": u.mas, "parallax_err_mas": u.mas,
-    **{f"{band}_mag{end}": u.mag for band in (
-        "gaia_g", "gaia_bp", "gaia_rp", "g", "r", "i", "z", "y", "i_kron", "w1", "w2", "w3", "w4",
-    ) for end in ("", "_err")},
-}  # fmt: skip
+    "parallax_mas": u.mas,
+    "parallax_err_mas": u.mas,
+    **{
+        f"{band}_mag{end}": u.mag
+        for band in ("gaia_g", "gaia_bp", "gaia_rp", "g", "r", "i", "z", "y", "i_kron", "w1", "w2", "w3", "w4")
+        for end in ("", "_err")
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -104,8 +124,11 @@ class SurveyDescription:
 
 def survey_names() -> list[str]:
     """The surveys described in the package."""
-    return sorted(path.name.removesuffix(".yaml") for path in resources.files("mmae.steepspec").joinpath(
-        "surveys").iterdir() if path.name.endswith(".yaml"))
+    return sorted(
+        path.name.removesuffix(".yaml")
+        for path in resources.files("mmae.steepspec").joinpath("surveys").iterdir()
+        if path.name.endswith(".yaml")
+    )
 
 
 def survey_description(name_or_path: str | Path) -> SurveyDescription:
@@ -140,14 +163,19 @@ def survey_description(name_or_path: str | Path) -> SurveyDescription:
     standard = standard_columns(survey)
     for name in (*survey.columns, *survey.units):
         if name not in standard:
-            raise InputError(f"{name_or_path}: {name} is no standard column. The {survey.kind} ones are "
-                             f"{', '.join(standard)}.")
+            raise InputError(
+                f"{name_or_path}: {name} is no standard column. The {survey.kind} ones are {', '.join(standard)}."
+            )
     if survey.magnitude is not None and standard.get(survey.magnitude) != u.mag:
-        raise InputError(f"{name_or_path}: magnitude is {survey.magnitude}, which is no standard column in "
-                         f"mag: {', '.join(name for name, unit in standard.items() if unit == u.mag)}.")
+        raise InputError(
+            f"{name_or_path}: magnitude is {survey.magnitude}, which is no standard column in "
+            f"mag: {', '.join(name for name, unit in standard.items() if unit == u.mag)}."
+        )
     if survey.kind == "optical" and (survey.magnitude is None or survey.limit_mag is None):
-        raise InputError(f"{name_or_path}: an optical survey needs magnitude, the standard column that the "
-                         f"counterpart search uses, and limit_mag, its depth. Add both.")
+        raise InputError(
+            f"{name_or_path}: an optical survey needs magnitude, the standard column that the "
+            f"counterpart search uses, and limit_mag, its depth. Add both."
+        )
     for name, unit in survey.units.items():
         try:
             u.Unit(unit)
@@ -188,9 +216,7 @@ def read_catalogue(path: Path, survey: SurveyDescription) -> tuple[Table, list[R
     if survey.kind == "radio" and not (names.get("flux_mjy") or names.get("peak_mjy")):
         needed.append("flux_mjy")
     if needed:
-        wanted = "; ".join(
-            f"{ours} ({' or '.join(survey.columns.get(ours, [ours]))})" for ours in needed
-        )
+        wanted = "; ".join(f"{ours} ({' or '.join(survey.columns.get(ours, [ours]))})" for ours in needed)
         raise InputError(
             f"{path}: no column for {wanted}. The file has {', '.join(raw.colnames[:40])}. Is it "
             f"{survey.title}? Else choose another survey, or correct the column names."
@@ -221,8 +247,9 @@ def read_catalogue(path: Path, survey: SurveyDescription) -> tuple[Table, list[R
     return table[keep], rejections(step, counts)
 
 
-def _standard(raw: Table, name: str | None, ours: str, unit: u.UnitBase | None, stated: str,
-              sentinels: list[float], path: Path) -> np.ndarray:
+def _standard(
+    raw: Table, name: str | None, ours: str, unit: u.UnitBase | None, stated: str, sentinels: list[float], path: Path
+) -> np.ndarray:
     """One standard column (N,); `stated` is its unit if the file has none."""
     if name is None:
         return np.full(len(raw), np.nan) if unit is not None else np.full(len(raw), "", "U1")
@@ -241,8 +268,7 @@ def _standard(raw: Table, name: str | None, ours: str, unit: u.UnitBase | None, 
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _filtered(raw: Table, survey: SurveyDescription, meta: dict[str, Any],
-              counts: list[tuple[str, int]]) -> np.ndarray:
+def _filtered(raw: Table, survey: SurveyDescription, meta: dict[str, Any], counts: list[tuple[str, int]]) -> np.ndarray:
     """Rows (N,) bool that pass all filters."""
     keep, skipped = np.ones(len(raw), bool), []
     for rule in survey.filters:
@@ -255,10 +281,7 @@ def _filtered(raw: Table, survey: SurveyDescription, meta: dict[str, Any],
         if isinstance(wanted[0], str):
             data, wanted_data = text_values(values), np.array(wanted, str)
         else:
-            data, wanted_data = (
-                convert(values, str(values.unit or ""), values.unit or _NONE, name),
-                np.array(wanted),
-            )
+            data, wanted_data = (convert(values, str(values.unit or ""), values.unit or _NONE, name), np.array(wanted))
         good = {
             "==": lambda a, b: np.isin(a, b),
             "in": lambda a, b: np.isin(a, b),
@@ -274,12 +297,13 @@ def _filtered(raw: Table, survey: SurveyDescription, meta: dict[str, Any],
     return keep
 
 
-def _sound_rows(table: Table, survey: SurveyDescription, keep: np.ndarray,
-                counts: list[tuple[str, int]]) -> np.ndarray:
+def _sound_rows(table: Table, survey: SurveyDescription, keep: np.ndarray, counts: list[tuple[str, int]]) -> np.ndarray:
     """`keep` less the rows without a place or a flux; each row is counted for its first fault."""
     ra, dec = np.asarray(table["ra"]), np.asarray(table["dec"])
-    faults = [("no coordinates", np.isnan(ra) | np.isnan(dec)),
-              ("impossible coordinates", ~((ra >= 0) & (ra <= 360) & (abs(dec) <= 90)))]
+    faults = [
+        ("no coordinates", np.isnan(ra) | np.isnan(dec)),
+        ("impossible coordinates", ~((ra >= 0) & (ra <= 360) & (abs(dec) <= 90))),
+    ]
     if survey.kind == "radio":
         flux = np.asarray(table["flux_mjy"])
         flux = np.asarray(table["peak_mjy"]) if np.isnan(flux).all() else flux

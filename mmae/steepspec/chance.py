@@ -98,8 +98,9 @@ def footprint(ra: ArrayLike, dec: ArrayLike) -> Footprint:
         raise InputError("no sources to take a footprint from: the radio catalogue is empty.")
     best = None
     for bands in (4, 8, 16, 32, 64, 128, 256, 512):
-        count_C = np.bincount(np.ravel_multi_index(_cell(ra, dec, bands), (bands, 2 * bands)),
-                              minlength=2 * bands * bands)
+        count_C = np.bincount(
+            np.ravel_multi_index(_cell(ra, dec, bands), (bands, 2 * bands)), minlength=2 * bands * bands
+        )
         if best is not None and np.median(count_C[count_C > 0]) < _SOURCES_PER_CELL:
             break
         best = Footprint(bands, (count_C > 0).reshape(bands, 2 * bands))
@@ -181,9 +182,8 @@ def _sequence(step: float) -> np.ndarray:
 
 
 def chance_estimate(
-    ra: ArrayLike, dec: ArrayLike, regions: Table, survey: Footprint, shifts: int = 100,
-    centres: Centres | None = None,
-) -> Chance:  # fmt: skip
+    ra: ArrayLike, dec: ArrayLike, regions: Table, survey: Footprint, shifts: int = 100, centres: Centres | None = None
+) -> Chance:
     """The number of sources expected in the regions by chance, from moved regions.
 
     Args:
@@ -210,9 +210,16 @@ def chance_estimate(
     fields_K = np.array([len(np.unique(pairs.index2)) for pairs in found])
     root = np.sqrt(shifts)
     return Chance(
-        sources_K, fields_K, len(copies[0]), in_survey - len(copies[0]),
-        float(sources_K.mean()), float(sources_K.std(ddof=1) / root), float(sources_K.std(ddof=1)),
-        float(fields_K.mean()), float(fields_K.std(ddof=1) / root))
+        sources_K,
+        fields_K,
+        len(copies[0]),
+        in_survey - len(copies[0]),
+        float(sources_K.mean()),
+        float(sources_K.std(ddof=1) / root),
+        float(sources_K.std(ddof=1)),
+        float(fields_K.mean()),
+        float(fields_K.std(ddof=1) / root),
+    )
 
 
 def _cell(ra: ArrayLike, dec: ArrayLike, bands: int) -> tuple[np.ndarray, np.ndarray]:

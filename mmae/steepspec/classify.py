@@ -117,45 +117,81 @@ def _wise_agn(e: Evidence, t: Thresholds) -> bool:
 
 # NaN compares false: a rule about something unknown never applies.
 RULES: tuple[Rule, ...] = (
-    Rule("steep: P(alpha < -1.4) = {e.p_steep:.2f}", {"pulsar_candidate": 2.0, "radio_galaxy": 1.0},
-         lambda e, t: e.p_steep >= t.steep_likely),
-    Rule("perhaps steep: P(alpha < -1.4) = {e.p_steep:.2f}", {"pulsar_candidate": 1.0, "radio_galaxy": 0.5},
-         lambda e, t: t.steep_possible <= e.p_steep < t.steep_likely),
-    Rule("probably not steep: P(alpha < -1.4) = {e.p_steep:.2f}", {"pulsar_candidate": -2.0},
-         lambda e, t: t.steep_unlikely <= e.p_steep < t.steep_possible),
-    Rule("not steep: P(alpha < -1.4) = {e.p_steep:.2f}", {"pulsar_candidate": -4.0},
-         lambda e, t: e.p_steep < t.steep_unlikely),
-    Rule("flat spectrum: alpha = {e.alpha:.2f} +- {e.alpha_err:.2f}", {"agn": 2.0},
-         lambda e, t: e.alpha - e.alpha_err > t.flat_alpha),
-    Rule("spectrum of optically thin synchrotron: alpha = {e.alpha:.2f}", {"radio_galaxy": 1.5},
-         lambda e, t: e.alpha <= t.flat_alpha and e.p_steep < t.steep_possible),
-    Rule("peaked spectrum: q = {e.curvature:.2f}", {"agn": 1.0},
-         lambda e, t: e.curvature < t.peaked_curvature
-         and e.curvature < -t.curvature_sigma * e.curvature_err),
+    Rule(
+        "steep: P(alpha < -1.4) = {e.p_steep:.2f}",
+        {"pulsar_candidate": 2.0, "radio_galaxy": 1.0},
+        lambda e, t: e.p_steep >= t.steep_likely,
+    ),
+    Rule(
+        "perhaps steep: P(alpha < -1.4) = {e.p_steep:.2f}",
+        {"pulsar_candidate": 1.0, "radio_galaxy": 0.5},
+        lambda e, t: t.steep_possible <= e.p_steep < t.steep_likely,
+    ),
+    Rule(
+        "probably not steep: P(alpha < -1.4) = {e.p_steep:.2f}",
+        {"pulsar_candidate": -2.0},
+        lambda e, t: t.steep_unlikely <= e.p_steep < t.steep_possible,
+    ),
+    Rule(
+        "not steep: P(alpha < -1.4) = {e.p_steep:.2f}",
+        {"pulsar_candidate": -4.0},
+        lambda e, t: e.p_steep < t.steep_unlikely,
+    ),
+    Rule(
+        "flat spectrum: alpha = {e.alpha:.2f} +- {e.alpha_err:.2f}",
+        {"agn": 2.0},
+        lambda e, t: e.alpha - e.alpha_err > t.flat_alpha,
+    ),
+    Rule(
+        "spectrum of optically thin synchrotron: alpha = {e.alpha:.2f}",
+        {"radio_galaxy": 1.5},
+        lambda e, t: e.alpha <= t.flat_alpha and e.p_steep < t.steep_possible,
+    ),
+    Rule(
+        "peaked spectrum: q = {e.curvature:.2f}",
+        {"agn": 1.0},
+        lambda e, t: e.curvature < t.peaked_curvature and e.curvature < -t.curvature_sigma * e.curvature_err,
+    ),
     Rule("compact", {"pulsar_candidate": 0.5, "agn": 0.5, "star": 0.5}, lambda e, t: e.size == "compact"),
-    Rule("extended", {"pulsar_candidate": -4.0, "star": -4.0, "agn": -1.0, "radio_galaxy": 2.0},
-         lambda e, t: e.size == "extended"),
-    Rule("no counterpart to magnitude {e.optical_limit_mag:.1f}", {"pulsar_candidate": 2.0, "star": -1.0},
-         lambda e, t: _empty(e, t) and e.optical_limit_mag >= t.deep_limit_mag),
-    Rule("no counterpart, but the optical survey is shallow ({e.optical_limit_mag:.1f})", {},
-         lambda e, t: _empty(e, t) and not e.optical_limit_mag >= t.deep_limit_mag),
+    Rule(
+        "extended",
+        {"pulsar_candidate": -4.0, "star": -4.0, "agn": -1.0, "radio_galaxy": 2.0},
+        lambda e, t: e.size == "extended",
+    ),
+    Rule(
+        "no counterpart to magnitude {e.optical_limit_mag:.1f}",
+        {"pulsar_candidate": 2.0, "star": -1.0},
+        lambda e, t: _empty(e, t) and e.optical_limit_mag >= t.deep_limit_mag,
+    ),
+    Rule(
+        "no counterpart, but the optical survey is shallow ({e.optical_limit_mag:.1f})",
+        {},
+        lambda e, t: _empty(e, t) and not e.optical_limit_mag >= t.deep_limit_mag,
+    ),
     Rule("counterpart with reliability {e.reliability:.2f}", {"pulsar_candidate": -2.5}, _matched),
-    Rule("counterpart is a galaxy", {"radio_galaxy": 2.5},
-         lambda e, t: _matched(e, t) and e.counterpart_is_galaxy is True),
-    Rule("counterpart is a point and does not move", {"agn": 1.5},
-         lambda e, t: _matched(e, t) and e.counterpart_is_galaxy is False and not _moves(e, t)),
+    Rule(
+        "counterpart is a galaxy",
+        {"radio_galaxy": 2.5},
+        lambda e, t: _matched(e, t) and e.counterpart_is_galaxy is True,
+    ),
+    Rule(
+        "counterpart is a point and does not move",
+        {"agn": 1.5},
+        lambda e, t: _matched(e, t) and e.counterpart_is_galaxy is False and not _moves(e, t),
+    ),
     Rule("WISE colours of an AGN", {"agn": 3.0}, _wise_agn),
     Rule("counterpart has a parallax or proper motion (Gaia)", {"star": 6.0}, _moves),
-)  # fmt: skip
+)
 
 KNOWN: Mapping[str, SourceClass] = {
-    "pulsar": "pulsar_candidate", "radio_galaxy": "radio_galaxy", "agn": "agn", "star": "star",
-}  # fmt: skip
+    "pulsar": "pulsar_candidate",
+    "radio_galaxy": "radio_galaxy",
+    "agn": "agn",
+    "star": "star",
+}
 
 
-def classify(
-    evidence: Evidence, thresholds: Thresholds = Thresholds(), rules: Sequence[Rule] = RULES
-) -> Verdict:
+def classify(evidence: Evidence, thresholds: Thresholds = Thresholds(), rules: Sequence[Rule] = RULES) -> Verdict:
     """Class, score and reasons of one source.
 
     A known source takes its known class with score 1 and is marked as vetoed.
@@ -183,9 +219,7 @@ def classify(
     return Verdict("ambiguous", score, (*reasons, lead), vetoed=False)
 
 
-def confusion_matrix(
-    true: Sequence[str], found: Sequence[str], classes: Sequence[str] = CLASSES
-) -> np.ndarray:
+def confusion_matrix(true: Sequence[str], found: Sequence[str], classes: Sequence[str] = CLASSES) -> np.ndarray:
     """(T,F) counts of true class by found class, both in the order of `classes`.
 
     Raises:
@@ -193,8 +227,9 @@ def confusion_matrix(
     """
     true, found = [str(name) for name in true], [str(name) for name in found]
     if len(true) != len(found):
-        raise InputError(f"confusion matrix: {len(true)} true and {len(found)} found classes; "
-                         "give one of each per source")
+        raise InputError(
+            f"confusion matrix: {len(true)} true and {len(found)} found classes; give one of each per source"
+        )
     unknown = sorted((set(true) | set(found)) - set(classes))
     if unknown:
         raise InputError(f"confusion matrix: unknown class {unknown[0]!r}; choose from {', '.join(classes)}")
@@ -209,10 +244,8 @@ def _check(e: Evidence) -> None:
     for name in ("p_steep", "reliability", "p_no_counterpart"):
         value = getattr(e, name)
         if isfinite(value) and not 0 <= value <= 1:
-            raise InputError(f"evidence: {name} = {value:g} is no probability; "
-                             "give 0 to 1, or NaN where unknown")
+            raise InputError(f"evidence: {name} = {value:g} is no probability; give 0 to 1, or NaN where unknown")
     if e.size not in ("compact", "extended", "unknown"):
         raise InputError(f"evidence: size {e.size!r}; choose compact, extended or unknown")
     if e.known_class and e.known_class not in KNOWN:
-        raise InputError(f"evidence: known class {e.known_class!r}; "
-                         f"choose from {', '.join(KNOWN)}, or leave it empty")
+        raise InputError(f"evidence: known class {e.known_class!r}; choose from {', '.join(KNOWN)}, or leave it empty")

@@ -50,10 +50,16 @@ class Compactness:
 
 
 def compactness(
-    flux: ArrayLike, flux_err: ArrayLike, peak: ArrayLike, peak_err: ArrayLike,
-    major_arcsec: ArrayLike | None = None, major_err_arcsec: ArrayLike | None = None,
-    *, beam_arcsec: float, settings: CompactnessSettings = CompactnessSettings(),
-) -> Compactness:  # fmt: skip
+    flux: ArrayLike,
+    flux_err: ArrayLike,
+    peak: ArrayLike,
+    peak_err: ArrayLike,
+    major_arcsec: ArrayLike | None = None,
+    major_err_arcsec: ArrayLike | None = None,
+    *,
+    beam_arcsec: float,
+    settings: CompactnessSettings = CompactnessSettings(),
+) -> Compactness:
     """Compact, extended or unknown, by flux ratio and by fitted size.
 
     The errors of the two fluxes are taken as independent. They share the peak's noise, so this
@@ -72,10 +78,14 @@ def compactness(
         raise InputError(f"compactness: a beam of {beam_arcsec} arcsec; give the survey's FWHM")
     missing = np.full(np.size(flux), np.nan)
     c = columns(
-        "compactness", flux=flux, flux_err=flux_err, peak=peak, peak_err=peak_err,
+        "compactness",
+        flux=flux,
+        flux_err=flux_err,
+        peak=peak,
+        peak_err=peak_err,
         major_arcsec=missing if major_arcsec is None else major_arcsec,
         major_err_arcsec=missing if major_err_arcsec is None else major_err_arcsec,
-    )  # fmt: skip
+    )
     measured = (c["flux"] > 0) & (c["peak"] > 0) & (c["flux_err"] > 0) & (c["peak_err"] > 0)
     sized = (c["major_arcsec"] > 0) & (c["major_err_arcsec"] > 0)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -62,10 +62,15 @@ class Counterparts:
 
 
 def find_counterparts(
-    ra: ArrayLike, dec: ArrayLike, error_arcsec: ArrayLike,
-    catalogue_ra: ArrayLike, catalogue_dec: ArrayLike, catalogue_error_arcsec: ArrayLike,
-    magnitude: ArrayLike, settings: MatchSettings = MatchSettings(),
-) -> Counterparts:  # fmt: skip
+    ra: ArrayLike,
+    dec: ArrayLike,
+    error_arcsec: ArrayLike,
+    catalogue_ra: ArrayLike,
+    catalogue_dec: ArrayLike,
+    catalogue_error_arcsec: ArrayLike,
+    magnitude: ArrayLike,
+    settings: MatchSettings = MatchSettings(),
+) -> Counterparts:
     """Counterparts of radio sources in a catalogue.
 
     Args:
@@ -81,9 +86,12 @@ def find_counterparts(
     """
     radio = columns("radio sources", ra=ra, dec=dec, error=_spread(error_arcsec, np.size(ra)))
     other = columns(
-        "counterpart catalogue", ra=catalogue_ra, dec=catalogue_dec,
-        error=_spread(catalogue_error_arcsec, np.size(catalogue_ra)), magnitude=magnitude,
-    )  # fmt: skip
+        "counterpart catalogue",
+        ra=catalogue_ra,
+        dec=catalogue_dec,
+        error=_spread(catalogue_error_arcsec, np.size(catalogue_ra)),
+        magnitude=magnitude,
+    )
     _check(radio, other, settings)
     n = len(radio["ra"])
     if n == 0 or len(other["ra"]) == 0:
@@ -110,8 +118,9 @@ def find_counterparts(
     close = r < settings.magnitude_radius
     share_B = _counterpart_magnitudes(
         np.bincount(bin_of[candidate[close]], minlength=bins),
-        in_ring / ring_area * n * np.pi * settings.magnitude_radius**2, settings.smooth_bins,
-    )  # fmt: skip
+        in_ring / ring_area * n * np.pi * settings.magnitude_radius**2,
+        settings.smooth_bins,
+    )
 
     source, candidate, r, sigma = source[near], candidate[near], r[near], sigma[near]
     f = np.exp(-0.5 * (r / sigma) ** 2) / (2 * np.pi * sigma**2)
@@ -125,9 +134,17 @@ def find_counterparts(
     order = np.argsort(reliability, kind="stable")  # the highest is written last
     best[source[order]], best_reliability[source[order]] = candidate[order], reliability[order]
     return Counterparts(
-        source, candidate, r, ratio, reliability, np.clip(p_none, 0, 1), best, best_reliability, q0,
+        source,
+        candidate,
+        r,
+        ratio,
+        reliability,
+        np.clip(p_none, 0, 1),
+        best,
+        best_reliability,
+        q0,
         background * 3600**2,
-    )  # fmt: skip
+    )
 
 
 def blank_field_q0(

@@ -25,8 +25,11 @@ def rejections(step: str, reasons: Iterable[tuple[str, int]]) -> list[Rejections
 def rejection_table(entries: Iterable[Rejections]) -> Table:
     """Columns step, reason, count, in the order of the steps."""
     entries = list(entries)
-    return Table({
-        "step": [entry.step for entry in entries],
-        "reason": [entry.reason for entry in entries],
-        "count": [entry.count for entry in entries],
-    }, dtype=["str", "str", "int64"])
+    return Table(
+        {
+            "step": [entry.step for entry in entries],
+            "reason": [entry.reason for entry in entries],
+            "count": [entry.count for entry in entries],
+        },
+        dtype=["str", "str", "int64"],
+    )

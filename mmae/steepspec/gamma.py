@@ -25,9 +25,7 @@ from mmae.steepspec.arrays import columns, require
 FEATURES = ("lp_beta", "ln_variability", "cutoff_preference")
 PULSAR_CLASSES = ("psr", "msp")  # 4FGL CLASS1 in any case; capitals mean pulsations seen
 # CLASS1 of active and normal galaxies (Ballet+2023, arXiv:2307.12546, table 5), in lower case.
-EXTRAGALACTIC_CLASSES = (
-    "bcu", "bll", "fsrq", "rdg", "agn", "ssrq", "css", "nlsy1", "sey", "sbg", "gal",
-)  # fmt: skip
+EXTRAGALACTIC_CLASSES = ("bcu", "bll", "fsrq", "rdg", "agn", "ssrq", "css", "nlsy1", "sey", "sbg", "gal")
 # One outlier must not outvote the rest: LP_beta ends at 1 in the catalogue's own fit.
 BETA_RANGE = (-0.2, 1.0)
 LN_VARIABILITY_RANGE = (-0.7, 2.0)
@@ -71,26 +69,40 @@ def pulsar_features(
         InputError: columns of different length, or fewer than 2 intervals.
     """
     if intervals < 2:
-        raise InputError(f"variability needs at least 2 light-curve intervals, not {intervals}; "
-                         "give the length of Flux_History (8 in gll_psc_v20, 14 in gll_psc_v35)")
+        raise InputError(
+            f"variability needs at least 2 light-curve intervals, not {intervals}; "
+            "give the length of Flux_History (8 in gll_psc_v20, 14 in gll_psc_v35)"
+        )
     c = columns(
-        "gamma-ray sources", LP_beta=lp_beta, Variability_Index=variability_index,
-        LP_SigCurv=lp_sigcurv, PLEC_SigCurv=plec_sigcurv,
+        "gamma-ray sources",
+        LP_beta=lp_beta,
+        Variability_Index=variability_index,
+        LP_SigCurv=lp_sigcurv,
+        PLEC_SigCurv=plec_sigcurv,
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         ln_variability = np.log(c["Variability_Index"] / (intervals - 1))
-    return np.stack([
-        np.clip(c["LP_beta"], *BETA_RANGE),
-        np.clip(ln_variability, *LN_VARIABILITY_RANGE),
-        np.clip(c["PLEC_SigCurv"] - c["LP_SigCurv"], *CUTOFF_RANGE),
-    ], axis=1)  # fmt: skip
+    return np.stack(
+        [
+            np.clip(c["LP_beta"], *BETA_RANGE),
+            np.clip(ln_variability, *LN_VARIABILITY_RANGE),
+            np.clip(c["PLEC_SigCurv"] - c["LP_SigCurv"], *CUTOFF_RANGE),
+        ],
+        axis=1,
+    )
 
 
 def region_scores(regions: Table, years: int) -> np.ndarray:
     """(N) log odds of the rows of `regions.read_4fgl`; `years` stands in where the file has no light curves."""
-    return pulsar_score(pulsar_features(
-        regions["lp_beta"], regions["variability_index"], regions["lp_sigcurv"], regions["plec_sigcurv"],
-        intervals=regions.meta.get("intervals") or years))  # fmt: skip
+    return pulsar_score(
+        pulsar_features(
+            regions["lp_beta"],
+            regions["variability_index"],
+            regions["lp_sigcurv"],
+            regions["plec_sigcurv"],
+            intervals=regions.meta.get("intervals") or years,
+        )
+    )
 
 
 def pulsar_score(features_NF: np.ndarray, model: GammaScore = FERMI_SCORE) -> np.ndarray:
@@ -123,8 +135,10 @@ def fit_score(features_NF: np.ndarray, is_pulsar: np.ndarray, group: np.ndarray)
     used = np.isfinite(features_NF).all(axis=1)
     x_NF, y, group = features_NF[used], np.asarray(is_pulsar)[used], np.asarray(group)[used]
     if not y.any() or y.all():
-        raise InputError("the gamma-ray score needs pulsars and other sources to be fitted; "
-                         "check CLASS1 and that the features are not NaN")
+        raise InputError(
+            "the gamma-ray score needs pulsars and other sources to be fitted; "
+            "check CLASS1 and that the features are not NaN"
+        )
     weight = np.where(y, 0.5 / y.sum(), 0.0)
     others = np.unique(group[~y])
     for label in others:
@@ -157,15 +171,14 @@ def ranking_auc(
     require(np.isfinite(c["score"]), "ranking", "a score is not finite", "drop sources without a score")
     positive, negative = c["score"][c["is_pulsar"]], c["score"][~c["is_pulsar"]]
     if not len(positive) or not len(negative):
-        raise InputError(f"an AUC needs both kinds: {len(positive)} pulsars and {len(negative)} others "
-                         "were given; check CLASS1")
+        raise InputError(
+            f"an AUC needs both kinds: {len(positive)} pulsars and {len(negative)} others were given; check CLASS1"
+        )
     order = positive[:, None] - negative[None, :]
     wins = (order > 0) + 0.5 * (order == 0)
     rng = np.random.default_rng(seed)
     rows, cols = wins.shape
-    draws = [
-        wins[rng.integers(rows, size=rows)][:, rng.integers(cols, size=cols)].mean() for _ in range(bootstrap)
-    ]
+    draws = [wins[rng.integers(rows, size=rows)][:, rng.integers(cols, size=cols)].mean() for _ in range(bootstrap)]
     return float(wins.mean()), float(np.std(draws)) if draws else float("nan")
 
 
@@ -192,21 +205,40 @@ def check_later(earlier: Table, later: Table, years: int) -> LaterCheck:
     Raises:
         InputError: the later release associates no such source with a pulsar, or none with anything else.
     """
-    link = link_releases(earlier["name"], earlier["ra"], earlier["dec"], earlier["semi_major"], later["name"],
-                         later["earlier_name"], later["ra"], later["dec"])
+    link = link_releases(
+        earlier["name"],
+        earlier["ra"],
+        earlier["dec"],
+        earlier["semi_major"],
+        later["name"],
+        later["earlier_name"],
+        later["ra"],
+        later["dec"],
+    )
     class1 = np.asarray(later["class1"], str)[link]
     scores = region_scores(earlier, years), region_scores(later, years)[link]
-    used = (link >= 0) & is_class(earlier["class1"], ("",)) & ~is_class(class1, ("",)) \
-        & np.isfinite(scores[0]) & np.isfinite(scores[1])
+    used = (
+        (link >= 0)
+        & is_class(earlier["class1"], ("",))
+        & ~is_class(class1, ("",))
+        & np.isfinite(scores[0])
+        & np.isfinite(scores[1])
+    )
     pulsar = is_class(class1, PULSAR_CLASSES)[used]
     (before, before_error), (after, after_error) = (ranking_auc(score[used], pulsar) for score in scores)
     return LaterCheck(int(pulsar.sum()), int((~pulsar).sum()), before, before_error, after, after_error)
 
 
 def link_releases(
-    old_name: np.ndarray, old_ra: np.ndarray, old_dec: np.ndarray, old_semi_major: np.ndarray,
-    new_name: np.ndarray, new_assoc: np.ndarray, new_ra: np.ndarray, new_dec: np.ndarray,
-) -> np.ndarray:  # fmt: skip
+    old_name: np.ndarray,
+    old_ra: np.ndarray,
+    old_dec: np.ndarray,
+    old_semi_major: np.ndarray,
+    new_name: np.ndarray,
+    new_assoc: np.ndarray,
+    new_ra: np.ndarray,
+    new_dec: np.ndarray,
+) -> np.ndarray:
     """(N) row of the newer 4FGL release for each older source, -1 where there is none.
 
     By the older name (v35's ASSOC_4FGL names the source of an earlier release, whose own name

@@ -113,8 +113,13 @@ def search_job(config: SearchConfig, console: Console | None = None) -> SearchRe
         given = simulated_inputs(config, folder / "sky")
     console.print(f"search  {folder}", highlight=False, soft_wrap=True)
     inputs, pulsars = read_inputs(given)
-    tracker, _ = open_named_run(tracking_uri(config.home_path), EXPERIMENT, config.name, folder,
-                                {key: str(value) for key, value in flat(config).items()})
+    tracker, _ = open_named_run(
+        tracking_uri(config.home_path),
+        EXPERIMENT,
+        config.name,
+        folder,
+        {key: str(value) for key, value in flat(config).items()},
+    )
     try:
         found = search(inputs, config.settings, config.ray)
         truth = None if config.radio else Table.read(folder / "sky" / "truth.parquet")
@@ -127,9 +132,12 @@ def search_job(config: SearchConfig, console: Console | None = None) -> SearchRe
     tracker.finish()
     for section in terminal_sections(sections):
         print_section(section, console)
-    console.print(f"\ntables  {folder}\npage    {page}\nlook    {tracker.how_to_look}\n"
-                  f"again   python ray_jobs/steep_spectrum.py --config {folder / 'config.yaml'} --name another",
-                  highlight=False, soft_wrap=True)
+    console.print(
+        f"\ntables  {folder}\npage    {page}\nlook    {tracker.how_to_look}\n"
+        f"again   python ray_jobs/steep_spectrum.py --config {folder / 'config.yaml'} --name another",
+        highlight=False,
+        soft_wrap=True,
+    )
     return SearchResult(folder, page, found, tracker)
 
 
@@ -175,37 +183,54 @@ def _described(name: str, kind: str, option: str) -> SurveyDescription:
 
 def _check(config: SearchConfig) -> None:
     if config.radio is None:
-        named = [option for option, value in (
-            ("--regions", config.regions), ("--later-regions", config.later_regions),
-            ("--companions", config.companions), ("--optical", config.optical),
-            ("--pulsars", config.pulsars), ("--known", config.known)) if value]
+        named = [
+            option
+            for option, value in (
+                ("--regions", config.regions),
+                ("--later-regions", config.later_regions),
+                ("--companions", config.companions),
+                ("--optical", config.optical),
+                ("--pulsars", config.pulsars),
+                ("--known", config.known),
+            )
+            if value
+        ]
         if named:
-            raise InputError(f"{', '.join(named)}: without --radio a simulated sky is searched, which has its own. "
-                             f"Add --radio CATALOGUE, or leave {'it' if len(named) == 1 else 'them'} out.")
+            raise InputError(
+                f"{', '.join(named)}: without --radio a simulated sky is searched, which has its own. "
+                f"Add --radio CATALOGUE, or leave {'it' if len(named) == 1 else 'them'} out."
+            )
     elif config.regions is None:
-        raise InputError("--radio needs --regions: a 4FGL release, e.g. gll_psc_v35.fit, from "
-                         "https://fermi.gsfc.nasa.gov/ssc/data/access/lat/.")
+        raise InputError(
+            "--radio needs --regions: a 4FGL release, e.g. gll_psc_v35.fit, from "
+            "https://fermi.gsfc.nasa.gov/ssc/data/access/lat/."
+        )
 
 
 def simulated_inputs(config: SearchConfig, folder: Path) -> SearchConfig:
     """The same search with the files of a simulated sky, written into a folder, as its input."""
     files = write_sky(simulate_sky(config.sky), folder)
     return replace(
-        config, radio=files["mals"], radio_survey="mals_dr1", regions=files["regions"],
+        config,
+        radio=files["mals"],
+        radio_survey="mals_dr1",
+        regions=files["regions"],
         companions={name: files[name] for name in ("tgss", "racs_low", "nvss")},
         optical={"panstarrs": files["panstarrs"], "allwise": files["allwise"], "gaia_dr3": files["gaia"]},
         pulsars=files["known_pulsars"] if config.sky.known_pulsars else None,
-    )  # fmt: skip
+    )
 
 
 def _write(found: Search, inputs: Inputs, sections: list[Section], config: SearchConfig, folder: Path) -> Path:
     """Tables and page. Sources and points are as many as the catalogue has: Parquet only."""
     about = {"radio": str(inputs.radio.meta["path"]), "regions": str(inputs.regions.meta["path"]), "name": config.name}
     for name, table, spec, formats in (
-        ("candidates", found.candidates, MEMBERS, None), ("members", found.members, MEMBERS, None),
-        ("regions", found.regions, REGIONS, None), ("sources", found.sources, SOURCES, ("parquet",)),
+        ("candidates", found.candidates, MEMBERS, None),
+        ("members", found.members, MEMBERS, None),
+        ("regions", found.regions, REGIONS, None),
+        ("sources", found.sources, SOURCES, ("parquet",)),
         ("points", found.points, POINTS, ("parquet",)),
-    ):  # fmt: skip
+    ):
         table.meta.update(about)
         write_table(table, folder / name, spec, *([formats] if formats else []))
     rejection_table(found.counts).write(folder / "rejections.csv", overwrite=True)
@@ -213,15 +238,26 @@ def _write(found: Search, inputs: Inputs, sections: list[Section], config: Searc
         "radio survey": f"{inputs.survey.title} ({inputs.survey.citation})",
         "with": ", ".join(c.survey.title for c in (*inputs.companions, *inputs.optical)) or "no other survey",
     }
-    return save_report(folder / REPORT, f"Steep-spectrum sources in Fermi error regions: {config.name}", facts,
-                       sections, "mmae-steepspec-1")
+    return save_report(
+        folder / REPORT,
+        f"Steep-spectrum sources in Fermi error regions: {config.name}",
+        facts,
+        sections,
+        "mmae-steepspec-1",
+    )
 
 
 def _record(tracker: Tracker, found: Search, sections: list[Section], page: Path, folder: Path) -> None:
     tracker.file(folder / "config.yaml")
     for path in sorted(folder.glob("candidates.*")) + sorted(folder.glob("regions.*")) + [folder / "rejections.csv"]:
         tracker.file(path, "tables")
-    tracker.metrics({"sources": len(found.sources), "regions": len(found.regions), "members": len(found.members),
-                     "candidates": len(found.candidates)})
+    tracker.metrics(
+        {
+            "sources": len(found.sources),
+            "regions": len(found.regions),
+            "members": len(found.members),
+            "candidates": len(found.candidates),
+        }
+    )
     log_report(tracker, sections, page)
     tracker.describe(f"{len(found.candidates)} candidates in {len(found.regions)} regions searched.")

@@ -29,29 +29,42 @@ def read_known(path: Path) -> Table:
     raw = read_table(path)
     names = {ours: find_column(raw, (ours,)) for ours in COLUMNS}
     if missing := [ours for ours, theirs in names.items() if theirs is None]:
-        raise InputError(f"{path}: no column {', '.join(missing)}. A list of known sources has the columns "
-                         f"{', '.join(COLUMNS)}.")
+        raise InputError(
+            f"{path}: no column {', '.join(missing)}. A list of known sources has the columns {', '.join(COLUMNS)}."
+        )
     table = Table({ours: text_values(raw[names[ours]]) for ours in ("name", "class")})
     for ours in ("ra", "dec"):
         table[ours] = convert(raw[names[ours]], "deg", u.deg, f"{path}: column {names[ours]}")
-    require((table["ra"] >= 0) & (table["ra"] <= 360) & (abs(table["dec"]) <= 90), str(path),
-            "impossible or missing coordinates", "correct these rows (degrees) or remove them")
+    require(
+        (table["ra"] >= 0) & (table["ra"] <= 360) & (abs(table["dec"]) <= 90),
+        str(path),
+        "impossible or missing coordinates",
+        "correct these rows (degrees) or remove them",
+    )
     wrong = ~np.isin(table["class"], list(KNOWN))
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise InputError(f"{path}: row {row} has the class {str(table['class'][row])!r}. Classes are "
-                         f"{', '.join(KNOWN)}.")
+        raise InputError(
+            f"{path}: row {row} has the class {str(table['class'][row])!r}. Classes are {', '.join(KNOWN)}."
+        )
     return table
 
 
 def pulsars_as_known(pulsars: Table) -> Table:
     """psrcat's pulsars (`pulsars.read_psrcat`) as known sources."""
-    return Table({"name": pulsars["name"], "ra": pulsars["ra"].value, "dec": pulsars["dec"].value,
-                  "class": np.full(len(pulsars), "pulsar")})
+    return Table(
+        {
+            "name": pulsars["name"],
+            "ra": pulsars["ra"].value,
+            "dec": pulsars["dec"].value,
+            "class": np.full(len(pulsars), "pulsar"),
+        }
+    )
 
 
-def find_known(ra_N: np.ndarray, dec_N: np.ndarray, known: list[Table],
-               radius_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def find_known(
+    ra_N: np.ndarray, dec_N: np.ndarray, known: list[Table], radius_N: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Name and class (N,) of the nearest known source within the radius, "" where there is none.
 
     Args:

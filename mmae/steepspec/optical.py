@@ -22,8 +22,15 @@ from mmae.steepspec.counterparts import MatchSettings, find_counterparts
 
 # Extended in Pan-STARRS: PSF less Kron magnitude in i (Farrow et al. 2014, MNRAS 437, 748).
 EXTENDED_I_KRON = 0.05
-NUMBERS = ("counterpart_arcsec", "optical_limit_mag", "optical_mag", "w1_mag", "w2_mag", "parallax_over_error",
-           "pm_over_error")
+NUMBERS = (
+    "counterpart_arcsec",
+    "optical_limit_mag",
+    "optical_mag",
+    "w1_mag",
+    "w2_mag",
+    "parallax_over_error",
+    "pm_over_error",
+)
 WORDS = ("counterpart_catalogue", "counterpart_id", "morphology")
 
 
@@ -50,9 +57,14 @@ class OpticalCatalogue:
         return self.survey.magnitude.startswith("w")
 
 
-def optical_evidence(ra_N: np.ndarray, dec_N: np.ndarray, error_N: np.ndarray, epoch: float | None,
-                     catalogues: Sequence[OpticalCatalogue],
-                     settings: OpticalSettings) -> dict[str, np.ndarray]:
+def optical_evidence(
+    ra_N: np.ndarray,
+    dec_N: np.ndarray,
+    error_N: np.ndarray,
+    epoch: float | None,
+    catalogues: Sequence[OpticalCatalogue],
+    settings: OpticalSettings,
+) -> dict[str, np.ndarray]:
     """Counterparts of N radio sources, as (N,) columns of `schema.SOURCES`.
 
     Where no catalogue has objects nothing is known: reliability and p_no_counterpart are NaN.
@@ -75,8 +87,16 @@ def optical_evidence(ra_N: np.ndarray, dec_N: np.ndarray, error_N: np.ndarray, e
         rows = np.flatnonzero(footprint(ra, dec).contains(ra_N, dec_N) & survey.reaches(dec_N))
         if not len(rows):
             continue
-        found = find_counterparts(ra_N[rows], dec_N[rows], error_N[rows], ra, dec,
-                                  _position_error(table, settings), table[survey.magnitude], settings.match)
+        found = find_counterparts(
+            ra_N[rows],
+            dec_N[rows],
+            error_N[rows],
+            ra,
+            dec,
+            _position_error(table, settings),
+            table[survey.magnitude],
+            settings.match,
+        )
         if not catalogue.infrared:
             columns["optical_limit_mag"][rows] = np.fmax(columns["optical_limit_mag"][rows], survey.limit_mag)
         columns["p_no_counterpart"][rows] = np.fmin(columns["p_no_counterpart"][rows], found.p_none)
@@ -115,13 +135,16 @@ def _separation(found) -> np.ndarray:
     return separation
 
 
-def _describe(columns: dict[str, np.ndarray], rows: np.ndarray, objects: Table,
-              catalogue: OpticalCatalogue) -> None:
+def _describe(columns: dict[str, np.ndarray], rows: np.ndarray, objects: Table, catalogue: OpticalCatalogue) -> None:
     """Fill in what this catalogue measures of the counterparts in these rows."""
-    measured = {"w1_mag": objects["w1_mag"], "w2_mag": objects["w2_mag"],
-                "parallax_over_error": objects["parallax_mas"] / objects["parallax_err_mas"],
-                "pm_over_error": np.hypot(objects["pmra_mas_yr"] / objects["pmra_err_mas_yr"],
-                                          objects["pmdec_mas_yr"] / objects["pmdec_err_mas_yr"])}  # fmt: skip
+    measured = {
+        "w1_mag": objects["w1_mag"],
+        "w2_mag": objects["w2_mag"],
+        "parallax_over_error": objects["parallax_mas"] / objects["parallax_err_mas"],
+        "pm_over_error": np.hypot(
+            objects["pmra_mas_yr"] / objects["pmra_err_mas_yr"], objects["pmdec_mas_yr"] / objects["pmdec_err_mas_yr"]
+        ),
+    }
     if not catalogue.infrared:
         measured["optical_mag"] = objects[catalogue.survey.magnitude]
     for name, values in measured.items():

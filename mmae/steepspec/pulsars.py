@@ -66,11 +66,20 @@ def read_psrcat(path: Path) -> tuple[Table, list[Rejections]]:
     try:
         lines = path.read_text("latin-1").splitlines()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}). Name a psrcat.db, from "
-                         f"https://www.atnf.csiro.au/research/pulsar/psrcat/download.html.") from error
-    rows, reasons = [], {"no PSRJ or PSRB name": 0, "no position": 0, "position cannot be read": 0,
-                         "flux value cannot be read (flux dropped, pulsar kept)": 0,
-                         "record without an end line, at the end of the file": 0}
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror or error}). Name a psrcat.db, from "
+            f"https://www.atnf.csiro.au/research/pulsar/psrcat/download.html."
+        ) from error
+    rows, reasons = (
+        [],
+        {
+            "no PSRJ or PSRB name": 0,
+            "no position": 0,
+            "position cannot be read": 0,
+            "flux value cannot be read (flux dropped, pulsar kept)": 0,
+            "record without an end line, at the end of the file": 0,
+        },
+    )
     record: dict[str, list[str]] = {}
     for line in lines:
         if line.startswith("@"):
@@ -153,8 +162,9 @@ def known_or_mean_index(pulsars: Table) -> tuple[np.ndarray, np.ndarray]:
     return np.where(known, alpha, MEAN_INDEX), np.where(known & (error > 0), error, SD_INDEX)
 
 
-def flux_at(pulsars: Table, frequency_mhz: float, index: ArrayLike | None = None,
-            reference_mhz: tuple[int, ...] = (1400,)) -> np.ndarray:
+def flux_at(
+    pulsars: Table, frequency_mhz: float, index: ArrayLike | None = None, reference_mhz: tuple[int, ...] = (1400,)
+) -> np.ndarray:
     """Flux in mJy (N,) at a frequency, scaled from the first of the reference fluxes that is known.
 
     Args:
@@ -178,9 +188,17 @@ def flux_at(pulsars: Table, frequency_mhz: float, index: ArrayLike | None = None
     return flux
 
 
-def detectability(pulsars: Table, frequency_mhz: float, limit_mjy: float, *, index: ArrayLike | None = None,
-                  index_error: ArrayLike | None = None, reference_mhz: tuple[int, ...] = (1400,),
-                  unknown_undetected: bool = False, resamplings: int = 200) -> Detectability:
+def detectability(
+    pulsars: Table,
+    frequency_mhz: float,
+    limit_mjy: float,
+    *,
+    index: ArrayLike | None = None,
+    index_error: ArrayLike | None = None,
+    reference_mhz: tuple[int, ...] = (1400,),
+    unknown_undetected: bool = False,
+    resamplings: int = 200,
+) -> Detectability:
     """The fraction of known pulsars whose flux at a frequency reaches a survey's limit.
 
     Args:
@@ -202,21 +220,17 @@ def detectability(pulsars: Table, frequency_mhz: float, limit_mjy: float, *, ind
     counted = np.ones(len(flux), bool) if unknown_undetected else np.isfinite(flux)
     n, k = int(counted.sum()), int((flux >= limit_mjy).sum())
     if not n:
-        raise InputError(
-            f"none of the {len(flux)} pulsars has a flux at {reference_mhz} MHz: nothing to scale."
-        )
+        raise InputError(f"none of the {len(flux)} pulsars has a flux at {reference_mhz} MHz: nothing to scale.")
     draws = np.random.default_rng(0).normal(0, 1, (resamplings, len(flux))) * index_error
-    drawn_B = [
-        (flux_at(pulsars, frequency_mhz, index + draw, reference_mhz) >= limit_mjy).sum() / n
-        for draw in draws
-    ]
+    drawn_B = [(flux_at(pulsars, frequency_mhz, index + draw, reference_mhz) >= limit_mjy).sum() / n for draw in draws]
     low = beta.ppf(0.16, k, n - k + 1) if k else 0.0
     high = beta.ppf(0.84, k + 1, n - k) if k < n else 1.0
     return Detectability(n, k, k / n, float(low), float(high), float(np.std(drawn_B)) if resamplings else 0.0)
 
 
-def detectability_by_band(pulsars: Table, values: ArrayLike, edges: ArrayLike, frequency_mhz: float,
-                          limit_mjy: float, **options) -> Table:
+def detectability_by_band(
+    pulsars: Table, values: ArrayLike, edges: ArrayLike, frequency_mhz: float, limit_mjy: float, **options
+) -> Table:
     """`detectability` in bands of any (N,) value: declination, galactic latitude, period.
 
     Returns:
@@ -227,13 +241,13 @@ def detectability_by_band(pulsars: Table, values: ArrayLike, edges: ArrayLike, f
     rows = []
     for low_edge, high_edge in pairwise(edges):
         band = pulsars[(values >= low_edge) & (values < high_edge)]
-        if len(band) and np.isfinite(flux_at(band, frequency_mhz,
-                                             reference_mhz=options.get("reference_mhz", (1400,)))).any():
+        if (
+            len(band)
+            and np.isfinite(flux_at(band, frequency_mhz, reference_mhz=options.get("reference_mhz", (1400,)))).any()
+        ):
             result = detectability(band, frequency_mhz, limit_mjy, **options)
             rows.append({"low_edge": float(low_edge), "high_edge": float(high_edge), **vars(result)})
-    return (
-        Table(rows) if rows else Table(names=["low_edge", "high_edge", *Detectability.__dataclass_fields__])
-    )
+    return Table(rows) if rows else Table(names=["low_edge", "high_edge", *Detectability.__dataclass_fields__])
 
 
 def _add(record: dict[str, list[str]], rows: list[dict], reasons: dict[str, int]) -> None:
@@ -247,10 +261,17 @@ def _add(record: dict[str, list[str]], rows: list[dict], reasons: dict[str, int]
         reasons["position cannot be read" if wrong else "no position"] += 1
         return
     period, f0 = number_with_error(record.get("P0", []))[0], number_with_error(record.get("F0", []))[0]
-    row = {"name": name, "position": position[0], "lon": position[1], "lat": position[2],
-           "period": 1 / f0 if np.isnan(period) and f0 > 0 else period,
-           "dm": number_with_error(record.get("DM", []))[0], "fluxes": {},
-           "type": (record.get("TYPE") or [""])[0], "assoc": (record.get("ASSOC") or [""])[0]}
+    row = {
+        "name": name,
+        "position": position[0],
+        "lon": position[1],
+        "lat": position[2],
+        "period": 1 / f0 if np.isnan(period) and f0 > 0 else period,
+        "dm": number_with_error(record.get("DM", []))[0],
+        "fluxes": {},
+        "type": (record.get("TYPE") or [""])[0],
+        "assoc": (record.get("ASSOC") or [""])[0],
+    }
     row["spindx"], row["spindx_err"] = number_with_error(record.get("SPINDX", []))
     for key, words in record.items():
         if match := _FLUX.fullmatch(key):
@@ -289,8 +310,15 @@ def _table(rows: list[dict]) -> Table:
         sky = SkyCoord(lon[ecliptic] * u.deg, lat[ecliptic] * u.deg, frame="barycentrictrueecliptic").icrs
         ra[ecliptic], dec[ecliptic] = sky.ra.deg, sky.dec.deg
     table = Table({"name": [row["name"] for row in rows], "ra": ra * u.deg, "dec": dec * u.deg})
-    for key, unit in (("position", None), ("period", u.s), ("dm", u.pc / u.cm**3), ("spindx", None),
-                      ("spindx_err", None), ("type", None), ("assoc", None)):
+    for key, unit in (
+        ("position", None),
+        ("period", u.s),
+        ("dm", u.pc / u.cm**3),
+        ("spindx", None),
+        ("spindx_err", None),
+        ("type", None),
+        ("assoc", None),
+    ):
         table[key] = [row[key] for row in rows]
         table[key].unit = unit
     for frequency in sorted({f for row in rows for f in row["fluxes"]}):

@@ -63,13 +63,16 @@ def read_4fgl(path: Path) -> Table:
     try:
         with fits.open(path) as file:
             if HDU not in file:
-                raise InputError(f"{path}: no HDU {HDU}. Name a 4FGL release, e.g. gll_psc_v35.fit, from "
-                                 f"https://fermi.gsfc.nasa.gov/ssc/data/access/lat/.")
+                raise InputError(
+                    f"{path}: no HDU {HDU}. Name a 4FGL release, e.g. gll_psc_v35.fit, from "
+                    f"https://fermi.gsfc.nasa.gov/ssc/data/access/lat/."
+                )
             data = file[HDU].data
             wanted = [*_WORDS.values(), *(name for name, _ in _NUMBERS.values()), "Flags"]
             if missing := [name for name in wanted if name not in data.names]:
-                raise InputError(f"{path}: {HDU} has no column {', '.join(missing)}. Name a 4FGL release "
-                                 f"from gll_psc_v20 on.")
+                raise InputError(
+                    f"{path}: {HDU} has no column {', '.join(missing)}. Name a 4FGL release from gll_psc_v20 on."
+                )
             table = Table({ours: np.char.strip(np.asarray(data[name], str)) for ours, name in _WORDS.items()})
             for ours, (name, unit) in _NUMBERS.items():
                 table[ours] = np.asarray(data[name], np.float64)
@@ -82,13 +85,16 @@ def read_4fgl(path: Path) -> Table:
     except InputError:
         raise
     except _UNREADABLE as error:
-        raise InputError(f"{path}: not a readable FITS file ({error or type(error).__name__}). "
-                         f"Download it again.") from error
+        raise InputError(
+            f"{path}: not a readable FITS file ({error or type(error).__name__}). Download it again."
+        ) from error
     bad = ~((table["ra"] >= 0) & (table["ra"] <= 360) & (abs(table["dec"]) <= 90))
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise InputError(f"{path}: row {row} ({table['name'][row]}) has RA {table['ra'][row]}, declination "
-                         f"{table['dec'][row]}. The file is damaged: download it again.")
+        raise InputError(
+            f"{path}: row {row} ({table['name'][row]}) has RA {table['ra'][row]}, declination "
+            f"{table['dec'][row]}. The file is damaged: download it again."
+        )
     table.meta.update(path=str(path), release=path.stem)
     return table
 
@@ -110,11 +116,14 @@ def unassociated(regions: Table, include_unknown: bool = False) -> tuple[Table, 
     unknown = class1 == "unk"
     wanted = (class1 == "") | (unknown & include_unknown)
     usable = usable_ellipse(regions)
-    return regions[wanted & usable], rejections("unassociated regions", [
-        ("associated with a known kind of source", (~wanted & ~unknown).sum()),
-        ("class unk (associated, kind unknown)", (unknown & ~wanted).sum()),
-        ("no usable 95% ellipse", (wanted & ~usable).sum()),
-    ])
+    return regions[wanted & usable], rejections(
+        "unassociated regions",
+        [
+            ("associated with a known kind of source", (~wanted & ~unknown).sum()),
+            ("class unk (associated, kind unknown)", (unknown & ~wanted).sum()),
+            ("no usable 95% ellipse", (wanted & ~usable).sum()),
+        ],
+    )
 
 
 def normalised_radius(regions: Table, ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
@@ -133,7 +142,8 @@ def normalised_radius(regions: Table, ra: ArrayLike, dec: ArrayLike) -> np.ndarr
         float64 of the broadcast shape; NaN or inf where the region has no usable ellipse.
     """
     centre_ra, centre_dec, major, minor, pa = (
-        np.asarray(regions[name], np.float64) for name in ("ra", "dec", "semi_major", "semi_minor", "pa"))
+        np.asarray(regions[name], np.float64) for name in ("ra", "dec", "semi_major", "semi_minor", "pa")
+    )
     ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
     s = separation(centre_ra, centre_dec, ra, dec)
     from_axis = np.radians(position_angle(centre_ra, centre_dec, ra, dec) - pa)

@@ -14,15 +14,7 @@ from astropy.table import Table
 from mmae.astro.crossmatch import Pairs, separation
 from mmae.core.errors import InputError
 from mmae.steepspec.catalogue import SurveyDescription
-from mmae.steepspec.chance import (
-    MAX_SHIFTS,
-    Centres,
-    Chance,
-    Footprint,
-    chance_estimate,
-    footprint,
-    pointing_centres,
-)
+from mmae.steepspec.chance import MAX_SHIFTS, Centres, Chance, Footprint, chance_estimate, footprint, pointing_centres
 from mmae.steepspec.classify import CLASSES, Evidence, Thresholds, classify
 from mmae.steepspec.counts import Rejections, rejections
 from mmae.steepspec.gamma import rank_pulsars, region_scores
@@ -36,8 +28,20 @@ from mmae.steepspec.spectra.points import Companion, PointSettings, spectral_poi
 from mmae.steepspec.spectra.sed import SEDSettings
 from mmae.steepspec.tables import as_table
 
-_EVIDENCE = ("alpha", "alpha_err", "p_steep", "curvature", "curvature_err", "reliability", "p_no_counterpart",
-             "w1_mag", "w2_mag", "parallax_over_error", "pm_over_error", "optical_limit_mag")
+_EVIDENCE = (
+    "alpha",
+    "alpha_err",
+    "p_steep",
+    "curvature",
+    "curvature_err",
+    "reliability",
+    "p_no_counterpart",
+    "w1_mag",
+    "w2_mag",
+    "parallax_over_error",
+    "pm_over_error",
+    "optical_limit_mag",
+)
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,10 @@ class SearchSettings:
         if self.shifts != 0 and not 2 <= self.shifts <= MAX_SHIFTS:
             raise InputError(f"shifts is {self.shifts}: give 2 to {MAX_SHIFTS}, or 0 for no chance estimate.")
         if self.known_radius_arcsec < 0 or self.light_curve_years < 2:
-            raise InputError(f"known_radius_arcsec is {self.known_radius_arcsec} and light_curve_years "
-                             f"{self.light_curve_years}: need >= 0 and >= 2.")
+            raise InputError(
+                f"known_radius_arcsec is {self.known_radius_arcsec} and light_curve_years "
+                f"{self.light_curve_years}: need >= 0 and >= 2."
+            )
 
 
 @dataclass(frozen=True)
@@ -130,10 +136,14 @@ def search(inputs: Inputs, settings: SearchSettings = SearchSettings(), on_ray: 
     columns |= fit_spectra(points, len(ra_N), settings.sed, on_ray)
     columns |= adopt_index(columns, settings.sed)
     columns["known_name"], columns["known_class"] = find_known(
-        ra_N, dec_N, list(inputs.known),
-        np.fmax(settings.known_radius_arcsec, settings.known_sigma * columns["pos_err_arcsec"]))
-    columns |= optical_evidence(ra_N, dec_N, columns["pos_err_arcsec"], inputs.survey.epoch, inputs.optical,
-                                settings.counterparts)
+        ra_N,
+        dec_N,
+        list(inputs.known),
+        np.fmax(settings.known_radius_arcsec, settings.known_sigma * columns["pos_err_arcsec"]),
+    )
+    columns |= optical_evidence(
+        ra_N, dec_N, columns["pos_err_arcsec"], inputs.survey.epoch, inputs.optical, settings.counterparts
+    )
     columns |= _classes(columns, settings.classes)
     sources = as_table(columns, SOURCES)
 
@@ -146,21 +156,33 @@ def search(inputs: Inputs, settings: SearchSettings = SearchSettings(), on_ray: 
     regions = as_table(_tallies(sources, regions, pairs), REGIONS)
     steep_N = np.asarray(sources["steep"])
     centres = pointing_centres(ra_N, dec_N, columns["pointing"]) if inputs.survey.pointed else None
-    return Search(sources, points, _members(sources, regions, pairs), regions, survey_area,
-                  _chance(ra_N, dec_N, regions, survey_area, settings.shifts, centres),
-                  _chance(ra_N[steep_N], dec_N[steep_N], regions, survey_area, settings.shifts, centres), counts)
+    return Search(
+        sources,
+        points,
+        _members(sources, regions, pairs),
+        regions,
+        survey_area,
+        _chance(ra_N, dec_N, regions, survey_area, settings.shifts, centres),
+        _chance(ra_N[steep_N], dec_N[steep_N], regions, survey_area, settings.shifts, centres),
+        counts,
+    )
 
 
 def _classes(columns: dict[str, np.ndarray], thresholds: Thresholds) -> dict[str, np.ndarray]:
     galaxy = {"galaxy": True, "point": False, "": None}
     verdicts = [
-        classify(Evidence(
-            size=str(columns["size"][i]), counterpart_is_galaxy=galaxy[str(columns["morphology"][i])],
-            known_class=str(columns["known_class"][i]), known_name=str(columns["known_name"][i]),
-            **{name: float(columns[name][i]) for name in _EVIDENCE},
-        ), thresholds)
+        classify(
+            Evidence(
+                size=str(columns["size"][i]),
+                counterpart_is_galaxy=galaxy[str(columns["morphology"][i])],
+                known_class=str(columns["known_class"][i]),
+                known_name=str(columns["known_name"][i]),
+                **{name: float(columns[name][i]) for name in _EVIDENCE},
+            ),
+            thresholds,
+        )
         for i in range(len(columns["size"]))
-    ]  # fmt: skip
+    ]
     return {
         "source_class": np.array([v.source_class for v in verdicts], str),
         "score": np.array([v.score for v in verdicts], float),
@@ -197,22 +219,30 @@ def _members(sources: Table, regions: Table, pairs: Pairs) -> Table:
     rank_P = np.zeros(len(order), int)
     rank_P[order[: int(candidate_P.sum())]] = np.arange(1, int(candidate_P.sum()) + 1)
     columns = {
-        "rank": rank_P, "region": np.asarray(theirs["name"], str),
+        "rank": rank_P,
+        "region": np.asarray(theirs["name"], str),
         "region_deg": separation(theirs["ra"], theirs["dec"], found["ra"], found["dec"]),
         "region_radius": normalised_radius(theirs, found["ra"], found["dec"]),
-        "gamma_score": np.asarray(theirs["gamma_score"]), "gamma_rank": np.asarray(theirs["gamma_rank"]),
+        "gamma_score": np.asarray(theirs["gamma_score"]),
+        "gamma_rank": np.asarray(theirs["gamma_rank"]),
         **{name: np.asarray(found[name]) for name in found.colnames},
-    }  # fmt: skip
+    }
     return as_table({name: values[order] for name, values in columns.items()}, MEMBERS)
 
 
 def _tallies(sources: Table, regions: Table, pairs: Pairs) -> dict[str, np.ndarray]:
     """The regions' columns, with what was found in each."""
     candidate_N = _is_candidate(sources)
-    chosen = {"sources": np.full(len(sources), True), "steep": np.asarray(sources["steep"]), "candidates": candidate_N,
-              "pulsar_candidates": candidate_N & (np.asarray(sources["source_class"]) == CLASSES[0])}  # fmt: skip
-    counted = {name: np.bincount(pairs.index2[which_N[pairs.index1]], minlength=len(regions))
-               for name, which_N in chosen.items()}  # fmt: skip
+    chosen = {
+        "sources": np.full(len(sources), True),
+        "steep": np.asarray(sources["steep"]),
+        "candidates": candidate_N,
+        "pulsar_candidates": candidate_N & (np.asarray(sources["source_class"]) == CLASSES[0]),
+    }
+    counted = {
+        name: np.bincount(pairs.index2[which_N[pairs.index1]], minlength=len(regions))
+        for name, which_N in chosen.items()
+    }
     return {name: np.asarray(regions[name]) for name in regions.colnames} | counted
 
 
@@ -222,17 +252,21 @@ def _set_aside(sources: Table, pairs: Pairs) -> list[Rejections]:
     steep, vetoed = np.asarray(sources["steep"]), np.asarray(sources["vetoed"])
     alpha_from = np.asarray(sources["alpha_from"])
     no_index = np.isin(alpha_from, ("", "limits"))
-    return rejections("candidates", [
-        ("in no ellipse of an unassociated gamma-ray source", (~inside).sum()),
-        ("in an ellipse, one detection: no spectral index", (inside & (alpha_from == "")).sum()),
-        ("in an ellipse, one detection and upper limits: too little", (inside & (alpha_from == "limits")).sum()),
-        ("in an ellipse, not steep", (inside & ~steep & ~no_index).sum()),
-        ("in an ellipse, steep, a known source", (inside & steep & vetoed).sum()),
-    ])
+    return rejections(
+        "candidates",
+        [
+            ("in no ellipse of an unassociated gamma-ray source", (~inside).sum()),
+            ("in an ellipse, one detection: no spectral index", (inside & (alpha_from == "")).sum()),
+            ("in an ellipse, one detection and upper limits: too little", (inside & (alpha_from == "limits")).sum()),
+            ("in an ellipse, not steep", (inside & ~steep & ~no_index).sum()),
+            ("in an ellipse, steep, a known source", (inside & steep & vetoed).sum()),
+        ],
+    )
 
 
-def _chance(ra: np.ndarray, dec: np.ndarray, regions: Table, survey_area: Footprint, shifts: int,
-            centres: Centres | None) -> Chance | None:
+def _chance(
+    ra: np.ndarray, dec: np.ndarray, regions: Table, survey_area: Footprint, shifts: int, centres: Centres | None
+) -> Chance | None:
     if not np.asarray(regions["in_footprint"]).any() or not shifts:
         return None
     return chance_estimate(ra, dec, regions, survey_area, shifts, centres)

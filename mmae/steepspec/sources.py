@@ -70,19 +70,28 @@ def bands_of(table: Table, survey: SurveyDescription, detection_sigma: float) ->
     for name, window in sorted(windows_of(survey).items(), key=lambda item: item[1].frequency_mhz):
         at = f"_{round(window.frequency_mhz)}" if len(survey.windows) > 1 else ""
         flux, flux_err, peak, peak_err, rms = (
-            np.asarray(table[f"{stem}{at}_mjy"], np.float64)
-            for stem in ("flux", "flux_err", "peak", "peak_err", "rms"))
+            np.asarray(table[f"{stem}{at}_mjy"], np.float64) for stem in ("flux", "flux_err", "peak", "peak_err", "rms")
+        )
         noise = np.where(np.isfinite(rms), rms, window.limit_mjy / detection_sigma)
         flux = np.where(np.isfinite(flux), flux, peak)  # a survey of peaks only
-        found.append(Band(
-            name, window, survey.flux_scale_error, flux, np.where(flux_err > 0, flux_err, noise), peak,
-            np.where(peak_err > 0, peak_err, rms), np.asarray(table[f"major{at}_arcsec"], np.float64),
-        ))  # fmt: skip
+        found.append(
+            Band(
+                name,
+                window,
+                survey.flux_scale_error,
+                flux,
+                np.where(flux_err > 0, flux_err, noise),
+                peak,
+                np.where(peak_err > 0, peak_err, rms),
+                np.asarray(table[f"major{at}_arcsec"], np.float64),
+            )
+        )
     return found
 
 
-def measure_sources(table: Table, bands: list[Band],
-                    settings: SourceSettings) -> tuple[dict[str, np.ndarray], np.ndarray, list[Rejections]]:
+def measure_sources(
+    table: Table, bands: list[Band], settings: SourceSettings
+) -> tuple[dict[str, np.ndarray], np.ndarray, list[Rejections]]:
     """Signal-to-noise ratio, position error, size and in-band index of each source.
 
     Args:
@@ -94,17 +103,26 @@ def measure_sources(table: Table, bands: list[Band],
     """
     snr_N = _best([band.snr_N for band in bands])
     columns = {
-        "source_id": np.asarray(table["source_id"], str), "ra": np.asarray(table["ra"], np.float64),
-        "dec": np.asarray(table["dec"], np.float64), "pointing": np.asarray(table["pointing"], str),
-        "band": np.asarray(table["band"], str), "snr": snr_N,
+        "source_id": np.asarray(table["source_id"], str),
+        "ra": np.asarray(table["ra"], np.float64),
+        "dec": np.asarray(table["dec"], np.float64),
+        "pointing": np.asarray(table["pointing"], str),
+        "band": np.asarray(table["band"], str),
+        "snr": snr_N,
         "pos_err_arcsec": _position_error(bands, settings),
         "alpha_catalogue": np.asarray(table["alpha"], np.float64),
         "alpha_catalogue_err": np.asarray(table["alpha_err"], np.float64),
-        **_sizes(bands, settings), **_band_index(bands, len(table)),
-    }  # fmt: skip
+        **_sizes(bands, settings),
+        **_band_index(bands, len(table)),
+    }
     keep = ~(snr_N < settings.min_snr)
-    return columns, keep, rejections("clean", [
-        (f"signal-to-noise ratio below {settings.min_snr:g} in every window", int((~keep).sum()))])
+    return (
+        columns,
+        keep,
+        rejections(
+            "clean", [(f"signal-to-noise ratio below {settings.min_snr:g} in every window", int((~keep).sum()))]
+        ),
+    )
 
 
 def _best(values: list[np.ndarray]) -> np.ndarray:
@@ -114,9 +132,14 @@ def _best(values: list[np.ndarray]) -> np.ndarray:
 def _position_error(bands: list[Band], settings: SourceSettings) -> np.ndarray:
     """sigma = FWHM / (2 sqrt(2 ln 2) S/N) of a point in one coordinate (Condon 1997, PASP 109, 166,
     eqs. 20-21), of the window that fixes it best; at S/N `min_snr` where the noise is not known."""
-    errors = [np.where(np.isfinite(band.flux_N), band.window.beam_arcsec / FWHM_PER_SIGMA
-                       / np.where(np.isfinite(band.snr_N), band.snr_N, settings.min_snr), np.nan)
-              for band in bands]  # fmt: skip
+    errors = [
+        np.where(
+            np.isfinite(band.flux_N),
+            band.window.beam_arcsec / FWHM_PER_SIGMA / np.where(np.isfinite(band.snr_N), band.snr_N, settings.min_snr),
+            np.nan,
+        )
+        for band in bands
+    ]
     return np.hypot(np.fmin.reduce(errors), settings.astrometry_arcsec)
 
 
@@ -126,12 +149,17 @@ def _sizes(bands: list[Band], settings: SourceSettings) -> dict[str, np.ndarray]
     size, deconvolved = np.full(n, UNKNOWN), np.full(n, np.nan)
     for band in sorted(bands, key=lambda band: band.window.beam_arcsec):
         found = compactness(
-            band.flux_N, band.error_N, band.peak_N, band.peak_err_N,
+            band.flux_N,
+            band.error_N,
+            band.peak_N,
+            band.peak_err_N,
             # Error of a fitted axis of a point: its length / (S/N) (Condon 1997, as above), and half of the
             # systematic error of the area that the two axes share.
-            band.major_N, band.major_N * np.hypot(1 / band.snr_N, settings.size.systematic / 2),
-            beam_arcsec=band.window.beam_arcsec, settings=settings.size,
-        )  # fmt: skip
+            band.major_N,
+            band.major_N * np.hypot(1 / band.snr_N, settings.size.systematic / 2),
+            beam_arcsec=band.window.beam_arcsec,
+            settings=settings.size,
+        )
         deconvolved = np.where(np.isnan(deconvolved), found.deconvolved_arcsec, deconvolved)
         size = np.where((size == UNKNOWN) | (found.size == EXTENDED), found.size, size)
     return {"size": size, "deconvolved_arcsec": deconvolved}
@@ -143,6 +171,13 @@ def _band_index(bands: list[Band], n: int) -> dict[str, np.ndarray]:
         return {"alpha_band": np.full(n, np.nan), "alpha_band_err": np.full(n, np.nan)}
     low, high = bands[0], bands[-1]
     alpha, error = two_point_index(
-        low.flux_N, low.error_N, low.window.frequency_mhz, high.flux_N, high.error_N,
-        high.window.frequency_mhz, low.scale_error, high.scale_error)
+        low.flux_N,
+        low.error_N,
+        low.window.frequency_mhz,
+        high.flux_N,
+        high.error_N,
+        high.window.frequency_mhz,
+        low.scale_error,
+        high.scale_error,
+    )
     return {"alpha_band": alpha, "alpha_band_err": error}

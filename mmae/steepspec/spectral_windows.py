@@ -29,8 +29,9 @@ _PER_WINDOW = (
 )
 
 
-def merge_windows(table: Table, survey: SurveyDescription, radius_arcsec: float | None = None) \
-        -> tuple[Table, list[Rejections]]:
+def merge_windows(
+    table: Table, survey: SurveyDescription, radius_arcsec: float | None = None
+) -> tuple[Table, list[Rejections]]:
     """One row a source and pointing, from one row a detection in a window.
 
     Detections of one pointing in two windows are one source if they match one to one within the
@@ -51,9 +52,7 @@ def merge_windows(table: Table, survey: SurveyDescription, radius_arcsec: float 
         InputError: the survey has no windows, or no row is of any of them.
     """
     if len(survey.windows) < 2:
-        raise InputError(
-            f"{survey.name} has {len(survey.windows)} windows in its description: merging needs two."
-        )
+        raise InputError(f"{survey.name} has {len(survey.windows)} windows in its description: merging needs two.")
     bands = np.asarray(table["band"], str)
     known = np.isin(bands, list(survey.windows))
     if not known.any():
@@ -62,9 +61,7 @@ def merge_windows(table: Table, survey: SurveyDescription, radius_arcsec: float 
             f"{survey.name}: no row is of a window {' or '.join(survey.windows)}; the column band has "
             f"{seen}. Correct `windows` or the column of `band` in the description."
         )
-    radius = (
-        max(w.beam_arcsec for w in survey.windows.values()) / 2 if radius_arcsec is None else radius_arcsec
-    )
+    radius = max(w.beam_arcsec for w in survey.windows.values()) / 2 if radius_arcsec is None else radius_arcsec
     ordered = sorted(survey.windows.items(), key=lambda item: item[1].beam_arcsec)
     sources, merged = None, 0
     for label, window in ordered:
@@ -79,9 +76,13 @@ def merge_windows(table: Table, survey: SurveyDescription, radius_arcsec: float 
         merged += len(pairs)
     for _, window in ordered:  # a window without any row of its own has its columns all the same
         _fill_window(sources, table, round(window.frequency_mhz))
-    return sources, rejections("merge windows", [
-        (f"window is none of {', '.join(survey.windows)}", int((~known).sum())),
-        ("detection in a further window, merged into its source", merged)])
+    return sources, rejections(
+        "merge windows",
+        [
+            (f"window is none of {', '.join(survey.windows)}", int((~known).sum())),
+            ("detection in a further window, merged into its source", merged),
+        ],
+    )
 
 
 def drop_overlaps(table: Table, radius_arcsec: float) -> tuple[Table, list[Rejections]]:
@@ -103,11 +104,14 @@ def drop_overlaps(table: Table, radius_arcsec: float) -> tuple[Table, list[Rejec
     pairs = match(table["ra"], table["dec"], table["ra"], table["dec"], radius_arcsec)
     a, b = pairs.index1, pairs.index2
     # After a merge a source that lies in one window in one pointing, in both in the other, is still one.
-    shared = np.array([bool(set(x.split("+")) & set(y.split("+"))) for x, y in zip(
-        np.asarray(table["band"], str)[a], np.asarray(table["band"], str)[b], strict=True)], bool)
-    merged = any(
-        name.startswith("flux_") and name.endswith("_mjy") and name[5:-4].isdigit() for name in table.colnames
+    shared = np.array(
+        [
+            bool(set(x.split("+")) & set(y.split("+")))
+            for x, y in zip(np.asarray(table["band"], str)[a], np.asarray(table["band"], str)[b], strict=True)
+        ],
+        bool,
     )
+    merged = any(name.startswith("flux_") and name.endswith("_mjy") and name[5:-4].isdigit() for name in table.colnames)
     repeat = (pointing[a] != pointing[b]) & (pointing[a] != "") & (pointing[b] != "") & (shared | merged)
     neighbours: dict[int, list[int]] = {}
     for i, j in zip(a[repeat].tolist(), b[repeat].tolist(), strict=True):
@@ -123,8 +127,9 @@ def drop_overlaps(table: Table, radius_arcsec: float) -> tuple[Table, list[Rejec
         if not dropped[row]:
             dropped[neighbours[int(row)]] = True
     why = "its own pointing's centre is farther" if use_offset else "its pointing is noisier there"
-    return table[~dropped], rejections("drop overlaps", [
-        (f"also found in a neighbouring pointing; {why}", int(dropped.sum()))])
+    return table[~dropped], rejections(
+        "drop overlaps", [(f"also found in a neighbouring pointing; {why}", int(dropped.sum()))]
+    )
 
 
 def _window_rows(rows: Table, frequency: int) -> Table:
@@ -149,8 +154,9 @@ def _joined(sources: Table, rows: Table, index1: np.ndarray, index2: np.ndarray,
     unknown = np.isnan(sources["alpha"][index1])
     for name in ("alpha", "alpha_err"):
         sources[name][index1[unknown]] = rows[name][index2[unknown]]
-    sources["band"][index1] = [f"{one}+{two}" for one, two in zip(
-        sources["band"][index1], rows["band"][index2], strict=True)]
+    sources["band"][index1] = [
+        f"{one}+{two}" for one, two in zip(sources["band"][index1], rows["band"][index2], strict=True)
+    ]
     alone = np.ones(len(rows), bool)
     alone[index2] = False
     added = rows[alone]
@@ -171,6 +177,9 @@ def _fill_window(sources: Table, like: Table, frequency: int) -> None:
 
 def _noise(table: Table) -> np.ndarray:
     """rms (N,) of a row: of its least noisy window, NaN if unknown."""
-    columns = [np.asarray(table[name], float) for name in table.colnames
-               if name == "rms_mjy" or (name.startswith("rms_") and name.endswith("_mjy"))]
+    columns = [
+        np.asarray(table[name], float)
+        for name in table.colnames
+        if name == "rms_mjy" or (name.startswith("rms_") and name.endswith("_mjy"))
+    ]
     return np.fmin.reduce(columns) if columns else np.full(len(table), np.nan)

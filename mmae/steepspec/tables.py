@@ -29,8 +29,7 @@ from mmae.steepspec.arrays import require
 from mmae.steepspec.schema import ColumnSpec
 
 
-def as_table(columns: Mapping[str, ArrayLike], spec: Sequence[ColumnSpec],
-             meta: Mapping[str, str] = {}) -> Table:
+def as_table(columns: Mapping[str, ArrayLike], spec: Sequence[ColumnSpec], meta: Mapping[str, str] = {}) -> Table:
     """Exactly the columns of `spec`, in its order, with units, descriptions and UCDs (meta["ucd"]).
 
     Args:
@@ -52,14 +51,17 @@ def as_table(columns: Mapping[str, ArrayLike], spec: Sequence[ColumnSpec],
     table = Table(meta={str(key): str(value) for key, value in meta.items()})
     for wanted in spec:
         table[wanted.name] = Column(
-            _values(columns[wanted.name], wanted), description=wanted.meaning, meta={"ucd": wanted.ucd},
+            _values(columns[wanted.name], wanted),
+            description=wanted.meaning,
+            meta={"ucd": wanted.ucd},
             unit=u.Unit(wanted.unit) if wanted.unit else None,
-        )  # fmt: skip
+        )
     return table
 
 
-def write_table(table: Table, stem: Path, spec: Sequence[ColumnSpec],
-                formats: Sequence[str] = ("parquet", "fits", "vot")) -> list[Path]:
+def write_table(
+    table: Table, stem: Path, spec: Sequence[ColumnSpec], formats: Sequence[str] = ("parquet", "fits", "vot")
+) -> list[Path]:
     """Write the columns of `spec` as <stem>.parquet, <stem>.fits and <stem>.vot, also of zero rows.
 
     Units, UCDs and descriptions are each column's metadata in all three: the field's metadata in
@@ -128,8 +130,7 @@ def _missing(column: Column) -> np.ndarray:
 
 
 def _column_notes(column: Column) -> dict[str, str]:
-    return {"unit": str(column.unit or ""), "ucd": column.meta.get("ucd", ""),
-            "description": column.description or ""}
+    return {"unit": str(column.unit or ""), "ucd": column.meta.get("ucd", ""), "description": column.description or ""}
 
 
 def _write_fits(table: Table, path: Path) -> None:
@@ -167,7 +168,6 @@ def _write_votable(table: Table, path: Path) -> None:
     element = file.get_first_table()
     element.name = path.stem
     element.infos.extend(
-        Info(ID=f"meta_{number}", name=key, value=value)
-        for number, (key, value) in enumerate(table.meta.items())
+        Info(ID=f"meta_{number}", name=key, value=value) for number, (key, value) in enumerate(table.meta.items())
     )
     file.to_xml(str(path), tabledata_format="binary2")

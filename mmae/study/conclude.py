@@ -48,8 +48,9 @@ class StudyResult:
     best: Path
 
 
-def conclude(job: StudyJob, store: StudyStore, survey: Survey, base: Parameters | None,
-             console: Console) -> StudyResult:
+def conclude(
+    job: StudyJob, store: StudyStore, survey: Survey, base: Parameters | None, console: Console
+) -> StudyResult:
     """Score the winner on the test split, once, and report the study.
 
     Raises:
@@ -73,7 +74,8 @@ def conclude(job: StudyJob, store: StudyStore, survey: Survey, base: Parameters 
     console.print(
         f"\nreport  {page}\nlook    {job.parent.how_to_look}\n"
         f"next    python ray_jobs/pretrain.py --config {best} --name best",
-        highlight=False, soft_wrap=True,
+        highlight=False,
+        soft_wrap=True,
     )
     return StudyResult(job.folder, job.parent, records, winner, best)
 
@@ -86,8 +88,9 @@ def _tested(job: StudyJob, survey: Survey, winner: TrialRecord) -> Section:
         checkpoint = job.folder / WEIGHTS
         shutil.rmtree(checkpoint, ignore_errors=True)
         shutil.copytree(job.trial_folder(winner.number) / CHECKPOINT, checkpoint)
-        scores = score_checkpoint(job.config.run, survey, checkpoint, job.parent,
-                                  curves=Tracker(job.parent.uri, winner.run_id))
+        scores = score_checkpoint(
+            job.config.run, survey, checkpoint, job.parent, curves=Tracker(job.parent.uri, winner.run_id)
+        )
         values = {"trial": winner.number, "text": scores_text(scores.table), "rows": test_rows(scores.table)}
         kept.write_text(json.dumps(values, indent=1) + "\n")
     return test_section(winner, values["rows"])
@@ -99,8 +102,9 @@ def _behind(job: StudyJob, full: list[TrialRecord]) -> dict[int, Score]:
     run = job.config.run
     z_spec_N, best_N = tables[full[0].number] if full else ((), ())
     return {
-        r.number: scatter_difference(z_spec_N, tables[r.number][1], best_N, seed=run.seed,
-                                     resamples=run.score.bootstrap)
+        r.number: scatter_difference(
+            z_spec_N, tables[r.number][1], best_N, seed=run.seed, resamples=run.score.bootstrap
+        )
         for r in full[1:]
     }
 
@@ -110,25 +114,38 @@ def _report(job: StudyJob, records: list[TrialRecord], sections: list[Section], 
     config, tracker = job.config, job.parent
     facts = {
         "survey": f"{survey.path}, content hash {survey.content_hash}",
-        "budget of a full trial": f"{config.galaxies_seen:,} galaxies" + (
-            "" if config.budget == "galaxies" else ", of the base run; the same FLOPs for all"),
+        "budget of a full trial": f"{config.galaxies_seen:,} galaxies"
+        + ("" if config.budget == "galaxies" else ", of the base run; the same FLOPs for all"),
         "objective": config.objective,
         "scheduler": config.scheduler,
         "MLflow": f"{tracker.shown}, run {tracker.run_id}",
     }
     page = save_report(job.folder / REPORT, f"Study {config.full_name}", facts, sections, "mmae-study-1")
     log_page(tracker, sections, page)
-    tracker.metrics({f"trials/{state}": sum(r.state == state for r in records)
-                     for state in ("complete", "stopped", "failed")})
-    tracker.metrics({"trials/budgets_spent": sum(r.progress for r in records),
-                     "trials/seconds": sum(r.costs.get("seconds", 0.0) for r in records)})
+    tracker.metrics(
+        {f"trials/{state}": sum(r.state == state for r in records) for state in ("complete", "stopped", "failed")}
+    )
+    tracker.metrics(
+        {
+            "trials/budgets_spent": sum(r.progress for r in records),
+            "trials/seconds": sum(r.costs.get("seconds", 0.0) for r in records),
+        }
+    )
     tracker.file(job.folder / OPTIONS)
     full = complete(records)
     if full:
         tracker.file(job.folder / BEST)
-        tracker.metrics({"best/sigma_nmad": full[0].scatter.value, "best/sigma_nmad_low": full[0].scatter.low,
-                         "best/sigma_nmad_high": full[0].scatter.high, "best/trial": full[0].number})
+        tracker.metrics(
+            {
+                "best/sigma_nmad": full[0].scatter.value,
+                "best/sigma_nmad_low": full[0].scatter.low,
+                "best/sigma_nmad_high": full[0].scatter.high,
+                "best/trial": full[0].number,
+            }
+        )
         scores = json.loads((job.folder / TEST).read_text())["text"]
-        tracker.describe(f"Best of {len(records)} trials: number {full[0].number}, validated σ_NMAD from the image "
-                         f"{with_error(full[0].scatter)}. On the test split:\n```\n{scores}```")
+        tracker.describe(
+            f"Best of {len(records)} trials: number {full[0].number}, validated σ_NMAD from the image "
+            f"{with_error(full[0].scatter)}. On the test split:\n```\n{scores}```"
+        )
     return page

@@ -23,22 +23,28 @@ TIMED_STEPS = 3
 def print_estimate(config: StudyConfig, spec: InputSpec, validation_galaxies: int, console: Console) -> None:
     """Measure the cheapest, the base and the dearest trial for a few steps, and print what follows."""
     searched = tuple((name, text, f"{value:g}") for name, text, value in space_lines(config.space, config.run))
-    console.print(rich_table(Table("space", f"study {config.full_name}: space", ("parameter", "searched", "base run"),
-                                   searched)))
+    console.print(
+        rich_table(Table("space", f"study {config.full_name}: space", ("parameter", "searched", "base run"), searched))
+    )
     cheap, dear = extremes(config.space, config.run, spec)
     points = {"cheapest": cheap, "base run": base_parameters(config.space, config.run, spec) or {}, "dearest": dear}
     seconds, rows = {}, []
     for name, parameters in points.items():
         row, seconds[name] = _measured(name, config, parameters, spec, validation_galaxies)
         rows.append(row)
-    budget = {"galaxies": f"{config.galaxies_seen:,} galaxies each",
-              "flops": f"the FLOPs of the base run over {config.galaxies_seen:,} galaxies"}[config.budget]
+    budget = {
+        "galaxies": f"{config.galaxies_seen:,} galaxies each",
+        "flops": f"the FLOPs of the base run over {config.galaxies_seen:,} galaxies",
+    }[config.budget]
     columns = ("full trial", "steps", "galaxies", "MFLOP/galaxy", "TFLOP", "galaxies/s", "seconds")
     console.print(rich_table(Table("budget", f"budget: {budget}, {config.looks} looks", columns, tuple(rows))))
     share, at_once = expected_share(config), concurrency(config, os.cpu_count() or 1)
     low, middle, high = (config.trials * share * seconds[name] / at_once / 60 for name in points)
-    stopping = {"none": "without a scheduler", "asha": f"of which ASHA leaves {share:.0%} if it is not fooled",
-                "median": "less what the median rule saves"}[config.scheduler]
+    stopping = {
+        "none": "without a scheduler",
+        "asha": f"of which ASHA leaves {share:.0%} if it is not fooled",
+        "median": "less what the median rule saves",
+    }[config.scheduler]
     console.print(
         f"{config.trials} trials {stopping}, {at_once} at a time on this machine: about {middle:.0f} minutes, "
         f"if all are as dear as the base run; {low:.0f} to {high:.0f} between the cheapest and the dearest.",
@@ -68,8 +74,9 @@ def concurrency(config: StudyConfig, cpus: float, gpus: float = 0.0, gpus_per_wo
     return max(1, min(int(fit), config.trials))
 
 
-def _measured(name: str, config: StudyConfig, parameters: Parameters, spec: InputSpec,
-              validation_galaxies: int) -> tuple[tuple[Cell, ...], float]:
+def _measured(
+    name: str, config: StudyConfig, parameters: Parameters, spec: InputSpec, validation_galaxies: int
+) -> tuple[tuple[Cell, ...], float]:
     """A row of the budget table, and the seconds of a full trial."""
     device = torch.device("cuda" if config.gpus_per_trial and torch.cuda.is_available() else "cpu")
     torch.set_num_threads(max(1, int(config.cpus_per_trial * config.workers_per_trial)))
@@ -86,6 +93,13 @@ def _measured(name: str, config: StudyConfig, parameters: Parameters, spec: Inpu
     predict_redshifts(state.model, [batch], device)
     look = (time.perf_counter() - started) * min(validation_galaxies, plan.run.validation.galaxies) / len(batch)
     seconds = plan.run.optim.steps * step + config.looks * look
-    row = (name, plan.run.optim.steps, plan.galaxies, plan.flops_per_galaxy / 1e6, plan.flops / 1e12,
-           len(batch) / step, seconds)
+    row = (
+        name,
+        plan.run.optim.steps,
+        plan.galaxies,
+        plan.flops_per_galaxy / 1e6,
+        plan.flops / 1e12,
+        len(batch) / step,
+        seconds,
+    )
     return row, seconds

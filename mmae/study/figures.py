@@ -17,9 +17,13 @@ from mmae.study.results import TrialRecord, complete, pareto_front
 
 SCATTER_LABEL = r"validation $\sigma_\mathrm{NMAD}$, image only"
 NAMES = {
-    "image_mask_ratio": "image mask ratio", "spectrum_mask_ratio": "spectrum mask ratio",
-    "image_patch": "image patch [pix]", "spectrum_patch": "spectrum patch [samples]",
-    "depth": "depth", "width": "width", "learning_rate": "learning rate",
+    "image_mask_ratio": "image mask ratio",
+    "spectrum_mask_ratio": "spectrum mask ratio",
+    "image_patch": "image patch [pix]",
+    "spectrum_patch": "spectrum patch [samples]",
+    "depth": "depth",
+    "width": "width",
+    "learning_rate": "learning rate",
 }
 LOG_FROM = 3.0  # range of scatter from which its axis is logarithmic
 
@@ -32,8 +36,14 @@ def history_figure(records: Sequence[TrialRecord]) -> Figure:
     stopped = [r for r in records if r.state == "stopped" and r.looks]
     full = [r for r in records if r.state == "complete"]
     if stopped:
-        ax.plot([r.number for r in stopped], [r.scatter.value for r in stopped], "o", color=LIGHT_GREY,
-                markeredgecolor=GREY, label="stopped early: at its last look")
+        ax.plot(
+            [r.number for r in stopped],
+            [r.scatter.value for r in stopped],
+            "o",
+            color=LIGHT_GREY,
+            markeredgecolor=GREY,
+            label="stopped early: at its last look",
+        )
     _with_errors(ax, [r.number for r in full], full, BLUE, "full budget")
     best, steps = math.inf, []
     for record in full:
@@ -41,8 +51,13 @@ def history_figure(records: Sequence[TrialRecord]) -> Figure:
         steps.append((record.number, best))
     if steps:
         end = max(r.number for r in records)
-        ax.step([*(x for x, _ in steps), end], [*(y for _, y in steps), best], where="post", color=VERMILLION,
-                label="best so far, full budget")
+        ax.step(
+            [*(x for x, _ in steps), end],
+            [*(y for _, y in steps), best],
+            where="post",
+            color=VERMILLION,
+            label="best so far, full budget",
+        )
     for record in records:
         if record.state == "failed":
             ax.axvline(record.number, color=ORANGE, linestyle=":", zorder=0)
@@ -133,12 +148,24 @@ def pareto_figure(records: Sequence[TrialRecord]) -> Figure:
             continue
         _with_errors(ax, [r.cost(name) for r in full], full, GREY, "full trials")
         front = pareto_front([(sign * r.cost(name), r.scatter.value) for r in full])
-        ax.plot([full[i].cost(name) for i in front], [full[i].scatter.value for i in front], "o-",
-                color=VERMILLION, drawstyle="steps-post" if sign > 0 else "steps-pre", label="Pareto front",
-                zorder=4)
+        ax.plot(
+            [full[i].cost(name) for i in front],
+            [full[i].scatter.value for i in front],
+            "o-",
+            color=VERMILLION,
+            drawstyle="steps-post" if sign > 0 else "steps-pre",
+            label="Pareto front",
+            zorder=4,
+        )
         for record in full:
-            ax.annotate(str(record.number), (record.cost(name), record.scatter.value), fontsize=7, color=BLACK,
-                        xytext=(4, 3), textcoords="offset points")
+            ax.annotate(
+                str(record.number),
+                (record.cost(name), record.scatter.value),
+                fontsize=7,
+                color=BLACK,
+                xytext=(4, 3),
+                textcoords="offset points",
+            )
         costs = [r.cost(name) for r in full]
         ax.set(xlabel=label, xscale="log" if max(costs) > LOG_FROM * min(costs) else "linear")
         ax.legend(loc="best")
@@ -149,8 +176,16 @@ def pareto_figure(records: Sequence[TrialRecord]) -> Figure:
 def _with_errors(ax: Axes, x: Sequence[float], records: Sequence[TrialRecord], colour: str, label: str | None) -> None:
     low = [max(0.0, r.scatter.value - r.scatter.low) for r in records]
     high = [max(0.0, r.scatter.high - r.scatter.value) for r in records]
-    ax.errorbar(x, [r.scatter.value for r in records], yerr=(low, high), fmt="o", color=colour, label=label,
-                elinewidth=0.9, capsize=2)
+    ax.errorbar(
+        x,
+        [r.scatter.value for r in records],
+        yerr=(low, high),
+        fmt="o",
+        color=colour,
+        label=label,
+        elinewidth=0.9,
+        capsize=2,
+    )
 
 
 def varied(records: Sequence[TrialRecord]) -> list[str]:
@@ -166,7 +201,8 @@ def places_of(records: Sequence[TrialRecord], name: str) -> dict[int, float]:
     values = sorted({r.parameters[name] for r in records if name in r.parameters})
     return {
         r.number: float(values.index(r.parameters[name]) if _is_listed(name) else r.parameters[name])
-        for r in records if name in r.parameters
+        for r in records
+        if name in r.parameters
     }
 
 
@@ -174,8 +210,13 @@ def name_axis(ax: Axes, axis: str, records: Sequence[TrialRecord], name: str) ->
     ax.set(**{f"{axis}label": NAMES[name]})
     if _is_listed(name):
         values = sorted({r.parameters[name] for r in records if name in r.parameters})
-        ax.set(**{f"{axis}ticks": range(len(values)), f"{axis}ticklabels": [f"{v:g}" for v in values],
-                  f"{axis}lim": (-0.5, len(values) - 0.5)})
+        ax.set(
+            **{
+                f"{axis}ticks": range(len(values)),
+                f"{axis}ticklabels": [f"{v:g}" for v in values],
+                f"{axis}lim": (-0.5, len(values) - 0.5),
+            }
+        )
         return
     places = [r.parameters[name] for r in records if name in r.parameters]
     low, high = min(places), max(places)

@@ -42,8 +42,13 @@ def contour_figure(records: Sequence[TrialRecord], look: int, n_looks: int) -> F
             for axis, name in (("x", names[column]), ("y", names[row + 1])):
                 name_axis(ax, axis, seen, name)
             ax.label_outer()
-    figure.colorbar(matplotlib.cm.ScalarMappable(norm, CMAP), ax=panels, aspect=40, pad=0.02,
-                    label=rf"$\sigma_\mathrm{{NMAD}}$ after {look} of {n_looks} looks")
+    figure.colorbar(
+        matplotlib.cm.ScalarMappable(norm, CMAP),
+        ax=panels,
+        aspect=40,
+        pad=0.02,
+        label=rf"$\sigma_\mathrm{{NMAD}}$ after {look} of {n_looks} looks",
+    )
     return figure
 
 
@@ -76,13 +81,19 @@ def heat_figure(records: Sequence[TrialRecord], look: int, n_looks: int) -> Figu
             say_absent(ax, f"{NAMES[ratio]} and {NAMES[patch]}\nare not both varied")
             continue
         _draw_cells(ax, seen, values, ratio, patch, norm)
-    figure.colorbar(matplotlib.cm.ScalarMappable(norm, CMAP), ax=panels, aspect=25, pad=0.02,
-                    label=rf"lowest $\sigma_\mathrm{{NMAD}}$ after {look} of {n_looks} looks")
+    figure.colorbar(
+        matplotlib.cm.ScalarMappable(norm, CMAP),
+        ax=panels,
+        aspect=25,
+        pad=0.02,
+        label=rf"lowest $\sigma_\mathrm{{NMAD}}$ after {look} of {n_looks} looks",
+    )
     return figure
 
 
-def _draw_cells(ax: Axes, seen: Sequence[TrialRecord], values: np.ndarray, ratio: str, patch: str,
-                norm: Normalize) -> None:
+def _draw_cells(
+    ax: Axes, seen: Sequence[TrialRecord], values: np.ndarray, ratio: str, patch: str, norm: Normalize
+) -> None:
     ratios = np.array([r.parameters[ratio] for r in seen])
     edges = np.linspace(ratios.min(), ratios.max(), RATIO_BINS + 1)
     row_N = np.clip(np.searchsorted(edges, ratios, side="right") - 1, 0, RATIO_BINS - 1)
@@ -92,9 +103,17 @@ def _draw_cells(ax: Axes, seen: Sequence[TrialRecord], values: np.ndarray, ratio
         cell_N = (row_N == row) & (column_N == column)
         lowest[row, column] = values[cell_N].min()
         best = lowest[row, column] == values.min()
-        ax.text(column, row, f"{lowest[row, column]:.4f}\nn = {cell_N.sum()}", ha="center", va="center", fontsize=8,
-                color=VERMILLION if best else "black", weight="bold" if best else "normal",
-                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5})
+        ax.text(
+            column,
+            row,
+            f"{lowest[row, column]:.4f}\nn = {cell_N.sum()}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color=VERMILLION if best else "black",
+            weight="bold" if best else "normal",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5},
+        )
     ax.imshow(lowest, cmap=CMAP, norm=norm, aspect="auto")
     name_axis(ax, "x", seen, patch)
     ax.set(ylabel=NAMES[ratio], yticks=np.arange(RATIO_BINS + 1) - 0.5, yticklabels=[f"{e:.2f}" for e in edges])

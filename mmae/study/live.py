@@ -58,8 +58,14 @@ class LiveTable(tune.ProgressReporter):
 
     def _table(self, trials: list[Trial]) -> Table:
         ended = sum(t.is_finished() for t in trials) + self.n_before
-        table = Table(title=f"{ended} of {self.n_trials} trials have ended", title_justify="left",
-                      box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, 1))
+        table = Table(
+            title=f"{ended} of {self.n_trials} trials have ended",
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, 0, 0, 1),
+        )
         names = [name for name in (trials[0].config if trials else {}) if name != NUMBER]
         for heading in ("trial", *(HEADINGS.get(name, name) for name in names), "galaxies\nseen", "σ_NMAD"):
             table.add_column(heading, justify="right")
@@ -67,8 +73,11 @@ class LiveTable(tune.ProgressReporter):
         for trial in _shown(trials):
             result = trial.last_result
             table.add_row(
-                str(trial.config[NUMBER]), *(_text(trial.config[name]) for name in names),
-                f"{result['galaxies_seen']:,.0f}" if SCATTER in result else "-", _scatter(result), _state(trial),
+                str(trial.config[NUMBER]),
+                *(_text(trial.config[name]) for name in names),
+                f"{result['galaxies_seen']:,.0f}" if SCATTER in result else "-",
+                _scatter(result),
+                _state(trial),
             )
         return table
 

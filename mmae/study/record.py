@@ -27,8 +27,17 @@ OBJECTIVES = {
     "scatter-cost": (SCATTER, "full_flops"),
     "scatter-throughput": (SCATTER, "throughput"),
 }
-COSTS = ("progress", "galaxies_seen", "seconds", "galaxies_per_s", "flops", "parameters",
-        "flops_per_galaxy", "full_flops", "throughput")
+COSTS = (
+    "progress",
+    "galaxies_seen",
+    "seconds",
+    "galaxies_per_s",
+    "flops",
+    "parameters",
+    "flops_per_galaxy",
+    "full_flops",
+    "throughput",
+)
 """Numbers of a trial's last report that are kept with it: how far it came and what it cost."""
 LOW_MEMORY = "running low on memory"  # what Ray says of a node where it kills workers
 MAX_REASON = 400  # characters; MLflow takes 5000 in a tag, a table shows fewer
@@ -78,8 +87,13 @@ class Recorder(tune.Callback):
             figure = redshift_figure(*redshifts, f"trial {number}, validation, image only", scores)
             tracker.figure(figure, "figures/redshift_image.png")
             sigma = scores[ALL_Z]["sigma_nmad"]
-            measured = {SCATTER: sigma.value, f"{SCATTER}_low": sigma.low, f"{SCATTER}_high": sigma.high,
-                        "bias": scores[ALL_Z]["bias"].value, "outlier_rate": scores[ALL_Z]["outlier_rate"].value}
+            measured = {
+                SCATTER: sigma.value,
+                f"{SCATTER}_low": sigma.low,
+                f"{SCATTER}_high": sigma.high,
+                "bias": scores[ALL_Z]["bias"].value,
+                "outlier_rate": scores[ALL_Z]["outlier_rate"].value,
+            }
             tracker.metrics({**measured, **_costs(result)})
             notes["scatter"] = [sigma.value, sigma.low, sigma.high]
         tracker.finish("FAILED" if state == TrialState.FAIL else "FINISHED")

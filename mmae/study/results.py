@@ -17,8 +17,11 @@ from mmae.study.storage import looks_of
 
 MIN_ANALYSED = 6  # trials below which an importance or a contour would be an invention
 STATES = {
-    TrialState.COMPLETE: "complete", TrialState.PRUNED: "stopped", TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running", TrialState.WAITING: "waiting",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
 }
 
 
@@ -61,9 +64,15 @@ def _record(trial: FrozenTrial) -> TrialRecord:
     notes, looks = trial.user_attrs, looks_of(trial)
     costs = notes.get("costs", {})
     return TrialRecord(
-        trial.number, STATES[trial.state], dict(trial.params), looks,
-        Score(*notes.get("scatter", (math.nan, math.nan, math.nan)), n=0), costs.get("progress", 0.0), costs,
-        notes.get("reason", ""), notes.get("run_id", ""),
+        trial.number,
+        STATES[trial.state],
+        dict(trial.params),
+        looks,
+        Score(*notes.get("scatter", (math.nan, math.nan, math.nan)), n=0),
+        costs.get("progress", 0.0),
+        costs,
+        notes.get("reason", ""),
+        notes.get("run_id", ""),
     )
 
 
@@ -90,14 +99,15 @@ def importances(records: Sequence[TrialRecord], look: int, space: Space, seed: i
     study = optuna.create_study(direction="minimize")
     spread = distributions(space)
     for record in seen:
-        study.add_trial(optuna.trial.create_trial(
-            params=record.parameters, distributions=spread, value=record.looks[look]
-        ))
+        study.add_trial(
+            optuna.trial.create_trial(params=record.parameters, distributions=spread, value=record.looks[look])
+        )
     return optuna.importance.get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=seed))
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     """Indices of the points than which no other is at least as small in both and smaller in one."""
+
     def beaten(p: tuple[float, float]) -> bool:
         return any(q != p and q[0] <= p[0] and q[1] <= p[1] for q in points)
 

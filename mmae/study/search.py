@@ -51,7 +51,9 @@ def make_search(job: StudyJob, store: StudyStore) -> OptunaSearch:
         partial(_define_by_run, config, input_spec(job.survey.spec)),
         metric=list(OBJECTIVES[config.objective]) if config.objective != "scatter" else SCATTER,
         mode=[MODES[d] for d in DIRECTIONS[config.objective]] if config.objective != "scatter" else "min",
-        sampler=sampler, study_name=config.full_name, storage=store.storage,
+        sampler=sampler,
+        study_name=config.full_name,
+        storage=store.storage,
     )
 
 
@@ -75,15 +77,22 @@ def make_scheduler(job: StudyJob, store: StudyStore) -> TrialScheduler:
         return FIFOScheduler()
     if config.scheduler == "median":
         scheduler = MedianStoppingRule(
-            time_attr=LOOK, metric=SCATTER, mode="min", grace_period=config.grace,
+            time_attr=LOOK,
+            metric=SCATTER,
+            mode="min",
+            grace_period=config.grace,
             min_time_slice=math.inf,  # else it pauses trials, and a paused one begins again
         )
     else:
         scheduler = ASHAScheduler(
-            time_attr=LOOK, metric=SCATTER, mode="min", grace_period=config.grace,
+            time_attr=LOOK,
+            metric=SCATTER,
+            mode="min",
+            grace_period=config.grace,
             reduction_factor=config.reduction,
             # No rung at the end: a trial that has come so far ends by itself.
-            max_t=config.looks - 1, stop_last_trials=False,
+            max_t=config.looks - 1,
+            stop_last_trials=False,
         )
     for trial in store.study.get_trials(deepcopy=False, states=FINISHED):
         _remember(scheduler, trial)

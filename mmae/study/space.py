@@ -39,9 +39,7 @@ class Suggester(Protocol):
 def suggest(trial: Suggester, space: Space, base: RunConfig, spec: InputSpec) -> Parameters:
     """Draw one point of the space, patches before mask ratios."""
     drawn: Parameters = {
-        name: trial.suggest_categorical(name, getattr(space, name))
-        for name in MODEL_FIELDS
-        if getattr(space, name)
+        name: trial.suggest_categorical(name, getattr(space, name)) for name in MODEL_FIELDS if getattr(space, name)
     }
     model = described_model(run_of(drawn, base), spec)
     for name in MASKS:
@@ -67,8 +65,9 @@ def run_of(parameters: Parameters, base: RunConfig) -> RunConfig:
     optim = base.optim
     if "learning_rate" in parameters:
         scale = parameters["learning_rate"] / optim.learning_rate
-        optim = replace(optim, learning_rate=parameters["learning_rate"],
-                        final_learning_rate=optim.final_learning_rate * scale)
+        optim = replace(
+            optim, learning_rate=parameters["learning_rate"], final_learning_rate=optim.final_learning_rate * scale
+        )
     model = {name: parameters[name] for name in MODEL_FIELDS if name in parameters}
     return replace(base, model=with_fields(base.model, model), masks=replace(base.masks, **masks), optim=optim)
 

@@ -81,8 +81,7 @@ def open_store(config: StudyConfig) -> StudyStore:
     """The study of this name, or a new one."""
     storage = _storage(config.folder)
     study = optuna.create_study(
-        storage=storage, study_name=config.full_name, directions=DIRECTIONS[config.objective],
-        load_if_exists=True,
+        storage=storage, study_name=config.full_name, directions=DIRECTIONS[config.objective], load_if_exists=True
     )
     return StudyStore(study, storage)
 

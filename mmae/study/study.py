@@ -22,13 +22,7 @@ from mmae.ingest.embedded import embedded_folder, open_or_simulate, survey_line
 from mmae.loader.collate import input_spec
 from mmae.loader.stream import read_split
 from mmae.study.conclude import StudyResult, conclude
-from mmae.study.config import (
-    StudyConfig,
-    require_same_options,
-    require_same_space,
-    save_options,
-    studies_folder,
-)
+from mmae.study.config import StudyConfig, require_same_options, require_same_space, save_options, studies_folder
 from mmae.study.estimate import concurrency, print_estimate
 from mmae.study.live import LiveTable
 from mmae.study.record import Recorder
@@ -96,8 +90,9 @@ def run_study(config: StudyConfig, console: Console | None = None) -> StudyResul
         parent = _open_parent(config, survey)
         job = StudyJob(config, survey, config.folder, parent, _gpus_per_worker(config))
         console.print(survey_line(survey), highlight=False, soft_wrap=True)
-        console.print(f"study   {config.folder}\nMLflow  {parent.shown}  run {parent.run_id}", highlight=False,
-                      soft_wrap=True)
+        console.print(
+            f"study   {config.folder}\nMLflow  {parent.shown}  run {parent.run_id}", highlight=False, soft_wrap=True
+        )
         try:
             _run_missing_trials(job, store, survey, console)
             if store.n_finished < config.trials:
@@ -149,8 +144,14 @@ def _open_parent(config: StudyConfig, survey: Survey) -> Tracker:
     params = {key: str(value) for key, value in flat(config).items()}
     uri = tracking_uri(config.run.home_path)
     parent, _ = open_named_run(uri, config.run.experiment, config.full_name, config.folder, params)
-    parent.tags({"mmae.survey": str(survey.path), "mmae.survey_hash": survey.content_hash,
-                 "mmae.recipe": config.run.recipe, "mmae.study": config.full_name})
+    parent.tags(
+        {
+            "mmae.survey": str(survey.path),
+            "mmae.survey_hash": survey.content_hash,
+            "mmae.recipe": config.run.recipe,
+            "mmae.study": config.full_name,
+        }
+    )
     return parent
 
 
@@ -173,10 +174,7 @@ def _run_missing_trials(job: StudyJob, store: StudyStore, survey: Survey, consol
         return
     os.environ.update(TUNE_ENV)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    trainable = tune.with_parameters(
-        run_trial, job=job,
-        val=read_split(survey, "val", config.run.stream),
-    )
+    trainable = tune.with_parameters(run_trial, job=job, val=read_split(survey, "val", config.run.stream))
     cluster = ray.cluster_resources()
     with LiveTable(console, config.trials, n_before) as table:
         tune.Tuner(
@@ -191,9 +189,12 @@ def _run_missing_trials(job: StudyJob, store: StudyStore, survey: Survey, consol
                 trial_dirname_creator=lambda trial: trial_name(trial.config[NUMBER]),
             ),
             run_config=tune.RunConfig(
-                name=f"{datetime.now():%Y%m%d-%H%M%S}", storage_path=str(job.folder / "tune"),
+                name=f"{datetime.now():%Y%m%d-%H%M%S}",
+                storage_path=str(job.folder / "tune"),
                 failure_config=tune.FailureConfig(max_failures=0),
-                callbacks=[Recorder(job, store)], progress_reporter=table, verbose=1,
+                callbacks=[Recorder(job, store)],
+                progress_reporter=table,
+                verbose=1,
             ),
         ).fit()
     for leftover in ("tune", "train"):  # all of it is in Optuna and MLflow
@@ -212,5 +213,7 @@ def _leave(job: StudyJob, store: StudyStore, console: Console) -> None:
         if trial.state.name == "RUNNING":
             open_trial(job, trial.number).finish("KILLED")
     job.parent.finish("KILLED")
-    console.print(f"interrupted: {store.n_finished} of {job.config.trials} trials have ended. "
-                  f"The same command goes on.", highlight=False)
+    console.print(
+        f"interrupted: {store.n_finished} of {job.config.trials} trials have ended. The same command goes on.",
+        highlight=False,
+    )

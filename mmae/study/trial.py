@@ -111,8 +111,13 @@ def train_trial_worker(loop: dict[str, Any]) -> None:
     context = ray.train.get_context()
     place = {PLACEMENT: ray.util.get_current_placement_group().id.hex()}
     TrialHost(
-        loop["config"], loop["job"], ray.train.torch.get_device(), lambda: ray.train.get_dataset_shard("val"),
-        lambda metrics: ray.train.report(metrics | place), context.get_world_rank(), context.get_world_size(),
+        loop["config"],
+        loop["job"],
+        ray.train.torch.get_device(),
+        lambda: ray.train.get_dataset_shard("val"),
+        lambda metrics: ray.train.report(metrics | place),
+        context.get_world_rank(),
+        context.get_world_size(),
     ).train()
 
 
@@ -126,8 +131,16 @@ class TrialHost:
             which a trial is stopped, so all that must be kept is written before it.
     """
 
-    def __init__(self, config: dict[str, Any], job: StudyJob, device: torch.device, validation, report,
-                 rank: int = 0, world: int = 1):
+    def __init__(
+        self,
+        config: dict[str, Any],
+        job: StudyJob,
+        device: torch.device,
+        validation,
+        report,
+        rank: int = 0,
+        world: int = 1,
+    ):
         self.number: int = config[NUMBER]
         self.parameters: Parameters = {k: v for k, v in config.items() if k != NUMBER}
         self.job, self.device, self.rank, self.world = job, device, rank, world
@@ -183,17 +196,19 @@ class TrialHost:
             checkpoint.mkdir(exist_ok=True)
             save_model(checkpoint, self.state, model, self.plan.run, metrics)
         galaxies, seconds = step * self.plan.run.stream.batch_size, time.perf_counter() - self.started
-        self.report({
-            LOOK: look_at(step, steps, self.job.config.looks),
-            SCATTER: scatter,
-            "finished": step == steps,
-            "progress": step / steps,
-            "galaxies_seen": galaxies,
-            "seconds": seconds,
-            "galaxies_per_s": galaxies / seconds,
-            "flops": galaxies * self.plan.flops_per_galaxy,
-            **self.costs,
-        })
+        self.report(
+            {
+                LOOK: look_at(step, steps, self.job.config.looks),
+                SCATTER: scatter,
+                "finished": step == steps,
+                "progress": step / steps,
+                "galaxies_seen": galaxies,
+                "seconds": seconds,
+                "galaxies_per_s": galaxies / seconds,
+                "flops": galaxies * self.plan.flops_per_galaxy,
+                **self.costs,
+            }
+        )
 
 
 @torch.no_grad()

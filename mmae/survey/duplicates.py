@@ -32,8 +32,12 @@ def same_galaxy(targetid_N: np.ndarray, ra_N: np.ndarray, dec_N: np.ndarray) -> 
     place, first, which = np.unique(ra_N[placed] + 1j * dec_N[placed], return_index=True, return_inverse=True)
     near = match(place.real, place.imag, place.real, place.imag, RADIUS_ARCSEC)
     row = placed[first]
-    return _chains(len(targetid_N), targeted[_equal(targetid_N[targeted])], placed[_equal(which)],
-                   row[np.stack([near.index1, near.index2])])
+    return _chains(
+        len(targetid_N),
+        targeted[_equal(targetid_N[targeted])],
+        placed[_equal(which)],
+        row[np.stack([near.index1, near.index2])],
+    )
 
 
 def kept_together(galaxy_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:

@@ -104,9 +104,14 @@ def require_no_leak(checkpoint: Path, survey: Survey, split: str, *, allow_unkno
     leaks = find_leaks(trained, tested)
     if (leaks.row_T >= 0).any():
         raise InputError(_refusal(leaks, trained, tested, checkpoint, survey, split))
-    return LeakCheck(len(tested), len(trained), (
-        f"none of the {len(tested):,} galaxies is among the {len(trained):,} that the model was trained and chosen "
-        f"on (by targetid, by place within {RADIUS_ARCSEC:g} arcsec, by object_id where a position is missing)"))
+    return LeakCheck(
+        len(tested),
+        len(trained),
+        (
+            f"none of the {len(tested):,} galaxies is among the {len(trained):,} that the model was trained and chosen "
+            f"on (by targetid, by place within {RADIUS_ARCSEC:g} arcsec, by object_id where a position is missing)"
+        ),
+    )
 
 
 def find_leaks(trained: pa.Table, tested: pa.Table) -> Leaks:
@@ -124,8 +129,11 @@ def find_leaks(trained: pa.Table, tested: pa.Table) -> Leaks:
 
 def _near(trained: pa.Table, placed_N: np.ndarray, tested: pa.Table, placed_T: np.ndarray) -> np.ndarray:
     row_N, row_T = np.flatnonzero(placed_N), np.flatnonzero(placed_T)
-    positions = (table[name].take(rows).to_numpy() for table, rows in ((tested, row_T), (trained, row_N))
-                 for name in ("ra", "dec"))
+    positions = (
+        table[name].take(rows).to_numpy()
+        for table, rows in ((tested, row_T), (trained, row_N))
+        for name in ("ra", "dec")
+    )
     pairs = nearest(*positions, RADIUS_ARCSEC)
     found_T = np.full(len(tested), -1)
     found_T[row_T[pairs.index1]] = row_N[pairs.index2]
@@ -167,8 +175,11 @@ def _refusal(leaks: Leaks, trained: pa.Table, tested: pa.Table, checkpoint: Path
     for row in leaked[:NAMED]:
         was = {name: trained[name][row_T[row]].as_py() for name in ("object_id", "split")}
         names.append(f"{tested['object_id'][row]} (in its {was['split']} split as {was['object_id']})")
-    kinds = {"by targetid": leaks.by_targetid_T, f"within {RADIUS_ARCSEC:g} arcsec": leaks.by_place_T,
-             "by object_id": leaks.by_name_T}
+    kinds = {
+        "by targetid": leaks.by_targetid_T,
+        f"within {RADIUS_ARCSEC:g} arcsec": leaks.by_place_T,
+        "by object_id": leaks.by_name_T,
+    }
     told = ", ".join(f"{(found_T >= 0).sum():,} {kind}" for kind, found_T in kinds.items())
     of = (trained.schema.metadata or {}).get(SURVEY_KEYS[0], b"its training survey").decode()
     return (

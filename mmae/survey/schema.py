@@ -62,8 +62,15 @@ class SurveySpec:
 
     def require_equal_grid(self, other: SurveySpec, where: str) -> None:
         """Raise InputError unless `other` has this band order, image and wavelength grid."""
-        for name in ("bands", "image_size", "pixel_scale", "zero_point",
-                     "wavelength_start", "wavelength_step", "n_wavelengths"):
+        for name in (
+            "bands",
+            "image_size",
+            "pixel_scale",
+            "zero_point",
+            "wavelength_start",
+            "wavelength_step",
+            "n_wavelengths",
+        ):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 raise InputError(

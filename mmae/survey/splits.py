@@ -64,8 +64,10 @@ def splitting_units(
     ra_N, dec_N = (np.array([np.nan if x is None else x for x in values], np.float64) for values in (ra_N, dec_N))
     placed_N = on_sky(ra_N, dec_N)
     cell_N = sky_cell(np.where(placed_N, ra_N, 0), np.where(placed_N, dec_N, 0), nside)
-    return [f"healpix-{nside}-{cell}" if placed else group
-            for cell, placed, group in zip(cell_N, placed_N, group_N, strict=True)]
+    return [
+        f"healpix-{nside}-{cell}" if placed else group
+        for cell, placed, group in zip(cell_N, placed_N, group_N, strict=True)
+    ]
 
 
 def assign_split(unit: str, fractions: tuple[float, float, float], seed: int) -> str:

@@ -1,11 +1,11 @@
 """A survey on disk: a folder of Parquet shards per split, and survey.json beside them.
 
-    survey/
-      survey.json            spec, provenance, counts, content hash, split hash, list of shards
-      train/00000.parquet    ... val/ test/ ...; 00000-moved.parquet where duplicates came or went
-      truth/00000.parquet    what a simulated galaxy truly is; never read in training
-      rejected.parquet       what was set aside, with the reason
-      contact_sheet.png
+survey/
+  survey.json            spec, provenance, counts, content hash, split hash, list of shards
+  train/00000.parquet    ... val/ test/ ...; 00000-moved.parquet where duplicates came or went
+  truth/00000.parquet    what a simulated galaxy truly is; never read in training
+  rejected.parquet       what was set aside, with the reason
+  contact_sheet.png
 """
 
 from __future__ import annotations
@@ -103,8 +103,13 @@ def write_shard(table: pa.Table, path: Path) -> str:
     scalars = [f.name for f in table.schema if any(is_type(f.type) for is_type in SCALAR_TYPES)]
     unfinished = partial_path(path)
     pq.write_table(
-        table, unfinished, row_group_size=ROW_GROUP, compression="NONE", use_dictionary=False,
-        write_statistics=scalars, write_page_checksum=True,
+        table,
+        unfinished,
+        row_group_size=ROW_GROUP,
+        compression="NONE",
+        use_dictionary=False,
+        write_statistics=scalars,
+        write_page_checksum=True,
     )
     unfinished.rename(path)
     return file_hash(path)
@@ -127,9 +132,7 @@ def write_manifest(survey: Survey) -> None:
     (survey.path / MANIFEST).write_text(json.dumps(values, indent=1) + "\n")
 
 
-def content_hash(
-    spec: SurveySpec, shards: Sequence[Shard], truth_shards: Sequence[TruthShard] = ()
-) -> str:
+def content_hash(spec: SurveySpec, shards: Sequence[Shard], truth_shards: Sequence[TruthShard] = ()) -> str:
     """One hash for all rows: of the spec and of every shard's bytes, in order of name, truth last."""
     digest = hashlib.blake2b(spec.to_json().encode(), digest_size=16)
     by_name = [sorted(some, key=lambda s: s.path) for some in (shards, truth_shards)]
@@ -187,9 +190,7 @@ def _check_shard(survey: Survey, shard: Shard) -> None:
     try:
         spec = SurveySpec.from_json(spec_json)
     except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path}: damaged survey metadata in the Parquet footer ({error}). {MEND_SHARD}"
-        ) from error
+        raise InputError(f"{path}: damaged survey metadata in the Parquet footer ({error}). {MEND_SHARD}") from error
     survey.spec.require_equal_grid(spec, str(path))
     if not schema.equals(arrow_schema(survey.spec)):
         raise InputError(f"{path}: columns or types differ from the survey's schema. {MEND_SHARD}")

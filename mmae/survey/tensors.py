@@ -24,9 +24,7 @@ def decode_tensor(column: pa.ChunkedArray, dtype: np.dtype) -> tuple[np.ndarray,
     present_N = np.zeros(len(column), bool)
     row = 0
     for chunk in column.chunks:
-        flat = np.frombuffer(
-            chunk.buffers()[1], dtype=np.uint8, count=len(chunk) * width, offset=chunk.offset * width
-        )
+        flat = np.frombuffer(chunk.buffers()[1], dtype=np.uint8, count=len(chunk) * width, offset=chunk.offset * width)
         is_present = chunk.is_valid().to_numpy(zero_copy_only=False)
         here = slice(row, row + len(chunk))
         # The bytes under a null are undefined and must not be copied.

@@ -77,8 +77,7 @@ def check_truth_schemas(sources: list[Source]) -> None:
         pa.unify_schemas([pa.schema([]), *schemas.values()])
     except pa.ArrowException as error:
         raise InputError(
-            f"sources {', '.join(schemas)}: their truth tables do not fit together ({error}). "
-            f"Build them one by one."
+            f"sources {', '.join(schemas)}: their truth tables do not fit together ({error}). Build them one by one."
         ) from error
 
 

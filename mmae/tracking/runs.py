@@ -101,8 +101,9 @@ def tracking_uri(home: Path) -> str:
     return uri
 
 
-def open_named_run(uri: str, experiment: str, name: str, folder: Path,
-                   params: dict[str, str], parent: Tracker | None = None) -> tuple[Tracker, bool]:
+def open_named_run(
+    uri: str, experiment: str, name: str, folder: Path, params: dict[str, str], parent: Tracker | None = None
+) -> tuple[Tracker, bool]:
     """The MLflow run that belongs to a folder, and whether it is new: then it gets the parameters.
 
     Args:
@@ -114,8 +115,9 @@ def open_named_run(uri: str, experiment: str, name: str, folder: Path,
     try:
         client = MlflowClient(uri)
         found_experiment = client.get_experiment_by_name(experiment)
-        experiment_id = (found_experiment.experiment_id if found_experiment
-                         else _create_experiment(client, uri, experiment))
+        experiment_id = (
+            found_experiment.experiment_id if found_experiment else _create_experiment(client, uri, experiment)
+        )
         found = run_of_folder(client, [experiment_id], folder)
         if found:
             tracker = Tracker(uri, found.info.run_id)

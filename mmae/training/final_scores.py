@@ -35,8 +35,16 @@ from mmae.tracking.runs import Tracker
 
 RECALIBRATION = "recalibration."  # first part of the names of the model's recalibration tensors
 MODE_TITLES = {"image": "image only", "spectrum": "spectrum only", "both": "image and spectrum"}
-CURVES = ("train/loss", "train/image", "train/spectrum", "train/redshift", "val/loss",
-          "val/image/sigma_nmad", "val/spectrum/sigma_nmad", "val/both/sigma_nmad")
+CURVES = (
+    "train/loss",
+    "train/image",
+    "train/spectrum",
+    "train/redshift",
+    "val/loss",
+    "val/image/sigma_nmad",
+    "val/spectrum/sigma_nmad",
+    "val/both/sigma_nmad",
+)
 
 
 @dataclass
@@ -71,8 +79,12 @@ def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScor
     test_batches = read("test")
     predictions = predict_redshifts(model, test_batches(), device)
     examples = reconstruct(
-        model, test_batches(), device, examples=config.score.examples,
-        mask_ratio=config.score.mask_ratio, seed=config.seed,
+        model,
+        test_batches(),
+        device,
+        examples=config.score.examples,
+        mask_ratio=config.score.mask_ratio,
+        seed=config.seed,
     )
     table = _scores(predictions, training_redshifts(survey), config.seed, config.score.bootstrap)
     recalibration = {name: t.cpu().numpy() for name, t in model.state_dict().items() if name.startswith(RECALIBRATION)}
@@ -98,8 +110,11 @@ def _scores(predictions: Predictions, z_train: np.ndarray, seed: int, resamples:
     for mode, z_pred_N in predictions.predicted.items():
         usable_N = predictions.usable[mode].astype(bool)
         rows = score_table(
-            predictions.redshift_N[usable_N], {mode: z_pred_N[usable_N]},
-            z_train=z_train, seed=seed, resamples=resamples,
+            predictions.redshift_N[usable_N],
+            {mode: z_pred_N[usable_N]},
+            z_train=z_train,
+            seed=seed,
+            resamples=resamples,
         )
         table[mode] = rows[mode]
         table.setdefault(BASELINE, rows[BASELINE])
@@ -117,8 +132,10 @@ def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path, curves: Tr
     for mode in scores.predictions.predicted:
         usable_N = scores.predictions.usable[mode].astype(bool)
         figure = redshift_figure(
-            scores.predictions.redshift_N[usable_N], scores.predictions.predicted[mode][usable_N],
-            MODE_TITLES.get(mode, mode), scores.table[mode],
+            scores.predictions.redshift_N[usable_N],
+            scores.predictions.predicted[mode][usable_N],
+            MODE_TITLES.get(mode, mode),
+            scores.table[mode],
         )
         tracker.figure(figure, f"figures/redshift_{mode.replace(' ', '_')}.png")
     if scores.examples is not None:
@@ -144,8 +161,13 @@ def _log_examples(examples: Reconstructions, spec: SurveySpec, tracker: Tracker)
     if spectra.object_id:
         tracker.figure(
             spectrum_reconstruction_figure(
-                spec.wavelength_L(), spectra.flux_NL, spectra.ivar_NL, spectra.flux_pred_NL,
-                spectra.visible_NL, spectra.redshift_N, _titles(spectra),
+                spec.wavelength_L(),
+                spectra.flux_NL,
+                spectra.ivar_NL,
+                spectra.flux_pred_NL,
+                spectra.visible_NL,
+                spectra.redshift_N,
+                _titles(spectra),
             ),
             "figures/spectra.png",
         )
@@ -168,5 +190,7 @@ def predictions_table(predictions: Predictions) -> pa.Table:
         absent_N = ~predictions.usable[mode].astype(bool)
         columns[f"z_{mode.replace(' ', '_')}"] = pa.array(z_N, mask=absent_N)
         for side in ("low", "high"):
-            columns[f"z_{mode.replace(' ', '_')}_{side}"] = pa.array(getattr(predictions, side)[mode], mask=absent_N, from_pandas=True)
+            columns[f"z_{mode.replace(' ', '_')}_{side}"] = pa.array(
+                getattr(predictions, side)[mode], mask=absent_N, from_pandas=True
+            )
     return pa.table(columns)

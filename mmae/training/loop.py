@@ -77,8 +77,9 @@ class Loop:
         config = self.config
         stream = replace(config.stream, lanes=config.stream.lanes or config.compute.workers)
         portion = Portion(self.host.rank, self.host.world)
-        order = training_batches(self.survey, stream, seed=config.seed, steps=config.optim.steps, step=self.state.step,
-                                 portion=portion)
+        order = training_batches(
+            self.survey, stream, seed=config.seed, steps=config.optim.steps, step=self.state.step, portion=portion
+        )
         for batch in self._timed(order):
             self._step(batch.to(self.host.device))
             if self.state.step >= self.config.optim.steps:
@@ -167,9 +168,7 @@ class Loop:
         metrics["step"] = float(self.state.step)
         for mode, z_pred_N in merged.predicted.items():
             chosen_N = merged.usable[mode].astype(bool)
-            scores = score_redshift(
-                merged.redshift_N[chosen_N], z_pred_N[chosen_N], seed=self.config.seed, resamples=1
-            )
+            scores = score_redshift(merged.redshift_N[chosen_N], z_pred_N[chosen_N], seed=self.config.seed, resamples=1)
             metrics[f"val/{mode}/n"] = float(scores["sigma_nmad"].n)
             for name in ("sigma_nmad", "bias", "outlier_rate"):
                 metrics[f"val/{mode}/{name}"] = scores[name].value

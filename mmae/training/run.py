@@ -99,8 +99,7 @@ def open_tracker(config: RunConfig, run_dir: Path) -> Tracker:
         InputError: the tracking server or database cannot be used.
     """
     params = {key: str(value) for key, value in flat(config).items()}
-    tracker, is_new = open_named_run(tracking_uri(config.home_path), config.experiment, config.name, run_dir,
-                                     params)
+    tracker, is_new = open_named_run(tracking_uri(config.home_path), config.experiment, config.name, run_dir, params)
     if is_new:
         tracker.text(to_yaml(config), "config.yaml")
     return tracker
@@ -216,8 +215,10 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
 def _send_what_was_kept(outbox: Outbox) -> None:
     """The scores need MLflow: without it the run ends here, trained, and its name starts with the scores."""
     if not outbox.send():
-        raise InputError(f"MLflow at {outbox.tracker.shown} does not answer: the run is trained but not scored. Start "
-                         f"the server and give the same command again; the metrics wait in {outbox.file}.")
+        raise InputError(
+            f"MLflow at {outbox.tracker.shown} does not answer: the run is trained but not scored. Start "
+            f"the server and give the same command again; the metrics wait in {outbox.file}."
+        )
 
 
 def score_checkpoint(

@@ -36,11 +36,21 @@ def assert_equals_astropy(ra1, dec1, ra2, dec2, radius):
 
 
 # Points that pile up where matches go wrong: poles, RA 0, and offsets of exactly the radius.
-ANCHORS = st.sampled_from([
-    (0.0, 0.0), (360.0, 0.0), (359.9999, 45.0), (0.0, 90.0), (123.0, 90.0), (77.0, -90.0),
-    (180.0, -89.9999), (45.0, 60.0), (0.0, 89.999999), (12.5, -33.3)])
-STEPS = st.one_of(
-    st.sampled_from([0.0, 2.0, -2.0, 60.0, -60.0, 180.0, -180.0, 1e-7, 4.0]), st.floats(-200, 200))
+ANCHORS = st.sampled_from(
+    [
+        (0.0, 0.0),
+        (360.0, 0.0),
+        (359.9999, 45.0),
+        (0.0, 90.0),
+        (123.0, 90.0),
+        (77.0, -90.0),
+        (180.0, -89.9999),
+        (45.0, 60.0),
+        (0.0, 89.999999),
+        (12.5, -33.3),
+    ]
+)
+STEPS = st.one_of(st.sampled_from([0.0, 2.0, -2.0, 60.0, -60.0, 180.0, -180.0, 1e-7, 4.0]), st.floats(-200, 200))
 
 
 @st.composite
@@ -113,13 +123,16 @@ def test_empty_catalogues():
         assert len(nearest(first, first, second, second, 10.0)) == 0
 
 
-@pytest.mark.parametrize("ra, dec, words", [
-    ([1.0, np.nan], [0.0, 0.0], "second catalogue: row 1"),
-    ([1.0, 2.0], [0.0, 90.001], "second catalogue: row 1"),
-    ([400.0], [0.0], "row 0"),
-    ([np.inf], [0.0], "row 0"),
-    ([1.0, 2.0], [0.0], "two lists of one length"),
-])
+@pytest.mark.parametrize(
+    "ra, dec, words",
+    [
+        ([1.0, np.nan], [0.0, 0.0], "second catalogue: row 1"),
+        ([1.0, 2.0], [0.0, 90.001], "second catalogue: row 1"),
+        ([400.0], [0.0], "row 0"),
+        ([np.inf], [0.0], "row 0"),
+        ([1.0, 2.0], [0.0], "two lists of one length"),
+    ],
+)
 def test_bad_coordinates(ra, dec, words):
     with pytest.raises(InputError, match=words):
         match([0.0], [0.0], ra, dec, 5.0)
@@ -165,8 +178,9 @@ def test_separation_and_position_angle_equal_astropy():
 
 def test_proper_motion_moves_barnards_star():
     # Gaia DR3: -801.551 mas/yr, 10362.394 mas/yr. 100 years of it, checked on a great circle.
-    ra, dec = move_to_epoch([269.44850252, 10.0], [4.73942005, 20.0], [-801.551, np.nan], [10362.394, np.nan],
-                            2016.0, 2116.0)
+    ra, dec = move_to_epoch(
+        [269.44850252, 10.0], [4.73942005, 20.0], [-801.551, np.nan], [10362.394, np.nan], 2016.0, 2116.0
+    )
     moved = crossmatch.separation(269.44850252, 4.73942005, ra[0], dec[0]) * 3600
     assert moved == pytest.approx(100 * np.hypot(0.801551, 10.362394), rel=1e-5)
     assert dec[0] > 4.73942005 and ra[0] < 269.44850252
@@ -178,8 +192,14 @@ def test_proper_motion_equals_astropy_and_takes_an_epoch_a_row():
     pmra, pmdec = np.array([-500.0, 200.0, 0.0]), np.array([30.0, 900.0, 0.0])
     epoch = np.array([2000.0, 2010.0, 1990.0])
     got = move_to_epoch(ra, dec, pmra, pmdec, epoch, 2020.0)
-    sky = SkyCoord(ra * u.deg, dec * u.deg, pm_ra_cosdec=pmra * u.mas / u.yr, pm_dec=pmdec * u.mas / u.yr,
-                   distance=1 * u.kpc, obstime=Time(epoch, format="jyear"))
+    sky = SkyCoord(
+        ra * u.deg,
+        dec * u.deg,
+        pm_ra_cosdec=pmra * u.mas / u.yr,
+        pm_dec=pmdec * u.mas / u.yr,
+        distance=1 * u.kpc,
+        obstime=Time(epoch, format="jyear"),
+    )
     with np.errstate(all="ignore"):
         want = sky.apply_space_motion(Time(2020.0, format="jyear"))
     assert crossmatch.separation(*got, want.ra.deg, want.dec.deg).max() * 3600 < 1e-4

@@ -76,7 +76,7 @@ def test_fewer_pairs_are_kept_alike_by_both_engines(tmp_path, ray_cluster, monke
 
 def test_rows_are_counted_through_several_files(tmp_path, ray_cluster):
     ra, dec = np.arange(10.0), np.zeros(10)
-    parts = [sky_table(tmp_path / f"{i}.parquet", ra[5 * i:5 * i + 5], dec[:5], row_group=2).paths[0] for i in (0, 1)]
+    parts = [sky_table(tmp_path / f"{i}.parquet", ra[5 * i : 5 * i + 5], dec[:5], row_group=2).paths[0] for i in (0, 1)]
     whole = sky_table(tmp_path / "whole.parquet", ra, dec)
     paths = match_in_ray(SkyTable(tuple(parts), "RA", "DEC"), whole, 1.0, tmp_path / "scratch")
     pairs = read_pairs(paths)

@@ -12,8 +12,10 @@ def uniform(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return rng.uniform(0, 360, n), np.degrees(np.arcsin(rng.uniform(-1, 1, n)))
 
 
-@pytest.mark.parametrize(("nside", "expected"), [
-    (1, [6, 0, 7, 11, 1]), (64, [23786, 8071, 36413, 47167, 6]), (512, [1513296, 533565, 2335211, 3016187, 329])])
+@pytest.mark.parametrize(
+    ("nside", "expected"),
+    [(1, [6, 0, 7, 11, 1]), (64, [23786, 8071, 36413, 47167, 6]), (512, [1513296, 533565, 2335211, 3016187, 329])],
+)
 def test_numbers_are_those_of_astropy_healpix(nside, expected):
     ra, dec = np.array([(149.1, 2.2), (10.68, 41.27), (266.4, -29.0), (359.99999, -66.6), (123.4, 88.8)]).T
     assert sky_cell(ra, dec, nside).tolist() == expected

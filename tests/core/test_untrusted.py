@@ -77,12 +77,15 @@ def test_a_manifest_stays_in_its_folder(small_survey, tmp_path, path, kind):
         open_survey(survey)
 
 
-@pytest.mark.parametrize(("uri", "shown"), [
-    ("https://ada:secret@mlflow.example.org:5000/x?y=1", "https://***@mlflow.example.org:5000/x?y=1"),
-    ("https://mlflow.example.org", "https://mlflow.example.org"),
-    ("sqlite:////home/ada/mmae/mlflow/mlflow.db", "sqlite:////home/ada/mmae/mlflow/mlflow.db"),
-    ("postgresql://ada:p@ss@db/mlflow", "postgresql://***@db/mlflow"),
-])
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("https://ada:secret@mlflow.example.org:5000/x?y=1", "https://***@mlflow.example.org:5000/x?y=1"),
+        ("https://mlflow.example.org", "https://mlflow.example.org"),
+        ("sqlite:////home/ada/mmae/mlflow/mlflow.db", "sqlite:////home/ada/mmae/mlflow/mlflow.db"),
+        ("postgresql://ada:p@ss@db/mlflow", "postgresql://***@db/mlflow"),
+    ],
+)
 def test_passwords_are_not_shown(uri, shown):
     assert without_password(uri) == shown
     assert "secret" not in Tracker(uri, "0").how_to_look and "p@ss" not in Tracker(uri, "0").how_to_look

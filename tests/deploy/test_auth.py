@@ -61,10 +61,19 @@ def head(tmp_path_factory):
     subprocess.run([RAY, "get-auth-token", "--generate"], env=environment, check=True, capture_output=True, timeout=120)
     dashboard = free_port()
     # In a folder of its own, so that no other test joins it.
-    command = [RAY, "start", "--head", "--block", "--num-cpus=1", f"--port={free_port()}", f"--dashboard-port={dashboard}",
-               f"--temp-dir={home / 'r'}", "--object-store-memory=100000000",
-               # Its default port may be taken by another Ray on this machine, and then no job is taken.
-               f"--dashboard-agent-listen-port={free_port()}"]
+    command = [
+        RAY,
+        "start",
+        "--head",
+        "--block",
+        "--num-cpus=1",
+        f"--port={free_port()}",
+        f"--dashboard-port={dashboard}",
+        f"--temp-dir={home / 'r'}",
+        "--object-store-memory=100000000",
+        # Its default port may be taken by another Ray on this machine, and then no job is taken.
+        f"--dashboard-agent-listen-port={free_port()}",
+    ]
     with (home / "log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
@@ -110,8 +119,12 @@ def test_a_job_needs_the_token(head, tmp_path):
 def test_the_job_server_is_on_loopback(head):
     url, _, process = head
     port = int(url.rpartition(":")[2])
-    found = {c.laddr.ip for one in process.children(recursive=True) for c in one.net_connections("tcp")
-             if c.status == psutil.CONN_LISTEN and c.laddr.port == port}
+    found = {
+        c.laddr.ip
+        for one in process.children(recursive=True)
+        for c in one.net_connections("tcp")
+        if c.status == psutil.CONN_LISTEN and c.laddr.port == port
+    }
     assert found and found <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
@@ -119,8 +132,14 @@ def test_a_ray_that_a_script_starts_listens_on_loopback_only():
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     # Where no other Ray has left its address; a short path, as sockets go there.
     environment["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="mmae-")
-    process = subprocess.Popen([sys.executable, "-c", OWN_RAY], env=environment, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWN_RAY],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
     try:
         assert process.stdout.readline() == "ready\n"
         addresses = listening(psutil.Process(process.pid))

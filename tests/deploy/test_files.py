@@ -66,30 +66,36 @@ def test_kubernetes_takes_the_job():
     check_job(read(RAY_JOB))
 
 
-@pytest.mark.parametrize(("place", "value"), [
-    (("max_worker",), 8),  # an unknown name
-    (("max_workers",), "many"),
-    (("idle_timeout_minutes",), -1),
-    (("head_node_type",), "hed"),
-    (("available_node_types", "gpu_worker", "resources"), None),
-    (("available_node_types", "gpu_worker", "instance"), "g6.4xlarge"),
-    (("provider", "type"), None),
-    (("docker", "images"), "ray"),
-    (("auth", "ssh_user"), 7),
-])
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("max_worker",), 8),  # an unknown name
+        (("max_workers",), "many"),
+        (("idle_timeout_minutes",), -1),
+        (("head_node_type",), "hed"),
+        (("available_node_types", "gpu_worker", "resources"), None),
+        (("available_node_types", "gpu_worker", "instance"), "g6.4xlarge"),
+        (("provider", "type"), None),
+        (("docker", "images"), "ray"),
+        (("auth", "ssh_user"), 7),
+    ],
+)
 def test_a_wrong_field_of_the_cloud_file_is_caught(place, value):
     with pytest.raises(CAUGHT):
         check_cluster(changed(read(AWS), place, value))
 
 
-@pytest.mark.parametrize(("place", "value"), [
-    (("head",), "head.example.org"),
-    (("max_workers",), "two"),
-    (("provider", "worker_ips"), None),
-    (("provider", "head_ip"), None),
-    (("auth", "user"), "astro"),
-    (("worker_start_ray_commands",), "ray start"),
-])
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("head",), "head.example.org"),
+        (("max_workers",), "two"),
+        (("provider", "worker_ips"), None),
+        (("provider", "head_ip"), None),
+        (("auth", "user"), "astro"),
+        (("worker_start_ray_commands",), "ray start"),
+    ],
+)
 def test_a_wrong_field_of_the_on_premise_file_is_caught(place, value):
     with pytest.raises(CAUGHT):
         check_cluster(changed(read(ON_PREMISE), place, value))
@@ -100,18 +106,21 @@ WORKER = (*CLUSTER, "workerGroupSpecs", 0)
 CONTAINER = (*WORKER, "template", "spec", "containers", 0)
 
 
-@pytest.mark.parametrize(("place", "value"), [
-    (("kind",), "RayJobs"),
-    (("spec", "entrypoint"), None),
-    (("spec", "shutdownAfterFinish"), True),
-    ((*CLUSTER, "authOptions", "mode"), "disabled"),
-    ((*WORKER, "minReplica"), 1),
-    ((*WORKER, "replicas"), "4"),
-    ((*CONTAINER, "image"), 7),
-    ((*CONTAINER, "volumeMount"), []),
-    ((*CONTAINER, "resources", "limit"), {}),
-    ((*WORKER, "template", "spec", "containers"), None),
-])
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("kind",), "RayJobs"),
+        (("spec", "entrypoint"), None),
+        (("spec", "shutdownAfterFinish"), True),
+        ((*CLUSTER, "authOptions", "mode"), "disabled"),
+        ((*WORKER, "minReplica"), 1),
+        ((*WORKER, "replicas"), "4"),
+        ((*CONTAINER, "image"), 7),
+        ((*CONTAINER, "volumeMount"), []),
+        ((*CONTAINER, "resources", "limit"), {}),
+        ((*WORKER, "template", "spec", "containers"), None),
+    ],
+)
 def test_a_wrong_field_of_the_job_is_caught(place, value):
     with pytest.raises((jsonschema.ValidationError, kubernetes_validate.ValidationError)):
         check_job(changed(read(RAY_JOB), place, value))
@@ -129,8 +138,12 @@ def test_every_command_is_one_that_a_shell_can_read(path):
 @RAY_FILES
 def test_nodes_ask_for_the_token_and_the_dashboard_stays_on_loopback(path):
     config = read(path)
-    started = [command for key in ("head_start_ray_commands", "worker_start_ray_commands")
-               for command in config[key] if "ray start" in command]
+    started = [
+        command
+        for key in ("head_start_ray_commands", "worker_start_ray_commands")
+        for command in config[key]
+        if "ray start" in command
+    ]
     assert len(started) == 2 and all("RAY_AUTH_MODE=token" in command for command in started)
     assert "--dashboard-host=127.0.0.1" in started[0] and "0.0.0.0" not in path.read_text()
     assert any(place.endswith(".ray/auth_token") for place in config["file_mounts"])

@@ -9,8 +9,14 @@ from mmae.evaluation.catalogue import read_catalogue
 from mmae.survey.schema import Galaxy, SurveySpec, to_table
 from mmae.survey.store import Shard, Survey, write_shard
 
-SPEC = SurveySpec(bands=("r", "i"), image_size=4, band_noise=(1.0, 1.0), arcsinh_mean=(0.0, 0.0),
-                  arcsinh_std=(1.0, 1.0), n_wavelengths=8)
+SPEC = SurveySpec(
+    bands=("r", "i"),
+    image_size=4,
+    band_noise=(1.0, 1.0),
+    arcsinh_mean=(0.0, 0.0),
+    arcsinh_std=(1.0, 1.0),
+    n_wavelengths=8,
+)
 
 
 @pytest.fixture
@@ -18,16 +24,26 @@ def survey(tmp_path) -> Survey:
     """Two shards of the test split and one of another; the second galaxy has nothing but an image."""
     image = np.ones(SPEC.image_shape, np.float32)
     galaxies = [
-        Galaxy("a", ra=10.0, dec=-5.0, targetid=7, redshift=0.25, image_CHW=image, morphtype="PSF",
-               cmodel_mag_C=np.array([20.0, 19.5]), group_id="g"),
+        Galaxy(
+            "a",
+            ra=10.0,
+            dec=-5.0,
+            targetid=7,
+            redshift=0.25,
+            image_CHW=image,
+            morphtype="PSF",
+            cmodel_mag_C=np.array([20.0, 19.5]),
+            group_id="g",
+        ),
         Galaxy("b", image_CHW=image, cmodel_mag_C=np.array([np.nan, 21.0])),
         Galaxy("c", ra=11.0, dec=-5.0, redshift=1.5, image_CHW=image),
     ]
     shards = []
     for name, split, rows in (("1", "test", galaxies[:2]), ("2", "test", galaxies[2:]), ("3", "train", galaxies[:1])):
         path = f"{split}/{name}.parquet"
-        shards.append(Shard(path, split, len(rows), write_shard(to_table(rows, [split] * len(rows), SPEC),
-                                                                tmp_path / path)))
+        shards.append(
+            Shard(path, split, len(rows), write_shard(to_table(rows, [split] * len(rows), SPEC), tmp_path / path))
+        )
     return Survey(tmp_path, SPEC, {}, {}, "hash", tuple(shards))
 
 

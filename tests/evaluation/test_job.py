@@ -68,8 +68,10 @@ def read_without_ray(run: RunConfig, survey: Survey) -> list[float]:
 
 def small(run: RunConfig, **changes) -> EvaluateConfig:
     """An evaluation of few galaxies, with few resamples."""
-    return replace(EvaluateConfig(run=run.name, home=run.home, bootstrap=20, surface_ratios=(0.0, 0.5, 1.0),
-                                  batch_size=16), **changes)
+    return replace(
+        EvaluateConfig(run=run.name, home=run.home, bootstrap=20, surface_ratios=(0.0, 0.5, 1.0), batch_size=16),
+        **changes,
+    )
 
 
 def test_a_model_is_scored_from_end_to_end(trained, small_survey, ray_cluster):
@@ -85,7 +87,9 @@ def test_a_model_is_scored_from_end_to_end(trained, small_survey, ray_cluster):
 
     table = pq.read_table(folder / "predictions.parquet").to_pydict()
     assert len(table["object_id"]) == n_test == len(set(table["object_id"]))
-    truth = pq.read_table(open_survey(small_survey).files("test"), columns=["object_id", "redshift", "flux"]).to_pydict()
+    truth = pq.read_table(
+        open_survey(small_survey).files("test"), columns=["object_id", "redshift", "flux"]
+    ).to_pydict()
     assert table["object_id"] == truth["object_id"]
     for given, known in zip(table["redshift"], truth["redshift"], strict=True):
         assert given == known or given == pytest.approx(known)
@@ -117,10 +121,12 @@ def test_galaxies_in_another_order_than_the_catalogue_are_noticed(trained, small
 
 
 def test_a_model_without_p_z_on_a_survey_without_training_galaxies(
-        quick_run, small_survey, tmp_path, ray_cluster, monkeypatch):
+    quick_run, small_survey, tmp_path, ray_cluster, monkeypatch
+):
     """What cannot be made is left out with the reason, the rest is there."""
     paper = PaperConfig(width=16, depth=1, cross_depth=1, heads=2, hidden=(16, 16))
     run = run_of(replace(quick_run, name="paper", model=paper, home=str(tmp_path), survey=str(small_survey)))
+
     def only_tested(path):
         survey = open_survey(path)
         return replace(survey, shards=tuple(shard for shard in survey.shards if shard.split == "test"))
@@ -148,8 +154,11 @@ def test_a_leaked_survey_is_refused_before_anything_starts(trained, small_survey
     rows = trained.home_path / "runs" / "first" / "best" / TRAINING_ROWS
     table = pq.read_table(rows)
     test = pq.read_table(open_survey(small_survey).files("test"), columns=["object_id", "targetid", "ra", "dec"])
-    leaked = test.append_column("split", pa.array(["train"] * len(test))).select(table.column_names).cast(
-        table.schema.remove_metadata())
+    leaked = (
+        test.append_column("split", pa.array(["train"] * len(test)))
+        .select(table.column_names)
+        .cast(table.schema.remove_metadata())
+    )
     pq.write_table(leaked.replace_schema_metadata(table.schema.metadata), rows)
     with pytest.raises(InputError, match="in the training of"):
         evaluate(small(trained), quiet())
@@ -170,14 +179,17 @@ def test_a_file_of_predictions_needs_no_model(tmp_path):
     assert "z<0.4" in console.file.getvalue() and "paper" in console.file.getvalue()
 
 
-@pytest.mark.parametrize(("values", "says"), [
-    ({}, "either --run"),
-    ({"run": "a", "split": "all"}, "choose one of train, val, test"),
-    ({"run": "a", "galaxies": -1}, "galaxies is -1"),
-    ({"run": "a", "surface_ratios": (0.5, 0.2)}, "rising numbers"),
-    ({"run": "a", "mask_ratio": 1.0}, "mask_ratio"),
-    ({"run": "a", "name": "a/b"}, "no slash"),
-])
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({}, "either --run"),
+        ({"run": "a", "split": "all"}, "choose one of train, val, test"),
+        ({"run": "a", "galaxies": -1}, "galaxies is -1"),
+        ({"run": "a", "surface_ratios": (0.5, 0.2)}, "rising numbers"),
+        ({"run": "a", "mask_ratio": 1.0}, "mask_ratio"),
+        ({"run": "a", "name": "a/b"}, "no slash"),
+    ],
+)
 def test_wrong_options_are_named(values, says):
     with pytest.raises(ValueError, match=says):
         EvaluateConfig(**values)

@@ -17,12 +17,21 @@ IMAGE_ONLY = tiny(spectrum={"use": False})
 
 
 def batches():
-    return [without(random_batch(4, seed=1), image=[0], magnitudes=[0, 2]), without(random_batch(3, seed=2), spectrum=[1])]
+    return [
+        without(random_batch(4, seed=1), image=[0], magnitudes=[0, 2]),
+        without(random_batch(3, seed=2), spectrum=[1]),
+    ]
 
 
-@pytest.mark.parametrize(("config", "modes"), [
-    (ALL, ["image", "spectrum", "both", "magnitudes", "image and magnitudes"]),
-    (IMAGE_ONLY, ["image"]), (CNN, ["image"]), (CONTRASTIVE, ["image", "spectrum", "both"])])
+@pytest.mark.parametrize(
+    ("config", "modes"),
+    [
+        (ALL, ["image", "spectrum", "both", "magnitudes", "image and magnitudes"]),
+        (IMAGE_ONLY, ["image"]),
+        (CNN, ["image"]),
+        (CONTRASTIVE, ["image", "spectrum", "both"]),
+    ],
+)
 def test_modes_follow_the_model(config, modes):
     torch.manual_seed(0)
     found = predict_redshifts(build_model(config, SPEC).eval(), batches(), CPU)
@@ -31,7 +40,7 @@ def test_modes_follow_the_model(config, modes):
     assert all(np.isfinite(found.predicted[mode]).all() and len(found.low[mode]) == 7 for mode in modes)
     if "image and magnitudes" in modes:
         assert found.usable["image and magnitudes"].tolist() == [False, True, False, True, True, True, True]
-        assert (found.predicted["image and magnitudes"][1] != found.predicted["image"][1])
+        assert found.predicted["image and magnitudes"][1] != found.predicted["image"][1]
         assert found.predicted["magnitudes"][4] != found.predicted["image and magnitudes"][4]
 
 
@@ -43,8 +52,10 @@ def test_parts_without_galaxies_are_passed_over():
 
 
 def test_only_what_is_reconstructed_is_an_example():
-    found = {name: reconstruct(build_model(config, SPEC).eval(), batches(), CPU, examples=2, mask_ratio=0.5, seed=0)
-             for name, config in (("all", ALL), ("image", IMAGE_ONLY), ("cnn", CNN))}
+    found = {
+        name: reconstruct(build_model(config, SPEC).eval(), batches(), CPU, examples=2, mask_ratio=0.5, seed=0)
+        for name, config in (("all", ALL), ("image", IMAGE_ONLY), ("cnn", CNN))
+    }
     assert found["cnn"] is None
     assert len(found["image"].with_image().object_id) == 2 and not found["image"].with_spectrum().object_id
     assert len(found["all"].with_spectrum().object_id) >= 2

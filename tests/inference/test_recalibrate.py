@@ -57,8 +57,13 @@ def galaxies(n: int, seed: int, lost: float = 0.0) -> list[Batch]:
     truth_N = np.expm1(np.maximum(x_N, 0))
     known_N = np.arange(n) % 10 > 0
     return [
-        Batch({"image": torch.from_numpy(measured_N[i, None]).float()}, {"image": torch.ones(100, dtype=torch.bool)},
-              torch.from_numpy(np.where(known_N, truth_N, 0.0)[i]).float(), torch.from_numpy(known_N[i]), ["x"] * 100)
+        Batch(
+            {"image": torch.from_numpy(measured_N[i, None]).float()},
+            {"image": torch.ones(100, dtype=torch.bool)},
+            torch.from_numpy(np.where(known_N, truth_N, 0.0)[i]).float(),
+            torch.from_numpy(known_N[i]),
+            ["x"] * 100,
+        )
         for i in np.arange(n).reshape(-1, 100)
     ]
 
@@ -67,7 +72,7 @@ def calibration(model: Believer, batches: list[Batch]) -> Calibration:
     pit = []
     for batch in batches:
         known_B = batch.redshift_known_B
-        reading, = model.read(batch, [fixed_visible(batch, model.n_tokens, ("image",))])
+        (reading,) = model.read(batch, [fixed_visible(batch, model.n_tokens, ("image",))])
         pdf = RedshiftPDF(redshift_edges(model), reading.probability_BK[known_B].numpy())
         pit.append(randomised_pit(pdf, batch.redshift_B[known_B].numpy(), 0))
     return calibrate(np.concatenate(pit))

@@ -19,11 +19,15 @@ from mmae.survey.source import Source
 BANDS = "grizy"
 SHARED_GALAXIES = Path(__file__).parents[2].parent / "shared" / "data" / "galaxies"
 needs_shared = pytest.mark.skipif(
-    not SHARED_GALAXIES.is_dir(), reason=f"real survey files are not here: no {SHARED_GALAXIES}")
+    not SHARED_GALAXIES.is_dir(), reason=f"real survey files are not here: no {SHARED_GALAXIES}"
+)
 
 GALAXIESML_WAVE_L = 3599.2 + 0.8 * np.arange(7783)  # DESI grid and one more sample at either end
-ARM_WAVES = {"B": 3600.0 + 0.8 * np.arange(2751), "R": 5760.0 + 0.8 * np.arange(2326),
-             "Z": 7520.0 + 0.8 * np.arange(2881)}
+ARM_WAVES = {
+    "B": 3600.0 + 0.8 * np.arange(2751),
+    "R": 5760.0 + 0.8 * np.arange(2326),
+    "Z": 7520.0 + 0.8 * np.arange(2881),
+}
 FLUXMAG0_27 = 10 ** (0.4 * 27.0)
 
 
@@ -33,16 +37,18 @@ def read_all(source: Source) -> tuple[list[Galaxy], list[str], list[Rejection]]:
     read = pickle.loads(pickle.dumps(source.read))
     parts = [read(chunk) for chunk in source.chunks]
     assert all(len(part.galaxies) == len(part.where) for part in parts)
-    return ([g for part in parts for g in part.galaxies], [w for part in parts for w in part.where],
-            [r for part in parts for r in part.rejections])
+    return (
+        [g for part in parts for g in part.galaxies],
+        [w for part in parts for w in part.where],
+        [r for part in parts for r in part.rejections],
+    )
 
 
 def read_checked(source: Source) -> tuple[list[Galaxy], list[Rejection]]:
     """What check_galaxy leaves of each galaxy, and everything that was set aside."""
     galaxies, where, rejections = read_all(source)
     checked = [check_galaxy(g, source.spec, w) for g, w in zip(galaxies, where, strict=True)]
-    return ([c.galaxy for c in checked if c.galaxy],
-            rejections + [r for c in checked for r in c.rejections])
+    return ([c.galaxy for c in checked if c.galaxy], rejections + [r for c in checked for r in c.rejections])
 
 
 def synthetic_images(n: int, size: int, seed: int = 0) -> np.ndarray:
@@ -55,8 +61,15 @@ def synthetic_images(n: int, size: int, seed: int = 0) -> np.ndarray:
     return (flux_C * galaxy_HW + noise).astype(np.float32)
 
 
-def write_galaxiesml(path: Path, n: int = 6, *, size: int = 64, wave: np.ndarray | None = None,
-                     seed: int = 0, **datasets: np.ndarray | None) -> Path:
+def write_galaxiesml(
+    path: Path,
+    n: int = 6,
+    *,
+    size: int = 64,
+    wave: np.ndarray | None = None,
+    seed: int = 0,
+    **datasets: np.ndarray | None,
+) -> Path:
     """A file in the layout of GalaxiesML-Spectra. A keyword such as `image=` replaces a dataset,
     None leaves it out; slashes in the names are written as two underscores."""
     rng = np.random.default_rng(seed)
@@ -68,11 +81,9 @@ def write_galaxiesml(path: Path, n: int = 6, *, size: int = 64, wave: np.ndarray
         "spectrum/wave": np.tile(GALAXIESML_WAVE_L, (n, 1)) if wave is None else wave,
         "DESI_fibermap/DESI_redshift": np.linspace(0.1, 1.5, n),
         "DESI_fibermap/DESI_redshift_err": np.full(n, 1e-5),
-        "DESI_fibermap/MORPHTYPE": np.array([b"PSF", b"REX", b"EXP", b"DEV", b"SER"])[
-            np.arange(n) % 5],
+        "DESI_fibermap/MORPHTYPE": np.array([b"PSF", b"REX", b"EXP", b"DEV", b"SER"])[np.arange(n) % 5],
         "DESI_fibermap/FLUX_R": np.ones(n, np.float32),
-        **{f"HSC_metadata/{b}_cmodel_mag": np.full(n, 20.0 + i, np.float32)
-           for i, b in enumerate(BANDS)},
+        **{f"HSC_metadata/{b}_cmodel_mag": np.full(n, 20.0 + i, np.float32) for i, b in enumerate(BANDS)},
         "HSC_metadata/specz_flag_homogeneous": np.ones(n, bool),
         "object_id": 42_000_000_000_000_000 + np.arange(n, dtype=np.int64),
         "targetid": np.array([str(39_633_000_000_000_000 + i).encode() for i in range(n)]),
@@ -82,8 +93,7 @@ def write_galaxiesml(path: Path, n: int = 6, *, size: int = 64, wave: np.ndarray
         for name, values in content.items():
             if values is not None:
                 # One compressed chunk per row, so that a test can corrupt one row.
-                options = ({"chunks": (1, *values.shape[1:]), "compression": "gzip"}
-                           if values.ndim > 1 else {})
+                options = {"chunks": (1, *values.shape[1:]), "compression": "gzip"} if values.ndim > 1 else {}
                 file.create_dataset(name, data=values, **options)
     return path
 
@@ -98,52 +108,86 @@ def corrupt_hdf5_row(path: Path, dataset: str, row: int) -> None:
         file.write(b"\xff" * min(64, place.size))
 
 
-def write_coadd(path: Path, targetid: np.ndarray, *, flux: float = 1.0, ivar: float = 4.0,
-                waves: dict[str, np.ndarray] | None = None, leave_out: tuple[str, ...] = (),
-                compress_masks: bool = False, **columns: np.ndarray) -> Path:
+def write_coadd(
+    path: Path,
+    targetid: np.ndarray,
+    *,
+    flux: float = 1.0,
+    ivar: float = 4.0,
+    waves: dict[str, np.ndarray] | None = None,
+    leave_out: tuple[str, ...] = (),
+    compress_masks: bool = False,
+    **columns: np.ndarray,
+) -> Path:
     """A DESI coadd of constant flux and ivar. `columns` are further FIBERMAP columns."""
     n = len(targetid)
-    fibermap = {"TARGETID": np.asarray(targetid, np.int64), "TARGET_RA": 150.0 + np.arange(n),
-                "TARGET_DEC": np.full(n, 2.0), **columns}
+    fibermap = {
+        "TARGETID": np.asarray(targetid, np.int64),
+        "TARGET_RA": 150.0 + np.arange(n),
+        "TARGET_DEC": np.full(n, 2.0),
+        **columns,
+    }
     hdus = [fits.PrimaryHDU(), _table("FIBERMAP", fibermap)]
     for arm, wave_A in (waves or ARM_WAVES).items():
         mask_NA = np.zeros((n, len(wave_A)), np.int32)
-        mask_hdu = (fits.CompImageHDU(mask_NA, name=f"{arm}_MASK") if compress_masks
-                    else fits.ImageHDU(mask_NA, name=f"{arm}_MASK"))
-        hdus += [fits.ImageHDU(wave_A, name=f"{arm}_WAVELENGTH"),
-                 fits.ImageHDU(np.full((n, len(wave_A)), flux, np.float32), name=f"{arm}_FLUX"),
-                 fits.ImageHDU(np.full((n, len(wave_A)), ivar, np.float32), name=f"{arm}_IVAR"),
-                 mask_hdu]
+        mask_hdu = (
+            fits.CompImageHDU(mask_NA, name=f"{arm}_MASK")
+            if compress_masks
+            else fits.ImageHDU(mask_NA, name=f"{arm}_MASK")
+        )
+        hdus += [
+            fits.ImageHDU(wave_A, name=f"{arm}_WAVELENGTH"),
+            fits.ImageHDU(np.full((n, len(wave_A)), flux, np.float32), name=f"{arm}_FLUX"),
+            fits.ImageHDU(np.full((n, len(wave_A)), ivar, np.float32), name=f"{arm}_IVAR"),
+            mask_hdu,
+        ]
     fits.HDUList([h for h in hdus if h.name not in leave_out]).writeto(path, overwrite=True)
     return path
 
 
-def write_redrock(path: Path, targetid: np.ndarray, z: np.ndarray, name: str = "REDSHIFTS",
-                  **columns: np.ndarray) -> Path:
+def write_redrock(
+    path: Path, targetid: np.ndarray, z: np.ndarray, name: str = "REDSHIFTS", **columns: np.ndarray
+) -> Path:
     """A redrock file, or with another `name` and no more columns a bare catalogue."""
     content = {"TARGETID": np.asarray(targetid, np.int64), "Z": np.asarray(z, float), **columns}
     fits.HDUList([fits.PrimaryHDU(), _table(name, content)]).writeto(path, overwrite=True)
     return path
 
 
-def write_hsc_band(path: Path, band: str, image: np.ndarray, *,
-                   fluxmag0: float | None = FLUXMAG0_27, ra: float = 150.1, dec: float = 2.2,
-                   scale: float = 0.168) -> Path:
+def write_hsc_band(
+    path: Path,
+    band: str,
+    image: np.ndarray,
+    *,
+    fluxmag0: float | None = FLUXMAG0_27,
+    ra: float = 150.1,
+    dec: float = 2.2,
+    scale: float = 0.168,
+) -> Path:
     """One band as the HSC cutout service gives it: keywords in the primary HDU, then the image,
     mask and variance planes."""
     primary = fits.PrimaryHDU()
     primary.header["FILTER"] = f"HSC-{band.upper()}"
     if fluxmag0 is not None:
         primary.header["FLUXMAG0"] = fluxmag0
-    planes = [fits.ImageHDU(image.astype(np.float32), _wcs(image, ra, dec, scale), name="IMAGE"),
-              fits.ImageHDU(np.zeros(image.shape, np.int32), name="MASK"),
-              fits.ImageHDU(np.ones(image.shape, np.float32), name="VARIANCE")]
+    planes = [
+        fits.ImageHDU(image.astype(np.float32), _wcs(image, ra, dec, scale), name="IMAGE"),
+        fits.ImageHDU(np.zeros(image.shape, np.int32), name="MASK"),
+        fits.ImageHDU(np.ones(image.shape, np.float32), name="VARIANCE"),
+    ]
     fits.HDUList([primary, *planes]).writeto(path, overwrite=True)
     return path
 
 
-def write_hsc_object(path: Path, image_CHW: np.ndarray, bands: str = BANDS, *,
-                     by_filter: bool = False, ra: float = 150.1, dec: float = 2.2) -> Path:
+def write_hsc_object(
+    path: Path,
+    image_CHW: np.ndarray,
+    bands: str = BANDS,
+    *,
+    by_filter: bool = False,
+    ra: float = 150.1,
+    dec: float = 2.2,
+) -> Path:
     """All bands of one object in one file, named by EXTNAME or by FILTER."""
     hdus = [fits.PrimaryHDU()]
     for band, image in zip(bands, image_CHW, strict=True):
@@ -158,18 +202,29 @@ def write_hsc_object(path: Path, image_CHW: np.ndarray, bands: str = BANDS, *,
     return path
 
 
-
 def _wcs(image: np.ndarray, ra: float, dec: float, scale: float) -> fits.Header:
     """A tangent projection whose reference is the middle of the image."""
     height, width = image.shape
-    return fits.Header({
-        "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": ra, "CRVAL2": dec,
-        "CRPIX1": (width + 1) / 2, "CRPIX2": (height + 1) / 2, "RADESYS": "ICRS",
-        "CD1_1": -scale / 3600, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": scale / 3600})
+    return fits.Header(
+        {
+            "CTYPE1": "RA---TAN",
+            "CTYPE2": "DEC--TAN",
+            "CRVAL1": ra,
+            "CRVAL2": dec,
+            "CRPIX1": (width + 1) / 2,
+            "CRPIX2": (height + 1) / 2,
+            "RADESYS": "ICRS",
+            "CD1_1": -scale / 3600,
+            "CD1_2": 0.0,
+            "CD2_1": 0.0,
+            "CD2_2": scale / 3600,
+        }
+    )
 
 
 def _table(name: str, columns: dict[str, np.ndarray]) -> fits.BinTableHDU:
     formats = {"i": "K", "f": "D"}
     return fits.BinTableHDU.from_columns(
-        [fits.Column(key, formats.get(v.dtype.kind, f"{v.dtype.itemsize}A"), array=v)
-         for key, v in columns.items()], name=name)
+        [fits.Column(key, formats.get(v.dtype.kind, f"{v.dtype.itemsize}A"), array=v) for key, v in columns.items()],
+        name=name,
+    )

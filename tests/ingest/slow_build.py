@@ -1,6 +1,6 @@
 """A survey whose later chunks wait at a gate, and a process that builds it until it is killed.
 
-    python -m tests.ingest.slow_build OUT MARKS GATE
+python -m tests.ingest.slow_build OUT MARKS GATE
 """
 
 from __future__ import annotations

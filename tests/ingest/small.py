@@ -13,8 +13,14 @@ from mmae.survey.source import ChunkRead, Source
 from mmae.survey.splits import hash_splits
 from mmae.survey.store import Shard, Survey, content_hash, open_survey, write_manifest, write_shard
 
-SPEC = SurveySpec(bands=("g", "r"), image_size=4, n_wavelengths=12, band_noise=(0.02, 0.03),
-                  arcsinh_mean=(1.0, 1.5), arcsinh_std=(1.8, 1.9))
+SPEC = SurveySpec(
+    bands=("g", "r"),
+    image_size=4,
+    n_wavelengths=12,
+    band_noise=(0.02, 0.03),
+    arcsinh_mean=(1.0, 1.5),
+    arcsinh_std=(1.8, 1.9),
+)
 ARCSEC = 1 / 3600  # degrees
 TRUTH = pa.schema([("object_id", pa.string()), ("mass", pa.float64())])
 
@@ -24,10 +30,18 @@ def galaxy(number: int, ra: float | None, dec: float | None, **fields) -> Galaxy
     rng = np.random.default_rng(number)
     image = None if number % 5 == 0 else rng.normal(1, 1, (2, 4, 4)).astype(np.float32)
     return replace(
-        Galaxy(f"g{number:05d}", ra, dec, redshift=number % 40 / 20, image_CHW=image,
-               flux_L=rng.normal(1, 1, 12).astype(np.float32), ivar_L=np.ones(12, np.float32),
-               morphtype=("PSF", "EXP", "REX", None)[number % 4]),
-        **fields)
+        Galaxy(
+            f"g{number:05d}",
+            ra,
+            dec,
+            redshift=number % 40 / 20,
+            image_CHW=image,
+            flux_L=rng.normal(1, 1, 12).astype(np.float32),
+            ivar_L=np.ones(12, np.float32),
+            morphtype=("PSF", "EXP", "REX", None)[number % 4],
+        ),
+        **fields,
+    )
 
 
 def field(n: int, seed: int = 0, side: float = 2.0, **fields) -> list[Galaxy]:
@@ -41,8 +55,9 @@ def field(n: int, seed: int = 0, side: float = 2.0, **fields) -> list[Galaxy]:
 
 def source(galaxies: list[Galaxy], size: int, truth: bool = False) -> Source:
     """The galaxies in chunks of some rows."""
+
     def read(chunk) -> ChunkRead:
-        some = [replace(g) for g in galaxies[chunk["start"]:chunk["stop"]]]
+        some = [replace(g) for g in galaxies[chunk["start"] : chunk["stop"]]]
         rows = [{"object_id": g.object_id, "mass": float(g.object_id[1:6])} for g in some] if truth else []
         return ChunkRead(some, [f"row {g.object_id}" for g in some], truth=rows)
 
@@ -59,7 +74,15 @@ def write_survey(folder: Path, splits: dict[str, list[Galaxy]], recorded: bool =
         shards.append(Shard(path, split, len(galaxies), write_shard(table, folder / path)))
         names += [(g.object_id, split) for g in galaxies]
     rows = pa.table({"object_id": [n for n, _ in names], "split": [s for _, s in names]})
-    write_manifest(Survey(
-        folder, SPEC, {}, {}, content_hash(SPEC, shards), tuple(shards),
-        recorded_split_hash=hash_splits(rows["object_id"], rows["split"]) if recorded else ""))
+    write_manifest(
+        Survey(
+            folder,
+            SPEC,
+            {},
+            {},
+            content_hash(SPEC, shards),
+            tuple(shards),
+            recorded_split_hash=hash_splits(rows["object_id"], rows["split"]) if recorded else "",
+        )
+    )
     return open_survey(folder)

@@ -26,9 +26,11 @@ SPEC = SurveySpec(image_size=8, n_wavelengths=50)
 def make_galaxy(row: int) -> Galaxy:
     rng = np.random.default_rng(row)
     galaxy = Galaxy(
-        f"g{row}", redshift=row / 100,
+        f"g{row}",
+        redshift=row / 100,
         image_CHW=rng.normal(size=SPEC.image_shape).astype(np.float32),
-        flux_L=rng.normal(size=50).astype(np.float32), ivar_L=np.ones(50, np.float32),
+        flux_L=rng.normal(size=50).astype(np.float32),
+        ivar_L=np.ones(50, np.float32),
     )
     if row % 10 == 1:
         galaxy.image_CHW = None
@@ -68,7 +70,8 @@ def test_every_galaxy_is_kept_or_set_aside(tmp_path, ray_cluster):
     assert lost == {f"g{r}" for r in range(100) if r % 10 == 4}
     assert rows.keys() | lost == {f"g{r}" for r in range(100)} and not rows.keys() & lost
     assert {r["object_id"] for r in rejected if r["field"] == "redshift"} == {
-        f"g{r}" for r in range(100) if r % 10 == 5}
+        f"g{r}" for r in range(100) if r % 10 == 5
+    }
     assert all("memory, row" in r["where"] for r in rejected)
     assert rows["g3"]["image"] is None and rows["g3"]["flux"] is not None
 

@@ -27,8 +27,7 @@ def command_line(text: str) -> BuildConfig:
 
 
 def test_simulation_options_have_no_prefix():
-    config = command_line(
-        "--out s --seed 3 --paired-fraction 0.1 --labelled-fraction 0.5 --split.seed 4 --workers 2")
+    config = command_line("--out s --seed 3 --paired-fraction 0.1 --labelled-fraction 0.5 --split.seed 4 --workers 2")
     assert config.simulation == SimulationConfig(seed=3, paired_fraction=0.1, labelled_fraction=0.5)
     assert config.split.seed == 4 and config.workers == 2
     with pytest.raises(SystemExit):
@@ -62,6 +61,7 @@ def test_image_size_is_of_the_simulated_survey(size, monkeypatch, tmp_path):
 @pytest.fixture
 def simulated(monkeypatch):
     """The memory source in the place of the simulator."""
+
     def source(simulation, spec):
         return replace(memory_source(40), provenance=asdict(simulation))
 
@@ -76,8 +76,7 @@ def reports(monkeypatch) -> list[tuple]:
     return calls
 
 
-def test_report_after_the_build_and_for_a_finished_survey(
-        tmp_path, ray_cluster, simulated, reports, monkeypatch):
+def test_report_after_the_build_and_for_a_finished_survey(tmp_path, ray_cluster, simulated, reports, monkeypatch):
     config = BuildConfig(tmp_path / "s", report=True, reference=tmp_path)
     survey = build_job(config, console := Console())
     assert reports == [(survey, tmp_path, console)]
@@ -118,12 +117,16 @@ def test_report_for_a_folder_with_other_files_is_refused(tmp_path, ray_cluster, 
     assert reports == []
 
 
-@pytest.mark.parametrize(("options", "says"), [
-    ({"source": ("desi",), "report": True}, "--report is about simulated galaxies, and --source is desi"),
-    ({"reference": Path("/")}, "--reference is for the report"),
-    ({"reference": Path("/absent"), "report": True}, "--reference /absent: no such folder"),
-    ({"image_size": 100}, "--image-size is 100"),
-    ({"workers": 0}, "workers is 0")])
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"source": ("desi",), "report": True}, "--report is about simulated galaxies, and --source is desi"),
+        ({"reference": Path("/")}, "--reference is for the report"),
+        ({"reference": Path("/absent"), "report": True}, "--reference /absent: no such folder"),
+        ({"image_size": 100}, "--image-size is 100"),
+        ({"workers": 0}, "workers is 0"),
+    ],
+)
 def test_options_that_make_no_sense_are_refused(tmp_path, ray_cluster, simulated, options, says):
     with pytest.raises(InputError, match=says):
         build_job(BuildConfig(tmp_path / "s", **options))

@@ -17,13 +17,7 @@ from mmae.core.errors import InputError
 from mmae.core.files import LOCK, folder_lock, partial_path
 from mmae.ingest.build import build_survey
 from mmae.ingest.chunk import DEFAULT_SPLIT, SplitConfig, write_chunk
-from mmae.ingest.resume import (
-    CHUNKS,
-    JOB,
-    describe_build,
-    finished_chunks,
-    save_report,
-)
+from mmae.ingest.resume import CHUNKS, JOB, describe_build, finished_chunks, save_report
 from mmae.survey.store import open_survey, verify_content
 from tests.ingest.slow_build import CHUNK_ROWS, ROWS, marked_source, readings
 from tests.ingest.test_build import all_rows
@@ -84,8 +78,12 @@ def test_a_killed_build_goes_on(tmp_path, marks, uninterrupted, capsys):
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.ingest.slow_build", str(out), str(marks), str(tmp_path / "gate")],
-            cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)})
+            cwd=ROOT,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
     try:
         # Half of the chunks wait at a gate that nobody opens: the build cannot get to its end.
         wait_until(lambda: len(list(reports.glob("*.json"))) >= 3, process, log)
@@ -175,9 +173,10 @@ def report_of_another_kind(folder):
     (folder / CHUNKS / "000002.json").write_text("[]")
 
 
-@pytest.mark.parametrize("damage", [
-    shard_removed, shard_cut, shard_of_zeros, truth_removed,
-    report_removed, report_cut, report_of_another_kind])
+@pytest.mark.parametrize(
+    "damage",
+    [shard_removed, shard_cut, shard_of_zeros, truth_removed, report_removed, report_cut, report_of_another_kind],
+)
 def test_a_chunk_that_is_not_whole_is_done_again(tmp_path, marks, damage):
     folder = leave_unfinished(tmp_path / "s", marks, range(4))
     damage(folder)

@@ -180,6 +180,7 @@ def test_a_build_killed_while_it_moves_rows_ends_as_if_it_was_not(tmp_path, surv
             if calls[function] == nth:
                 raise Killed
             return result
+
         return call
 
     n_chunks = 8
@@ -200,6 +201,7 @@ def test_a_build_killed_while_it_moves_rows_ends_as_if_it_was_not(tmp_path, surv
 
 def test_moving_twice_is_moving_once(tmp_path, survey):
     """As where Ray starts a task again whose node it has lost."""
+
     def twice(jobs, work, workers):
         for job in jobs:
             work(job)

@@ -38,7 +38,9 @@ def test_lanes_of_unequal_length_lose_no_galaxy(order, n_epochs):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 4), st.integers(0, 9), st.lists(st.integers(1, 9), max_size=6))
+@given(
+    st.integers(1, 4), st.integers(1, 3), st.integers(1, 4), st.integers(0, 9), st.lists(st.integers(1, 9), max_size=6)
+)
 def test_every_galaxy_once_per_epoch(lanes, lane_batch, epoch_batches, seed, sizes):
     """Where windows end with the epoch, each epoch holds each galaxy once, in an order of its own."""
     total = lanes * lane_batch * epoch_batches
@@ -96,7 +98,10 @@ def test_skipped_batches_are_those_at_the_start(skip):
 
 def test_a_worker_reads_little_but_its_own_row_groups():
     order = Sampler((256,) * 64, 0, 32, 8, 512)
-    groups = [{*np.concatenate([order.window(w, Portion(rank, 8))[0] for w in range(order.epoch_windows)])} for rank in range(8)]
+    groups = [
+        {*np.concatenate([order.window(w, Portion(rank, 8))[0] for w in range(order.epoch_windows)])}
+        for rank in range(8)
+    ]
     assert all(len(g) <= 8 + 1 for g in groups)  # a lane may begin within a row group
 
 

@@ -69,7 +69,9 @@ def names(survey, config: StreamConfig, step: int = 0, portion: Portion = Portio
 def test_batches_are_those_of_the_order(survey):
     sampler, groups = make_sampler(survey, run(), SEED), row_groups(survey, "train")
     tables = [pq.read_table(group.path, columns=["object_id"])["object_id"].to_pylist() for group in groups]
-    group_N, row_N = (np.concatenate(parts) for parts in zip(*(sampler.window(w, Portion()) for w in range(10)), strict=True))
+    group_N, row_N = (
+        np.concatenate(parts) for parts in zip(*(sampler.window(w, Portion()) for w in range(10)), strict=True)
+    )
     expected = [tables[group][row] for group, row in zip(group_N, row_N, strict=True)]
     assert sum(names(survey, run()), []) == expected
 
@@ -146,12 +148,17 @@ def test_float16_images_arrive_as_float32(tmp_path, ray_cluster):
 def test_magnitudes_arrive_with_the_bands_that_were_measured(survey):
     import pyarrow as pa
 
-    table = pa.table({
-        "object_id": ["a", "b", "c"], "redshift": pa.array([0.1, None, 0.3], pa.float32()),
-        "image": pa.array([None] * 3, pa.binary(4 * 5 * 8 * 8)),
-        **{f"{band}_cmodel_mag": pa.array([20.0 + i, None, None if i else 22.0], pa.float32())
-           for i, band in enumerate(SPEC.bands)},
-    })
+    table = pa.table(
+        {
+            "object_id": ["a", "b", "c"],
+            "redshift": pa.array([0.1, None, 0.3], pa.float32()),
+            "image": pa.array([None] * 3, pa.binary(4 * 5 * 8 * 8)),
+            **{
+                f"{band}_cmodel_mag": pa.array([20.0 + i, None, None if i else 22.0], pa.float32())
+                for i, band in enumerate(SPEC.bands)
+            },
+        }
+    )
     batch = CollateGalaxies(SPEC)(table)
     magnitudes = batch.values["magnitudes"]
     assert batch.present["magnitudes"].tolist() == [True, False, True]

@@ -37,7 +37,9 @@ def by_hand(z_spec, z_pred) -> dict[str, float]:
     location, scale = biweight_by_hand(dz)
     return {
         "sigma_nmad": 1.4826 * statistics.median(abs(x - median) for x in dz),
-        "sigma_biweight": scale, "bias": median, "bias_biweight": location,
+        "sigma_biweight": scale,
+        "bias": median,
+        "bias_biweight": location,
         "rms": math.sqrt(math.fsum(x * x for x in dz) / n),
         "outlier_rate": sum(abs(x) > 0.15 for x in dz) / n,
         "outlier_rate_3sigma": sum(abs(x) > limit for x in dz) / n,

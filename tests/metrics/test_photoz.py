@@ -20,8 +20,11 @@ from mmae.metrics.redshift import score_redshift
 from tests.metrics.formulas import by_hand
 
 ONE_SIGMA = math.erf(1 / math.sqrt(2))
-redshifts = st.integers(5, 60).flatmap(lambda n: st.tuples(
-    arrays(np.float64, n, elements=st.floats(0, 4)), arrays(np.float64, n, elements=st.floats(-0.5, 6))))
+redshifts = st.integers(5, 60).flatmap(
+    lambda n: st.tuples(
+        arrays(np.float64, n, elements=st.floats(0, 4)), arrays(np.float64, n, elements=st.floats(-0.5, 6))
+    )
+)
 
 
 def sample(n: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -48,8 +51,11 @@ def test_every_score_equals_its_formula_on_anything(pair):
     for name in RATES:  # a value that is the limit may fall to either side by rounding
         if abs(scores[name].value - expected[name]) > 1e-9:
             dz, wrong = (p - z) / (1 + z), round(abs(scores[name].value - expected[name]) * z.size)
-            edge = (np.abs(p - z) - 1 if name == "catastrophic_rate" else
-                    np.abs(dz) - (0.15 if name == "outlier_rate" else outlier_limit(dz)))
+            edge = (
+                np.abs(p - z) - 1
+                if name == "catastrophic_rate"
+                else np.abs(dz) - (0.15 if name == "outlier_rate" else outlier_limit(dz))
+            )
             assert (np.abs(edge) < 1e-12).sum() >= wrong
     mad = statistics.median(np.abs((p - z) / (1 + z) - statistics.median((p - z) / (1 + z))))
     for name in set(METRICS) - set(RATES):
@@ -92,8 +98,9 @@ def test_errors_of_rms_and_biweights_are_those_of_a_gaussian():
         assert scores[name].value == pytest.approx(sigma, rel=0.05)
 
 
-@pytest.mark.parametrize(("name", "z_pred"), [
-    ("outlier_rate", 0.16), ("outlier_rate_3sigma", 0.07), ("catastrophic_rate", 1.01)])
+@pytest.mark.parametrize(
+    ("name", "z_pred"), [("outlier_rate", 0.16), ("outlier_rate_3sigma", 0.07), ("catastrophic_rate", 1.01)]
+)
 def test_rates_have_wilsons_interval(name, z_pred):
     p = np.concatenate([np.full(7, z_pred), np.zeros(93)])
     score = point_scores(np.zeros(100), p, seed=0, resamples=2)[name]
@@ -124,8 +131,9 @@ def test_the_loss_runs_from_0_to_1_and_is_half_at_its_width():
 def test_a_prediction_that_is_not_finite_counts_against_the_model():
     z, p = sample(40)
     alone = point_scores(z, p, seed=0, resamples=50)
-    bad = point_scores(np.append(z, [0.1] * 10), np.append(p, [np.nan, np.inf, -np.inf, np.nan, np.nan] * 2), seed=0,
-                       resamples=50)
+    bad = point_scores(
+        np.append(z, [0.1] * 10), np.append(p, [np.nan, np.inf, -np.inf, np.nan, np.nan] * 2), seed=0, resamples=50
+    )
     for name in ("sigma_nmad", "sigma_biweight", "rms", "bias", "bias_biweight"):
         assert bad[name] == alone[name]
     for name in (*RATES, "hsc_loss"):
@@ -154,7 +162,8 @@ def test_only_failures_give_rates_of_one_and_no_scatter():
 def test_galaxies_without_a_redshift_are_left_out():
     z, p = sample(30)
     assert point_scores(np.append(z, [np.nan, -2.0]), np.append(p, [0.3, 0.3]), seed=0, resamples=20) == point_scores(
-        z, p, seed=0, resamples=20)
+        z, p, seed=0, resamples=20
+    )
 
 
 def test_perfect_predictions_score_zero():

@@ -33,12 +33,15 @@ def test_a_calibrated_sample_passes():
     assert verdict.ok is True and verdict.text.startswith("calibrated")
 
 
-@pytest.mark.parametrize(("wrong", "fault"), [
-    ({"stretch": 1 / 1.3}, ca.OVER_CONFIDENT),
-    ({"stretch": 1.3}, ca.UNDER_CONFIDENT),
-    ({"shift": 0.3}, ca.BIASED),
-    ({"shift": -0.3}, ca.BIASED),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("wrong", "fault"),
+    [
+        ({"stretch": 1 / 1.3}, ca.OVER_CONFIDENT),
+        ({"stretch": 1.3}, ca.UNDER_CONFIDENT),
+        ({"shift": 0.3}, ca.BIASED),
+        ({"shift": -0.3}, ca.BIASED),
+    ],
+)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_each_way_of_being_wrong_is_named(wrong, fault, seed):
     found = found_in(seed, **wrong)

@@ -23,8 +23,9 @@ def pdfs(draw, rows: int = 3):
     bins = draw(st.integers(2, 6))
     weight = draw(st.lists(st.floats(0.01, 1), min_size=rows * bins, max_size=rows * bins))
     probability_NK = np.array(weight).reshape(rows, bins)
-    probability_NK *= np.array(draw(st.lists(st.booleans(), min_size=rows * bins, max_size=rows * bins))
-                               ).reshape(rows, bins) + 1e-6
+    probability_NK *= (
+        np.array(draw(st.lists(st.booleans(), min_size=rows * bins, max_size=rows * bins))).reshape(rows, bins) + 1e-6
+    )
     width = draw(st.floats(0.01, 0.5))
     return RedshiftPDF(width * np.arange(bins + 1), probability_NK / probability_NK.sum(axis=1, keepdims=True))
 
@@ -114,15 +115,18 @@ def test_some_of_the_galaxies_can_be_chosen():
     np.testing.assert_array_equal(pdf.chosen(keep_N).quantile(0.5), pdf.quantile(0.5)[keep_N])
 
 
-@pytest.mark.parametrize(("edges", "probability", "words"), [
-    ([0, 1, 2], [[0.5, 0.5, 0.0]], "bins \\+ 1"),
-    ([0, 1, 2], [0.5, 0.5], "galaxies, bins"),
-    ([0, 2, 1], [[0.5, 0.5]], "rise"),
-    ([0, 1, np.inf], [[0.5, 0.5]], "rise"),
-    ([0, 1, 2], [[0.5, 0.5], [0.9, 0.2]], "row 1"),
-    ([0, 1, 2], [[1.5, -0.5]], "row 0"),
-    ([0, 1, 2], [[0.5, 0.5], [0.1, 0.9], [np.nan, 1.0]], "row 2"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("edges", "probability", "words"),
+    [
+        ([0, 1, 2], [[0.5, 0.5, 0.0]], "bins \\+ 1"),
+        ([0, 1, 2], [0.5, 0.5], "galaxies, bins"),
+        ([0, 2, 1], [[0.5, 0.5]], "rise"),
+        ([0, 1, np.inf], [[0.5, 0.5]], "rise"),
+        ([0, 1, 2], [[0.5, 0.5], [0.9, 0.2]], "row 1"),
+        ([0, 1, 2], [[1.5, -0.5]], "row 0"),
+        ([0, 1, 2], [[0.5, 0.5], [0.1, 0.9], [np.nan, 1.0]], "row 2"),
+    ],
+)
 def test_what_is_no_distribution_is_refused(edges, probability, words):
     with pytest.raises(InputError, match=words):
         RedshiftPDF(np.array(edges, float), np.array(probability, float))

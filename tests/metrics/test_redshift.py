@@ -18,8 +18,7 @@ from mmae.metrics import bootstrap
 from mmae.metrics import redshift as rs
 
 METRICS = {"sigma_nmad", "bias", "outlier_rate", "not_finite"}
-dz_arrays = arrays(np.float64, st.integers(1, 60),
-                   elements=st.floats(-2, 2, allow_nan=False, width=32))
+dz_arrays = arrays(np.float64, st.integers(1, 60), elements=st.floats(-2, 2, allow_nan=False, width=32))
 
 
 @pytest.fixture
@@ -107,8 +106,9 @@ def test_no_outlier_seen_does_not_mean_that_there_are_none():
 def test_the_bootstrap_error_is_the_asymptotic_one(rng, n):
     sigma, samples = 0.02, 20
     # The bootstrap error of one sample's median itself scatters by 20%: compare the mean.
-    scores = [rs.score_redshift(np.zeros(n), sigma * rng.standard_normal(n), seed=i, resamples=200)
-              for i in range(samples)]
+    scores = [
+        rs.score_redshift(np.zeros(n), sigma * rng.standard_normal(n), seed=i, resamples=200) for i in range(samples)
+    ]
     # Gaussian sample: sd(1.4826 MAD) = 1.166 sigma / sqrt(n); sd(median) = 1.253 sigma / sqrt(n).
     for name, factor in (("sigma_nmad", 1.166), ("bias", 1.253)):
         mean_error = np.mean([score[name].error for score in scores])
@@ -119,9 +119,7 @@ def test_the_interval_covers_the_truth_about_68_percent_of_the_time(rng):
     trials, sigma = 200, 0.02
     hits = dict.fromkeys(("sigma_nmad", "bias"), 0)
     for trial in range(trials):
-        scores = rs.score_redshift(
-            np.zeros(300), sigma * rng.standard_normal(300), seed=trial, resamples=200
-        )
+        scores = rs.score_redshift(np.zeros(300), sigma * rng.standard_normal(300), seed=trial, resamples=200)
         for name, truth in (("sigma_nmad", sigma), ("bias", 0.0)):
             hits[name] += scores[name].low <= truth <= scores[name].high
     for count in hits.values():  # 0.68 +- 3.6 binomial standard deviations
@@ -188,9 +186,7 @@ def test_lengths_that_differ_are_refused():
 
 
 def test_the_baseline_predicts_the_training_median_everywhere():
-    np.testing.assert_array_equal(
-        rs.median_baseline([0.1, np.nan, 0.4, 0.9], [1.0, 2.0]), [0.4, 0.4]
-    )
+    np.testing.assert_array_equal(rs.median_baseline([0.1, np.nan, 0.4, 0.9], [1.0, 2.0]), [0.4, 0.4])
     assert np.isnan(rs.median_baseline([], [1.0])).all()
 
 

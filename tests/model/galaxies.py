@@ -27,7 +27,11 @@ torch.set_num_threads(1)  # models this small only wait for a second thread
 SPEC = InputSpec(16, 50, (0.05, 0.1), (1.5, 1.8), (1.8, 1.9), 4000.0, 60.0)
 TINY = MMAEConfig(
     modalities=ModalitiesConfig(image=ImageConfig(patch=4), spectrum=SpectrumConfig(patch=8)),
-    width=16, depth=2, heads=2, decoder_width=16, redshift=RedshiftConfig(bins=24, refinement=4),
+    width=16,
+    depth=2,
+    heads=2,
+    decoder_width=16,
+    redshift=RedshiftConfig(bins=24, refinement=4),
 )
 
 
@@ -35,20 +39,25 @@ def tiny(**values: Any) -> MMAEConfig:
     """TINY with other values; those of a modality as a dictionary under its name."""
     modalities = {
         name: dataclasses.replace(getattr(TINY.modalities, name), **values.pop(name))
-        for name in MODALITIES if name in values
+        for name in MODALITIES
+        if name in values
     }
     return dataclasses.replace(TINY, modalities=dataclasses.replace(TINY.modalities, **modalities), **values)
 
 
 # 16 pooled samples, 8 spectrum tokens, and two samples beyond the last pool.
 TINY_PAPER = PaperConfig(
-    image_patch=4, spectrum_pool=3, spectrum_patch=2, width=16, depth=1, cross_depth=1, heads=2,
-    hidden=(16, 16),
+    image_patch=4, spectrum_pool=3, spectrum_patch=2, width=16, depth=1, cross_depth=1, heads=2, hidden=(16, 16)
 )
 # The grid of GalaxiesML-Spectra: 5 bands of 64 x 64 pixels, 7781 samples.
 FULL_SPEC = InputSpec(
-    64, 7781, (0.0212, 0.0352, 0.0369, 0.0688, 0.1367), (1.6004, 1.8535, 2.0918, 1.8240, 1.5074),
-    (1.8264, 1.8293, 1.9493, 1.8944, 1.7909), 3600.0, 0.8,
+    64,
+    7781,
+    (0.0212, 0.0352, 0.0369, 0.0688, 0.1367),
+    (1.6004, 1.8535, 2.0918, 1.8240, 1.5074),
+    (1.8264, 1.8293, 1.9493, 1.8944, 1.7909),
+    3600.0,
+    0.8,
 )
 
 
@@ -64,11 +73,15 @@ def random_batch(n: int, spec: InputSpec = SPEC, seed: int = 0) -> Batch:
     ivar = rng.uniform(1, 6, flux.shape) * (rng.random(flux.shape) > 0.1)
     yes = torch.ones(n, dtype=torch.bool)
     return Batch(
-        {"image": torch.tensor(image, dtype=torch.float32),
-         "flux": torch.tensor(flux * (ivar > 0), dtype=torch.float32), "ivar": torch.tensor(ivar, dtype=torch.float32),
-         "magnitudes": torch.tensor(23.0 - 2.5 * np.log10(peak_NC[..., 0, 0]), dtype=torch.float32)},
+        {
+            "image": torch.tensor(image, dtype=torch.float32),
+            "flux": torch.tensor(flux * (ivar > 0), dtype=torch.float32),
+            "ivar": torch.tensor(ivar, dtype=torch.float32),
+            "magnitudes": torch.tensor(23.0 - 2.5 * np.log10(peak_NC[..., 0, 0]), dtype=torch.float32),
+        },
         {name: yes.clone() for name in MODALITIES},
-        torch.tensor(rng.uniform(0.05, 3, n), dtype=torch.float32), yes.clone(),
+        torch.tensor(rng.uniform(0.05, 3, n), dtype=torch.float32),
+        yes.clone(),
         [f"galaxy-{i}" for i in range(n)],
     )
 

@@ -20,7 +20,7 @@ from tests.model.galaxies import SPEC, copied, random_batch, without
 BINS = RedshiftConfig(bins=24)
 CNN = CNNConfig(width=4, depth=1, halvings=2, hidden=16, redshift=BINS)
 CONTRASTIVE = ContrastiveConfig(
-    image=ImageConfig(patch=4), spectrum=SpectrumConfig(patch=8), width=16, depth=1, heads=2, embedding=8, redshift=BINS,
+    image=ImageConfig(patch=4), spectrum=SpectrumConfig(patch=8), width=16, depth=1, heads=2, embedding=8, redshift=BINS
 )
 
 
@@ -56,8 +56,16 @@ def test_an_absent_image_is_not_seen(model):
     assert changed.tolist() == [True, False, False, False]
 
 
-@pytest.mark.parametrize("lacking", [{}, {"image": [0, 1, 2, 3]}, {"spectrum": [0]}, {"redshift": [0, 1, 2, 3]},
-                                     {"image": [0, 1, 2, 3], "spectrum": [0, 1, 2, 3], "redshift": [0, 1, 2, 3]}])
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        {},
+        {"image": [0, 1, 2, 3]},
+        {"spectrum": [0]},
+        {"redshift": [0, 1, 2, 3]},
+        {"image": [0, 1, 2, 3], "spectrum": [0, 1, 2, 3], "redshift": [0, 1, 2, 3]},
+    ],
+)
 def test_losses_and_gradients_are_finite(model, lacking):
     batch = without(random_batch(4), **lacking)
     losses = model.train()(batch, whole(model, batch))
@@ -103,11 +111,15 @@ def test_they_overfit_eight_galaxies(model):
         assert losses.parts["pairs"] < 0.1 < math.log(8) * 0.6 < first.parts["pairs"]
 
 
-@pytest.mark.parametrize(("build", "says"), [
-    (lambda: build_model(CNNConfig(halvings=4), SPEC), "halvings is 4.*16 pixels"),
-    (lambda: CNNConfig(width=0), "width is 0"),
-    (lambda: ContrastiveConfig(width=20), "width is 20"),
-    (lambda: ContrastiveConfig(temperature=0.0), "temperature is 0")])
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: build_model(CNNConfig(halvings=4), SPEC), "halvings is 4.*16 pixels"),
+        (lambda: CNNConfig(width=0), "width is 0"),
+        (lambda: ContrastiveConfig(width=20), "width is 20"),
+        (lambda: ContrastiveConfig(temperature=0.0), "temperature is 0"),
+    ],
+)
 def test_what_does_not_fit_is_refused(build, says):
     with pytest.raises(ValueError, match=says):
         build()

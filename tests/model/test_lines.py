@@ -36,7 +36,9 @@ def lines() -> Lines:
 def test_no_flux_is_lost_between_the_grids(spec, step):
     grid = LogWavelength(spec, step)
     value = torch.rand(3, spec.n_wavelengths, generator=torch.Generator().manual_seed(1))
-    value[:, :200 * spec.n_wavelengths // 7781 + 4] = value[:, -4 - 200 * spec.n_wavelengths // 7781 :] = 0  # the grids end in different places
+    value[:, : 200 * spec.n_wavelengths // 7781 + 4] = value[:, -4 - 200 * spec.n_wavelengths // 7781 :] = (
+        0  # the grids end in different places
+    )
     torch.testing.assert_close(grid.running(value).diff(dim=-1).sum(-1), value.double().sum(-1), rtol=1e-4, atol=1e-3)
 
 
@@ -126,7 +128,11 @@ def test_a_feature_is_drawn_at_its_wavelength_with_its_profile(z):
         drawing.amplitudes[-1].bias.copy_(bias.flatten())
     flux = spectra(np.array([z, z]), {5008.24: 1.0})
     seen = drawing.look(flux, torch.ones_like(flux))
-    drawn, guessed = drawing.draw(seen, torch.full((2,), math.log1p(z)), torch.tensor([0.75, 0.25]), torch.zeros(2, 4)).detach().numpy()
+    drawn, guessed = (
+        drawing.draw(seen, torch.full((2,), math.log1p(z)), torch.tensor([0.75, 0.25]), torch.zeros(2, 4))
+        .detach()
+        .numpy()
+    )
     assert (guessed == 0).all()
     sigma = PROFILES[2] * REDSHIFT.fine_width * 5008.24 * (1 + z)
     expected = 0.75 * np.exp(-0.5 * ((WAVELENGTH - 5008.24 * (1 + z)) / sigma) ** 2)
@@ -147,8 +153,13 @@ def test_a_broad_line_can_stand_beside_its_place(sigma):
         bias[feature, len(PROFILES) + LEANING.index(sigma)] = -0.01 * moved / GAIN
         drawing.amplitudes[-1].bias.copy_(bias.flatten())
     flux = spectra(np.array([0.2]), {5008.24: 1.0})
-    drawn, = drawing.draw(drawing.look(flux, torch.ones_like(flux)), torch.tensor([math.log(1.2)]), torch.ones(1),
-                          torch.zeros(1, 4)).detach().numpy()
+    (drawn,) = (
+        drawing.draw(
+            drawing.look(flux, torch.ones_like(flux)), torch.tensor([math.log(1.2)]), torch.ones(1), torch.zeros(1, 4)
+        )
+        .detach()
+        .numpy()
+    )
     place_L = (np.log(WAVELENGTH) - math.log(5008.24 * 1.2)) / REDSHIFT.fine_width  # in samples of ln(wavelength)
     measure_L = drawn / WAVELENGTH
     mean = (measure_L * place_L).sum() / measure_L.sum()

@@ -33,9 +33,14 @@ def test_masked_chi_square_by_hand():
 
 EVERY = [0, 1, 2, 3]
 LACKING = {
-    "complete": {}, "some without image": {"image": [0, 2]}, "some without spectrum": {"spectrum": [1]},
-    "some without redshift": {"redshift": [3]}, "one with neither": {"image": [0], "spectrum": [0]},
-    "no image": {"image": EVERY}, "no spectrum": {"spectrum": EVERY}, "no redshift": {"redshift": EVERY},
+    "complete": {},
+    "some without image": {"image": [0, 2]},
+    "some without spectrum": {"spectrum": [1]},
+    "some without redshift": {"redshift": [3]},
+    "one with neither": {"image": [0], "spectrum": [0]},
+    "no image": {"image": EVERY},
+    "no spectrum": {"spectrum": EVERY},
+    "no redshift": {"redshift": EVERY},
     "nothing at all": {"image": EVERY, "spectrum": EVERY, "redshift": EVERY},
 }
 
@@ -51,7 +56,10 @@ def test_losses_and_gradients_are_finite(lacking, visible_share):
         visible = {name: visible[name] & half[name] for name in visible}
     losses = model(batch, visible)
     losses.total.backward()
-    assert all(torch.isfinite(part) for part in (losses.total, losses.parts["image"], losses.parts["spectrum"], losses.parts["redshift"]))
+    assert all(
+        torch.isfinite(part)
+        for part in (losses.total, losses.parts["image"], losses.parts["spectrum"], losses.parts["redshift"])
+    )
     for name, parameter in model.named_parameters():
         # None would break DistributedDataParallel, which waits for every gradient.
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name

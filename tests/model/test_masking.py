@@ -10,15 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mmae.model.masking import (
-    MODES,
-    MaskConfig,
-    draw_visible,
-    fixed_visible,
-    pick,
-    random_visible,
-    visible_order,
-)
+from mmae.model.masking import MODES, MaskConfig, draw_visible, fixed_visible, pick, random_visible, visible_order
 from tests.model.galaxies import random_batch, without
 
 OPEN = (0.0, 0.0)  # mask ratio: nothing masked
@@ -28,16 +20,19 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize(("n_tokens", "ratio", "masked"), [
-    (64, 0.75, 48), (32, 0.75, 24), (122, 0.9, 110), (10, 0.0, 0), (10, 0.99, 10), (1, 0.3, 0)])
+@pytest.mark.parametrize(
+    ("n_tokens", "ratio", "masked"),
+    [(64, 0.75, 48), (32, 0.75, 24), (122, 0.9, 110), (10, 0.0, 0), (10, 0.99, 10), (1, 0.3, 0)],
+)
 def test_number_of_masked_tokens_is_exact(n_tokens, ratio, masked):
     visible = random_visible(torch.ones(7, dtype=torch.bool), n_tokens, ratio, seeded(0))
     assert (~visible).sum(-1).tolist() == [masked] * 7
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(1, 80), st.floats(0, 1, exclude_max=True), st.lists(st.booleans(), max_size=6),
-       st.integers(0, 2**31))
+@given(
+    st.integers(1, 80), st.floats(0, 1, exclude_max=True), st.lists(st.booleans(), max_size=6), st.integers(0, 2**31)
+)
 def test_present_galaxies_hide_the_ratio_and_absent_ones_show_nothing(n_tokens, ratio, present, seed):
     present_B = torch.tensor(present, dtype=torch.bool)
     visible = random_visible(present_B, n_tokens, ratio, seeded(seed))
@@ -65,15 +60,22 @@ def test_ratio_zero_masks_nothing():
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=8),
-       st.integers(0, 10), st.integers(0, 10), st.sampled_from(["sample", "batch"]),
-       st.integers(0, 10_000))
+@given(
+    st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=8),
+    st.integers(0, 10),
+    st.integers(0, 10),
+    st.sampled_from(["sample", "batch"]),
+    st.integers(0, 10_000),
+)
 def test_a_measured_galaxy_always_shows_something(present, tenths, more, unit, seed):
     drop_image = tenths / 10
     config = MaskConfig(OPEN, OPEN, drop_image, min(more / 10, 1 - drop_image), unit)
     batch = random_batch(len(present))
-    batch = without(batch, image=[i for i, (has, _) in enumerate(present) if not has],
-                    spectrum=[i for i, (_, has) in enumerate(present) if not has])
+    batch = without(
+        batch,
+        image=[i for i, (has, _) in enumerate(present) if not has],
+        spectrum=[i for i, (_, has) in enumerate(present) if not has],
+    )
     visible = draw_visible(batch, {"image": 4, "spectrum": 3}, config, seeded(seed))
     for i, (image, spectrum) in enumerate(present):
         sees_image, sees_spectrum = visible["image"][i], visible["spectrum"][i]
@@ -105,8 +107,10 @@ def test_certain_and_complementary_drops_leave_exactly_one_modality():
 
 def test_drop_unit_batch_hides_the_spectrum_of_all_or_of_none():
     config = MaskConfig(OPEN, OPEN, drop_spectrum=0.5, drop_unit="batch")
-    shares = [draw_visible(random_batch(6), {"image": 2, "spectrum": 2}, config, seeded(s))["spectrum"].float().mean().item()
-              for s in range(60)]
+    shares = [
+        draw_visible(random_batch(6), {"image": 2, "spectrum": 2}, config, seeded(s))["spectrum"].float().mean().item()
+        for s in range(60)
+    ]
     assert set(shares) == {0.0, 1.0}
     assert 0.2 < sum(shares) / len(shares) < 0.8  # 5 sigma about one half
     per_galaxy = dataclasses.replace(config, drop_unit="sample")
@@ -121,7 +125,7 @@ def test_ratios_are_drawn_from_their_ranges():
     for seed in range(80):
         visible = draw_visible(random_batch(3), {"image": 100, "spectrum": 100}, config, seeded(seed))
         images.append((~visible["image"]).sum(-1))
-        spectrum, = (~visible["spectrum"]).sum(-1).unique()
+        (spectrum,) = (~visible["spectrum"]).sum(-1).unique()
         spectra.append(spectrum.item())
     image = torch.cat(images)
     for hidden, low, high in ((image.tolist(), 25, 75), (spectra, 50, 90)):
@@ -164,12 +168,19 @@ def test_same_seed_same_masks():
     assert not torch.equal(draw(11), draw(12))
 
 
-@pytest.mark.parametrize(("values", "says"), [
-    ({"image_ratio": (0.5, 1.0)}, "image_ratio"), ({"image_ratio": (-0.1, 0.5)}, "image_ratio"),
-    ({"image_ratio": (0.7, 0.3)}, "image_ratio"), ({"spectrum_ratio": (1.5, 1.5)}, "spectrum_ratio"),
-    ({"spectrum_ratio": (0.1, float("nan"))}, "spectrum_ratio"),
-    ({"drop_image": -0.1}, "drop_image"), ({"drop_spectrum": 1.1}, "drop_spectrum"),
-    ({"drop_image": 0.6, "drop_spectrum": 0.6}, r"drop_image \+ drop_spectrum")])
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"image_ratio": (0.5, 1.0)}, "image_ratio"),
+        ({"image_ratio": (-0.1, 0.5)}, "image_ratio"),
+        ({"image_ratio": (0.7, 0.3)}, "image_ratio"),
+        ({"spectrum_ratio": (1.5, 1.5)}, "spectrum_ratio"),
+        ({"spectrum_ratio": (0.1, float("nan"))}, "spectrum_ratio"),
+        ({"drop_image": -0.1}, "drop_image"),
+        ({"drop_spectrum": 1.1}, "drop_spectrum"),
+        ({"drop_image": 0.6, "drop_spectrum": 0.6}, r"drop_image \+ drop_spectrum"),
+    ],
+)
 def test_impossible_masks_are_refused_by_name(values, says):
     with pytest.raises(ValueError, match=says):
         MaskConfig(**values)
@@ -180,9 +191,14 @@ def test_a_refused_ratio_is_told_with_its_value_and_the_range():
         MaskConfig(image_ratio=(0.5, 1.0))
 
 
-@pytest.mark.parametrize(("mode", "image", "spectrum"), [
-    ("image", [1, 0, 1, 0], [0, 0, 0, 0]), ("spectrum", [0, 0, 0, 0], [1, 1, 0, 0]),
-    ("both", [1, 0, 1, 0], [1, 1, 0, 0])])
+@pytest.mark.parametrize(
+    ("mode", "image", "spectrum"),
+    [
+        ("image", [1, 0, 1, 0], [0, 0, 0, 0]),
+        ("spectrum", [0, 0, 0, 0], [1, 1, 0, 0]),
+        ("both", [1, 0, 1, 0], [1, 1, 0, 0]),
+    ],
+)
 def test_inference_shows_what_the_mode_names_and_the_galaxy_has(mode, image, spectrum):
     batch = without(random_batch(4), image=[1, 3], spectrum=[2, 3])
     visible = fixed_visible(batch, {"image": 9, "spectrum": 5}, MODES[mode])
@@ -192,7 +208,10 @@ def test_inference_shows_what_the_mode_names_and_the_galaxy_has(mode, image, spe
 
 def test_inference_masks_by_ratio_and_generator():
     batch = random_batch(4)
-    first, again = (fixed_visible(batch, {"image": 16, "spectrum": 8}, MODES["both"], {"image": 0.75, "spectrum": 0.5}, seeded(9)) for _ in range(2))
+    first, again = (
+        fixed_visible(batch, {"image": 16, "spectrum": 8}, MODES["both"], {"image": 0.75, "spectrum": 0.5}, seeded(9))
+        for _ in range(2)
+    )
     assert first["image"].sum(-1).tolist() == [4] * 4 and first["spectrum"].sum(-1).tolist() == [4] * 4
     assert torch.equal(first["image"], again["image"]) and torch.equal(first["spectrum"], again["spectrum"])
 
@@ -210,7 +229,8 @@ def test_visible_order_and_pick_give_exactly_the_visible_tokens(visible):
     assert order_BV.shape[1] == max((int(v.sum()) for v in visible), default=0)
     for i in range(n):
         assert sorted(picked_BVP[i, valid_BV[i], 2].tolist()) == [
-            i * n_tokens + t for t in range(n_tokens) if visible[i, t]]
+            i * n_tokens + t for t in range(n_tokens) if visible[i, t]
+        ]
         # What fills the row up is hidden, and no token stands there twice.
         assert not visible_BT[i, order_BV[i, ~valid_BV[i]]].any()
         assert order_BV[i].unique().numel() == order_BV.shape[1]

@@ -65,13 +65,13 @@ def visible_samples(visible: Visible) -> torch.Tensor:
 
 def test_token_counts(model):
     assert model.n_tokens == {"image": 16, "spectrum": 7}  # 50 samples: the last patch is filled up
-    group, = model.look(random_batch(3), all_tokens(random_batch(3), model.n_tokens, True)).groups
+    (group,) = model.look(random_batch(3), all_tokens(random_batch(3), model.n_tokens, True)).groups
     assert group.token_BVD.shape == (3, 1 + 16 + 7, TINY.width) and group.valid_BV is None
 
 
 def test_hidden_tokens_cost_nothing(model):
     visible = masks(model, 3)
-    group, = model.look(random_batch(3), visible).groups
+    (group,) = model.look(random_batch(3), visible).groups
     most = visible["image"].sum(-1).max() + visible["spectrum"].sum(-1).max()
     assert group.token_BVD.shape[1] == 1 + most
     assert torch.equal(group.valid_BV.sum(-1), 1 + visible["image"].sum(-1) + visible["spectrum"].sum(-1))
@@ -180,8 +180,10 @@ def test_image_loss_is_the_error_of_hidden_measured_pixels(model):
     visible["image"][1] = False
     losses, estimate = model(batch, visible), model.estimate(batch, visible)
     scale = [np.array(v)[:, None, None] for v in (SPEC.band_noise, SPEC.arcsinh_mean, SPEC.arcsinh_std)]
-    normal = [(np.arcsinh(x.double().numpy() / scale[0]) - scale[1]) / scale[2]
-              for x in (batch.image_BCHW, estimate.image_BCHW)]
+    normal = [
+        (np.arcsinh(x.double().numpy() / scale[0]) - scale[1]) / scale[2]
+        for x in (batch.image_BCHW, estimate.image_BCHW)
+    ]
     hidden = ~estimate.visible_BHW.numpy() & batch.present["image"].numpy()[:, None, None]
     error = ((normal[0] - normal[1]) ** 2).mean(1)[hidden]
     np.testing.assert_allclose(losses.parts["image"].item(), error.mean(), rtol=1e-4)
@@ -261,7 +263,9 @@ def test_a_share_of_a_training_batch_is_reconstructed(share, asked):
 
     for galaxy in range(8):
         as_it_was, changed = parts(None), parts(galaxy)
-        assert {n for n in changed if changed[n] != as_it_was[n]} == ({"image", "spectrum"} if galaxy < asked else set())
+        assert {n for n in changed if changed[n] != as_it_was[n]} == (
+            {"image", "spectrum"} if galaxy < asked else set()
+        )
     assert parts(7, training=False)["image"] != parts(None, training=False)["image"]  # validation asks for all
     later = copied(batch)
     later.redshift_B[7] += 0.5
@@ -272,14 +276,19 @@ def test_a_share_of_a_training_batch_is_reconstructed(share, asked):
 @given(st.integers(1, 12), st.floats(0.05, 1.0), st.integers(0, 99))
 def test_half_of_the_chosen_show_the_most_and_each_group_gives_its_first(n_galaxies, share, seed):
     generator = torch.Generator().manual_seed(seed)
-    visible = {name: torch.rand(n_galaxies, 3, generator=generator) < 0.4 for name in ("image", "spectrum", "magnitudes")}
+    visible = {
+        name: torch.rand(n_galaxies, 3, generator=generator) < 0.4 for name in ("image", "spectrum", "magnitudes")
+    }
     is_chosen = chosen(visible, share)
     n_shown = torch.stack([tokens.any(-1) for tokens in visible.values()]).sum(0)
     n = math.ceil(share * n_galaxies)
     assert is_chosen.sum() == n
-    assert n_shown[is_chosen].sort(descending=True).values[: n // 2].tolist() == n_shown.sort(descending=True).values[: n // 2].tolist()
-    for rows in alike(visible):
-        assert is_chosen[rows].tolist() == sorted(is_chosen[rows].tolist(), reverse=True)
+    assert (
+        n_shown[is_chosen].sort(descending=True).values[: n // 2].tolist()
+        == n_shown.sort(descending=True).values[: n // 2].tolist()
+    )
+    for group in alike(visible):
+        assert is_chosen[group].tolist() == sorted(is_chosen[group].tolist(), reverse=True)
 
 
 def test_total_weighs_the_parts():
@@ -299,7 +308,8 @@ def test_absent_modalities_are_no_targets(model):
     for name, kept in (("image", [2, 3, 4, 5]), ("spectrum", [0, 1, 3, 4, 5]), ("redshift", [0, 1, 2, 5])):
         fewer = {which: tokens[kept] for which, tokens in visible.items()}
         torch.testing.assert_close(
-            model(batch, visible).parts[name], model(rows(batch, kept), fewer).parts[name], **CLOSE)
+            model(batch, visible).parts[name], model(rows(batch, kept), fewer).parts[name], **CLOSE
+        )
 
 
 def test_a_galaxy_does_not_depend_on_the_rest_of_the_batch(model):
@@ -330,7 +340,7 @@ def test_embedding_is_the_mean_of_what_is_visible(model):
     assert embedding.shape == (4, TINY.width) and torch.isfinite(embedding).all()
     for i in range(4):
         one = {which: tokens[[i]] for which, tokens in visible.items()}
-        group, = model.look(rows(batch, [i]), one).groups
+        (group,) = model.look(rows(batch, [i]), one).groups
         assert group.valid_BV is None  # alone, nothing is filled up
         torch.testing.assert_close(embedding[i], group.token_BVD[0].mean(0), **CLOSE)
     assert not torch.allclose(embedding[0], embedding[1], atol=1e-3)
@@ -346,11 +356,18 @@ def test_hidden_content_does_not_reach_the_embedding(model):
     assert torch.equal(model.embedding(batch, visible), model.embedding(other, visible))
 
 
-@pytest.mark.parametrize(("values", "says"), [
-    ({"image": {"patch": 32}}, r"image.patch is 32 .*16 pixels"), ({"image": {"patch": 5}}, "5: it must be a power of two"),
-    ({"spectrum": {"patch": 51}}, r"spectrum.patch is 51.*50 samples"),
-    ({"image": {"patch": 0}}, "image.patch is 0"), ({"depth": 0}, "depth is 0"),
-    ({"width": 20}, r"width is 20.*multiple of.*8"), ({"decoder_width": 12}, "decoder_width is 12")])
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"image": {"patch": 32}}, r"image.patch is 32 .*16 pixels"),
+        ({"image": {"patch": 5}}, "5: it must be a power of two"),
+        ({"spectrum": {"patch": 51}}, r"spectrum.patch is 51.*50 samples"),
+        ({"image": {"patch": 0}}, "image.patch is 0"),
+        ({"depth": 0}, "depth is 0"),
+        ({"width": 20}, r"width is 20.*multiple of.*8"),
+        ({"decoder_width": 12}, "decoder_width is 12"),
+    ],
+)
 def test_sizes_that_do_not_fit_are_refused_with_the_number(values, says):
     with pytest.raises(ValueError, match=says):
         build_model(tiny(**values), SPEC)

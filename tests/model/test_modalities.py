@@ -131,9 +131,10 @@ def test_ways_of_looking_follow_from_what_is_read():
     assert modes_of(NAMES)["image and magnitudes"] == ("image", "magnitudes")
 
 
-@pytest.mark.parametrize(("values", "says"), [
-    ({name: {"use": False} for name in NAMES}, "none is in use"),
-    ({"magnitudes": {"spread": 0.0}}, "spread is 0")])
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [({name: {"use": False} for name in NAMES}, "none is in use"), ({"magnitudes": {"spread": 0.0}}, "spread is 0")],
+)
 def test_wrong_choices_are_refused(values, says):
     with pytest.raises(ValueError, match=says):
         tiny(**values)
@@ -142,6 +143,6 @@ def test_wrong_choices_are_refused(values, says):
 def test_a_galaxy_with_magnitudes_only(model):
     batch = rows(without(random_batch(3), image=[0], spectrum=[0]), [0])
     visible = fixed_visible(batch, model.n_tokens, NAMES)
-    group, = model.look(batch, visible).groups
+    (group,) = model.look(batch, visible).groups
     assert group.token_BVD.shape[1] == 1 + 2 and group.valid_BV is None
     assert dataclasses.asdict(ALL)["modalities"]["magnitudes"]["use"] and group.token_BVD.isfinite().all()

@@ -135,8 +135,11 @@ def test_visible_tokens_and_their_places_matter(tiny):
     batch = random_batch(2)
     shown = all_tokens(batch, tiny.n_tokens, True)
     before = tiny.redshift(batch, shown)[0]
-    for name, value in (("image", batch.image_BCHW.roll(4, -1)), ("flux", batch.flux_BL.roll(6, -1)),
-                        ("image", batch.image_BCHW * 1.2)):
+    for name, value in (
+        ("image", batch.image_BCHW.roll(4, -1)),
+        ("flux", batch.flux_BL.roll(6, -1)),
+        ("image", batch.image_BCHW * 1.2),
+    ):
         other = dataclasses.replace(batch, values=batch.values | {name: value})
         if name == "flux":
             other.values["ivar"] = batch.ivar_BL.roll(6, -1)
@@ -189,8 +192,12 @@ def test_losses_on_a_hand_made_case():
     visible["image"][:, :8] = False
     visible["spectrum"][:, 4:] = False
     losses = model(batch, visible)
-    pooled = np.array([pooled_and_normalised(f.double().numpy(), i.double().numpy(), 3)
-                       for f, i in zip(batch.flux_BL, batch.ivar_BL, strict=True)])
+    pooled = np.array(
+        [
+            pooled_and_normalised(f.double().numpy(), i.double().numpy(), 3)
+            for f, i in zip(batch.flux_BL, batch.ivar_BL, strict=True)
+        ]
+    )
     spectrum = (pooled[:, 8:16] ** 2).mean()  # tokens 4 to 7 are pooled samples 8 to 15
     redshift = 0.5 * (1 - 1 / (1 + (0.35 / 0.15) ** 2))
     np.testing.assert_allclose(losses.parts["image"].item(), 9.0, rtol=1e-6)
@@ -199,9 +206,18 @@ def test_losses_on_a_hand_made_case():
     np.testing.assert_allclose(losses.total.item(), 0.1 * 9 + 0.01 * spectrum + redshift, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("z", "predicted", "loss"), [
-    (0.0, 0.0, 0.0), (1.0, 1.0, 0.0), (0.0, 0.15, 0.5), (0.0, -0.15, 0.5), (1.0, 1.3, 0.5), (0.0, 0.45, 0.9),
-    (0.0, 1e4, 1.0)])
+@pytest.mark.parametrize(
+    ("z", "predicted", "loss"),
+    [
+        (0.0, 0.0, 0.0),
+        (1.0, 1.0, 0.0),
+        (0.0, 0.15, 0.5),
+        (0.0, -0.15, 0.5),
+        (1.0, 1.3, 0.5),
+        (0.0, 0.45, 0.9),
+        (0.0, 1e4, 1.0),
+    ],
+)
 def test_redshift_loss_by_hand(z, predicted, loss):
     value = paper_redshift_loss(torch.tensor([predicted]), torch.tensor([z]), torch.tensor([True]))
     assert value.item() == pytest.approx(loss, abs=1e-6)
@@ -216,9 +232,18 @@ def test_redshift_loss_counts_known_redshifts_only():
 EVERY = [0, 1, 2]
 
 
-@pytest.mark.parametrize("lacking", [
-    {}, {"image": [0]}, {"spectrum": [1]}, {"redshift": [2]}, {"image": EVERY}, {"spectrum": EVERY},
-    {"image": EVERY, "spectrum": EVERY, "redshift": EVERY}])
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        {},
+        {"image": [0]},
+        {"spectrum": [1]},
+        {"redshift": [2]},
+        {"image": EVERY},
+        {"spectrum": EVERY},
+        {"image": EVERY, "spectrum": EVERY, "redshift": EVERY},
+    ],
+)
 def test_absent_modalities_give_finite_losses_and_gradients(lacking):
     model = build_model(TINY_PAPER, SPEC)
     batch = without(random_batch(3), **lacking)
@@ -266,8 +291,10 @@ def test_hidden_content_does_not_reach_the_embedding(tiny):
     assert torch.equal(tiny.embedding(batch, visible), tiny.embedding(other, visible))
 
 
-@pytest.mark.parametrize(("values", "says"), [
-    ({"image_patch": 7}, r"image_patch is 7 .*16 pixels"), ({"spectrum_patch": 17}, r"spectrum_patch is 17.*16")])
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [({"image_patch": 7}, r"image_patch is 7 .*16 pixels"), ({"spectrum_patch": 17}, r"spectrum_patch is 17.*16")],
+)
 def test_patches_that_do_not_fit_are_refused_with_the_number(values, says):
     with pytest.raises(ValueError, match=says):
         build_model(dataclasses.replace(TINY_PAPER, **values), SPEC)

@@ -20,8 +20,10 @@ some_pit = arrays(np.float64, 200, elements=st.floats(0, 0.999))
 
 def visible(image: float, spectrum: float, n: int = 3) -> dict[str, torch.Tensor]:
     """Shares of eight image and four spectrum tokens."""
-    return {name: (torch.arange(tokens) < share * tokens).expand(n, -1)
-            for name, share, tokens in (("image", image, 8), ("spectrum", spectrum, 4))}
+    return {
+        name: (torch.arange(tokens) < share * tokens).expand(n, -1)
+        for name, share, tokens in (("image", image, 8), ("spectrum", spectrum, 4))
+    }
 
 
 def bell(width: float, n: int = 1) -> torch.Tensor:
@@ -115,8 +117,9 @@ def test_narrow_and_broad_are_bent_apart_and_what_is_between_in_between():
         """Spread after over spread before."""
         logits = fine(bell(width))
         x = torch.linspace(-1, 1, BINS * FINE)
-        before, after = (float((y.softmax(-1) * x.square()).sum().sqrt())
-                         for y in (logits, recalibration(logits, visible(1, 0, 1))))
+        before, after = (
+            float((y.softmax(-1) * x.square()).sum().sqrt()) for y in (logits, recalibration(logits, visible(1, 0, 1)))
+        )
         return after / before
 
     assert gain(1.5) < 0.8 and gain(2.0) < 0.8 < 0.85 < gain(3.2) < 1 < 1.1 < gain(5.0)
@@ -133,7 +136,7 @@ def test_redshifts_where_p_says_never_are_given_their_share():
     recalibration.learn(torch.full((n,), IMAGE), p_NK, bins, place)
     for share in (1, 0.25):
         after = recalibration(fine(bell(1.0)), visible(share, 0, 1)).softmax(-1)[0]
-        for tail in (after[:8 * FINE], after[-8 * FINE:]):
+        for tail in (after[: 8 * FINE], after[-8 * FINE :]):
             assert 0.7 * 8 / n < float(tail.sum()) < 1.4 * 8 / n
 
 

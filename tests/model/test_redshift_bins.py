@@ -178,7 +178,9 @@ def test_loss_is_the_mean_over_known_redshifts():
     assert redshift_loss(logits, z_B, torch.zeros(3, dtype=torch.bool), SOME).item() == 0
 
 
-@pytest.mark.parametrize("values", [{"bins": 1}, {"z_max": 0.0}, {"label_width": 0.0}, {"z_max": -1.0}, {"refinement": 0}])
+@pytest.mark.parametrize(
+    "values", [{"bins": 1}, {"z_max": 0.0}, {"label_width": 0.0}, {"z_max": -1.0}, {"refinement": 0}]
+)
 def test_impossible_bins_are_refused(values):
     with pytest.raises(ValueError, match="bins >= 2, z_max > 0, refinement >= 1 and label_width > 0"):
         RedshiftConfig(**values)

@@ -105,7 +105,8 @@ def test_the_colour_of_a_bright_patch_is_the_logarithm_of_a_ratio_of_fluxes():
 @given(fluxes, ivars)
 def test_spectra_get_zero_weighted_mean_and_unit_weighted_rms(flux, ivar):
     normal, normal_ivar, mean, rms = (
-        x.double().numpy() for x in tk.normalise_spectrum(torch.from_numpy(flux), torch.from_numpy(ivar)))
+        x.double().numpy() for x in tk.normalise_spectrum(torch.from_numpy(flux), torch.from_numpy(ivar))
+    )
     for i in range(len(flux)):
         good = ivar[i] > 0
         if not good.any():
@@ -154,6 +155,7 @@ def test_bad_pixels_influence_nothing():
     bad = batch.ivar_BL == 0
     assert bad.any()
     spoilt = torch.where(bad, torch.tensor(1e6), batch.flux_BL)
-    for clean, other in zip(tk.normalise_spectrum(batch.flux_BL, batch.ivar_BL),
-                            tk.normalise_spectrum(spoilt, batch.ivar_BL), strict=True):
+    for clean, other in zip(
+        tk.normalise_spectrum(batch.flux_BL, batch.ivar_BL), tk.normalise_spectrum(spoilt, batch.ivar_BL), strict=True
+    ):
         assert torch.equal(clean, other)

@@ -19,12 +19,7 @@ from mmae.metrics.redshift import OUTLIER_LIMIT, score_table
 from mmae.plots import image as fi
 from mmae.plots import spectrum as fs
 from mmae.plots.contact_sheet import contact_sheet
-from mmae.plots.redshift import (
-    DENSITY_FROM,
-    redshift_figure,
-    running_percentiles,
-    score_text,
-)
+from mmae.plots.redshift import DENSITY_FROM, redshift_figure, running_percentiles, score_text
 from mmae.plots.training import loss_figure
 from mmae.report.style import GREEN, VERMILLION, save_figure, style
 from mmae.survey.schema import SurveySpec
@@ -63,8 +58,9 @@ def test_style_leaves_matplotlib_as_it_was(tmp_path):
 
 def test_no_figure_needs_pyplot():
     # In a fresh process: other tests and astropy import pyplot themselves.
-    code = ("import sys; import mmae.plots.contact_sheet, mmae.plots.training; "
-            "sys.exit('matplotlib.pyplot' in sys.modules)")
+    code = (
+        "import sys; import mmae.plots.contact_sheet, mmae.plots.training; sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -172,9 +168,7 @@ def make_images(rng, n):
     noise = np.asarray(SPEC.band_noise)[:, None, None]
     y, x = np.mgrid[:16, :16] - 7.5
     galaxy = np.exp(-np.hypot(x, y) / 2.0)
-    return galaxy * np.array([0.5, 1, 2, 2.5, 3])[:, None, None] + noise * rng.standard_normal(
-        (n, *SPEC.image_shape)
-    )
+    return galaxy * np.array([0.5, 1, 2, 2.5, 3])[:, None, None] + noise * rng.standard_normal((n, *SPEC.image_shape))
 
 
 def test_image_columns_are_truth_input_reconstruction_pasted_and_residual(rng):
@@ -207,9 +201,7 @@ def test_the_residual_is_of_the_band_asked_for(rng):
     made[:, SPEC.bands.index("y")] -= 3.0 * SPEC.band_noise[-1]
     visible = np.ones((1, 16, 16), bool)
     for band, expected in (("y", 3.0), ("g", 0.0)):
-        figure = fi.image_reconstruction_figure(
-            truth, visible, made, SPEC, ["a"], residual_band=band
-        )
+        figure = fi.image_reconstruction_figure(truth, visible, made, SPEC, ["a"], residual_band=band)
         np.testing.assert_allclose(figure.axes[4].images[0].get_array(), expected)
     with pytest.raises(InputError, match="residual_band is 'u'"):
         fi.image_reconstruction_figure(truth, visible, made, SPEC, ["a"], residual_band="u")
@@ -289,20 +281,23 @@ def test_lines_are_marked_at_their_redshifted_wavelength(rng):
     for ax, z in zip(axes, redshifts, strict=True):
         marks = {a.get_text(): a.xy[0] for a in ax.texts}
         low, high = ax.get_xlim()
-        expected = {li.name: (1 + z) * li.wavelength for li in fs.LINES
-                    if low < (1 + z) * li.wavelength < high}
+        expected = {li.name: (1 + z) * li.wavelength for li in fs.LINES if low < (1 + z) * li.wavelength < high}
         assert marks == pytest.approx(expected)
-        assert sorted(li.get_xdata()[0] for li in coloured(ax, GREEN)) == pytest.approx(
-            sorted(expected.values())
-        )
+        assert sorted(li.get_xdata()[0] for li in coloured(ax, GREEN)) == pytest.approx(sorted(expected.values()))
     names = {a.get_text() for a in axes[1].texts}
     assert names == {r"Ly$\alpha$", "C IV", "C III]", "Mg II"}
 
 
 def test_the_line_table_is_in_vacuum():
     # Air wavelengths (NIST) by the inverse of Morton (2000, ApJS 130, 403, eq. 8).
-    for name, air in ((r"H$\alpha$", 6562.8), (r"H$\beta$", 4861.3), ("[O III]", 5006.8),
-                      ("Ca K", 3933.66), ("Ca H", 3968.47), ("Na D", 5892.94)):
+    for name, air in (
+        (r"H$\alpha$", 6562.8),
+        (r"H$\beta$", 4861.3),
+        ("[O III]", 5006.8),
+        ("Ca K", 3933.66),
+        ("Ca H", 3968.47),
+        ("Na D", 5892.94),
+    ):
         (found,) = [li for li in fs.LINES if li.name == name]
         s2 = (1e4 / found.wavelength) ** 2
         index = 1 + 8.34254e-5 + 2.406147e-2 / (130 - s2) + 1.5998e-4 / (38.9 - s2)
@@ -315,8 +310,7 @@ def test_masked_spans_are_shaded_where_the_model_saw_nothing(rng):
     _, (ax,) = spectra_figure(rng, [np.nan], visible_NL=visible)
     half = 0.5 * SPEC.wavelength_step
     spans = [(p.get_x(), p.get_x() + p.get_width()) for p in ax.patches]
-    expected = [(WAVELENGTH[a] - half, WAVELENGTH[b] + half)
-                for a, b in ((0, 9), (100, 199), (799, 799))]
+    expected = [(WAVELENGTH[a] - half, WAVELENGTH[b] + half) for a, b in ((0, 9), (100, 199), (799, 799))]
     np.testing.assert_allclose(spans, expected)
 
 
@@ -358,9 +352,7 @@ def test_an_absent_spectrum_is_said_and_the_reconstruction_still_drawn(rng):
     flux[0], ivar[0] = 1.0, 1.0
     made = np.full((3, 800), 2.0)
     made[2] = np.nan
-    figure, axes = spectra_figure(
-        rng, [0.1, 0.1, 0.1], flux_NL=flux, ivar_NL=ivar, reconstruction_NL=made
-    )
+    figure, axes = spectra_figure(rng, [0.1, 0.1, 0.1], flux_NL=flux, ivar_NL=ivar, reconstruction_NL=made)
     said = ["no spectrum" in [t.get_text() for t in ax.texts] for ax in axes]
     assert said == [False, True, True]
     assert line(axes[1], "reconstruction").get_ydata()[0] == 2.0
@@ -371,9 +363,7 @@ def test_an_absent_spectrum_is_said_and_the_reconstruction_still_drawn(rng):
 
 def test_zero_lengths_say_no_spectrum():
     nothing = np.empty((2, 0))
-    figure = fs.spectrum_reconstruction_figure(
-        [], nothing, nothing, nothing, nothing, [0.1, 0.2], ["a", "b"]
-    )
+    figure = fs.spectrum_reconstruction_figure([], nothing, nothing, nothing, nothing, [0.1, 0.2], ["a", "b"])
     assert texts(figure) == ["no spectrum"]
     assert fs.masked_spans(np.empty(0), np.empty(0)) == []
 
@@ -388,18 +378,19 @@ def test_spectra_of_another_grid_are_refused(rng):
 
 def test_losses_are_above_and_scatter_below(rng):
     steps = np.arange(10)
-    figure = loss_figure({
-        "train/loss": (steps, np.linspace(5, 1, 10)),
-        "train/loss_image": (steps, np.r_[np.nan, np.linspace(2, 1, 9)]),
-        "val/image/all_z/sigma_nmad": ([0, 5], [0.2, 0.02]),
-    }, "small")
+    figure = loss_figure(
+        {
+            "train/loss": (steps, np.linspace(5, 1, 10)),
+            "train/loss_image": (steps, np.r_[np.nan, np.linspace(2, 1, 9)]),
+            "val/image/all_z/sigma_nmad": ([0, 5], [0.2, 0.02]),
+        },
+        "small",
+    )
     upper, lower = figure.axes
     assert upper.get_yscale() == "log" and lower.get_yscale() == "log"
     np.testing.assert_array_equal(line(upper, "train/loss").get_ydata(), np.linspace(5, 1, 10))
     np.testing.assert_array_equal(line(upper, "train/loss_image").get_xdata(), steps[1:])
-    np.testing.assert_array_equal(
-        line(lower, "val/image/all_z/sigma_nmad").get_ydata(), [0.2, 0.02]
-    )
+    np.testing.assert_array_equal(line(lower, "val/image/all_z/sigma_nmad").get_ydata(), [0.2, 0.02])
     assert len(upper.get_lines()) == 2 and len(lower.get_lines()) == 1
 
 
@@ -439,16 +430,13 @@ def test_the_sheet_shows_the_first_images_and_the_first_spectra_there_are(rng):
     flux, ivar = 1.0 + 0.01 * rng.standard_normal((n, 800)), np.full((n, 800), 1e4)
     ivar[:2] = 0.0
     titles = [f"galaxy {i}" for i in range(n)]
-    figure = contact_sheet(images, (WAVELENGTH, flux, ivar), titles, SPEC,
-                           redshift_N=np.full(n, 0.1))
+    figure = contact_sheet(images, (WAVELENGTH, flux, ivar), titles, SPEC, redshift_N=np.full(n, 0.1))
     upper, lower = panels(figure)
     assert [ax.get_title() for ax in upper] == titles[:24]
     assert [len(ax.images) for ax in upper] == [1, 1, 0] + [1] * 21
     assert [t.get_text() for t in upper[2].texts] == ["no image"]
     white = fi.white_level(images[3], SPEC)
-    np.testing.assert_array_equal(
-        upper[3].images[0].get_array(), fi.lupton_rgb(images[3], SPEC, white)
-    )
+    np.testing.assert_array_equal(upper[3].images[0].get_array(), fi.lupton_rgb(images[3], SPEC, white))
     assert [ax.get_title(loc="left") for ax in lower] == titles[2:8]
     smooth, _ = fs.smooth_by_ivar(flux[2], ivar[2], fs.SMOOTHING)
     np.testing.assert_array_equal(lower[0].get_lines()[0].get_ydata(), smooth)
@@ -459,9 +447,7 @@ def test_a_survey_of_one_modality(rng):
     titles = ["a", "b"]
     no_spectra = contact_sheet(make_images(rng, 2), None, titles, SPEC)
     assert texts(no_spectra).count("no spectrum") == 1
-    no_images = contact_sheet(
-        None, (WAVELENGTH, np.ones((2, 800)), np.ones((2, 800))), titles, SPEC
-    )
+    no_images = contact_sheet(None, (WAVELENGTH, np.ones((2, 800)), np.ones((2, 800))), titles, SPEC)
     assert texts(no_images).count("no image") == 2
     assert len(panels(no_images)[1]) == 2
     nothing = contact_sheet(None, ([], np.empty((0, 0)), np.empty((0, 0))), [], SPEC)

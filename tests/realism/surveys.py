@@ -13,23 +13,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from mmae.realism.reference import (
-    COADD_FILES,
-    HSC_FILE,
-    LINE_NAMES,
-    LINES_FILE,
-    ZCOSMOS_FILE,
-)
+from mmae.realism.reference import COADD_FILES, HSC_FILE, LINE_NAMES, LINES_FILE, ZCOSMOS_FILE
 from mmae.realism.simulator import Simulator
 from mmae.survey.schema import SPLITS, Galaxy, SurveySpec, to_table
-from mmae.survey.store import (
-    Shard,
-    Survey,
-    TruthShard,
-    open_survey,
-    write_manifest,
-    write_shard,
-)
+from mmae.survey.store import Shard, Survey, TruthShard, open_survey, write_manifest, write_shard
 from tests.ingest.files import write_coadd, write_redrock
 
 TYPES = ("passive", "star_forming", "quasar")
@@ -39,10 +26,19 @@ CLASSES = {"passive": "LRG", "star_forming": "BGS", "quasar": "QSO"}
 def magnitudes(redshift_N: np.ndarray, rng: np.random.Generator, noise: float = 0.02) -> np.ndarray:
     """(N, 5): a made-up relation in which colours tell the redshift."""
     i_N = 17.5 + 3 * np.minimum(redshift_N, 1.5) + rng.normal(0, 0.7, redshift_N.size)
-    colours_N4 = np.stack([1.5 * np.minimum(redshift_N, 0.5), 0.4 * redshift_N,
-                           0.2 + 0.1 * redshift_N, 0.1 + 0.05 * redshift_N], axis=1)
-    mag_NC = np.stack([i_N + colours_N4[:, 1] + colours_N4[:, 0], i_N + colours_N4[:, 1], i_N,
-                       i_N - colours_N4[:, 2], i_N - colours_N4[:, 2] - colours_N4[:, 3]], axis=1)
+    colours_N4 = np.stack(
+        [1.5 * np.minimum(redshift_N, 0.5), 0.4 * redshift_N, 0.2 + 0.1 * redshift_N, 0.1 + 0.05 * redshift_N], axis=1
+    )
+    mag_NC = np.stack(
+        [
+            i_N + colours_N4[:, 1] + colours_N4[:, 0],
+            i_N + colours_N4[:, 1],
+            i_N,
+            i_N - colours_N4[:, 2],
+            i_N - colours_N4[:, 2] - colours_N4[:, 3],
+        ],
+        axis=1,
+    )
     return mag_NC + rng.normal(0, noise, mag_NC.shape)
 
 
@@ -60,21 +56,28 @@ def gaussian_image(spec: SurveySpec, mag_C: np.ndarray, size: int, sigma: float 
     return 10 ** (0.4 * (spec.zero_point - mag_C))[:, None, None] * unit_HW
 
 
-def make_survey(folder: Path, n: int = 300, *, truth: bool = True, size: int = 64, seed: int = 0,
-                spectra: bool = True) -> Survey:
+def make_survey(
+    folder: Path, n: int = 300, *, truth: bool = True, size: int = 64, seed: int = 0, spectra: bool = True
+) -> Survey:
     """A survey of n made-up objects in all three splits."""
     rng = np.random.default_rng(seed)
     spec = SurveySpec(image_size=size)
     kind_N = rng.choice(TYPES, n, p=(0.2, 0.65, 0.15))
     redshift_N = np.where(kind_N == "quasar", rng.uniform(0.5, 3.5, n), rng.gamma(3, 0.08, n) + 0.03)
     mag_NC = magnitudes(redshift_N, rng)
-    galaxies = [Galaxy(
-        object_id=f"sim-{seed}-{row:07d}", redshift=float(redshift_N[row]), redshift_err=1e-4,
-        image_CHW=_image(spec, mag_NC[row], rng), flux_L=_flux(spec, rng) if spectra else None,
-        ivar_L=np.full(spec.n_wavelengths, 4.0, np.float32) if spectra else None,
-        cmodel_mag_C=(mag_NC[row] + rng.normal(0, 0.01, 5)).astype(np.float32),
-        morphtype="PSF" if kind_N[row] == "quasar" else "EXP",
-    ) for row in range(n)]
+    galaxies = [
+        Galaxy(
+            object_id=f"sim-{seed}-{row:07d}",
+            redshift=float(redshift_N[row]),
+            redshift_err=1e-4,
+            image_CHW=_image(spec, mag_NC[row], rng),
+            flux_L=_flux(spec, rng) if spectra else None,
+            ivar_L=np.full(spec.n_wavelengths, 4.0, np.float32) if spectra else None,
+            cmodel_mag_C=(mag_NC[row] + rng.normal(0, 0.01, 5)).astype(np.float32),
+            morphtype="PSF" if kind_N[row] == "quasar" else "EXP",
+        )
+        for row in range(n)
+    ]
     split_N = rng.choice(SPLITS, n, p=(0.7, 0.15, 0.15))
     shards = []
     for split in SPLITS:
@@ -87,19 +90,27 @@ def make_survey(folder: Path, n: int = 300, *, truth: bool = True, size: int = 6
         table = truth_table(kind_N, redshift_N, mag_NC, [g.object_id for g in galaxies], split_N, rng)
         digest = write_shard(table, folder / "truth" / "000000.parquet")
         truth_shards = (TruthShard("truth/000000.parquet", n, digest),)
-    write_manifest(Survey(folder, spec, {"sources": [{"name": "made-up"}]}, {}, "made-up", tuple(shards),
-                          truth_shards))
+    write_manifest(Survey(folder, spec, {"sources": [{"name": "made-up"}]}, {}, "made-up", tuple(shards), truth_shards))
     return open_survey(folder)
 
 
-def truth_table(kind_N: np.ndarray, redshift_N: np.ndarray, mag_NC: np.ndarray, names: list[str],
-                split_N: np.ndarray, rng: np.random.Generator) -> pa.Table:
+def truth_table(
+    kind_N: np.ndarray,
+    redshift_N: np.ndarray,
+    mag_NC: np.ndarray,
+    names: list[str],
+    split_N: np.ndarray,
+    rng: np.random.Generator,
+) -> pa.Table:
     """The columns of a truth table that the report reads, rows in another order than the survey's."""
     width_NJ = line_widths(len(names), rng)
     quasar_N = kind_N == "quasar"
     columns = {
-        "object_id": names, "split": split_N.tolist(), "galaxy_type": kind_N.tolist(),
-        "target_class": [CLASSES[k] for k in kind_N], "redshift_true": redshift_N,
+        "object_id": names,
+        "split": split_N.tolist(),
+        "galaxy_type": kind_N.tolist(),
+        "target_class": [CLASSES[k] for k in kind_N],
+        "redshift_true": redshift_N,
         "catastrophic": np.zeros(len(names), bool),
         **{f"{b}_mag": mag_NC[:, c] for c, b in enumerate("grizy")},
         **{f"{name}_ew": pa.array(width_NJ[:, j], mask=quasar_N) for j, name in enumerate(LINE_NAMES)},
@@ -110,8 +121,10 @@ def truth_table(kind_N: np.ndarray, redshift_N: np.ndarray, mag_NC: np.ndarray, 
 
 def fake_simulator(survey: Survey, objects, **changes) -> Simulator:
     """Rows "made again" from the truth table; `changes` replace fields."""
-    mag = {name: np.array([objects.truth[f"{b}_mag"][n] for b in objects.bands])
-           for n, name in enumerate(objects.object_id_N.tolist())}
+    mag = {
+        name: np.array([objects.truth[f"{b}_mag"][n] for b in objects.bands])
+        for n, name in enumerate(objects.object_id_N.tolist())
+    }
     first = next(iter(mag)).rsplit("-", 1)[0]
     made = Simulator(
         simulate=lambda row: mag[f"{first}-{row:07d}"],
@@ -155,8 +168,12 @@ def write_zcosmos(folder: Path, rng: np.random.Generator, n: int = 1200) -> None
     confidence_N[60:90], redshift_N[60:90] = 4.4, 0.0  # stars
     mag_NC[100:140, 0] = -99.9
     names = ("g_photzi25", "r_photzi25", "ic_photzi25", "z_photzi25")
-    table = {"zpec": redshift_N, "cc": confidence_N, "mag_sel": mag_NC[:, 2],
-             **{name: mag_NC[:, c] for c, name in enumerate(names)}}
+    table = {
+        "zpec": redshift_N,
+        "cc": confidence_N,
+        "mag_sel": mag_NC[:, 2],
+        **{name: mag_NC[:, c] for c, name in enumerate(names)},
+    }
     pyarrow.csv.write_csv(pa.table(table), folder / ZCOSMOS_FILE)
 
 

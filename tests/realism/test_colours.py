@@ -79,8 +79,11 @@ def test_section_leaves_out_quasars_and_says_what_is_missing(survey, objects, re
     # Every second object becomes a quasar of absurd colour: the rest are judged as before.
     odd_N = np.arange(len(objects)) % 2 == 1
     types = np.where(odd_N, "quasar", objects.truth["galaxy_type"])
-    absurd = dataclasses.replace(objects, truth={**objects.truth, "galaxy_type": types},
-                                 mag_NC=objects.mag_NC + 3.0 * odd_N[:, None] * np.array([1, 0, 0, 0, 0]))
+    absurd = dataclasses.replace(
+        objects,
+        truth={**objects.truth, "galaxy_type": types},
+        mag_NC=objects.mag_NC + 3.0 * odd_N[:, None] * np.array([1, 0, 0, 0, 0]),
+    )
     rows = colour_section(absurd, survey.spec, reference, None, seed=0).tables[0].rows
     assert any(row[0] == "g-r" for row in rows)
     assert all(row[7] < row[10] + 0.5 for row in rows)  # 84% of both

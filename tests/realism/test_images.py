@@ -54,6 +54,10 @@ def test_sky_outside_a_real_footprint_has_the_noise_that_the_weights_state():
     outside = (real.weight_NCHW[:, :, :, 1:] <= 0) & (real.weight_NCHW[:, :, :, :-1] <= 0)
     difference = np.diff(real.image_NCHW, axis=3)
     stated = weight_noise(real)
-    found = np.array([[1.4826 * np.median(np.abs(difference[n, c][outside[n, c]])) / np.sqrt(2)
-                       for c in range(5)] for n in range(44)])
+    found = np.array(
+        [
+            [1.4826 * np.median(np.abs(difference[n, c][outside[n, c]])) / np.sqrt(2) for c in range(5)]
+            for n in range(44)
+        ]
+    )
     assert np.median(found / stated, axis=0) == pytest.approx(np.ones(5), abs=0.08)

@@ -16,9 +16,12 @@ from tests.realism.surveys import line_widths
 def objects_with(objects, width_NJ: np.ndarray, redshift: float = 0.2):
     """Objects that are all BGS galaxies of these true widths."""
     n = len(width_NJ)
-    truth = {"target_class": np.full(n, "BGS"), "galaxy_type": np.full(n, "star_forming"),
-             "redshift_true": np.full(n, redshift),
-             **{f"{name}_ew": width_NJ[:, j] for j, name in enumerate(LINE_NAMES)}}
+    truth = {
+        "target_class": np.full(n, "BGS"),
+        "galaxy_type": np.full(n, "star_forming"),
+        "redshift_true": np.full(n, redshift),
+        **{f"{name}_ew": width_NJ[:, j] for j, name in enumerate(LINE_NAMES)},
+    }
     return dataclasses.replace(objects, object_id_N=np.arange(n).astype(str), truth=truth)
 
 

@@ -7,11 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mmae.realism.photometry import (
-    image_magnitudes,
-    photometry_section,
-    spectrum_magnitudes,
-)
+from mmae.realism.photometry import image_magnitudes, photometry_section, spectrum_magnitudes
 from mmae.realism.reference import Loaded
 from mmae.survey.schema import SurveySpec
 from tests.realism.surveys import fake_simulator, gaussian_image
@@ -50,7 +46,8 @@ def test_what_adds_up_is_met(survey, objects):
 
 def test_a_wrong_zero_point_and_a_biased_catalogue_are_misses(survey, objects):
     wrong = fake_simulator(
-        survey, objects, target_image=lambda truth, size: 1.1 * gaussian_image(survey.spec, truth, size))
+        survey, objects, target_image=lambda truth, size: 1.1 * gaussian_image(survey.spec, truth, size)
+    )
     biased = dataclasses.replace(objects, mag_NC=objects.mag_NC + 0.1)
     section = photometry_section(biased, survey.spec, Loaded(wrong), seed=0)
     totals = rows(section, "totals")

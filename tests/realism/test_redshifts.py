@@ -28,8 +28,9 @@ def test_a_survey_with_the_published_redshifts_is_met(objects):
     percents = np.linspace(0, 100, 4000)
     table = published.REDSHIFT_PERCENTILES
     redshift_N = np.expm1(np.interp(percents, list(table), np.log1p(list(table.values()))))
-    many = dataclasses.replace(objects, redshift_N=redshift_N, truth=None,
-                               morphtype_N=np.where(percents < 16, "PSF", "EXP"))
+    many = dataclasses.replace(
+        objects, redshift_N=redshift_N, truth=None, morphtype_N=np.where(percents < 16, "PSF", "EXP")
+    )
     section = redshift_section(many, seed=0)
     assert all(row[-1].ok is not False for table in section.tables for row in table.rows)
 

@@ -25,8 +25,7 @@ from mmae.realism.reference import (
 )
 from tests.ingest.files import SHARED_GALAXIES, needs_shared
 
-READERS = {HSC_FILE: read_hsc, ZCOSMOS_FILE: read_zcosmos, LINES_FILE: read_lines,
-           next(iter(COADD_FILES)): read_coadds}
+READERS = {HSC_FILE: read_hsc, ZCOSMOS_FILE: read_zcosmos, LINES_FILE: read_lines, next(iter(COADD_FILES)): read_coadds}
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -90,9 +90,13 @@ def test_the_numbers_and_the_page_are_kept_in_mlflow(own, console, undrawn):
     write_report(own, None, console)  # a second report of a survey belongs to the same run
     client = MlflowClient(tracking_uri(home()))
     experiment = client.get_experiment_by_name("surveys")
-    runs = [r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name == own.path.name
-            and r.data.params["content_hash"] == own.content_hash
-            and r.data.tags["mmae.run_dir"] == str(own.path)]
+    runs = [
+        r
+        for r in client.search_runs([experiment.experiment_id])
+        if r.info.run_name == own.path.name
+        and r.data.params["content_hash"] == own.content_hash
+        and r.data.tags["mmae.run_dir"] == str(own.path)
+    ]
     assert len(runs) == 1 and runs[0].info.status == "FINISHED"
     content = read(page)
     assert runs[0].data.metrics["judged"] == content["judged"]

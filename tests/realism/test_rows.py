@@ -56,8 +56,9 @@ def test_row_numbers_lead_from_an_image_to_its_galaxy(survey, objects):
 
 
 def test_nulls_are_skipped_and_rows_keep_their_numbers():
-    column = pa.chunked_array([pa.array([b"\0" * 8, None], pa.binary(8)),
-                               pa.array([None, np.float32([1, 2]).tobytes()], pa.binary(8))])
+    column = pa.chunked_array(
+        [pa.array([b"\0" * 8, None], pa.binary(8)), pa.array([None, np.float32([1, 2]).tobytes()], pa.binary(8))]
+    )
     values, present = tensor_rows(column, "float32")
     assert present.tolist() == [0, 3] and values.tolist() == [[0, 0], [1, 2]]
 

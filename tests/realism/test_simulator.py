@@ -7,11 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mmae.realism.photometry import (
-    SPECTRUM_GRID,
-    image_magnitudes,
-    spectrum_magnitudes,
-)
+from mmae.realism.photometry import SPECTRUM_GRID, image_magnitudes, spectrum_magnitudes
 from mmae.realism.rows import Objects
 from mmae.realism.simulator import makes_same, row_of, survey_simulator
 from mmae.simulation.source import SimulationConfig, simulate_galaxy
@@ -46,8 +42,15 @@ def simulated(tmp_path_factory) -> tuple[Survey, Objects]:
     config = SimulationConfig(galaxies=50, seed=3)
     rows = [simulate_galaxy(row, config, SPEC)[1].row for row in range(3)]
     truth = {f"{b}_mag": np.array([row[f"{b}_mag"] for row in rows]) for b in SPEC.bands}
-    objects = Objects(SPEC.bands, np.array([row["object_id"] for row in rows]), np.full(3, "train"),
-                      np.full(3, 0.1), np.zeros((3, 5)), np.full(3, "EXP"), truth)
+    objects = Objects(
+        SPEC.bands,
+        np.array([row["object_id"] for row in rows]),
+        np.full(3, "train"),
+        np.full(3, 0.1),
+        np.zeros((3, 5)),
+        np.full(3, "EXP"),
+        truth,
+    )
     provenance = {"sources": [{"name": "simulation", "source": "simulation", **dataclasses.asdict(config)}]}
     return Survey(tmp_path_factory.mktemp("none"), SPEC, provenance, {}, "", ()), objects
 

@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 
 from mmae.realism.reference import read_coadds, resolution_sigma
-from mmae.realism.spectra import (
-    bin_edges,
-    measure_spectra,
-    noise_shape,
-    pull_scatter,
-    spectrum_section,
-)
+from mmae.realism.spectra import bin_edges, measure_spectra, noise_shape, pull_scatter, spectrum_section
 from mmae.survey.schema import SurveySpec
 from tests.ingest.files import SHARED_GALAXIES, needs_shared
 

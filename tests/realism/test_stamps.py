@@ -7,12 +7,7 @@ import pytest
 from scipy.ndimage import correlate1d
 
 from mmae.realism.stamp_sets import central_values, group_medians, measure_stamps
-from mmae.realism.stamps import (
-    aperture_magnitudes,
-    difference_noise,
-    measure_stamp,
-    sky_statistics,
-)
+from mmae.realism.stamps import aperture_magnitudes, difference_noise, measure_stamp, sky_statistics
 from mmae.survey.schema import SurveySpec
 from tests.realism.surveys import gaussian_image
 

@@ -18,8 +18,10 @@ from mmae.realism.statistics import (
 
 
 def test_ks_distance_is_scipys(rng):
-    for a, b in ((rng.normal(size=300), rng.normal(0.4, 1.2, 170)),
-                 (rng.integers(0, 6, 90), rng.integers(1, 8, 200))):  # with ties
+    for a, b in (
+        (rng.normal(size=300), rng.normal(0.4, 1.2, 170)),
+        (rng.integers(0, 6, 90), rng.integers(1, 8, 200)),
+    ):  # with ties
         assert ks_distance(a, b) == pytest.approx(stats.ks_2samp(a, b).statistic, abs=1e-12)
 
 

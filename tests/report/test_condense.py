@@ -21,9 +21,21 @@ def table(columns, *rows) -> Table:
 
 def test_columns_of_errors_go_into_those_before_them():
     given_table = table(
-        ("mode", "n", "bias [%]", "bias error [%]", "size", "its error", "rise", "error", "spread", "error of spread [%]"),
+        (
+            "mode",
+            "n",
+            "bias [%]",
+            "bias error [%]",
+            "size",
+            "its error",
+            "rise",
+            "error",
+            "spread",
+            "error of spread [%]",
+        ),
         ("image", 1200, 12.345, 0.678, 0.03038, 0.00075, -4.5e-4, 1e-5, 7.0, None),
-        ("both", 3, None, 0.1, 1234.0, 56.0, 0.0, 0.02, 7.5, 0.0))
+        ("both", 3, None, 0.1, 1234.0, 56.0, 0.0, 0.02, 7.5, 0.0),
+    )
     shown = condensed(given_table)
     assert shown.columns == ("mode", "n", "bias [%]", "size", "rise", "spread")
     assert shown.rows[0] == ("image", 1200, "12.35±0.68", "0.03038±0.00075", "−0.000450±0.000010", 7.0)
@@ -33,16 +45,26 @@ def test_columns_of_errors_go_into_those_before_them():
 
 
 def test_rows_of_errors_go_into_those_above_them():
-    shown = condensed(table(("score", "image", "both"), ("galaxies", 10, 10), ("bias [%]", 1.0, -2.0),
-                            ("bias error [%]", 0.25, 0.31), ("rms", 0.1, 0.2)))
+    shown = condensed(
+        table(
+            ("score", "image", "both"),
+            ("galaxies", 10, 10),
+            ("bias [%]", 1.0, -2.0),
+            ("bias error [%]", 0.25, 0.31),
+            ("rms", 0.1, 0.2),
+        )
+    )
     assert shown.rows == (("galaxies", 10, 10), ("bias [%]", "1.00±0.25", "−2.00±0.31"), ("rms", 0.1, 0.2))
 
 
-@pytest.mark.parametrize("columns", [
-    ("line", "error"),  # of no number
-    ("n", "|error| > 0.1 mag [%]"),  # a rate of errors, not an error
-    ("n", "terror"),
-])
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ("line", "error"),  # of no number
+        ("n", "|error| > 0.1 mag [%]"),  # a rate of errors, not an error
+        ("n", "terror"),
+    ],
+)
 def test_what_is_no_error_of_a_number_stays(columns):
     given_table = table(columns, ("a" if columns[0] == "line" else 5, 0.5))
     assert condensed(given_table) == given_table

@@ -22,17 +22,26 @@ from mmae.report.contents import (
 )
 
 
-@pytest.mark.parametrize(("verdict", "ok"), [
-    (judge_ratio(1.24, 1.0, 0.25), True), (judge_ratio(0.76, 1.0, 0.25), True),
-    (judge_ratio(1.26, 1.0, 0.25), False), (judge_ratio(0.74, 1.0, 0.25), False),
-    (judge_ratio(1.0, math.nan, 0.25), None), (judge_ratio(1.0, 0.0, 0.25), None),
-    (judge_difference(0.49, 0.5, 0.02), True), (judge_difference(0.47, 0.5, 0.02), False),
-    (judge_difference(math.nan, 0.5, 0.02), None),
-    (judge_factor(2.1, 1.0, 2.0), False), (judge_factor(0.45, 1.0, 2.0), False),
-    (judge_factor(0.55, 1.0, 2.0), True),
-    (judge_range(0.03, 0.03, 0.05), True), (judge_range(0.029, 0.03, 0.05), False),
-    (judge_range(0.051, 0.03, 0.05), False),
-])
+@pytest.mark.parametrize(
+    ("verdict", "ok"),
+    [
+        (judge_ratio(1.24, 1.0, 0.25), True),
+        (judge_ratio(0.76, 1.0, 0.25), True),
+        (judge_ratio(1.26, 1.0, 0.25), False),
+        (judge_ratio(0.74, 1.0, 0.25), False),
+        (judge_ratio(1.0, math.nan, 0.25), None),
+        (judge_ratio(1.0, 0.0, 0.25), None),
+        (judge_difference(0.49, 0.5, 0.02), True),
+        (judge_difference(0.47, 0.5, 0.02), False),
+        (judge_difference(math.nan, 0.5, 0.02), None),
+        (judge_factor(2.1, 1.0, 2.0), False),
+        (judge_factor(0.45, 1.0, 2.0), False),
+        (judge_factor(0.55, 1.0, 2.0), True),
+        (judge_range(0.03, 0.03, 0.05), True),
+        (judge_range(0.029, 0.03, 0.05), False),
+        (judge_range(0.051, 0.03, 0.05), False),
+    ],
+)
 def test_verdicts(verdict, ok):
     assert verdict.ok is ok
     assert verdict.text.startswith("misses: ") == (ok is False)
@@ -53,17 +62,26 @@ def test_several_verdicts_are_met_only_together():
 
 
 def sections() -> list[Section]:
-    rows = (("mean of counts", "g", 0.3, math.nan, Verdict("within 25%", True)),
-            ("mean of counts", "r", 0.6, 3, Verdict("misses: 2 x the target", False)),
-            ("mean of counts", "i", 0.6, None, NOT_JUDGED))
-    return [Section("pixels", "Pixels", "",
-                    (Table("moments", "", ("statistic", "band", "share < 1 [%]", "n", "verdict"), rows),))]
+    rows = (
+        ("mean of counts", "g", 0.3, math.nan, Verdict("within 25%", True)),
+        ("mean of counts", "r", 0.6, 3, Verdict("misses: 2 x the target", False)),
+        ("mean of counts", "i", 0.6, None, NOT_JUDGED),
+    )
+    return [
+        Section(
+            "pixels",
+            "Pixels",
+            "",
+            (Table("moments", "", ("statistic", "band", "share < 1 [%]", "n", "verdict"), rows),),
+        )
+    ]
 
 
 def test_numbers_have_names_of_section_table_row_and_column():
     assert numbers(sections()) == {
         "pixels/moments/mean_of_counts_g/share_lt_1_pct": 0.3,
-        "pixels/moments/mean_of_counts_r/share_lt_1_pct": 0.6, "pixels/moments/mean_of_counts_r/n": 3.0,
+        "pixels/moments/mean_of_counts_r/share_lt_1_pct": 0.6,
+        "pixels/moments/mean_of_counts_r/n": 3.0,
         "pixels/moments/mean_of_counts_i/share_lt_1_pct": 0.6,
     }
 
@@ -72,9 +90,19 @@ def test_tally_counts_judged_and_met():
     assert tally(sections()) == (2, 1)
 
 
-@pytest.mark.parametrize(("cell", "text"), [
-    (12345, "12,345"), (0.28514, "0.2851"), (-0.5, "\N{MINUS SIGN}0.5"), (None, "-"), (math.nan, "-"),
-    ("g", "g"), (NOT_JUDGED, "not judged"), (0.0, "0"), (3.2e-7, "3.20e\N{MINUS SIGN}07"),
-])
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (12345, "12,345"),
+        (0.28514, "0.2851"),
+        (-0.5, "\N{MINUS SIGN}0.5"),
+        (None, "-"),
+        (math.nan, "-"),
+        ("g", "g"),
+        (NOT_JUDGED, "not judged"),
+        (0.0, "0"),
+        (3.2e-7, "3.20e\N{MINUS SIGN}07"),
+    ],
+)
 def test_cells(cell, text):
     assert cell_text(cell) == text

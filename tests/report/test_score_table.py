@@ -18,8 +18,7 @@ def table():
     rng = np.random.default_rng(5)
     z = rng.uniform(0, 1, 400)
     image = z + 0.02 * (1 + z) * rng.standard_normal(400)
-    return score_table(z, {"image": image, "spectrum": np.where(z < 0.01, np.nan, z)},
-                       z_train=z, resamples=50)
+    return score_table(z, {"image": image, "spectrum": np.where(z < 0.01, np.nan, z)}, z_train=z, resamples=50)
 
 
 def printed(table, width=80, **options) -> str:
@@ -38,8 +37,10 @@ def test_every_mode_has_its_row_of_scores_within_80_columns(table):
     for mode, name in (("image", "image only"), ("training median", "training median")):
         low_z, all_z = table[mode]["z<0.4"], table[mode]["all z"]
         assert row(text, name) == [
-            with_error(low_z["sigma_nmad"]), with_error(all_z["sigma_nmad"]),
-            with_error(all_z["bias"]), with_error(all_z["outlier_rate"], percent=True),
+            with_error(low_z["sigma_nmad"]),
+            with_error(all_z["sigma_nmad"]),
+            with_error(all_z["bias"]),
+            with_error(all_z["outlier_rate"], percent=True),
         ]
     assert max(map(len, text.splitlines())) <= 80
 

@@ -42,7 +42,7 @@ def test_lines_rise_and_fall_together_and_metallicity_shows():
     # Metal-poor galaxies: strong [O III], weak [N II] (the star-forming branch of the BPT diagram).
     n2 = log_NE[:, lines.NII] - log_NE[:, lines.HALPHA]
     o3 = log_NE[:, lines.OIII] - log_NE[:, lines.HBETA]
-    branch = (n2 < -0.3)
+    branch = n2 < -0.3
     assert spearmanr(n2[branch], o3[branch]).statistic < -0.3
 
 
@@ -75,12 +75,12 @@ def test_fluxes_are_width_times_continuum_and_doublets_have_their_ratios():
 def test_balmer_lines_are_case_b_and_the_dust_reddens_them_all():
     continuum_E = np.ones(6)
     without = np.array([1.0, 10.0, 1.0, 28.6, 1.0, 1.0])
-    at = dict(zip(lines.LINE_WAVELENGTH_J.round().astype(int), lines.line_fluxes(without, continuum_E)[1],
-                  strict=True))
+    at = dict(zip(lines.LINE_WAVELENGTH_J.round().astype(int), lines.line_fluxes(without, continuum_E)[1], strict=True))
     assert at[4342] / at[4863] == pytest.approx(0.468) and at[4103] / at[4863] == pytest.approx(0.259)
     dusty = without * [1, 1, 1, 1.5, 1, 1]
-    reddened = dict(zip(lines.LINE_WAVELENGTH_J.round().astype(int),
-                        lines.line_fluxes(dusty, continuum_E)[1], strict=True))
+    reddened = dict(
+        zip(lines.LINE_WAVELENGTH_J.round().astype(int), lines.line_fluxes(dusty, continuum_E)[1], strict=True)
+    )
     assert reddened[4342] / at[4342] == pytest.approx(1.5 ** -((5.125 - 4.598) / (4.598 - 3.326)), rel=0.02)
     assert reddened[4103] < reddened[4342]
 

@@ -44,13 +44,16 @@ def test_every_class_keeps_its_limits():
 
 
 def test_types_change_with_redshift_and_luminosity(targets):
-    passive = {t: np.mean([x.galaxy.galaxy_type == "passive" for x in targets if x.target_class is t])
-               for t in (BGS, LRG, ELG)}
+    passive = {
+        t: np.mean([x.galaxy.galaxy_type == "passive" for x in targets if x.target_class is t]) for t in (BGS, LRG, ELG)
+    }
     assert passive[LRG] > 0.8 > passive[BGS] > 0.2 > passive[ELG] == 0
     galaxies = [x for x in targets if x.target_class is BGS]
     middle = np.median([x.absolute_mag_r for x in galaxies])
-    bright, faint = ([x.galaxy.galaxy_type == "passive" for x in galaxies
-                      if (x.absolute_mag_r < middle) == side] for side in (True, False))
+    bright, faint = (
+        [x.galaxy.galaxy_type == "passive" for x in galaxies if (x.absolute_mag_r < middle) == side]
+        for side in (True, False)
+    )
     assert np.mean(bright) > np.mean(faint) + 0.1
 
 
@@ -66,8 +69,9 @@ def test_strong_lines_mean_young_stars():
 
 def test_massive_galaxies_have_fast_stars():
     rng = np.random.default_rng(1)
-    fast, slow = (np.median([draw_passive(rng, m, 0.3).velocity_dispersion for _ in range(200)])
-                  for m in (-23.0, -20.0))
+    fast, slow = (
+        np.median([draw_passive(rng, m, 0.3).velocity_dispersion for _ in range(200)]) for m in (-23.0, -20.0)
+    )
     assert 200 < fast < 280 and 80 < slow < 140
 
 

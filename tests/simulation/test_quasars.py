@@ -29,9 +29,18 @@ LIGHT_SPEED = 299792.458
 def plain(**changes: float):
     """A quasar as the composite, without dust and iron."""
     quasar = draw_quasar(np.random.default_rng(0), quasars.REFERENCE_MAGNITUDE)
-    values = {"slope": quasars.MEAN_SLOPE, "luminosity": 1.0, "line_strength": 1.0, "line_width": 1.0,
-              "blueshift": 0.0, "iron_strength": 0.0, "narrow_strength": 1.0, "oxygen_strength": 1.0,
-              "narrow_sigma": 250.0, "attenuation_v": 0.0}
+    values = {
+        "slope": quasars.MEAN_SLOPE,
+        "luminosity": 1.0,
+        "line_strength": 1.0,
+        "line_width": 1.0,
+        "blueshift": 0.0,
+        "iron_strength": 0.0,
+        "narrow_strength": 1.0,
+        "oxygen_strength": 1.0,
+        "narrow_sigma": 250.0,
+        "attenuation_v": 0.0,
+    }
     return dataclasses.replace(quasar, **(values | changes))
 
 

@@ -9,13 +9,7 @@ import speclite.filters
 from mmae.core.errors import InputError
 from mmae.simulation import camera, dust, seds
 from mmae.simulation.population import TARGET_CLASSES, draw_class_member
-from mmae.simulation.sky import (
-    Component,
-    SkyObject,
-    behind_dust,
-    target_object,
-    total_magnitudes,
-)
+from mmae.simulation.sky import Component, SkyObject, behind_dust, target_object, total_magnitudes
 from mmae.simulation.structure import POINT_SOURCE
 from mmae.survey.schema import SurveySpec
 

@@ -43,12 +43,14 @@ def test_line_fluxes_are_at_the_scale_of_the_object(target_class):
     rng = np.random.default_rng(7)
     target = draw_class_member(rng, target_class)
     thing, line_flux_E = target_object(rng, target)
-    continuum_E = sum(np.interp(lines.WIDTH_WAVELENGTH_E, c.sed.wavelength_W, c.sed.continuum_W)
-                      for c in thing.components)
+    continuum_E = sum(
+        np.interp(lines.WIDTH_WAVELENGTH_E, c.sed.wavelength_W, c.sed.continuum_W) for c in thing.components
+    )
     assert line_flux_E / continuum_E == pytest.approx(np.array(target.galaxy.widths_E))
     with_lines = thing.components[0].sed
     assert with_lines.line_flux_J[list(lines.LINE_WAVELENGTH_J).index(lines.HALPHA_WAVE)] == pytest.approx(
-        line_flux_E[lines.HALPHA])
+        line_flux_E[lines.HALPHA]
+    )
     mag_C = total_magnitudes(thing.magnitudes_PC(SPEC.bands))
     assert mag_C[SPEC.bands.index(target_class.band)] == pytest.approx(target.magnitude, abs=1e-6)
 

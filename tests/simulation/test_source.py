@@ -9,13 +9,7 @@ import pytest
 
 from mmae.core.errors import InputError
 from mmae.ingest.build import build_survey
-from mmae.simulation.source import (
-    SimulationConfig,
-    read_chunk,
-    simulate_galaxy,
-    simulation_source,
-    target_image,
-)
+from mmae.simulation.source import SimulationConfig, read_chunk, simulate_galaxy, simulation_source, target_image
 from mmae.simulation.truth import truth_schema
 from mmae.survey.schema import SurveySpec, check_galaxy
 
@@ -96,8 +90,15 @@ def test_fractions_take_spectra_and_labels_away_and_change_nothing_else():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"galaxies": -1}, {"seed": -3}, {"galaxies": 2.5}, {"paired_fraction": 1.2},
-     {"labelled_fraction": -0.1}, {"field_density": float("nan")}, {"field_density": 99.0}],
+    [
+        {"galaxies": -1},
+        {"seed": -3},
+        {"galaxies": 2.5},
+        {"paired_fraction": 1.2},
+        {"labelled_fraction": -0.1},
+        {"field_density": float("nan")},
+        {"field_density": 99.0},
+    ],
 )
 def test_a_bad_configuration_is_refused_by_name(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):

@@ -156,13 +156,13 @@ def test_ivar_of_an_overlap_is_the_sum_of_both_arms(monkeypatch):
         np.testing.assert_allclose(ivar_L[overlap_L][good], sum(parts)[good], rtol=1e-5)
         # Just outside there is one arm only.
         before = (WAVELENGTH_L > red.start - 10) & (WAVELENGTH_L < red.start - 1)
-        np.testing.assert_allclose(np.median(ivar_L[before] * blank_variance(blue, WAVELENGTH_L[before])),
-                                   1.0, rtol=1e-5)
+        np.testing.assert_allclose(
+            np.median(ivar_L[before] * blank_variance(blue, WAVELENGTH_L[before])), 1.0, rtol=1e-5
+        )
 
 
 def test_few_samples_are_bad_and_those_have_no_flux():
-    bad = np.array([observe(np.random.default_rng(s), [(flat(), 1.0)], 0.0, SPEC).ivar_L == 0
-                    for s in range(60)])
+    bad = np.array([observe(np.random.default_rng(s), [(flat(), 1.0)], 0.0, SPEC).ivar_L == 0 for s in range(60)])
     # One arm: 0.1% and a cosmic ray of three samples in 2300 to 2900; overlaps heal half of them.
     assert 0.001 < bad.mean() < 0.004
     seen = observe(np.random.default_rng(0), [(flat(), 1.0)], 0.0, SPEC)
@@ -173,8 +173,10 @@ def test_few_samples_are_bad_and_those_have_no_flux():
 
 
 def test_noise_rises_to_the_blue_and_on_sky_lines():
-    sigma_L = np.median([observe(np.random.default_rng(s), [(flat(0.0), 1.0)], 0.0, SPEC).ivar_L
-                         for s in range(5)], axis=0) ** -0.5
+    sigma_L = (
+        np.median([observe(np.random.default_rng(s), [(flat(0.0), 1.0)], 0.0, SPEC).ivar_L for s in range(5)], axis=0)
+        ** -0.5
+    )
 
     def median(low: float, high: float) -> float:
         return float(np.median(sigma_L[(WAVELENGTH_L > low) & (WAVELENGTH_L < high)]))
@@ -195,12 +197,16 @@ def test_a_longer_exposure_and_a_fainter_source_have_less_noise():
     assert ivar(20.0, 1000.0) < 0.4 * ivar(0.0, 1000.0)
 
 
-@pytest.mark.parametrize("spec", [
-    dataclasses.replace(SPEC, n_wavelengths=16),
-    dataclasses.replace(SPEC, wavelength_start=5790.0, wavelength_step=1.0, n_wavelengths=40),
-    dataclasses.replace(SPEC, wavelength_start=1000.0, wavelength_step=25.0, n_wavelengths=500),
-    dataclasses.replace(SPEC, wavelength_start=100.0, n_wavelengths=5),
-], ids=["few", "overlap", "coarse", "outside"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        dataclasses.replace(SPEC, n_wavelengths=16),
+        dataclasses.replace(SPEC, wavelength_start=5790.0, wavelength_step=1.0, n_wavelengths=40),
+        dataclasses.replace(SPEC, wavelength_start=1000.0, wavelength_step=25.0, n_wavelengths=500),
+        dataclasses.replace(SPEC, wavelength_start=100.0, n_wavelengths=5),
+    ],
+    ids=["few", "overlap", "coarse", "outside"],
+)
 def test_any_linear_grid_works(spec):
     seen = observe(np.random.default_rng(0), [(flat(3.0), 1.0)], 0.0, spec)
     wavelength_L = spec.wavelength_L()
@@ -245,13 +251,14 @@ def test_the_resolution_is_that_of_the_real_coadds(arm):
         wavelength_A, _, sigma_A = real_arm(name, arm, row)
         for low in np.arange(wavelength_A[0], wavelength_A[-1] - 200, 200):
             here_A = (wavelength_A >= low) & (wavelength_A < low + 200)
-            assert np.median(sigma_A[here_A]) == pytest.approx(
-                float(line_spread_sigma(ARMS[arm], low + 100)), rel=0.06)
+            assert np.median(sigma_A[here_A]) == pytest.approx(float(line_spread_sigma(ARMS[arm], low + 100)), rel=0.06)
 
 
 @needs_shared
-@pytest.mark.parametrize("arm, name, worst", [(0, QUASARS, 0.20), (1, QUASARS, 0.15), (1, GALAXY, 0.15),
-                                              (2, QUASARS, 0.42), (2, GALAXY, 0.20)])
+@pytest.mark.parametrize(
+    "arm, name, worst",
+    [(0, QUASARS, 0.20), (1, QUASARS, 0.15), (1, GALAXY, 0.15), (2, QUASARS, 0.42), (2, GALAXY, 0.20)],
+)
 def test_the_noise_level_is_that_of_the_real_coadds(arm, name, worst):
     """Medians over 100 A, away from the dichroics, where spectrographs differ among themselves.
 

@@ -9,12 +9,7 @@ import pytest
 
 from mmae.simulation import stars
 from mmae.simulation.seds import Sed, ab_magnitude, observed_flux
-from mmae.simulation.stars import (
-    draw_star,
-    draw_star_magnitude,
-    star_sed,
-    stars_per_square_arcmin,
-)
+from mmae.simulation.stars import draw_star, draw_star_magnitude, star_sed, stars_per_square_arcmin
 
 BANDS = ("g", "r", "i", "z", "y")
 G2, K5 = 5770.0, 4410.0  # K: Pecaut & Mamajek 2013
@@ -54,11 +49,13 @@ def test_colours_follow_the_transformation_that_hsc_uses_for_stars():
 
     Independent of how the spectra are made: bands lie between those that the locus fixes.
     """
-    terms = {"g": ("g", "r", -0.00816446, -0.08366937, -0.00726883),
-             "r": ("r", "i", 0.00074087, -0.00830543, -0.02848420),
-             "i": ("i", "z", 0.00124676, -0.20739606, -0.01067212),
-             "z": ("z", "i", -0.00680620, 0.01353969, 0.01479369),
-             "y": ("z", "i", 0.01739708, 0.35652971, 0.00574408)}
+    terms = {
+        "g": ("g", "r", -0.00816446, -0.08366937, -0.00726883),
+        "r": ("r", "i", 0.00074087, -0.00830543, -0.02848420),
+        "i": ("i", "z", 0.00124676, -0.20739606, -0.01067212),
+        "z": ("z", "i", -0.00680620, 0.01353969, 0.01479369),
+        "y": ("z", "i", 0.01739708, 0.35652971, 0.00574408),
+    }
     temperatures = stars.locus_temperature()
     for temperature, (_, _, gr, ri, iz, _) in list(zip(temperatures, stars.LOCUS, strict=True))[1:-1]:
         sdss = {"g": gr, "r": 0.0, "i": -ri, "z": -ri - iz}

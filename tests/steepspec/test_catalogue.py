@@ -10,13 +10,7 @@ from astropy import units as u
 from astropy.table import Table
 
 from mmae.core.errors import InputError
-from mmae.steepspec.catalogue import (
-    OPTICAL_COLUMNS,
-    RADIO_COLUMNS,
-    read_catalogue,
-    survey_description,
-    survey_names,
-)
+from mmae.steepspec.catalogue import OPTICAL_COLUMNS, RADIO_COLUMNS, read_catalogue, survey_description, survey_names
 from mmae.steepspec.counts import rejection_table
 
 MALS = survey_description("mals_dr1")
@@ -51,8 +45,20 @@ def mals_table(**change) -> Table:
 
 
 def test_all_descriptions_are_sound():
-    assert survey_names() == ["allwise", "first", "gaia_dr3", "gleam", "gleam_kgs", "mals_dr1", "nvss",
-                              "panstarrs", "racs_low", "sumss", "tgss", "vlass"]  # fmt: skip
+    assert survey_names() == [
+        "allwise",
+        "first",
+        "gaia_dr3",
+        "gleam",
+        "gleam_kgs",
+        "mals_dr1",
+        "nvss",
+        "panstarrs",
+        "racs_low",
+        "sumss",
+        "tgss",
+        "vlass",
+    ]
     for name in survey_names():
         survey = survey_description(name)
         assert survey.name == name and survey.citation and {"ra", "dec"} <= set(survey.columns)
@@ -74,9 +80,7 @@ def test_every_format_gives_the_same_table(tmp_path, ending):
     if ending == ".parquet":
         pq.write_table(pa.table({name: source[name].tolist() for name in source.colnames}), path)
     else:
-        source.write(
-            path, format={".vot": "votable", ".fits": "fits", ".fits.gz": "fits"}.get(ending, "ascii.csv")
-        )
+        source.write(path, format={".vot": "votable", ".fits": "fits", ".fits.gz": "fits"}.get(ending, "ascii.csv"))
     table, rejected = read_catalogue(path, MALS)
     assert rejected == [] and len(table) == 3 and table.colnames == list(RADIO_COLUMNS)
     np.testing.assert_allclose(table["flux_mjy"], [1.5, 20.0, 1.0], rtol=1e-6)
@@ -149,11 +153,7 @@ def test_filters_and_skipped_filters(tmp_path):
     assert list(table["source_id"]) == ["a", "c"] and sorted(entry.count for entry in rejected) == [1, 1]
     Table(columns).write(tmp_path / "w.csv")
     table, rejected = read_catalogue(tmp_path / "w.csv", survey_description("vlass"))
-    assert (
-        len(table) == 4
-        and table.meta["filters_skipped"] == ["Duplicate_flag", "Quality_flag"]
-        and not rejected
-    )
+    assert len(table) == 4 and table.meta["filters_skipped"] == ["Duplicate_flag", "Quality_flag"] and not rejected
 
 
 def test_optical_table(tmp_path):
@@ -177,8 +177,16 @@ def test_optical_table(tmp_path):
 
 def test_standard_names_are_read_in_standard_units(tmp_path):
     """Files in our own form need no description, and the described units are not theirs (Jy, in GLEAM's)."""
-    source = Table({"source_id": ["a", "b"], "ra": [1.0, 2.0], "dec": [3.0, 4.0], "flux_mjy": [5.0, 6.0],
-                    "pointing": ["p", "q"], "peak_mjy": [7.0, 8.0]})
+    source = Table(
+        {
+            "source_id": ["a", "b"],
+            "ra": [1.0, 2.0],
+            "dec": [3.0, 4.0],
+            "flux_mjy": [5.0, 6.0],
+            "pointing": ["p", "q"],
+            "peak_mjy": [7.0, 8.0],
+        }
+    )
     source.write(tmp_path / "own.csv")
     table, rejected = read_catalogue(tmp_path / "own.csv", survey_description("gleam"))
     assert rejected == []
@@ -204,35 +212,17 @@ BAD = {
     "absent": (lambda p: p / "absent.fits", "no such file"),
     "ending": (lambda p: (p / "x.txt").write_text("a") and p / "x.txt", "unknown ending .txt"),
     "garbled": (lambda p: (p / "x.fits").write_text("no FITS") and p / "x.fits", "not a readable fits"),
-    "garbled parquet": (
-        lambda p: (p / "x.parquet").write_text("PAR") and p / "x.parquet",
-        "not a readable parquet",
-    ),
-    "garbled votable": (
-        lambda p: (p / "x.vot").write_text("<VOTABLE>") and p / "x.vot",
-        "not a readable votable",
-    ),
+    "garbled parquet": (lambda p: (p / "x.parquet").write_text("PAR") and p / "x.parquet", "not a readable parquet"),
+    "garbled votable": (lambda p: (p / "x.vot").write_text("<VOTABLE>") and p / "x.vot", "not a readable votable"),
     "no rows": (lambda p: write(p, mals_table()[:0]), "no rows"),
-    "no flux": (
-        lambda p: write(p, mals_table(Flux=None, FluxPk=None)),
-        "no column for flux_mjy .Flux or total_flux",
-    ),
+    "no flux": (lambda p: write(p, mals_table(Flux=None, FluxPk=None)), "no column for flux_mjy .Flux or total_flux"),
     "no ra": (lambda p: write(p, mals_table(RAJ2000=None)), "no column for ra"),
-    "wrong unit": (
-        lambda p: write(p, mals_table(Flux=[1.0, 2.0, 3.0] * u.s), "x.fits"),
-        "column Flux: the unit is s",
-    ),
+    "wrong unit": (lambda p: write(p, mals_table(Flux=[1.0, 2.0, 3.0] * u.s), "x.fits"), "column Flux: the unit is s"),
     "magnitudes": (lambda p: write(p, mals_table(Flux=[1.0, 2.0, 3.0] * u.mag), "x.fits"), "unit is mag"),
     "text": (lambda p: write(p, mals_table(Flux=["1.0", "bright", "2"])), "row 1 is 'bright', not a number"),
-    "sexagesimal": (
-        lambda p: write(p, mals_table(RAJ2000=["1 2 3", "1 2 3", "12 71 00"])),
-        "row 2 is '12 71 00'",
-    ),
+    "sexagesimal": (lambda p: write(p, mals_table(RAJ2000=["1 2 3", "1 2 3", "12 71 00"])), "row 2 is '12 71 00'"),
     "vectors": (lambda p: write(p, mals_table(Flux=np.ones((3, 2))), "x.fits"), "Flux has .2,. values a row"),
-    "all bad": (
-        lambda p: write(p, mals_table(DEJ2000=[91.0, -100.0, 200.0])),
-        "none of its 3 rows.*impossible",
-    ),
+    "all bad": (lambda p: write(p, mals_table(DEJ2000=[91.0, -100.0, 200.0])), "none of its 3 rows.*impossible"),
 }
 
 
@@ -246,9 +236,7 @@ def test_bad_files_get_one_clear_error(tmp_path, case):
 
 
 def test_truncated_fits(tmp_path):
-    Table({"RAJ2000": np.ones(5000), "DEJ2000": np.ones(5000), "Flux": np.ones(5000)}).write(
-        tmp_path / "m.fits"
-    )
+    Table({"RAJ2000": np.ones(5000), "DEJ2000": np.ones(5000), "Flux": np.ones(5000)}).write(tmp_path / "m.fits")
     whole = (tmp_path / "m.fits").read_bytes()
     (tmp_path / "m.fits").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="not a readable fits table"):
@@ -258,17 +246,20 @@ def test_truncated_fits(tmp_path):
 OPTICAL = "name: x\ntitle: x\ncitation: x\ncolumns: {ra: [R]}\nkind: optical\n"
 
 
-@pytest.mark.parametrize("text, words", [
-    ("name: [", "not valid YAML"),
-    ("name: x\ntitle: x\n", "citation"),
-    ("name: x\ntitle: x\ncitation: x\ncolumns: {}\ncolour: red\n", "colour"),
-    ("name: x\ntitle: x\ncitation: x\ncolumns: {flux: [F]}\n", "flux is no standard column"),
-    ("name: x\ntitle: x\ncitation: x\ncolumns: {ra: [R]}\nunits: {ra: furlongs}\n", "unit of ra"),
-    (OPTICAL + "limit_mag: 20\n", "needs magnitude.*limit_mag"),
-    (OPTICAL + "magnitude: r_mag\n", "needs magnitude.*limit_mag"),
-    (OPTICAL + "magnitude: h_mag\nlimit_mag: 20\n", "magnitude is h_mag, which is no standard column.*r_mag"),
-    (OPTICAL + "magnitude: ra\nlimit_mag: 20\n", "magnitude is ra,"),
-])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("name: [", "not valid YAML"),
+        ("name: x\ntitle: x\n", "citation"),
+        ("name: x\ntitle: x\ncitation: x\ncolumns: {}\ncolour: red\n", "colour"),
+        ("name: x\ntitle: x\ncitation: x\ncolumns: {flux: [F]}\n", "flux is no standard column"),
+        ("name: x\ntitle: x\ncitation: x\ncolumns: {ra: [R]}\nunits: {ra: furlongs}\n", "unit of ra"),
+        (OPTICAL + "limit_mag: 20\n", "needs magnitude.*limit_mag"),
+        (OPTICAL + "magnitude: r_mag\n", "needs magnitude.*limit_mag"),
+        (OPTICAL + "magnitude: h_mag\nlimit_mag: 20\n", "magnitude is h_mag, which is no standard column.*r_mag"),
+        (OPTICAL + "magnitude: ra\nlimit_mag: 20\n", "magnitude is ra,"),
+    ],
+)
 def test_bad_descriptions(tmp_path, text, words):
     (tmp_path / "s.yaml").write_text(text)
     with pytest.raises(InputError, match=words):

@@ -16,8 +16,9 @@ def sky(n, rng, ra=(0, 360), dec=(-90, 90)):
 
 def circles(ra, dec, radius):
     n = len(ra)
-    return Table({"ra": ra, "dec": dec, "semi_major": np.full(n, radius), "semi_minor": np.full(n, radius),
-                  "pa": np.zeros(n)})
+    return Table(
+        {"ra": ra, "dec": dec, "semi_major": np.full(n, radius), "semi_minor": np.full(n, radius), "pa": np.zeros(n)}
+    )
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,26 @@ from mmae.core.errors import InputError
 from mmae.steepspec.classify import CLASSES, RULES, Evidence, Thresholds, classify, confusion_matrix
 
 PULSAR = Evidence(
-    size="compact", alpha=-2.0, alpha_err=0.2, p_steep=0.998, reliability=0.0, p_no_counterpart=0.97,
+    size="compact",
+    alpha=-2.0,
+    alpha_err=0.2,
+    p_steep=0.998,
+    reliability=0.0,
+    p_no_counterpart=0.97,
     optical_limit_mag=23.0,
-)  # fmt: skip
+)
 GALAXY = Evidence(
-    size="extended", alpha=-0.8, alpha_err=0.1, p_steep=0.0, reliability=0.95, p_no_counterpart=0.03,
-    counterpart_is_galaxy=True, w1_mag=14.0, w2_mag=13.9, optical_limit_mag=23.0,
-)  # fmt: skip
+    size="extended",
+    alpha=-0.8,
+    alpha_err=0.1,
+    p_steep=0.0,
+    reliability=0.95,
+    p_no_counterpart=0.03,
+    counterpart_is_galaxy=True,
+    w1_mag=14.0,
+    w2_mag=13.9,
+    optical_limit_mag=23.0,
+)
 STEEP_GALAXY = replace(GALAXY, size="compact", alpha=-1.8, p_steep=0.98)
 QUASAR = replace(GALAXY, size="compact", alpha=-0.1, counterpart_is_galaxy=False, w1_mag=15.0, w2_mag=13.8)
 STAR = replace(QUASAR, alpha=-0.3, w1_mag=10.0, w2_mag=10.0, parallax_over_error=30.0, pm_over_error=100.0)
@@ -23,9 +36,15 @@ STAR = replace(QUASAR, alpha=-0.3, w1_mag=10.0, w2_mag=10.0, parallax_over_error
 
 @pytest.mark.parametrize(
     ("evidence", "expected"),
-    [(PULSAR, "pulsar_candidate"), (GALAXY, "radio_galaxy"), (STEEP_GALAXY, "radio_galaxy"),
-     (QUASAR, "agn"), (STAR, "star"), (Evidence(), "ambiguous")],
-)  # fmt: skip
+    [
+        (PULSAR, "pulsar_candidate"),
+        (GALAXY, "radio_galaxy"),
+        (STEEP_GALAXY, "radio_galaxy"),
+        (QUASAR, "agn"),
+        (STAR, "star"),
+        (Evidence(), "ambiguous"),
+    ],
+)
 def test_textbook_cases(evidence, expected):
     verdict = classify(evidence)
     assert verdict.source_class == expected, verdict

@@ -33,9 +33,8 @@ def field(seed=0, n=3000, q0=0.7, density=18_000.0, error=1.0, dec0=0.0, other_e
     place[order] = np.arange(len(order))
     answer[has] = place[answer[has]]
     found = find_counterparts(
-        radio[0] % 360, radio[1], error,
-        catalogue[0, order] % 360, catalogue[1, order], other_error, magnitude[order],
-    )  # fmt: skip
+        radio[0] % 360, radio[1], error, catalogue[0, order] % 360, catalogue[1, order], other_error, magnitude[order]
+    )
     return SimpleNamespace(found=found, answer=answer, n=n)
 
 
@@ -122,9 +121,14 @@ def test_objects_without_magnitude_and_empty_catalogues():
 )
 def test_bad_input_is_named(change, message):
     good = {
-        "ra": [10.0, 11.0], "dec": [0.0, 0.0], "error_arcsec": 1.0, "catalogue_ra": [10.0, 10.004],
-        "catalogue_dec": [0.0, 0.0], "catalogue_error_arcsec": 0.3, "magnitude": [20.0, 21.0],
-    }  # fmt: skip
+        "ra": [10.0, 11.0],
+        "dec": [0.0, 0.0],
+        "error_arcsec": 1.0,
+        "catalogue_ra": [10.0, 10.004],
+        "catalogue_dec": [0.0, 0.0],
+        "catalogue_error_arcsec": 0.3,
+        "magnitude": [20.0, 21.0],
+    }
     find_counterparts(**good)
     with pytest.raises(InputError, match=message):
         find_counterparts(**(good | change))

@@ -23,15 +23,12 @@ from mmae.steepspec.gamma import (
 from mmae.steepspec.regions import read_4fgl
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "gamma_radio"
-needs_fermi = pytest.mark.skipif(
-    not (DATA / "gll_psc_v35.fit").exists(), reason=f"the 4FGL releases are not in {DATA}"
-)
+needs_fermi = pytest.mark.skipif(not (DATA / "gll_psc_v35.fit").exists(), reason=f"the 4FGL releases are not in {DATA}")
 
 
 def features(table, intervals):
     return pulsar_features(
-        table["LP_beta"], table["Variability_Index"], table["LP_SigCurv"], table["PLEC_SigCurv"],
-        intervals=intervals,
+        table["LP_beta"], table["Variability_Index"], table["LP_SigCurv"], table["PLEC_SigCurv"], intervals=intervals
     )
 
 
@@ -41,18 +38,28 @@ def releases():
     old = Table.read(DATA / "gll_psc_v20.fit", hdu=1)
     new = Table.read(DATA / "gll_psc_v35.fit", hdu=1)
     link = link_releases(
-        old["Source_Name"], old["RAJ2000"], old["DEJ2000"], old["Conf_95_SemiMajor"],
-        new["Source_Name"], new["ASSOC_4FGL"], new["RAJ2000"], new["DEJ2000"],
+        old["Source_Name"],
+        old["RAJ2000"],
+        old["DEJ2000"],
+        old["Conf_95_SemiMajor"],
+        new["Source_Name"],
+        new["ASSOC_4FGL"],
+        new["RAJ2000"],
+        new["DEJ2000"],
     )
     kept = link >= 0
     old, new = old[kept], new[link[kept]]
     return {
-        "unlinked": int((~kept).sum()), "old": old, "new": new,
-        "was_blank": is_class(old["CLASS1"], ("",)), "is_blank": is_class(new["CLASS1"], ("",)),
+        "unlinked": int((~kept).sum()),
+        "old": old,
+        "new": new,
+        "was_blank": is_class(old["CLASS1"], ("",)),
+        "is_blank": is_class(new["CLASS1"], ("",)),
         "pulsar": is_class(new["CLASS1"], PULSAR_CLASSES),
         "far": is_class(new["CLASS1"], EXTRAGALACTIC_CLASSES),
-        "features_v20": features(old, 8), "features_v35": features(new, 14),
-    }  # fmt: skip
+        "features_v20": features(old, 8),
+        "features_v35": features(new, 14),
+    }
 
 
 @needs_fermi
@@ -66,8 +73,9 @@ def test_newly_found_pulsars_rank_above_the_other_new_associations(releases):
     # count as "not pulsars" in the figure above
     kept = ~is_class(releases["new"]["CLASS1"], ("bin", "lmb", "glc"))[scored]
     plain, plain_error = ranking_auc(pulsar_score(releases["features_v35"][scored][kept]), pulsar[kept])
-    print(f"AUC v35 {auc:.3f} +- {error:.3f}, v20 {auc_v20:.3f}; "
-          f"without bin, lmb, glc {plain:.3f} +- {plain_error:.3f}")
+    print(
+        f"AUC v35 {auc:.3f} +- {error:.3f}, v20 {auc_v20:.3f}; without bin, lmb, glc {plain:.3f} +- {plain_error:.3f}"
+    )
     assert auc >= 0.80
     assert auc_v20 >= 0.77  # v20's 8 years alone
     assert plain >= 0.85
@@ -95,26 +103,26 @@ def test_fixed_coefficients_come_from_sources_that_are_not_scored(releases):
 def test_releases_are_linked_by_name_or_position(releases):
     assert releases["unlinked"] == 30  # by name alone: 116
     old, new = releases["old"], releases["new"]
-    offset = np.hypot(
-        (new["RAJ2000"] - old["RAJ2000"] + 180) % 360 - 180, new["DEJ2000"] - old["DEJ2000"]
-    )  # fmt: skip
+    offset = np.hypot((new["RAJ2000"] - old["RAJ2000"] + 180) % 360 - 180, new["DEJ2000"] - old["DEJ2000"])
     assert np.median(np.asarray(offset)) < 0.02
 
 
 def test_link_prefers_the_association_to_the_nearest_source_and_takes_none_twice():
     link = link_releases(
-        ["4FGL A", "4FGL B", "4FGL C", "4FGL D", "4FGL E"], [10.0, 20.0, 359.999, 0.0, 20.01], [0.0] * 5,
+        ["4FGL A", "4FGL B", "4FGL C", "4FGL D", "4FGL E"],
+        [10.0, 20.0, 359.999, 0.0, 20.01],
+        [0.0] * 5,
         [0.1, 0.1, 0.1, np.nan, 0.1],
-        ["4FGL A2", "4FGL B", "4FGL X", "4FGL Z"], ["4FGL A", "4FGL B", "", ""],
-        [10.5, 20.0, 0.001, 10.0], [0.0, 0.0, 0.0, 0.0],
-    )  # fmt: skip
+        ["4FGL A2", "4FGL B", "4FGL X", "4FGL Z"],
+        ["4FGL A", "4FGL B", "", ""],
+        [10.5, 20.0, 0.001, 10.0],
+        [0.0, 0.0, 0.0, 0.0],
+    )
     assert link.tolist() == [0, 1, 2, -1, -1]
 
 
 def test_curved_steady_sources_outrank_flat_variable_ones():
-    made = pulsar_features(
-        [0.5, 0.05, 0.5, np.nan], [13.0, 13.0, 300.0, 13.0], [5.0] * 4, [6.0, 5, 5, 5], intervals=14
-    )
+    made = pulsar_features([0.5, 0.05, 0.5, np.nan], [13.0, 13.0, 300.0, 13.0], [5.0] * 4, [6.0, 5, 5, 5], intervals=14)
     score = pulsar_score(made)
     assert score[0] > max(score[1], score[2]) and np.isnan(score[3])
     assert rank_pulsars(score)[0] == 1 and rank_pulsars(score)[3] == 4
@@ -122,8 +130,9 @@ def test_curved_steady_sources_outrank_flat_variable_ones():
 
 def test_fit_recovers_the_direction_and_weighs_groups_equally():
     rng = np.random.default_rng(1)
-    x = np.concatenate([rng.normal([1, 0, 0], 1, (500, 3)), rng.normal([0, 0, 0], 1, (5000, 3)),
-                        rng.normal([0, 3, 0], 1, (50, 3))])
+    x = np.concatenate(
+        [rng.normal([1, 0, 0], 1, (500, 3)), rng.normal([0, 0, 0], 1, (5000, 3)), rng.normal([0, 3, 0], 1, (50, 3))]
+    )
     pulsar = np.arange(len(x)) < 500
     group = np.where(np.arange(len(x)) < 5500, 0, 1)
     model = fit_score(x, pulsar, group)

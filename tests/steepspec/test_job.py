@@ -77,8 +77,17 @@ def test_the_page_has_every_section_and_figure(done):
     names = [section["name"] for section in content["sections"]]
     assert names == ["summary", "candidates", "rejections", "spectra", "counterparts", "gamma", "pulsars", "truth"]
     figures = {file.name: file.stat().st_size for file in result.page.parent.glob("*.png")}
-    assert {"finder_01.png", "spectra.png", "alpha.png", "colours.png", "detectability.png", "chance.png", "sky.png",
-            "truth_completeness.png", "truth_confusion.png"} <= set(figures)  # fmt: skip
+    assert {
+        "finder_01.png",
+        "spectra.png",
+        "alpha.png",
+        "colours.png",
+        "detectability.png",
+        "chance.png",
+        "sky.png",
+        "truth_completeness.png",
+        "truth_confusion.png",
+    } <= set(figures)
     assert min(figures.values()) > 5000 and html.count("data:image/png") == len(figures)
     assert f"candidates {len(result.search.candidates)}" in re.sub(r" +", " ", printed)
     assert "Injected against found" in printed and str(result.page) in printed
@@ -111,13 +120,38 @@ def test_the_command_searches_a_users_own_files(files, tmp_path, done):
     """MALS's own column names and -999 sentinels, every input given by option, in a process of its own."""
     assert {"Flux", "FluxPk", "Spwfit", "SPW/WB"} <= set(Table.read(files.radio).colnames)
     assert (Table.read(files.radio)["Spwfit"] == -999).any()
-    pairs = [[f"--{name}", *(str(x) for pair in getattr(files, name).items() for x in pair)]
-             for name in ("companions", "optical")]  # fmt: skip
-    command = [sys.executable, "ray_jobs/steep_spectrum.py", "--radio", files.radio, "--regions", files.regions,
-               *pairs[0], *pairs[1], "--pulsars", files.pulsars, "--name", "own", "--home", tmp_path, "--charts", "0",
-               "--shifts", "10"]  # fmt: skip
-    ended = subprocess.run([str(x) for x in command], cwd=ROOT, capture_output=True, text=True, timeout=300,
-                           env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
+    pairs = [
+        [f"--{name}", *(str(x) for pair in getattr(files, name).items() for x in pair)]
+        for name in ("companions", "optical")
+    ]
+    command = [
+        sys.executable,
+        "ray_jobs/steep_spectrum.py",
+        "--radio",
+        files.radio,
+        "--regions",
+        files.regions,
+        *pairs[0],
+        *pairs[1],
+        "--pulsars",
+        files.pulsars,
+        "--name",
+        "own",
+        "--home",
+        tmp_path,
+        "--charts",
+        "0",
+        "--shifts",
+        "10",
+    ]
+    ended = subprocess.run(
+        [str(x) for x in command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
     assert ended.returncode == 0, ended.stderr[-2000:]
     own = pq.read_table(tmp_path / "steepspec" / "own" / "candidates.parquet")
     _, result, _ = done
@@ -128,6 +162,7 @@ def test_the_command_searches_a_users_own_files(files, tmp_path, done):
 
 def edited(change):
     """The same search with something wrong in a copy of the radio catalogue."""
+
     def with_copy(config: SearchConfig, folder: Path) -> SearchConfig:
         table = Table.read(config.radio)
         change(table)
@@ -142,8 +177,10 @@ BAD = {
     "no regions": (lambda c, t: replace(c, regions=None), "--radio needs --regions"),
     "not 4FGL": (lambda c, t: replace(c, regions=c.radio), "no HDU LAT_Point_Source_Catalog"),
     "unknown survey": (lambda c, t: replace(c, radio_survey="mals"), "unknown survey 'mals'"),
-    "optical as radio": (lambda c, t: replace(c, companions={"allwise": c.optical["allwise"]}),
-                         "--companions allwise: that is a survey of kind optical"),
+    "optical as radio": (
+        lambda c, t: replace(c, companions={"allwise": c.optical["allwise"]}),
+        "--companions allwise: that is a survey of kind optical",
+    ),
     "missing column": (edited(lambda x: x.remove_columns(["Flux", "FluxPk"])), "no column for flux_mjy"),
     "wrong unit": (edited(lambda x: setattr(x["Flux"], "unit", "arcsec")), "column Flux: the unit is arcsec"),
     "wrong windows": (edited(lambda x: x.replace_column("SPW/WB", ["L"] * len(x))), "no row is of a window"),
@@ -153,7 +190,7 @@ BAD = {
     "known without class": (lambda c, t: replace(c, known=c.companions["tgss"]), "no column name, class"),
     "too many shifts": (lambda c, t: replace(c, settings=replace(QUICK, shifts=1000)), "shifts is 1000"),
     "inputs without radio": (lambda c, t: replace(c, radio=None), "without --radio a simulated sky is searched"),
-}  # fmt: skip
+}
 
 
 def cut(path: Path, out: Path) -> Path:
@@ -171,9 +208,21 @@ def test_bad_input_is_one_clear_error(name, files, tmp_path, console):
 
 def test_the_command_ends_with_one_line_and_status_2(tmp_path):
     ended = subprocess.run(
-        [sys.executable, "ray_jobs/steep_spectrum.py", "--radio", "nowhere.fits", "--regions", "x.fit", "--home",
-         str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "ray_jobs/steep_spectrum.py",
+            "--radio",
+            "nowhere.fits",
+            "--regions",
+            "x.fit",
+            "--home",
+            str(tmp_path),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert ended.returncode == 2 and "Traceback" not in ended.stderr
     assert ended.stderr.strip().splitlines()[-1].startswith("error: nowhere.fits: no such file")
 
@@ -191,15 +240,33 @@ def test_a_survey_of_ones_own_by_a_description(files, tmp_path, console):
     survey = survey_description("mals_dr1")
     mals, _ = read_catalogue(files.radio, survey)
     mals = mals[mals["band"] == "LSPW_9"]
-    Table({"nu_name": mals["source_id"], "lon": mals["ra"], "lat": mals["dec"], "S": mals["flux_mjy"] / 1000,
-           "slope": mals["alpha"], "e_slope": mals["alpha_err"]}).write(tmp_path / "mine.csv")  # fmt: skip
+    Table(
+        {
+            "nu_name": mals["source_id"],
+            "lon": mals["ra"],
+            "lat": mals["dec"],
+            "S": mals["flux_mjy"] / 1000,
+            "slope": mals["alpha"],
+            "e_slope": mals["alpha_err"],
+        }
+    ).write(tmp_path / "mine.csv")
     (tmp_path / "mine.yaml").write_text(
         "name: mine\ntitle: my survey\ncitation: nobody\nfrequency_mhz: 1381\nbeam_arcsec: 8\nlimit_mjy: 0.11\n"
         "columns: {source_id: [nu_name], ra: [lon], dec: [lat], flux_mjy: [S], alpha: [slope], alpha_err: [e_slope]}\n"
-        "units: {flux_mjy: Jy}\n")
-    result = search_job(SearchConfig(
-        name="mine", home=str(tmp_path), radio=tmp_path / "mine.csv", radio_survey=str(tmp_path / "mine.yaml"),
-        regions=files.regions, charts=1, settings=QUICK), console)  # fmt: skip
+        "units: {flux_mjy: Jy}\n"
+    )
+    result = search_job(
+        SearchConfig(
+            name="mine",
+            home=str(tmp_path),
+            radio=tmp_path / "mine.csv",
+            radio_survey=str(tmp_path / "mine.yaml"),
+            regions=files.regions,
+            charts=1,
+            settings=QUICK,
+        ),
+        console,
+    )
     steep = result.search.sources[np.asarray(result.search.sources["steep"])]
     assert len(steep) == int((mals["alpha"] < -1.4).sum()) and set(steep["alpha_from"]) == {"catalogue"}
     content = json.loads((result.page.parent / "report.json").read_text())

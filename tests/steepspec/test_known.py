@@ -9,8 +9,7 @@ from astropy.table import Table
 from mmae.core.errors import InputError
 from mmae.steepspec.known import find_known, pulsars_as_known, read_known
 
-PSRS = Table({"name": ["J0437", "B1937"], "ra": [69.0, 294.0], "dec": [-47.0, 21.0],
-              "class": ["pulsar", "pulsar"]})  # fmt: skip
+PSRS = Table({"name": ["J0437", "B1937"], "ra": [69.0, 294.0], "dec": [-47.0, 21.0], "class": ["pulsar", "pulsar"]})
 
 
 def test_nearest_within_the_radius_and_the_first_list_decides():
@@ -33,11 +32,15 @@ def test_a_list_from_a_file(tmp_path):
     assert known["name"].tolist() == ["3C 273", "Proxima"] and known["ra"].tolist() == [187.28, 217.4]
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("name,ra,dec\na,1,2\n", "no column class"), ("name,ra,dec,class\na,1,2,blazar\n", "row 0 has the class 'blazar'"),
-    ("name,ra,dec,class\na,1,2,agn\nb,1,,agn\n", "missing coordinates .row 1"),
-    ("name,ra,dec,class\na,x,2,agn\n", "row 0 is 'x', not a number"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,ra,dec\na,1,2\n", "no column class"),
+        ("name,ra,dec,class\na,1,2,blazar\n", "row 0 has the class 'blazar'"),
+        ("name,ra,dec,class\na,1,2,agn\nb,1,,agn\n", "missing coordinates .row 1"),
+        ("name,ra,dec,class\na,x,2,agn\n", "row 0 is 'x', not a number"),
+    ],
+)
 def test_bad_lists(tmp_path, text, message):
     path = tmp_path / "known.csv"
     path.write_text(text)

@@ -57,8 +57,13 @@ def test_colours_and_morphology_come_from_the_reliable_counterpart(sky):
 def test_one_catalogue_with_a_counterpart_is_enough(sky):
     _, _, ra, dec, even = sky
     m = len(ra)
-    blind = catalogue("panstarrs", ra[len(even):], dec[len(even):], r_mag=np.full(m - len(even), 18.5),
-                      i_mag=np.full(m - len(even), 18.0))  # has the far objects only
+    blind = catalogue(
+        "panstarrs",
+        ra[len(even) :],
+        dec[len(even) :],
+        r_mag=np.full(m - len(even), 18.5),
+        i_mag=np.full(m - len(even), 18.0),
+    )  # has the far objects only
     wise = catalogue("allwise", ra, dec, w1_mag=np.full(m, 15.0), w2_mag=np.full(m, 14.0))
     for order in ((blind, wise), (wise, blind)):
         found = evidence(sky, *order)
@@ -69,9 +74,15 @@ def test_one_catalogue_with_a_counterpart_is_enough(sky):
 def test_motion_over_its_error_and_the_epoch(sky):
     _, _, ra, dec, even = sky
     m = len(ra)
-    moved = dict(gaia_g_mag=np.full(m, 15.0), parallax_mas=np.full(m, 2.0), parallax_err_mas=np.full(m, 0.1),
-                 pmra_mas_yr=np.full(m, 30.0), pmdec_mas_yr=np.full(m, 40.0), pmra_err_mas_yr=np.full(m, 5.0),
-                 pmdec_err_mas_yr=np.full(m, 5.0))  # fmt: skip
+    moved = {
+        "gaia_g_mag": np.full(m, 15.0),
+        "parallax_mas": np.full(m, 2.0),
+        "parallax_err_mas": np.full(m, 0.1),
+        "pmra_mas_yr": np.full(m, 30.0),
+        "pmdec_mas_yr": np.full(m, 40.0),
+        "pmra_err_mas_yr": np.full(m, 5.0),
+        "pmdec_err_mas_yr": np.full(m, 5.0),
+    }
     found = evidence(sky, catalogue("gaia_dr3", ra, dec, **moved))
     assert found["parallax_over_error"][even] == pytest.approx(20.0)
     assert found["pm_over_error"][even] == pytest.approx(10.0)

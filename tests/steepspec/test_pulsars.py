@@ -18,10 +18,12 @@ from mmae.steepspec.pulsars import (
 )
 
 END = "@-----------------------------------------------------------------\n"
-GOOD = ("PSRJ     J0002+6216                    cwp+17\nRAJ      00:02:58.17   2    cwp+17\n"
-        "DECJ     -62:16:09.4   1    cwp+17\nF0       8.6682478274             1    cwp+17\n"
-        "S1400    0.022                         wu18\nS400     0.134  11  wu18\nS100G    0.001 wu18\n"
-        "SPINDX   -1.9  3 x\nDM 218.6 6 wcp+18\nTYPE HE[wcp+18]\n")
+GOOD = (
+    "PSRJ     J0002+6216                    cwp+17\nRAJ      00:02:58.17   2    cwp+17\n"
+    "DECJ     -62:16:09.4   1    cwp+17\nF0       8.6682478274             1    cwp+17\n"
+    "S1400    0.022                         wu18\nS400     0.134  11  wu18\nS100G    0.001 wu18\n"
+    "SPINDX   -1.9  3 x\nDM 218.6 6 wcp+18\nTYPE HE[wcp+18]\n"
+)
 
 
 def write(tmp_path, text):
@@ -30,19 +32,22 @@ def write(tmp_path, text):
     return path
 
 
-@pytest.mark.parametrize("words, value, error", [
-    (["0.134", "11", "clh+20"], 0.134, 0.011),
-    (["3", "1", "lylg95"], 3, 1),
-    (["-0.448354E-12", "5"], -0.448354e-12, 5e-18),
-    (["2.5D-3", "12"], 2.5e-3, 1.2e-3),
-    (["1.5", "0.3"], 1.5, 0.3),
-    (["0.022", "wu18"], 0.022, np.nan),
-    (["0.022", "7ab"], 0.022, np.nan),
-    (["7"], 7, np.nan),
-    (["<0.1", "2"], np.nan, np.nan),
-    (["*"], np.nan, np.nan),
-    ([], np.nan, np.nan),
-])
+@pytest.mark.parametrize(
+    "words, value, error",
+    [
+        (["0.134", "11", "clh+20"], 0.134, 0.011),
+        (["3", "1", "lylg95"], 3, 1),
+        (["-0.448354E-12", "5"], -0.448354e-12, 5e-18),
+        (["2.5D-3", "12"], 2.5e-3, 1.2e-3),
+        (["1.5", "0.3"], 1.5, 0.3),
+        (["0.022", "wu18"], 0.022, np.nan),
+        (["0.022", "7ab"], 0.022, np.nan),
+        (["7"], 7, np.nan),
+        (["<0.1", "2"], np.nan, np.nan),
+        (["*"], np.nan, np.nan),
+        ([], np.nan, np.nan),
+    ],
+)
 def test_number_with_error(words, value, error):
     np.testing.assert_allclose(number_with_error(words), (value, error), rtol=1e-12)
 
@@ -61,11 +66,12 @@ def test_reads_a_record(tmp_path):
 
 
 def test_coarse_and_ecliptic_positions(tmp_path):
-    table, _ = read_psrcat(write(tmp_path, "PSRJ A\nRAJ 00:11:34\nDECJ -00:10\n" + END
-                                 + "PSRJ B\nELONG 244.34 1 x\nELAT -12.5 1 x\n" + END))
-    assert table["dec"][0] == pytest.approx(-1 / 6) and table["ra"][0] == pytest.approx(
-        15 * (11 + 34 / 60) / 60
+    table, _ = read_psrcat(
+        write(
+            tmp_path, "PSRJ A\nRAJ 00:11:34\nDECJ -00:10\n" + END + "PSRJ B\nELONG 244.34 1 x\nELAT -12.5 1 x\n" + END
+        )
     )
+    assert table["dec"][0] == pytest.approx(-1 / 6) and table["ra"][0] == pytest.approx(15 * (11 + 34 / 60) / 60)
     assert list(table["position"]) == ["equatorial", "ecliptic"]
     # The obliquity alone, by hand, is good to arc seconds.
     lon, lat, tilt = np.radians([244.34, -12.5, 23.4392911])
@@ -93,9 +99,12 @@ def test_broken_records_are_counted_and_the_rest_kept(tmp_path):
     table, rejected = read_psrcat(write(tmp_path, text))
     assert list(table["name"]) == ["J0002+6216", "W"]
     assert {entry.reason: entry.count for entry in rejected} == {
-        "no PSRJ or PSRB name": 1, "no position": 1, "position cannot be read": 2,
+        "no PSRJ or PSRB name": 1,
+        "no position": 1,
+        "position cannot be read": 2,
         "flux value cannot be read (flux dropped, pulsar kept)": 2,
-        "record without an end line, at the end of the file": 1}
+        "record without an end line, at the end of the file": 1,
+    }
 
 
 @pytest.mark.parametrize("text", ["", "ra,dec\n1,2\n", "# only comments\n"])
@@ -108,8 +117,16 @@ def test_not_psrcat(tmp_path, text):
 
 def pulsar_table(flux_1400, **more) -> Table:
     n = len(flux_1400)
-    return Table({"dec": np.zeros(n), "spindx": np.full(n, np.nan), "spindx_err": np.full(n, np.nan),
-                  "flux_1400": flux_1400, "flux_err_1400": np.full(n, np.nan), **more})
+    return Table(
+        {
+            "dec": np.zeros(n),
+            "spindx": np.full(n, np.nan),
+            "spindx_err": np.full(n, np.nan),
+            "flux_1400": flux_1400,
+            "flux_err_1400": np.full(n, np.nan),
+            **more,
+        }
+    )
 
 
 def test_fraction_and_its_interval():
@@ -134,12 +151,15 @@ def test_flux_is_scaled_with_the_index():
     assert known_or_mean_index(table)[0].tolist() == [-3.0, -1.6]
 
 
-@pytest.mark.parametrize("call", [
-    lambda t: detectability(t, 1400, 0.0),
-    lambda t: detectability(t, -1, 0.1),
-    lambda t: detectability(t, 1400, 0.1, reference_mhz=(333,)),
-    lambda t: detectability(t[:0], 1400, 0.1),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda t: detectability(t, 1400, 0.0),
+        lambda t: detectability(t, -1, 0.1),
+        lambda t: detectability(t, 1400, 0.1, reference_mhz=(333,)),
+        lambda t: detectability(t[:0], 1400, 0.1),
+    ],
+)
 def test_bad_questions(call):
     with pytest.raises(InputError):
         call(pulsar_table([1.0, 2.0]))

@@ -35,8 +35,10 @@ def region(ra, dec, major, minor, pa):
 
 
 def test_releases_read_as_the_data_readme_says(gamma_radio):
-    for name, rows, blank, unknown, without in (("gll_psc_v35.fit", 7195, 2423, 140, 19),
-                                                ("gll_psc_v20.fit", 5066, 1337, 92, 18)):
+    for name, rows, blank, unknown, without in (
+        ("gll_psc_v35.fit", 7195, 2423, 140, 19),
+        ("gll_psc_v20.fit", 5066, 1337, 92, 18),
+    ):
         table = read_4fgl(gamma_radio / name)
         unk = np.char.lower(table["class1"]) == "unk"  # DR4 has 3 in capitals: identified, not associated
         open_class = (table["class1"] == "") | unk
@@ -59,26 +61,29 @@ def test_every_real_ellipse_equals_astropy(dr4):
     assert (abs(usable["dec"]) > 60).sum() > 300 and ((usable["ra"] < 1) | (usable["ra"] > 359)).sum() > 20
     rng = np.random.default_rng(7)
     n, points = len(usable), 12
-    a, b, pa, ra, dec = (
-        np.asarray(usable[k])[:, None] for k in ("semi_major", "semi_minor", "pa", "ra", "dec")
-    )
+    a, b, pa, ra, dec = (np.asarray(usable[k])[:, None] for k in ("semi_major", "semi_minor", "pa", "ra", "dec"))
     # Points on the boundary, moved off it by a few per cent: inside or outside by construction.
     t = rng.uniform(0, 2 * np.pi, (n, points))
     size = 1 + rng.choice([-1, 1], (n, points)) * 10 ** rng.uniform(-6, -1, (n, points))
     along, across = size * a * np.cos(t), size * b * np.sin(t)
     centre = SkyCoord(ra * u.deg, dec * u.deg)
-    place = centre.directional_offset_by((np.degrees(np.arctan2(across, along)) + pa) * u.deg,
-                                         np.hypot(along, across) * u.deg)
+    place = centre.directional_offset_by(
+        (np.degrees(np.arctan2(across, along)) + pa) * u.deg, np.hypot(along, across) * u.deg
+    )
     for k in range(points):
         got = inside_ellipse(usable, place.ra.deg[:, k], place.dec.deg[:, k])
         np.testing.assert_array_equal(got, size[:, k] < 1)
-        np.testing.assert_array_equal(got, astropy_inside(*(usable[c] for c in (
-            "ra", "dec", "semi_major", "semi_minor", "pa")), place.ra.deg[:, k], place.dec.deg[:, k]))
+        np.testing.assert_array_equal(
+            got,
+            astropy_inside(
+                *(usable[c] for c in ("ra", "dec", "semi_major", "semi_minor", "pa")),
+                place.ra.deg[:, k],
+                place.dec.deg[:, k],
+            ),
+        )
 
 
-@pytest.mark.parametrize(
-    "ra, dec", [(0.0, 0.0), (359.99, 10.0), (0.01, -75.0), (120.0, 89.8), (45.0, -89.95)]
-)
+@pytest.mark.parametrize("ra, dec", [(0.0, 0.0), (359.99, 10.0), (0.01, -75.0), (120.0, 89.8), (45.0, -89.95)])
 def test_ellipse_across_ra_0_and_near_the_poles(ra, dec):
     rng = np.random.default_rng(2)
     ellipse = region(ra, dec, 0.5, 0.1, 30.0)
@@ -102,8 +107,15 @@ def test_position_angle_is_east_of_north():
 
 
 def test_regions_without_ellipse_have_no_members():
-    ellipses = Table({"ra": [10.0] * 4, "dec": [0.0] * 4, "semi_major": [np.nan, -1.0, np.inf, 1.0],
-                      "semi_minor": [1.0, -1.0, np.inf, 1.0], "pa": [0.0, 0.0, 0.0, 0.0]})
+    ellipses = Table(
+        {
+            "ra": [10.0] * 4,
+            "dec": [0.0] * 4,
+            "semi_major": [np.nan, -1.0, np.inf, 1.0],
+            "semi_minor": [1.0, -1.0, np.inf, 1.0],
+            "pa": [0.0, 0.0, 0.0, 0.0],
+        }
+    )
     pairs = members([10.0], [0.0], ellipses)
     assert pairs.index2.tolist() == [3]
     assert len(members([10.0], [0.0], ellipses[:3])) == 0 and len(members([], [], ellipses)) == 0
@@ -111,13 +123,7 @@ def test_regions_without_ellipse_have_no_members():
 
 def test_a_source_may_lie_in_two_ellipses():
     ellipses = Table(
-        {
-            "ra": [10.0, 10.1],
-            "dec": [0.0, 0.0],
-            "semi_major": [0.2, 0.2],
-            "semi_minor": [0.2, 0.2],
-            "pa": [0.0, 0.0],
-        }
+        {"ra": [10.0, 10.1], "dec": [0.0, 0.0], "semi_major": [0.2, 0.2], "semi_minor": [0.2, 0.2], "pa": [0.0, 0.0]}
     )
     pairs = members([10.05, 50.0], [0.0, 0.0], ellipses)
     assert pairs.index1.tolist() == [0, 0] and pairs.index2.tolist() == [0, 1]
@@ -131,15 +137,18 @@ def test_real_members_equal_an_independent_astropy_count(gamma_radio, dr4, gleam
     raw = fits.getdata(gamma_radio / "gll_psc_v35.fit", HDU)
     blank = np.array([word.strip() == "" for word in raw["CLASS1"]])
     raw = raw[blank & np.isfinite(raw["Conf_95_SemiMajor"]) & (raw["Conf_95_SemiMajor"] > 0)]
-    columns = [np.array(raw[name], float) for name in (
-        "RAJ2000", "DEJ2000", "Conf_95_SemiMajor", "Conf_95_SemiMinor", "Conf_95_PosAng")]
+    columns = [
+        np.array(raw[name], float)
+        for name in ("RAJ2000", "DEJ2000", "Conf_95_SemiMajor", "Conf_95_SemiMinor", "Conf_95_PosAng")
+    ]
     centres, sources = SkyCoord(columns[0], columns[1], unit="deg"), SkyCoord(ra, dec, unit="deg")
     index_r, index_s, _, _ = search_around_sky(centres, sources, columns[2].max() * u.deg)
     inside = astropy_inside(*(column[index_r] for column in columns), ra[index_s], dec[index_s])
 
     assert len(regions) == len(raw) == 2407
-    assert set(zip(pairs.index1.tolist(), pairs.index2.tolist(), strict=True)) \
-        == set(zip(index_s[inside].tolist(), index_r[inside].tolist(), strict=True))
+    assert set(zip(pairs.index1.tolist(), pairs.index2.tolist(), strict=True)) == set(
+        zip(index_s[inside].tolist(), index_r[inside].tolist(), strict=True)
+    )
     assert (len(pairs), len(np.unique(pairs.index2))) == (313, 189)
     steep_inside = inside & steep[index_s]
     assert (len(steep_pairs), len(np.unique(steep_pairs.index2))) == (13, 11)

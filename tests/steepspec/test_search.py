@@ -36,16 +36,19 @@ def independent(region, ra, dec) -> np.ndarray:
     sky = SkyCoord(ra, dec, unit="deg")
     separation = centre.separation(sky).deg
     angle = (centre.position_angle(sky) - region["Conf_95_PosAng"] * u.deg).rad
-    return ((separation * np.cos(angle) / region["Conf_95_SemiMajor"]) ** 2
-            + (separation * np.sin(angle) / region["Conf_95_SemiMinor"]) ** 2) <= 1  # fmt: skip
+    return (
+        (separation * np.cos(angle) / region["Conf_95_SemiMajor"]) ** 2
+        + (separation * np.sin(angle) / region["Conf_95_SemiMinor"]) ** 2
+    ) <= 1
 
 
 def test_real_regions_and_sources_are_those_of_astropy(gamma_radio):
     """DESIGN section 5: 313 GLEAM sources in 189 fields, 13 steep in 11."""
     survey = survey_description("gleam_kgs")
     radio, counts = read_catalogue(gamma_radio / "gleam_kgs_157k.fits", survey)
-    found = search(Inputs(radio, survey, read_4fgl(gamma_radio / "gll_psc_v35.fit"), counts=counts),
-                   SearchSettings(shifts=20))  # fmt: skip
+    found = search(
+        Inputs(radio, survey, read_4fgl(gamma_radio / "gll_psc_v35.fit"), counts=counts), SearchSettings(shifts=20)
+    )
 
     raw = fits.getdata(gamma_radio / "gleam_kgs_157k.fits")
     regions = fits.getdata(gamma_radio / "gll_psc_v35.fit", "LAT_Point_Source_Catalog")

@@ -24,8 +24,19 @@ def catalogue(rows: list[dict]) -> Table:
 
 def detection(ra, band, peak, flux=None, rms=0.02, pointing="A", **more):
     flux = peak if flux is None else flux
-    return {"source_id": f"{ra}", "ra": ra, "dec": -30.0, "flux_mjy": flux, "flux_err_mjy": rms, "peak_mjy": peak,
-            "peak_err_mjy": rms, "rms_mjy": rms, "band": band, "pointing": pointing, **more}  # fmt: skip
+    return {
+        "source_id": f"{ra}",
+        "ra": ra,
+        "dec": -30.0,
+        "flux_mjy": flux,
+        "flux_err_mjy": rms,
+        "peak_mjy": peak,
+        "peak_err_mjy": rms,
+        "rms_mjy": rms,
+        "band": band,
+        "pointing": pointing,
+        **more,
+    }
 
 
 def measured(rows, survey=MALS, settings=SourceSettings()):
@@ -36,8 +47,9 @@ def measured(rows, survey=MALS, settings=SourceSettings()):
 
 
 def test_two_windows_make_one_source_with_an_index():
-    columns, keep, _ = measured([detection(10.0, "LSPW_2", 2.0), detection(10.0, "LSPW_9", 1.0),
-                                 detection(11.0, "LSPW_2", 0.5)])  # fmt: skip
+    columns, keep, _ = measured(
+        [detection(10.0, "LSPW_2", 2.0), detection(10.0, "LSPW_9", 1.0), detection(11.0, "LSPW_2", 0.5)]
+    )
     assert len(keep) == 2 and keep.all()
     octave = np.log(1381 / 1006)
     assert columns["alpha_band"][0] == pytest.approx(np.log(0.5) / octave)
@@ -48,29 +60,38 @@ def test_two_windows_make_one_source_with_an_index():
 
 
 def test_faint_sources_are_set_aside_and_counted_those_of_unknown_noise_stay():
-    rows = [detection(10.0, "LSPW_2", 0.09), detection(11.0, "LSPW_2", 0.2),
-            detection(12.0, "LSPW_2", 0.09, rms=np.nan)]  # fmt: skip
+    rows = [
+        detection(10.0, "LSPW_2", 0.09),
+        detection(11.0, "LSPW_2", 0.2),
+        detection(12.0, "LSPW_2", 0.09, rms=np.nan),
+    ]
     _, keep, counts = measured(rows)
     assert keep.tolist() == [False, True, True]
     assert [entry.count for entry in counts] == [1]
 
 
 def test_position_error_is_that_of_the_sharper_window():
-    columns, _, _ = measured([detection(10.0, "LSPW_2", 0.2), detection(10.0, "LSPW_9", 0.2)],
-                             settings=SourceSettings(astrometry_arcsec=0.3))  # fmt: skip
+    columns, _, _ = measured(
+        [detection(10.0, "LSPW_2", 0.2), detection(10.0, "LSPW_9", 0.2)], settings=SourceSettings(astrometry_arcsec=0.3)
+    )
     assert columns["pos_err_arcsec"][0] == pytest.approx(np.hypot(8 / 2.3548 / 10, 0.3), rel=1e-4)
 
 
-@pytest.mark.parametrize(("flux", "major", "size"), [(10.0, 8.05, "compact"), (16.0, 12.0, "extended"),
-                                                     (10.0, np.nan, "compact")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("flux", "major", "size"), [(10.0, 8.05, "compact"), (16.0, 12.0, "extended"), (10.0, np.nan, "compact")]
+)
 def test_sizes(flux, major, size):
     columns, _, _ = measured([detection(10.0, "LSPW_9", 10.0, flux=flux, major_arcsec=major)])
     assert columns["size"].tolist() == [size]
 
 
 def test_a_source_extended_in_one_window_only_is_extended():
-    columns, _, _ = measured([detection(10.0, "LSPW_9", 10.0, flux=10.0, major_arcsec=8.0),
-                              detection(10.0, "LSPW_2", 10.0, flux=16.0, major_arcsec=18.0)])  # fmt: skip
+    columns, _, _ = measured(
+        [
+            detection(10.0, "LSPW_9", 10.0, flux=10.0, major_arcsec=8.0),
+            detection(10.0, "LSPW_2", 10.0, flux=16.0, major_arcsec=18.0),
+        ]
+    )
     assert columns["size"].tolist() == ["extended"]
 
 
@@ -86,5 +107,5 @@ def test_a_survey_of_one_frequency_without_errors():
     gleam = survey_description("gleam_kgs")
     columns, keep, _ = measured([{"source_id": "a", "ra": 1.0, "dec": -3.0, "flux_mjy": 300.0, "alpha": -0.9}], gleam)
     assert keep.all() and np.isnan(columns["snr"][0]) and columns["alpha_catalogue"][0] == -0.9
-    band, = bands_of(merge_detections(catalogue([{"ra": 1.0, "dec": -3.0, "flux_mjy": 300.0}]), gleam)[0], gleam, 5.0)
+    (band,) = bands_of(merge_detections(catalogue([{"ra": 1.0, "dec": -3.0, "flux_mjy": 300.0}]), gleam)[0], gleam, 5.0)
     assert band.error_N.tolist() == [gleam.limit_mjy / 5]

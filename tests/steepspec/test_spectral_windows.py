@@ -21,24 +21,36 @@ def detections(rows: list[dict]) -> Table:
 
 
 def detection(ra, dec, band, flux, pointing="J1", **more) -> dict:
-    return {"source_id": f"{band}@{ra}", "ra": ra, "dec": dec, "band": band, "flux_mjy": flux,
-            "flux_err_mjy": flux / 10, "pointing": pointing,
-            "major_arcsec": 12.0 if band == "LSPW_2" else 8.0, **more}
+    return {
+        "source_id": f"{band}@{ra}",
+        "ra": ra,
+        "dec": dec,
+        "band": band,
+        "flux_mjy": flux,
+        "flux_err_mjy": flux / 10,
+        "pointing": pointing,
+        "major_arcsec": 12.0 if band == "LSPW_2" else 8.0,
+        **more,
+    }
 
 
 def test_windows_of_a_source_become_one_row():
-    table = detections([
-        detection(10.0, 0.0, "LSPW_2", 2.0, alpha=-1.5, alpha_err=0.2),
-        detection(10.0003, 0.0, "LSPW_9", 1.0),  # 1.1 arcsec away: the same
-        detection(20.0, 0.0, "LSPW_2", 3.0),  # faint at 1381
-        detection(30.0, 0.0, "LSPW_9", 4.0, rms_mjy=0.02),  # off the larger window
-        detection(10.002, 0.0, "LSPW_9", 5.0),  # 7 arcsec away: another
-        detection(40.0, 0.0, "LSPW_5", 6.0),
-    ])
+    table = detections(
+        [
+            detection(10.0, 0.0, "LSPW_2", 2.0, alpha=-1.5, alpha_err=0.2),
+            detection(10.0003, 0.0, "LSPW_9", 1.0),  # 1.1 arcsec away: the same
+            detection(20.0, 0.0, "LSPW_2", 3.0),  # faint at 1381
+            detection(30.0, 0.0, "LSPW_9", 4.0, rms_mjy=0.02),  # off the larger window
+            detection(10.002, 0.0, "LSPW_9", 5.0),  # 7 arcsec away: another
+            detection(40.0, 0.0, "LSPW_5", 6.0),
+        ]
+    )
     sources, rejected = merge_windows(table, MALS)
     sources.sort("ra")
     assert {entry.reason.split(",")[0]: entry.count for entry in rejected} == {
-        "window is none of LSPW_2": 1, "detection in a further window": 1}
+        "window is none of LSPW_2": 1,
+        "detection in a further window": 1,
+    }
     np.testing.assert_allclose(sources["flux_1006_mjy"], [2.0, np.nan, 3.0, np.nan])
     np.testing.assert_allclose(sources["flux_1381_mjy"], [1.0, 5.0, np.nan, 4.0])
     np.testing.assert_allclose(sources["ra"], [10.0003, 10.002, 20.0, 30.0])  # of the smaller beam
@@ -50,15 +62,23 @@ def test_windows_of_a_source_become_one_row():
 
 
 def test_windows_of_different_pointings_stay_apart():
-    sources, _ = merge_windows(detections([
-        detection(10.0, 0.0, "LSPW_2", 2.0, "J1"), detection(10.0, 0.0, "LSPW_9", 1.0, "J2")]), MALS)
+    sources, _ = merge_windows(
+        detections([detection(10.0, 0.0, "LSPW_2", 2.0, "J1"), detection(10.0, 0.0, "LSPW_9", 1.0, "J2")]), MALS
+    )
     assert len(sources) == 2 and np.isnan(sources["flux_1006_mjy"]).sum() == 1
 
 
 def test_the_nearer_of_two_partners_is_taken():
-    sources, _ = merge_windows(detections([
-        detection(10.0, 0.0, "LSPW_2", 2.0), detection(10.0005, 0.0, "LSPW_9", 1.0),
-        detection(10.0002, 0.0, "LSPW_9", 7.0)]), MALS)
+    sources, _ = merge_windows(
+        detections(
+            [
+                detection(10.0, 0.0, "LSPW_2", 2.0),
+                detection(10.0005, 0.0, "LSPW_9", 1.0),
+                detection(10.0002, 0.0, "LSPW_9", 7.0),
+            ]
+        ),
+        MALS,
+    )
     assert len(sources) == 2
     assert sources["flux_1006_mjy"][sources["flux_1381_mjy"] == 7.0][0] == 2.0
     assert np.isnan(sources["flux_1006_mjy"][sources["flux_1381_mjy"] == 1.0][0])
@@ -77,22 +97,27 @@ def test_merging_needs_windows():
 
 
 def test_overlaps_keep_the_row_nearest_its_pointing_centre():
-    table = detections([
-        detection(10.0, 0.0, "LSPW_2", 1.0, "J1", pointing_offset_deg=0.9, rms_mjy=0.01),
-        detection(10.0001, 0.0, "LSPW_2", 2.0, "J2", pointing_offset_deg=0.3, rms_mjy=0.05),
-        detection(10.0002, 0.0, "LSPW_2", 3.0, "J3", pointing_offset_deg=0.5, rms_mjy=0.02),
-        detection(10.0001, 0.0, "LSPW_9", 4.0, "J3", pointing_offset_deg=0.5),  # another window: no repeat
-        detection(10.0002, 0.0, "LSPW_2", 5.0, "J2", pointing_offset_deg=0.3),  # same pointing: a neighbour
-        detection(50.0, 0.0, "LSPW_2", 6.0, "J4"),
-    ])
+    table = detections(
+        [
+            detection(10.0, 0.0, "LSPW_2", 1.0, "J1", pointing_offset_deg=0.9, rms_mjy=0.01),
+            detection(10.0001, 0.0, "LSPW_2", 2.0, "J2", pointing_offset_deg=0.3, rms_mjy=0.05),
+            detection(10.0002, 0.0, "LSPW_2", 3.0, "J3", pointing_offset_deg=0.5, rms_mjy=0.02),
+            detection(10.0001, 0.0, "LSPW_9", 4.0, "J3", pointing_offset_deg=0.5),  # another window: no repeat
+            detection(10.0002, 0.0, "LSPW_2", 5.0, "J2", pointing_offset_deg=0.3),  # same pointing: a neighbour
+            detection(50.0, 0.0, "LSPW_2", 6.0, "J4"),
+        ]
+    )
     kept, rejected = drop_overlaps(table, 5.0)
     assert sorted(kept["flux_mjy"]) == [2.0, 4.0, 5.0, 6.0] and rejected[0].count == 2
 
 
 def test_overlaps_without_offsets_keep_the_lower_noise():
-    table = detections([
-        detection(359.9999, 0.0, "LSPW_2", 1.0, "J1", rms_mjy=0.05),
-        detection(0.0001, 0.0, "LSPW_2", 2.0, "J2", rms_mjy=0.02)])
+    table = detections(
+        [
+            detection(359.9999, 0.0, "LSPW_2", 1.0, "J1", rms_mjy=0.05),
+            detection(0.0001, 0.0, "LSPW_2", 2.0, "J2", rms_mjy=0.02),
+        ]
+    )
     kept, rejected = drop_overlaps(table, 5.0)
     assert list(kept["flux_mjy"]) == [2.0] and "noisier" in rejected[0].reason
     sources, _ = merge_windows(table, MALS)
@@ -101,10 +126,13 @@ def test_overlaps_without_offsets_keep_the_lower_noise():
 
 def test_a_chain_of_overlaps_does_not_lose_the_far_end():
     # B repeats A and C, but A and C are 8 arcsec apart: dropping B leaves both.
-    table = detections([
-        detection(10.0, 0.0, "LSPW_2", 1.0, "J1", rms_mjy=0.01),
-        detection(10.0 + 4 / 3600, 0.0, "LSPW_2", 2.0, "J2", rms_mjy=0.02),
-        detection(10.0 + 8 / 3600, 0.0, "LSPW_2", 3.0, "J3", rms_mjy=0.03)])
+    table = detections(
+        [
+            detection(10.0, 0.0, "LSPW_2", 1.0, "J1", rms_mjy=0.01),
+            detection(10.0 + 4 / 3600, 0.0, "LSPW_2", 2.0, "J2", rms_mjy=0.02),
+            detection(10.0 + 8 / 3600, 0.0, "LSPW_2", 3.0, "J3", rms_mjy=0.03),
+        ]
+    )
     assert list(drop_overlaps(table, 5.0)[0]["flux_mjy"]) == [1.0, 3.0]
 
 

@@ -25,9 +25,12 @@ def made_up(spec, n: int) -> dict[str, np.ndarray]:
     columns = {}
     for number, wanted in enumerate(spec):
         rng = np.random.default_rng(number)
-        values = {"float": rng.normal(size=n) * 10.0 ** rng.integers(-8, 8),
-                  "int": rng.integers(-9, 2**40, n), "bool": rng.random(n) < 0.5,
-                  "text": np.array([f"{wanted.name} {row}, <&>" for row in range(n)], str)}[wanted.kind]
+        values = {
+            "float": rng.normal(size=n) * 10.0 ** rng.integers(-8, 8),
+            "int": rng.integers(-9, 2**40, n),
+            "bool": rng.random(n) < 0.5,
+            "text": np.array([f"{wanted.name} {row}, <&>" for row in range(n)], str),
+        }[wanted.kind]
         if n and wanted.kind in ("float", "text"):
             values[number % n] = np.nan if wanted.kind == "float" else ""
         columns[wanted.name] = values
@@ -101,9 +104,12 @@ def test_the_catalogue_reader_reads_them(tmp_path):
                 np.testing.assert_array_equal(plain(table, wanted), columns[wanted.name])
 
 
-SPEC = (ColumnSpec("a", "float", "arcsec", "pos.angDistance", "a"),
-        ColumnSpec("i", "int", "", "meta.number", "i"), ColumnSpec("b", "bool", "", "meta.code", "b"),
-        ColumnSpec("t", "text", "", "meta.note", "t"))  # fmt: skip
+SPEC = (
+    ColumnSpec("a", "float", "arcsec", "pos.angDistance", "a"),
+    ColumnSpec("i", "int", "", "meta.number", "i"),
+    ColumnSpec("b", "bool", "", "meta.code", "b"),
+    ColumnSpec("t", "text", "", "meta.note", "t"),
+)
 GOOD = {"a": [1.0, 2.0], "i": [3, 4], "b": [True, False], "t": ["x", ""]}
 
 
@@ -121,25 +127,35 @@ def test_what_a_table_is_made_of():
     assert len(as_table({name: [] for name in GOOD}, SPEC)) == 0
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"a": None, "t": None}, "no column a, t"),
-    ({"a": [1.0]}, r"a \(1,\), i \(2,\)"),
-    ({"i": [[1], [2]]}, "one-dimensional"),
-    ({"t": "word"}, "one-dimensional"),
-    ({"a": ["x", "y"]}, "column a: row 0 is 'x', not a number"),
-    ({"a": [1, 2] * u.s}, "column a: the unit is s"),
-    ({"i": [1.5, 2.0]}, "column i: no whole number .row 0 first"),
-    ({"i": [1.0, np.nan]}, "column i: no whole number .row 1 first"),
-    ({"b": [0, 2]}, "column b: no flag .row 1 first"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"a": None, "t": None}, "no column a, t"),
+        ({"a": [1.0]}, r"a \(1,\), i \(2,\)"),
+        ({"i": [[1], [2]]}, "one-dimensional"),
+        ({"t": "word"}, "one-dimensional"),
+        ({"a": ["x", "y"]}, "column a: row 0 is 'x', not a number"),
+        ({"a": [1, 2] * u.s}, "column a: the unit is s"),
+        ({"i": [1.5, 2.0]}, "column i: no whole number .row 0 first"),
+        ({"i": [1.0, np.nan]}, "column i: no whole number .row 1 first"),
+        ({"b": [0, 2]}, "column b: no flag .row 1 first"),
+    ],
+)
 def test_columns_that_do_not_fit_are_named(change, words):
     with pytest.raises(InputError, match=words):
         as_table({name: v for name, v in {**GOOD, **change}.items() if v is not None}, SPEC)
 
 
 def test_what_fits_cannot_hold(tmp_path):
-    meta = {"café": "x", "note": "é", "TTYPE1": "b", "ID": "not an XML name", "n": 5, "long": "w" * 500,
-            "h" * 70: "v" * 70}  # fmt: skip
+    meta = {
+        "café": "x",
+        "note": "é",
+        "TTYPE1": "b",
+        "ID": "not an XML name",
+        "n": 5,
+        "long": "w" * 500,
+        "h" * 70: "v" * 70,
+    }
     stem = tmp_path / "new" / "odd"
     paths = write_table(as_table({**GOOD, "t": ["Ångström", "a"]}, SPEC, meta), stem, SPEC)
     assert pq.read_table(paths[0])["t"].to_pylist() == ["Ångström", "a"]
@@ -155,7 +171,9 @@ def test_what_fits_cannot_hold(tmp_path):
 def test_formats(tmp_path):
     table = as_table(GOOD, SPEC)
     assert [path.name for path in write_table(table, tmp_path / "x", SPEC, ("vot", "parquet"))] == [
-        "x.vot", "x.parquet"]
+        "x.vot",
+        "x.parquet",
+    ]
     assert Table.read(tmp_path / "x.vot").colnames == pq.read_table(tmp_path / "x.parquet").column_names
     with pytest.raises(InputError, match="unknown format csv"):
         write_table(table, tmp_path / "x", SPEC, ("csv",))

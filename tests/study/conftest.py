@@ -19,9 +19,14 @@ SPEC = input_spec(SurveySpec())
 def tiny_study(quick_run: RunConfig) -> StudyConfig:
     """Three looks at trials of six steps of 32 galaxies; the base run lies in the space."""
     return StudyConfig(
-        name="tiny", trials=3, galaxies_seen=192, looks=3, random_trials=2,
-        space=Space(image_mask_ratio=(0.2, 0.9), spectrum_mask_ratio=(), image_patch=(16, 32),
-                    spectrum_patch=(), depth=(1, 2)),
+        name="tiny",
+        trials=3,
+        galaxies_seen=192,
+        looks=3,
+        random_trials=2,
+        space=Space(
+            image_mask_ratio=(0.2, 0.9), spectrum_mask_ratio=(), image_patch=(16, 32), spectrum_patch=(), depth=(1, 2)
+        ),
         run=quick_run,
     )
 

@@ -49,8 +49,10 @@ def test_flops_are_matched_within_a_step():
 
 def test_flops_are_those_of_the_matrix_products():
     """A linear layer of n weights costs 2 n forward and 4 n backward for each token."""
-    run = RunConfig(model=TINY, masks=replace(RunConfig().masks, image_ratio=(0.0, 0.0), spectrum_ratio=(0.0, 0.0),
-                                              drop_spectrum=0.0))
+    run = RunConfig(
+        model=TINY,
+        masks=replace(RunConfig().masks, image_ratio=(0.0, 0.0), spectrum_ratio=(0.0, 0.0), drop_spectrum=0.0),
+    )
     deeper = replace(run, model=replace(TINY, depth=TINY.depth + 1))
     width, tokens = TINY.width, 1 + 16 + 7
     block = 4 * width**2 + 2 * TINY.mlp_ratio * width**2  # q, k, v, out and the two of the MLP

@@ -78,8 +78,9 @@ def test_reasons_are_one_line():
 def test_running_out_of_memory_is_named():
     text = "2 worker(s) were killed due to the node running low on memory. Memory was 22 GB"
     for error in (OutOfMemoryError(text), f"Failure # 1 (occurred at noon)\n{text}\n"):
-        assert reason_of(error) == ("out of memory: Ray killed the worker because the node was running low on "
-                                    "memory. Memory was 22 GB")
+        assert reason_of(error) == (
+            "out of memory: Ray killed the worker because the node was running low on memory. Memory was 22 GB"
+        )
 
 
 class Idle:
@@ -91,8 +92,9 @@ def test_a_trial_killed_for_memory_is_a_trial_that_died(error, ray_cluster):
     """Ray Tune's manager of trials tells of it and raises nothing, which would end the study."""
     told = []
     manager = RayActorManager(FixedResourceManager())
-    trial = manager.add_actor(Idle, {}, ResourceRequest([{"CPU": 1}]),
-                              on_error=lambda actor, exception: told.append(exception))
+    trial = manager.add_actor(
+        Idle, {}, ResourceRequest([{"CPU": 1}]), on_error=lambda actor, exception: told.append(exception)
+    )
     while not manager.is_actor_started(trial):
         assert manager.next(timeout=60)
     manager._actor_task_failed(TrackedActorTask(trial), error)

@@ -35,8 +35,12 @@ def test_a_study_uses_both_nodes_of_a_cluster(study):
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # sockets need short paths
         done = subprocess.run(
             [sys.executable, str(script), json.dumps(to_dict(study))],
-            env=os.environ | {"RAY_TMPDIR": folder}, cwd=study.run.home_path,
-            stdout=log.open("w"), stderr=subprocess.STDOUT, timeout=400, check=False,
+            env=os.environ | {"RAY_TMPDIR": folder},
+            cwd=study.run.home_path,
+            stdout=log.open("w"),
+            stderr=subprocess.STDOUT,
+            timeout=400,
+            check=False,
         )
     assert done.returncode == 0, log.read_text()[-5000:]
     _, children = runs_of(study)
@@ -55,10 +59,16 @@ def test_trials_on_two_workers_report_to_the_scheduler(study, ray_cluster):
     assert children["trial-000"].data.metrics["val/image/n"] > 0
     assert children["trial-000"].data.metrics["galaxies_seen"] == study.galaxies_seen
 
-    read_store(study.folder).study.add_trial(optuna.trial.create_trial(
-        state=TrialState.PRUNED, value=1e-9, params=trial.params, distributions=trial.distributions,
-        intermediate_values={1: 1e-9}, user_attrs={"looks": {1: 1e-9}},
-    ))
+    read_store(study.folder).study.add_trial(
+        optuna.trial.create_trial(
+            state=TrialState.PRUNED,
+            value=1e-9,
+            params=trial.params,
+            distributions=trial.distributions,
+            intermediate_values={1: 1e-9},
+            user_attrs={"looks": {1: 1e-9}},
+        )
+    )
     run_study(replace(study, trials=3), quiet())
     trial = read_store(study.folder).trials[2]
     assert trial.state == TrialState.PRUNED and list(looks_of(trial)) == [1]
@@ -93,8 +103,10 @@ def test_a_dry_run_tells_and_creates_nothing(tiny_study, tmp_path, ray_cluster):
     assert not home.exists()
 
 
-POINTS = [{"image_patch": 32, "depth": 2, "image_mask_ratio": 0.3},
-          {"image_patch": 16, "depth": 1, "image_mask_ratio": 0.8}]
+POINTS = [
+    {"image_patch": 32, "depth": 2, "image_mask_ratio": 0.3},
+    {"image_patch": 16, "depth": 1, "image_mask_ratio": 0.8},
+]
 
 
 @pytest.mark.slow
@@ -119,15 +131,35 @@ def open_store_of(study: StudyConfig, points: list[dict]) -> None:
     study.folder.mkdir(parents=True)
     save_options(study)
     store, space = open_store(study), study.space
-    choices = {"image_patch": CategoricalDistribution(space.image_patch), "depth": CategoricalDistribution(space.depth),
-               "image_mask_ratio": FloatDistribution(*space.image_mask_ratio)}
+    choices = {
+        "image_patch": CategoricalDistribution(space.image_patch),
+        "depth": CategoricalDistribution(space.depth),
+        "image_mask_ratio": FloatDistribution(*space.image_mask_ratio),
+    }
     for parameters, state in zip(points, (TrialState.PRUNED, TrialState.FAIL), strict=True):
         store.study.add_trial(optuna.trial.create_trial(state=state, params=parameters, distributions=choices))
 
 
 def test_the_command_line(tmp_path):
-    config = parse_study("Search.", ["--recipe", "small", "--trials", "5", "--space.depth", "2", "4", "--space.width",
-                                     "--run.optim.clip", "0.5", "--budget", "flops", "--gpus-per-trial", "0.25"])
+    config = parse_study(
+        "Search.",
+        [
+            "--recipe",
+            "small",
+            "--trials",
+            "5",
+            "--space.depth",
+            "2",
+            "4",
+            "--space.width",
+            "--run.optim.clip",
+            "0.5",
+            "--budget",
+            "flops",
+            "--gpus-per-trial",
+            "0.25",
+        ],
+    )
     assert config.trials == 5 and config.space.depth == (2, 4) and config.space.width == ()
     assert config.run.optim.clip == 0.5 and config.budget == "flops" and config.gpus_per_trial == 0.25
     with pytest.raises(InputError, match="--recipe and --config"):

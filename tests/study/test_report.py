@@ -25,14 +25,25 @@ NAN = Score(math.nan, math.nan, math.nan, 0)
 def record(number: int, state: str = "complete", n_looks: int = 9, **parameters) -> TrialRecord:
     """A trial whose scatter depends on its image patch, a little on its mask ratio, and on nothing else."""
     rng = np.random.default_rng(number)
-    drawn = {"image_patch": int(rng.choice([8, 16, 32])), "spectrum_patch": int(rng.choice([64, 128])),
-             "depth": int(rng.choice([2, 3])), "image_mask_ratio": float(rng.uniform(0.2, 0.6)),
-             "spectrum_mask_ratio": float(rng.uniform(0.5, 0.9))} | parameters
+    drawn = {
+        "image_patch": int(rng.choice([8, 16, 32])),
+        "spectrum_patch": int(rng.choice([64, 128])),
+        "depth": int(rng.choice([2, 3])),
+        "image_mask_ratio": float(rng.uniform(0.2, 0.6)),
+        "spectrum_mask_ratio": float(rng.uniform(0.5, 0.9)),
+    } | parameters
     end = 0.02 + 0.002 * drawn["image_patch"] + 0.005 * drawn["image_mask_ratio"]
     looks = {k: end * (10 - k) for k in range(1, n_looks + 1)}
     scatter = Score(looks[n_looks], 0.9 * looks[n_looks], 1.1 * looks[n_looks], 0) if looks else NAN
-    costs = {"full_flops": 1e12 / drawn["image_patch"], "throughput": 100.0 * drawn["image_patch"], "seconds": 60.0,
-             "galaxies_seen": 2000.0 * n_looks, "galaxies_per_s": 100.0, "parameters": 1e5, "flops_per_galaxy": 1e7}
+    costs = {
+        "full_flops": 1e12 / drawn["image_patch"],
+        "throughput": 100.0 * drawn["image_patch"],
+        "seconds": 60.0,
+        "galaxies_seen": 2000.0 * n_looks,
+        "galaxies_per_s": 100.0,
+        "parameters": 1e5,
+        "flops_per_galaxy": 1e7,
+    }
     return TrialRecord(number, state, drawn, looks, scatter, n_looks / 9, costs if looks else {}, "", "")
 
 
@@ -62,9 +73,17 @@ def test_what_matters_is_found(records):
     assert importances(records[:5], 1, SPACE, seed=0) == {}
 
 
-@pytest.mark.parametrize(("points", "front"), [
-    ([(1, 3), (2, 2), (3, 1)], [0, 1, 2]), ([(1, 1), (2, 2)], [0]), ([(2, 1), (1, 2), (2, 2)], [1, 0]),
-    ([(1, 1), (1, 1)], [0, 1]), ([(1, 2), (1, 1)], [1]), ([], [])])
+@pytest.mark.parametrize(
+    ("points", "front"),
+    [
+        ([(1, 3), (2, 2), (3, 1)], [0, 1, 2]),
+        ([(1, 1), (2, 2)], [0]),
+        ([(2, 1), (1, 2), (2, 2)], [1, 0]),
+        ([(1, 1), (1, 1)], [0, 1]),
+        ([(1, 2), (1, 1)], [1]),
+        ([], []),
+    ],
+)
 def test_pareto_front(points, front):
     assert pareto_front(points) == front
 
@@ -116,8 +135,10 @@ def test_few_or_hopeless_trials_still_make_a_report(records, tmp_path):
 
 
 def test_a_single_varied_parameter_makes_a_report(tmp_path):
-    records = [TrialRecord(r.number, r.state, {"depth": r.parameters["depth"]}, r.looks, r.scatter, 1.0, r.costs, "", "")
-               for r in (record(n) for n in range(8))]
+    records = [
+        TrialRecord(r.number, r.state, {"depth": r.parameters["depth"]}, r.looks, r.scatter, 1.0, r.costs, "", "")
+        for r in (record(n) for n in range(8))
+    ]
     study = StudyConfig(space=Space((), (), (), (), (2, 3)), run=recipe("small"))
     sections = study_sections(study, records, None, {}, None)
     save_report(tmp_path, "Study", {}, sections, "mmae-study-1")

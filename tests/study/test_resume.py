@@ -35,19 +35,45 @@ def command(study: StudyConfig) -> list[str]:
     base.write_text(to_yaml(study.run))
     space = study.space
     return [
-        sys.executable, str(ROOT / "tune" / "sweep.py"), "--config", str(base), "--name", study.name,
-        "--trials", str(study.trials), "--galaxies-seen", str(study.galaxies_seen), "--looks", str(study.looks),
-        "--concurrent", str(study.concurrent), "--scheduler", study.scheduler, "--random-trials", "2",
-        "--space.image-mask-ratio", *map(str, space.image_mask_ratio), "--space.spectrum-mask-ratio",
-        "--space.image-patch", *map(str, space.image_patch), "--space.spectrum-patch",
-        "--space.depth", *map(str, space.depth),
+        sys.executable,
+        str(ROOT / "tune" / "sweep.py"),
+        "--config",
+        str(base),
+        "--name",
+        study.name,
+        "--trials",
+        str(study.trials),
+        "--galaxies-seen",
+        str(study.galaxies_seen),
+        "--looks",
+        str(study.looks),
+        "--concurrent",
+        str(study.concurrent),
+        "--scheduler",
+        study.scheduler,
+        "--random-trials",
+        "2",
+        "--space.image-mask-ratio",
+        *map(str, space.image_mask_ratio),
+        "--space.spectrum-mask-ratio",
+        "--space.image-patch",
+        *map(str, space.image_patch),
+        "--space.spectrum-patch",
+        "--space.depth",
+        *map(str, space.depth),
     ]
 
 
 def start(study: StudyConfig, log: Path) -> subprocess.Popen:
     environment = os.environ | {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
-    return subprocess.Popen(command(study), env=environment, cwd=study.run.home_path, stdout=log.open("w"),
-                            stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command(study),
+        env=environment,
+        cwd=study.run.home_path,
+        stdout=log.open("w"),
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def wait_for_the_middle(study: StudyConfig, driver: subprocess.Popen, log: Path, over_before: int) -> None:
@@ -69,8 +95,11 @@ def points(study: StudyConfig) -> int:
     """Metric values in MLflow over all trials."""
     client = MlflowClient(f"sqlite:///{study.run.home_path}/mlflow/mlflow.db")
     _, children = runs_of(study)
-    return sum(len(client.get_metric_history(r.info.run_id, "train/loss"))
-               + len(client.get_metric_history(r.info.run_id, "val/loss")) for r in children.values())
+    return sum(
+        len(client.get_metric_history(r.info.run_id, "train/loss"))
+        + len(client.get_metric_history(r.info.run_id, "val/loss"))
+        for r in children.values()
+    )
 
 
 def test_a_killed_study_goes_on(long_study, ray_cluster, tmp_path):

@@ -89,11 +89,26 @@ def test_a_coarse_patch_limits_the_mask_ratio():
 
 
 def test_parameters_land_where_the_run_reads_them():
-    run = run_of({"image_mask_ratio": 0.5, "spectrum_mask_ratio": 0.3, "image_patch": 8, "spectrum_patch": 64,
-                  "depth": 2, "width": 48, "learning_rate": 5e-4}, SMALL)
+    run = run_of(
+        {
+            "image_mask_ratio": 0.5,
+            "spectrum_mask_ratio": 0.3,
+            "image_patch": 8,
+            "spectrum_patch": 64,
+            "depth": 2,
+            "width": 48,
+            "learning_rate": 5e-4,
+        },
+        SMALL,
+    )
     assert run.masks.image_ratio == (0.0, 0.5)  # the recipe's lower end stays
     assert run.masks.spectrum_ratio == (0.3, 0.3)  # and gives way where the drawn ratio is below it
-    assert (model_field(run.model, "image_patch"), model_field(run.model, "spectrum_patch"), run.model.depth, run.model.width) == (8, 64, 2, 48)
+    assert (
+        model_field(run.model, "image_patch"),
+        model_field(run.model, "spectrum_patch"),
+        run.model.depth,
+        run.model.width,
+    ) == (8, 64, 2, 48)
     assert run.optim.learning_rate == 5e-4
     assert run.optim.final_learning_rate == pytest.approx(SMALL.optim.final_learning_rate / 2)
     assert run_of({}, SMALL) == SMALL and run_of(parameters_of(SMALL), SMALL) == SMALL
@@ -112,14 +127,18 @@ def test_the_base_run_is_a_point_of_the_default_space():
     assert base_parameters(Space(learning_rate=(1e-4, 5e-4)), SMALL, SPEC) is None
 
 
-@pytest.mark.parametrize(("space", "says"), [
-    (Space(image_patch=(16, 7)), "image.patch is 7: it must be a power of two, 4 or more"),
-    (Space(spectrum_patch=(8000,)), "spectrum.patch is 8000, longer than the spectrum"),
-    (Space(width=(50,)), "width is 50: it must be a multiple of 4 x heads"),
-    (Space(image_patch=(64,)), "image_patch 64 leaves 1 tokens.*shows fewer than 2.*Leave this patch out"),
-    (Space(image_mask_ratio=(0.8, 0.9), image_patch=(32,)), "image_patch 32 leaves 4 tokens.*ratio of 0.8"),
-    (Space(image_mask_ratio=(), image_patch=(32,)), "image_patch 32 leaves 4 tokens.*ratio of 0.75"),
-    (Space((), (), (), (), ()), "nothing is varied")])
+@pytest.mark.parametrize(
+    ("space", "says"),
+    [
+        (Space(image_patch=(16, 7)), "image.patch is 7: it must be a power of two, 4 or more"),
+        (Space(spectrum_patch=(8000,)), "spectrum.patch is 8000, longer than the spectrum"),
+        (Space(width=(50,)), "width is 50: it must be a multiple of 4 x heads"),
+        (Space(image_patch=(64,)), "image_patch 64 leaves 1 tokens.*shows fewer than 2.*Leave this patch out"),
+        (Space(image_mask_ratio=(0.8, 0.9), image_patch=(32,)), "image_patch 32 leaves 4 tokens.*ratio of 0.8"),
+        (Space(image_mask_ratio=(), image_patch=(32,)), "image_patch 32 leaves 4 tokens.*ratio of 0.75"),
+        (Space((), (), (), (), ()), "nothing is varied"),
+    ],
+)
 def test_impossible_choices_are_told_before_anything_starts(space, says):
     with pytest.raises(InputError, match=says):
         require_possible(space, SMALL, SPEC)
@@ -130,10 +149,16 @@ def test_heads_that_do_not_divide_the_width_of_the_published_model_are_told():
         require_possible(Space(width=(100,), spectrum_patch=(8,), image_patch=(8,)), recipe("paper"), SPEC)
 
 
-@pytest.mark.parametrize(("values", "says"), [
-    ({"image_mask_ratio": (0.5,)}, "image_mask_ratio is"), ({"image_mask_ratio": (0.9, 0.5)}, "0 < low < high"),
-    ({"spectrum_mask_ratio": (0.5, 1.0)}, "below 1"), ({"learning_rate": (0.0, 1.0)}, "0 < low < high"),
-    ({"depth": (2, 2)}, "depth is .* twice")])
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"image_mask_ratio": (0.5,)}, "image_mask_ratio is"),
+        ({"image_mask_ratio": (0.9, 0.5)}, "0 < low < high"),
+        ({"spectrum_mask_ratio": (0.5, 1.0)}, "below 1"),
+        ({"learning_rate": (0.0, 1.0)}, "0 < low < high"),
+        ({"depth": (2, 2)}, "depth is .* twice"),
+    ],
+)
 def test_impossible_spaces_are_refused(values, says):
     with pytest.raises(ValueError, match=says):
         Space(**values)
@@ -149,11 +174,20 @@ def test_extremes_are_cheap_and_dear():
     assert dear["image_patch"] == 8 and dear["depth"] == 4 and dear["image_mask_ratio"] == 0.2
 
 
-@pytest.mark.parametrize(("values", "says"), [
-    ({"trials": 0}, "trials is 0"), ({"looks": 0}, "looks is 0"), ({"grace": 10}, "grace is 10"),
-    ({"reduction": 1}, "reduction is 1"), ({"cpus_per_trial": 0}, "cpus_per_trial"),
-    ({"galaxies_seen": 500}, "galaxies_seen is 500: 9 looks"), ({"workers_per_trial": 3}, "multiple of workers_per_trial"),
-    ({"objective": "scatter-cost", "budget": "flops"}, "all trials cost the same"), ({"name": "a/b"}, "name is 'a/b'")])
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"trials": 0}, "trials is 0"),
+        ({"looks": 0}, "looks is 0"),
+        ({"grace": 10}, "grace is 10"),
+        ({"reduction": 1}, "reduction is 1"),
+        ({"cpus_per_trial": 0}, "cpus_per_trial"),
+        ({"galaxies_seen": 500}, "galaxies_seen is 500: 9 looks"),
+        ({"workers_per_trial": 3}, "multiple of workers_per_trial"),
+        ({"objective": "scatter-cost", "budget": "flops"}, "all trials cost the same"),
+        ({"name": "a/b"}, "name is 'a/b'"),
+    ],
+)
 def test_impossible_studies_are_refused(values, says):
     with pytest.raises(ValueError, match=says):
         StudyConfig(run=SMALL, **values)

@@ -38,8 +38,10 @@ def asked(config: StudyConfig, store: StudyStore, n: int) -> list[dict]:
 
 
 def test_what_is_queued_comes_first_and_once(config):
-    points = [{"image_patch": 16, "depth": 2, "image_mask_ratio": 0.25},
-              {"image_patch": 32, "depth": 1, "image_mask_ratio": 0.5}]
+    points = [
+        {"image_patch": 16, "depth": 2, "image_mask_ratio": 0.25},
+        {"image_patch": 32, "depth": 1, "image_mask_ratio": 0.5},
+    ]
     store = open_store(config)
     store.queue(points[:1])  # the process is killed after one
     store = open_store(config)
@@ -113,7 +115,9 @@ with folder_lock(Path({str(tmp_path)!r}), "busy"):
     print("held", flush=True)
     input()
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout.readline() == "held\n"
         with pytest.raises(InputError, match="busy"), folder_lock(tmp_path, "busy"):
             pass

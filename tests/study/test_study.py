@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 import mmae.study.conclude
+from mmae.config import RunConfig
 from mmae.core.errors import InputError
 from mmae.core.settings import from_yaml
 from mmae.inference.checkpoint import load_model
@@ -62,7 +63,9 @@ def test_a_study_ends_with_a_winner_and_a_report(study, ray_cluster, monkeypatch
         assert run.info.status == "FINISHED"
         assert float(run.data.params["image_mask_ratio"]) == pytest.approx(trial.params["image_mask_ratio"], rel=1e-4)
         assert run.data.params["depth"] == str(trial.params["depth"])
-        assert run.data.params["spectrum_patch"] == str(model_field(study.run.model, "spectrum_patch"))  # fixed, yet comparable
+        assert run.data.params["spectrum_patch"] == str(
+            model_field(study.run.model, "spectrum_patch")
+        )  # fixed, yet comparable
         metrics = run.data.metrics
         assert metrics["sigma_nmad"] == pytest.approx(trial.user_attrs["scatter"][0])
         assert metrics["sigma_nmad_low"] <= metrics["sigma_nmad"] <= metrics["sigma_nmad_high"]
@@ -77,8 +80,14 @@ def test_a_study_ends_with_a_winner_and_a_report(study, ray_cluster, monkeypatch
     _, trained = load_model(study.folder / "best")
     assert trained.model == from_yaml(result.best, RunConfig).model and trained.optim.steps == 6
     assert files(study, parent) >= {
-        "best.yaml", "study.yaml", "predictions.parquet", "checkpoint/model.safetensors",
-        "figures/redshift_image.png", "report/report.html", "report/history.png", "report/pareto.png",
+        "best.yaml",
+        "study.yaml",
+        "predictions.parquet",
+        "checkpoint/model.safetensors",
+        "figures/redshift_image.png",
+        "report/report.html",
+        "report/history.png",
+        "report/pareto.png",
     }
     assert parent.data.metrics["best/sigma_nmad"] == pytest.approx(best.value, rel=1e-6)
     assert parent.data.metrics["test/image/all_z/n"] > 0

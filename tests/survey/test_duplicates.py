@@ -33,10 +33,15 @@ def merged(n: int, linked) -> set[frozenset[int]]:
     return {frozenset(s) for s in sets}
 
 
-ROWS = st.lists(st.tuples(
-    st.sampled_from([0, -5, 0, 7, 8, 9]),  # targetid
-    st.one_of(st.none(), st.integers(0, 12)),  # place, in steps of 0.45 arcsec
-    st.integers(0, 8)), min_size=1, max_size=14)  # group
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from([0, -5, 0, 7, 8, 9]),  # targetid
+        st.one_of(st.none(), st.integers(0, 12)),  # place, in steps of 0.45 arcsec
+        st.integers(0, 8),
+    ),
+    min_size=1,
+    max_size=14,
+)  # group
 
 
 @settings(max_examples=100, deadline=None)
@@ -55,8 +60,7 @@ def test_links_and_their_chains_are_found(rows, origin):
 
     galaxy = same_galaxy(target, ra, dec)
     assert partition(galaxy) == merged(n, one_galaxy)
-    assert partition(kept_together(galaxy, group)) == merged(
-        n, lambda i, j: one_galaxy(i, j) or group[i] == group[j])
+    assert partition(kept_together(galaxy, group)) == merged(n, lambda i, j: one_galaxy(i, j) or group[i] == group[j])
 
 
 def test_radius_is_one_arcsec():
@@ -97,8 +101,10 @@ def test_every_set_gets_the_split_of_its_first_object(rows, random):
     order = list(range(len(rows)))
     random.shuffle(order)
     assert np.array_equal(common([rows[i] for i in order]), splits[order])
-    half = [(of, name, int(now) if random.random() < 0.5 else split)
-            for (of, name, split), now in zip(rows, splits, strict=True)]
+    half = [
+        (of, name, int(now) if random.random() < 0.5 else split)
+        for (of, name, split), now in zip(rows, splits, strict=True)
+    ]
     assert np.array_equal(common(half), splits)
 
 

@@ -66,8 +66,9 @@ def test_what_trained_or_chose_the_model_is_refused(checkpoint, survey):
 
 def test_a_leaked_split_is_refused_with_a_clear_message(tmp_path, checkpoint, survey):
     """Training rows under other names and targets, half an arcsecond away, among clean test rows."""
-    leaked = [replace(g, object_id=f"copy-{i}", targetid=None, ra=g.ra + 0.5 * ARCSEC)
-              for i, g in enumerate(GALAXIES[60:72])]
+    leaked = [
+        replace(g, object_id=f"copy-{i}", targetid=None, ra=g.ra + 0.5 * ARCSEC) for i, g in enumerate(GALAXIES[60:72])
+    ]
     other = write_survey(tmp_path / "other", {"train": GALAXIES[85:90], "test": [*GALAXIES[90:], *leaked]})
     message = refusal(checkpoint, other)
     assert f"{other.path}: 12 of the 22 galaxies of the test split were in the training of {checkpoint}" in message
@@ -78,14 +79,17 @@ def test_a_leaked_split_is_refused_with_a_clear_message(tmp_path, checkpoint, su
     assert require_no_leak(checkpoint, clean, "test").tested == 10
 
 
-@pytest.mark.parametrize(("change", "kinds"), [
-    # The same target at another place, as of a moving star or a wrong astrometry.
-    ({"object_id": "x", "ra": 10.0}, "1 by targetid, 0 within 1 arcsec, 0 by object_id"),
-    ({"object_id": "x", "ra": None, "dec": None}, "1 by targetid, 0 within 1 arcsec, 0 by object_id"),
-    ({"object_id": "x", "targetid": 7}, "0 by targetid, 1 within 1 arcsec, 0 by object_id"),
-    ({"targetid": None, "ra": None, "dec": None}, "0 by targetid, 0 within 1 arcsec, 1 by object_id"),
-    ({}, "1 by targetid, 1 within 1 arcsec, 0 by object_id"),
-])
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        # The same target at another place, as of a moving star or a wrong astrometry.
+        ({"object_id": "x", "ra": 10.0}, "1 by targetid, 0 within 1 arcsec, 0 by object_id"),
+        ({"object_id": "x", "ra": None, "dec": None}, "1 by targetid, 0 within 1 arcsec, 0 by object_id"),
+        ({"object_id": "x", "targetid": 7}, "0 by targetid, 1 within 1 arcsec, 0 by object_id"),
+        ({"targetid": None, "ra": None, "dec": None}, "0 by targetid, 0 within 1 arcsec, 1 by object_id"),
+        ({}, "1 by targetid, 1 within 1 arcsec, 0 by object_id"),
+    ],
+)
 def test_each_way_to_be_the_same_galaxy(tmp_path, checkpoint, change, kinds):
     other = write_survey(tmp_path / "other", {"test": [GALAXIES[99], replace(GALAXIES[3], **change)]})
     message = refusal(checkpoint, other)
@@ -93,11 +97,14 @@ def test_each_way_to_be_the_same_galaxy(tmp_path, checkpoint, change, kinds):
     assert "in its train split as g00003" in message
 
 
-@pytest.mark.parametrize("change", [
-    {"targetid": None, "ra": 10.0},  # a name that another survey uses as well
-    {"object_id": "x", "targetid": None, "ra": None, "dec": None},  # nothing is known of it
-    {"object_id": "x", "targetid": None, "dec": GALAXIES[3].dec + 1.01 * ARCSEC},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"targetid": None, "ra": 10.0},  # a name that another survey uses as well
+        {"object_id": "x", "targetid": None, "ra": None, "dec": None},  # nothing is known of it
+        {"object_id": "x", "targetid": None, "dec": GALAXIES[3].dec + 1.01 * ARCSEC},
+    ],
+)
 def test_what_only_looks_alike_is_not_refused(tmp_path, checkpoint, change):
     other = write_survey(tmp_path / "other", {"test": [replace(GALAXIES[3], **change)]})
     assert require_no_leak(checkpoint, other, "test").tested == 1
@@ -126,12 +133,15 @@ def test_leaks_are_those_of_a_search_row_by_row():
     def table(n: int) -> pa.Table:
         place = rng.integers(0, 60, n)
         lost = rng.random(n) < 0.3
-        return pa.table({
-            "object_id": [f"g{i}" for i in rng.integers(0, 80, n)],
-            "targetid": pa.array([int(t) if t > 0 else None for t in rng.integers(-60, 60, n)], pa.int64()),
-            "ra": pa.array((359.999 + place * 0.7 * ARCSEC) % 360, mask=lost),
-            "dec": pa.array(np.full(n, 60.0), mask=lost),
-            "split": ["train"] * n})
+        return pa.table(
+            {
+                "object_id": [f"g{i}" for i in rng.integers(0, 80, n)],
+                "targetid": pa.array([int(t) if t > 0 else None for t in rng.integers(-60, 60, n)], pa.int64()),
+                "ra": pa.array((359.999 + place * 0.7 * ARCSEC) % 360, mask=lost),
+                "dec": pa.array(np.full(n, 60.0), mask=lost),
+                "split": ["train"] * n,
+            }
+        )
 
     trained, tested = table(60), table(50)
     row_T = find_leaks(trained, tested).row_T
@@ -179,8 +189,10 @@ def test_training_rows_are_those_of_train_and_val(checkpoint, survey):
     assert table["object_id"].to_pylist() == [g.object_id for g in GALAXIES[:85]]
     assert table["split"].to_pylist() == ["train"] * 70 + ["val"] * 15
     assert table.schema.metadata == {
-        b"mmae.survey": str(survey.path).encode(), b"mmae.survey_hash": survey.content_hash.encode(),
-        b"mmae.split_hash": split_hash(survey).encode()}
+        b"mmae.survey": str(survey.path).encode(),
+        b"mmae.survey_hash": survey.content_hash.encode(),
+        b"mmae.split_hash": split_hash(survey).encode(),
+    }
 
 
 def test_older_survey_has_a_split_hash_too(tmp_path, survey):

@@ -17,18 +17,32 @@ from hypothesis.extra.numpy import arrays
 from mmae.core.errors import InputError
 from mmae.survey.schema import Galaxy, SurveySpec, arrow_schema, check_galaxy, to_table
 
-SPEC = SurveySpec(bands=("g", "r"), image_size=4, n_wavelengths=12, band_noise=(0.02, 0.03),
-                  arcsinh_mean=(1.0, 1.5), arcsinh_std=(1.8, 1.9))
+SPEC = SurveySpec(
+    bands=("g", "r"),
+    image_size=4,
+    n_wavelengths=12,
+    band_noise=(0.02, 0.03),
+    arcsinh_mean=(1.0, 1.5),
+    arcsinh_std=(1.8, 1.9),
+)
 WHERE = "file.hdf5, row 17"
 
 
 def galaxy(**values) -> Galaxy:
     rng = np.random.default_rng(3)
     complete = {
-        "object_id": "a", "ra": 150.0, "dec": 2.0, "targetid": 39_633_000_000_000_001, "redshift": 0.5,
-        "redshift_err": 1e-4, "image_CHW": rng.normal(1, 1, (2, 4, 4)).astype(np.float32),
-        "flux_L": rng.normal(1, 1, 12).astype(np.float32), "ivar_L": np.full(12, 2.0, np.float32),
-        "cmodel_mag_C": np.array([20.5, 19.5]), "morphtype": "REX", "group_id": "parent-1",
+        "object_id": "a",
+        "ra": 150.0,
+        "dec": 2.0,
+        "targetid": 39_633_000_000_000_001,
+        "redshift": 0.5,
+        "redshift_err": 1e-4,
+        "image_CHW": rng.normal(1, 1, (2, 4, 4)).astype(np.float32),
+        "flux_L": rng.normal(1, 1, 12).astype(np.float32),
+        "ivar_L": np.full(12, 2.0, np.float32),
+        "cmodel_mag_C": np.array([20.5, 19.5]),
+        "morphtype": "REX",
+        "group_id": "parent-1",
     }
     return Galaxy(**(complete | values))
 
@@ -53,20 +67,25 @@ def test_a_good_galaxy_is_left_as_it_is():
         assert getattr(got, name) == getattr(expected, name)
 
 
-@pytest.mark.parametrize(("values", "field", "reason"), [
-    ({"image_CHW": image_with(np.nan)}, "image", "1 pixels are NaN or infinite"),
-    ({"image_CHW": image_with(np.inf)}, "image", "1 pixels are NaN or infinite"),
-    ({"image_CHW": image_with(-np.inf)}, "image", "NaN or infinite"),
-    ({"image_CHW": np.zeros((2, 4, 4), np.float32)}, "image", "every pixel is zero"),
-    ({"image_CHW": np.full((2, 4, 4), 1e39)}, "image", "does not fit into float32"),
-    ({"ivar_L": np.zeros(12, np.float32)}, "spectrum", "zero everywhere"),
-    ({"ivar_L": spectrum_with(-1.0)}, "spectrum", "negative"),
-    ({"ivar_L": spectrum_with(np.nan)}, "spectrum", "NaN"),
-    ({"ivar_L": spectrum_with(np.inf)}, "spectrum", "infinite"),
-    ({"flux_L": spectrum_with(np.nan)}, "spectrum", "flux is NaN or infinite where ivar is positive"),
-    ({"flux_L": spectrum_with(np.inf)}, "spectrum", "flux is NaN or infinite"),
-    ({"redshift": -0.01}, "redshift", "-0.01"), ({"redshift": float("nan")}, "redshift", "nan"),
-    ({"redshift": float("inf")}, "redshift", "inf")])
+@pytest.mark.parametrize(
+    ("values", "field", "reason"),
+    [
+        ({"image_CHW": image_with(np.nan)}, "image", "1 pixels are NaN or infinite"),
+        ({"image_CHW": image_with(np.inf)}, "image", "1 pixels are NaN or infinite"),
+        ({"image_CHW": image_with(-np.inf)}, "image", "NaN or infinite"),
+        ({"image_CHW": np.zeros((2, 4, 4), np.float32)}, "image", "every pixel is zero"),
+        ({"image_CHW": np.full((2, 4, 4), 1e39)}, "image", "does not fit into float32"),
+        ({"ivar_L": np.zeros(12, np.float32)}, "spectrum", "zero everywhere"),
+        ({"ivar_L": spectrum_with(-1.0)}, "spectrum", "negative"),
+        ({"ivar_L": spectrum_with(np.nan)}, "spectrum", "NaN"),
+        ({"ivar_L": spectrum_with(np.inf)}, "spectrum", "infinite"),
+        ({"flux_L": spectrum_with(np.nan)}, "spectrum", "flux is NaN or infinite where ivar is positive"),
+        ({"flux_L": spectrum_with(np.inf)}, "spectrum", "flux is NaN or infinite"),
+        ({"redshift": -0.01}, "redshift", "-0.01"),
+        ({"redshift": float("nan")}, "redshift", "nan"),
+        ({"redshift": float("inf")}, "redshift", "inf"),
+    ],
+)
 def test_a_fault_costs_its_own_field_only(values, field, reason):
     checked = check_galaxy(galaxy(**values), SPEC, WHERE)
     (rejection,) = checked.rejections
@@ -122,12 +141,19 @@ def test_a_row_is_set_aside_only_when_nothing_is_left():
         assert checked.galaxy is not None and checked.rejections == []
 
 
-@pytest.mark.parametrize(("values", "says"), [
-    ({"image_CHW": np.ones((3, 4, 4))}, r"image has shape \(3, 4, 4\), expected \(2, 4, 4\) \(bands g,r"),
-    ({"image_CHW": np.ones((2, 5, 4))}, r"\(2, 5, 4\)"), ({"image_CHW": np.ones((4, 4))}, r"\(4, 4\)"),
-    ({"flux_L": np.ones(11)}, "flux has .11.* expected 12"), ({"ivar_L": np.ones(13)}, "ivar has .13"),
-    ({"ivar_L": None}, "ivar has None"), ({"flux_L": None}, "flux has None"),
-    ({"flux_L": np.ones((1, 12))}, "flux has")])
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"image_CHW": np.ones((3, 4, 4))}, r"image has shape \(3, 4, 4\), expected \(2, 4, 4\) \(bands g,r"),
+        ({"image_CHW": np.ones((2, 5, 4))}, r"\(2, 5, 4\)"),
+        ({"image_CHW": np.ones((4, 4))}, r"\(4, 4\)"),
+        ({"flux_L": np.ones(11)}, "flux has .11.* expected 12"),
+        ({"ivar_L": np.ones(13)}, "ivar has .13"),
+        ({"ivar_L": None}, "ivar has None"),
+        ({"flux_L": None}, "flux has None"),
+        ({"flux_L": np.ones((1, 12))}, "flux has"),
+    ],
+)
 def test_a_wrong_shape_concerns_the_whole_file(values, says):
     with pytest.raises(InputError, match=says) as caught:
         check_galaxy(galaxy(**values), SPEC, WHERE)
@@ -143,9 +169,11 @@ def through_parquet(table: pa.Table) -> pa.Table:
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @settings(deadline=None, max_examples=25)
-@given(arrays(np.float32, (2, 4, 4), elements=st.floats(-60_000, 60_000, width=16)),
-       arrays(np.float32, 12, elements=st.floats(-(2.0**99), 2.0**99, width=32)),
-       arrays(np.float32, 12, elements=st.floats(0, 2.0**99, width=32)))
+@given(
+    arrays(np.float32, (2, 4, 4), elements=st.floats(-60_000, 60_000, width=16)),
+    arrays(np.float32, 12, elements=st.floats(-(2.0**99), 2.0**99, width=32)),
+    arrays(np.float32, 12, elements=st.floats(0, 2.0**99, width=32)),
+)
 def test_a_row_is_the_galaxy_to_the_bit(dtype, image, flux, ivar):
     spec = replace(SPEC, image_dtype=dtype)
     # Not contiguous, and in float64: whatever a reader hands over.
@@ -202,11 +230,20 @@ def test_default_grid_is_that_of_desi():
     assert SurveySpec().image_shape == (5, 64, 64)
 
 
-@pytest.mark.parametrize("change", [
-    {"bands": ("r", "g")}, {"image_size": 8}, {"pixel_scale": 0.2}, {"zero_point": 22.5},
-    {"wavelength_start": 3600.8}, {"wavelength_step": 1.0}, {"n_wavelengths": 11}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bands": ("r", "g")},
+        {"image_size": 8},
+        {"pixel_scale": 0.2},
+        {"zero_point": 22.5},
+        {"wavelength_start": 3600.8},
+        {"wavelength_step": 1.0},
+        {"n_wavelengths": 11},
+    ],
+)
 def test_another_grid_is_refused_by_the_name_of_the_field(change):
-    (name, value), = change.items()
+    ((name, value),) = change.items()
     with pytest.raises(InputError) as caught:
         SPEC.require_equal_grid(replace(SPEC, **change), "survey/train/0.parquet")
     message = str(caught.value)

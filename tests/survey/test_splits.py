@@ -40,12 +40,18 @@ def test_seed_changes_the_split_of_about_as_many_as_chance_says():
 
 def test_same_in_another_process_with_another_hash_seed():
     ids = [f"parent-{i}" for i in range(200)]
-    code = ("from mmae.survey.splits import assign_split, DEFAULT_FRACTIONS as f\n"
-            "print(','.join(assign_split(f'parent-{i}', f, 7) for i in range(200)))")
+    code = (
+        "from mmae.survey.splits import assign_split, DEFAULT_FRACTIONS as f\n"
+        "print(','.join(assign_split(f'parent-{i}', f, 7) for i in range(200)))"
+    )
     for hash_seed in ("1", "2"):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                              check=True, env={"PYTHONHASHSEED": hash_seed,
-                                               "PYTHONPATH": ":".join(sys.path)})
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": ":".join(sys.path)},
+        )
         here = [assign_split(i, DEFAULT_FRACTIONS, 7) for i in ids]
         assert done.stdout.strip().split(",") == here
 
@@ -53,12 +59,21 @@ def test_same_in_another_process_with_another_hash_seed():
 def test_known_values_do_not_change_between_versions():
     # A change here would move galaxies of published surveys from test to train.
     assert [assign_split(i, DEFAULT_FRACTIONS, 0) for i in "abcdefgh"] == [
-        "val", "train", "train", "test", "train", "train", "test", "train"]
+        "val",
+        "train",
+        "train",
+        "test",
+        "train",
+        "train",
+        "test",
+        "train",
+    ]
 
 
-@pytest.mark.parametrize(("fractions", "names"), [
-    ((1.0, 0.0, 0.0), {"train"}), ((0.7, 0.3, 0.0), {"train", "val"}),
-    ((0.5, 0.0, 0.5), {"train", "test"})])
+@pytest.mark.parametrize(
+    ("fractions", "names"),
+    [((1.0, 0.0, 0.0), {"train"}), ((0.7, 0.3, 0.0), {"train", "val"}), ((0.5, 0.0, 0.5), {"train", "test"})],
+)
 def test_empty_splits_stay_empty(fractions, names):
     assert {assign_split(str(i), fractions, 0) for i in range(2000)} == names
 
@@ -68,10 +83,16 @@ def test_rounded_fractions_do_not_fill_an_empty_test_split():
     assert assign_split("463282", (0.7, 0.2999993, 0.0), 0) == "val"
 
 
-@pytest.mark.parametrize(("fractions", "says"), [
-    ((0.7, 0.15), "2 given"), ((0.7, 0.2, 0.2), "sum to 1.1"),
-    ((1.2, -0.1, -0.1), "between 0 and 1"),
-    ((float("nan"), 0.5, 0.5), "between 0 and 1"), ((0.0, 0.5, 0.5), "nothing is left to train")])
+@pytest.mark.parametrize(
+    ("fractions", "says"),
+    [
+        ((0.7, 0.15), "2 given"),
+        ((0.7, 0.2, 0.2), "sum to 1.1"),
+        ((1.2, -0.1, -0.1), "between 0 and 1"),
+        ((float("nan"), 0.5, 0.5), "between 0 and 1"),
+        ((0.0, 0.5, 0.5), "nothing is left to train"),
+    ],
+)
 def test_bad_fractions_are_refused(fractions, says):
     with pytest.raises(InputError, match=says):
         check_fractions(fractions)
@@ -116,7 +137,9 @@ def test_rows_without_a_place_go_by_their_group():
     assert splitting_units(ra, dec, groups, 512) == groups
     assert splitting_units([10.0] * 5, [1.0] * 5, groups, 0) == groups
     assert splitting_units([*ra, 10.0, 10.0], [*dec, 1.0, 1.0], [*groups, "a", "b"], 512) == [
-        *groups, *[f"healpix-512-{sky_cell(10.0, 1.0, 512)}"] * 2]
+        *groups,
+        *[f"healpix-512-{sky_cell(10.0, 1.0, 512)}"] * 2,
+    ]
 
 
 def test_splits_of_cells_do_not_change_between_versions():

@@ -27,16 +27,27 @@ from mmae.survey.store import (
     write_shard,
 )
 
-SPEC = SurveySpec(bands=("g", "r"), image_size=4, n_wavelengths=12, band_noise=(0.02, 0.03),
-                  arcsinh_mean=(1.0, 1.5), arcsinh_std=(1.8, 1.9))
+SPEC = SurveySpec(
+    bands=("g", "r"),
+    image_size=4,
+    n_wavelengths=12,
+    band_noise=(0.02, 0.03),
+    arcsinh_mean=(1.0, 1.5),
+    arcsinh_std=(1.8, 1.9),
+)
 TENSORS = ("image", "flux", "ivar")
 
 
 def galaxies(n: int, seed: int = 0) -> list[Galaxy]:
     rng = np.random.default_rng(seed)
     return [
-        Galaxy(f"{seed}-{i}", redshift=float(i) / 100, image_CHW=rng.normal(1, 1, (2, 4, 4)),
-               flux_L=rng.normal(1, 1, 12), ivar_L=np.ones(12))
+        Galaxy(
+            f"{seed}-{i}",
+            redshift=float(i) / 100,
+            image_CHW=rng.normal(1, 1, (2, 4, 4)),
+            flux_L=rng.normal(1, 1, 12),
+            ivar_L=np.ones(12),
+        )
         for i in range(n)
     ]
 
@@ -50,9 +61,11 @@ def survey(tmp_path) -> Survey:
     """Two shards, five rows to train on and three to validate; no test split."""
     shards = tuple(
         Shard(path, split, n, write_shard(table(n, split), tmp_path / path))
-        for path, split, n in (("train/000000.parquet", "train", 5), ("val/000001.parquet", "val", 3)))
-    survey = Survey(tmp_path, SPEC, {"sources": ["by hand"]}, {"train": {"galaxies": 5}},
-                    content_hash(SPEC, list(shards)), shards)
+        for path, split, n in (("train/000000.parquet", "train", 5), ("val/000001.parquet", "val", 3))
+    )
+    survey = Survey(
+        tmp_path, SPEC, {"sources": ["by hand"]}, {"train": {"galaxies": 5}}, content_hash(SPEC, list(shards)), shards
+    )
     write_manifest(survey)
     return survey
 
@@ -87,9 +100,19 @@ def test_no_survey_in_a_folder(tmp_path):
         open_survey(tmp_path / "absent")
 
 
-@pytest.mark.parametrize("content", [
-    b"{ not json", b"", b"[]", b"{}", b'"text"', b"null",
-    pytest.param(b"\xff\xfe\x00garbage", id="binary"), pytest.param(None, id="cut")])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{ not json",
+        b"",
+        b"[]",
+        b"{}",
+        b'"text"',
+        b"null",
+        pytest.param(b"\xff\xfe\x00garbage", id="binary"),
+        pytest.param(None, id="cut"),
+    ],
+)
 def test_a_damaged_manifest_is_told_by_its_name(survey, content):
     manifest = survey.path / MANIFEST
     manifest.write_bytes(manifest.read_bytes()[:-40] if content is None else content)
@@ -98,9 +121,17 @@ def test_a_damaged_manifest_is_told_by_its_name(survey, content):
     assert str(manifest) in str(caught.value)
 
 
-@pytest.mark.parametrize(("field", "value"), [
-    ("spec", {"bnads": ["g"]}), ("spec", []), ("spec", None), ("shards", [1]), ("shards", [{"path": "x"}]),
-    ("shards", None)])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("spec", {"bnads": ["g"]}),
+        ("spec", []),
+        ("spec", None),
+        ("shards", [1]),
+        ("shards", [{"path": "x"}]),
+        ("shards", None),
+    ],
+)
 def test_a_manifest_with_a_wrong_field_is_told_by_its_name(survey, field, value):
     manifest = survey.path / MANIFEST
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {field: value}))
@@ -150,11 +181,21 @@ def without_a_column(path: Path) -> None:
     write_shard(pq.read_table(path).drop_columns(["ivar"]), path)
 
 
-@pytest.mark.parametrize(("damage", "says"), [
-    (remove, "shard is missing"), (cut, "truncated or not Parquet"), (emptied, "truncated or not Parquet"),
-    (one_row_less, "2 rows, .* says 3"), (other_bands, r"bands is \('r', 'g'\), expected \('g', 'r'\)"),
-    (other_grid, "wavelength_start is 3600.8"), (other_dtype, "columns or types differ"),
-    (without_metadata, "no survey metadata"), (unreadable_metadata, "metadata"), (without_a_column, "columns or types")])
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (remove, "shard is missing"),
+        (cut, "truncated or not Parquet"),
+        (emptied, "truncated or not Parquet"),
+        (one_row_less, "2 rows, .* says 3"),
+        (other_bands, r"bands is \('r', 'g'\), expected \('g', 'r'\)"),
+        (other_grid, "wavelength_start is 3600.8"),
+        (other_dtype, "columns or types differ"),
+        (without_metadata, "no survey metadata"),
+        (unreadable_metadata, "metadata"),
+        (without_a_column, "columns or types"),
+    ],
+)
 def test_a_damaged_shard_is_told_by_its_name(survey, damage, says):
     damage(file(survey, 1))
     with pytest.raises(InputError, match=says) as caught:
@@ -233,8 +274,11 @@ def test_one_chunk_becomes_a_shard_per_split_and_a_report(tmp_path):
     report = write_chunk(source, {"file": "by hand"}, 7, tmp_path, SplitConfig((0.5, 0.3, 0.2), seed=1))
 
     assert [(r.field, r.where) for r in report.rejections] == [
-        ("row", "by hand, row 40"), ("redshift", "by hand, row 3"), ("image", "by hand, row 4"),
-        ("row", "by hand, row 5")]
+        ("row", "by hand, row 40"),
+        ("redshift", "by hand, row 3"),
+        ("image", "by hand, row 4"),
+        ("row", "by hand, row 5"),
+    ]
     assert sum(c["galaxies"] for c in report.counts.values()) == 39
     assert sum(c["images"] for c in report.counts.values()) == 38
     assert sum(c["spectra"] for c in report.counts.values()) == 39
@@ -249,7 +293,8 @@ def test_one_chunk_becomes_a_shard_per_split_and_a_report(tmp_path):
         assert len(rows) == shard.rows == report.counts[shard.split]["galaxies"]
         assert {r["split"] for r in rows} == {shard.split}
         assert sorted(report.redshifts[shard.split]) == pytest.approx(
-            sorted(r["redshift"] for r in rows if r["redshift"] is not None))
+            sorted(r["redshift"] for r in rows if r["redshift"] is not None)
+        )
         found |= {r["object_id"] for r in rows}
         groups |= {(r["group_id"], r["split"]) for r in rows if r["group_id"] == "one parent image"}
     assert found == {g.object_id for g in members} - {"nothing"}

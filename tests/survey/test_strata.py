@@ -15,8 +15,10 @@ FLUX = np.ones(12, np.float32)
 
 def counts(psf, morphtypes, high=(0, 0, 0), redshifts=(0, 0, 0)):
     keys = ("psf", "morphtypes", "high_redshifts", "redshifts")
-    return {s: dict(zip(keys, values, strict=True))
-            for s, values in zip(SPLITS, zip(psf, morphtypes, high, redshifts, strict=True), strict=True)}
+    return {
+        s: dict(zip(keys, values, strict=True))
+        for s, values in zip(SPLITS, zip(psf, morphtypes, high, redshifts, strict=True), strict=True)
+    }
 
 
 def test_unknown_types_and_redshifts_are_no_members_and_no_others():
@@ -28,14 +30,17 @@ def test_unknown_types_and_redshifts_are_no_members_and_no_others():
 
 
 def test_share_error_and_distance_are_those_of_the_textbook():
-    found = {(s.stratum, s.split): s for s in shares(counts(
-        (160, 40, 22), (1000, 200, 190), (30, 9, 8), (900, 180, 160)))}
+    found = {
+        (s.stratum, s.split): s for s in shares(counts((160, 40, 22), (1000, 200, 190), (30, 9, 8), (900, 180, 160)))
+    }
     assert len(found) == 6
     val = found["PSF", "val"]
     assert (val.value, val.error) == (0.2, pytest.approx(math.sqrt(0.2 * 0.8 / 200)))
     # Independent: the chi-square of the 2 x 2 table is the square of the z of two proportions.
-    for (stratum, split), members, known in ((("PSF", "val"), (40, 182), (200, 1190)),
-                                             (("z > 1.5", "test"), (8, 39), (160, 1080))):
+    for (stratum, split), members, known in (
+        (("PSF", "val"), (40, 182), (200, 1190)),
+        (("z > 1.5", "test"), (8, 39), (160, 1080)),
+    ):
         table = [[m, k - m] for m, k in zip(members, known, strict=True)]
         share = found[stratum, split]
         assert abs(share.sigmas) == pytest.approx(math.sqrt(chi2_contingency(table, correction=False).statistic))
@@ -53,8 +58,10 @@ def test_chance_stays_below_the_line_and_a_lopsided_split_does_not():
     assert [(s.stratum, s.split) for s in found if abs(s.sigmas) > MOST_SIGMA] == [("PSF", "test")]
 
 
-@pytest.mark.parametrize(("psf", "morphtypes"), [((0, 0, 0), (0, 0, 0)), ((3, 0, 0), (9, 0, 0)), ((0, 0, 0), (9, 4, 4)),
-                                                 ((9, 4, 4), (9, 4, 4))])
+@pytest.mark.parametrize(
+    ("psf", "morphtypes"),
+    [((0, 0, 0), (0, 0, 0)), ((3, 0, 0), (9, 0, 0)), ((0, 0, 0), (9, 4, 4)), ((9, 4, 4), (9, 4, 4))],
+)
 def test_nothing_to_compare_is_no_difference(psf, morphtypes):
     found = [s for s in shares(counts(psf, morphtypes)) if s.stratum == "PSF"]
     assert all(s.sigmas == 0 for s in found)

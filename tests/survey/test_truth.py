@@ -16,27 +16,30 @@ from mmae.loader.config import StreamConfig
 from mmae.loader.stream import read_split
 from mmae.survey.schema import SPLITS, SurveySpec
 from mmae.survey.source import ChunkRead, Source
-from mmae.survey.store import (
-    MANIFEST,
-    Shard,
-    content_hash,
-    open_survey,
-    verify_content,
-    write_shard,
-)
+from mmae.survey.store import MANIFEST, Shard, content_hash, open_survey, verify_content, write_shard
 from mmae.survey.truth import read_truth
 from tests.ingest.test_build import SPEC, all_rows, memory_source, read_rows
 
-TRUTH_SCHEMA = pa.schema([
-    ("object_id", pa.string()), ("mass", pa.float64()), ("kind", pa.string()), ("lines", pa.int64()),
-    ("lensed", pa.bool_())])
+TRUTH_SCHEMA = pa.schema(
+    [
+        ("object_id", pa.string()),
+        ("mass", pa.float64()),
+        ("kind", pa.string()),
+        ("lines", pa.int64()),
+        ("lensed", pa.bool_()),
+    ]
+)
 
 
 def truth_row(row: int) -> dict:
     # Rows 25 to 50 are a chunk whose mass is None throughout; the others hold whole numbers.
     return {
-        "object_id": f"g{row}", "mass": None if 25 <= row < 50 else row, "kind": "LRG" if row % 2 else None,
-        "lines": row % 7, "lensed": row % 3 == 0 if row % 4 else None}
+        "object_id": f"g{row}",
+        "mass": None if 25 <= row < 50 else row,
+        "kind": "LRG" if row % 2 else None,
+        "lines": row % 7,
+        "lensed": row % 3 == 0 if row % 4 else None,
+    }
 
 
 def read_with_truth(chunk) -> ChunkRead:
@@ -116,8 +119,7 @@ def test_survey_without_truth_says_so_and_is_as_before(tmp_path, finished, ray_c
 
 
 def test_hash_of_surveys_without_truth_is_as_it_always_was():
-    shards = [Shard("train/000000.parquet", "train", 5, "ab" * 16),
-              Shard("val/000001.parquet", "val", 3, "cd" * 16)]
+    shards = [Shard("train/000000.parquet", "train", 5, "ab" * 16), Shard("val/000001.parquet", "val", 3, "cd" * 16)]
     before_truth = "3eee193132ad13576b0b43e8e6dc4769"
     assert content_hash(SurveySpec(), shards) == before_truth
 
@@ -127,7 +129,7 @@ def test_training_never_sees_it(survey):
         (survey.path / shard.path).unlink()
     n_rows = 0
     for split in SPLITS:
-        assert not any("truth" in file[len(str(survey.path)):] for file in survey.files(split))
+        assert not any("truth" in file[len(str(survey.path)) :] for file in survey.files(split))
         data = read_split(survey, split, StreamConfig())
         assert not set(data.columns()) & (set(TRUTH_SCHEMA.names) - {"object_id"})
         n_rows += data.count()
@@ -146,8 +148,10 @@ def one_row_less(path):
     write_shard(pq.read_table(path).slice(1), path)
 
 
-@pytest.mark.parametrize(("damage", "says"), [
-    (removed, "shard is missing"), (cut, "truncated or not Parquet"), (one_row_less, "22 rows, .* says 23")])
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [(removed, "shard is missing"), (cut, "truncated or not Parquet"), (one_row_less, "22 rows, .* says 23")],
+)
 def test_a_damaged_file_is_told_by_its_name(survey, damage, says):
     path = survey.path / survey.truth_shards[1].path
     damage(path)
@@ -174,15 +178,19 @@ def test_chunk_without_kept_galaxies_writes_no_truth(tmp_path):
     assert [(s.path, s.rows) for s in report.truth] == [("truth/000003.parquet", 1)]
 
 
-@pytest.mark.parametrize(("rows", "says"), [
-    ([truth_row(1), truth_row(2) | {"colour": 1}], r"galaxy g2: .*columns \[\] and has \['colour'\]"),
-    ([{"object_id": "g1"}], r"galaxy g1: .*lacks the columns \['kind', 'lensed', 'lines', 'mass'\]"),
-    ([{"mass": 1.0}], "galaxy None"),
-    ([truth_row(4) | {"colour": 1.0}], "galaxy g4"),  # also where the galaxy is not kept
-    ([truth_row(1) | {"lines": 1.5}], "column lines is not int64"),
-    ([truth_row(1) | {"mass": "heavy"}], "column mass is not double"),
-    ([truth_row(1) | {"lines": 2**70}], "column lines is not int64"),
-    ([truth_row(1), truth_row(1)], "galaxy g1: two rows")])
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([truth_row(1), truth_row(2) | {"colour": 1}], r"galaxy g2: .*columns \[\] and has \['colour'\]"),
+        ([{"object_id": "g1"}], r"galaxy g1: .*lacks the columns \['kind', 'lensed', 'lines', 'mass'\]"),
+        ([{"mass": 1.0}], "galaxy None"),
+        ([truth_row(4) | {"colour": 1.0}], "galaxy g4"),  # also where the galaxy is not kept
+        ([truth_row(1) | {"lines": 1.5}], "column lines is not int64"),
+        ([truth_row(1) | {"mass": "heavy"}], "column mass is not double"),
+        ([truth_row(1) | {"lines": 2**70}], "column lines is not int64"),
+        ([truth_row(1), truth_row(1)], "galaxy g1: two rows"),
+    ],
+)
 def test_rows_that_do_not_fit_are_refused(tmp_path, rows, says):
     with pytest.raises(InputError, match=says) as caught:
         one_chunk(tmp_path, rows)
@@ -194,8 +202,9 @@ def test_rows_without_a_schema_are_refused(tmp_path):
         one_chunk(tmp_path, [truth_row(1)], schema=None)
 
 
-@pytest.mark.parametrize("schema", [
-    pa.schema([("mass", pa.float64())]), TRUTH_SCHEMA.append(pa.field("split", pa.string()))])
+@pytest.mark.parametrize(
+    "schema", [pa.schema([("mass", pa.float64())]), TRUTH_SCHEMA.append(pa.field("split", pa.string()))]
+)
 def test_schema_needs_object_id_and_leaves_split_to_the_builder(schema):
     with pytest.raises(InputError, match="source memory: truth_schema"):
         replace(memory_source(10), truth_schema=schema)
@@ -218,8 +227,12 @@ def test_sources_with_other_columns_and_without_truth_share_a_table(tmp_path, ra
     def read_last(chunk):
         return read_rows({"start": chunk["start"] + 200, "stop": chunk["stop"] + 200})
 
-    younger = replace(memory_source(20), name="younger", read=read_later,
-                      truth_schema=pa.schema([("object_id", pa.string()), ("age", pa.float32())]))
+    younger = replace(
+        memory_source(20),
+        name="younger",
+        read=read_later,
+        truth_schema=pa.schema([("object_id", pa.string()), ("age", pa.float32())]),
+    )
     observed = replace(memory_source(10), name="observed", read=read_last)
     survey = build_survey([memory_truth_source(50), younger, observed], tmp_path / "s")
     table = {row["object_id"]: row for row in read_truth(open_survey(survey.path)).to_pylist()}

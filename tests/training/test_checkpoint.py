@@ -98,8 +98,7 @@ def test_loaded_model_has_the_averaged_weights(folder, trained):
     assert any(not torch.equal(loaded[n], t) for n, t in trained.model.state_dict().items())
     batch = random_batch(3)
     visible = all_tokens(batch, model.n_tokens, True)
-    assert torch.equal(model.redshift(batch, visible)[0],
-                       trained.averaged.module.eval().redshift(batch, visible)[0])
+    assert torch.equal(model.redshift(batch, visible)[0], trained.averaged.module.eval().redshift(batch, visible)[0])
 
 
 def test_loaded_model_has_the_raw_weights_of_a_run_without_average(tmp_path):
@@ -155,9 +154,23 @@ def a_list(path: Path) -> None:
     path.write_text("[1, 2]")
 
 
-@pytest.mark.parametrize(("damage", "file"), [
-    (cut, WEIGHTS), (remove, WEIGHTS), (emptied, WEIGHTS), (binary, WEIGHTS), (remove, CONFIG), (binary, CONFIG),
-    (cut, STATE), (remove, STATE), (emptied, STATE), (binary, STATE), (without_fields, STATE), (a_list, STATE)])
+@pytest.mark.parametrize(
+    ("damage", "file"),
+    [
+        (cut, WEIGHTS),
+        (remove, WEIGHTS),
+        (emptied, WEIGHTS),
+        (binary, WEIGHTS),
+        (remove, CONFIG),
+        (binary, CONFIG),
+        (cut, STATE),
+        (remove, STATE),
+        (emptied, STATE),
+        (binary, STATE),
+        (without_fields, STATE),
+        (a_list, STATE),
+    ],
+)
 def test_loading_a_damaged_checkpoint_names_the_file(folder, damage, file):
     damage(folder / file)
     with pytest.raises(InputError) as caught:
@@ -165,8 +178,9 @@ def test_loading_a_damaged_checkpoint_names_the_file(folder, damage, file):
     assert str(folder / file) in str(caught.value)
 
 
-@pytest.mark.parametrize(("damage", "file"), [
-    (cut, TRAINING), (remove, TRAINING), (cut, WEIGHTS), (remove, STATE), (without_fields, STATE)])
+@pytest.mark.parametrize(
+    ("damage", "file"), [(cut, TRAINING), (remove, TRAINING), (cut, WEIGHTS), (remove, STATE), (without_fields, STATE)]
+)
 def test_restoring_a_damaged_checkpoint_names_the_file(folder, damage, file):
     damage(folder / file)
     with pytest.raises(InputError) as caught:

@@ -21,7 +21,9 @@ def outcomes(tmp_path_factory) -> dict[str, dict]:
     environment = {k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "MMAE_HOME")}
     subprocess.run(
         [sys.executable, str(ROOT / "benchmarks/faults/run.py"), "--quick", "--json", str(folder / "outcomes.json")],
-        env=environment, cwd=folder, timeout=900,
+        env=environment,
+        cwd=folder,
+        timeout=900,
     )
     return {outcome["name"]: outcome for outcome in json.loads((folder / "outcomes.json").read_text())}
 

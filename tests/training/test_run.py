@@ -84,9 +84,17 @@ def test_main_job_trains_scores_and_records(first_run):
     assert steps[-1] == config.optim.steps and np.isfinite(losses).all()
     assert result.tracker.history("val/image/sigma_nmad")[0] == [4, 8, 10]
     assert artifacts(client, run.info.run_id) >= {
-        "config.yaml", "predictions.parquet", "checkpoint/model.safetensors", "checkpoint/state.json",
-        "checkpoint/config.yaml", "figures/redshift_image.png", "figures/redshift_spectrum.png",
-        "figures/redshift_both.png", "figures/images.png", "figures/spectra.png", "figures/loss.png",
+        "config.yaml",
+        "predictions.parquet",
+        "checkpoint/model.safetensors",
+        "checkpoint/state.json",
+        "checkpoint/config.yaml",
+        "figures/redshift_image.png",
+        "figures/redshift_spectrum.png",
+        "figures/redshift_both.png",
+        "figures/images.png",
+        "figures/spectra.png",
+        "figures/loss.png",
     }
 
     logged = Path(client.download_artifacts(run.info.run_id, "checkpoint"))
@@ -122,7 +130,7 @@ def test_same_seed_gives_the_same_run_though_its_worker_is_killed(first_run):
 def kill_worker_after_first_checkpoint(run_dir: Path) -> list[int]:
     """The steps of the checkpoints that the run had when its worker was dead."""
     wait_until(lambda: checkpoints(run_dir), "a checkpoint")
-    worker, = processes_below(psutil.Process(), "RayTrainWorker")
+    (worker,) = processes_below(psutil.Process(), "RayTrainWorker")
     worker.kill()
     psutil.wait_procs([worker], timeout=60)
     return list(checkpoints(run_dir))
@@ -212,10 +220,15 @@ def test_real_coadds_and_cutouts_train(quick_run, ray_cluster, tmp_path):
     """Images without spectra and spectra without images, as the archives serve them."""
     coadds = sorted(SHARED_GALAXIES.glob("desi_coadd-*.fits"))
     labels = [*SHARED_GALAXIES.glob("desi_redrock-*.fits"), *SHARED_GALAXIES.glob("desi_qso_cat_*.fits.gz")]
-    survey = build_job(BuildConfig(
-        tmp_path / "real", ("desi", "hsc"), desi=tuple(coadds), redshifts=tuple(labels),
-        hsc=(SHARED_GALAXIES / "hsc_cosmos_grizy_64_shared.npz",),
-    ))
+    survey = build_job(
+        BuildConfig(
+            tmp_path / "real",
+            ("desi", "hsc"),
+            desi=tuple(coadds),
+            redshifts=tuple(labels),
+            hsc=(SHARED_GALAXIES / "hsc_cosmos_grizy_64_shared.npz",),
+        )
+    )
     total = {key: sum(c[key] for c in survey.counts.values()) for key in ("images", "spectra", "paired", "redshifts")}
     assert total == {"images": 39, "spectra": 6, "paired": 0, "redshifts": 6}
     host = train_here(survey, replace(quick_run, stream=StreamConfig(batch_size=8, shuffle_rows=16)))

@@ -26,7 +26,8 @@ from tests.model.galaxies import SPEC, TINY, TINY_PAPER, copied, random_batch
 
 CPU = torch.device("cpu")
 RUN = RunConfig(
-    model=TINY, masks=MaskConfig((0.2, 0.8), (0.2, 0.8), 0.2, 0.4),
+    model=TINY,
+    masks=MaskConfig((0.2, 0.8), (0.2, 0.8), 0.2, 0.4),
     optim=OptimConfig(steps=20, learning_rate=3e-3, warmup_steps=2, ema_decay=0.9),
 )
 
@@ -170,7 +171,9 @@ def test_weight_decay_acts_on_matrices_only(model):
     for word in ("bias", "norm", "position", "modality", "register"):
         assert not [n for n in decayed if word in n]
     assert not {"modalities.image.query_TE", "modalities.spectrum.position_TD", "redshift_head.query"} & decayed
-    assert {n for n in before if n.endswith(("redshift_head.0.weight", "logits.1.weight", "logits.3.weight"))} <= decayed
+    assert {
+        n for n in before if n.endswith(("redshift_head.0.weight", "logits.1.weight", "logits.3.weight"))
+    } <= decayed
 
 
 def test_every_parameter_is_optimised_once():

@@ -55,8 +55,9 @@ def train_both_ways(job: dict) -> None:
 
 
 def train(state: TrainState, config: RunConfig, survey: Survey, portion: Portion, last: int) -> None:
-    for batch in training_batches(survey, config.stream, seed=config.seed, steps=config.optim.steps, step=state.step,
-                                  portion=portion):
+    for batch in training_batches(
+        survey, config.stream, seed=config.seed, steps=config.optim.steps, step=state.step, portion=portion
+    ):
         training_step(state, batch, config, portion.rank)
         if state.step == last:
             return
@@ -68,14 +69,18 @@ def save(folder: Path, state: TrainState, config: RunConfig, portion: Portion) -
 
 
 def test_a_model_in_parts_trains_as_whole_copies_do(quick_run, small_survey, ray_cluster, tmp_path):
-    config = replace(quick_run, optim=OptimConfig(steps=STEPS, warmup_steps=2, ema_decay=0.5),
-                     compute=replace(quick_run.compute, workers=2))
+    config = replace(
+        quick_run,
+        optim=OptimConfig(steps=STEPS, warmup_steps=2, ema_decay=0.5),
+        compute=replace(quick_run.compute, workers=2),
+    )
     TorchTrainer(
         train_both_ways,
         train_loop_config={"config": to_dict(config), "survey": open_survey(small_survey), "folder": str(tmp_path)},
         scaling_config=ScalingConfig(num_workers=2),
-        run_config=TrainRunConfig(name="both", storage_path=str(tmp_path / "train"),
-                                  worker_runtime_env={"env_vars": WORKER_ENV}),
+        run_config=TrainRunConfig(
+            name="both", storage_path=str(tmp_path / "train"), worker_runtime_env={"env_vars": WORKER_ENV}
+        ),
     ).fit()
     copied, sharded, halfway = (loss_of(tmp_path / name) for name in ("copied", "sharded", "halfway"))
     # Losses and not weights: biases of keys have no gradient but rounding noise, which AdamW turns into full steps.
@@ -91,7 +96,9 @@ def loss_of(checkpoint: Path) -> float:
 
 
 @pytest.mark.parametrize("damaged", [(), (WEIGHTS,), (STATE,)], ids=["whole", "weights cut", "state cut"])
-def test_a_damaged_checkpoint_is_passed_over(quick_run, small_survey, ray_cluster, tmp_path, monkeypatch, capsys, damaged):
+def test_a_damaged_checkpoint_is_passed_over(
+    quick_run, small_survey, ray_cluster, tmp_path, monkeypatch, capsys, damaged
+):
     survey = open_survey(small_survey)
     folders = [tmp_path / f"checkpoint_2026-11-24_0{hour}" for hour in (1, 2)]
     for step, folder in enumerate(folders, 4):
@@ -112,15 +119,26 @@ def test_one_two_and_four_workers_learn_the_same(quick_run, small_survey, ray_cl
     survey = open_survey(small_survey)
     batch = 16
     epochs = survey.rows_per_split()["train"] // batch * 2
-    config = replace(quick_run, home=str(tmp_path), survey=str(small_survey), optim=OptimConfig(steps=epochs, warmup_steps=2),
-                     stream=StreamConfig(batch_size=batch, shuffle_rows=64, lanes=4))
+    config = replace(
+        quick_run,
+        home=str(tmp_path),
+        survey=str(small_survey),
+        optim=OptimConfig(steps=epochs, warmup_steps=2),
+        stream=StreamConfig(batch_size=batch, shuffle_rows=64, lanes=4),
+    )
     losses, batches = {}, {}
     for workers in (1, 2, 4):
         run = replace(config, name=f"on-{workers}", compute=replace(config.compute, workers=workers))
         losses[workers] = pretrain(run).tracker.history("val/loss")[1]
-        shares = [[b.object_id for b in training_batches(
-            survey, run.stream, seed=run.seed, steps=run.optim.steps, portion=Portion(rank, workers))][:epochs]
-                  for rank in range(workers)]
+        shares = [
+            [
+                b.object_id
+                for b in training_batches(
+                    survey, run.stream, seed=run.seed, steps=run.optim.steps, portion=Portion(rank, workers)
+                )
+            ][:epochs]
+            for rank in range(workers)
+        ]
         batches[workers] = [sum(parts, []) for parts in zip(*shares, strict=True)]
         print(workers, losses[workers])
     assert batches[1] == batches[2] == batches[4]

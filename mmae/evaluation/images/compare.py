@@ -107,8 +107,9 @@ def _measure(
     composite_BCHW = np.where(visible_BHW[:, None], observed_BCHW, reconstructed_BCHW)
     versions = (observed_BCHW, composite_BCHW, reconstructed_BCHW)
     band = spec.bands.index(shape_band(spec))
-    moments_BV3 = np.array([[adaptive_moments(images_BCHW[b, band], spec) for images_BCHW in versions]
-                            for b in range(len(observed_BCHW))]).reshape(-1, len(VERSIONS), 3)
+    moments_BV3 = np.array(
+        [[adaptive_moments(images_BCHW[b, band], spec) for images_BCHW in versions] for b in range(len(observed_BCHW))]
+    ).reshape(-1, len(VERSIONS), 3)
     # Pixel by pixel single precision is plenty, and half of the time.
     observed_BCHW, reconstructed_BCHW = observed_BCHW.astype(np.float32), reconstructed_BCHW.astype(np.float32)
     residual_BCHW = reconstructed_BCHW - observed_BCHW
@@ -119,8 +120,12 @@ def _measure(
         "hidden_NA": hidden_share(visible_BHW, spec),
         "flux_NVAC": np.stack([aperture_flux(images_BCHW, spec) for images_BCHW in versions], axis=1),
         "radius_NV": np.stack([half_light_radius(images_BCHW[:, band], spec) for images_BCHW in versions], axis=1),
-        "size_NV": moments_BV3[..., 0], "g1_NV": moments_BV3[..., 1], "g2_NV": moments_BV3[..., 2],
-        "rms_NGC": pixels.rms(scaled_BCHW, hidden_BGHW), "nmad_NGC": nmad_BGC, "median_NGC": median_BGC,
+        "size_NV": moments_BV3[..., 0],
+        "g1_NV": moments_BV3[..., 1],
+        "g2_NV": moments_BV3[..., 2],
+        "rms_NGC": pixels.rms(scaled_BCHW, hidden_BGHW),
+        "nmad_NGC": nmad_BGC,
+        "median_NGC": median_BGC,
         "empty_rms_NGC": pixels.rms(signal_BCHW, hidden_BGHW),
         "chi2_NGC": pixels.rms(pixels.all_noise_units(residual_BCHW, observed_BCHW, spec), hidden_BGHW) ** 2,
         "count_NGCK": pixels.histograms(scaled_BCHW, hidden_BGHW),
@@ -140,14 +145,19 @@ def _check(
 ) -> None:
     expected = (len(observed_BCHW), *spec.image_shape)
     for name, shape, wanted in (
-        ("observed", observed_BCHW.shape, expected), ("reconstructed", reconstructed_BCHW.shape, expected),
+        ("observed", observed_BCHW.shape, expected),
+        ("reconstructed", reconstructed_BCHW.shape, expected),
         ("visible", visible_BHW.shape, (expected[0], *expected[2:])),
     ):
         if shape != wanted:
-            raise InputError(f"images: {name} has shape {shape}, expected {wanted}: galaxies, bands "
-                             f"{','.join(spec.bands)} and pixels of the survey.")
+            raise InputError(
+                f"images: {name} has shape {shape}, expected {wanted}: galaxies, bands "
+                f"{','.join(spec.bands)} and pixels of the survey."
+            )
     for b, image_CHW in enumerate(observed_BCHW):
         if not (np.isfinite(image_CHW).all() or is_absent(image_CHW)):
-            raise InputError(f"images: row {b} of the batch has {int((~np.isfinite(image_CHW)).sum())} pixels that are "
-                             f"NaN or infinite; rebuild the survey with ray_jobs/build_survey.py, which sets such "
-                             f"images aside.")
+            raise InputError(
+                f"images: row {b} of the batch has {int((~np.isfinite(image_CHW)).sum())} pixels that are "
+                f"NaN or infinite; rebuild the survey with ray_jobs/build_survey.py, which sets such "
+                f"images aside."
+            )

@@ -11,13 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmae.evaluation.images.compare import OBSERVED, VERSIONS, ImageMeasures, shape_band
-from mmae.evaluation.images.photometry import (
-    APERTURES,
-    INNER,
-    OUTER,
-    aperture_noise,
-    magnitude_difference,
-)
+from mmae.evaluation.images.photometry import APERTURES, INNER, OUTER, aperture_noise, magnitude_difference
 from mmae.metrics.bootstrap import Score, beyond, rate_score
 from mmae.metrics.redshift import score_redshift
 from mmae.survey.schema import SurveySpec
@@ -97,8 +91,12 @@ def shape_errors(measured: ImageMeasures, version: str) -> dict[str, np.ndarray]
     """Reconstructed minus observed of each of QUANTITIES (N,); NaN where either has none."""
     v, o = VERSIONS.index(version), VERSIONS.index(OBSERVED)
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = {RADIUS: np.log(measured.radius_NV), SIZE: np.log(measured.size_NV), G1: measured.g1_NV,
-                  G2: measured.g2_NV}
+        values = {
+            RADIUS: np.log(measured.radius_NV),
+            SIZE: np.log(measured.size_NV),
+            G1: measured.g1_NV,
+            G2: measured.g2_NV,
+        }
     return {name: value_NV[:, v] - value_NV[:, o] for name, value_NV in values.items()}
 
 

@@ -94,8 +94,11 @@ def shape_figure(measured: ImageMeasures, spec: SurveySpec) -> Figure:
     figure = Figure(figsize=(9.6, 6.6), layout="constrained")
     axes = figure.subplots(2, 3)
     test_N = errors.usable_shape(measured, spec)
-    quantities = ((measured.radius_NV, "half-light radius [arcsec]"), (measured.g1_NV, "$g_1$"),
-                  (measured.g2_NV, "$g_2$"))
+    quantities = (
+        (measured.radius_NV, "half-light radius [arcsec]"),
+        (measured.g1_NV, "$g_1$"),
+        (measured.g2_NV, "$g_2$"),
+    )
     for row, version in zip(axes, (COMPOSITE, RECONSTRUCTION), strict=True):
         for ax, (value_NV, label) in zip(row, quantities, strict=True):
             observed_N, made_N = (value_NV[test_N, VERSIONS.index(v)] for v in (OBSERVED, version))

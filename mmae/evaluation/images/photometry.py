@@ -61,6 +61,7 @@ def aperture_noise(spec: SurveySpec) -> np.ndarray:
 def magnitude_difference(flux: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """-2.5 log10(flux / reference): negative if too bright. NaN unless both are positive."""
     positive = (flux > 0) & (reference > 0)
-    ratio = np.divide(flux, reference, out=np.full(np.broadcast_shapes(flux.shape, reference.shape), np.nan),
-                      where=positive)
+    ratio = np.divide(
+        flux, reference, out=np.full(np.broadcast_shapes(flux.shape, reference.shape), np.nan), where=positive
+    )
     return -2.5 * np.log10(ratio)

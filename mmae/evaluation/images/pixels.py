@@ -30,8 +30,9 @@ def all_noise_units(residual_NCHW: np.ndarray, observed_NCHW: np.ndarray, spec: 
 
     The photons are the observed ones: a model that is too bright must not widen its own errors.
     """
-    sky_C11, gain_C11 = (np.asarray(values, observed_NCHW.dtype)[:, None, None]
-                         for values in (np.square(spec.band_noise), gain(spec)))
+    sky_C11, gain_C11 = (
+        np.asarray(values, observed_NCHW.dtype)[:, None, None] for values in (np.square(spec.band_noise), gain(spec))
+    )
     variance_NCHW = sky_C11 + np.maximum(observed_NCHW, 0) / gain_C11
     return residual_NCHW / np.sqrt(variance_NCHW)
 

@@ -41,17 +41,28 @@ def images_section(
         InputError: as many measured galaxies as the catalogue has are needed.
     """
     if len(measured) != len(catalogue):
-        raise InputError(f"images: {len(measured)} galaxies were measured and the catalogue has {len(catalogue)}; give "
-                         f"both of the same split, in the same order.")
+        raise InputError(
+            f"images: {len(measured)} galaxies were measured and the catalogue has {len(catalogue)}; give "
+            f"both of the same split, in the same order."
+        )
     if not np.isfinite(measured.rms_NGC).any():
-        return Section("images", TITLE, "", left_out="Left out: no galaxy has an image of which something was hidden; "
-                       "evaluate a survey with images, at a mask ratio above 0.")
+        return Section(
+            "images",
+            TITLE,
+            "",
+            left_out="Left out: no galaxy has an image of which something was hidden; "
+            "evaluate a survey with images, at a mask ratio above 0.",
+        )
     score = partial(robust, seed=seed, resamples=resamples)
     found = (
-        tables.residual_table(measured, spec, score), tables.psnr_table(measured, spec, score),
-        tables.magnitude_table(measured, spec, score), tables.colour_table(measured, spec, score),
-        tables.by_magnitude_table(measured, catalogue, spec, score), tables.by_hidden_table(measured, spec, score),
-        tables.shape_table(measured, catalogue, spec, score), tables.failure_table(measured, spec),
+        tables.residual_table(measured, spec, score),
+        tables.psnr_table(measured, spec, score),
+        tables.magnitude_table(measured, spec, score),
+        tables.colour_table(measured, spec, score),
+        tables.by_magnitude_table(measured, catalogue, spec, score),
+        tables.by_hidden_table(measured, spec, score),
+        tables.shape_table(measured, catalogue, spec, score),
+        tables.failure_table(measured, spec),
     )
     figures = {
         "images_residuals": residual_figure(measured, spec),
@@ -67,7 +78,8 @@ def _text(measured: ImageMeasures, spec: SurveySpec) -> str:
     apertures = ", ".join(
         f"{radius:g} arcsec ({np.median(hidden_N):.0%} of it hidden in the median, nothing in "
         f"{int((hidden_N == 0).sum()):,} galaxies, which are no test)"
-        for radius, hidden_N in zip(APERTURES, hidden_NA.T, strict=True))
+        for radius, hidden_N in zip(APERTURES, hidden_NA.T, strict=True)
+    )
     return (
         f"Images of {len(hidden_NA):,} galaxies, most of whose patches were hidden from the model. Composite: as "
         "observed where the model saw it, reconstructed where it did not. Reconstruction: all pixels as the decoder "

@@ -24,8 +24,10 @@ def half_light_radius(image_NHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
     From the growth curve, seeing included; NaN where there is no light. Noise may let the curve
     pass the half more than once: the first passage counts.
     """
-    weights_PK = np.stack([aperture_weights(radius, spec.image_size, spec.pixel_scale).ravel()
-                           for radius in GROWTH_RADII.tolist()], axis=1)
+    weights_PK = np.stack(
+        [aperture_weights(radius, spec.image_size, spec.pixel_scale).ravel() for radius in GROWTH_RADII.tolist()],
+        axis=1,
+    )
     growth_NK = image_NHW.reshape(len(image_NHW), len(weights_PK)) @ weights_PK
     half_N = 0.5 * growth_NK[:, -1]
     usable_N = half_N > 0  # False for NaN

@@ -26,8 +26,15 @@ HIDDEN_EDGES = (0.0, 0.375, 0.625, 0.875, 1.0)
 LEAST_GALAXIES = 20  # in a bin
 MAG_PER_NOISE = 2.5 / np.log(10)  # error of a magnitude times its S/N
 POINT_SOURCE, EXTENDED, UNKNOWN = "point source", "extended", "unknown type"
-SCORES = ("n", "median [mag]", "error", "NMAD [mag]", "error of NMAD",
-          f"|error| > {errors.MAGNITUDE_LIMIT:g} mag [%]", "error of that [%]")  # fmt: skip
+SCORES = (
+    "n",
+    "median [mag]",
+    "error",
+    "NMAD [mag]",
+    "error of NMAD",
+    f"|error| > {errors.MAGNITUDE_LIMIT:g} mag [%]",
+    "error of that [%]",
+)
 
 
 def residual_table(measured: ImageMeasures, spec: SurveySpec, score: RobustScore) -> Table:
@@ -39,16 +46,39 @@ def residual_table(measured: ImageMeasures, spec: SurveySpec, score: RobustScore
             known_N = np.isfinite(measured.empty_rms_NGC[:, g, c])
             medians = [score(value_N[known_N], np.inf).median for value_N in values]
             offset = score(measured.median_NGC[known_N, g, c], np.inf).median
-            rows.append((region, band, int(known_N.sum()), offset.value, offset.error,
-                         *(x for median in medians for x in (median.value, median.error)),
-                         _median(measured.empty_rms_NGC[known_N, g, c])))
+            rows.append(
+                (
+                    region,
+                    band,
+                    int(known_N.sum()),
+                    offset.value,
+                    offset.error,
+                    *(x for median in medians for x in (median.value, median.error)),
+                    _median(measured.empty_rms_NGC[known_N, g, c]),
+                )
+            )
     return Table(
-        "residuals", "Reconstructed minus observed, hidden pixels, in units of the background noise",
-        ("pixels", "band", "n", "median", "error", "NMAD", "error of NMAD", "RMS", "error of RMS",
-         "chi2 per pixel", "error of chi2", "RMS of an empty image"), tuple(rows),
+        "residuals",
+        "Reconstructed minus observed, hidden pixels, in units of the background noise",
+        (
+            "pixels",
+            "band",
+            "n",
+            "median",
+            "error",
+            "NMAD",
+            "error of NMAD",
+            "RMS",
+            "error of RMS",
+            "chi2 per pixel",
+            "error of chi2",
+            "RMS of an empty image",
+        ),
+        tuple(rows),
         note="Each galaxy by itself, then the median of the galaxies. A perfect model without noise has NMAD, RMS and "
-             "chi2 of 1. Most hidden pixels are sky, where an empty image does as well: compare the RMS with its. chi2 "
-             "counts photon noise too, with the gain of HSC's wide layer (good to some 30% for real images).")
+        "chi2 of 1. Most hidden pixels are sky, where an empty image does as well: compare the RMS with its. chi2 "
+        "counts photon noise too, with the gain of HSC's wide layer (good to some 30% for real images).",
+    )
 
 
 def psnr_table(measured: ImageMeasures, spec: SurveySpec, score: RobustScore) -> Table:
@@ -61,13 +91,26 @@ def psnr_table(measured: ImageMeasures, spec: SurveySpec, score: RobustScore) ->
     for c, band in enumerate(spec.bands):
         known_N = np.isfinite(empty_NC[:, c])
         psnr = score(made_NC[known_N, c], np.inf)
-        rows.append((band, int(known_N.sum()), psnr.median.value, psnr.median.error, psnr.nmad.value,
-                     _median(best_NC[known_N, c]), _median(empty_NC[known_N, c])))
-    return Table("psnr", "Peak signal to noise ratio, all hidden pixels [dB]",
-                 ("band", "n", "median", "error", "NMAD", "perfect model", "empty image"), tuple(rows),
-                 note="20 log10(peak / RMS residual), peak: the brightest pixel of that galaxy's observed image in "
-                      "that band. The usual peak is the largest value of the data type (Huynh-Thu & Ghanbari "
-                      "2008), which fluxes do not have. A perfect model leaves the background noise.")
+        rows.append(
+            (
+                band,
+                int(known_N.sum()),
+                psnr.median.value,
+                psnr.median.error,
+                psnr.nmad.value,
+                _median(best_NC[known_N, c]),
+                _median(empty_NC[known_N, c]),
+            )
+        )
+    return Table(
+        "psnr",
+        "Peak signal to noise ratio, all hidden pixels [dB]",
+        ("band", "n", "median", "error", "NMAD", "perfect model", "empty image"),
+        tuple(rows),
+        note="20 log10(peak / RMS residual), peak: the brightest pixel of that galaxy's observed image in "
+        "that band. The usual peak is the largest value of the data type (Huynh-Thu & Ghanbari "
+        "2008), which fluxes do not have. A perfect model leaves the background noise.",
+    )
 
 
 def magnitude_table(measured: ImageMeasures, spec: SurveySpec, score: RobustScore) -> Table:
@@ -83,11 +126,15 @@ def magnitude_table(measured: ImageMeasures, spec: SurveySpec, score: RobustScor
                 found = score(error_NC[test_N, c], errors.MAGNITUDE_LIMIT)
                 noise = MAG_PER_NOISE / _median(snr_NC[test_N, c])
                 rows.append((version, _radius(radius), band, *_cells(found), noise))
-    return Table("magnitudes", "Reconstructed minus observed magnitude",
-                 ("image", "aperture", "band", *SCORES, "noise [mag]"), tuple(rows),
-                 note=f"Galaxies observed with a S/N of {errors.LEAST_SNR:g} in band and aperture of which something "
-                      f"in it was hidden; {_radius(OUTER)} hold nearly all the light of most. A flux that is not "
-                      f"positive is an outlier. Noise: of the observed magnitude, from the background, median.")
+    return Table(
+        "magnitudes",
+        "Reconstructed minus observed magnitude",
+        ("image", "aperture", "band", *SCORES, "noise [mag]"),
+        tuple(rows),
+        note=f"Galaxies observed with a S/N of {errors.LEAST_SNR:g} in band and aperture of which something "
+        f"in it was hidden; {_radius(OUTER)} hold nearly all the light of most. A flux that is not "
+        f"positive is an outlier. Noise: of the observed magnitude, from the background, median.",
+    )
 
 
 def colour_table(measured: ImageMeasures, spec: SurveySpec, score: RobustScore) -> Table:
@@ -99,13 +146,15 @@ def colour_table(measured: ImageMeasures, spec: SurveySpec, score: RobustScore) 
         for c, (blue, red) in enumerate(pairwise(spec.bands)):
             found = score(error_NC[test_NC[:, c], c], errors.MAGNITUDE_LIMIT)
             rows.append((version, f"{blue}-{red}", *_cells(found)))
-    return Table("colours", f"Reconstructed minus observed colour, within {_radius(INNER)}",
-                 ("image", "colour", *SCORES), tuple(rows))
+    return Table(
+        "colours",
+        f"Reconstructed minus observed colour, within {_radius(INNER)}",
+        ("image", "colour", *SCORES),
+        tuple(rows),
+    )
 
 
-def by_magnitude_table(
-    measured: ImageMeasures, catalogue: Catalogue, spec: SurveySpec, score: RobustScore
-) -> Table:
+def by_magnitude_table(measured: ImageMeasures, catalogue: Catalogue, spec: SurveySpec, score: RobustScore) -> Table:
     """Errors of the composite's magnitude in the outer aperture and of the colour to the next band."""
     band = shape_band(spec)
     c = spec.bands.index(band)
@@ -117,9 +166,13 @@ def by_magnitude_table(
         inside_N = test_N & (mag_N >= low) & (mag_N < high)
         if inside_N.sum() >= LEAST_GALAXIES:
             rows.append((f"{low:g} to {high:g}", *_cells(score(error_N[inside_N], errors.MAGNITUDE_LIMIT))))
-    return Table("by_magnitude", f"Composite minus observed {band} magnitude within {_radius(OUTER)}, by magnitude",
-                 (f"catalogue {band} [mag]", *SCORES), tuple(rows),
-                 note=f"Bins of {LEAST_GALAXIES} galaxies and more.")
+    return Table(
+        "by_magnitude",
+        f"Composite minus observed {band} magnitude within {_radius(OUTER)}, by magnitude",
+        (f"catalogue {band} [mag]", *SCORES),
+        tuple(rows),
+        note=f"Bins of {LEAST_GALAXIES} galaxies and more.",
+    )
 
 
 def by_hidden_table(measured: ImageMeasures, spec: SurveySpec, score: RobustScore) -> Table:
@@ -133,16 +186,24 @@ def by_hidden_table(measured: ImageMeasures, spec: SurveySpec, score: RobustScor
         inside_N = test_N & (hidden_N > low) & (hidden_N <= high)
         if inside_N.sum() >= LEAST_GALAXIES:
             rows.append((f"{low:g} to {high:g}", *_cells(score(error_N[inside_N], errors.MAGNITUDE_LIMIT))))
-    return Table("by_hidden", f"Composite minus observed {band} magnitude within {_radius(INNER)}, by what was hidden",
-                 ("hidden share of the aperture", *SCORES), tuple(rows),
-                 note=f"Bins of {LEAST_GALAXIES} galaxies and more. With all hidden, the light is inferred from the "
-                      f"outskirts alone.")
+    return Table(
+        "by_hidden",
+        f"Composite minus observed {band} magnitude within {_radius(INNER)}, by what was hidden",
+        ("hidden share of the aperture", *SCORES),
+        tuple(rows),
+        note=f"Bins of {LEAST_GALAXIES} galaxies and more. With all hidden, the light is inferred from the "
+        f"outskirts alone.",
+    )
 
 
 def shape_table(measured: ImageMeasures, catalogue: Catalogue, spec: SurveySpec, score: RobustScore) -> Table:
     """Errors of size and shape, by version and type of the galaxy."""
-    limits = {errors.RADIUS: errors.SIZE_LIMIT, errors.SIZE: errors.SIZE_LIMIT, errors.G1: errors.SHEAR_LIMIT,
-              errors.G2: errors.SHEAR_LIMIT}
+    limits = {
+        errors.RADIUS: errors.SIZE_LIMIT,
+        errors.SIZE: errors.SIZE_LIMIT,
+        errors.G1: errors.SHEAR_LIMIT,
+        errors.G2: errors.SHEAR_LIMIT,
+    }
     kind_N, test_N, has = kinds(catalogue), errors.usable_shape(measured, spec), errors.observed_shape(measured)
     rows: list[tuple[Cell, ...]] = []
     for version in MADE:
@@ -150,16 +211,31 @@ def shape_table(measured: ImageMeasures, catalogue: Catalogue, spec: SurveySpec,
         for kind in (EXTENDED, POINT_SOURCE, UNKNOWN):
             of_kind_N = test_N & (kind_N == kind)
             if of_kind_N.any():
-                rows += [(version, kind, name, *_cells(score(error[name][of_kind_N & has[name]], limits[name])))
-                         for name in errors.QUANTITIES]
+                rows += [
+                    (version, kind, name, *_cells(score(error[name][of_kind_N & has[name]], limits[name])))
+                    for name in errors.QUANTITIES
+                ]
     return Table(
-        "shapes", f"Reconstructed minus observed size and shape in {shape_band(spec)}",
-        ("image", "type", "quantity", "n", "median", "error", "NMAD", "error of NMAD", "outliers [%]",
-         "error of outliers [%]"), tuple(rows),
+        "shapes",
+        f"Reconstructed minus observed size and shape in {shape_band(spec)}",
+        (
+            "image",
+            "type",
+            "quantity",
+            "n",
+            "median",
+            "error",
+            "NMAD",
+            "error of NMAD",
+            "outliers [%]",
+            "error of outliers [%]",
+        ),
+        tuple(rows),
         note=f"Galaxies observed with a S/N of {errors.SHAPE_SNR:g} of which something within {_radius(OUTER)} was "
-             f"hidden. Half-light radius of the light within {_radius(OUTER)}; size and reduced shear g from "
-             f"adaptive moments (Hirata & Seljak 2003), seeing included. Outliers: beyond {errors.SIZE_LIMIT:g} in "
-             f"ln(size), {errors.SHEAR_LIMIT:g} in g, or not measurable where the observed image is.")
+        f"hidden. Half-light radius of the light within {_radius(OUTER)}; size and reduced shear g from "
+        f"adaptive moments (Hirata & Seljak 2003), seeing included. Outliers: beyond {errors.SIZE_LIMIT:g} in "
+        f"ln(size), {errors.SHEAR_LIMIT:g} in g, or not measurable where the observed image is.",
+    )
 
 
 def failure_table(measured: ImageMeasures, spec: SurveySpec) -> Table:
@@ -169,8 +245,12 @@ def failure_table(measured: ImageMeasures, spec: SurveySpec) -> Table:
     for v, version in enumerate(VERSIONS):
         failed = rate_score(failed_NV[:, v])
         rows.append((version, failed.n, 100 * failed.value, 100 * failed.error))
-    return Table("failures", "Adaptive moments that do not converge or leave the middle",
-                 ("image", "n", "failed [%]", "error [%]"), tuple(rows))
+    return Table(
+        "failures",
+        "Adaptive moments that do not converge or leave the middle",
+        ("image", "n", "failed [%]", "error [%]"),
+        tuple(rows),
+    )
 
 
 def kinds(catalogue: Catalogue) -> np.ndarray:
@@ -180,8 +260,15 @@ def kinds(catalogue: Catalogue) -> np.ndarray:
 
 
 def _cells(found: Robust) -> tuple[Cell, ...]:
-    return (found.outliers.n, found.median.value, found.median.error, found.nmad.value, found.nmad.error,
-            100 * found.outliers.value, 100 * found.outliers.error)
+    return (
+        found.outliers.n,
+        found.median.value,
+        found.median.error,
+        found.nmad.value,
+        found.nmad.error,
+        100 * found.outliers.value,
+        100 * found.outliers.error,
+    )
 
 
 def _median(values_N: np.ndarray) -> float:

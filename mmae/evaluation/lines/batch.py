@@ -25,17 +25,24 @@ class SpectraMeasures:
 
 
 def measure_spectra(
-    wavelength_L: np.ndarray, flux_BL: np.ndarray, ivar_BL: np.ndarray, redshift_B: np.ndarray,
-    reconstructions: Mapping[str, Reconstruction], *, true_ew_BE: np.ndarray | None = None,
-    names_B: Sequence[str] | None = None, fit_B: np.ndarray | None = None,
-) -> SpectraMeasures:  # fmt: skip
+    wavelength_L: np.ndarray,
+    flux_BL: np.ndarray,
+    ivar_BL: np.ndarray,
+    redshift_B: np.ndarray,
+    reconstructions: Mapping[str, Reconstruction],
+    *,
+    true_ew_BE: np.ndarray | None = None,
+    names_B: Sequence[str] | None = None,
+    fit_B: np.ndarray | None = None,
+) -> SpectraMeasures:
     """Measure a batch: arguments of `measure_lines`, whose `fit_B` concerns the lines alone.
 
     Raises:
         InputError: arrays that do not fit together.
     """
-    lines = measure_lines(wavelength_L, flux_BL, ivar_BL, redshift_B, reconstructions, true_ew_BE=true_ew_BE,
-                          names_B=names_B, fit_B=fit_B)
+    lines = measure_lines(
+        wavelength_L, flux_BL, ivar_BL, redshift_B, reconstructions, true_ew_BE=true_ew_BE, names_B=names_B, fit_B=fit_B
+    )
     return SpectraMeasures(lines, measure_continuum(wavelength_L, flux_BL, ivar_BL, redshift_B, reconstructions))
 
 
@@ -45,5 +52,4 @@ def joined(parts: Sequence[SpectraMeasures]) -> SpectraMeasures:
     Raises:
         InputError: no part at all, or parts of other situations.
     """
-    return SpectraMeasures(measures.joined([p.lines for p in parts]),
-                           continuum.joined([p.continuum for p in parts]))
+    return SpectraMeasures(measures.joined([p.lines for p in parts]), continuum.joined([p.continuum for p in parts]))

@@ -24,8 +24,10 @@ Kind = Literal["narrow", "broad"]
 # blueshift of C IV reaches some 3000 km/s (Richards+2011).
 SHIFT_LIMIT: dict[Kind, float] = {"narrow": 600.0, "broad": 5000.0}
 # Standard deviations from which a fit may start, km/s: narrow ones up to what a blurred reconstruction has.
-STARTING_SPREADS: dict[Kind, tuple[float, ...]] = {"narrow": (70.0, 150.0, 320.0, 700.0),
-                                                   "broad": (1200.0, 2500.0, 5000.0)}
+STARTING_SPREADS: dict[Kind, tuple[float, ...]] = {
+    "narrow": (70.0, 150.0, 320.0, 700.0),
+    "broad": (1200.0, 2500.0, 5000.0),
+}
 # A line of larger FWHM comes from the broad-line region of an active nucleus (Hao+2005): not narrow.
 BROAD_FROM_FWHM = 1200.0  # km/s
 # A Gaussian wider than half of half the window cannot be told from the continuum under it.

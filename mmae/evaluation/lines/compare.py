@@ -101,19 +101,26 @@ def compare_line(measures: LineMeasures, line: Line, situation: str, cut: float)
     amplitude_K = ratio("amplitude")
     lacking_K = ~(amplitude_K >= LACKING_BELOW)
     return Compared(
-        int((measures.line_M == LINES.index(line)).sum()), int(bright_M.sum()),
+        int((measures.line_M == LINES.index(line)).sum()),
+        int(bright_M.sum()),
         float(np.median(observed["chi2"] / observed["dof"])) if len(observed) else np.nan,
         measures.redshift_M[counts_M],
-        lacking_K, amplitude_K, ratio("flux"), ratio("ew"),
+        lacking_K,
+        amplitude_K,
+        ratio("flux"),
+        ratio("ew"),
         np.where(lacking_K, np.nan, found["sigma"] / observed["sigma"]),
         np.where(lacking_K, np.nan, found["centre"] - observed["centre"]),
-        resolution_element(observed["centre"]), observed["centre_error"])
+        resolution_element(observed["centre"]),
+        observed["centre_error"],
+    )
 
 
 def compare_ratio(measures: LineMeasures, over: Line, under: Line, situation: str) -> ComparedRatio:
     """Where both observed lines have S/N 3, both were hidden, and their hidden samples have a flux to take a logarithm of."""
-    counts_M = [np.flatnonzero(is_bright(measures, line, RATIO_SIGNAL) & measures.hidden[situation])
-                for line in (over, under)]
+    counts_M = [
+        np.flatnonzero(is_bright(measures, line, RATIO_SIGNAL) & measures.hidden[situation]) for line in (over, under)
+    ]
     galaxy_K, a, b = np.intersect1d(*(measures.galaxy_M[m] for m in counts_M), return_indices=True)
     a, b = counts_M[0][a], counts_M[1][b]
     observed, found = measures.target[situation], measures.reconstructed[situation]
@@ -154,9 +161,17 @@ def score(values_N: np.ndarray, statistic: Callable[..., np.ndarray], seed: int)
     value = float(statistic(*columns, axis=-1))
     if n == 1:
         return Score(value, np.nan, np.nan, 1)
-    interval = bootstrap(columns, statistic, paired=True, vectorized=True, n_resamples=RESAMPLES, batch=50,
-                         confidence_level=ONE_SIGMA, method="percentile",
-                         rng=np.random.default_rng(seed)).confidence_interval
+    interval = bootstrap(
+        columns,
+        statistic,
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=50,
+        confidence_level=ONE_SIGMA,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
     return Score(value, float(interval.low), float(interval.high), n)
 
 
@@ -192,8 +207,9 @@ def shift_beyond_noise(compared: Compared, seed: int) -> Score:
     """
 
     def typical(shift: np.ndarray, error: np.ndarray, axis: int) -> np.ndarray:
-        excess = (np.square(np.median(np.abs(shift), axis=axis))
-                  - np.square(MEDIAN_OF_NOISE * np.median(error, axis=axis)))
+        excess = np.square(np.median(np.abs(shift), axis=axis)) - np.square(
+            MEDIAN_OF_NOISE * np.median(error, axis=axis)
+        )
         return np.sqrt(np.maximum(excess, 0.0))
 
     pairs_K2 = np.stack([compared.shift_K, compared.centre_error_K], axis=1) / compared.element_K[:, None]

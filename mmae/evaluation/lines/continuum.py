@@ -22,7 +22,6 @@ LINE_REACH = 1000.0  # km/s on either side of a narrow line that are left out
 MASKED_LINES_J = np.union1d(LINE_WAVELENGTH_J, [NEIII])
 
 
-
 @dataclass(frozen=True)
 class ContinuumMeasures:
     """Errors of the reconstructed continuum in blocks of 100 A, NaN where they cannot be told.
@@ -40,8 +39,13 @@ class ContinuumMeasures:
     pull: dict[str, np.ndarray]
 
 
-def measure_continuum(wavelength_L: np.ndarray, flux_BL: np.ndarray, ivar_BL: np.ndarray,
-                      redshift_B: np.ndarray, reconstructions: Mapping[str, Reconstruction]) -> ContinuumMeasures:
+def measure_continuum(
+    wavelength_L: np.ndarray,
+    flux_BL: np.ndarray,
+    ivar_BL: np.ndarray,
+    redshift_B: np.ndarray,
+    reconstructions: Mapping[str, Reconstruction],
+) -> ContinuumMeasures:
     """Compare block means of a batch.
 
     Both means of a block have the observed inverse variances as weights and run over the same
@@ -89,12 +93,15 @@ def joined(parts: Sequence[ContinuumMeasures]) -> ContinuumMeasures:
         raise InputError("continuum measures: there is no batch to join; give at least one.")
     first = parts[0]
     if any(list(p.pull) != list(first.pull) or not np.array_equal(p.wavelength_K, first.wavelength_K) for p in parts):
-        raise InputError("continuum measures: batches of other situations or wavelengths than the first; "
-                         "measure all batches alike.")
+        raise InputError(
+            "continuum measures: batches of other situations or wavelengths than the first; measure all batches alike."
+        )
     return ContinuumMeasures(
-        first.wavelength_K, np.concatenate([p.redshift_N for p in parts]),
+        first.wavelength_K,
+        np.concatenate([p.redshift_N for p in parts]),
         {name: np.concatenate([p.fraction[name] for p in parts]) for name in first.fraction},
-        {name: np.concatenate([p.pull[name] for p in parts]) for name in first.pull})
+        {name: np.concatenate([p.pull[name] for p in parts]) for name in first.pull},
+    )
 
 
 def near_lines(wavelength_L: np.ndarray, redshift_B: np.ndarray) -> np.ndarray:

@@ -28,12 +28,16 @@ def wavelength_table(measures: ContinuumMeasures, seed: int) -> Table:
             in_K = (measures.wavelength_K >= low) & (measures.wavelength_K < high)
             rows.append((name, f"{low:g} to {high:g}", *_cells(measures, name, slice(None), in_K, seed)))
     return Table(
-        "continuum", "Continuum: reconstructed minus observed", ("situation", "wavelength [A]", *COLUMNS), tuple(rows),
+        "continuum",
+        "Continuum: reconstructed minus observed",
+        ("situation", "wavelength [A]", *COLUMNS),
+        tuple(rows),
         note=f"Means in blocks of {BLOCK:g} A over hidden samples off the narrow lines, both with the observed inverse "
-             "variances; of each galaxy the median over its blocks, of galaxies the median. Bias is the difference, "
-             "size the difference without its sign, both of blocks that were observed at S/N "
-             f"{LEAST_SIGNAL:g} or more. Size / noise, of all blocks, is 1 where the noise of the observation explains "
-             "all.")
+        "variances; of each galaxy the median over its blocks, of galaxies the median. Bias is the difference, "
+        "size the difference without its sign, both of blocks that were observed at S/N "
+        f"{LEAST_SIGNAL:g} or more. Size / noise, of all blocks, is 1 where the noise of the observation explains "
+        "all.",
+    )
 
 
 def redshift_table(measures: ContinuumMeasures, seed: int) -> Table:
@@ -48,11 +52,18 @@ def redshift_table(measures: ContinuumMeasures, seed: int) -> Table:
     return Table("continuum_redshift", "Continuum by redshift", ("situation", "redshift", *COLUMNS), tuple(rows))
 
 
-def _cells(measures: ContinuumMeasures, name: str, in_N: np.ndarray | slice, in_K: np.ndarray,
-           seed: int) -> tuple[Cell, ...]:
+def _cells(
+    measures: ContinuumMeasures, name: str, in_N: np.ndarray | slice, in_K: np.ndarray, seed: int
+) -> tuple[Cell, ...]:
     fraction_NK, pull_NK = measures.fraction[name][in_N][:, in_K], measures.pull[name][in_N][:, in_K]
-    scores = [median_score(values_N, seed) for values_N in (
-        100 * _median(fraction_NK), 100 * _median(np.abs(fraction_NK)), _median(np.abs(pull_NK)) / MEDIAN_OF_NOISE)]
+    scores = [
+        median_score(values_N, seed)
+        for values_N in (
+            100 * _median(fraction_NK),
+            100 * _median(np.abs(fraction_NK)),
+            _median(np.abs(pull_NK)) / MEDIAN_OF_NOISE,
+        )
+    ]
     return (scores[-1].n, *(value for s in scores for value in (s.value, s.error)))
 
 

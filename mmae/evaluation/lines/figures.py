@@ -23,8 +23,11 @@ from mmae.report.style import BLACK, BLUE, GREEN, GREY, LIGHT_GREY, ORANGE, VERM
 
 COLOURS = (BLUE, VERMILLION, GREEN, ORANGE)
 # The paper's three spectra (arXiv:2510.22527): width and amplitude ratio, and shift in resolution elements.
-PAPER = {"halpha": (528 / 34.5, 0.62 / 3.04, (7066.8 - 7042.8) / float(resolution_element(7042.8))),
-         "lya": (312 / 48, 5.8 / 17.2, np.nan), "civ": (648 / 72, 2.48 / 7.07, np.nan)}
+PAPER = {
+    "halpha": (528 / 34.5, 0.62 / 3.04, (7066.8 - 7042.8) / float(resolution_element(7042.8))),
+    "lya": (312 / 48, 5.8 / 17.2, np.nan),
+    "civ": (648 / 72, 2.48 / 7.07, np.nan),
+}
 WIDTH_RANGE, AMPLITUDE_RANGE, SHIFT_RANGE = (0.3, 30.0), (0.03, 3.0), (-30.0, 30.0)  # beyond, values stand at the edge
 CONNECTED = 60  # galaxies of a diagram, up to which a line leads from the observed to the reconstructed
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}".replace("-", "\N{MINUS SIGN}"))
@@ -48,17 +51,37 @@ def line_figure(found: Sequence[Summary]) -> Figure:
     panels = (
         (width, lambda s: s.compared.width_K, (WIDTH_RANGE[0], WIDTH_TARGET), WIDTH_RANGE, "width ratio"),
         (amplitude, lambda s: s.compared.amplitude_K, AMPLITUDE_TARGET, AMPLITUDE_RANGE, "amplitude ratio"),
-        (shift, lambda s: s.compared.shift_K / s.compared.element_K, (-SHIFT_TARGET, SHIFT_TARGET), SHIFT_RANGE,
-         "centre shift [resolution elements]"))
+        (
+            shift,
+            lambda s: s.compared.shift_K / s.compared.element_K,
+            (-SHIFT_TARGET, SHIFT_TARGET),
+            SHIFT_RANGE,
+            "centre shift [resolution elements]",
+        ),
+    )
     places = [keys.index(key) for key in PAPER if key in keys]
     for which, (ax, of, target, limits, name) in enumerate(panels):
         ax.axhspan(*target, color=LIGHT_GREY, alpha=0.6, linewidth=0, zorder=0, label="target")
         ax.axhline(0.0 if ax is shift else 1.0, color=GREY, linewidth=0.8, zorder=1)
         for k, situation in enumerate(situations):
-            _draw_boxes(ax, [s for s in here if s.situation == situation], of, keys, limits,
-                        (k - 0.5 * (len(situations) - 1)) / (len(situations) + 0.5), COLOURS[k % len(COLOURS)])
-        ax.plot(places, [PAPER[keys[p]][which] for p in places], "*", color=BLACK, markersize=9, zorder=5,
-                label="the paper, one spectrum each")
+            _draw_boxes(
+                ax,
+                [s for s in here if s.situation == situation],
+                of,
+                keys,
+                limits,
+                (k - 0.5 * (len(situations) - 1)) / (len(situations) + 0.5),
+                COLOURS[k % len(COLOURS)],
+            )
+        ax.plot(
+            places,
+            [PAPER[keys[p]][which] for p in places],
+            "*",
+            color=BLACK,
+            markersize=9,
+            zorder=5,
+            label="the paper, one spectrum each",
+        )
         ax.set_yscale(**({"value": "symlog", "linthresh": 1.0} if ax is shift else {"value": "log"}))
         ax.yaxis.set_major_formatter(PLAIN)
         ax.set(ylabel=name, ylim=limits)
@@ -68,8 +91,9 @@ def line_figure(found: Sequence[Summary]) -> Figure:
     return figure
 
 
-def _draw_boxes(ax: Axes, here: Sequence[Summary], of, keys: Sequence[str], limits: tuple[float, float],
-                offset: float, colour: str) -> None:
+def _draw_boxes(
+    ax: Axes, here: Sequence[Summary], of, keys: Sequence[str], limits: tuple[float, float], offset: float, colour: str
+) -> None:
     values, places = [], []
     for s in here:
         value_K = of(s)[np.isfinite(of(s))]
@@ -78,9 +102,18 @@ def _draw_boxes(ax: Axes, here: Sequence[Summary], of, keys: Sequence[str], limi
             places.append(keys.index(s.line.key) + offset)
     if not values:
         return
-    drawn = ax.boxplot(values, positions=places, widths=0.28, whis=(5, 95), showfliers=False, patch_artist=True,
-                       manage_ticks=False, medianprops={"color": BLACK}, whiskerprops={"color": colour},
-                       capprops={"color": colour})
+    drawn = ax.boxplot(
+        values,
+        positions=places,
+        widths=0.28,
+        whis=(5, 95),
+        showfliers=False,
+        patch_artist=True,
+        manage_ticks=False,
+        medianprops={"color": BLACK},
+        whiskerprops={"color": colour},
+        capprops={"color": colour},
+    )
     for box in drawn["boxes"]:
         box.set(facecolor=colour, alpha=0.55, edgecolor=colour)
     drawn["boxes"][0].set_label(here[0].situation)
@@ -100,13 +133,34 @@ def bpt_figure(measures: LineMeasures) -> Figure:
             continue
         made = np.isfinite(x.reconstructed_K[in_x]) & np.isfinite(y.reconstructed_K[in_y])
         if in_x.size <= CONNECTED:
-            ax.plot([x.observed_K[in_x], x.reconstructed_K[in_x]], [y.observed_K[in_y], y.reconstructed_K[in_y]],
-                    color=GREY, linewidth=0.5, zorder=1)
+            ax.plot(
+                [x.observed_K[in_x], x.reconstructed_K[in_x]],
+                [y.observed_K[in_y], y.reconstructed_K[in_y]],
+                color=GREY,
+                linewidth=0.5,
+                zorder=1,
+            )
         size = 4 if in_x.size < 500 else 2
-        ax.plot(x.observed_K[in_x], y.observed_K[in_y], "o", color=BLUE, markersize=size, markeredgewidth=0,
-                alpha=0.7, label=f"observed ({in_x.size:,})")
-        ax.plot(x.reconstructed_K[in_x], y.reconstructed_K[in_y], "D", color=VERMILLION, markersize=size,
-                markeredgewidth=0, alpha=0.7, label=f"reconstructed ({int(made.sum()):,} have all four)")
+        ax.plot(
+            x.observed_K[in_x],
+            y.observed_K[in_y],
+            "o",
+            color=BLUE,
+            markersize=size,
+            markeredgewidth=0,
+            alpha=0.7,
+            label=f"observed ({in_x.size:,})",
+        )
+        ax.plot(
+            x.reconstructed_K[in_x],
+            y.reconstructed_K[in_y],
+            "D",
+            color=VERMILLION,
+            markersize=size,
+            markeredgewidth=0,
+            alpha=0.7,
+            label=f"reconstructed ({int(made.sum()):,} have all four)",
+        )
         grid = np.linspace(-1.8, -0.05, 100)
         ax.plot(grid, 0.61 / (grid - 0.05) + 1.3, color=BLACK, linewidth=0.9, label="Kauffmann+2003")
         grid = np.linspace(-1.8, 0.35, 100)
@@ -134,8 +188,7 @@ def example_figure(examples: Sequence[Example]) -> Figure:
             _draw_example(ax, example)
         for ax in row[len(here) :]:
             ax.set_axis_off()
-    handles = {label: handle for ax in axes.flat
-               for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    handles = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=4)
     figure.supxlabel(r"observed wavelength, vacuum [$\mathrm{\AA}$]", fontsize=10)
     figure.supylabel(rf"$f_\lambda$ [{FLUX_UNIT}]", fontsize=10)
@@ -168,14 +221,16 @@ def continuum_figure(measures: ContinuumMeasures) -> Figure:
         colour = COLOURS[k % len(COLOURS)]
         low_K, median_K, high_K = 100 * _percentiles(measures.fraction[name], PERCENTILES)
         fraction.plot(measures.wavelength_K, median_K, color=colour, label=f"{name}: median")
-        fraction.fill_between(measures.wavelength_K, low_K, high_K, color=colour, alpha=0.2, linewidth=0,
-                              label="16 to 84%")
+        fraction.fill_between(
+            measures.wavelength_K, low_K, high_K, color=colour, alpha=0.2, linewidth=0, label="16 to 84%"
+        )
         typical_K = _percentiles(np.abs(measures.pull[name]), (50.0,))[0] / MEDIAN_OF_NOISE
         noise.plot(measures.wavelength_K, typical_K, color=colour)
     fraction.axhline(0.0, color=BLACK, linewidth=0.8)
     noise.axhline(1.0, color=BLACK, linewidth=0.8, linestyle="--")
-    fraction.set(ylabel="(reconstructed $-$ observed) / observed [%]",
-                 xlim=(measures.wavelength_K[0], measures.wavelength_K[-1]))
+    fraction.set(
+        ylabel="(reconstructed $-$ observed) / observed [%]", xlim=(measures.wavelength_K[0], measures.wavelength_K[-1])
+    )
     fraction.legend(ncols=max(len(measures.pull), 1))
     noise.set(xlabel=r"observed wavelength [$\mathrm{\AA}$]", ylabel="|error| / noise", yscale="log")
     noise.yaxis.set_major_formatter(PLAIN)

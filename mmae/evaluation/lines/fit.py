@@ -84,8 +84,9 @@ class BlendFit:
         return Problem(self.blend, self.redshift, wavelength_L, nothing_L, nothing_L, 0.0).model(self.parameter_P)
 
 
-def fit_line(line: Line, wavelength_L: np.ndarray, flux_L: np.ndarray, ivar_L: np.ndarray,
-             redshift: float) -> LineFit | None:
+def fit_line(
+    line: Line, wavelength_L: np.ndarray, flux_L: np.ndarray, ivar_L: np.ndarray, redshift: float
+) -> LineFit | None:
     """Fit a line, together with those that blend with it.
 
     Args:
@@ -102,16 +103,19 @@ def fit_line(line: Line, wavelength_L: np.ndarray, flux_L: np.ndarray, ivar_L: n
     return None if found is None else found.lines.get(line.key)
 
 
-def fit_blend(blend: Blend, wavelength_L: np.ndarray, flux_L: np.ndarray, ivar_L: np.ndarray,
-              redshift: float) -> BlendFit | None:
+def fit_blend(
+    blend: Blend, wavelength_L: np.ndarray, flux_L: np.ndarray, ivar_L: np.ndarray, redshift: float
+) -> BlendFit | None:
     """Fit all lines of a blend; arguments and None as in `fit_line`.
 
     Raises:
         InputError: the three arrays are not of one length.
     """
     if not (wavelength_L.shape == flux_L.shape == ivar_L.shape and wavelength_L.ndim == 1):
-        raise InputError(f"line fit: wavelength, flux and ivar have shapes {wavelength_L.shape}, "
-                         f"{flux_L.shape}, {ivar_L.shape}; give three arrays of one length.")
+        raise InputError(
+            f"line fit: wavelength, flux and ivar have shapes {wavelength_L.shape}, "
+            f"{flux_L.shape}, {ivar_L.shape}; give three arrays of one length."
+        )
     ivar_L = np.where(np.isfinite(flux_L), ivar_L, 0.0)
     if not window_covered(blend, wavelength_L, ivar_L, redshift):
         return None
@@ -171,8 +175,9 @@ def _line_fit(problem: Problem, parameter_P: np.ndarray, covariance_PP: np.ndarr
     flux = amplitude * area
     continuum = parameter_P[LEVEL] + parameter_P[SLOPE] * offset
 
-    def error(shift: float = 0.0, spread: float = 0.0, level: float = 0.0, slope: float = 0.0,
-              amplitude: float = 0.0) -> float:
+    def error(
+        shift: float = 0.0, spread: float = 0.0, level: float = 0.0, slope: float = 0.0, amplitude: float = 0.0
+    ) -> float:
         """Of a quantity with these derivatives."""
         gradient_P = np.zeros(parameter_P.size)
         gradient_P[[SHIFT, SPREAD, LEVEL, SLOPE, FIRST_LINE + g]] = shift, spread, level, slope, amplitude
@@ -182,13 +187,31 @@ def _line_fit(problem: Problem, parameter_P: np.ndarray, covariance_PP: np.ndarr
     if continuum > 0:
         per_flux = 1 / (continuum * stretch)
         ew = flux * per_flux
-        ew_error = error(spread=flux / spread * per_flux, amplitude=area * per_flux,
-                         level=-ew / continuum, slope=-ew / continuum * offset)
+        ew_error = error(
+            spread=flux / spread * per_flux,
+            amplitude=area * per_flux,
+            level=-ew / continuum,
+            slope=-ew / continuum * offset,
+        )
     residual_W = problem.residual(parameter_P)
     return LineFit(
-        centre, error(shift=scale), shift, sigma, error(spread=scale), amplitude, error(amplitude=1.0),
-        flux, error(spread=flux / spread, amplitude=area), continuum, error(level=1.0, slope=offset), ew, ew_error,
-        float(residual_W @ residual_W), residual_W.size - parameter_P.size, int(_at_limit(problem, parameter_P)))
+        centre,
+        error(shift=scale),
+        shift,
+        sigma,
+        error(spread=scale),
+        amplitude,
+        error(amplitude=1.0),
+        flux,
+        error(spread=flux / spread, amplitude=area),
+        continuum,
+        error(level=1.0, slope=offset),
+        ew,
+        ew_error,
+        float(residual_W @ residual_W),
+        residual_W.size - parameter_P.size,
+        int(_at_limit(problem, parameter_P)),
+    )
 
 
 def _at_limit(problem: Problem, parameter_P: np.ndarray) -> bool:

@@ -82,9 +82,15 @@ class Problem:
         """Derivatives of the residual by each parameter (P,W)."""
         amplitude_J1 = (parameter_P[FIRST_LINE:] @ self.blend.amplitude_GJ)[:, None]
         by_amplitude_JW, by_centre_JW, by_sigma_JW = Gaussian1D.fit_deriv(
-            self.wavelength_W, amplitude_J1, *self.place(parameter_P))
-        rows = [(self.scale_J1 * by_centre_JW).sum(axis=0), (self.scale_J1 * by_sigma_JW).sum(axis=0),
-                np.ones(self.wavelength_W.size), self.offset_W, *(self.blend.amplitude_GJ @ by_amplitude_JW)]
+            self.wavelength_W, amplitude_J1, *self.place(parameter_P)
+        )
+        rows = [
+            (self.scale_J1 * by_centre_JW).sum(axis=0),
+            (self.scale_J1 * by_sigma_JW).sum(axis=0),
+            np.ones(self.wavelength_W.size),
+            self.offset_W,
+            *(self.blend.amplitude_GJ @ by_amplitude_JW),
+        ]
         return np.array(rows) * self.weight_W
 
 
@@ -93,15 +99,30 @@ def solve(problem: Problem) -> np.ndarray:
     low_P, high_P = problem.limits
     start_P = np.clip(starting_point(problem), low_P, high_P)
     # MINPACK itself: `least_squares` around it costs more than the fit.
-    found_P, _, _, _, status = leastsq(problem.residual, start_P, Dfun=problem.jacobian, col_deriv=True,
-                                       full_output=True, ftol=TOLERANCE, xtol=TOLERANCE, maxfev=MOST_STEPS)
+    found_P, _, _, _, status = leastsq(
+        problem.residual,
+        start_P,
+        Dfun=problem.jacobian,
+        col_deriv=True,
+        full_output=True,
+        ftol=TOLERANCE,
+        xtol=TOLERANCE,
+        maxfev=MOST_STEPS,
+    )
     if status in CONVERGED and np.all((low_P < found_P) & (found_P < high_P)):
         return found_P
     # It knows no limits. The solver that does takes five times as long: it is kept for the
     # spectra in which there is no line to hold shift and spread.
-    return least_squares(problem.residual, start_P, lambda parameter_P: problem.jacobian(parameter_P).T,
-                         bounds=(low_P, high_P), x_scale="jac", ftol=TOLERANCE, xtol=TOLERANCE,
-                         max_nfev=MOST_STEPS).x
+    return least_squares(
+        problem.residual,
+        start_P,
+        lambda parameter_P: problem.jacobian(parameter_P).T,
+        bounds=(low_P, high_P),
+        x_scale="jac",
+        ftol=TOLERANCE,
+        xtol=TOLERANCE,
+        max_nfev=MOST_STEPS,
+    ).x
 
 
 def starting_point(problem: Problem) -> np.ndarray:
@@ -109,8 +130,9 @@ def starting_point(problem: Problem) -> np.ndarray:
     grid = np.array(_grid(problem.blend))
     n_lines = len(problem.blend.lines)
     shift_D11, spread_D11 = grid[:, 0, None, None], grid[:, 1, None, None]
-    profile_DJW = Gaussian1D.evaluate(problem.wavelength_W, 1.0, problem.scale_J1 * (LIGHT_SPEED_KMS + shift_D11),
-                                      problem.scale_J1 * spread_D11)
+    profile_DJW = Gaussian1D.evaluate(
+        problem.wavelength_W, 1.0, problem.scale_J1 * (LIGHT_SPEED_KMS + shift_D11), problem.scale_J1 * spread_D11
+    )
     columns = np.empty((len(grid), 2 + n_lines, problem.wavelength_W.size))
     columns[:, 0], columns[:, 1] = 1.0, problem.offset_W
     columns[:, 2:] = problem.blend.amplitude_GJ @ profile_DJW

@@ -15,14 +15,7 @@ from mmae.astro.lines import LINE_NAMES
 from mmae.core.errors import InputError
 from mmae.evaluation.lines.catalogue import BLENDS, KEYS, LINES, Blend
 from mmae.evaluation.lines.fit import CORE, BlendFit, LineFit, fit_blend, window_covered, window_of
-from mmae.evaluation.lines.measures import (
-    EXAMPLE_LINES,
-    EXAMPLE_SIGNAL,
-    Example,
-    LineMeasures,
-    as_fits,
-    first_examples,
-)
+from mmae.evaluation.lines.measures import EXAMPLE_LINES, EXAMPLE_SIGNAL, Example, LineMeasures, as_fits, first_examples
 
 LEAST_SIGNAL = 3.0  # of a line's flux over its error, from which reconstructions are fitted too
 LEAST_HIDDEN = 0.5  # of a line's core: a line that the encoder was shown is no test
@@ -43,10 +36,16 @@ class Reconstruction:
 
 
 def measure_lines(
-    wavelength_L: np.ndarray, flux_BL: np.ndarray, ivar_BL: np.ndarray, redshift_B: np.ndarray,
-    reconstructions: Mapping[str, Reconstruction], *, true_ew_BE: np.ndarray | None = None,
-    names_B: Sequence[str] | None = None, fit_B: np.ndarray | None = None,
-) -> LineMeasures:  # fmt: skip
+    wavelength_L: np.ndarray,
+    flux_BL: np.ndarray,
+    ivar_BL: np.ndarray,
+    redshift_B: np.ndarray,
+    reconstructions: Mapping[str, Reconstruction],
+    *,
+    true_ew_BE: np.ndarray | None = None,
+    names_B: Sequence[str] | None = None,
+    fit_B: np.ndarray | None = None,
+) -> LineMeasures:
     """Fit the lines of a batch, one to three milliseconds a blend and spectrum.
 
     The observed spectrum is fitted in all its good samples, which decides what is bright enough, and
@@ -70,31 +69,52 @@ def measure_lines(
     redshift_B = np.asarray(redshift_B, np.float64)
     n = len(redshift_B)
     true_ew_BE = np.full((n, len(LINE_NAMES)), np.nan) if true_ew_BE is None else np.asarray(true_ew_BE, np.float64)
-    _check(wavelength_L, n, {"flux": flux_BL, "ivar": ivar_BL, **{
-        f"{name}, {what}": values for name, r in reconstructions.items()
-        for what, values in (("flux", r.flux_BL), ("visible", r.visible_BL))}})
+    _check(
+        wavelength_L,
+        n,
+        {
+            "flux": flux_BL,
+            "ivar": ivar_BL,
+            **{
+                f"{name}, {what}": values
+                for name, r in reconstructions.items()
+                for what, values in (("flux", r.flux_BL), ("visible", r.visible_BL))
+            },
+        },
+    )
     usable_B = np.isfinite(redshift_B) & (ivar_BL > 0).any(axis=1)
     chosen_B = usable_B if fit_B is None else usable_B & fit_B
     rows: list[_Row] = []
     examples: list[Example] = []
     for galaxy, b in enumerate(np.flatnonzero(chosen_B)):
         spectrum = _Spectrum(
-            galaxy, str(b if names_B is None else names_B[b]), float(redshift_B[b]), wavelength_L, flux_BL[b],
-            ivar_BL[b], {name: (r.flux_BL[b], r.visible_BL[b]) for name, r in reconstructions.items()},
-            dict(zip(LINE_NAMES, true_ew_BE[b], strict=True)))
+            galaxy,
+            str(b if names_B is None else names_B[b]),
+            float(redshift_B[b]),
+            wavelength_L,
+            flux_BL[b],
+            ivar_BL[b],
+            {name: (r.flux_BL[b], r.visible_BL[b]) for name, r in reconstructions.items()},
+            dict(zip(LINE_NAMES, true_ew_BE[b], strict=True)),
+        )
         for blend in BLENDS:
             found = _measure_blend(spectrum, blend)
             if found is not None:
                 rows += found.rows
                 examples += _as_example(spectrum, found)
     return LineMeasures(
-        int(usable_B.sum()), int(chosen_B.sum()), np.array([r.galaxy for r in rows], np.int64),
-        np.array([r.line for r in rows], np.int64), np.array([r.redshift for r in rows], np.float64),
-        np.array([r.true_ew for r in rows], np.float64), as_fits([r.observed for r in rows]),
+        int(usable_B.sum()),
+        int(chosen_B.sum()),
+        np.array([r.galaxy for r in rows], np.int64),
+        np.array([r.line for r in rows], np.int64),
+        np.array([r.redshift for r in rows], np.float64),
+        np.array([r.true_ew for r in rows], np.float64),
+        as_fits([r.observed for r in rows]),
         {name: np.array([name in r.hidden for r in rows], bool) for name in reconstructions},
         {name: as_fits([r.target.get(name) for r in rows]) for name in reconstructions},
         {name: as_fits([r.reconstructed.get(name) for r in rows]) for name in reconstructions},
-        first_examples(examples))
+        first_examples(examples),
+    )
 
 
 @dataclass(frozen=True)
@@ -146,8 +166,11 @@ def _measure_blend(spectrum: _Spectrum, blend: Blend) -> _Measured | None:
         keys = [key for key, fit in observed.lines.items() if _core_hidden(spectrum, key, fit, visible_L)]
         if bright and keys:
             inside = window_of(blend, spectrum.wavelength_L, spectrum.redshift)
-            same = (fit_blend(blend, spectrum.wavelength_L, spectrum.flux_L, ivar_L, spectrum.redshift)
-                    if visible_L[inside].any() else observed)
+            same = (
+                fit_blend(blend, spectrum.wavelength_L, spectrum.flux_L, ivar_L, spectrum.redshift)
+                if visible_L[inside].any()
+                else observed
+            )
             made = fit_blend(blend, spectrum.wavelength_L, flux_L, ivar_L, spectrum.redshift)
             target |= {situation: same} if same is not None else {}
             found |= {situation: made} if made is not None else {}
@@ -159,9 +182,20 @@ def _measure_blend(spectrum: _Spectrum, blend: Blend) -> _Measured | None:
     def of(fits: dict[str, BlendFit], key: str) -> dict[str, LineFit]:
         return {s: fit.lines[key] for s, fit in fits.items() if key in fit.lines and s in hidden[key]}
 
-    rows = [_Row(spectrum.galaxy, LINES.index(line), spectrum.redshift, spectrum.true_ew.get(line.truth, np.nan),
-                 observed.lines[line.key], hidden[line.key], of(target, line.key), of(found, line.key))
-            for line in blend.lines if line.key in observed.lines]
+    rows = [
+        _Row(
+            spectrum.galaxy,
+            LINES.index(line),
+            spectrum.redshift,
+            spectrum.true_ew.get(line.truth, np.nan),
+            observed.lines[line.key],
+            hidden[line.key],
+            of(target, line.key),
+            of(found, line.key),
+        )
+        for line in blend.lines
+        if line.key in observed.lines
+    ]
     return _Measured(blend, rows, observed, found)
 
 
@@ -179,22 +213,39 @@ def _as_example(spectrum: _Spectrum, found: _Measured) -> list[Example]:
     """An example of the blend's first line, if it is one to be drawn: bright, and hidden throughout."""
     line = found.blend.lines[0]
     row = next((r for r in found.rows if LINES[r.line] is line), None)
-    if (row is None or line.key not in EXAMPLE_LINES or row.observed.signal < EXAMPLE_SIGNAL
-            or len(row.hidden) < len(spectrum.reconstructions)):
+    if (
+        row is None
+        or line.key not in EXAMPLE_LINES
+        or row.observed.signal < EXAMPLE_SIGNAL
+        or len(row.hidden) < len(spectrum.reconstructions)
+    ):
         return []
     inside = window_of(found.blend, spectrum.wavelength_L, spectrum.redshift)
     wavelength_W = spectrum.wavelength_L[inside]
     nothing_W = np.full(wavelength_W.size, np.nan)
     curves = {name: fit.curve(wavelength_W) for name, fit in found.reconstructed.items()}
-    reconstructed = {name: (np.where(visible_L, np.nan, flux_L)[inside], curves.get(name, nothing_W))
-                     for name, (flux_L, visible_L) in spectrum.reconstructions.items()}
+    reconstructed = {
+        name: (np.where(visible_L, np.nan, flux_L)[inside], curves.get(name, nothing_W))
+        for name, (flux_L, visible_L) in spectrum.reconstructions.items()
+    }
     flux_W = np.where(spectrum.ivar_L > 0, spectrum.flux_L, np.nan)[inside]
-    return [Example(spectrum.name, line.key, spectrum.redshift, wavelength_W, flux_W,
-                    found.observed.curve(wavelength_W), reconstructed)]
+    return [
+        Example(
+            spectrum.name,
+            line.key,
+            spectrum.redshift,
+            wavelength_W,
+            flux_W,
+            found.observed.curve(wavelength_W),
+            reconstructed,
+        )
+    ]
 
 
 def _check(wavelength_L: np.ndarray, n: int, arrays: Mapping[str, np.ndarray]) -> None:
     for name, values in arrays.items():
         if np.shape(values) != (n, wavelength_L.size):
-            raise InputError(f"lines, {name}: shape {np.shape(values)}, expected {(n, wavelength_L.size)}: one "
-                             f"row a redshift, one column a wavelength.")
+            raise InputError(
+                f"lines, {name}: shape {np.shape(values)}, expected {(n, wavelength_L.size)}: one "
+                f"row a redshift, one column a wavelength."
+            )

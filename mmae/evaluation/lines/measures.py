@@ -83,8 +83,10 @@ def joined(parts: Sequence[LineMeasures]) -> LineMeasures:
         raise InputError("line measures: there is no batch to join; give at least one.")
     situations = list(parts[0].hidden)
     if any(list(p.hidden) != situations for p in parts):
-        raise InputError(f"line measures: batches of other situations than {', '.join(situations)}; "
-                         f"measure all batches with the same reconstructions.")
+        raise InputError(
+            f"line measures: batches of other situations than {', '.join(situations)}; "
+            f"measure all batches with the same reconstructions."
+        )
     start = np.cumsum([0, *(p.fitted for p in parts)])
 
     def join(name: str) -> np.ndarray:
@@ -94,11 +96,18 @@ def joined(parts: Sequence[LineMeasures]) -> LineMeasures:
         return {s: np.concatenate([getattr(p, name)[s] for p in parts]) for s in situations}
 
     return LineMeasures(
-        sum(p.offered for p in parts), sum(p.fitted for p in parts),
+        sum(p.offered for p in parts),
+        sum(p.fitted for p in parts),
         np.concatenate([p.galaxy_M + first for p, first in zip(parts, start, strict=False)]),
-        join("line_M"), join("redshift_M"), join("true_ew_M"), join("observed_M"),
-        join_each("hidden"), join_each("target"), join_each("reconstructed"),
-        first_examples([e for p in parts for e in p.examples]))
+        join("line_M"),
+        join("redshift_M"),
+        join("true_ew_M"),
+        join("observed_M"),
+        join_each("hidden"),
+        join_each("target"),
+        join_each("reconstructed"),
+        first_examples([e for p in parts for e in p.examples]),
+    )
 
 
 def first_examples(examples: Sequence[Example]) -> tuple[Example, ...]:

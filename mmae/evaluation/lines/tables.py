@@ -61,17 +61,30 @@ def summarise(line: Line, situation: str, cut: float, compared: Compared, seed: 
     """The medians of a comparison."""
     noise = MEDIAN_OF_NOISE * compared.centre_error_K / compared.element_K
     return Summary(
-        line, situation, cut, compared, share_score(compared.lacking_K), median_score(compared.width_K, seed),
-        median_score(compared.amplitude_K, seed), median_score(compared.flux_K, seed),
-        median_score(compared.ew_K, seed), median_score(compared.shift_K, seed),
+        line,
+        situation,
+        cut,
+        compared,
+        share_score(compared.lacking_K),
+        median_score(compared.width_K, seed),
+        median_score(compared.amplitude_K, seed),
+        median_score(compared.flux_K, seed),
+        median_score(compared.ew_K, seed),
+        median_score(compared.shift_K, seed),
         median_score(np.abs(compared.shift_K) / compared.element_K, seed),
-        float(np.median(noise)) if noise.size else np.nan, shift_beyond_noise(compared, seed))
+        float(np.median(noise)) if noise.size else np.nan,
+        shift_beyond_noise(compared, seed),
+    )
 
 
 def summaries(measures: LineMeasures, seed: int) -> list[Summary]:
     """Every line, in every situation, above every S/N cut."""
-    return [summarise(line, situation, cut, compare_line(measures, line, situation, cut), seed)
-            for line in LINES for situation in measures.hidden for cut in SIGNAL_CUTS]
+    return [
+        summarise(line, situation, cut, compare_line(measures, line, situation, cut), seed)
+        for line in LINES
+        for situation in measures.hidden
+        for cut in SIGNAL_CUTS
+    ]
 
 
 def target_table(found: Sequence[Summary]) -> Table:
@@ -81,23 +94,39 @@ def target_table(found: Sequence[Summary]) -> Table:
     for key in JUDGED:
         here = [s for s in found if s.line.key == key and s.cut == SIGNAL_CUTS[0]]
         for name, target, of, judge in (
-                ("width ratio", f"at most {WIDTH_TARGET:g}", lambda s: s.width, _judge_width),
-                ("amplitude ratio", f"{low:g} to {high:g}", lambda s: s.amplitude, _judge_amplitude),
-                ("centre shift [elements]", f"at most {SHIFT_TARGET:g}", lambda s: s.beyond, _judge_shift)):
+            ("width ratio", f"at most {WIDTH_TARGET:g}", lambda s: s.width, _judge_width),
+            ("amplitude ratio", f"{low:g} to {high:g}", lambda s: s.amplitude, _judge_amplitude),
+            ("centre shift [elements]", f"at most {SHIFT_TARGET:g}", lambda s: s.beyond, _judge_shift),
+        ):
             for s in here:
                 value = of(s)
-                rows.append((key, name, s.situation, value.n, value.value, value.low, value.high, target,
-                             judge(s) if len(s.compared) >= LEAST_GALAXIES
-                             else Verdict(f"not judged: {len(s.compared)} galaxies")))
+                rows.append(
+                    (
+                        key,
+                        name,
+                        s.situation,
+                        value.n,
+                        value.value,
+                        value.low,
+                        value.high,
+                        target,
+                        judge(s)
+                        if len(s.compared) >= LEAST_GALAXIES
+                        else Verdict(f"not judged: {len(s.compared)} galaxies"),
+                    )
+                )
     return Table(
-        "targets", f"Targets: lines of S/N {SIGNAL_CUTS[0]:g} or more whose core was hidden",
-        ("line", "quantity", "situation", "n", "median", "low", "high", "target", "verdict"), tuple(rows),
+        "targets",
+        f"Targets: lines of S/N {SIGNAL_CUTS[0]:g} or more whose core was hidden",
+        ("line", "quantity", "situation", "n", "median", "low", "high", "target", "verdict"),
+        tuple(rows),
         note="Reconstructed over observed, with 68% bootstrap intervals. The shift is the typical one beyond "
-             "what the error of the observed centre explains, in native resolution elements (FWHM of DESI's "
-             f"line-spread function). A line is lacking where its amplitude is below {LACKING_BELOW:.0%} of the "
-             "observed one: it has an amplitude and no width; where more than half are lacking the width is "
-             "missed. The paper's three spectra (one line each): H-alpha width 15 times too large, amplitude "
-             "0.20, 24 A off; Ly-alpha 6.5 and 0.34; C IV 9.0 and 0.35.")
+        "what the error of the observed centre explains, in native resolution elements (FWHM of DESI's "
+        f"line-spread function). A line is lacking where its amplitude is below {LACKING_BELOW:.0%} of the "
+        "observed one: it has an amplitude and no width; where more than half are lacking the width is "
+        "missed. The paper's three spectra (one line each): H-alpha width 15 times too large, amplitude "
+        "0.20, 24 A off; Ly-alpha 6.5 and 0.34; C IV 9.0 and 0.35.",
+    )
 
 
 def _judge_width(s: Summary) -> Verdict:
@@ -130,37 +159,89 @@ def _at_most(value: float, limit: float) -> Verdict:
 
 def count_table(found: Sequence[Summary]) -> Table:
     """How many lines there are, and how many of them the reconstructions lack."""
-    rows = tuple((s.line.key, s.situation, f"S/N {s.cut:g}", s.compared.in_range, s.compared.bright,
-                  len(s.compared), s.compared.chi2, 100 * s.lacking.value, 100 * s.lacking.low, 100 * s.lacking.high)
-                 for s in found if s.compared.in_range)
-    return Table("counts", "Lines observed, hidden and lacking in the reconstruction",
-                 ("line", "situation", "cut", "in range", "bright", "hidden", "chi2 / dof", "lacking [%]", "low",
-                  "high"), rows,
-                 note="Bright: above the cut in the observed spectrum, and narrow (FWHM below 1200 km/s) if the line "
-                      "is a narrow one. Hidden: of these, at least half of the line's core (2 sigma on either side) "
-                      "and of its surroundings was not shown to the encoder; all else is about these, in their hidden "
-                      "samples. chi2 / dof: median of the fits to the observed ones.")
+    rows = tuple(
+        (
+            s.line.key,
+            s.situation,
+            f"S/N {s.cut:g}",
+            s.compared.in_range,
+            s.compared.bright,
+            len(s.compared),
+            s.compared.chi2,
+            100 * s.lacking.value,
+            100 * s.lacking.low,
+            100 * s.lacking.high,
+        )
+        for s in found
+        if s.compared.in_range
+    )
+    return Table(
+        "counts",
+        "Lines observed, hidden and lacking in the reconstruction",
+        ("line", "situation", "cut", "in range", "bright", "hidden", "chi2 / dof", "lacking [%]", "low", "high"),
+        rows,
+        note="Bright: above the cut in the observed spectrum, and narrow (FWHM below 1200 km/s) if the line "
+        "is a narrow one. Hidden: of these, at least half of the line's core (2 sigma on either side) "
+        "and of its surroundings was not shown to the encoder; all else is about these, in their hidden "
+        "samples. chi2 / dof: median of the fits to the observed ones.",
+    )
 
 
 def shape_table(found: Sequence[Summary]) -> Table:
     """Width, amplitude and centre."""
-    rows = tuple((s.line.key, s.situation, f"S/N {s.cut:g}", len(s.compared), *_pair(s.width), *_pair(s.amplitude),
-                  *_pair(s.shift), *_pair(s.distance), s.noise) for s in found if len(s.compared))
-    return Table("shapes", "Width, amplitude and centre: medians of reconstructed against observed",
-                 ("line", "situation", "cut", "n", "width ratio", "width error", "amplitude ratio",
-                  "amplitude error", "shift [A]", "shift error", "distance [elements]", "distance error",
-                  "of noise alone"), rows,
-                 note="Errors are half of the 68% bootstrap interval. The distance is the shift without its sign, in "
-                      "resolution elements; the last column is what the error of the observed centre alone would "
-                      "make of it.")
+    rows = tuple(
+        (
+            s.line.key,
+            s.situation,
+            f"S/N {s.cut:g}",
+            len(s.compared),
+            *_pair(s.width),
+            *_pair(s.amplitude),
+            *_pair(s.shift),
+            *_pair(s.distance),
+            s.noise,
+        )
+        for s in found
+        if len(s.compared)
+    )
+    return Table(
+        "shapes",
+        "Width, amplitude and centre: medians of reconstructed against observed",
+        (
+            "line",
+            "situation",
+            "cut",
+            "n",
+            "width ratio",
+            "width error",
+            "amplitude ratio",
+            "amplitude error",
+            "shift [A]",
+            "shift error",
+            "distance [elements]",
+            "distance error",
+            "of noise alone",
+        ),
+        rows,
+        note="Errors are half of the 68% bootstrap interval. The distance is the shift without its sign, in "
+        "resolution elements; the last column is what the error of the observed centre alone would "
+        "make of it.",
+    )
 
 
 def flux_table(found: Sequence[Summary]) -> Table:
     """Flux and equivalent width."""
-    rows = tuple((s.line.key, s.situation, f"S/N {s.cut:g}", len(s.compared), *_pair(s.flux), *_pair(s.ew))
-                 for s in found if len(s.compared))
-    return Table("fluxes", "Flux and equivalent width: medians of reconstructed over observed",
-                 ("line", "situation", "cut", "n", "flux ratio", "flux error", "EW ratio", "EW error"), rows)
+    rows = tuple(
+        (s.line.key, s.situation, f"S/N {s.cut:g}", len(s.compared), *_pair(s.flux), *_pair(s.ew))
+        for s in found
+        if len(s.compared)
+    )
+    return Table(
+        "fluxes",
+        "Flux and equivalent width: medians of reconstructed over observed",
+        ("line", "situation", "cut", "n", "flux ratio", "flux error", "EW ratio", "EW error"),
+        rows,
+    )
 
 
 def redshift_table(found: Sequence[Summary], seed: int) -> Table:
@@ -174,12 +255,37 @@ def redshift_table(found: Sequence[Summary], seed: int) -> Table:
             if in_K.sum() < LEAST_GALAXIES:
                 continue
             part = summarise(s.line, s.situation, s.cut, chosen(s.compared, in_K), seed)
-            rows.append((s.line.key, s.situation, f"{low:g} to {high:g}", int(in_K.sum()), 100 * part.lacking.value,
-                         *_pair(part.width), *_pair(part.amplitude), *_pair(part.distance)))
-    return Table("redshift", f"By redshift, S/N {SIGNAL_CUTS[0]:g} or more",
-                 ("line", "situation", "redshift", "n", "lacking [%]", "width ratio", "width error",
-                  "amplitude ratio", "amplitude error", "distance [elements]", "distance error"), tuple(rows),
-                 note=f"Bins of {LEAST_GALAXIES} galaxies or more.")
+            rows.append(
+                (
+                    s.line.key,
+                    s.situation,
+                    f"{low:g} to {high:g}",
+                    int(in_K.sum()),
+                    100 * part.lacking.value,
+                    *_pair(part.width),
+                    *_pair(part.amplitude),
+                    *_pair(part.distance),
+                )
+            )
+    return Table(
+        "redshift",
+        f"By redshift, S/N {SIGNAL_CUTS[0]:g} or more",
+        (
+            "line",
+            "situation",
+            "redshift",
+            "n",
+            "lacking [%]",
+            "width ratio",
+            "width error",
+            "amplitude ratio",
+            "amplitude error",
+            "distance [elements]",
+            "distance error",
+        ),
+        tuple(rows),
+        note=f"Bins of {LEAST_GALAXIES} galaxies or more.",
+    )
 
 
 def chosen(compared: Compared, in_K: np.ndarray) -> Compared:
@@ -196,15 +302,38 @@ def ratio_table(measures: LineMeasures, seed: int) -> Table:
             r = compare_ratio(measures, over, under, situation)
             change_K = r.reconstructed_K - r.observed_K
             lacking = share_score(~np.isfinite(r.reconstructed_K))
-            rows.append((f"log {over.key} / {under.key}", situation, r.observed_K.size, 100 * lacking.value,
-                         *_pair(median_score(change_K, seed)), *_pair(scatter_score(change_K, seed)),
-                         float(np.median(r.error_K)) if r.error_K.size else None,
-                         *_pair(scatter_score(r.observed_K, seed))))
-    return Table("ratios", f"Line ratios, all lines of S/N {RATIO_SIGNAL:g} or more: reconstructed minus observed, dex",
-                 ("ratio", "situation", "n", "lacking [%]", "median", "median error", "scatter", "scatter error",
-                  "noise alone", "spread of galaxies", "spread error"), tuple(rows),
-                 note="Lacking: one of the two lines is. Scatter and spread are 1.4826 MAD. A reconstruction that "
-                      "knows nothing of a galaxy's ratio scatters as much as galaxies differ (last but one column).")
+            rows.append(
+                (
+                    f"log {over.key} / {under.key}",
+                    situation,
+                    r.observed_K.size,
+                    100 * lacking.value,
+                    *_pair(median_score(change_K, seed)),
+                    *_pair(scatter_score(change_K, seed)),
+                    float(np.median(r.error_K)) if r.error_K.size else None,
+                    *_pair(scatter_score(r.observed_K, seed)),
+                )
+            )
+    return Table(
+        "ratios",
+        f"Line ratios, all lines of S/N {RATIO_SIGNAL:g} or more: reconstructed minus observed, dex",
+        (
+            "ratio",
+            "situation",
+            "n",
+            "lacking [%]",
+            "median",
+            "median error",
+            "scatter",
+            "scatter error",
+            "noise alone",
+            "spread of galaxies",
+            "spread error",
+        ),
+        tuple(rows),
+        note="Lacking: one of the two lines is. Scatter and spread are 1.4826 MAD. A reconstruction that "
+        "knows nothing of a galaxy's ratio scatters as much as galaxies differ (last but one column).",
+    )
 
 
 def truth_table(measures: LineMeasures, seed: int) -> Table | None:
@@ -216,15 +345,26 @@ def truth_table(measures: LineMeasures, seed: int) -> Table | None:
             if ratio_K.size:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     log_K = np.where(ratio_K > 0, np.log10(ratio_K), np.nan)
-                rows.append((line.key, situation or "observed", ratio_K.size, *_pair(median_score(ratio_K, seed)),
-                             *_pair(scatter_score(log_K, seed))))
+                rows.append(
+                    (
+                        line.key,
+                        situation or "observed",
+                        ratio_K.size,
+                        *_pair(median_score(ratio_K, seed)),
+                        *_pair(scatter_score(log_K, seed)),
+                    )
+                )
     if not rows:
         return None
-    return Table("truth", f"Equivalent width over the true one, lines of S/N {SIGNAL_CUTS[0]:g} or more",
-                 ("line", "spectrum", "n", "ratio", "ratio error", "scatter [dex]", "scatter error"), tuple(rows),
-                 note="The truth is of all light of a galaxy and of the emission alone. A fibre sees more of the "
-                      "bulge, which has no lines, and Balmer lines stand in the stars' absorption: the observed "
-                      "ones are below the truth too.")
+    return Table(
+        "truth",
+        f"Equivalent width over the true one, lines of S/N {SIGNAL_CUTS[0]:g} or more",
+        ("line", "spectrum", "n", "ratio", "ratio error", "scatter [dex]", "scatter error"),
+        tuple(rows),
+        note="The truth is of all light of a galaxy and of the emission alone. A fibre sees more of the "
+        "bulge, which has no lines, and Balmer lines stand in the stars' absorption: the observed "
+        "ones are below the truth too.",
+    )
 
 
 def _pair(score: Score) -> tuple[float, float]:

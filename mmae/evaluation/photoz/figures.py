@@ -18,24 +18,17 @@ from mmae.metrics.bootstrap import Score, Scores
 from mmae.metrics.redshift import ALL_Z, LOW_Z, ScoreTable, selection
 from mmae.plots.redshift import REDSHIFT_TICKS, draw_limits, draw_points, scale_axes
 from mmae.report.score_table import with_error
-from mmae.report.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY_BLUE,
-    VERMILLION,
-    say_absent,
-    style,
-)
+from mmae.report.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY_BLUE, VERMILLION, say_absent, style
 
 # Of an axes, (left, bottom, width, height): clear of the diagonal and of the outlier limits.
 CORNERS = ((0.08, 0.56, 0.38, 0.36), (0.60, 0.09, 0.38, 0.36))
 MARKS = ((BLUE, "o"), (VERMILLION, "s"), (GREEN, "D"), (PURPLE, "^"), (ORANGE, "v"), (SKY_BLUE, "P"))
 APART = 0.01  # of the axis: markers of one bin stand side by side
-TRENDS = (("sigma_nmad", r"$\sigma_\mathrm{NMAD}$", 1.0), ("bias", "bias (median $dz$)", 1.0),
-          ("outlier_rate", r"$|dz|>0.15$ [%]", 100.0))
+TRENDS = (
+    ("sigma_nmad", r"$\sigma_\mathrm{NMAD}$", 1.0),
+    ("bias", "bias (median $dz$)", 1.0),
+    ("outlier_rate", r"$|dz|>0.15$ [%]", 100.0),
+)
 PANELS_A_ROW = 3
 
 
@@ -94,9 +87,11 @@ def _covered(ax: Axes, corner: tuple[float, float, float, float], z_spec_N: np.n
 
 
 def _summary(scores: Scores) -> str:
-    return (f"n = {scores['outlier_rate'].n:,}\n"
-            rf"$\sigma_\mathrm{{NMAD}}$ {with_error(scores['sigma_nmad'])}, "
-            f"outliers {with_error(scores['outlier_rate'], percent=True)}")
+    return (
+        f"n = {scores['outlier_rate'].n:,}\n"
+        rf"$\sigma_\mathrm{{NMAD}}$ {with_error(scores['sigma_nmad'])}, "
+        f"outliers {with_error(scores['outlier_rate'], percent=True)}"
+    )
 
 
 @style()
@@ -120,12 +115,19 @@ def trend_figure(families: Sequence[FamilyScores], titles: Mapping[str, str]) ->
             if column == 0:
                 ax.set_ylabel(label)
         axes[-1, column].set_xlabel(family.title)
-    values = [s.scores["sigma_nmad"].low for family in shown for strata in family.of_mode.values()
-              for s in strata if s.scores is not None]
+    values = [
+        s.scores["sigma_nmad"].low
+        for family in shown
+        for strata in family.of_mode.values()
+        for s in strata
+        if s.scores is not None
+    ]
     if values and min(values) > 0:
         axes[0, 0].set_yscale("log")  # spectra are a hundred times better than images
-    handles = [Line2D([], [], color=colour, marker=marker, markersize=5, label=titles[mode])
-               for mode, (colour, marker) in marks.items()]
+    handles = [
+        Line2D([], [], color=colour, marker=marker, markersize=5, label=titles[mode])
+        for mode, (colour, marker) in marks.items()
+    ]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
     return figure
 
@@ -133,8 +135,7 @@ def trend_figure(families: Sequence[FamilyScores], titles: Mapping[str, str]) ->
 def _draw_trend(
     ax: Axes, family: FamilyScores, metric: str, scale: float, marks: Mapping[str, tuple[str, str]]
 ) -> None:
-    bins = {mode: [s for s in family.of_mode[mode] if s.scores is not None and np.isfinite(s.centre)]
-            for mode in marks}
+    bins = {mode: [s for s in family.of_mode[mode] if s.scores is not None and np.isfinite(s.centre)] for mode in marks}
     centres = [s.centre for strata in bins.values() for s in strata]
     if not centres:
         say_absent(ax, "too few galaxies", keep_x=True)
@@ -148,12 +149,19 @@ def _draw_trend(
         ax.axhline(0.0, color=GREY, linestyle="--", linewidth=0.9, zorder=0)
 
 
-def _errorbar(
-    ax: Axes, x_B: np.ndarray, scores: Sequence[Score], scale: float, colour: str, marker: str
-) -> None:
+def _errorbar(ax: Axes, x_B: np.ndarray, scores: Sequence[Score], scale: float, colour: str, marker: str) -> None:
     if not scores:
         return
     value_B, low_B, high_B = scale * np.array([(s.value, s.low, s.high) for s in scores]).T
     # The interval of a bootstrap need not hold the value: a bar never has a negative length.
-    ax.errorbar(x_B, value_B, (np.maximum(value_B - low_B, 0), np.maximum(high_B - value_B, 0)), color=colour,
-                marker=marker, markersize=4, linewidth=0.9, elinewidth=1.0, capsize=2)
+    ax.errorbar(
+        x_B,
+        value_B,
+        (np.maximum(value_B - low_B, 0), np.maximum(high_B - value_B, 0)),
+        color=colour,
+        marker=marker,
+        markersize=4,
+        linewidth=0.9,
+        elinewidth=1.0,
+        capsize=2,
+    )

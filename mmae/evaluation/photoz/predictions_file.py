@@ -19,10 +19,38 @@ from mmae.core.untrusted import require_plain_columns
 from mmae.metrics.redshift import is_redshift
 
 # Compared without regard to case. Whole names only: object_id and z_image_low are neither.
-TRUTH_NAMES = ("z_true", "true_z", "y_test", "y_true", "redshift", "redshift_true", "z_spec", "zspec", "spec_z",
-               "specz", "specz_redshift", "z_ref")
-PREDICTION_NAMES = ("z_pred", "pred_z", "y_pred", "redshift_pred", "predicted_redshift", "z_phot", "zphot", "phot_z",
-                    "photoz", "photo_z", "photoz_best", "z_photo", "z_est", "z_image", "z_spectrum", "z_both")
+TRUTH_NAMES = (
+    "z_true",
+    "true_z",
+    "y_test",
+    "y_true",
+    "redshift",
+    "redshift_true",
+    "z_spec",
+    "zspec",
+    "spec_z",
+    "specz",
+    "specz_redshift",
+    "z_ref",
+)
+PREDICTION_NAMES = (
+    "z_pred",
+    "pred_z",
+    "y_pred",
+    "redshift_pred",
+    "predicted_redshift",
+    "z_phot",
+    "zphot",
+    "phot_z",
+    "photoz",
+    "photo_z",
+    "photoz_best",
+    "z_photo",
+    "z_est",
+    "z_image",
+    "z_spectrum",
+    "z_both",
+)
 CSV_NULLS = ["", " ", "NA", "N/A", "null", "NULL", "None"]  # not "nan": that is a prediction that failed
 PARQUET_MAGIC = b"PAR1"
 READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -76,18 +104,25 @@ def read_predictions(path: str | Path, truth: str | None = None, predicted: Sequ
     for name in (truth, *columns):
         if names.count(name) > 1:
             raise InputError(f"{path}: two columns are called {name!r}; rename one.")
-    redshift_N, *predicted_N = (_values(path, column, name) for name, column in
-                                _read_columns(path, parquet, [truth, *columns]).items())
+    redshift_N, *predicted_N = (
+        _values(path, column, name) for name, column in _read_columns(path, parquet, [truth, *columns]).items()
+    )
     known_N = is_redshift(redshift_N)
     predictions = {name: z_N[known_N] for name, z_N in zip(columns, predicted_N, strict=True)}
     empty = [name for name, z_N in predictions.items() if not np.isfinite(z_N).any()]
     if len(empty) == len(columns) or (predicted and empty):
         named = ", ".join(map(repr, empty))
-        raise InputError(f"{path}: no row has a finite redshift both in {truth!r} and in {named}. Name other columns, "
-                         f"or mend the file.")
-    return PredictionsFile(path, truth, redshift_N[known_N],
-                           {name: z_N for name, z_N in predictions.items() if name not in empty},
-                           int((~known_N).sum()))
+        raise InputError(
+            f"{path}: no row has a finite redshift both in {truth!r} and in {named}. Name other columns, "
+            f"or mend the file."
+        )
+    return PredictionsFile(
+        path,
+        truth,
+        redshift_N[known_N],
+        {name: z_N for name, z_N in predictions.items() if name not in empty},
+        int((~known_N).sum()),
+    )
 
 
 def _header(path: Path) -> list[str]:
@@ -102,8 +137,10 @@ def _truth_column(path: Path, names: list[str], wanted: str | None) -> str:
     if len(found) == 1:
         return found[0]
     problem = f"several columns could be the true redshift: {', '.join(found)}" if found else "no true redshift"
-    raise InputError(f"{path}: {problem}. The file has the columns {', '.join(names)}. Give the name of the column, "
-                     f"or call it {TRUTH_NAMES[0]}.")
+    raise InputError(
+        f"{path}: {problem}. The file has the columns {', '.join(names)}. Give the name of the column, "
+        f"or call it {TRUTH_NAMES[0]}."
+    )
 
 
 def _prediction_columns(path: Path, names: list[str], wanted: Sequence[str]) -> list[str]:
@@ -111,8 +148,10 @@ def _prediction_columns(path: Path, names: list[str], wanted: Sequence[str]) -> 
         return list(dict.fromkeys(_named(path, names, name) for name in wanted))
     found = _known(names, PREDICTION_NAMES)
     if not found:
-        raise InputError(f"{path}: no predicted redshift. The file has the columns {', '.join(names)}. Give the "
-                         f"name of the column, or call it {PREDICTION_NAMES[0]}.")
+        raise InputError(
+            f"{path}: no predicted redshift. The file has the columns {', '.join(names)}. Give the "
+            f"name of the column, or call it {PREDICTION_NAMES[0]}."
+        )
     return found
 
 
@@ -134,9 +173,12 @@ def _read_columns(path: Path, parquet: bool, names: list[str]) -> dict[str, pa.C
         else:
             # One thread, for the number of the row in an error.
             table = pyarrow.csv.read_csv(
-                path, read_options=pyarrow.csv.ReadOptions(use_threads=False),
+                path,
+                read_options=pyarrow.csv.ReadOptions(use_threads=False),
                 convert_options=pyarrow.csv.ConvertOptions(
-                    include_columns=names, column_types=dict.fromkeys(names, pa.float64()), null_values=CSV_NULLS))
+                    include_columns=names, column_types=dict.fromkeys(names, pa.float64()), null_values=CSV_NULLS
+                ),
+            )
     except READ_ERRORS as error:
         raise InputError(f"{path}: columns {', '.join(names)} cannot be read as numbers: {error}") from error
     return {name: table[name] for name in names}
@@ -146,7 +188,8 @@ def _values(path: Path, column: pa.ChunkedArray, name: str) -> np.ndarray:
     """float64; null becomes NaN, and any other that is not finite becomes infinite."""
     kind = column.type
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
-        raise InputError(f"{path}: column {name!r} holds {kind}, not numbers. Write it as floating point, or name "
-                         f"another column.")
+        raise InputError(
+            f"{path}: column {name!r} holds {kind}, not numbers. Write it as floating point, or name another column."
+        )
     value_N = column.cast(pa.float64()).fill_null(np.nan).to_numpy()
     return np.where(column.is_null().to_numpy() | np.isfinite(value_N), value_N, np.inf)

@@ -52,9 +52,14 @@ class PointScores:
 
 
 def score_predictions(
-    redshift_N: np.ndarray, predictions: Mapping[str, np.ndarray], families: Sequence[Family], *,
-    z_train: np.ndarray | None, seed: int, resamples: int,
-) -> PointScores:  # fmt: skip
+    redshift_N: np.ndarray,
+    predictions: Mapping[str, np.ndarray],
+    families: Sequence[Family],
+    *,
+    z_train: np.ndarray | None,
+    seed: int,
+    resamples: int,
+) -> PointScores:
     """Score every mode on the galaxies it has a prediction for; strata with at most 200 resamples.
 
     Args:
@@ -73,13 +78,16 @@ def score_predictions(
     shown: dict[str, np.ndarray] = {}
     for mode, z_pred_N in predictions.items():
         if np.shape(z_pred_N) != redshift_N.shape:
-            raise InputError(f"prediction {mode!r} has shape {np.shape(z_pred_N)} but there are {redshift_N.size} "
-                             f"galaxies: give one redshift for each, NaN where there is none.")
+            raise InputError(
+                f"prediction {mode!r} has shape {np.shape(z_pred_N)} but there are {redshift_N.size} "
+                f"galaxies: give one redshift for each, NaN where there is none."
+            )
         counted_N = is_redshift(redshift_N) & ~np.isnan(z_pred_N)
         if counted_N.any():
             shown[mode] = counted_N
-            table |= score_table(redshift_N[counted_N], {mode: z_pred_N[counted_N]}, seed=seed, resamples=resamples,
-                                 score=point_scores)
+            table |= score_table(
+                redshift_N[counted_N], {mode: z_pred_N[counted_N]}, seed=seed, resamples=resamples, score=point_scores
+            )
     if z_train is not None and table:
         table |= score_table(redshift_N, {}, z_train=z_train, seed=seed, resamples=resamples, score=point_scores)
 
@@ -89,14 +97,19 @@ def score_predictions(
             of_N = stratum.member_N & shown[mode]
             n, scores = int(of_N.sum()), None
             if n >= LEAST_GALAXIES:
-                scores = point_scores(redshift_N[of_N], predictions[mode][of_N], seed=seed,
-                                      resamples=min(resamples, STRATA_RESAMPLES))
+                scores = point_scores(
+                    redshift_N[of_N], predictions[mode][of_N], seed=seed, resamples=min(resamples, STRATA_RESAMPLES)
+                )
             found.append(StratumScores(stratum.label, stratum.centre, n, scores))
         return tuple(found)
 
-    return PointScores(table, tuple(
-        FamilyScores(family.name, family.title, {mode: strata_scores(family, mode) for mode in shown})
-        for family in families))
+    return PointScores(
+        table,
+        tuple(
+            FamilyScores(family.name, family.title, {mode: strata_scores(family, mode) for mode in shown})
+            for family in families
+        ),
+    )
 
 
 def modes_of(scored: PointScores) -> list[str]:

@@ -40,21 +40,35 @@ TEXT = (
     "redshift is left out, and no class: quasars and point sources are strata of their own."
 )
 HEADINGS = {
-    "sigma_nmad": "sigma_NMAD", "sigma_biweight": "sigma biweight", "rms": "rms", "bias": "bias",
-    "bias_biweight": "bias biweight", "outlier_rate": "|dz|>0.15", "outlier_rate_3sigma": "|dz|>3 sigma",
-    "catastrophic_rate": "catastrophic", "hsc_loss": "HSC loss", "not_finite": "not finite",
-}  # fmt: skip
+    "sigma_nmad": "sigma_NMAD",
+    "sigma_biweight": "sigma biweight",
+    "rms": "rms",
+    "bias": "bias",
+    "bias_biweight": "bias biweight",
+    "outlier_rate": "|dz|>0.15",
+    "outlier_rate_3sigma": "|dz|>3 sigma",
+    "catastrophic_rate": "catastrophic",
+    "hsc_loss": "HSC loss",
+    "not_finite": "not finite",
+}
 TABLES = {LOW_Z: "low_z", ALL_Z: "all_z"}
 TOO_FEW = Verdict("too few")
-MODES_CAPTION = ("Predicted against spectroscopic redshift, and in the inset at z < 0.4; dashed: |dz| = 0.15. "
-                 "The inset lies in the corner where it covers fewer galaxies.")
+MODES_CAPTION = (
+    "Predicted against spectroscopic redshift, and in the inset at z < 0.4; dashed: |dz| = 0.15. "
+    "The inset lies in the corner where it covers fewer galaxies."
+)
 TREND_CAPTION = "Scatter, bias and outliers in bins, with 68% intervals, at the median of the bin's galaxies."
 
 
 def point_section(
-    catalogue: Catalogue, predictions: Mapping[str, np.ndarray], snr_N: np.ndarray | None, *,
-    z_train: np.ndarray | None, seed: int, resamples: int,
-) -> Section:  # fmt: skip
+    catalogue: Catalogue,
+    predictions: Mapping[str, np.ndarray],
+    snr_N: np.ndarray | None,
+    *,
+    z_train: np.ndarray | None,
+    seed: int,
+    resamples: int,
+) -> Section:
     """Tables of all scores at z < 0.4 and all z and in strata, and their figures.
 
     Args:
@@ -68,8 +82,9 @@ def point_section(
     Raises:
         InputError: a prediction of another length than the catalogue.
     """
-    scored = score_predictions(catalogue.redshift_N, predictions, families(catalogue, snr_N), z_train=z_train,
-                               seed=seed, resamples=resamples)
+    scored = score_predictions(
+        catalogue.redshift_N, predictions, families(catalogue, snr_N), z_train=z_train, seed=seed, resamples=resamples
+    )
     return render(scored, catalogue.redshift_N, predictions)
 
 
@@ -78,7 +93,10 @@ def render(scored: PointScores, redshift_N: np.ndarray, predictions: Mapping[str
     modes = modes_of(scored)
     left_out = " ".join(
         f"{_name(mode)}: no galaxy with a redshift has a prediction; add spectroscopic redshifts, or galaxies with "
-        f"what this mode needs." for mode in predictions if mode not in modes)
+        f"what this mode needs."
+        for mode in predictions
+        if mode not in modes
+    )
     if not modes:
         return Section(NAME, TITLE, TEXT, left_out=left_out or "No predictions were given.")
     tables = [_main_table(scored, name) for name in (LOW_Z, ALL_Z)]
@@ -88,24 +106,45 @@ def render(scored: PointScores, redshift_N: np.ndarray, predictions: Mapping[str
 
 def file_section(file: PredictionsFile, *, seed: int, resamples: int) -> Section:
     """Scores of a predictions file: first the paper's rows, then everything that needs no catalogue."""
-    scored = score_predictions(file.redshift_N, file.predictions, [redshift_family(file.redshift_N)], z_train=None,
-                               seed=seed, resamples=resamples)
+    scored = score_predictions(
+        file.redshift_N,
+        file.predictions,
+        [redshift_family(file.redshift_N)],
+        z_train=None,
+        seed=seed,
+        resamples=resamples,
+    )
     section = render(scored, file.redshift_N, file.predictions)
-    return Section(NAME, f"{TITLE} of {file.path.name}", TEXT, (_paper_table(file, scored), *section.tables),
-                   section.drawings, section.left_out)
+    return Section(
+        NAME,
+        f"{TITLE} of {file.path.name}",
+        TEXT,
+        (_paper_table(file, scored), *section.tables),
+        section.drawings,
+        section.left_out,
+    )
 
 
 def _paper_table(file: PredictionsFile, scored: PointScores) -> Table:
     rows: list[tuple[Cell, ...]] = [
-        (_name(mode), scores[ALL_Z]["outlier_rate"].n, with_error(scores[LOW_Z]["sigma_nmad"]),
-         with_error(scores[ALL_Z]["sigma_nmad"]), with_error(scores[ALL_Z]["outlier_rate"], percent=True))
-        for mode, scores in scored.table.items()]
+        (
+            _name(mode),
+            scores[ALL_Z]["outlier_rate"].n,
+            with_error(scores[LOW_Z]["sigma_nmad"]),
+            with_error(scores[ALL_Z]["sigma_nmad"]),
+            with_error(scores[ALL_Z]["outlier_rate"], percent=True),
+        )
+        for mode, scores in scored.table.items()
+    ]
     rows.append((PAPER_ROW, None, f"{PAPER_LOW_Z:.4f}", f"{PAPER_ALL_Z:.4f}", f"{100 * PAPER_OUTLIERS:.2f}%"))
     notes = [f"Truth: column {file.truth}."]
     if file.left_out:
         notes.append(f"{file.left_out:,} rows without a finite true redshift are left out.")
-    notes += [f"{name}: {missing:,} rows have no value and are not counted."
-              for name, z_N in file.predictions.items() if (missing := int(np.isnan(z_N).sum()))]
+    notes += [
+        f"{name}: {missing:,} rows have no value and are not counted."
+        for name, z_N in file.predictions.items()
+        if (missing := int(np.isnan(z_N).sum()))
+    ]
     columns = ("redshift from", "galaxies", "sigma_NMAD z<0.4", "sigma_NMAD all z", "outliers all z")
     return Table("paper", "The scores of the paper", columns, tuple(rows), " ".join([*notes, PAPER_NOTE]))
 
@@ -130,8 +169,13 @@ def _family_table(family: FamilyScores, mode: str) -> Table:
     note = ""
     if any(stratum.scores is None for stratum in family.of_mode[mode]):
         note = f"Too few: below {LEAST_GALAXIES} galaxies."
-    return Table(f"{family.name}_{slug(mode)}", f"{_name(mode)}, by {family.title}",
-                 (family.title, "galaxies", *(HEADINGS[metric] for metric in metrics)), rows, note)
+    return Table(
+        f"{family.name}_{slug(mode)}",
+        f"{_name(mode)}, by {family.title}",
+        (family.title, "galaxies", *(HEADINGS[metric] for metric in metrics)),
+        rows,
+        note,
+    )
 
 
 def _stratum_row(stratum: StratumScores, metrics: list[str]) -> tuple[Cell, ...]:
@@ -152,8 +196,14 @@ def _drawings(
     ]
     for mode in modes:
         figure = redshift_figure(redshift_N[known_N], predictions[mode][known_N], titles[mode], scored.table[mode])
-        drawings.append(Drawing(f"redshift_{slug(mode)}", f"{titles[mode]}: predicted against spectroscopic redshift, "
-                                "and dz below; left at all redshifts, right at z < 0.4.", figure))
+        drawings.append(
+            Drawing(
+                f"redshift_{slug(mode)}",
+                f"{titles[mode]}: predicted against spectroscopic redshift, "
+                "and dz below; left at all redshifts, right at z < 0.4.",
+                figure,
+            )
+        )
     return tuple(drawings)
 
 

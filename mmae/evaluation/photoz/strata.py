@@ -91,8 +91,9 @@ def redshift_family(redshift_N: np.ndarray) -> Family:
     return binned(REDSHIFT, "spectroscopic redshift", redshift_N, is_redshift(redshift_N), REDSHIFT_EDGES, "")
 
 
-def binned(name: str, title: str, value_N: np.ndarray, known_N: np.ndarray, edges: tuple[float, ...],
-           absent: str) -> Family:
+def binned(
+    name: str, title: str, value_N: np.ndarray, known_N: np.ndarray, edges: tuple[float, ...], absent: str
+) -> Family:
     """Bins of a quantity, low edge included; galaxies without it are the last stratum.
 
     Args:
@@ -102,8 +103,9 @@ def binned(name: str, title: str, value_N: np.ndarray, known_N: np.ndarray, edge
     """
     finite_N = known_N & np.isfinite(value_N)
     parts = [(_label(low, high), finite_N & (value_N >= low) & (value_N < high)) for low, high in pairwise(edges)]
-    strata = [Stratum(label, member_N, float(np.median(value_N[member_N])))
-              for label, member_N in parts if member_N.any()]
+    strata = [
+        Stratum(label, member_N, float(np.median(value_N[member_N]))) for label, member_N in parts if member_N.any()
+    ]
     absent_N = known_N & ~finite_N
     if absent_N.any():
         strata.append(Stratum(absent, absent_N, math.nan))

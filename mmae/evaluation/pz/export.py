@@ -42,14 +42,19 @@ def write_qp(path: str | Path, pdf: RedshiftPDF, object_id_N: Sequence[str] | np
     if path.suffix != SUFFIX:
         raise InputError(f"{path}: qp reads a file of this layout only if it ends in {SUFFIX}; rename it.")
     if names_N.shape != (len(pdf),) or not len(pdf):
-        raise InputError(f"{path}: {len(pdf)} p(z) and object ids of shape {names_N.shape}; "
-                         "give one or more p(z) and one id each.")
+        raise InputError(
+            f"{path}: {len(pdf)} p(z) and object ids of shape {names_N.shape}; give one or more p(z) and one id each."
+        )
     tables = {
         # qp takes the first element of a one-dimensional column of meta: the edges need two.
         "meta": {"pdf_name": np.array([b"hist"]), "pdf_version": np.array([0]), "bins": pdf.z_edges_K1[None]},
         "data": {"pdfs": (pdf.probability_NK / np.diff(pdf.z_edges_K1)).astype(np.float32)},
-        "ancil": {"object_id": np.char.encode(names_N, "utf-8"), "zmean": pdf.mean(), "zmedian": pdf.quantile(0.5),
-                  "zmode": pdf.mode()},
+        "ancil": {
+            "object_id": np.char.encode(names_N, "utf-8"),
+            "zmean": pdf.mean(),
+            "zmedian": pdf.quantile(0.5),
+            "zmode": pdf.mode(),
+        },
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = partial_path(path)

@@ -16,18 +16,7 @@ from scipy.stats import binom
 from mmae.metrics.bootstrap import rate_score
 from mmae.metrics.pz_calibration import inside
 from mmae.metrics.pz_distribution import RedshiftPDF
-from mmae.report.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    LIGHT_GREY,
-    ORANGE,
-    VERMILLION,
-    say_absent,
-    short_name,
-    style,
-)
+from mmae.report.style import BLACK, BLUE, GREEN, GREY, LIGHT_GREY, ORANGE, VERMILLION, say_absent, short_name, style
 
 MODE_COLOURS = {"image": BLUE, "spectrum": VERMILLION, "both": GREEN}
 PIT_BINS = 20  # 5% each
@@ -54,11 +43,13 @@ def pit_figure(pits: Mapping[str, np.ndarray]) -> Figure:
         count_B, _ = np.histogram(pit_N, PIT_BINS, (0, 1))
         for part, colour in BANDS:
             low, high = binom.interval(part, n, 1 / PIT_BINS)
-            ax.axhspan(low * PIT_BINS / n, high * PIT_BINS / n, color=colour, linewidth=0,
-                       label=f"{part:.0%} if calibrated")
+            ax.axhspan(
+                low * PIT_BINS / n, high * PIT_BINS / n, color=colour, linewidth=0, label=f"{part:.0%} if calibrated"
+            )
         ax.axhline(1, color=BLACK, linewidth=0.8)
-        ax.stairs(count_B * PIT_BINS / n, np.linspace(0, 1, PIT_BINS + 1), baseline=None, color=_colour(mode),
-                  linewidth=1.6)
+        ax.stairs(
+            count_B * PIT_BINS / n, np.linspace(0, 1, PIT_BINS + 1), baseline=None, color=_colour(mode), linewidth=1.6
+        )
         ax.set(title=f"{mode} ({n:,} galaxies)", xlabel="PIT of the true redshift", xlim=(0, 1))
     axes[0].set_ylabel("density")
     axes[0].set_ylim(0, max(2.0, axes[0].get_ylim()[1]))
@@ -82,8 +73,16 @@ def coverage_figure(pits: Mapping[str, np.ndarray]) -> Figure:
         value_B, low_B, high_B = np.array([(s.value, s.low, s.high) for s in scores]).T
         apart = 0.008 * (k - (len(pits) - 1) / 2)  # error bars of the differences stand side by side
         for ax, x_B, zero_B in ((main, COVERAGE_LEVELS, 0), (lower, COVERAGE_LEVELS + apart, COVERAGE_LEVELS)):
-            ax.errorbar(x_B, value_B - zero_B, (value_B - low_B, high_B - value_B), fmt="o", markersize=3,
-                        elinewidth=0.9, color=_colour(mode), label=f"{mode} ({pit_N.size:,})")
+            ax.errorbar(
+                x_B,
+                value_B - zero_B,
+                (value_B - low_B, high_B - value_B),
+                fmt="o",
+                markersize=3,
+                elinewidth=0.9,
+                color=_colour(mode),
+                label=f"{mode} ({pit_N.size:,})",
+            )
     main.text(0.97, 0.05, "below the line: over-confident", transform=main.transAxes, ha="right", color=GREY)
     main.text(0.03, 0.62, "above: under-confident", transform=main.transAxes, color=GREY)
     main.set(ylabel="galaxies inside", xlim=(0, 1.02), ylim=(0, 1.02))
@@ -106,8 +105,13 @@ def stacked_figure(samples: Mapping[str, tuple[RedshiftPDF, np.ndarray]]) -> Fig
     top = max(np.log1p(z_N).max() for _, z_N in samples.values())
     for ax, (mode, (pdf, z_N)) in zip(axes, samples.items(), strict=True):
         _draw_truth(ax, pdf, z_N)
-        ax.stairs(pdf.probability_NK.mean(axis=0) / pdf.width_K, pdf.edges_K1, color=_colour(mode), linewidth=1.4,
-                  label=f"mean of p(z): {mode} ({len(pdf):,})")
+        ax.stairs(
+            pdf.probability_NK.mean(axis=0) / pdf.width_K,
+            pdf.edges_K1,
+            color=_colour(mode),
+            linewidth=1.4,
+            label=f"mean of p(z): {mode} ({len(pdf):,})",
+        )
         ax.set_ylabel(r"$dP\,/\,d\,\ln(1+z)$")
         ax.set_ylim(bottom=0)
         ax.legend(loc="upper right")
@@ -126,8 +130,14 @@ def _draw_truth(ax: Axes, pdf: RedshiftPDF, z_N: np.ndarray) -> None:
     count_B, _ = np.histogram(np.log1p(z_N), edges_B)
     scale_B = z_N.size * np.diff(edges_B)
     ax.stairs(count_B / scale_B, edges_B, fill=True, color=LIGHT_GREY, label="true redshifts")
-    ax.errorbar(0.5 * (edges_B[1:] + edges_B[:-1]), count_B / scale_B, np.sqrt(count_B) / scale_B, fmt="none",
-                ecolor=GREY, elinewidth=0.8)
+    ax.errorbar(
+        0.5 * (edges_B[1:] + edges_B[:-1]),
+        count_B / scale_B,
+        np.sqrt(count_B) / scale_B,
+        fmt="none",
+        ecolor=GREY,
+        elinewidth=0.8,
+    )
 
 
 @style()
@@ -141,7 +151,7 @@ def example_figure(examples: Mapping[str, tuple[float, Mapping[str, RedshiftPDF]
     rows = -(-max(1, len(examples)) // columns)
     figure = Figure(figsize=(3.4 * columns, 0.5 + 2.3 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
-    for ax in axes.flat[len(examples):]:
+    for ax in axes.flat[len(examples) :]:
         ax.set_axis_off()
     for ax, (name, (z, pdfs)) in zip(axes.flat, examples.items(), strict=False):
         _draw_example(ax, z, pdfs)

@@ -14,14 +14,7 @@ from numpy.typing import ArrayLike
 from mmae.core.errors import InputError
 from mmae.evaluation.pz.figures import coverage_figure, example_figure, pit_figure, stacked_figure
 from mmae.evaluation.pz.tables import Judged, calibration_table, coverage_table, scores_table, strata_table
-from mmae.metrics.pz_calibration import (
-    SIGNIFICANCE,
-    SMALL_BIAS,
-    SMALL_MISS,
-    SMALL_OUTLIERS,
-    calibrate,
-    randomised_pit,
-)
+from mmae.metrics.pz_calibration import SIGNIFICANCE, SMALL_BIAS, SMALL_MISS, SMALL_OUTLIERS, calibrate, randomised_pit
 from mmae.metrics.pz_distribution import RedshiftPDF
 from mmae.metrics.pz_scores import galaxy_scores
 from mmae.metrics.redshift import is_redshift
@@ -44,8 +37,10 @@ TEXT = (
     f"if coverage misses by {100 * SMALL_MISS:.0f} points and the median by {SMALL_BIAS:g} sigma at most, with "
     f"{100 * SMALL_OUTLIERS:g}% PIT outliers at most."
 )
-NO_PDF = ("Left out: the model gives one redshift and no p(z), as the paper's does. Train a recipe whose redshift head "
-          "has bins, such as `small`.")
+NO_PDF = (
+    "Left out: the model gives one redshift and no p(z), as the paper's does. Train a recipe whose redshift head "
+    "has bins, such as `small`."
+)
 CAPTIONS = {
     "pz_pit": "PIT of the true redshifts. Flat: calibrated; heaped at both ends: p(z) too narrow (over-confident); "
     "heaped in the middle: too wide (under-confident); sloped: biased. Bands: where columns of a calibrated p(z) lie.",
@@ -56,9 +51,15 @@ CAPTIONS = {
 
 
 def pz_section(
-    pdfs: Mapping[str, tuple[RedshiftPDF, np.ndarray]], z_spec_N: ArrayLike, families: Families, *, seed: int,
-    resamples: int = RESAMPLES, object_id_N: ArrayLike | None = None, hidden: Collection[str] = HIDDEN,
-) -> Section:  # fmt: skip
+    pdfs: Mapping[str, tuple[RedshiftPDF, np.ndarray]],
+    z_spec_N: ArrayLike,
+    families: Families,
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+    object_id_N: ArrayLike | None = None,
+    hidden: Collection[str] = HIDDEN,
+) -> Section:
     """Scores, calibration and figures of p(z), each mode for itself.
 
     Args:
@@ -94,9 +95,12 @@ def pz_section(
         tables.append(strata_table(family, modes, strata, family in hidden, seed, resamples))
     pits = {mode: judged.pit_M for mode, judged in modes.items()}
     names_N = np.arange(z_spec_N.size).astype(str) if object_id_N is None else np.asarray(object_id_N, str)
-    figures = {"pz_pit": pit_figure(pits), "pz_coverage": coverage_figure(pits),
-               "pz_stacked": stacked_figure({mode: (judged.pdf, judged.z_M) for mode, judged in modes.items()}),
-               "pz_examples": example_figure(_examples(modes, z_spec_N, names_N))}
+    figures = {
+        "pz_pit": pit_figure(pits),
+        "pz_coverage": coverage_figure(pits),
+        "pz_stacked": stacked_figure({mode: (judged.pdf, judged.z_M) for mode, judged in modes.items()}),
+        "pz_examples": example_figure(_examples(modes, z_spec_N, names_N)),
+    }
     drawings = tuple(Drawing(name, CAPTIONS[name], figure) for name, figure in figures.items())
     return Section("pz", TITLE, TEXT, tuple(tables), drawings, left_out)
 
@@ -105,13 +109,17 @@ def _check(pdfs: Mapping[str, tuple[RedshiftPDF, np.ndarray]], z_spec_N: np.ndar
     n = z_spec_N.shape
     for mode, (pdf, usable_N) in pdfs.items():
         if (len(pdf),) != n or np.shape(usable_N) != n or np.asarray(usable_N).dtype != bool:
-            raise InputError(f"p(z) from {mode}: {len(pdf)} p(z), usable of shape {np.shape(usable_N)} and redshifts "
-                             f"of shape {n}; give one of each for every galaxy, usable as booleans.")
+            raise InputError(
+                f"p(z) from {mode}: {len(pdf)} p(z), usable of shape {np.shape(usable_N)} and redshifts "
+                f"of shape {n}; give one of each for every galaxy, usable as booleans."
+            )
     for family, strata in families.items():
         for stratum, member_N in strata.items():
             if np.shape(member_N) != n or np.asarray(member_N).dtype != bool:
-                raise InputError(f"p(z) by {family}: stratum {stratum!r} must be one boolean for each of the "
-                                 f"{z_spec_N.size} galaxies.")
+                raise InputError(
+                    f"p(z) by {family}: stratum {stratum!r} must be one boolean for each of the "
+                    f"{z_spec_N.size} galaxies."
+                )
 
 
 def _judge(pdf: RedshiftPDF, z_M: np.ndarray, row_M: np.ndarray, seed: int) -> Judged:
@@ -123,17 +131,28 @@ def _point_strata(judged: Judged, n: int) -> dict[str, np.ndarray]:
     """Bins of the median of p(z): by redshift, but by what p(z) itself says."""
     point_N = np.full(n, np.nan)
     point_N[judged.row_M] = judged.pdf.quantile(0.5)
-    return {f"{low:g} to {high:g}" if np.isfinite(high) else f"{low:g} and above": (point_N >= low) & (point_N < high)
-            for low, high in pairwise(POINT_EDGES)}
+    return {
+        f"{low:g} to {high:g}" if np.isfinite(high) else f"{low:g} and above": (point_N >= low) & (point_N < high)
+        for low, high in pairwise(POINT_EDGES)
+    }
 
 
-def _examples(modes: Mapping[str, Judged], z_spec_N: np.ndarray,
-              names_N: np.ndarray) -> dict[str, tuple[float, dict[str, RedshiftPDF]]]:
+def _examples(
+    modes: Mapping[str, Judged], z_spec_N: np.ndarray, names_N: np.ndarray
+) -> dict[str, tuple[float, dict[str, RedshiftPDF]]]:
     """Galaxies evenly from the sorted redshifts, of those that most modes have."""
     seen_N = sum(np.isin(np.arange(z_spec_N.size), judged.row_M).astype(int) for judged in modes.values())
     row_M = np.flatnonzero(seen_N == seen_N.max())
     row_M = row_M[np.argsort(z_spec_N[row_M], kind="stable")]
     chosen = row_M[np.unique(np.linspace(0, row_M.size - 1, EXAMPLES + 2).round().astype(int)[1:-1])]
-    return {names_N[row]: (float(z_spec_N[row]), {
-        mode: judged.pdf.chosen(np.flatnonzero(judged.row_M == row))
-        for mode, judged in modes.items() if row in judged.row_M}) for row in chosen}
+    return {
+        names_N[row]: (
+            float(z_spec_N[row]),
+            {
+                mode: judged.pdf.chosen(np.flatnonzero(judged.row_M == row))
+                for mode, judged in modes.items()
+                if row in judged.row_M
+            },
+        )
+        for row in chosen
+    }

@@ -19,10 +19,14 @@ from mmae.report.contents import NOT_JUDGED, Cell, Table, Verdict, slug
 
 SIGMA = "[sigma of p(z)]"
 SCORES = (CRPS, CDE_LOSS, LOG_LIKELIHOOD)
-HIDDEN_NOTE = ("Not judged: the galaxies were chosen by what p(z) was not told, and then even a calibrated p(z) has no "
-               "uniform PIT.")
-FINDING_NOTE = (f"Findings are at {SIGNIFICANCE:.0%} for all strata of a mode together, and hints only: the verdict is "
-                f"on all galaxies. Fewer than {LEAST_GALAXIES} galaxies are not judged.")
+HIDDEN_NOTE = (
+    "Not judged: the galaxies were chosen by what p(z) was not told, and then even a calibrated p(z) has no "
+    "uniform PIT."
+)
+FINDING_NOTE = (
+    f"Findings are at {SIGNIFICANCE:.0%} for all strata of a mode together, and hints only: the verdict is "
+    f"on all galaxies. Fewer than {LEAST_GALAXIES} galaxies are not judged."
+)
 
 
 @dataclass(frozen=True)
@@ -43,40 +47,88 @@ def scores_table(modes: Mapping[str, Judged], seed: int, resamples: int) -> Tabl
     for mode, judged in modes.items():
         scores = mean_scores(judged.values, seed=seed, resamples=resamples)
         floored = int(at_floor(judged.pdf, judged.z_M).sum())
-        rows.append((mode, judged.row_M.size, *_cells(*scores.values()), floored,
-                     *_cells(judged.found.outliers, scale=100)))
-    return Table("scores", "Scores of p(z)",
-                 ("redshift from", "n", *_score_columns(SCORES), "at the floor", "PIT outliers [%]",
-                  "PIT outliers error [%]"), tuple(rows),
-                 note=f"Where the density at the true redshift is below {DENSITY_FLOOR:g}, or the truth outside the "
-                      "bins, ln p is of this floor; such galaxies are counted. PIT outliers lie outside 0.0001 to "
-                      "0.9999: 0.02% is right. Errors are 68% intervals.")
+        rows.append(
+            (mode, judged.row_M.size, *_cells(*scores.values()), floored, *_cells(judged.found.outliers, scale=100))
+        )
+    return Table(
+        "scores",
+        "Scores of p(z)",
+        ("redshift from", "n", *_score_columns(SCORES), "at the floor", "PIT outliers [%]", "PIT outliers error [%]"),
+        tuple(rows),
+        note=f"Where the density at the true redshift is below {DENSITY_FLOOR:g}, or the truth outside the "
+        "bins, ln p is of this floor; such galaxies are counted. PIT outliers lie outside 0.0001 to "
+        "0.9999: 0.02% is right. Errors are 68% intervals.",
+    )
 
 
 def calibration_table(modes: Mapping[str, Judged]) -> Table:
     """Tests of every mode, and its verdict."""
-    rows = tuple((mode, j.found.n, j.found.ks, j.found.p_value, *_cells(j.found.bias), 100 * j.found.largest_miss,
-                  100 * j.found.worst_level, judge_calibration(j.found)) for mode, j in modes.items())
-    return Table("calibration", "Is p(z) calibrated?",
-                 ("redshift from", "n", "KS distance", "p of all tests", f"bias {SIGMA}",
-                  f"bias error {SIGMA}", "largest miss of coverage [points]", "at level [%]", "verdict"), rows,
-                 note="Kolmogorov-Smirnov, the median, four widths and the PIT outliers are tested together "
-                      "(Bonferroni). A positive bias is a p(z) that lies too high.")
+    rows = tuple(
+        (
+            mode,
+            j.found.n,
+            j.found.ks,
+            j.found.p_value,
+            *_cells(j.found.bias),
+            100 * j.found.largest_miss,
+            100 * j.found.worst_level,
+            judge_calibration(j.found),
+        )
+        for mode, j in modes.items()
+    )
+    return Table(
+        "calibration",
+        "Is p(z) calibrated?",
+        (
+            "redshift from",
+            "n",
+            "KS distance",
+            "p of all tests",
+            f"bias {SIGMA}",
+            f"bias error {SIGMA}",
+            "largest miss of coverage [points]",
+            "at level [%]",
+            "verdict",
+        ),
+        rows,
+        note="Kolmogorov-Smirnov, the median, four widths and the PIT outliers are tested together "
+        "(Bonferroni). A positive bias is a p(z) that lies too high.",
+    )
 
 
 def coverage_table(modes: Mapping[str, Judged]) -> Table:
     """Galaxies inside the intervals, level by level."""
-    rows = tuple((mode, f"{level:.0%}", j.found.n, 100 * score.value, 100 * score.low, 100 * score.high,
-                  100 * (score.value - level))
-                 for mode, j in modes.items() for level in LEVELS for score in (j.found.coverage[level],))
-    return Table("coverage", "True redshifts inside central intervals of p(z)",
-                 ("redshift from", "interval", "n", "inside [%]", "low [%]", "high [%]", "miss [points]"), rows,
-                 note="Low and high: Wilson's 68% interval. Above the level p(z) is too wide, below it too narrow (or "
-                      "biased).")
+    rows = tuple(
+        (
+            mode,
+            f"{level:.0%}",
+            j.found.n,
+            100 * score.value,
+            100 * score.low,
+            100 * score.high,
+            100 * (score.value - level),
+        )
+        for mode, j in modes.items()
+        for level in LEVELS
+        for score in (j.found.coverage[level],)
+    )
+    return Table(
+        "coverage",
+        "True redshifts inside central intervals of p(z)",
+        ("redshift from", "interval", "n", "inside [%]", "low [%]", "high [%]", "miss [points]"),
+        rows,
+        note="Low and high: Wilson's 68% interval. Above the level p(z) is too wide, below it too narrow (or biased).",
+    )
 
 
-def strata_table(family: str, modes: Mapping[str, Judged], strata: Mapping[str, Mapping[str, np.ndarray]], hidden: bool,
-                 seed: int, resamples: int) -> Table:
+def strata_table(
+    family: str,
+    modes: Mapping[str, Judged],
+    strata: Mapping[str, Mapping[str, np.ndarray]],
+    hidden: bool,
+    seed: int,
+    resamples: int,
+) -> Table:
     """Scores and coverage in parts of the galaxies.
 
     Args:
@@ -91,12 +143,35 @@ def strata_table(family: str, modes: Mapping[str, Judged], strata: Mapping[str, 
             values = {name: value_M[member_M] for name, value_M in judged.values.items()}
             scores = mean_scores(values, seed=seed, resamples=resamples)
             found = calibrate(judged.pit_M[member_M], SIGNIFICANCE / len(members))
-            rows.append((mode, stratum, found.n, *_cells(*scores.values()), *_cells(found.coverage[0.68], scale=100),
-                         *_cells(found.bias), NOT_JUDGED if hidden else _finding(found)))
+            rows.append(
+                (
+                    mode,
+                    stratum,
+                    found.n,
+                    *_cells(*scores.values()),
+                    *_cells(found.coverage[0.68], scale=100),
+                    *_cells(found.bias),
+                    NOT_JUDGED if hidden else _finding(found),
+                )
+            )
     note = HIDDEN_NOTE if hidden else FINDING_NOTE
-    return Table(f"by_{slug(family)}", f"By {family}",
-                 ("redshift from", "stratum", "n", *_score_columns(SCORES), "inside 68% [%]", "inside 68% error [%]",
-                  f"bias {SIGMA}", f"bias error {SIGMA}", "finding"), tuple(rows), note=note)
+    return Table(
+        f"by_{slug(family)}",
+        f"By {family}",
+        (
+            "redshift from",
+            "stratum",
+            "n",
+            *_score_columns(SCORES),
+            "inside 68% [%]",
+            "inside 68% error [%]",
+            f"bias {SIGMA}",
+            f"bias error {SIGMA}",
+            "finding",
+        ),
+        tuple(rows),
+        note=note,
+    )
 
 
 def _finding(found: Calibration) -> Verdict:

@@ -82,8 +82,9 @@ def _colour_by_redshift(figure: Figure, ax: Axes, xy_M2: np.ndarray, redshift_M:
         return
     order = np.random.default_rng(seed).permutation(np.flatnonzero(known_M))
     # Colours are linear in ln(1+z), as the redshift axes of the other figures.
-    points = ax.scatter(*xy_M2[order].T, c=np.log1p(redshift_M[order]), cmap=REDSHIFT_CMAP, s=6, linewidths=0,
-                        rasterized=True)
+    points = ax.scatter(
+        *xy_M2[order].T, c=np.log1p(redshift_M[order]), cmap=REDSHIFT_CMAP, s=6, linewidths=0, rasterized=True
+    )
     bar = figure.colorbar(points, ax=ax, label="redshift", pad=0.01, aspect=30)
     bar.ax.yaxis.set_major_locator(FixedLocator(np.log1p(REDSHIFT_TICKS)))
     bar.ax.yaxis.set_minor_locator(NullLocator())
@@ -100,8 +101,16 @@ def _colour_by_type(ax: Axes, xy_M2: np.ndarray, type_M: np.ndarray, seed: int) 
     # The rarest last: a few galaxies among thousands would be buried.
     for k, name in enumerate(names[np.argsort(-count, kind="stable")]):
         rows = np.random.default_rng(seed).permutation(np.flatnonzero(type_M == name))
-        ax.scatter(*xy_M2[rows].T, s=8, color=TYPE_COLOURS[k % len(TYPE_COLOURS)], linewidths=0, alpha=0.8,
-                   marker=TYPE_MARKERS[k % len(TYPE_MARKERS)], label=f"{name} ({len(rows):,})", rasterized=True)
+        ax.scatter(
+            *xy_M2[rows].T,
+            s=8,
+            color=TYPE_COLOURS[k % len(TYPE_COLOURS)],
+            linewidths=0,
+            alpha=0.8,
+            marker=TYPE_MARKERS[k % len(TYPE_MARKERS)],
+            label=f"{name} ({len(rows):,})",
+            rasterized=True,
+        )
     ax.legend(loc="best", markerscale=2)
 
 
@@ -112,7 +121,7 @@ def probe_figure(results: Sequence[tuple[Task, Sequence[Probed]]]) -> Figure:
     figure = Figure(figsize=(9, 0.6 + 2.6 * lines), layout="constrained")
     axes = figure.subplots(lines, COLUMNS, squeeze=False)
     rows = list(dict.fromkeys(p.features for _, found in results for p in found if p.features != NOTHING))
-    for ax in axes.flat[len(results):]:
+    for ax in axes.flat[len(results) :]:
         ax.set_axis_off()
     for ax, (task, found) in zip(axes.flat, results, strict=False):
         metric = shown(found[0].scores)[0]
@@ -159,8 +168,19 @@ def _dot(ax: Axes, row: int, probe: str, score: Score, metric: str, name: str, *
     # The percentiles of a few galaxies' bootstrap need not enclose the value.
     error = np.maximum([[value - low], [high - value]], 0)
     y = row + APART * (2 * list(PROBE_MARKS).index(probe) - 1)
-    ax.errorbar(value, y, xerr=error, color=colour, marker=marker, markersize=5, linestyle="", elinewidth=1.0,
-                capsize=2, markerfacecolor=colour if filled else "white", label=name)
+    ax.errorbar(
+        value,
+        y,
+        xerr=error,
+        color=colour,
+        marker=marker,
+        markersize=5,
+        linestyle="",
+        elinewidth=1.0,
+        capsize=2,
+        markerfacecolor=colour if filled else "white",
+        label=name,
+    )
 
 
 def _rows(ax: Axes, rows: Sequence[str], *, labelled: bool) -> None:
@@ -178,6 +198,5 @@ def _axis_label(metric: str) -> str:
 
 def _legend(figure: Figure, axes: np.ndarray) -> None:
     """Every label once, below the panels."""
-    found = {name: handle for ax in axes.flat
-             for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+    found = {name: handle for ax in axes.flat for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=len(found))

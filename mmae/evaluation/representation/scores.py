@@ -65,8 +65,14 @@ def bootstrap_score(statistic: Statistic, *values_M: np.ndarray, seed: int, resa
     if n == 1:
         return Score(value, math.nan, math.nan, 1)
     found = bootstrap(
-        values_M, statistic, paired=True, vectorized=True, method="percentile", confidence_level=INTERVAL,
-        n_resamples=resamples, rng=np.random.default_rng(seed),
+        values_M,
+        statistic,
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        confidence_level=INTERVAL,
+        n_resamples=resamples,
+        rng=np.random.default_rng(seed),
     ).confidence_interval
     return Score(value, float(found.low), float(found.high), n)
 

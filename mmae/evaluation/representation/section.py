@@ -25,16 +25,19 @@ REPRESENTATION_TEXT = (
     "that every mode has seen: the rows of a table are of the same galaxies. The encoder has learned with redshift "
     "labels, so its redshift rows are not those of a self-supervised model; no other property was ever a label. The "
     "same probes on catalogue magnitudes and colours show what the embedding adds, and the last row what knowing the "
-    "training labels alone gives.")
+    "training labels alone gives."
+)
 SHIFT_TEXT = (
     "Spectroscopic samples are bright and near; the galaxies that need a photometric redshift are not. Probes on "
     "frozen embeddings are trained on the bright half, or on z < 0.4, and tested on the other test galaxies. Each "
     "stands beside the same probe trained on as many galaxies drawn at random from all and tested on the same "
     "galaxies: only the selection differs. Only the probe is shifted: the frozen encoder has been trained on the whole "
     "training split, faint and distant galaxies and their redshifts included. A model that had never seen such "
-    "galaxies would probably lose more.")
-FAR_NOTE = ("Nearest neighbours cannot answer with a redshift beyond those they were trained on; a linear probe "
-            "extrapolates.")
+    "galaxies would probably lose more."
+)
+FAR_NOTE = (
+    "Nearest neighbours cannot answer with a redshift beyond those they were trained on; a linear probe extrapolates."
+)
 SHIFT_METRICS = (SIGMA, BIAS, OUTLIERS)
 
 
@@ -58,21 +61,34 @@ def representation_section(
     results = [(task, run_task(task, sample, seed=seed, resamples=resamples)) for task in tasks]
     drawings = []
     if results:
-        drawings.append(Drawing(
-            "representation_probes", "What probes read from each description of the galaxies, with 68% intervals; "
-            "dashed: the baseline without any description. Magnitudes are not read from magnitudes.",
-            probe_figure(results)))
+        drawings.append(
+            Drawing(
+                "representation_probes",
+                "What probes read from each description of the galaxies, with 68% intervals; "
+                "dashed: the baseline without any description. Magnitudes are not read from magnitudes.",
+                probe_figure(results),
+            )
+        )
     if IMAGE in sample.features:
         plane = principal_plane(sample.features[IMAGE])
-        drawings.append(Drawing(
-            "representation_map", "Test galaxies on the first two principal components of the image-only embeddings "
-            "of the training galaxies (PCA of standardised vectors).",
-            map_figure(plane, sample.test.redshift_N, sample.test.type_N, sample.test.type_name, seed=seed)))
+        drawings.append(
+            Drawing(
+                "representation_map",
+                "Test galaxies on the first two principal components of the image-only embeddings "
+                "of the training galaxies (PCA of standardised vectors).",
+                map_figure(plane, sample.test.redshift_N, sample.test.type_N, sample.test.type_name, seed=seed),
+            )
+        )
     else:
         reasons.append("Map: there are no image-only embeddings; take a survey with images.")
-    return Section("representation", REPRESENTATION_TITLE, REPRESENTATION_TEXT,
-                   tuple(_probe_table(task, found) for task, found in results), tuple(drawings),
-                   _left_out(sample, reasons))
+    return Section(
+        "representation",
+        REPRESENTATION_TITLE,
+        REPRESENTATION_TEXT,
+        tuple(_probe_table(task, found) for task, found in results),
+        tuple(drawings),
+        _left_out(sample, reasons),
+    )
 
 
 def shift_section(
@@ -86,32 +102,69 @@ def shift_section(
     results = [(shift, run_shift(shift, sample, seed=seed, resamples=resamples)) for shift in shifts]
     drawings = []
     if results:
-        drawings.append(Drawing("shift", "Redshift probes trained on selected galaxies (filled) and on as many drawn "
-                                "from all (open), tested on the same galaxies; 68% intervals.", shift_figure(results)))
-    return Section("shift", SHIFT_TITLE, SHIFT_TEXT, tuple(_shift_table(shift, found) for shift, found in results),
-                   tuple(drawings), _left_out(sample, reasons))
+        drawings.append(
+            Drawing(
+                "shift",
+                "Redshift probes trained on selected galaxies (filled) and on as many drawn "
+                "from all (open), tested on the same galaxies; 68% intervals.",
+                shift_figure(results),
+            )
+        )
+    return Section(
+        "shift",
+        SHIFT_TITLE,
+        SHIFT_TEXT,
+        tuple(_shift_table(shift, found) for shift, found in results),
+        tuple(drawings),
+        _left_out(sample, reasons),
+    )
 
 
 def _probe_table(task: Task, found: tuple[Probed, ...]) -> Table:
     metrics = shown(found[0].scores)
     gain = ("sigma_NMAD difference", "sigma_NMAD difference error") if task.name == REDSHIFT else ()
-    rows = tuple((p.features, p.probe, p.n_train, p.n_test, *score_cells(p.scores, metrics),
-                  *((p.gain.value, p.gain.error) if gain else ())) for p in found)
-    notes = {REDSHIFT: "Differences are from kNN on magnitudes, of the same galaxies, resampled alike.",
-             TYPE: f"The mean over types of the share that is recognised. {task.note}"}
-    return Table(task.name, task.title, ("read from", "probe", "n train", "n test", *score_columns(metrics), *gain),
-                 rows, note=notes.get(task.name, "R2 is 1 for a perfect answer and 0 for the mean of the test "
-                                      "galaxies; NMAD is in the unit of the quantity."))
+    rows = tuple(
+        (
+            p.features,
+            p.probe,
+            p.n_train,
+            p.n_test,
+            *score_cells(p.scores, metrics),
+            *((p.gain.value, p.gain.error) if gain else ()),
+        )
+        for p in found
+    )
+    notes = {
+        REDSHIFT: "Differences are from kNN on magnitudes, of the same galaxies, resampled alike.",
+        TYPE: f"The mean over types of the share that is recognised. {task.note}",
+    }
+    return Table(
+        task.name,
+        task.title,
+        ("read from", "probe", "n train", "n test", *score_columns(metrics), *gain),
+        rows,
+        note=notes.get(
+            task.name,
+            "R2 is 1 for a perfect answer and 0 for the mean of the test "
+            "galaxies; NMAD is in the unit of the quantity.",
+        ),
+    )
 
 
 def _shift_table(shift: Shift, found: tuple[Shifted, ...]) -> Table:
-    rows = tuple((s.features, s.probe, trained, s.n_train, s.n_test, *score_cells(scores, SHIFT_METRICS))
-                 for s in found for trained, scores in (
-                     ("selected", s.selected), ("all", s.everyone), ("difference", s.difference)))
+    rows = tuple(
+        (s.features, s.probe, trained, s.n_train, s.n_test, *score_cells(scores, SHIFT_METRICS))
+        for s in found
+        for trained, scores in (("selected", s.selected), ("all", s.everyone), ("difference", s.difference))
+    )
     note = "Differences are selected minus all, of the same galaxies, resampled alike."
-    return Table(shift.name, f"Trained: {shift.trained}. Tested: {shift.tested}",
-                 ("read from", "probe", "trained on", "n train", "n test", *score_columns(SHIFT_METRICS)), rows,
-                 note=f"{note} {FAR_NOTE}" if shift.name == NEAR_TO_FAR else note)
+    return Table(
+        shift.name,
+        f"Trained: {shift.trained}. Tested: {shift.tested}",
+        ("read from", "probe", "trained on", "n train", "n test", *score_columns(SHIFT_METRICS)),
+        rows,
+        note=f"{note} {FAR_NOTE}" if shift.name == NEAR_TO_FAR else note,
+    )
 
 
 def _nothing(name: str, title: str, text: str, sample: Sample) -> Section:

@@ -68,10 +68,22 @@ def shifts_of(sample: Sample) -> tuple[list[Shift], list[str]]:
     edge = f"{train.band} = {median:.2f}" if np.isfinite(median) else "the median magnitude"
     with np.errstate(invalid="ignore"):
         every = [
-            Shift(BRIGHT_TO_FAINT, f"brighter than {edge}", f"fainter than {edge}", magnitude_N,
-                  magnitude_N & (train.magnitude_N < median), magnitude_M & (test.magnitude_N >= median)),
-            Shift(NEAR_TO_FAR, f"z < {LOW_REDSHIFT}", f"z > {LOW_REDSHIFT}", train_N,
-                  train_N & (train.redshift_N < LOW_REDSHIFT), test_M & (test.redshift_N >= LOW_REDSHIFT)),
+            Shift(
+                BRIGHT_TO_FAINT,
+                f"brighter than {edge}",
+                f"fainter than {edge}",
+                magnitude_N,
+                magnitude_N & (train.magnitude_N < median),
+                magnitude_M & (test.magnitude_N >= median),
+            ),
+            Shift(
+                NEAR_TO_FAR,
+                f"z < {LOW_REDSHIFT}",
+                f"z > {LOW_REDSHIFT}",
+                train_N,
+                train_N & (train.redshift_N < LOW_REDSHIFT),
+                test_M & (test.redshift_N >= LOW_REDSHIFT),
+            ),
         ]
     shifts, left_out = [], []
     for shift in every:
@@ -79,8 +91,10 @@ def shifts_of(sample: Sample) -> tuple[list[Shift], list[str]]:
         if n >= LEAST_TRAINING and m >= LEAST_TEST:
             shifts.append(shift)
         else:
-            left_out.append(f"Training {shift.trained}, test {shift.tested}: {n} training and {m} test galaxies with "
-                            f"a redshift, {LEAST_TRAINING} and {LEAST_TEST} are needed; take a larger survey.")
+            left_out.append(
+                f"Training {shift.trained}, test {shift.tested}: {n} training and {m} test galaxies with "
+                f"a redshift, {LEAST_TRAINING} and {LEAST_TEST} are needed; take a larger survey."
+            )
     return shifts, left_out
 
 
@@ -94,7 +108,8 @@ def run_shift(shift: Shift, sample: Sample, *, seed: int, resamples: int) -> tup
         test_MD = features.test_MD[shift.tested_M]
         for probe in PROBES:
             shifted_M, everyone_M = (
-                predict_redshift(probe, features.train_ND[rows], z_N[rows], test_MD) for rows in (selected, drawn))
+                predict_redshift(probe, features.train_ND[rows], z_N[rows], test_MD) for rows in (selected, drawn)
+            )
             scores = [score_redshift(z_M, z, seed=seed, resamples=resamples) for z in (shifted_M, everyone_M)]
             difference = paired_difference(z_M, shifted_M, everyone_M, seed=seed, resamples=resamples)
             found.append(Shifted(name, probe, len(selected), len(z_M), *scores, difference))

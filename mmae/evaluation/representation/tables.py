@@ -8,8 +8,14 @@ from mmae.evaluation.representation.scores import BALANCED, BIAS, NMAD, OUTLIERS
 from mmae.metrics.bootstrap import Score
 from mmae.report.contents import Cell
 
-METRICS = {SIGMA: ("sigma_NMAD", "", 1), BIAS: ("bias", "", 1), OUTLIERS: ("outliers", " [%]", 100), R2: ("R2", "", 1),
-           NMAD: ("NMAD", "", 1), BALANCED: ("balanced accuracy", " [%]", 100)}
+METRICS = {
+    SIGMA: ("sigma_NMAD", "", 1),
+    BIAS: ("bias", "", 1),
+    OUTLIERS: ("outliers", " [%]", 100),
+    R2: ("R2", "", 1),
+    NMAD: ("NMAD", "", 1),
+    BALANCED: ("balanced accuracy", " [%]", 100),
+}
 """metric -> its name, its unit and the factor that gives it that unit."""
 
 

@@ -93,14 +93,21 @@ def targets_of(
         star_formation_N = np.full(n, np.nan)
     star_formation_N = np.asarray(star_formation_N, np.float64)
     if star_formation_N.shape != (n,):
-        raise InputError(f"{star_formation_name}: {star_formation_N.shape} values for {n} galaxies; give one for "
-                         f"each galaxy of the catalogue, NaN where unknown.")
+        raise InputError(
+            f"{star_formation_name}: {star_formation_N.shape} values for {n} galaxies; give one for "
+            f"each galaxy of the catalogue, NaN where unknown."
+        )
     simulated = bool((catalogue.kind_N != "").any())
     band = next((b for b in MAGNITUDE_BANDS if b in catalogue.bands), "")
     return Targets(
-        catalogue.redshift_N, catalogue.kind_N if simulated else catalogue.morphtype_N,
-        TARGET_CLASS if simulated else MORPHOLOGY, catalogue.mag_NC, catalogue.magnitude(band), band,
-        star_formation_N, star_formation_name,
+        catalogue.redshift_N,
+        catalogue.kind_N if simulated else catalogue.morphtype_N,
+        TARGET_CLASS if simulated else MORPHOLOGY,
+        catalogue.mag_NC,
+        catalogue.magnitude(band),
+        band,
+        star_formation_N,
+        star_formation_name,
     )
 
 
@@ -116,8 +123,10 @@ def common_sample(embeddings: Mapping[str, Features], train: Targets, test: Targ
     """
     for what in ("type_name", "band", "star_formation_name"):
         if getattr(train, what) != getattr(test, what):
-            raise InputError(f"{what} is {getattr(train, what)!r} of the training and {getattr(test, what)!r} of "
-                             f"the test galaxies: give both the same.")
+            raise InputError(
+                f"{what} is {getattr(train, what)!r} of the training and {getattr(test, what)!r} of "
+                f"the test galaxies: give both the same."
+            )
     kept, left_out = {}, []
     train_N, test_M = np.ones(len(train), bool), np.ones(len(test), bool)
     for mode, features in embeddings.items():
@@ -126,7 +135,8 @@ def common_sample(embeddings: Mapping[str, Features], train: Targets, test: Targ
         if seen_N.sum() < LEAST_TRAINING or seen_M.sum() < LEAST_TEST:
             left_out.append(
                 f"Mode {mode}: {seen_N.sum()} training and {seen_M.sum()} test galaxies have what it needs, "
-                f"{LEAST_TRAINING} and {LEAST_TEST} are needed; take a survey with more of them.")
+                f"{LEAST_TRAINING} and {LEAST_TEST} are needed; take a survey with more of them."
+            )
             continue
         kept[mode] = features
         train_N, test_M = train_N & seen_N, test_M & seen_M
@@ -139,13 +149,17 @@ def common_sample(embeddings: Mapping[str, Features], train: Targets, test: Targ
 def _observed(vectors_ND: np.ndarray, n: int, where: str) -> np.ndarray:
     """Which rows hold a vector: (N,) bool."""
     if vectors_ND.ndim != 2 or len(vectors_ND) != n:
-        raise InputError(f"{where}: shape {vectors_ND.shape} for {n} galaxies; give one vector for each galaxy, "
-                         f"NaN throughout where it was not observed.")
+        raise InputError(
+            f"{where}: shape {vectors_ND.shape} for {n} galaxies; give one vector for each galaxy, "
+            f"NaN throughout where it was not observed."
+        )
     finite_N = np.isfinite(vectors_ND).all(1)
     broken_N = ~finite_N & ~np.isnan(vectors_ND).all(1)
     if broken_N.any():
-        raise InputError(f"{where}, row {int(np.argmax(broken_N))}: the vector is NaN or infinite in part; the model "
-                         f"overflows on this galaxy. Use full precision, or leave the galaxy out.")
+        raise InputError(
+            f"{where}, row {int(np.argmax(broken_N))}: the vector is NaN or infinite in part; the model "
+            f"overflows on this galaxy. Use full precision, or leave the galaxy out."
+        )
     return finite_N
 
 

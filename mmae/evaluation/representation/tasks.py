@@ -72,16 +72,20 @@ def run_task(task: Task, sample: Sample, *, seed: int, resamples: int) -> tuple[
     n, m = len(task.target_N), len(task.target_M)
     names = [name for name in sample.features if (task.name, name) != (MAGNITUDE, MAGNITUDES)]
     answers = {
-        (name, probe): task.predict(probe, sample.features[name].train_ND[task.train_N], task.target_N,
-                                    sample.features[name].test_MD[task.test_M])
-        for name in names for probe in PROBES
+        (name, probe): task.predict(
+            probe,
+            sample.features[name].train_ND[task.train_N],
+            task.target_N,
+            sample.features[name].test_MD[task.test_M],
+        )
+        for name in names
+        for probe in PROBES
     }
     found = []
     for (name, probe), answer_M in answers.items():
         gain = EMPTY
         if task.name == REDSHIFT and (name, probe) != (MAGNITUDES, KNN):
-            gain = scatter_difference(task.target_M, answer_M, answers[MAGNITUDES, KNN], seed=seed,
-                                      resamples=resamples)
+            gain = scatter_difference(task.target_M, answer_M, answers[MAGNITUDES, KNN], seed=seed, resamples=resamples)
         scores = task.score(task.target_M, answer_M, seed=seed, resamples=resamples)
         found.append(Probed(name, probe, n, m, scores, gain))
     constant_M = np.full(m, task.constant)
@@ -95,20 +99,40 @@ def tasks_of(sample: Sample) -> tuple[list[Task], list[str]]:
     tasks, left_out = [], []
     for name, title, target_N, target_M, mend in (
         (REDSHIFT, "Redshift", train.redshift_N, test.redshift_N, "take a survey with more redshifts"),
-        (MAGNITUDE, f"Magnitude in {train.band or ' or '.join(MAGNITUDE_BANDS)} [AB]", train.magnitude_N,
-         test.magnitude_N, f"take a survey with cmodel magnitudes in {' or '.join(MAGNITUDE_BANDS)}"),
-        (STAR_FORMATION, f"Star formation: {train.star_formation_name}", train.star_formation_N,
-         test.star_formation_N, "take a survey with spectra and redshifts, or a simulated one"),
+        (
+            MAGNITUDE,
+            f"Magnitude in {train.band or ' or '.join(MAGNITUDE_BANDS)} [AB]",
+            train.magnitude_N,
+            test.magnitude_N,
+            f"take a survey with cmodel magnitudes in {' or '.join(MAGNITUDE_BANDS)}",
+        ),
+        (
+            STAR_FORMATION,
+            f"Star formation: {train.star_formation_name}",
+            train.star_formation_N,
+            test.star_formation_N,
+            "take a survey with spectra and redshifts, or a simulated one",
+        ),
     ):
         train_N, test_M = np.isfinite(target_N), np.isfinite(target_M)
         if too_few := _too_few(title, train_N, test_M, mend):
             left_out.append(too_few)
             continue
         is_redshift = name == REDSHIFT
-        tasks.append(Task(
-            name, title, train_N, test_M, target_N[train_N], target_M[test_M],
-            predict_redshift if is_redshift else predict_number, score_redshift if is_redshift else score_number,
-            BASELINE, float(np.median(target_N[train_N]))))
+        tasks.append(
+            Task(
+                name,
+                title,
+                train_N,
+                test_M,
+                target_N[train_N],
+                target_M[test_M],
+                predict_redshift if is_redshift else predict_number,
+                score_redshift if is_redshift else score_number,
+                BASELINE,
+                float(np.median(target_N[train_N])),
+            )
+        )
     task, reason = _type_task(sample)
     return tasks + [task] * (task is not None), left_out + [reason] * bool(reason)
 
@@ -122,17 +146,30 @@ def _type_task(sample: Sample) -> tuple[Task | None, str]:
     if too_few := _too_few(title, train_N, test_M, "take a survey with types, or a simulated one"):
         return None, too_few
     if len(np.unique(test.type_N[test_M].astype(str))) < 2:
-        return None, (f"{title}: the test galaxies are all of one type that has {LEAST_OF_A_TYPE} training "
-                      f"galaxies; there is nothing to tell apart.")
+        return None, (
+            f"{title}: the test galaxies are all of one type that has {LEAST_OF_A_TYPE} training "
+            f"galaxies; there is nothing to tell apart."
+        )
     note = f" Left aside, with fewer than {LEAST_OF_A_TYPE} training galaxies: {', '.join(rare)}." * bool(len(rare))
-    return Task(TYPE, title, train_N, test_M, train.type_N[train_N].astype(str), test.type_N[test_M].astype(str),
-                predict_type, score_type, COMMONEST, str(names[np.argmax(count)]),
-                f"Types: {', '.join(kept)}.{note}"), ""
+    return Task(
+        TYPE,
+        title,
+        train_N,
+        test_M,
+        train.type_N[train_N].astype(str),
+        test.type_N[test_M].astype(str),
+        predict_type,
+        score_type,
+        COMMONEST,
+        str(names[np.argmax(count)]),
+        f"Types: {', '.join(kept)}.{note}",
+    ), ""
 
 
 def _too_few(title: str, train_N: np.ndarray, test_M: np.ndarray, mend: str) -> str:
     n, m = int(train_N.sum()), int(test_M.sum())
     if n >= LEAST_TRAINING and m >= LEAST_TEST:
         return ""
-    return (f"{title}: {n} training and {m} test galaxies have one, {LEAST_TRAINING} and {LEAST_TEST} are needed; "
-            f"{mend}.")
+    return (
+        f"{title}: {n} training and {m} test galaxies have one, {LEAST_TRAINING} and {LEAST_TEST} are needed; {mend}."
+    )

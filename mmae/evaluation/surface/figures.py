@@ -40,13 +40,19 @@ def surface_figure(surface: Surface) -> Figure:
     figure.colorbar(image, ax=ax, label=rf"$\sigma_\mathrm{{NMAD}}$, {ALL_Z}", pad=0.01, aspect=30)
     for (i, s), scores in surface.cells.items():
         sigma = scores.sigma_nmad
-        ax.text(i, s, f"{_short(sigma.value)}\n$\\pm${_percent(sigma.error, sigma.value)}", ha="center", va="center",
-                fontsize=8, color="white" if image.norm(sigma.value) > 0.75 else BLACK)
+        ax.text(
+            i,
+            s,
+            f"{_short(sigma.value)}\n$\\pm${_percent(sigma.error, sigma.value)}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if image.norm(sigma.value) > 0.75 else BLACK,
+        )
     if surface.ratios_I[-1] == surface.ratios_S[-1] == ABSENT:
         corner = Rectangle((n_i - 1.5, n_s - 1.5), 1, 1, facecolor="white", edgecolor=GREY, hatch="///", linewidth=0)
         ax.add_patch(corner)
-        ax.text(n_i - 1, n_s - 1, "no data", ha="center", va="center", fontsize=8, color=GREY,
-                path_effects=outlined(3))
+        ax.text(n_i - 1, n_s - 1, "no data", ha="center", va="center", fontsize=8, color=GREY, path_effects=outlined(3))
     for step in drawn_steps(surface):
         _draw_arrow(ax, step)
     ax.set_xticks(range(n_i), _names(surface.ratios_I))
@@ -68,9 +74,19 @@ def _draw_arrow(ax: Axes, step: Step) -> None:
     aside = np.array([0.0, ARROW_ENDS]) if less[1] == more[1] else np.array([ARROW_ENDS, 0.0])
     direction = (more - less) / np.abs(more - less).max()
     ax.annotate(
-        "", more + aside - ARROW_ENDS * direction, less + aside + ARROW_ENDS * direction,
-        arrowprops={"arrowstyle": "-|>", "color": VERMILLION, "linewidth": 2.0, "mutation_scale": 14,
-                    "shrinkA": 0, "shrinkB": 0, "linestyle": "-" if step.neighbours else "--"})
+        "",
+        more + aside - ARROW_ENDS * direction,
+        less + aside + ARROW_ENDS * direction,
+        arrowprops={
+            "arrowstyle": "-|>",
+            "color": VERMILLION,
+            "linewidth": 2.0,
+            "mutation_scale": 14,
+            "shrinkA": 0,
+            "shrinkB": 0,
+            "linestyle": "-" if step.neighbours else "--",
+        },
+    )
 
 
 @style()
@@ -91,8 +107,9 @@ def lines_figure(surface: Surface) -> Figure:
         place.update(zip(cells, zip(x.tolist(), value.tolist(), strict=True), strict=True))
         # Resampled medians are seldom lopsided enough to leave the value outside its interval.
         error = np.maximum((value - low, high - value), 0)
-        ax.errorbar(x, value, error, color=colours[s], marker=MARKERS[s % len(MARKERS)], markersize=5, capsize=2,
-                    label=name)
+        ax.errorbar(
+            x, value, error, color=colours[s], marker=MARKERS[s % len(MARKERS)], markersize=5, capsize=2, label=name
+        )
     for step in drawn_steps(surface):
         (x0, y0), (x1, y1) = place[step.less], place[step.more]
         if step.less[1] == step.more[1]:  # along the line of one spectrum ratio

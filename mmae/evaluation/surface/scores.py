@@ -98,9 +98,15 @@ class Surface:
 
 
 def score_surface(
-    z_pred_ISN: ArrayLike, ratios_I: ArrayLike, ratios_S: ArrayLike, z_spec_N: ArrayLike, *, seed: int,
-    resamples: int = 300, level: float = FAMILY_LEVEL,
-) -> Surface:  # fmt: skip
+    z_pred_ISN: ArrayLike,
+    ratios_I: ArrayLike,
+    ratios_S: ArrayLike,
+    z_spec_N: ArrayLike,
+    *,
+    seed: int,
+    resamples: int = 300,
+    level: float = FAMILY_LEVEL,
+) -> Surface:
     """Scores of every cell and every step of a surface of mask ratios.
 
     All cells are scored on the same galaxies and resampled alike, so that a step is a paired
@@ -143,8 +149,11 @@ def _cell_scores(part_N: np.ndarray, common_N: np.ndarray, drawn: Mapping[str, n
 
 
 def _steps(cells: Mapping[Cell, CellScores], sigma: Mapping[Cell, np.ndarray], level: float) -> tuple[Step, ...]:
-    pairs = [(less, more) for less, more in product(cells, cells)
-             if less != more and more[0] <= less[0] and more[1] <= less[1]]
+    pairs = [
+        (less, more)
+        for less, more in product(cells, cells)
+        if less != more and more[0] <= less[0] and more[1] <= less[1]
+    ]
     value = {cell: scores.sigma_nmad.value for cell, scores in cells.items()}
     rise_P = np.array([value[more] - value[less] for less, more in pairs])
     error_P = np.array([np.std(sigma[more] - sigma[less], ddof=1) for less, more in pairs])
@@ -158,8 +167,18 @@ def _steps(cells: Mapping[Cell, CellScores], sigma: Mapping[Cell, np.ndarray], l
         score = Score(rise, rise - error, rise + error, cells[less].sigma_nmad.n)
         # The first and largest of Holm's rises must pass the level shared by all.
         detectable = float(norm.isf(level / len(pairs))) * error
-        steps.append(Step(less, more, sum(less) - sum(more) == 1, score, float(significance_P[p]), bool(hurts_P[p]),
-                          detectable, detectable / value[less] if value[less] > 0 else math.nan))
+        steps.append(
+            Step(
+                less,
+                more,
+                sum(less) - sum(more) == 1,
+                score,
+                float(significance_P[p]),
+                bool(hurts_P[p]),
+                detectable,
+                detectable / value[less] if value[less] > 0 else math.nan,
+            )
+        )
     return tuple(steps)
 
 
@@ -182,10 +201,15 @@ def _residuals(
     z_pred_ISN, z_spec_N = np.asarray(z_pred_ISN, np.float64), np.asarray(z_spec_N, np.float64)
     expected = (len(ratios_I), len(ratios_S), z_spec_N.size)
     if z_spec_N.ndim != 1 or z_pred_ISN.shape != expected:
-        raise InputError(f"surface: z_pred has shape {z_pred_ISN.shape}, expected {expected}: image mask ratios, "
-                         f"spectrum mask ratios and galaxies (z_spec has shape {z_spec_N.shape}).")
-    shown = [(i, s) for i, s in product(range(len(ratios_I)), range(len(ratios_S)))
-             if not ratios_I[i] == ratios_S[s] == ABSENT]
+        raise InputError(
+            f"surface: z_pred has shape {z_pred_ISN.shape}, expected {expected}: image mask ratios, "
+            f"spectrum mask ratios and galaxies (z_spec has shape {z_spec_N.shape})."
+        )
+    shown = [
+        (i, s)
+        for i, s in product(range(len(ratios_I)), range(len(ratios_S)))
+        if not ratios_I[i] == ratios_S[s] == ABSENT
+    ]
     if not shown:
         raise InputError("surface: both modalities are absent at all mask ratios; give ratios below 1.")
     return {(i, s): normalised_residual(z_spec_N, z_pred_ISN[i, s]) for i, s in shown}
@@ -194,6 +218,8 @@ def _residuals(
 def _ratios(ratios: ArrayLike, what: str) -> tuple[float, ...]:
     values = np.asarray(ratios, np.float64)
     if values.ndim != 1 or not values.size or not ((values >= 0) & (values <= 1)).all() or (np.diff(values) <= 0).any():
-        raise InputError(f"surface: mask ratios of the {what} are {values.tolist()}; give shares from 0 (nothing "
-                         f"masked) to 1 (absent), ascending, each once.")
+        raise InputError(
+            f"surface: mask ratios of the {what} are {values.tolist()}; give shares from 0 (nothing "
+            f"masked) to 1 (absent), ascending, each once."
+        )
     return tuple(values.tolist())

@@ -22,12 +22,20 @@ from mmae.ingest.description import CatalogueColumns
 from mmae.ingest.files import name_of
 from mmae.survey.schema import Rejection
 
-CATALOGUE = pa.schema([
-    ("object_id", pa.string()), ("ra", pa.float64()), ("dec", pa.float64()), ("pmra", pa.float64()),
-    ("pmdec", pa.float64()), ("epoch", pa.float64()), ("redshift", pa.float64()), ("redshift_err", pa.float64()),
-    ("morphtype", pa.string()),
-    ("magnitudes", pa.list_(pa.float32())),  # of all bands; of fixed size, Parquet could not hold null
-])
+CATALOGUE = pa.schema(
+    [
+        ("object_id", pa.string()),
+        ("ra", pa.float64()),
+        ("dec", pa.float64()),
+        ("pmra", pa.float64()),
+        ("pmdec", pa.float64()),
+        ("epoch", pa.float64()),
+        ("redshift", pa.float64()),
+        ("redshift_err", pa.float64()),
+        ("morphtype", pa.string()),
+        ("magnitudes", pa.list_(pa.float32())),  # of all bands; of fixed size, Parquet could not hold null
+    ]
+)
 
 
 def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]) -> tuple[pa.Table, list[Rejection]]:
@@ -49,18 +57,27 @@ def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]
     object_id_N = text_values(table[_column(table, columns.object_id, where)])
     morphtype_N = text_values(table[_column(table, columns.morphtype, where)]) if columns.morphtype else np.full(n, "")
     magnitudes_NC = np.stack([_magnitudes(table, columns.magnitudes.get(band, ""), where) for band in bands], axis=1)
-    rows = pa.table({
-        "object_id": object_id_N, "ra": ra_N, "dec": dec_N,
-        "pmra": numbers(columns.pmra, u.mas / u.yr), "pmdec": numbers(columns.pmdec, u.mas / u.yr),
-        "epoch": _epoch(columns.epoch, n, numbers), "redshift": numbers(columns.redshift),
-        "redshift_err": numbers(columns.redshift_err),
-        "morphtype": pa.array([word or None for word in morphtype_N.tolist()], pa.string()),
-        "magnitudes": pa.array(list(magnitudes_NC.astype(np.float32)), pa.list_(pa.float32())),
-    }, schema=CATALOGUE)
+    rows = pa.table(
+        {
+            "object_id": object_id_N,
+            "ra": ra_N,
+            "dec": dec_N,
+            "pmra": numbers(columns.pmra, u.mas / u.yr),
+            "pmdec": numbers(columns.pmdec, u.mas / u.yr),
+            "epoch": _epoch(columns.epoch, n, numbers),
+            "redshift": numbers(columns.redshift),
+            "redshift_err": numbers(columns.redshift_err),
+            "morphtype": pa.array([word or None for word in morphtype_N.tolist()], pa.string()),
+            "magnitudes": pa.array(list(magnitudes_NC.astype(np.float32)), pa.list_(pa.float32())),
+        },
+        schema=CATALOGUE,
+    )
     bad_N = ~on_sky(ra_N, dec_N) | (object_id_N == "")
     rejections = []
     for i in np.flatnonzero(bad_N):
-        reason = "it has no object id" if object_id_N[i] == "" else f"RA {ra_N[i]}, declination {dec_N[i]}: not on the sky"
+        reason = (
+            "it has no object id" if object_id_N[i] == "" else f"RA {ra_N[i]}, declination {dec_N[i]}: not on the sky"
+        )
         rejections.append(Rejection(str(object_id_N[i]), f"{path}, row {i}", "row", reason))
     return rows.filter(pa.array(~bad_N)), rejections
 
@@ -82,8 +99,10 @@ def _read(path: str) -> Table:
 def _column(table: Table, name: str, where: str) -> str:
     found = find_column(table, (name,))
     if found is None:
-        raise InputError(f"{where}: no column {name}, found {', '.join(table.colnames[:20])}. Name the column in the "
-                         f"survey's description (catalogue).")
+        raise InputError(
+            f"{where}: no column {name}, found {', '.join(table.colnames[:20])}. Name the column in the "
+            f"survey's description (catalogue)."
+        )
     return found
 
 

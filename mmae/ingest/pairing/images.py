@@ -28,10 +28,17 @@ from mmae.astro.crossmatch import match
 from mmae.ingest.files import FITS_ENDINGS, name_of, open_fits, require_whole
 from mmae.survey.schema import SurveySpec
 
-IMAGES = pa.schema([
-    ("name", pa.string()), ("planes", pa.string()), ("wcs", pa.string()), ("height", pa.int64()), ("width", pa.int64()),
-    ("ra", pa.float64()), ("dec", pa.float64()),  # of the middle
-])
+IMAGES = pa.schema(
+    [
+        ("name", pa.string()),
+        ("planes", pa.string()),
+        ("wcs", pa.string()),
+        ("height", pa.int64()),
+        ("width", pa.int64()),
+        ("ra", pa.float64()),
+        ("dec", pa.float64()),  # of the middle
+    ]
+)
 SCALE_TOLERANCE = 0.01  # of the pixel scale: 0.6 pixels over a cutout of 64
 _OTHER_PLANES = ("MASK", "VARIANCE", "WEIGHT", "PSF")
 
@@ -47,7 +54,7 @@ def group_by_name(paths: list[str], bands: tuple[str, ...]) -> dict[str, list[st
         if of_band:
             last = of_band[-1]
             before = last - 2 if last >= 2 and words[last - 2].upper() == "HSC" else last
-            del words[max(before - 1, 0):last + 1]
+            del words[max(before - 1, 0) : last + 1]
         groups.setdefault(f"{folder}/{''.join(words)}", []).append(path)
     return groups
 
@@ -85,11 +92,18 @@ def index_image(name: str, paths: list[str], spec: SurveySpec, at_zero_point: bo
         if not np.abs(moved).max() < 0.5:
             raise ValueError(f"band {band} lies up to {np.abs(moved).max():.2f} pixels beside band {spec.bands[0]}")
     ra, dec = _degrees(wcs, (shape[1] - 1) / 2, (shape[0] - 1) / 2)
-    return pa.table({
-        "name": [name_of(name)], "planes": [json.dumps([planes[band] for band in spec.bands])],
-        "wcs": [wcs.to_header_string(relax=True)], "height": [shape[0]], "width": [shape[1]],
-        "ra": [float(ra)], "dec": [float(dec)],
-    }, schema=IMAGES)
+    return pa.table(
+        {
+            "name": [name_of(name)],
+            "planes": [json.dumps([planes[band] for band in spec.bands])],
+            "wcs": [wcs.to_header_string(relax=True)],
+            "height": [shape[0]],
+            "width": [shape[1]],
+            "ra": [float(ra)],
+            "dec": [float(dec)],
+        },
+        schema=IMAGES,
+    )
 
 
 def choose_patch(images: pa.Table, ra_N: np.ndarray, dec_N: np.ndarray, spec: SurveySpec) -> np.ndarray:
@@ -99,10 +113,12 @@ def choose_patch(images: pa.Table, ra_N: np.ndarray, dec_N: np.ndarray, spec: Su
     diagonal_P = np.hypot(images["height"].to_numpy(), images["width"].to_numpy()) / 2 * spec.pixel_scale * 1.1
     if not len(images):
         return best_N
-    pairs = match(images["ra"].to_numpy(), images["dec"].to_numpy(), ra_N, dec_N, min(float(diagonal_P.max()), 648000.0))
+    pairs = match(
+        images["ra"].to_numpy(), images["dec"].to_numpy(), ra_N, dec_N, min(float(diagonal_P.max()), 648000.0)
+    )
     starts = np.searchsorted(pairs.index1, np.arange(len(images) + 1))
     for patch in range(len(images)):
-        near = pairs.index2[starts[patch]:starts[patch + 1]]
+        near = pairs.index2[starts[patch] : starts[patch + 1]]
         if not len(near):
             continue
         row = images.slice(patch, 1).to_pylist()[0]
@@ -205,16 +221,22 @@ def _planes(path: str, spec: SurveySpec, at_zero_point: bool):
             names = (header.get("FILTER"), hdu.name, primary.get("FILTER"), _stem(path))
             band = next((b for b in (_band(name, spec.bands) for name in names) if b), None)
             if band is None:
-                raise ValueError(f"{name_of(path)}: an image of no known band; FILTER, EXTNAME or the file's name must "
-                                 f"have one of {','.join(spec.bands)}, alone or as in HSC-G")
+                raise ValueError(
+                    f"{name_of(path)}: an image of no known band; FILTER, EXTNAME or the file's name must "
+                    f"have one of {','.join(spec.bands)}, alone or as in HSC-G"
+                )
             fluxmag0 = header.get("FLUXMAG0", primary.get("FLUXMAG0"))
             if fluxmag0 is None and at_zero_point:
                 fluxmag0 = 10 ** (0.4 * spec.zero_point)
             if not isinstance(fluxmag0, int | float) or not fluxmag0 > 0:
-                raise ValueError(f"{name_of(path)}: band {band} has no zero point (FLUXMAG0 is {fluxmag0}); add it, or "
-                                 f"set images_have_zero_point in the survey's description")
+                raise ValueError(
+                    f"{name_of(path)}: band {band} has no zero point (FLUXMAG0 is {fluxmag0}); add it, or "
+                    f"set images_have_zero_point in the survey's description"
+                )
             scale = 10 ** (0.4 * spec.zero_point) / fluxmag0
-            found.append((band, {"path": path, "hdu": number, "scale": scale, "no_data": None, "mask_hdu": None}, header))
+            found.append(
+                (band, {"path": path, "hdu": number, "scale": scale, "no_data": None, "mask_hdu": None}, header)
+            )
     if len(found) == 1 and len(masks) == 1:
         found[0][1].update(mask_hdu=masks[0][0], no_data=masks[0][1])
     return found

@@ -47,9 +47,13 @@ def list_inputs(config: PairConfig) -> dict[str, list[str]]:
         InputError: a pattern names no file; neither spectra nor images are given.
     """
     if not (config.spectra or config.patches or config.stamps):
-        raise InputError("--source paired needs spectra or images: give --pair.spectra, --pair.patches or --pair.stamps.")
+        raise InputError(
+            "--source paired needs spectra or images: give --pair.spectra, --pair.patches or --pair.stamps."
+        )
     if config.patches and not (config.spectra or config.catalogues):
-        raise InputError("--pair.patches are cut at the places of galaxies: give --pair.catalogues or --pair.spectra too.")
+        raise InputError(
+            "--pair.patches are cut at the places of galaxies: give --pair.catalogues or --pair.spectra too."
+        )
     return {
         "spectra": expand(config.spectra, FITS_ENDINGS, "DESI coadds"),
         "redshifts": expand(config.redshifts, FITS_ENDINGS, "redshift tables"),
@@ -75,8 +79,11 @@ def index_inputs(inputs: dict[str, list[str]], description: SurveyDescription, w
         "stamps": lambda job: (index_image(job["name"], job["paths"], spec, description.images_have_zero_point), []),
         "catalogues": lambda job: index_catalogue(job["paths"][0], description.catalogue, bands),
     }
-    jobs = [{"kind": kind, "name": name, "paths": paths} for kind, files in inputs.items()
-            for name, paths in _units(kind, files, bands).items()]
+    jobs = [
+        {"kind": kind, "name": name, "paths": paths}
+        for kind, files in inputs.items()
+        for name, paths in _units(kind, files, bands).items()
+    ]
 
     def look(job: Job) -> Job:
         try:
@@ -87,11 +94,13 @@ def index_inputs(inputs: dict[str, list[str]], description: SurveyDescription, w
             table, rejections = None, [_unreadable(job, error)]
         except UNREADABLE as error:
             table, rejections = None, [_unreadable(job, error)]
-        return {"kind": job["kind"], "table": b"" if table is None else _to_bytes(table),
-                "rejections": json.dumps([asdict(r) for r in rejections])}
+        return {
+            "kind": job["kind"],
+            "table": b"" if table is None else _to_bytes(table),
+            "rejections": json.dumps([asdict(r) for r in rejections]),
+        }
 
-    schemas = {"spectra": SPECTRA, "redshifts": REDSHIFTS, "patches": IMAGES, "stamps": IMAGES,
-               "catalogues": CATALOGUE}
+    schemas = {"spectra": SPECTRA, "redshifts": REDSHIFTS, "patches": IMAGES, "stamps": IMAGES, "catalogues": CATALOGUE}
     tables: dict[str, list[pa.Table]] = {kind: [] for kind in schemas}
     rejections: list[Rejection] = []
     for found in tqdm(in_ray(jobs, look, workers), total=len(jobs), desc="look into files", unit="file"):
@@ -102,11 +111,17 @@ def index_inputs(inputs: dict[str, list[str]], description: SurveyDescription, w
         if files and not tables[kind]:
             first = next(r for r in rejections if r.field == FILE)
             raise InputError(f"none of the {len(files)} files of {kind} can be read; {first.where}: {first.reason}.")
-    whole = {kind: pa.concat_tables(tables[kind] or [schema.empty_table()]).combine_chunks()
-             for kind, schema in schemas.items()}
+    whole = {
+        kind: pa.concat_tables(tables[kind] or [schema.empty_table()]).combine_chunks()
+        for kind, schema in schemas.items()
+    }
     return Index(
-        spectra=whole["spectra"], redshifts=best_redshifts(whole["redshifts"]), patches=whole["patches"],
-        stamps=whole["stamps"], catalogue=whole["catalogues"], rejections=rejections,
+        spectra=whole["spectra"],
+        redshifts=best_redshifts(whole["redshifts"]),
+        patches=whole["patches"],
+        stamps=whole["stamps"],
+        catalogue=whole["catalogues"],
+        rejections=rejections,
         files={kind: len(files) for kind, files in inputs.items()},
     )
 

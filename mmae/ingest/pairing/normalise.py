@@ -36,7 +36,11 @@ def measure_normalisation(spec: SurveySpec, chunks: list[Chunk], max_outside: fl
     given = {name: getattr(spec, name) for name in ("band_noise", "arcsinh_mean", "arcsinh_std")}
     if all(np.isfinite(values).all() for values in given.values()):
         return spec
-    imaged = [c for c in chunks if pq.read_table(c["plan"], columns=["image_name"], partitioning=None)["image_name"].null_count < c["rows"]]
+    imaged = [
+        c
+        for c in chunks
+        if pq.read_table(c["plan"], columns=["image_name"], partitioning=None)["image_name"].null_count < c["rows"]
+    ]
     some = [imaged[i] for i in np.unique(np.linspace(0, len(imaged) - 1, min(CHUNKS, len(imaged))).astype(int))]
     jobs = [{**chunk, "most": -(-IMAGES // len(some))} for chunk in some]
 
@@ -45,12 +49,15 @@ def measure_normalisation(spec: SurveySpec, chunks: list[Chunk], max_outside: fl
         return {"shape": list(image_KCHW.shape), "image": image_KCHW.tobytes()}
 
     parts = [np.frombuffer(row["image"], np.float32).reshape(row["shape"]) for row in in_ray(jobs, read, workers)]
-    measured = {name: (value,) * len(spec.bands) for name, value in
-                (("band_noise", 1.0), ("arcsinh_mean", 0.0), ("arcsinh_std", 1.0))}
+    measured = {
+        name: (value,) * len(spec.bands)
+        for name, value in (("band_noise", 1.0), ("arcsinh_mean", 0.0), ("arcsinh_std", 1.0))
+    }
     if any(len(part) for part in parts):
         measured = _measure(np.concatenate(parts), given["band_noise"], spec)
-    return replace(spec, **{name: values if np.isfinite(values).all() else measured[name]
-                            for name, values in given.items()})
+    return replace(
+        spec, **{name: values if np.isfinite(values).all() else measured[name] for name, values in given.items()}
+    )
 
 
 def _measure(image_KCHW: np.ndarray, noise_C: tuple[float, ...], spec: SurveySpec) -> dict[str, tuple[float, ...]]:
@@ -59,8 +66,16 @@ def _measure(image_KCHW: np.ndarray, noise_C: tuple[float, ...], spec: SurveySpe
         noise_C = tuple(float(v) for v in np.quantile(mad_std(step_KCHW, axis=(2, 3)), QUIET, axis=0) / np.sqrt(2))
     for band, noise in zip(spec.bands, noise_C, strict=True):
         if not noise > 0:
-            raise InputError(f"band {band}: its images are constant, so that their noise cannot be measured. Check the "
-                             f"images, or give band_noise in the survey's description.")
+            raise InputError(
+                f"band {band}: its images are constant, so that their noise cannot be measured. Check the "
+                f"images, or give band_noise in the survey's description."
+            )
     stretched_CX = np.arcsinh(image_KCHW / np.array(noise_C)[:, None, None]).swapaxes(0, 1).reshape(len(noise_C), -1)
-    return {name: tuple(round(float(v), 4 - int(np.floor(np.log10(abs(v) or 1)))) for v in values) for name, values in
-            (("band_noise", noise_C), ("arcsinh_mean", stretched_CX.mean(axis=1)), ("arcsinh_std", stretched_CX.std(axis=1)))}
+    return {
+        name: tuple(round(float(v), 4 - int(np.floor(np.log10(abs(v) or 1)))) for v in values)
+        for name, values in (
+            ("band_noise", noise_C),
+            ("arcsinh_mean", stretched_CX.mean(axis=1)),
+            ("arcsinh_std", stretched_CX.std(axis=1)),
+        )
+    }

@@ -41,8 +41,9 @@ def join_objects(index: Index, config: PairConfig, spec: SurveySpec, scratch: Pa
     return {name: column[order_N] for name, column in objects.items() if not name.startswith("match_")}
 
 
-def _join(objects: dict[str, np.ndarray], kind: str, table: pa.Table, config: PairConfig,
-          scratch: Path) -> dict[str, np.ndarray]:
+def _join(
+    objects: dict[str, np.ndarray], kind: str, table: pa.Table, config: PairConfig, scratch: Path
+) -> dict[str, np.ndarray]:
     ra_M, dec_M = (table[name].fill_null(np.nan).to_numpy() for name in ("ra", "dec"))
     match_ra_M, match_dec_M = _at_epoch(table, ra_M, dec_M, config.epoch)
     row_M = np.flatnonzero(on_sky(ra_M, dec_M))
@@ -63,7 +64,12 @@ def _join(objects: dict[str, np.ndarray], kind: str, table: pa.Table, config: Pa
     result[kind][partner_M[joined_M]] = joined_M
     copies = {name: column[partner_M[again_M]] for name, column in objects.items()} | {kind: again_M}
     fresh = {other: np.full(len(new_M), NONE) for other in KINDS} | {
-        kind: new_M, "ra": ra_M[new_M], "dec": dec_M[new_M], "match_ra": match_ra_M[new_M], "match_dec": match_dec_M[new_M]}
+        kind: new_M,
+        "ra": ra_M[new_M],
+        "dec": dec_M[new_M],
+        "match_ra": match_ra_M[new_M],
+        "match_dec": match_dec_M[new_M],
+    }
     return {name: np.concatenate([result[name], copies[name], fresh[name]]) for name in result}
 
 
@@ -75,8 +81,9 @@ def _at_epoch(table: pa.Table, ra_M: np.ndarray, dec_M: np.ndarray, epoch: float
     moves = np.isfinite(pmra_M) & np.isfinite(pmdec_M) & (epoch_M > 0) & on_sky(ra_M, dec_M)
     ra_M, dec_M = ra_M.copy(), dec_M.copy()
     if moves.any():
-        ra_M[moves], dec_M[moves] = move_to_epoch(ra_M[moves], dec_M[moves], pmra_M[moves], pmdec_M[moves],
-                                                  epoch_M[moves], epoch)
+        ra_M[moves], dec_M[moves] = move_to_epoch(
+            ra_M[moves], dec_M[moves], pmra_M[moves], pmdec_M[moves], epoch_M[moves], epoch
+        )
     return ra_M, dec_M
 
 

@@ -64,29 +64,39 @@ def write_plan(index: Index, objects: dict[str, np.ndarray], folder: Path, most_
 
 def _plan_rows(index: Index, objects: dict[str, np.ndarray]) -> pa.Table:
     catalogue, spectra, stamps, patches = (
-        _take(table, objects[kind]) for kind, table in (
-            ("catalogue", index.catalogue), ("spectra", index.spectra), ("stamps", index.stamps),
-            ("patches", index.patches)))
+        _take(table, objects[kind])
+        for kind, table in (
+            ("catalogue", index.catalogue),
+            ("spectra", index.spectra),
+            ("stamps", index.stamps),
+            ("patches", index.patches),
+        )
+    )
     labels = _take(index.redshifts, _find(index.redshifts["targetid"].to_numpy(), spectra["targetid"]))
     trusted = pc.fill_null(pc.equal(labels["zwarn"], 0), False)
     targetid_text = pc.cast(spectra["targetid"], pa.string())
-    return pa.table({
-        "object_id": pc.coalesce(catalogue["object_id"], stamps["name"], targetid_text),
-        "ra": objects["ra"], "dec": objects["dec"],
-        "targetid": spectra["targetid"],
-        "redshift": pc.if_else(trusted, labels["redshift"], catalogue["redshift"]),
-        "redshift_err": pc.if_else(trusted, labels["redshift_err"], catalogue["redshift_err"]),
-        "zwarn": labels["zwarn"], "untrusted_redshift": pc.if_else(trusted, pa.scalar(None, pa.float64()), labels["redshift"]),
-        "fiberstatus": spectra["fiberstatus"],
-        "morphtype": pc.coalesce(catalogue["morphtype"], spectra["morphtype"]),
-        "magnitudes": catalogue["magnitudes"],
-        "spectrum_file": spectra["file"], "spectrum_row": spectra["row"],
-        "image_planes": pc.coalesce(stamps["planes"], patches["planes"]),
-        "image_wcs": pc.coalesce(stamps["wcs"], patches["wcs"]),
-        "image_name": pc.coalesce(stamps["name"], patches["name"]),
-        # A stamp is cut about its middle, a patch about the galaxy.
-        "cut_at_place": pa.array(objects["stamps"] == NONE),
-    })
+    return pa.table(
+        {
+            "object_id": pc.coalesce(catalogue["object_id"], stamps["name"], targetid_text),
+            "ra": objects["ra"],
+            "dec": objects["dec"],
+            "targetid": spectra["targetid"],
+            "redshift": pc.if_else(trusted, labels["redshift"], catalogue["redshift"]),
+            "redshift_err": pc.if_else(trusted, labels["redshift_err"], catalogue["redshift_err"]),
+            "zwarn": labels["zwarn"],
+            "untrusted_redshift": pc.if_else(trusted, pa.scalar(None, pa.float64()), labels["redshift"]),
+            "fiberstatus": spectra["fiberstatus"],
+            "morphtype": pc.coalesce(catalogue["morphtype"], spectra["morphtype"]),
+            "magnitudes": catalogue["magnitudes"],
+            "spectrum_file": spectra["file"],
+            "spectrum_row": spectra["row"],
+            "image_planes": pc.coalesce(stamps["planes"], patches["planes"]),
+            "image_wcs": pc.coalesce(stamps["wcs"], patches["wcs"]),
+            "image_name": pc.coalesce(stamps["name"], patches["name"]),
+            # A stamp is cut about its middle, a patch about the galaxy.
+            "cut_at_place": pa.array(objects["stamps"] == NONE),
+        }
+    )
 
 
 def _take(table: pa.Table, row_N: np.ndarray) -> pa.Table:

@@ -24,11 +24,22 @@ def read_cell(chunk: Chunk, spec: SurveySpec, arms: tuple[str, ...], max_outside
     result = ChunkRead()
     for row in rows:
         result.galaxies.append(_without_pixels(row))
-        result.where.append("; ".join(filter(None, (
-            f"{row['spectrum_file']}, row {row['spectrum_row']}" if row["spectrum_file"] else "",
-            row["image_name"] and f"image {row['image_name']}"))) or "catalogue")
+        result.where.append(
+            "; ".join(
+                filter(
+                    None,
+                    (
+                        f"{row['spectrum_file']}, row {row['spectrum_row']}" if row["spectrum_file"] else "",
+                        row["image_name"] and f"image {row['image_name']}",
+                    ),
+                )
+            )
+            or "catalogue"
+        )
         if row["untrusted_redshift"] is not None:
-            kept = "the catalogue's is kept" if number(row["redshift"]) is not None else "the row is kept without a label"
+            kept = (
+                "the catalogue's is kept" if number(row["redshift"]) is not None else "the row is kept without a label"
+            )
             reason = f"ZWARN={row['zwarn']}: redrock does not trust z={row['untrusted_redshift']:.4f}; {kept}"
             result.rejections.append(Rejection(row["object_id"], result.where[-1], "redshift", reason))
     _add_spectra(rows, result, spec, arms)
@@ -48,11 +59,17 @@ def read_images(chunk: Chunk, spec: SurveySpec, max_outside: float, most: int) -
 
 def _without_pixels(row: dict[str, Any]) -> Galaxy:
     return Galaxy(
-        object_id=row["object_id"], ra=row["ra"], dec=row["dec"], targetid=row["targetid"],
-        redshift=number(row["redshift"]), redshift_err=number(row["redshift_err"]), morphtype=row["morphtype"],
+        object_id=row["object_id"],
+        ra=row["ra"],
+        dec=row["dec"],
+        targetid=row["targetid"],
+        redshift=number(row["redshift"]),
+        redshift_err=number(row["redshift_err"]),
+        morphtype=row["morphtype"],
         cmodel_mag_C=None if row["magnitudes"] is None else np.array(row["magnitudes"], np.float32),
         group_id=None if row["targetid"] is None else str(row["targetid"]),  # one target on two tiles is one galaxy
-        zwarn=row["zwarn"], fiberstatus=row["fiberstatus"],
+        zwarn=row["zwarn"],
+        fiberstatus=row["fiberstatus"],
     )
 
 
@@ -84,8 +101,9 @@ def _add_images(rows: list[dict[str, Any]], result: ChunkRead, spec: SurveySpec,
                     _set_aside(result, i, "image", f"cannot be read: {error or type(error).__name__}")
 
 
-def _add_image(i: int, patch: OpenPatch, place: tuple[float, float] | None, result: ChunkRead,
-               max_outside: float) -> None:
+def _add_image(
+    i: int, patch: OpenPatch, place: tuple[float, float] | None, result: ChunkRead, max_outside: float
+) -> None:
     try:
         image_CHW, outside = patch.cutout(place)
     except UNREADABLE as error:

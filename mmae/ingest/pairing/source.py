@@ -62,13 +62,21 @@ def paired_source(config: PairConfig, out: Path, workers: int | None = None) -> 
         name="paired",
         spec=SurveySpec.from_json(json.dumps(plan["spec"])),
         provenance={
-            "reader": "paired", "description": to_dict(description), "pair": to_dict(config),
+            "reader": "paired",
+            "description": to_dict(description),
+            "pair": to_dict(config),
             "files": {kind: [name_of(path) for path in files] for kind, files in inputs.items()},
-            "bytes": sum(sizes.values()), "inputs_hash": fingerprint, "flow": plan["flow"],
+            "bytes": sum(sizes.values()),
+            "inputs_hash": fingerprint,
+            "flow": plan["flow"],
         },
         chunks=plan["chunks"],
-        read=partial(read_chunk, spec=SurveySpec.from_json(json.dumps(plan["spec"])), arms=tuple(description.arms),
-                     max_outside=config.max_outside),
+        read=partial(
+            read_chunk,
+            spec=SurveySpec.from_json(json.dumps(plan["spec"])),
+            arms=tuple(description.arms),
+            max_outside=config.max_outside,
+        ),
     )
 
 
@@ -83,8 +91,9 @@ def plan_folder(out: Path) -> Path:
     return out.with_name(out.name + ".plan")
 
 
-def _make_plan(folder: Path, config: PairConfig, description: SurveyDescription, inputs: dict[str, list[str]],
-               workers: int | None) -> dict[str, Any]:
+def _make_plan(
+    folder: Path, config: PairConfig, description: SurveyDescription, inputs: dict[str, list[str]], workers: int | None
+) -> dict[str, Any]:
     spec = description.spec()
     index = index_inputs(inputs, description, workers)
     objects = join_objects(index, config, spec, folder / "match")
@@ -92,8 +101,10 @@ def _make_plan(folder: Path, config: PairConfig, description: SurveyDescription,
     empty_N = np.all([objects[kind] == NONE for kind in ("spectra", "stamps", "patches")], axis=0)
     objects = {name: column[~empty_N] for name, column in objects.items()}
     if not len(objects["ra"]):
-        raise InputError("no object has an image or a spectrum: no spectrum has a place on the sky, or no catalogue row "
-                         "lies on an image. Check that the files are of one field.")
+        raise InputError(
+            "no object has an image or a spectrum: no spectrum has a place on the sky, or no catalogue row "
+            "lies on an image. Check that the files are of one field."
+        )
     chunks = write_plan(index, objects, folder, config.rows_per_cell)
     set_aside = folder / "set_aside.json"
     write_whole(set_aside, json.dumps([asdict(r) for r in index.rejections]))

@@ -18,15 +18,29 @@ from mmae.core.errors import InputError
 from mmae.ingest.files import open_fits, require_whole
 from mmae.survey.schema import Rejection
 
-SPECTRA = pa.schema([
-    ("file", pa.string()), ("row", pa.int64()), ("targetid", pa.int64()), ("ra", pa.float64()), ("dec", pa.float64()),
-    ("pmra", pa.float64()), ("pmdec", pa.float64()), ("epoch", pa.float64()), ("morphtype", pa.string()),
-    ("fiberstatus", pa.int64()),
-])
-REDSHIFTS = pa.schema([
-    ("targetid", pa.int64()), ("redshift", pa.float64()), ("redshift_err", pa.float64()), ("zwarn", pa.int64()),
-    ("deltachi2", pa.float64()),
-])
+SPECTRA = pa.schema(
+    [
+        ("file", pa.string()),
+        ("row", pa.int64()),
+        ("targetid", pa.int64()),
+        ("ra", pa.float64()),
+        ("dec", pa.float64()),
+        ("pmra", pa.float64()),
+        ("pmdec", pa.float64()),
+        ("epoch", pa.float64()),
+        ("morphtype", pa.string()),
+        ("fiberstatus", pa.int64()),
+    ]
+)
+REDSHIFTS = pa.schema(
+    [
+        ("targetid", pa.int64()),
+        ("redshift", pa.float64()),
+        ("redshift_err", pa.float64()),
+        ("zwarn", pa.int64()),
+        ("deltachi2", pa.float64()),
+    ]
+)
 
 
 def index_coadd(path: str, grid_L: np.ndarray, arms: tuple[str, ...]) -> tuple[pa.Table, list[Rejection]]:
@@ -44,25 +58,42 @@ def index_coadd(path: str, grid_L: np.ndarray, arms: tuple[str, ...]) -> tuple[p
             for part in ("FLUX", "IVAR"):
                 shape = file[f"{arm}_{part}"].shape
                 if shape != (n, len(samples)):
-                    raise ValueError(f"{arm}_{part} has shape {shape}, FIBERMAP has {n} rows and {arm}_WAVELENGTH "
-                                     f"{len(samples)}")
+                    raise ValueError(
+                        f"{arm}_{part} has shape {shape}, FIBERMAP has {n} rows and {arm}_WAVELENGTH {len(samples)}"
+                    )
         targetid_N = np.asarray(table["TARGETID"], np.int64)
-        text = {name: np.char.strip(np.asarray(table[name], np.str_)) for name in ("OBJTYPE", "MORPHTYPE")
-                if name in table.names}
+        text = {
+            name: np.char.strip(np.asarray(table[name], np.str_))
+            for name in ("OBJTYPE", "MORPHTYPE")
+            if name in table.names
+        }
         columns = {
-            "file": np.full(n, path), "row": np.arange(n), "targetid": targetid_N,
-            **{ours: _numbers(table, theirs) for ours, theirs in (
-                ("ra", "TARGET_RA"), ("dec", "TARGET_DEC"), ("pmra", "PMRA"), ("pmdec", "PMDEC"), ("epoch", "REF_EPOCH"))},
+            "file": np.full(n, path),
+            "row": np.arange(n),
+            "targetid": targetid_N,
+            **{
+                ours: _numbers(table, theirs)
+                for ours, theirs in (
+                    ("ra", "TARGET_RA"),
+                    ("dec", "TARGET_DEC"),
+                    ("pmra", "PMRA"),
+                    ("pmdec", "PMDEC"),
+                    ("epoch", "REF_EPOCH"),
+                )
+            },
             "morphtype": np.array([word or None for word in text["MORPHTYPE"].tolist()], object)
-            if "MORPHTYPE" in text else np.full(n, None),
+            if "MORPHTYPE" in text
+            else np.full(n, None),
             "fiberstatus": _integers(table, "COADD_FIBERSTATUS", "FIBERSTATUS"),
         }
     # desitarget gives negative numbers to sky and stuck fibres.
     off_target_N = targetid_N < 0
     if "OBJTYPE" in text:
         off_target_N |= text["OBJTYPE"] != "TGT"
-    rejections = [Rejection(str(targetid_N[i]), f"{path}, row {i}", "row", "the fibre was not on a target")
-                  for i in np.flatnonzero(off_target_N)]
+    rejections = [
+        Rejection(str(targetid_N[i]), f"{path}, row {i}", "row", "the fibre was not on a target")
+        for i in np.flatnonzero(off_target_N)
+    ]
     return pa.table(columns, schema=SPECTRA).filter(pa.array(~off_target_N)), rejections
 
 
@@ -74,17 +105,25 @@ def index_redshifts(path: str) -> pa.Table:
     """
     with open_fits(path) as file:
         require_whole(file, path)
-        tables = [hdu.data for hdu in file if isinstance(hdu, fits.BinTableHDU)
-                  and {"TARGETID", "Z"} <= set(hdu.columns.names)]
+        tables = [
+            hdu.data
+            for hdu in file
+            if isinstance(hdu, fits.BinTableHDU) and {"TARGETID", "Z"} <= set(hdu.columns.names)
+        ]
         if not tables:
             raise ValueError("no table with the columns TARGETID and Z")
         table = tables[0]
         zwarn_N = _integers(table, "ZWARN")
-        return pa.table({
-            "targetid": np.asarray(table["TARGETID"], np.int64), "redshift": _numbers(table, "Z"),
-            "redshift_err": _numbers(table, "ZERR"), "zwarn": zwarn_N.fill_null(0),
-            "deltachi2": np.nan_to_num(_numbers(table, "DELTACHI2")),
-        }, schema=REDSHIFTS)
+        return pa.table(
+            {
+                "targetid": np.asarray(table["TARGETID"], np.int64),
+                "redshift": _numbers(table, "Z"),
+                "redshift_err": _numbers(table, "ZERR"),
+                "zwarn": zwarn_N.fill_null(0),
+                "deltachi2": np.nan_to_num(_numbers(table, "DELTACHI2")),
+            },
+            schema=REDSHIFTS,
+        )
 
 
 def best_redshifts(table: pa.Table) -> pa.Table:
@@ -95,18 +134,21 @@ def best_redshifts(table: pa.Table) -> pa.Table:
     return table.take(order_N[np.diff(target_N, prepend=target_N[0] - 1 if len(target_N) else 0) != 0])
 
 
-def read_spectra(path: str, row_R: np.ndarray, grid_L: np.ndarray, arms: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+def read_spectra(
+    path: str, row_R: np.ndarray, grid_L: np.ndarray, arms: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
     """Flux and ivar (R, L), arms joined, of some rows of a coadd; no other rows are decoded.
 
     Raises:
         OSError, LookupError, TypeError, ValueError: the file cannot be read here.
     """
     with open_fits(path) as file:
+
         def rows(name: str) -> np.ndarray:
             section = file[name].section
             # One read where it is mostly wanted rows; else row by row.
             if row_R[-1] - row_R[0] < 2 * len(row_R):
-                return section[int(row_R[0]):int(row_R[-1]) + 1][row_R - row_R[0]]
+                return section[int(row_R[0]) : int(row_R[-1]) + 1][row_R - row_R[0]]
             return np.stack([section[int(row)] for row in row_R])
 
         return join_arms(

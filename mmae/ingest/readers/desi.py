@@ -60,8 +60,10 @@ def desi_source(paths: list[Path], redshifts: list[Path], chunk_rows: int = CHUN
             unreadable[path] = f"not a readable DESI coadd: {error or type(error).__name__}"
     if not targets:
         path, reason = next(iter(unreadable.items()))
-        raise InputError(f"none of {len(paths)} DESI coadds can be read; {path}: {reason}. "
-                         f"Download them again, or name coadd-*.fits files.")
+        raise InputError(
+            f"none of {len(paths)} DESI coadds can be read; {path}: {reason}. "
+            f"Download them again, or name coadd-*.fits files."
+        )
     labels = _read_labels(redshifts, np.unique(np.concatenate(list(targets.values()))))
     return Source(
         name="desi",
@@ -77,8 +79,12 @@ def desi_source(paths: list[Path], redshifts: list[Path], chunk_rows: int = CHUN
         chunks=[
             *({"path": str(path), "unreadable": reason} for path, reason in unreadable.items()),
             *(
-                {"path": str(path), "start": start, "stop": min(start + chunk_rows, len(ids)),
-                 "labels": [labels.get(int(t)) for t in ids[start : start + chunk_rows]]}
+                {
+                    "path": str(path),
+                    "start": start,
+                    "stop": min(start + chunk_rows, len(ids)),
+                    "labels": [labels.get(int(t)) for t in ids[start : start + chunk_rows]],
+                }
                 for path, ids in targets.items()
                 for start in range(0, len(ids), chunk_rows)
             ),
@@ -108,8 +114,7 @@ def read_chunk(chunk: Chunk, spec: SurveySpec) -> ChunkRead:
         raise
     except _UNREADABLE as error:
         reason = f"{stop - start} spectra cannot be read: {error or type(error).__name__}"
-        return ChunkRead(rejections=[
-            Rejection(path.name, f"{path}, rows {start} to {stop - 1}", "row", reason)])
+        return ChunkRead(rejections=[Rejection(path.name, f"{path}, rows {start} to {stop - 1}", "row", reason)])
     result = ChunkRead()
     for i, (fiber, label) in enumerate(zip(fibers, chunk["labels"], strict=True)):
         where = f"{path}, row {start + i}"
@@ -123,18 +128,20 @@ def read_chunk(chunk: Chunk, spec: SurveySpec) -> ChunkRead:
             result.rejections.append(Rejection(object_id, where, "redshift", reason))
             z = z_err = None
         result.where.append(where)
-        result.galaxies.append(Galaxy(
-            object_id=object_id,
-            ra=fiber.ra,
-            dec=fiber.dec,
-            targetid=fiber.targetid,
-            redshift=z,
-            redshift_err=z_err,
-            flux_L=flux_NL[i],
-            ivar_L=ivar_NL[i],
-            morphtype=fiber.morphtype,
-            group_id=object_id,  # a target seen on two tiles is one galaxy
-        ))
+        result.galaxies.append(
+            Galaxy(
+                object_id=object_id,
+                ra=fiber.ra,
+                dec=fiber.dec,
+                targetid=fiber.targetid,
+                redshift=z,
+                redshift_err=z_err,
+                flux_L=flux_NL[i],
+                ivar_L=ivar_NL[i],
+                morphtype=fiber.morphtype,
+                group_id=object_id,  # a target seen on two tiles is one galaxy
+            )
+        )
     return result
 
 
@@ -151,8 +158,7 @@ def _absolute(paths: list[Path], what: str) -> list[Path]:
     paths = [Path(path).absolute() for path in paths]  # Ray workers run in another folder
     for path in paths:
         if not path.is_file():
-            raise InputError(f"{path}: no such {what} file. Check the path, or the pattern that "
-                             f"named it.")
+            raise InputError(f"{path}: no such {what} file. Check the path, or the pattern that named it.")
     return paths
 
 
@@ -165,14 +171,15 @@ def _coadd_targets(path: Path, spec: SurveySpec) -> np.ndarray:
             for part in ("FLUX", "IVAR"):
                 hdu = file[f"{arm}_{part}"]
                 if hdu.shape != (len(targetid), len(wave_A)):
-                    raise ValueError(f"{hdu.name} has shape {hdu.shape}, FIBERMAP has "
-                                     f"{len(targetid)} rows and {arm}_WAVELENGTH {len(wave_A)}")
+                    raise ValueError(
+                        f"{hdu.name} has shape {hdu.shape}, FIBERMAP has "
+                        f"{len(targetid)} rows and {arm}_WAVELENGTH {len(wave_A)}"
+                    )
                 # A truncated file opens well and fails on its last rows: look now.
                 place = hdu.fileinfo() or {}
                 end = place.get("datLoc", 0) + place.get("datSpan", 0)
                 if path.suffix == ".fits" and end > path.stat().st_size:
-                    raise OSError(f"truncated: {hdu.name} ends at byte {end}, the file at byte "
-                                  f"{path.stat().st_size}")
+                    raise OSError(f"truncated: {hdu.name} ends at byte {end}, the file at byte {path.stat().st_size}")
     return targetid
 
 
@@ -185,8 +192,7 @@ def _arm_wavelength(file: fits.HDUList, path: Path, arm: str, spec: SurveySpec) 
     return wave_A
 
 
-def _spectra(file: fits.HDUList, path: Path, start: int, stop: int,
-             spec: SurveySpec) -> tuple[np.ndarray, np.ndarray]:
+def _spectra(file: fits.HDUList, path: Path, start: int, stop: int, spec: SurveySpec) -> tuple[np.ndarray, np.ndarray]:
     """Joined flux (N, L) and ivar (N, L) of a range of rows; reads those rows only."""
     rows = slice(start, stop)
     return join_arms(
@@ -208,15 +214,19 @@ def _fiber_rows(fibermap: fits.BinTableHDU, start: int, stop: int) -> list[_Fibe
 
     fibers = []
     for targetid, ra, dec, morphtype, objtype in zip(
-            column("TARGETID"), column("TARGET_RA"), column("TARGET_DEC"), column("MORPHTYPE"),
-            column("OBJTYPE"), strict=True):
+        column("TARGETID"),
+        column("TARGET_RA"),
+        column("TARGET_DEC"),
+        column("MORPHTYPE"),
+        column("OBJTYPE"),
+        strict=True,
+    ):
         no_target = None
         if objtype is not None and objtype.strip() != "TGT":
             no_target = f"OBJTYPE is {objtype.strip() or 'blank'}: the fibre was not on a target"
         elif targetid < 0:  # desitarget gives negative numbers to sky and stuck fibres
             no_target = f"TARGETID is {targetid}: the fibre was not on a target"
-        fibers.append(_Fiber(int(targetid), number(ra), number(dec),
-                             (morphtype or "").strip() or None, no_target))
+        fibers.append(_Fiber(int(targetid), number(ra), number(dec), (morphtype or "").strip() or None, no_target))
     return fibers
 
 
@@ -230,7 +240,8 @@ def _read_labels(paths: list[Path], wanted: np.ndarray) -> dict[int, tuple[Any, 
         raise InputError(
             f"none of the {len(wanted)} targets of the DESI coadds is in "
             f"{', '.join(map(str, paths))}. Name the redrock files of the same tiles or "
-            f"healpix, or give no redshift tables.")
+            f"healpix, or give no redshift tables."
+        )
     # Worst first, so that the best redshift of a target is the one that stays.
     order = np.lexsort((delta_chi2, zwarn == 0))
     return {int(targetid[i]): (number(z[i]), number(z_err[i]), int(zwarn[i])) for i in order}
@@ -240,9 +251,11 @@ def _redshift_rows(path: Path, wanted: np.ndarray) -> tuple[np.ndarray, ...]:
     """TARGETID, z, error, ZWARN, DELTACHI2 of the wanted targets."""
     try:
         with fits.open(path) as file:
-            table = next(hdu.data for hdu in file
-                         if isinstance(hdu, fits.BinTableHDU)
-                         and {"TARGETID", "Z"} <= set(hdu.columns.names))
+            table = next(
+                hdu.data
+                for hdu in file
+                if isinstance(hdu, fits.BinTableHDU) and {"TARGETID", "Z"} <= set(hdu.columns.names)
+            )
             keep = np.isin(table["TARGETID"], wanted)
 
             def column(name: str, absent: float, dtype: type) -> np.ndarray:
@@ -250,12 +263,18 @@ def _redshift_rows(path: Path, wanted: np.ndarray) -> tuple[np.ndarray, ...]:
                     return np.full(keep.sum(), absent, dtype)
                 return np.asarray(table[name])[keep].astype(dtype)
 
-            return (column("TARGETID", 0, np.int64), column("Z", np.nan, np.float64),
-                    column("ZERR", np.nan, np.float64), column("ZWARN", 0, np.int64),
-                    column("DELTACHI2", 0.0, np.float64))
+            return (
+                column("TARGETID", 0, np.int64),
+                column("Z", np.nan, np.float64),
+                column("ZERR", np.nan, np.float64),
+                column("ZWARN", 0, np.int64),
+                column("DELTACHI2", 0.0, np.float64),
+            )
     except StopIteration:
-        raise InputError(f"{path}: no table with the columns TARGETID and Z. Name a redrock-*.fits "
-                         f"file or a redshift catalogue.") from None
+        raise InputError(
+            f"{path}: no table with the columns TARGETID and Z. Name a redrock-*.fits file or a redshift catalogue."
+        ) from None
     except _UNREADABLE as error:
-        raise InputError(f"{path}: redshift table cannot be read ({error or type(error).__name__})."
-                         f" Download it again.") from error
+        raise InputError(
+            f"{path}: redshift table cannot be read ({error or type(error).__name__}). Download it again."
+        ) from error

@@ -91,8 +91,7 @@ def read_chunk(chunk: Chunk, spec: SurveySpec, first_sample: int) -> ChunkRead:
     path, start, stop = Path(chunk["path"]), chunk["start"], chunk["stop"]
     result = ChunkRead()
     with _open(path) as file:
-        columns = {name: _read_rows(file[name], start, stop) for name in _present(file)
-                   if name != WAVE}
+        columns = {name: _read_rows(file[name], start, stop) for name in _present(file) if name != WAVE}
         wave_faults = _wave_faults(file[WAVE], start, stop, spec, first_sample)
     samples = slice(first_sample, first_sample + spec.n_wavelengths)
     for i in range(stop - start):
@@ -112,8 +111,7 @@ def read_chunk(chunk: Chunk, spec: SurveySpec, first_sample: int) -> ChunkRead:
         result.galaxies.append(galaxy)
         result.where.append(where)
         for name, reason in faults.items():
-            result.rejections.append(
-                Rejection(galaxy.object_id, where, _field(name), f"{name}: {reason}"))
+            result.rejections.append(Rejection(galaxy.object_id, where, _field(name), f"{name}: {reason}"))
     return result
 
 
@@ -126,15 +124,18 @@ class _Unread:
 
 def _open(path: Path) -> h5py.File:
     if not path.is_file():
-        raise InputError(f"{path}: no such file. Give the path of a GalaxiesML-Spectra HDF5 file; "
-                         f"to get one, {_DOWNLOAD}.")
+        raise InputError(
+            f"{path}: no such file. Give the path of a GalaxiesML-Spectra HDF5 file; to get one, {_DOWNLOAD}."
+        )
     if not h5py.is_hdf5(path):
         raise InputError(f"{path}: not an HDF5 file. If a download ended in it, {_DOWNLOAD}.")
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise InputError(f"{path}: cannot be opened, it is probably truncated ({error}). "
-                         f"Compare its size with the record's, and {_DOWNLOAD}.") from error
+        raise InputError(
+            f"{path}: cannot be opened, it is probably truncated ({error}). "
+            f"Compare its size with the record's, and {_DOWNLOAD}."
+        ) from error
 
 
 def _magnitudes(spec: SurveySpec) -> list[str]:
@@ -152,7 +153,8 @@ def _present(file: h5py.File) -> list[str]:
             raise InputError(
                 f"{file.filename}: dataset {name} is missing. A GalaxiesML-Spectra file has "
                 f"{', '.join(REQUIRED)}; if this one was converted, write that dataset too, "
-                f"otherwise {_DOWNLOAD}.")
+                f"otherwise {_DOWNLOAD}."
+            )
     wanted = [*_optional(SurveySpec()), *(name for pair in POSITIONS for name in pair)]
     return [*REQUIRED, *(name for name in wanted if isinstance(file.get(name), h5py.Dataset))]
 
@@ -167,7 +169,8 @@ def _check_lengths(file: h5py.File, path: Path, present: list[str]) -> int:
         if length != n_rows:
             raise InputError(
                 f"{path}: dataset {name} has {length} rows, dataset {IMAGE} has {n_rows}. All "
-                f"must describe the same galaxies: write the file again, or {_DOWNLOAD}.")
+                f"must describe the same galaxies: write the file again, or {_DOWNLOAD}."
+            )
     return n_rows
 
 
@@ -176,7 +179,8 @@ def _spec(file: h5py.File, path: Path) -> SurveySpec:
     if len(shape) != 4 or shape[1] != len(spec.bands) or shape[2] != shape[3]:
         raise InputError(
             f"{path}: dataset {IMAGE} has shape {shape}, expected (N, {len(spec.bands)}, H, H): "
-            f"one square image for each of the bands {','.join(spec.bands)}, in this order.")
+            f"one square image for each of the bands {','.join(spec.bands)}, in this order."
+        )
     return dataclasses.replace(spec, image_size=shape[2])
 
 
@@ -187,8 +191,10 @@ def _first_sample(file: h5py.File, path: Path, spec: SurveySpec) -> int:
         raise InputError(f"{path}: dataset {WAVE} has shape {wave.shape}, expected (N, L) or (L,).")
     for name in (FLUX, IVAR):
         if file[name].ndim != 2 or file[name].shape[1] != wave.shape[-1]:
-            raise InputError(f"{path}: dataset {name} has shape {file[name].shape}, but {WAVE} has "
-                             f"{wave.shape}: the last lengths must be equal.")
+            raise InputError(
+                f"{path}: dataset {name} has shape {file[name].shape}, but {WAVE} has "
+                f"{wave.shape}: the last lengths must be equal."
+            )
     # One bad row must not condemn the file, so three of them are asked.
     probes = [()] if wave.ndim == 1 else sorted({0, len(wave) // 2, len(wave) - 1})
     seen = []
@@ -206,7 +212,8 @@ def _first_sample(file: h5py.File, path: Path, spec: SurveySpec) -> int:
     raise InputError(
         f"{path}: dataset {WAVE} is {seen[0] if seen else 'unreadable'}, which does not contain "
         f"the DESI grid {grid_L[0]:.1f}..{grid_L[-1]:.1f} A in steps of {spec.wavelength_step} A. "
-        f"Resample flux and ivar to that grid, or {_DOWNLOAD}.")
+        f"Resample flux and ivar to that grid, or {_DOWNLOAD}."
+    )
 
 
 def _read_rows(dataset: h5py.Dataset, start: int, stop: int) -> list[Any]:
@@ -224,8 +231,7 @@ def _read_row(dataset: h5py.Dataset, row: int) -> Any:
         return _Unread(f"the file cannot be read here ({error})")
 
 
-def _wave_faults(wave: h5py.Dataset, start: int, stop: int, spec: SurveySpec,
-                 first: int) -> list[str | None]:
+def _wave_faults(wave: h5py.Dataset, start: int, stop: int, spec: SurveySpec, first: int) -> list[str | None]:
     """Why a row of `wave` is not the DESI grid, or None, for each row.
 
     Looks at the first, middle and last sample of each row: a linear grid is fixed by two
@@ -245,8 +251,9 @@ def _wave_faults(wave: h5py.Dataset, start: int, stop: int, spec: SurveySpec,
             if isinstance(value, _Unread):
                 faults[i] = value.reason
             elif not faults[i] and not abs(value - grid_L[sample]) <= WAVE_TOLERANCE:  # or NaN
-                faults[i] = (f"sample {first + sample} is at {value:.2f} A, "
-                             f"not {grid_L[sample]:.2f} A as on the DESI grid")
+                faults[i] = (
+                    f"sample {first + sample} is at {value:.2f} A, not {grid_L[sample]:.2f} A as on the DESI grid"
+                )
     return faults
 
 
@@ -254,8 +261,7 @@ def _galaxy(row: dict[str, Any], index: int, path: Path, spec: SurveySpec) -> Ga
     """One galaxy without its spectrum; `row` holds None for what could not be read."""
     targetid = _integer(row.get(TARGETID))
     magnitudes = [number(row.get(name)) for name in _magnitudes(spec)]
-    ra, dec = next(((number(row[a]), number(row[d])) for a, d in POSITIONS
-                    if a in row and d in row), (None, None))
+    ra, dec = next(((number(row[a]), number(row[d])) for a, d in POSITIONS if a in row and d in row), (None, None))
     image = row[IMAGE]
     return Galaxy(
         object_id=_text(row[OBJECT_ID]) or f"{path.stem}-{index}",
@@ -265,8 +271,9 @@ def _galaxy(row: dict[str, Any], index: int, path: Path, spec: SurveySpec) -> Ga
         redshift=number(row[REDSHIFT]),
         redshift_err=number(row.get(REDSHIFT_ERR)),
         image_CHW=None if image is None else np.asarray(image, np.float32),
-        cmodel_mag_C=(None if all(m is None for m in magnitudes)
-                      else np.array([np.nan if m is None else m for m in magnitudes])),
+        cmodel_mag_C=(
+            None if all(m is None for m in magnitudes) else np.array([np.nan if m is None else m for m in magnitudes])
+        ),
         morphtype=_text(row.get(MORPHTYPE)),
         # One DESI target may stand beside several HSC objects: its spectrum must not be
         # trained on in one row and tested on in another.

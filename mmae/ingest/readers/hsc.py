@@ -50,10 +50,11 @@ def hsc_source(paths: list[Path], max_outside: float = MAX_OUTSIDE) -> Source:
     chunks: list[Chunk] = []
     for path in archives:
         n_rows = check_archive(path, spec)
-        chunks += [{"path": str(path), "start": start, "stop": min(start + NPZ_CHUNK_ROWS, n_rows)}
-                   for start in range(0, n_rows, NPZ_CHUNK_ROWS)]
-    chunks += [{"objects": objects[i : i + FITS_CHUNK_OBJECTS]}
-               for i in range(0, len(objects), FITS_CHUNK_OBJECTS)]
+        chunks += [
+            {"path": str(path), "start": start, "stop": min(start + NPZ_CHUNK_ROWS, n_rows)}
+            for start in range(0, n_rows, NPZ_CHUNK_ROWS)
+        ]
+    chunks += [{"objects": objects[i : i + FITS_CHUNK_OBJECTS]} for i in range(0, len(objects), FITS_CHUNK_OBJECTS)]
     return Source(
         name="hsc",
         spec=spec,
@@ -84,8 +85,9 @@ def _expand(paths: list[Path]) -> list[Path]:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder of HSC cutouts. Check the path.")
         if not found or not all(_is_cutout(f) for f in found):
-            raise InputError(f"{path}: no HSC cutouts. Give .npz or FITS files "
-                             f"({', '.join(FITS_SUFFIXES)}), or a folder of them.")
+            raise InputError(
+                f"{path}: no HSC cutouts. Give .npz or FITS files ({', '.join(FITS_SUFFIXES)}), or a folder of them."
+            )
         files += found
     if not files:
         raise InputError("hsc: no cutouts given; name .npz or FITS files, or a folder of them.")

@@ -33,34 +33,39 @@ def check_archive(path: Path, spec: SurveySpec) -> int:
         shapes = _npz_shapes(path)
         bands = _npz_rows(path, "bands", None, None) if "bands" in shapes else None
     except UNREADABLE as error:
-        raise InputError(f"{path}: not a readable .npz archive ({error or type(error).__name__}). "
-                         f"Write it again with numpy.savez.") from error
+        raise InputError(
+            f"{path}: not a readable .npz archive ({error or type(error).__name__}). Write it again with numpy.savez."
+        ) from error
     n_bands, size = len(spec.bands), spec.image_size
     order = f"the bands {','.join(spec.bands)}, in this order"
     if "image" not in shapes:
-        raise InputError(f"{path}: key image is missing, found {', '.join(shapes) or 'none'}. Save "
-                         f"the cutouts as image, (N, {n_bands}, S, S), with {order}.")
+        raise InputError(
+            f"{path}: key image is missing, found {', '.join(shapes) or 'none'}. Save "
+            f"the cutouts as image, (N, {n_bands}, S, S), with {order}."
+        )
     shape = shapes["image"]
     if len(shape) != 4 or shape[0] == 0 or shape[1] != n_bands:
-        raise InputError(f"{path}: image has shape {shape}, expected (N, {n_bands}, S, S) with "
-                         f"N > 0: {order}.")
+        raise InputError(f"{path}: image has shape {shape}, expected (N, {n_bands}, S, S) with N > 0: {order}.")
     if min(shape[2:]) < size:
-        raise InputError(f"{path}: cutouts are {shape[2]} x {shape[3]} pixels, at least {size} x "
-                         f"{size} are needed. Cut them out again, {size} pixels wide.")
+        raise InputError(
+            f"{path}: cutouts are {shape[2]} x {shape[3]} pixels, at least {size} x "
+            f"{size} are needed. Cut them out again, {size} pixels wide."
+        )
     if bands is not None and tuple(band_name(b) for b in bands.tolist()) != spec.bands:
         found = ",".join(map(str, bands.tolist()))
-        raise InputError(f"{path}: bands is {found}, expected {order}. Reorder the second "
-                         f"axis of image (and of weight).")
+        raise InputError(
+            f"{path}: bands is {found}, expected {order}. Reorder the second axis of image (and of weight)."
+        )
     for key in ("weight", "parent", "object_id", "ra", "dec"):
         expected = shape if key == "weight" else shape[:1]
         if key in shapes and shapes[key] != expected:
-            raise InputError(f"{path}: {key} has shape {shapes[key]}, expected {expected} to go "
-                             f"with image of shape {shape}.")
+            raise InputError(
+                f"{path}: {key} has shape {shapes[key]}, expected {expected} to go with image of shape {shape}."
+            )
     return shape[0]
 
 
-def read_archive(path: Path, start: int, stop: int, spec: SurveySpec,
-                 max_outside: float) -> ChunkRead:
+def read_archive(path: Path, start: int, stop: int, spec: SurveySpec, max_outside: float) -> ChunkRead:
     result = ChunkRead()
     try:
         keys = set(_npz_shapes(path)) & {"image", "weight", "parent", "object_id", "ra", "dec"}
@@ -74,8 +79,7 @@ def read_archive(path: Path, start: int, stop: int, spec: SurveySpec,
                 result.rejections += part.rejections
             return result
         reason = f"the archive cannot be read here ({error or type(error).__name__})"
-        return ChunkRead(rejections=[
-            Rejection(f"{path.stem}-{start}", f"{path}, row {start}", "row", reason)])
+        return ChunkRead(rejections=[Rejection(f"{path.stem}-{start}", f"{path}, row {start}", "row", reason)])
     for i in range(stop - start):
         row = {key: values[i] for key, values in columns.items()}
         where = f"{path}, row {start + i}"
@@ -85,18 +89,19 @@ def read_archive(path: Path, start: int, stop: int, spec: SurveySpec,
             weight_CHW = crop_centre(row["weight"], spec.image_size)
             image_CHW, outside = mask_outside(image_CHW, weight_CHW)
             if outside > max_outside:
-                reason = (f"{outside:.0%} of a band is outside the footprint, more than the "
-                          f"{max_outside:.0%} allowed")
+                reason = f"{outside:.0%} of a band is outside the footprint, more than the {max_outside:.0%} allowed"
                 result.rejections.append(Rejection(object_id, where, "row", reason))
                 continue
         result.where.append(where)
-        result.galaxies.append(Galaxy(
-            object_id=object_id,
-            ra=number(row.get("ra")),
-            dec=number(row.get("dec")),
-            image_CHW=image_CHW,
-            group_id=str(row["parent"]) if "parent" in row else None,
-        ))
+        result.galaxies.append(
+            Galaxy(
+                object_id=object_id,
+                ra=number(row.get("ra")),
+                dec=number(row.get("dec")),
+                image_CHW=image_CHW,
+                group_id=str(row["parent"]) if "parent" in row else None,
+            )
+        )
     return result
 
 

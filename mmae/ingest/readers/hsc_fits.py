@@ -52,8 +52,10 @@ def group_by_object(paths: list[Path]) -> list[dict[str, Any]]:
     for path in paths:
         groups.setdefault((path.parent, _object_name(path)), []).append(str(path))
     uses = Counter(name for _, name in groups)
-    return [{"object_id": name if uses[name] == 1 else f"{folder.name}/{name}", "paths": files}
-            for (folder, name), files in groups.items()]
+    return [
+        {"object_id": name if uses[name] == 1 else f"{folder.name}/{name}", "paths": files}
+        for (folder, name), files in groups.items()
+    ]
 
 
 def read_objects(objects: list[dict[str, Any]], spec: SurveySpec) -> ChunkRead:
@@ -75,11 +77,12 @@ def _read_object(object_id: str, paths: list[str], spec: SurveySpec) -> Galaxy:
     for path in paths:
         for band in _read_bands(Path(path)):
             if band.name not in spec.bands:
-                raise _Unusable(f"{band.file}: an image of no known band; FILTER or EXTNAME must "
-                                f"be one of {','.join(spec.bands)}, alone or as in HSC-G")
+                raise _Unusable(
+                    f"{band.file}: an image of no known band; FILTER or EXTNAME must "
+                    f"be one of {','.join(spec.bands)}, alone or as in HSC-G"
+                )
             if band.name in bands:
-                raise _Unusable(f"band {band.name} is there twice: in {bands[band.name].file} and "
-                                f"in {band.file}")
+                raise _Unusable(f"band {band.name} is there twice: in {bands[band.name].file} and in {band.file}")
             bands[band.name] = band
     missing = [name for name in spec.bands if name not in bands]
     if missing:
@@ -88,15 +91,16 @@ def _read_object(object_id: str, paths: list[str], spec: SurveySpec) -> Galaxy:
     if len(set(shapes.values())) > 1:
         raise _Unusable(f"the bands differ in shape: {shapes}")
     if min(shapes[spec.bands[0]]) < spec.image_size:
-        raise _Unusable(f"the cutout has {shapes[spec.bands[0]]} pixels, at least "
-                        f"{spec.image_size} x {spec.image_size} are needed")
+        raise _Unusable(
+            f"the cutout has {shapes[spec.bands[0]]} pixels, at least {spec.image_size} x {spec.image_size} are needed"
+        )
     centres = [c for c in (_centre(bands[name], spec) for name in spec.bands) if c is not None]
     apart = max((centres[0].separation(c).arcsec for c in centres), default=0.0)
     if apart > spec.pixel_scale:
         raise _Unusable(f"the bands are centred up to {apart:.2f} arcsec from each other")
-    image_CHW = np.stack([
-        crop_centre(bands[name].image_SS, spec.image_size) * _counts_scale(bands[name], spec)
-        for name in spec.bands])
+    image_CHW = np.stack(
+        [crop_centre(bands[name].image_SS, spec.image_size) * _counts_scale(bands[name], spec) for name in spec.bands]
+    )
     return Galaxy(
         object_id=object_id,
         ra=float(centres[0].ra.deg) if centres else None,
@@ -116,8 +120,7 @@ def _read_bands(path: Path) -> list[_Band]:
                     continue
                 if any(word in kind for word in ("MASK", "VARIANCE", "WEIGHT", "PSF")):
                     continue
-                names = (hdu.header.get("FILTER"), hdu.name, primary.get("FILTER"),
-                         _band_in_name(path))
+                names = (hdu.header.get("FILTER"), hdu.name, primary.get("FILTER"), _band_in_name(path))
                 name = next((b for b in map(band_name, names) if b), None)
                 header = hdu.header.copy()
                 if "FLUXMAG0" not in header and "FLUXMAG0" in primary:
@@ -132,8 +135,10 @@ def _counts_scale(band: _Band, spec: SurveySpec) -> float:
     """What turns counts of this image into counts at the survey's zero point."""
     fluxmag0 = band.header.get("FLUXMAG0")
     if not isinstance(fluxmag0, int | float) or not fluxmag0 > 0:
-        raise _Unusable(f"{band.file}: band {band.name} has no zero point (FLUXMAG0 is {fluxmag0}; "
-                        f"it is 10**(0.4*27) for images at 27.0 mag)")
+        raise _Unusable(
+            f"{band.file}: band {band.name} has no zero point (FLUXMAG0 is {fluxmag0}; "
+            f"it is 10**(0.4*27) for images at 27.0 mag)"
+        )
     return 10 ** (0.4 * spec.zero_point) / fluxmag0
 
 
@@ -149,8 +154,9 @@ def _centre(band: _Band, spec: SurveySpec) -> SkyCoord | None:
         return None
     scales = proj_plane_pixel_scales(wcs.celestial) * 3600
     if np.abs(scales / spec.pixel_scale - 1).max() > 0.01:
-        raise _Unusable(f"{band.file}: band {band.name} has {scales.mean():.4f} arcsec per pixel, "
-                        f"not {spec.pixel_scale}")
+        raise _Unusable(
+            f"{band.file}: band {band.name} has {scales.mean():.4f} arcsec per pixel, not {spec.pixel_scale}"
+        )
     height, width = band.image_SS.shape
     middle = (spec.image_size - 1) / 2
     x, y = (width - spec.image_size) // 2 + middle, (height - spec.image_size) // 2 + middle

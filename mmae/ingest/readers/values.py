@@ -11,8 +11,7 @@ import numpy as np
 from astropy.io import fits
 
 # What numpy, zipfile and astropy raise on files that are cut short or garbled.
-UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, zlib.error,
-              zipfile.BadZipFile, fits.VerifyError)
+UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, zlib.error, zipfile.BadZipFile, fits.VerifyError)
 
 
 def crop_centre(image: np.ndarray, size: int) -> np.ndarray:

@@ -84,10 +84,12 @@ class Contrastive(nn.Module):
         self.config, self.spec = config, spec
         sizes = Sizes(config.width, config.width, config.redshift)
         image, spectrum = Image(config.image, spec, sizes), Spectrum(config.spectrum, spec, sizes)
-        self.encoders = nn.ModuleDict({
-            "image": Encoder(image, ("query_TE", "to_patch"), config),
-            "spectrum": Encoder(spectrum, ("query_TE", "to_patch", "to_level", "lines"), config),
-        })
+        self.encoders = nn.ModuleDict(
+            {
+                "image": Encoder(image, ("query_TE", "to_patch"), config),
+                "spectrum": Encoder(spectrum, ("query_TE", "to_patch", "to_level", "lines"), config),
+            }
+        )
         self.n_tokens = {name: encoder.modality.n_tokens for name, encoder in self.encoders.items()}
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
         self.logits = nn.Linear(config.embedding, config.redshift.bins)

@@ -48,7 +48,9 @@ class Magnitudes(Modality):
         super().__init__(config, spec, sizes)
         self.n_tokens = spec.n_bands
         self.to_token = nn.Linear(2, sizes.width)
-        self.position_TD = nn.Parameter(torch.randn(self.n_tokens, sizes.width) * 0.02)  # a band's own, and the modality's
+        self.position_TD = nn.Parameter(
+            torch.randn(self.n_tokens, sizes.width) * 0.02
+        )  # a band's own, and the modality's
         self.query_TE = nn.Parameter(torch.randn(self.n_tokens, sizes.decoder_width) * 0.02)
         self.to_patch = patch_head(sizes.decoder_width, 1)
 

@@ -112,7 +112,10 @@ class Spectrum(Modality):
         )
         patch = self.config.patch
         return SpectrumTokens(
-            tk.patchify_spectrum(flux_BL, patch), tk.patchify_spectrum(ivar_BL, patch), mean_B, rms_B,
+            tk.patchify_spectrum(flux_BL, patch),
+            tk.patchify_spectrum(ivar_BL, patch),
+            mean_B,
+            rms_B,
             batch.present["spectrum"] & ~visible_BT.any(-1),
         )
 
@@ -158,7 +161,10 @@ class Spectrum(Modality):
     def loss(self, predicted: SpectrumPatches, prepared: SpectrumTokens, is_target_BT: Tensor) -> Tensor:
         row_B = with_targets(is_target_BT)
         shape = masked_chi_square(
-            take(predicted.flux_BTP, row_B), prepared.flux_BTP[row_B], prepared.ivar_BTP[row_B], is_target_BT[row_B],
+            take(predicted.flux_BTP, row_B),
+            prepared.flux_BTP[row_B],
+            prepared.ivar_BTP[row_B],
+            is_target_BT[row_B],
             self.config.error_floor,
         )
         level_asked_B = prepared.hidden_B & is_target_BT.any(-1)

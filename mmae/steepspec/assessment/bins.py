@@ -22,9 +22,18 @@ _KINDS: dict[str, dict[str, str]] = {
     "sources": {c.name: c.kind for c in SOURCES},
     "members": {c.name: c.kind for c in MEMBERS},
     "regions": {c.name: c.kind for c in REGIONS},
-    "truth": {"truth_id": "int", "ra": "float", "dec": "float", "source_class": "text", "alpha": "float",
-              "s1400_mjy": "float", "size_arcsec": "float", "known": "bool", "region": "int"},
-}  # fmt: skip
+    "truth": {
+        "truth_id": "int",
+        "ra": "float",
+        "dec": "float",
+        "source_class": "text",
+        "alpha": "float",
+        "s1400_mjy": "float",
+        "size_arcsec": "float",
+        "known": "bool",
+        "region": "int",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -53,14 +62,18 @@ class Binned:
 
     def only(self, *names: str) -> Binned:
         """With these statistics alone."""
-        return replace(self, scores={name: self.scores[name] for name in names},
-                       total={name: self.total[name] for name in names})
+        return replace(
+            self, scores={name: self.scores[name] for name in names}, total={name: self.total[name] for name in names}
+        )
 
 
 def binned(
-    quantity: str, values_N: np.ndarray, edges: Sequence[float],
-    score: Callable[[np.ndarray], dict[str, Score]], labels: Sequence[str] = (),
-) -> Binned:  # fmt: skip
+    quantity: str,
+    values_N: np.ndarray,
+    edges: Sequence[float],
+    score: Callable[[np.ndarray], dict[str, Score]],
+    labels: Sequence[str] = (),
+) -> Binned:
     """Statistics in each bin and of all rows; a NaN is in no bin.
 
     Args:
@@ -76,8 +89,14 @@ def binned(
     per_bin, total = [score(mask) for mask in masks], score(np.ones(len(values_N), bool))
     centre = [float(np.median(values_N[mask])) if mask.any() else math.nan for mask in masks]
     names = tuple(labels) or tuple(_label(low, high) for low, high in pairwise(edges_B1.tolist()))
-    return Binned(quantity, edges_B1, names, np.array(centre),
-                  {name: tuple(found[name] for found in per_bin) for name in total}, total)
+    return Binned(
+        quantity,
+        edges_B1,
+        names,
+        np.array(centre),
+        {name: tuple(found[name] for found in per_bin) for name in total},
+        total,
+    )
 
 
 def _label(low: float, high: float) -> str:
@@ -113,8 +132,10 @@ def take(table: Table, what: str, *names: str) -> dict[str, np.ndarray]:
     """
     missing = [name for name in names if name not in table.colnames]
     if missing:
-        raise InputError(f"{what}: no column {', '.join(missing)}; give the table with all columns, those "
-                         f"of {'the simulated sky' if what == 'truth' else 'mmae/steepspec/schema.py'}")
+        raise InputError(
+            f"{what}: no column {', '.join(missing)}; give the table with all columns, those "
+            f"of {'the simulated sky' if what == 'truth' else 'mmae/steepspec/schema.py'}"
+        )
     found = columns(what, **{name: table[name] for name in names})
     return {name: _as_kind(array, _KINDS[what][name]) for name, array in found.items()}
 
@@ -144,8 +165,14 @@ def check_match(match_S: np.ndarray, sources: Table, truth: Table) -> np.ndarray
     """
     match_S = np.asarray(match_S)
     used = match_S[match_S >= 0]
-    if (match_S.shape != (len(sources),) or (match_S < -1).any() or (used >= len(truth)).any()
-            or len(np.unique(used)) < len(used)):
-        raise InputError(f"match of shape {match_S.shape}: give, for each of the {len(sources)} sources, a "
-                         f"row of its own of the truth's {len(truth)}, or -1, as match_truth does")
+    if (
+        match_S.shape != (len(sources),)
+        or (match_S < -1).any()
+        or (used >= len(truth)).any()
+        or len(np.unique(used)) < len(used)
+    ):
+        raise InputError(
+            f"match of shape {match_S.shape}: give, for each of the {len(sources)} sources, a "
+            f"row of its own of the truth's {len(truth)}, or -1, as match_truth does"
+        )
     return match_S.astype(int)

@@ -14,29 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mmae.metrics.bootstrap import Score
-from mmae.report.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    LIGHT_GREY,
-    ORANGE,
-    PURPLE,
-    VERMILLION,
-    say_absent,
-    style,
-)
+from mmae.report.style import BLACK, BLUE, GREEN, GREY, LIGHT_GREY, ORANGE, PURPLE, VERMILLION, say_absent, style
 from mmae.steepspec.assessment.bins import Binned
-from mmae.steepspec.assessment.pulls import (
-    FITTED,
-    LIMITS,
-    MEAN,
-    P_MEAN,
-    P_TRUE,
-    P_TRUE_NO_FIELD,
-    WIDTH,
-    Pulls,
-)
+from mmae.steepspec.assessment.pulls import FITTED, LIMITS, MEAN, P_MEAN, P_TRUE, P_TRUE_NO_FIELD, WIDTH, Pulls
 from mmae.steepspec.assessment.recovery import (
     CANDIDATE,
     CHANCE,
@@ -56,8 +36,7 @@ PULL_RANGE = 5.0  # beyond, pulls are counted in the outermost columns
 SHARE_CMAP = LinearSegmentedColormap.from_list("share", ["white", BLUE])
 CLASS_NAMES = ("pulsar", "radio galaxy", "AGN", "star", "ambiguous")
 APART = 0.015  # of the axis: markers of one bin stand side by side
-LEGEND = {PURITIES[0]: "whole simulated sky", PURITIES[1]: "in ellipses",
-          PURITIES[2]: "in ellipses, no field pulsars"}
+LEGEND = {PURITIES[0]: "whole simulated sky", PURITIES[1]: "in ellipses", PURITIES[2]: "in ellipses, no field pulsars"}
 
 
 @style()
@@ -110,8 +89,14 @@ def _draw_histogram(ax: Axes, pulls: Pulls) -> None:
         return
     # As many columns as the pulls can fill, 0.25 wide at the finest.
     edges = np.linspace(-PULL_RANGE, PULL_RANGE, 41 if pulls.pull.size > 400 else 21)
-    ax.hist(np.clip(pulls.pull, -PULL_RANGE, PULL_RANGE), edges, density=True, color=BLUE, alpha=0.35,
-            label=f"{pulls.pull.size:,} sources")
+    ax.hist(
+        np.clip(pulls.pull, -PULL_RANGE, PULL_RANGE),
+        edges,
+        density=True,
+        color=BLUE,
+        alpha=0.35,
+        label=f"{pulls.pull.size:,} sources",
+    )
     x = np.linspace(-PULL_RANGE, PULL_RANGE, 300)
     ax.plot(x, np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi), color=BLACK, label="normal, width 1")
     total = pulls.by_snr.total
@@ -119,8 +104,12 @@ def _draw_histogram(ax: Axes, pulls: Pulls) -> None:
     beyond = int((np.abs(pulls.pull) > PULL_RANGE).sum())
     lines += [f"{beyond} beyond {PULL_RANGE:g}"] * bool(beyond)
     ax.text(0.03, 0.96, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=8)
-    ax.set(xlabel=r"($\alpha-\alpha_\mathrm{true}$) / error of $\alpha$", ylabel="density",
-           title=r"pulls of $\alpha$", xlim=(-PULL_RANGE, PULL_RANGE))
+    ax.set(
+        xlabel=r"($\alpha-\alpha_\mathrm{true}$) / error of $\alpha$",
+        ylabel="density",
+        title=r"pulls of $\alpha$",
+        xlim=(-PULL_RANGE, PULL_RANGE),
+    )
     ax.legend(loc="upper right")
 
 
@@ -134,13 +123,21 @@ def _draw_calibration(ax: Axes, calibration: Mapping[str, Binned]) -> None:
         say_absent(ax, "no source has a p_steep and a true index")
         return
     ax.plot((0, 1), (0, 1), color=GREY, linestyle="--", linewidth=0.9)
-    lines = ((FITTED, P_TRUE, FITTED), (FITTED, P_TRUE_NO_FIELD, "the same, no field pulsars"),
-             (LIMITS, P_TRUE, LIMITS))
+    lines = (
+        (FITTED, P_TRUE, FITTED),
+        (FITTED, P_TRUE_NO_FIELD, "the same, no field pulsars"),
+        (LIMITS, P_TRUE, LIMITS),
+    )
     for (group, name, label), (colour, marker) in zip(lines, MARKS, strict=True):
         p_B = np.array([score.value for score in calibration[group].scores[P_MEAN]])
         _errorbar(ax, p_B, calibration[group].scores[name], colour, marker, label)
-    ax.set(xlabel="mean p_steep", ylabel="part truly steep", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03),
-           title="calibration of p_steep")
+    ax.set(
+        xlabel="mean p_steep",
+        ylabel="part truly steep",
+        xlim=(-0.03, 1.03),
+        ylim=(-0.03, 1.03),
+        title="calibration of p_steep",
+    )
     ax.legend(loc="upper left")
 
 
@@ -154,7 +151,8 @@ def confusion_figure(found: Confusion) -> Figure:
     figure = Figure(figsize=(10.5, 4.2), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for ax, matrix, title in zip(
-            panels, (found.all_TF, found.steep_TF), ("all detected sources", "called steep"), strict=True):
+        panels, (found.all_TF, found.steep_TF), ("all detected sources", "called steep"), strict=True
+    ):
         image = _draw_matrix(ax, matrix[:-1])  # no source is truly ambiguous
         ax.set(title=f"{title} ({int(matrix.sum()):,})", xlabel="found class")
     panels[0].set_ylabel("true class")
@@ -170,8 +168,7 @@ def _draw_matrix(ax: Axes, matrix_TF: np.ndarray):
         share = share_TF[row, column]
         percent = f"{share:.0%}" if share >= 0.005 else "<1%"
         text = f"{count:,}\n{percent}" if count else ("0" if total_T1[row, 0] else "\N{EN DASH}")
-        ax.text(column, row, text, ha="center", va="center", fontsize=8,
-                color="white" if share > 0.6 else BLACK)
+        ax.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if share > 0.6 else BLACK)
     names = CLASS_NAMES[: matrix_TF.shape[0]]
     ax.set_xticks(range(len(CLASSES)), CLASS_NAMES)
     ax.set_yticks(range(len(names)), names)
@@ -203,15 +200,17 @@ def ellipse_figure(found: Binned) -> Figure:
 
 
 def _draw_rates(
-    ax: Axes, shown: Binned, names: tuple[str, ...], *, log: bool = False,
-    marks: tuple[tuple[str, str], ...] = MARKS,
-) -> bool:  # fmt: skip
+    ax: Axes, shown: Binned, names: tuple[str, ...], *, log: bool = False, marks: tuple[tuple[str, str], ...] = MARKS
+) -> bool:
     """Rates from 0 to 1, and below them the number of objects, once if all of them share it; any?"""
     if not _draw_scores(ax, shown, names, log=log, marks=marks):
         return False
     counts = [tuple(score.n for score in shown.scores[name]) for name in names]
-    rows = [(counts[0], GREY)] if len(set(counts)) == 1 else [
-        (row, colour) for row, (colour, _) in zip(counts, marks, strict=False)]
+    rows = (
+        [(counts[0], GREY)]
+        if len(set(counts)) == 1
+        else [(row, colour) for row, (colour, _) in zip(counts, marks, strict=False)]
+    )
     for k, (row, colour) in enumerate(rows):
         for x, n in zip(shown.centre, row, strict=True):
             if n:
@@ -247,11 +246,19 @@ def _draw_scores(
     return True
 
 
-def _errorbar(
-    ax: Axes, x_B: np.ndarray, scores: tuple[Score, ...], colour: str, marker: str, label: str
-) -> None:
+def _errorbar(ax: Axes, x_B: np.ndarray, scores: tuple[Score, ...], colour: str, marker: str, label: str) -> None:
     value_B, low_B, high_B = np.array([(s.value, s.low, s.high) for s in scores]).T
     # A point without an interval (one pointing, one ellipse) is drawn bare.
     ax.plot(x_B, value_B, color=colour, linewidth=0.8, alpha=0.4)
-    ax.errorbar(x_B, value_B, (value_B - low_B, high_B - value_B), color=colour, marker=marker, markersize=4,
-                linestyle="", elinewidth=1.0, capsize=2, label=label)
+    ax.errorbar(
+        x_B,
+        value_B,
+        (value_B - low_B, high_B - value_B),
+        color=colour,
+        marker=marker,
+        markersize=4,
+        linestyle="",
+        elinewidth=1.0,
+        capsize=2,
+        label=label,
+    )

@@ -40,9 +40,7 @@ class Pulls:
     """Resampling units; the errors from ten are themselves good to a quarter only."""
 
 
-def alpha_pulls(
-    sources: Table, truth: Table, match: np.ndarray, *, resamples: int = 500, seed: int = 0
-) -> Pulls:
+def alpha_pulls(sources: Table, truth: Table, match: np.ndarray, *, resamples: int = 500, seed: int = 0) -> Pulls:
     """Pulls of matched sources whose alpha is of a fitted spectrum ("sed") and has an error.
 
     The flux-scale error of a pointing and window is shared by all its sources, which are therefore
@@ -74,8 +72,9 @@ def alpha_pulls(
         return dict(zip((MEAN, WIDTH, STD), found, strict=True))
 
     by_snr = binned("measured S/N", s["snr"][kept_S], SNR_EDGES, score)
-    by_detections = binned("flux densities", s["n_detections"][kept_S].astype(float), DETECTION_EDGES, score,
-                           DETECTION_LABELS)
+    by_detections = binned(
+        "flux densities", s["n_detections"][kept_S].astype(float), DETECTION_EDGES, score, DETECTION_LABELS
+    )
     return Pulls(pull_K, by_snr, by_detections, units)
 
 
@@ -93,9 +92,13 @@ def _moments(values_K: np.ndarray) -> tuple[float, float, float]:
 
 
 def bootstrap_units(
-    values_K: np.ndarray, unit_K: np.ndarray, statistic: Callable[[np.ndarray], tuple[float, ...]], *,
-    resamples: int, seed: int,
-) -> tuple[Score, ...]:  # fmt: skip
+    values_K: np.ndarray,
+    unit_K: np.ndarray,
+    statistic: Callable[[np.ndarray], tuple[float, ...]],
+    *,
+    resamples: int,
+    seed: int,
+) -> tuple[Score, ...]:
     """Statistics with errors from drawing whole units, with replacement; see `alpha_pulls`.
 
     Args:
@@ -150,14 +153,23 @@ def steep_calibration(
     match_S = check_match(match, sources, truth)
     s = take(sources, "sources", "p_steep", "alpha_from")
     usable_S, limits_S = (match_S >= 0) & np.isfinite(s["p_steep"]), s["alpha_from"] == "limits"
-    return {name: _calibration(s["p_steep"][of_S], match_S[of_S], truth, steep_limit)
-            for name, of_S in ((FITTED, usable_S & ~limits_S), (LIMITS, usable_S & limits_S))}
+    return {
+        name: _calibration(s["p_steep"][of_S], match_S[of_S], truth, steep_limit)
+        for name, of_S in ((FITTED, usable_S & ~limits_S), (LIMITS, usable_S & limits_S))
+    }
 
 
 def _calibration(p_K: np.ndarray, match_K: np.ndarray, truth: Table, steep_limit: float) -> Binned:
     t = take(truth, "truth", "alpha", "source_class", "region")
     steep_K = t["alpha"][match_K] < steep_limit
     field_K = (t["source_class"][match_K] == PULSAR) & (t["region"][match_K] < 0)
-    return binned("p_steep", p_K, P_STEEP_EDGES, lambda mask: {
-        P_MEAN: mean(p_K[mask]), P_TRUE: rate(steep_K, mask),
-        P_TRUE_NO_FIELD: rate(steep_K, mask & ~field_K)})
+    return binned(
+        "p_steep",
+        p_K,
+        P_STEEP_EDGES,
+        lambda mask: {
+            P_MEAN: mean(p_K[mask]),
+            P_TRUE: rate(steep_K, mask),
+            P_TRUE_NO_FIELD: rate(steep_K, mask & ~field_K),
+        },
+    )

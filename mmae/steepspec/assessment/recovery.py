@@ -82,9 +82,8 @@ def match_truth(sources: Table, truth: Table, radius_arcsec: float = 6.0) -> np.
 
 
 def completeness(
-    sources: Table, truth: Table, match: np.ndarray, *, steep_limit: float = STEEP,
-    reference_mhz: float = REFERENCE_MHZ,
-) -> Completeness:  # fmt: skip
+    sources: Table, truth: Table, match: np.ndarray, *, steep_limit: float = STEEP, reference_mhz: float = REFERENCE_MHZ
+) -> Completeness:
     """Which part of the injected pulsars is detected, then called steep, then classed a pulsar.
 
     Each stage counts what the one before kept; the last is the list of new pulsar candidates, so
@@ -107,18 +106,21 @@ def completeness(
     pulsar_N = (t["source_class"] == PULSAR) & ~t["known"]
     flux_N = t["s1400_mjy"] * (reference_mhz / 1400.0) ** t["alpha"]
 
-    def against(
-        quantity: str, values_N: np.ndarray, edges: tuple[float, ...], chosen_N: np.ndarray
-    ) -> Binned:
-        return binned(quantity, values_N[chosen_N], edges, lambda mask: {
-            stage: rate(stage_N[chosen_N], mask) for stage, stage_N in zip(STAGES, kept_N, strict=True)})
+    def against(quantity: str, values_N: np.ndarray, edges: tuple[float, ...], chosen_N: np.ndarray) -> Binned:
+        return binned(
+            quantity,
+            values_N[chosen_N],
+            edges,
+            lambda mask: {stage: rate(stage_N[chosen_N], mask) for stage, stage_N in zip(STAGES, kept_N, strict=True)},
+        )
 
     flux = f"expected flux density at {reference_mhz:g} MHz [mJy]"
     chosen = (pulsar_N & (t["alpha"] < steep_limit), pulsar_N)
     alpha_edges = tuple(round(steep_limit + offset, 6) for offset in ALPHA_OFFSETS)
     return Completeness(
         {name: against(flux, flux_N, FLUX_EDGES_MJY, c) for name, c in zip(POPULATIONS, chosen, strict=True)},
-        against("true alpha", t["alpha"], alpha_edges, pulsar_N))
+        against("true alpha", t["alpha"], alpha_edges, pulsar_N),
+    )
 
 
 def _stages(sources: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -160,8 +162,12 @@ def selection_by_snr(
     asked = {STAGES[1]: (steep_S, sought_S), STAGES[2]: (classed_S, sought_S)}
     bases = (classed_S, classed_S & inside_S, classed_S & inside_S & ~field_S)
     asked |= {name: (pulsar_S, of_S) for name, of_S in zip(PURITIES, bases, strict=True)}
-    return binned("measured S/N", snr_S, SNR_EDGES,
-                  lambda mask: {name: rate(hit_S, of_S & mask) for name, (hit_S, of_S) in asked.items()})
+    return binned(
+        "measured S/N",
+        snr_S,
+        SNR_EDGES,
+        lambda mask: {name: rate(hit_S, of_S & mask) for name, (hit_S, of_S) in asked.items()},
+    )
 
 
 def _true_pulsars(truth: Table, match_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -172,9 +178,8 @@ def _true_pulsars(truth: Table, match_S: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def by_ellipse(
-    sources: Table, members: Table, regions: Table, truth: Table, match: np.ndarray,
-    all_region_names: np.ndarray,
-) -> Binned:  # fmt: skip
+    sources: Table, members: Table, regions: Table, truth: Table, match: np.ndarray, all_region_names: np.ndarray
+) -> Binned:
     """Against the size of the 95% ellipse, the square root of the product of its semi-axes.
 
     "in own ellipse": part of the detected pulsars of searched regions whose measured position lies
@@ -212,24 +217,42 @@ def by_ellipse(
 
     quantity, rows_P = "ellipse size [deg]", np.flatnonzero(pulsar_S & (home_S >= 0))
     known_P = of_truth(t["known"], match_S, True)[rows_P]
-    pulsars = binned(quantity, size_R[home_S[rows_P]], ELLIPSE_EDGES_DEG, lambda mask: {
-        INSIDE: rate(inside_S[rows_P], mask),
-        CANDIDATE: rate((inside_S & new_S)[rows_P], mask & ~known_P)})
+    pulsars = binned(
+        quantity,
+        size_R[home_S[rows_P]],
+        ELLIPSE_EDGES_DEG,
+        lambda mask: {
+            INSIDE: rate(inside_S[rows_P], mask),
+            CANDIDATE: rate((inside_S & new_S)[rows_P], mask & ~known_P),
+        },
+    )
     new_M, pulsar_M, field_M = new_S[source_M], pulsar_S[source_M], field_S[source_M]
-    purities = binned(quantity, size_R[region_M], ELLIPSE_EDGES_DEG, lambda mask: {
-        PURITIES[1]: rate(pulsar_M, mask & new_M), PURITIES[2]: rate(pulsar_M, mask & new_M & ~field_M)})
+    purities = binned(
+        quantity,
+        size_R[region_M],
+        ELLIPSE_EDGES_DEG,
+        lambda mask: {PURITIES[1]: rate(pulsar_M, mask & new_M), PURITIES[2]: rate(pulsar_M, mask & new_M & ~field_M)},
+    )
     chance_M = ~own_M & ~field_M
     counts = [np.bincount(region_M[of_M], minlength=len(regions)) for of_M in (chance_M, chance_M & new_M)]
-    chance = binned(quantity, size_R, ELLIPSE_EDGES_DEG, lambda mask: {
-        name: mean(count_R[mask & r["in_footprint"]])
-        for name, count_R in zip((CHANCE, CHANCE_CANDIDATES), counts, strict=True)})
+    chance = binned(
+        quantity,
+        size_R,
+        ELLIPSE_EDGES_DEG,
+        lambda mask: {
+            name: mean(count_R[mask & r["in_footprint"]])
+            for name, count_R in zip((CHANCE, CHANCE_CANDIDATES), counts, strict=True)
+        },
+    )
     return chance.joined(pulsars).joined(purities)
 
 
 def _source_rows(sources: Table, members: Table) -> np.ndarray:
     """(M,) row among the sources of each member, by name and place: names alone may repeat."""
-    keys = [list(zip(*(column.tolist() for column in take(table, what, "source_id", "ra", "dec").values()),
-                     strict=True)) for table, what in ((sources, "sources"), (members, "members"))]
+    keys = [
+        list(zip(*(column.tolist() for column in take(table, what, "source_id", "ra", "dec").values()), strict=True))
+        for table, what in ((sources, "sources"), (members, "members"))
+    ]
     return _rows_in(*keys, "source")
 
 
@@ -240,8 +263,10 @@ def _rows_in(keys: Sequence[Hashable], wanted: Sequence[Hashable], what: str) ->
         raise InputError(f"{what}s: {len(keys)} rows are only {len(row_of)} different ones; give each once")
     lost = [key for key in wanted if key not in row_of]
     if lost:
-        raise InputError(f"members: {what} {lost[0]} ({len(lost)} such) is not in the table of {what}s; "
-                         "give the tables of one search")
+        raise InputError(
+            f"members: {what} {lost[0]} ({len(lost)} such) is not in the table of {what}s; "
+            "give the tables of one search"
+        )
     return np.array([row_of[key] for key in wanted], int)
 
 
@@ -249,8 +274,10 @@ def _searched_row(region_N: np.ndarray, all_names: np.ndarray, searched: np.ndar
     """(N,) row among the searched regions of each true source's region, -1 for none."""
     all_names = np.asarray(all_names).astype(str)
     if (region_N >= len(all_names)).any():
-        raise InputError(f"truth: region {region_N.max()} has no name among {len(all_names)}; "
-                         "all_region_names must have all regions of the simulated sky, in its order")
+        raise InputError(
+            f"truth: region {region_N.max()} has no name among {len(all_names)}; "
+            "all_region_names must have all regions of the simulated sky, in its order"
+        )
     row_of = {name: row for row, name in enumerate(searched.tolist())}
     home = np.array([row_of.get(name, -1) for name in all_names.tolist()] + [-1], int)
     return home[np.maximum(region_N, -1)]
@@ -272,6 +299,7 @@ def confusion(sources: Table, truth: Table, match: np.ndarray) -> Confusion:
     s = take(sources, "sources", "source_class", "steep", "vetoed")
     true_S = of_truth(take(truth, "truth", "source_class")["source_class"], match_S, "")
     counted_S = (match_S >= 0) & ~s["vetoed"]
-    both = [confusion_matrix(true_S[of_S], s["source_class"][of_S], CLASSES)
-            for of_S in (counted_S, counted_S & s["steep"])]
+    both = [
+        confusion_matrix(true_S[of_S], s["source_class"][of_S], CLASSES) for of_S in (counted_S, counted_S & s["steep"])
+    ]
     return Confusion(*both, unmatched=int((match_S < 0).sum()))

@@ -7,12 +7,7 @@ from astropy.table import Table as Rows
 
 from mmae.report.contents import Drawing, Section
 from mmae.steepspec.assessment.bins import take
-from mmae.steepspec.assessment.figures import (
-    completeness_figure,
-    confusion_figure,
-    ellipse_figure,
-    pull_figure,
-)
+from mmae.steepspec.assessment.figures import completeness_figure, confusion_figure, ellipse_figure, pull_figure
 from mmae.steepspec.assessment.pulls import alpha_pulls, steep_calibration
 from mmae.steepspec.assessment.recovery import (
     PULSAR,
@@ -62,9 +57,17 @@ _CAPTIONS = {
 
 
 def assessment_section(
-    sources: Rows, members: Rows, regions: Rows, truth: Rows, all_region_names: np.ndarray, *,
-    radius_arcsec: float = 6.0, steep_limit: float = STEEP, resamples: int = 500, seed: int = 0,
-) -> Section:  # fmt: skip
+    sources: Rows,
+    members: Rows,
+    regions: Rows,
+    truth: Rows,
+    all_region_names: np.ndarray,
+    *,
+    radius_arcsec: float = 6.0,
+    steep_limit: float = STEEP,
+    resamples: int = 500,
+    seed: int = 0,
+) -> Section:
     """Tables and figures of everything that `assess` and `assess_pulls` measure.
 
     Args:
@@ -91,11 +94,12 @@ def assessment_section(
         brief_table(complete, selected, ellipses, pulls),
         injected_table(truth, match_S, steep_limit),
         *completeness_tables(complete),
-        binned_table("recovery", "Detected steep pulsars against measured S/N", selected.only(*STAGES[1:]),
-                     _RECOVERY, one_n=True),
-        binned_table("purity", "Purity of pulsar candidates against measured S/N", selected.only(*PURITIES),
-                     _PURITY),
-        *ellipse_tables(ellipses), *pull_tables(pulls),
+        binned_table(
+            "recovery", "Detected steep pulsars against measured S/N", selected.only(*STAGES[1:]), _RECOVERY, one_n=True
+        ),
+        binned_table("purity", "Purity of pulsar candidates against measured S/N", selected.only(*PURITIES), _PURITY),
+        *ellipse_tables(ellipses),
+        *pull_tables(pulls),
         grouped_table("calibration", "Is p_steep a probability?", "alpha from", calibration, _CALIBRATION),
         *confusion_tables(classes),
     )
@@ -106,8 +110,11 @@ def assessment_section(
         "ellipses": ellipse_figure(ellipses),
     }
     drawings = tuple(Drawing(f"truth_{name}", _CAPTIONS[name], figure) for name, figure in figures.items())
-    left_out = "" if len(sources) else (
-        "No radio source was detected: there is nothing to compare. Check the catalogue and its cuts.")
+    left_out = (
+        ""
+        if len(sources)
+        else ("No radio source was detected: there is nothing to compare. Check the catalogue and its cuts.")
+    )
     text = _text(truth, len(sources), radius_arcsec, steep_limit, classes)
     return Section("truth", "Injected against found", text, tables, drawings, left_out)
 

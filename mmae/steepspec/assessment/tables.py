@@ -41,21 +41,23 @@ def brief_table(complete: Completeness, selected: Binned, ellipses: Binned, pull
     inside = ellipses.total[INSIDE]
     rows.append(_line("pulsars in own ellipse", inside, ELLIPSE_SHARE, judge_share(inside, ELLIPSE_SHARE)))
     rows.append(_line("pulsars of ellipses, candidates there", ellipses.total[CANDIDATE]))
-    rows += [_line(f"pull of alpha, {name}", pull[name], target, judge_score(pull[name], target))
-             for name, target in ((MEAN, 0.0), (WIDTH, 1.0))]
+    rows += [
+        _line(f"pull of alpha, {name}", pull[name], target, judge_score(pull[name], target))
+        for name, target in ((MEAN, 0.0), (WIDTH, 1.0))
+    ]
     worst = _worst(pulls.by_snr.scores[MEAN])
     rows.append(_line("pull of alpha, mean in the worst bin of S/N", worst, 0.0, judge_score(worst, 0.0)))
     rows.append(_line(f"pull of alpha, {STD}", pull[STD], 1.0))
-    note = (f"A pull's mean or width is met if it is within {PULL_TOLERANCE:g} of what is expected, or "
-            f"beyond by at most {ERRORS_ALLOWED:g} errors; the pulsars in ellipses, if chance gives a number "
-            f"as odd in more than {SMALLEST_CHANCE:.2%} of skies. The std is not judged: outliers decide it.")
+    note = (
+        f"A pull's mean or width is met if it is within {PULL_TOLERANCE:g} of what is expected, or "
+        f"beyond by at most {ERRORS_ALLOWED:g} errors; the pulsars in ellipses, if chance gives a number "
+        f"as odd in more than {SMALLEST_CHANCE:.2%} of skies. The std is not judged: outliers decide it."
+    )
     columns = ("quantity", "found", "error", "n", "expected", "verdict")
     return Table("brief", "In brief", columns, tuple(rows), note)
 
 
-def _line(
-    name: str, score: Score, target: float | None = None, verdict: Verdict = NOT_JUDGED
-) -> tuple[Cell, ...]:
+def _line(name: str, score: Score, target: float | None = None, verdict: Verdict = NOT_JUDGED) -> tuple[Cell, ...]:
     return name, score.value, score.error, score.n, target, verdict
 
 
@@ -94,21 +96,33 @@ def injected_table(truth: Rows, match: np.ndarray, steep_limit: float) -> Table:
     detected_N, steep_N = np.zeros(len(truth), bool), t["alpha"] < steep_limit
     detected_N[match[match >= 0]] = True
     pulsar_N = t["source_class"] == PULSAR
-    kinds = {"pulsars of ellipses": pulsar_N & (t["region"] >= 0),
-             "field pulsars": pulsar_N & (t["region"] < 0)}
+    kinds = {"pulsars of ellipses": pulsar_N & (t["region"] >= 0), "field pulsars": pulsar_N & (t["region"] < 0)}
     kinds |= {name.replace("_", " "): t["source_class"] == name for name in CLASSES[1:-1]}
-    columns = {"injected": detected_N | ~detected_N, "truly steep": steep_N, "known before": t["known"],
-               "detected": detected_N, "detected and truly steep": detected_N & steep_N}
+    columns = {
+        "injected": detected_N | ~detected_N,
+        "truly steep": steep_N,
+        "known before": t["known"],
+        "detected": detected_N,
+        "detected and truly steep": detected_N & steep_N,
+    }
     rows = ((name, *(int((of_N & in_N).sum()) for in_N in columns.values())) for name, of_N in kinds.items())
     return Table("injected", "What is injected", ("true class", *columns), tuple(rows))
 
 
 def completeness_tables(found: Completeness) -> tuple[Table, Table]:
     """Against expected flux density and against true alpha."""
-    note = ("Of injected pulsars not known before. Each stage counts what the one before kept; the last is "
-            "the list of pulsar candidates.")
-    by_flux = grouped_table("completeness_flux", "Completeness of pulsars against expected flux density",
-                            "pulsars", found.by_flux, note, one_n=True)
+    note = (
+        "Of injected pulsars not known before. Each stage counts what the one before kept; the last is "
+        "the list of pulsar candidates."
+    )
+    by_flux = grouped_table(
+        "completeness_flux",
+        "Completeness of pulsars against expected flux density",
+        "pulsars",
+        found.by_flux,
+        note,
+        one_n=True,
+    )
     title = "Completeness of all pulsars against true alpha"
     return by_flux, binned_table("completeness_alpha", title, found.by_alpha, one_n=True)
 
@@ -116,16 +130,25 @@ def completeness_tables(found: Completeness) -> tuple[Table, Table]:
 def ellipse_tables(found: Binned) -> tuple[Table, Table, Table]:
     """Pulsars of the ellipses, purity of the candidates, chance sources."""
     pulsars = binned_table(
-        "ellipse_pulsars", "Pulsars of the ellipses against ellipse size", found.only(INSIDE, CANDIDATE),
+        "ellipse_pulsars",
+        "Pulsars of the ellipses against ellipse size",
+        found.only(INSIDE, CANDIDATE),
         f"Of detected pulsars of searched regions: {ELLIPSE_SHARE:g} by construction. Candidate: of those "
-        "not known before, steep and in their ellipse.")
+        "not known before, steep and in their ellipse.",
+    )
     purity = binned_table(
-        "ellipse_purity", "Purity of the candidates against ellipse size", found.only(*PURITIES[1:]),
-        "Part of the candidates (steep, not vetoed, of any class) that are pulsars.")
+        "ellipse_purity",
+        "Purity of the candidates against ellipse size",
+        found.only(*PURITIES[1:]),
+        "Part of the candidates (steep, not vetoed, of any class) that are pulsars.",
+    )
     chance = binned_table(
-        "ellipse_chance", "Chance sources against ellipse size", found.only(CHANCE, CHANCE_CANDIDATES),
+        "ellipse_chance",
+        "Chance sources against ellipse size",
+        found.only(CHANCE, CHANCE_CANDIDATES),
         "Neither the region's own pulsar nor a field pulsar; ellipses whose centre is in the footprint.",
-        one_n=True)
+        one_n=True,
+    )
     return pulsars, purity, chance
 
 
@@ -168,19 +191,26 @@ def _rows(shown: Binned, one_n: bool, lead: tuple[str, ...] = ()) -> tuple[tuple
 
 def pull_tables(pulls: Pulls) -> tuple[Table, Table]:
     """Pulls against S/N and against the number of flux densities."""
-    note = (f"Pull = (alpha - true alpha) / error. Errors from a bootstrap over {pulls.pointings} pointings, "
-            "whose sources share flux-scale errors: with few pointings they are rough, and widths at high "
-            "S/N vary from sky to sky. At low S/N expect a bias even of honest errors: only sources that "
-            "noise lifts over the limit at a second frequency have a fitted index.")
-    return (binned_table("pulls_snr", "Pulls of alpha against measured S/N", pulls.by_snr, note, one_n=True),
-            binned_table("pulls_detections", "Pulls of alpha against the number of flux densities",
-                         pulls.by_detections, one_n=True))
+    note = (
+        f"Pull = (alpha - true alpha) / error. Errors from a bootstrap over {pulls.pointings} pointings, "
+        "whose sources share flux-scale errors: with few pointings they are rough, and widths at high "
+        "S/N vary from sky to sky. At low S/N expect a bias even of honest errors: only sources that "
+        "noise lifts over the limit at a second frequency have a fitted index."
+    )
+    return (
+        binned_table("pulls_snr", "Pulls of alpha against measured S/N", pulls.by_snr, note, one_n=True),
+        binned_table(
+            "pulls_detections", "Pulls of alpha against the number of flux densities", pulls.by_detections, one_n=True
+        ),
+    )
 
 
 def confusion_tables(found: Confusion) -> tuple[Table, Table]:
     """Counts of true class by found class: of all sources, and of those called steep."""
-    titles = (("confusion_all", "True class against found class, all sources"),
-              ("confusion_steep", "True class against found class, sources called steep"))
+    titles = (
+        ("confusion_all", "True class against found class, all sources"),
+        ("confusion_steep", "True class against found class, sources called steep"),
+    )
     shown = [name.replace("_", " ") for name in CLASSES]
     tables = []
     for (name, title), matrix in zip(titles, (found.all_TF, found.steep_TF), strict=True):

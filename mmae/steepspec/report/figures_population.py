@@ -47,9 +47,12 @@ MAX_CHANCE_BINS = 30
 LOG_FROM = 30  # counts from which the axis is logarithmic, lest a few candidates be invisible
 ERROR_BARS = 400  # more of them would hide their points
 CLASS_LOOKS = {
-    "pulsar_candidate": (VERMILLION, "*", 9), "radio_galaxy": (BLUE, "o", 4), "agn": (PURPLE, "s", 4),
-    "star": (ORANGE, "D", 4), "ambiguous": (GREY, "^", 4),
-}  # fmt: skip
+    "pulsar_candidate": (VERMILLION, "*", 9),
+    "radio_galaxy": (BLUE, "o", 4),
+    "agn": (PURPLE, "s", 4),
+    "star": (ORANGE, "D", 4),
+    "ambiguous": (GREY, "^", 4),
+}
 CLASS_NAMES = {name: name.replace("_", " ").replace("agn", "AGN") for name in CLASSES}
 # Above the panel: no corner is sure to be free of bars.
 ABOVE = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "fontsize": 7.5, "borderaxespad": 0.2}
@@ -99,8 +102,14 @@ def colour_figure(members: Table, thresholds: Thresholds) -> Figure:
     if left_drawn:
         _mark_agn(left, thresholds)
     if right_drawn:
-        right.axhline(thresholds.wise_agn_colour, color=BLACK, linewidth=0.9, linestyle="--", zorder=1,
-                      label=f"W1 \N{MINUS SIGN} W2 = {thresholds.wise_agn_colour:g}")
+        right.axhline(
+            thresholds.wise_agn_colour,
+            color=BLACK,
+            linewidth=0.9,
+            linestyle="--",
+            zorder=1,
+            label=f"W1 \N{MINUS SIGN} W2 = {thresholds.wise_agn_colour:g}",
+        )
     legend_outside(figure, (left, right), CLASS_NAMES.values(), loc="outside lower center", ncols=4)
     return figure
 
@@ -124,13 +133,27 @@ def sky_figure(regions: Table, members: Table) -> Figure:
         text.set(fontsize=7, path_effects=outlined())
     sky = SkyCoord(plain_column(regions["ra"]), plain_column(regions["dec"]), unit="deg").galactic
     x, y = -sky.l.wrap_at("180d").rad, sky.b.rad
-    looks = (("outside the radio survey", GREY, "x", 14), ("inside, no candidates", BLUE, "o", 16),
-             ("candidates", VERMILLION, "o", 42), ("pulsar candidates", VERMILLION, "*", 150))
+    looks = (
+        ("outside the radio survey", GREY, "x", 14),
+        ("inside, no candidates", BLUE, "o", 16),
+        ("candidates", VERMILLION, "o", 42),
+        ("pulsar candidates", VERMILLION, "*", 150),
+    )
     kind = _kind_of_region(regions, members)
     for i, (label, colour, marker, size) in enumerate(looks):
         at = kind == i
-        ax.scatter(x[at], y[at], size, color=colour, marker=marker, linewidths=0.8, zorder=2 + i, gid=label,
-                   label=f"{label}: {at.sum():,}", edgecolors=None if marker == "x" else "white")
+        ax.scatter(
+            x[at],
+            y[at],
+            size,
+            color=colour,
+            marker=marker,
+            linewidths=0.8,
+            zorder=2 + i,
+            gid=label,
+            label=f"{label}: {at.sum():,}",
+            edgecolors=None if marker == "x" else "white",
+        )
     figure.legend(loc="outside lower center", ncols=4, title="gamma-ray regions, in Galactic coordinates")
     return figure
 
@@ -172,22 +195,35 @@ def _draw_histograms(ax: Axes, sources: Table, members: Table, candidates: Table
         say_absent(ax, "no spectral indices")
         return
     share = len(known["in error ellipses"]) / len(known["all sources"])
-    looks = {"all sources": {"color": LIGHT_GREY}, "in error ellipses": {"color": BLUE, "histtype": "step"},
-             "candidates": {"color": VERMILLION, "alpha": 0.75}}
+    looks = {
+        "all sources": {"color": LIGHT_GREY},
+        "in error ellipses": {"color": BLUE, "histtype": "step"},
+        "candidates": {"color": VERMILLION, "alpha": 0.75},
+    }
     tallest = 0.0
     for name, alpha in known.items():
         scale = share if name == "all sources" and share > 0 else 1.0
         label = f"{_counted(name, groups[name])}{f'; scaled by {scale:.2g}' if scale != 1 else ''}"
-        counts, *_ = ax.hist(np.clip(alpha, edges[0], edges[-1]), edges, label=label, gid=name, linewidth=1.4,
-                             weights=np.full(len(alpha), scale), **looks[name])
+        counts, *_ = ax.hist(
+            np.clip(alpha, edges[0], edges[-1]),
+            edges,
+            label=label,
+            gid=name,
+            linewidth=1.4,
+            weights=np.full(len(alpha), scale),
+            **looks[name],
+        )
         tallest = max(tallest, counts.max())
     ax.set_ylim(0, 1.1 * tallest)
     if tallest > LOG_FROM:
         ax.set(yscale="log", ylim=(0.5, 1.7 * tallest))
         plain_ticks(ax.yaxis)
     ax.axvline(steep_limit, color=BLACK, linestyle="--", linewidth=0.9)
-    ax.set(xlim=(edges[0], edges[-1]), xlabel=f"spectral index {ALPHA} (outermost bins: and beyond)",
-           ylabel=f"sources in {BIN_WIDTH:g} of {ALPHA}")
+    ax.set(
+        xlim=(edges[0], edges[-1]),
+        xlabel=f"spectral index {ALPHA} (outermost bins: and beyond)",
+        ylabel=f"sources in {BIN_WIDTH:g} of {ALPHA}",
+    )
     ax.legend(**ABOVE)
 
 
@@ -198,33 +234,50 @@ def _counted(name: str, table: Table) -> str:
     return f"{name}: {drawn.sum():,}" + (f" (not drawn: {more})" if more else "")
 
 
-def _draw_against_brightness(
-    ax: Axes, sources: Table, members: Table, candidates: Table, steep_limit: float
-) -> None:
+def _draw_against_brightness(ax: Axes, sources: Table, members: Table, candidates: Table, steep_limit: float) -> None:
     _, name = brightness(sources)
     column = "snr" if name == "S/N" else "sed_flux_mjy"
-    looks = (("all sources", sources, GREY, 1.2, 0.0), ("in error ellipses", members, BLUE, 3.5, 0.3),
-             ("candidates", candidates, VERMILLION, 5.5, 1.0))
+    looks = (
+        ("all sources", sources, GREY, 1.2, 0.0),
+        ("in error ellipses", members, BLUE, 3.5, 0.3),
+        ("candidates", candidates, VERMILLION, 5.5, 1.0),
+    )
     drawn = 0
     for zorder, (label, table, colour, size, opacity) in enumerate(looks, 2):
         x, alpha, error = (plain_column(table[key]) for key in (column, "alpha", "alpha_err"))
         good = (x > 0) & measured_index(table)
         drawn += good.sum()
         bars = np.nan_to_num(error[good]) if opacity and good.sum() <= ERROR_BARS else None
-        ax.errorbar(x[good], alpha[good], bars, fmt="o", color=colour, ecolor=(colour, opacity),
-                    elinewidth=0.7, markersize=size, markeredgewidth=0, zorder=zorder, label=label, gid=label,
-                    rasterized=label == "all sources")  # vectors of a whole catalogue would be huge
+        ax.errorbar(
+            x[good],
+            alpha[good],
+            bars,
+            fmt="o",
+            color=colour,
+            ecolor=(colour, opacity),
+            elinewidth=0.7,
+            markersize=size,
+            markeredgewidth=0,
+            zorder=zorder,
+            label=label,
+            gid=label,
+            rasterized=label == "all sources",
+        )  # vectors of a whole catalogue would be huge
     if not drawn:
         say_absent(ax, "no spectral indices with a brightness")
         return
     ax.axhline(steep_limit, color=BLACK, linestyle="--", linewidth=0.9, zorder=6)
-    ax.set(xscale="log", xlabel=f"fitted {name}" if column != "snr" else name,
-           ylabel=f"spectral index {ALPHA}")
+    ax.set(xscale="log", xlabel=f"fitted {name}" if column != "snr" else name, ylabel=f"spectral index {ALPHA}")
     reach = BIN_WIDTH * BINS_EACH_SIDE
     ax.set_ylim(steep_limit - reach, steep_limit + reach)
     plain_ticks(ax.xaxis)
-    ax.legend(title="1\N{GREEK SMALL LETTER SIGMA} errors, of sources in ellipses", title_fontsize=7.5,
-              alignment="left", ncols=3, **ABOVE)
+    ax.legend(
+        title="1\N{GREEK SMALL LETTER SIGMA} errors, of sources in ellipses",
+        title_fontsize=7.5,
+        alignment="left",
+        ncols=3,
+        **ABOVE,
+    )
 
 
 # --- colours
@@ -235,8 +288,11 @@ def _draw_classes(ax: Axes, members: Table, x: np.ndarray, y: np.ndarray, needed
     good = np.isfinite(x) & np.isfinite(y)
     none = (plain_column(members["counterpart_id"]) == "").sum()
     if len(members):
-        ax.set_title(f"{good.sum():,} of {len(members):,} sources in ellipses have {needed};\n"
-                     f"{none:,} have no counterpart at all", fontsize=9)
+        ax.set_title(
+            f"{good.sum():,} of {len(members):,} sources in ellipses have {needed};\n"
+            f"{none:,} have no counterpart at all",
+            fontsize=9,
+        )
     if not good.any():
         say_absent(ax, f"no source with {needed}")
         return False
@@ -245,8 +301,17 @@ def _draw_classes(ax: Axes, members: Table, x: np.ndarray, y: np.ndarray, needed
         at = good & (classes == name)
         if at.any():
             colour, marker, size = CLASS_LOOKS[name]
-            ax.plot(x[at], y[at], marker, color=colour, markersize=size, markeredgecolor="white", gid=name,
-                    markeredgewidth=0.4, label=CLASS_NAMES[name])
+            ax.plot(
+                x[at],
+                y[at],
+                marker,
+                color=colour,
+                markersize=size,
+                markeredgecolor="white",
+                gid=name,
+                markeredgewidth=0.4,
+                label=CLASS_NAMES[name],
+            )
     return True
 
 
@@ -254,9 +319,17 @@ def _mark_agn(ax: Axes, thresholds: Thresholds) -> None:
     colour, faintest = thresholds.wise_agn_colour, thresholds.wise_agn_w2
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
     high = max(high, colour + 0.4)
-    ax.fill_between([min(left, faintest - 1), faintest], colour, high, color=SKY_BLUE, alpha=0.2, linewidth=0,
-                    label=f"AGN (Stern+2012): W1 \N{MINUS SIGN} W2 \N{GREATER-THAN OR EQUAL TO} {colour:g}, "
-                          f"W2 < {faintest:g}", gid="agn region", zorder=0)
+    ax.fill_between(
+        [min(left, faintest - 1), faintest],
+        colour,
+        high,
+        color=SKY_BLUE,
+        alpha=0.2,
+        linewidth=0,
+        label=f"AGN (Stern+2012): W1 \N{MINUS SIGN} W2 \N{GREATER-THAN OR EQUAL TO} {colour:g}, W2 < {faintest:g}",
+        gid="agn region",
+        zorder=0,
+    )
     ax.set(xlim=(min(left, faintest - 1), max(right, faintest + 0.5)), ylim=(low, high))
 
 
@@ -282,15 +355,33 @@ def _draw_chance(ax: Axes, what: str, counts_K: np.ndarray, observed: int) -> No
     # Whole numbers to a bin, lest some bins hold more of them than others.
     width = -(-(high - low + 1) // MAX_CHANCE_BINS)
     edges = np.arange(low, high + width + 1, width) - 0.5
-    ax.hist(counts_K, edges, color=LIGHT_GREY, edgecolor=GREY, linewidth=0.6, gid="moved",
-            label=f"{len(counts_K):,} moved sets: mean {counts_K.mean():.3g}")
+    ax.hist(
+        counts_K,
+        edges,
+        color=LIGHT_GREY,
+        edgecolor=GREY,
+        linewidth=0.6,
+        gid="moved",
+        label=f"{len(counts_K):,} moved sets: mean {counts_K.mean():.3g}",
+    )
     around = np.arange(edges[0] - 3 * width, edges[-1] + 3.5 * width, width)
     expected = np.diff(poisson.cdf(around, counts_K.mean())) * len(counts_K)
-    ax.plot((around[1:] + around[:-1]) / 2, expected, color=BLUE, drawstyle="steps-mid", linewidth=1.0,
-            label="Poisson of that mean")
+    ax.plot(
+        (around[1:] + around[:-1]) / 2,
+        expected,
+        color=BLUE,
+        drawstyle="steps-mid",
+        linewidth=1.0,
+        label="Poisson of that mean",
+    )
     reached = int((counts_K >= observed).sum())
-    ax.axvline(observed, color=VERMILLION, linewidth=1.8, gid="observed",
-               label=f"observed: {observed:,} (as many or more in {reached:,} of {len(counts_K):,} sets)")
+    ax.axvline(
+        observed,
+        color=VERMILLION,
+        linewidth=1.8,
+        gid="observed",
+        label=f"observed: {observed:,} (as many or more in {reached:,} of {len(counts_K):,} sets)",
+    )
     ax.set(xlabel="sources in the regions", ylabel="moved sets")
     ends = (min(low, observed) - width, max(high, observed) + width)
     ax.set_xlim(ends[0] - 0.05 * (ends[1] - ends[0]), ends[1] + 0.05 * (ends[1] - ends[0]))

@@ -62,24 +62,48 @@ def detectability_figure(pulsars: Table, frequency_mhz: float, limit_mjy: float)
 def _draw_depth(ax: Axes, pulsars: Table, frequency_mhz: float, limit_mjy: float) -> None:
     # Drawing the indices anew takes long and is shown at the survey's own limit only.
     found = [detectability(pulsars, frequency_mhz, limit, resamplings=0) for limit in LIMITS_MJY]
-    ax.fill_between(LIMITS_MJY, [d.low for d in found], [d.high for d in found], color=SKY_BLUE, alpha=0.5,
-                    linewidth=0, label="68% binomial interval", gid="band")
+    ax.fill_between(
+        LIMITS_MJY,
+        [d.low for d in found],
+        [d.high for d in found],
+        color=SKY_BLUE,
+        alpha=0.5,
+        linewidth=0,
+        label="68% binomial interval",
+        gid="band",
+    )
     ax.plot(LIMITS_MJY, [d.fraction for d in found], color=BLUE, label="fraction", gid="fraction")
     survey = detectability(pulsars, frequency_mhz, limit_mjy)
-    ax.axvline(limit_mjy, color=VERMILLION, linestyle="--", linewidth=1.0, gid="limit",
-               label=f"survey's limit: {limit_mjy:.3g} mJy")
+    ax.axvline(
+        limit_mjy,
+        color=VERMILLION,
+        linestyle="--",
+        linewidth=1.0,
+        gid="limit",
+        label=f"survey's limit: {limit_mjy:.3g} mJy",
+    )
     # Near 1400 MHz the indices do not matter.
     spread = f" {PLUS_MINUS} {survey.scatter:.1%} (spectral indices)" if survey.scatter >= 0.0005 else ""
-    ax.errorbar(limit_mjy, survey.fraction, survey.scatter, fmt="o", color=VERMILLION, markersize=5, zorder=3,
-                label=f"there: {survey.fraction:.1%}{spread}", gid="survey")
+    ax.errorbar(
+        limit_mjy,
+        survey.fraction,
+        survey.scatter,
+        fmt="o",
+        color=VERMILLION,
+        markersize=5,
+        zorder=3,
+        label=f"there: {survey.fraction:.1%}{spread}",
+        gid="survey",
+    )
     ax.set(xscale="log", xlabel=f"flux limit at {frequency_mhz:g} MHz (mJy)")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     low = min(LIMITS_MJY[0], limit_mjy / 1.5)
     ax.set_xlim(low, max(LIMITS_MJY[-1], limit_mjy * 1.5))
 
 
-def _draw_bands(ax: Axes, pulsars: Table, values: ArrayLike, edges: np.ndarray, frequency_mhz: float,
-                limit_mjy: float) -> None:
+def _draw_bands(
+    ax: Axes, pulsars: Table, values: ArrayLike, edges: np.ndarray, frequency_mhz: float, limit_mjy: float
+) -> None:
     """One bar of equal width a band, whatever the band's own width."""
     # The upper edge belongs to no band: the last one reaches past what can be.
     reach = np.append(edges[:-1], edges[-1] + 1)
@@ -87,8 +111,7 @@ def _draw_bands(ax: Axes, pulsars: Table, values: ArrayLike, edges: np.ndarray, 
     place = np.searchsorted(edges, bands["low_edge"])
     fraction, low, high = (np.asarray(bands[name], float) for name in ("fraction", "low", "high"))
     ax.bar(place, fraction, 0.8, color=SKY_BLUE, alpha=0.5, gid="bands")
-    ax.errorbar(place, fraction, (fraction - low, high - fraction), fmt="o", color=BLUE, markersize=4,
-                gid="fractions")
+    ax.errorbar(place, fraction, (fraction - low, high - fraction), fmt="o", color=BLUE, markersize=4, gid="fractions")
     for at, number in zip(place, bands["pulsars"], strict=True):
         ax.text(at, 1.03, f"{number:,}", ha="center", va="bottom", fontsize=7, gid="number")
     ax.set_xticks(np.arange(len(edges)) - 0.5, [minus_signs(f"{edge:g}") for edge in edges])

@@ -20,16 +20,7 @@ from numpy.typing import ArrayLike
 
 from mmae.astro.crossmatch import separation
 from mmae.core.errors import InputError
-from mmae.report.style import (
-    BLACK,
-    GREEN,
-    GREY,
-    SIGNED_CMAP,
-    outlined,
-    say_absent,
-    short_name,
-    style,
-)
+from mmae.report.style import BLACK, GREEN, GREY, SIGNED_CMAP, outlined, say_absent, short_name, style
 from mmae.steepspec.arrays import plain_column
 from mmae.steepspec.regions import usable_ellipse
 from mmae.steepspec.report.spectrum_panel import (
@@ -55,9 +46,8 @@ GALLERY_PANELS = 12
 
 @style()
 def finder_chart(
-    region: Row, sources: Table, candidates: Table, beam_arcsec: float | None = None,
-    steep_limit: float = STEEP,
-) -> Figure:  # fmt: skip
+    region: Row, sources: Table, candidates: Table, beam_arcsec: float | None = None, steep_limit: float = STEEP
+) -> Figure:
     """Tangent-plane chart of an error ellipse, east to the left: its radio sources and candidates.
 
     Circles grow with the flux density, or with S/N where more of the sources in the field have that;
@@ -83,8 +73,13 @@ def finder_chart(
 
     figure = Figure(figsize=(8.3, 6.1), layout="constrained")
     chart, key = figure.subplots(1, 2, width_ratios=(5.0, 2.4))
-    chart.set(xlim=(half, -half), ylim=(-half, half), aspect="equal",
-              xlabel="offset east (arcmin)", ylabel="offset north (arcmin)")
+    chart.set(
+        xlim=(half, -half),
+        ylim=(-half, half),
+        aspect="equal",
+        xlabel="offset east (arcmin)",
+        ylabel="offset north (arcmin)",
+    )
     centre = minus_signs(_centre(region).to_string("hmsdms", precision=0))
     chart.set_title(f"{region['name']}\ncentre {centre} (ICRS)")
     chart.plot(*outline, color=GREEN, label="95% error ellipse", gid="ellipse")
@@ -121,9 +116,13 @@ def sed_figure(points: Table, source: Row, reference_mhz: float, steep_limit: fl
 
 @style()
 def sed_gallery(
-    points: Table, sources: Table, rows: Sequence[int], reference_mhz: float, title: str = "",
+    points: Table,
+    sources: Table,
+    rows: Sequence[int],
+    reference_mhz: float,
+    title: str = "",
     steep_limit: float = STEEP,
-) -> Figure:  # fmt: skip
+) -> Figure:
     """The spectra of up to 12 sources, drawn as in `sed_figure`, surveys looking alike in all panels.
 
     Args:
@@ -181,8 +180,7 @@ def tangent_plane(region: Row, ra: ArrayLike, dec: ArrayLike) -> tuple[np.ndarra
 
     NaN for positions 90 degrees or more away, which have no image there.
     """
-    sky = SkyCoord(np.asarray(ra), np.asarray(dec), unit="deg").transform_to(
-        SkyOffsetFrame(origin=_centre(region)))
+    sky = SkyCoord(np.asarray(ra), np.asarray(dec), unit="deg").transform_to(SkyOffsetFrame(origin=_centre(region)))
     lon, lat = sky.lon.rad, sky.lat.rad
     front = np.cos(lat) * np.cos(lon) > 1e-9
     east, north = np.tan(lon), np.tan(lat) / np.cos(lon)
@@ -209,18 +207,35 @@ def _circle_area(value: np.ndarray, faintest: float) -> np.ndarray:
     return np.where(np.isfinite(value), 14 * steps**2, 14)
 
 
-def _draw_sources(figure: Figure, ax: Axes, near: Table, east: np.ndarray, north: np.ndarray,
-                  steep_limit: float) -> str:
+def _draw_sources(
+    figure: Figure, ax: Axes, near: Table, east: np.ndarray, north: np.ndarray, steep_limit: float
+) -> str:
     value, name = brightness(near)
     faintest = 5.0 if name == "S/N" else 0.1
     area, alpha = _circle_area(value, faintest), plain_column(near["alpha"])
     known = measured_index(near)
     look = {"edgecolors": BLACK, "linewidths": 0.5, "zorder": 2.5}
     ax.scatter(east[~known], north[~known], area[~known], color=GREY, gid="no alpha", **look)
-    dots = ax.scatter(east[known], north[known], area[known], c=alpha[known], cmap=SIGNED_CMAP,
-                      norm=CenteredNorm(steep_limit, ALPHA_RANGE), gid="alpha", **look)
-    bar = figure.colorbar(dots, ax=ax, location="bottom", extend="both", aspect=35, shrink=0.8, pad=0.02,
-                          ticks=steep_limit + ALPHA_RANGE * np.array([-1, -0.5, 0, 0.5, 1]))
+    dots = ax.scatter(
+        east[known],
+        north[known],
+        area[known],
+        c=alpha[known],
+        cmap=SIGNED_CMAP,
+        norm=CenteredNorm(steep_limit, ALPHA_RANGE),
+        gid="alpha",
+        **look,
+    )
+    bar = figure.colorbar(
+        dots,
+        ax=ax,
+        location="bottom",
+        extend="both",
+        aspect=35,
+        shrink=0.8,
+        pad=0.02,
+        ticks=steep_limit + ALPHA_RANGE * np.array([-1, -0.5, 0, 0.5, 1]),
+    )
     bar.set_label(minus_signs(f"spectral index {ALPHA} (white: the steep limit, {steep_limit:g})"))
     steep = plain_column(near["steep"]).astype(bool)
     ring = {"facecolors": "none", "edgecolors": BLACK, "linewidths": 1.4}
@@ -229,8 +244,15 @@ def _draw_sources(figure: Figure, ax: Axes, near: Table, east: np.ndarray, north
     if not known.all():
         ax.scatter([], [], 40, color=GREY, label="no index, or from limits only", **look)
     for decade in (faintest * 2, faintest * 20, faintest * 200):
-        ax.scatter([], [], _circle_area(np.array([decade]), faintest), facecolors="none", edgecolors=BLACK,
-                   linewidths=0.5, label=f"{decade:g}")
+        ax.scatter(
+            [],
+            [],
+            _circle_area(np.array([decade]), faintest),
+            facecolors="none",
+            edgecolors=BLACK,
+            linewidths=0.5,
+            label=f"{decade:g}",
+        )
     return name
 
 
@@ -252,9 +274,19 @@ def _draw_numbers(ax: Axes, ranked: Table, region: Row, sources_N2: np.ndarray) 
         taken.append(places[best])
         # A number right beside its ring needs no line to it.
         line = {"arrowstyle": "-", "linewidth": 0.7, "shrinkA": 2, "shrinkB": 9}
-        ax.annotate(f"{rank:.0f}", at, ring[best], textcoords="offset points", ha="center", va="center",
-                    weight="bold", gid="rank", path_effects=outlined(), zorder=4,
-                    arrowprops=line if best >= len(angle) else None)
+        ax.annotate(
+            f"{rank:.0f}",
+            at,
+            ring[best],
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            weight="bold",
+            gid="rank",
+            path_effects=outlined(),
+            zorder=4,
+            arrowprops=line if best >= len(angle) else None,
+        )
 
 
 def _draw_scale(ax: Axes, half: float, beam_arcsec: float | None, sources_N2: np.ndarray) -> None:
@@ -265,18 +297,33 @@ def _draw_scale(ax: Axes, half: float, beam_arcsec: float | None, sources_N2: np
     lengths = np.outer(10.0 ** np.arange(-2, 5), (1, 2, 5)).ravel()
     length = lengths[lengths <= 0.45 * half][-1]
     east, north = 0.93 * half, (-0.93 if left < 0 else 0.76) * half
-    ax.plot([east, east - length], [north, north], color=BLACK, linewidth=2, solid_capstyle="butt",
-            gid="scale", zorder=2.2)
+    ax.plot(
+        [east, east - length], [north, north], color=BLACK, linewidth=2, solid_capstyle="butt", gid="scale", zorder=2.2
+    )
     ax.text(east - length / 2, north + 0.02 * half, f"{length:g}\N{PRIME}", ha="center", zorder=2.2)
     if beam_arcsec is not None and np.isfinite(beam_arcsec):
         radius, north = beam_arcsec / 120, north + 0.14 * half
         ax.add_patch(Circle((east - radius, north), radius, color=GREY, gid="beam", zorder=2.2))
-        ax.text(east - 2 * radius - 0.03 * half, north, f"beam {beam_arcsec:.3g}\N{DOUBLE PRIME}",
-                va="center", fontsize=7, zorder=2.2)
+        ax.text(
+            east - 2 * radius - 0.03 * half,
+            north,
+            f"beam {beam_arcsec:.3g}\N{DOUBLE PRIME}",
+            va="center",
+            fontsize=7,
+            zorder=2.2,
+        )
     corner, arm = np.array([-0.93, -0.92 if right < 0 else 0.76]) * half, 0.17 * half
     for name, tip in (("N", corner + (0, arm)), ("E", corner + (arm, 0))):
-        ax.annotate(name, corner, tip, ha="center", va="center", gid="compass", zorder=2.2,
-                    arrowprops={"arrowstyle": "<-", "shrinkA": 3, "shrinkB": 0})
+        ax.annotate(
+            name,
+            corner,
+            tip,
+            ha="center",
+            va="center",
+            gid="compass",
+            zorder=2.2,
+            arrowprops={"arrowstyle": "<-", "shrinkA": 3, "shrinkB": 0},
+        )
 
 
 def _write_key(ax: Axes, ranked: Table, size_name: str, handles: list[Artist]) -> None:
@@ -285,8 +332,10 @@ def _write_key(ax: Axes, ranked: Table, size_name: str, handles: list[Artist]) -
     ax.set_title(title, loc="left", fontsize=9)
     for row in ranked[:KEY_ROWS]:
         kind = text_of(row, "source_class").replace("_", " ")
-        lines += [f"{value_of(row, 'rank'):.0f}  {short_name(text_of(row, 'source_id'), 26)}",
-                  "     " + ", ".join(part for part in (alpha_text(row), kind) if part)]
+        lines += [
+            f"{value_of(row, 'rank'):.0f}  {short_name(text_of(row, 'source_id'), 26)}",
+            "     " + ", ".join(part for part in (alpha_text(row), kind) if part),
+        ]
     if len(ranked) > KEY_ROWS:
         lines.append(f"and {len(ranked) - KEY_ROWS} more")
     ax.text(0, 1, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=7.5, linespacing=1.25)

@@ -35,8 +35,10 @@ from mmae.steepspec.arrays import plain_column
 SURVEY_COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY_BLUE)
 SURVEY_MARKERS = ("o", "s", "D", "^", "P")
 # The bar lies on the limit itself and the tip below it, in a panel of any size.
-LIMIT_ARROW = Path([(-0.5, 0), (0.5, 0), (0, 0), (0, -1.4), (-0.35, -0.9), (0, -1.4), (0.35, -0.9)],
-                   [*[Path.MOVETO, Path.LINETO] * 3, Path.LINETO])
+LIMIT_ARROW = Path(
+    [(-0.5, 0), (0.5, 0), (0, 0), (0, -1.4), (-0.35, -0.9), (0, -1.4), (0.35, -0.9)],
+    [*[Path.MOVETO, Path.LINETO] * 3, Path.LINETO],
+)
 LINE_NAMES = {"catalogue": "catalogue's index", "limits": "index from limits"}
 ALPHA, PLUS_MINUS = "\N{GREEK SMALL LETTER ALPHA}", "\N{PLUS-MINUS SIGN}"
 LIMIT = ", limit"
@@ -84,8 +86,10 @@ def survey_looks(points: Table) -> dict[str, tuple[str, str]]:
     """Colour and marker by survey, in the order of the frequencies."""
     surveys, first = np.unique(plain_column(points["survey"]), return_index=True)
     ordered = surveys[np.argsort(plain_column(points["frequency_mhz"])[first], kind="stable")]
-    return {str(name): (SURVEY_COLOURS[i % len(SURVEY_COLOURS)], SURVEY_MARKERS[i % len(SURVEY_MARKERS)])
-            for i, name in enumerate(ordered)}
+    return {
+        str(name): (SURVEY_COLOURS[i % len(SURVEY_COLOURS)], SURVEY_MARKERS[i % len(SURVEY_MARKERS)])
+        for i, name in enumerate(ordered)
+    }
 
 
 def legend_outside(figure: Figure, panels: Iterable[Axes], first: Iterable[str], **place) -> None:
@@ -112,9 +116,15 @@ def frequency_range(points: Table, reference_mhz: float) -> tuple[float, float]:
 
 
 def draw_spectrum(
-    ax: Axes, points: Table, source: Row, looks: Mapping[str, tuple[str, str]], reference_mhz: float,
-    steep_limit: float, x_range: tuple[float, float], fontsize: float,
-) -> None:  # fmt: skip
+    ax: Axes,
+    points: Table,
+    source: Row,
+    looks: Mapping[str, tuple[str, str]],
+    reference_mhz: float,
+    steep_limit: float,
+    x_range: tuple[float, float],
+    fontsize: float,
+) -> None:
     """Points, limits, fit and text of one source; log axes in MHz and mJy.
 
     Args:
@@ -122,14 +132,16 @@ def draw_spectrum(
         looks: of `survey_looks`, of these points or of more; `x_range`: so of `frequency_range`.
     """
     known_name = text_of(source, "known_name")
-    ax.set_title(short_name(text_of(source, "source_id"), 30) + (f" ({known_name})" if known_name else ""),
-                 fontsize=fontsize + 1)
+    ax.set_title(
+        short_name(text_of(source, "source_id"), 30) + (f" ({known_name})" if known_name else ""), fontsize=fontsize + 1
+    )
     points = points[(plain_column(points["flux_mjy"]) > 0) & (plain_column(points["frequency_mhz"]) > 0)]
     if not len(points):
         say_absent(ax, "no flux densities")
         return
     frequency, flux, noise, scale = (
-        plain_column(points[name]) for name in ("frequency_mhz", "flux_mjy", "error_mjy", "scale_error"))
+        plain_column(points[name]) for name in ("frequency_mhz", "flux_mjy", "error_mjy", "scale_error")
+    )
     error = np.hypot(np.nan_to_num(noise), np.nan_to_num(scale) * flux)
     is_limit = plain_column(points["is_limit"]).astype(bool)
     ax.set(xscale="log", yscale="log", xlim=x_range)
@@ -148,18 +160,42 @@ def draw_spectrum(
 
 
 def _draw_points(
-    ax: Axes, survey: np.ndarray, frequency: np.ndarray, flux: np.ndarray, error: np.ndarray,
-    is_limit: np.ndarray, looks: Mapping[str, tuple[str, str]],
-) -> None:  # fmt: skip
+    ax: Axes,
+    survey: np.ndarray,
+    frequency: np.ndarray,
+    flux: np.ndarray,
+    error: np.ndarray,
+    is_limit: np.ndarray,
+    looks: Mapping[str, tuple[str, str]],
+) -> None:
     for name, (colour, marker) in looks.items():
         seen, limit = (survey == name) & ~is_limit, (survey == name) & is_limit
         if seen.any():
-            ax.errorbar(frequency[seen], flux[seen], error[seen], fmt=marker, color=colour, markersize=5,
-                        elinewidth=1.0, label=name, zorder=3)
+            ax.errorbar(
+                frequency[seen],
+                flux[seen],
+                error[seen],
+                fmt=marker,
+                color=colour,
+                markersize=5,
+                elinewidth=1.0,
+                label=name,
+                zorder=3,
+            )
         if limit.any():
-            ax.plot(frequency[limit], flux[limit], linestyle="none", marker=LIMIT_ARROW, markersize=16,
-                    markerfacecolor="none", markeredgecolor=colour, markeredgewidth=1.3,
-                    label=name + LIMIT, gid="limit", zorder=3)
+            ax.plot(
+                frequency[limit],
+                flux[limit],
+                linestyle="none",
+                marker=LIMIT_ARROW,
+                markersize=16,
+                markerfacecolor="none",
+                markeredgecolor=colour,
+                markeredgewidth=1.3,
+                label=name + LIMIT,
+                gid="limit",
+                zorder=3,
+            )
 
 
 def _draw_fit(ax: Axes, source: Row, x: np.ndarray, reference_mhz: float, steep_limit: float) -> np.ndarray:
@@ -172,14 +208,33 @@ def _draw_fit(ax: Axes, source: Row, x: np.ndarray, reference_mhz: float, steep_
     q = 0.0 if origin == "catalogue" else np.nan_to_num(value_of(source, "curvature"))
     q_err = 0.0 if q == 0 else value_of(source, "curvature_err")
     model = flux * np.exp(alpha * ln_x + q * ln_x**2)
-    spread = np.sqrt((value_of(source, "sed_flux_err_mjy") / flux) ** 2
-                     + (value_of(source, "alpha_err") * ln_x) ** 2 + (q_err * ln_x**2) ** 2)
+    spread = np.sqrt(
+        (value_of(source, "sed_flux_err_mjy") / flux) ** 2
+        + (value_of(source, "alpha_err") * ln_x) ** 2
+        + (q_err * ln_x**2) ** 2
+    )
     if np.isfinite(spread).all():
-        ax.fill_between(x, model * np.exp(-spread), model * np.exp(spread), color=LIGHT_GREY, linewidth=0,
-                        alpha=0.7, label=f"1{SIGMA}, errors independent", zorder=1)
+        ax.fill_between(
+            x,
+            model * np.exp(-spread),
+            model * np.exp(spread),
+            color=LIGHT_GREY,
+            linewidth=0,
+            alpha=0.7,
+            label=f"1{SIGMA}, errors independent",
+            zorder=1,
+        )
     ax.plot(x, model, color=BLACK, label=LINE_NAMES.get(origin, "fit"), gid="fit", zorder=2)
-    ax.plot(x, flux * np.exp(steep_limit * ln_x), color=GREY, linewidth=0.9, linestyle="--",
-            label=minus_signs(f"{ALPHA} = {steep_limit:g}"), gid="steep limit", zorder=1.5)
+    ax.plot(
+        x,
+        flux * np.exp(steep_limit * ln_x),
+        color=GREY,
+        linewidth=0.9,
+        linestyle="--",
+        label=minus_signs(f"{ALPHA} = {steep_limit:g}"),
+        gid="steep limit",
+        zorder=1.5,
+    )
     return model
 
 
@@ -201,9 +256,18 @@ def _write_results(
         low, high = ax.get_ylim()
         ax.set_ylim(low, high * (high / low) ** (box[1] / (1 - min(box[1], 0.7))))
     x, y = corners[int(np.argmin(held))] if min(held) < 999 else (1, 1)
-    ax.text(0.97 if x else 0.03, 0.96 if y else 0.04, "\n".join(lines), transform=ax.transAxes, gid="results",
-            ha="right" if x else "left", va="top" if y else "bottom", fontsize=fontsize, zorder=4,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5})
+    ax.text(
+        0.97 if x else 0.03,
+        0.96 if y else 0.04,
+        "\n".join(lines),
+        transform=ax.transAxes,
+        gid="results",
+        ha="right" if x else "left",
+        va="top" if y else "bottom",
+        fontsize=fontsize,
+        zorder=4,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
+    )
 
 
 def _held(ax: Axes, drawn_P2: np.ndarray, corner: tuple[int, int], box: np.ndarray) -> int:

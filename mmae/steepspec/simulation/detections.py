@@ -51,8 +51,15 @@ class Companion:
 
 def _companion(name: str, limit_sigma: float) -> Companion:
     survey = survey_description(name)
-    return Companion(name, survey.frequency_mhz, survey.beam_arcsec, survey.limit_mjy / limit_sigma,
-                     limit_sigma, survey.flux_scale_error, survey.declination[0])  # fmt: skip
+    return Companion(
+        name,
+        survey.frequency_mhz,
+        survey.beam_arcsec,
+        survey.limit_mjy / limit_sigma,
+        limit_sigma,
+        survey.flux_scale_error,
+        survey.declination[0],
+    )
 
 
 WINDOWS = (Window("LSPW_2", 1006.0, 12.0, 0.025, 1.365), Window("LSPW_9", 1381.0, 8.0, 0.022, 0.96))
@@ -67,9 +74,7 @@ def offset(
     return moved.ra.deg, moved.dec.deg
 
 
-def disc(
-    rng: np.random.Generator, ra: np.ndarray, dec: np.ndarray, radius: float
-) -> tuple[np.ndarray, np.ndarray]:
+def disc(rng: np.random.Generator, ra: np.ndarray, dec: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Uniform positions within `radius` degrees of each centre."""
     return offset(ra, dec, rng.uniform(0, 2 * np.pi, len(ra)), radius * np.sqrt(rng.random(len(ra))))
 
@@ -85,8 +90,7 @@ def _unit_vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
 
 
 def _measure(
-    rng: np.random.Generator, truth: Table, survey: Window | Companion, rms: np.ndarray,
-    scale_error: float | np.ndarray,
+    rng: np.random.Generator, truth: Table, survey: Window | Companion, rms: np.ndarray, scale_error: float | np.ndarray
 ) -> dict[str, np.ndarray]:
     """Noisy fluxes, sizes and positions as a Gaussian fit gives them (Condon 1997, PASP 109, 166)."""
     n, beam = len(truth), survey.beam_arcsec
@@ -105,18 +109,23 @@ def _measure(
     ra, dec = truth["ra"].value, truth["dec"].value
     east, north = sigma_pos * rng.normal(size=(2, n)) / 3600
     return {
-        "ra": (ra + east / np.cos(np.deg2rad(dec))) % 360, "dec": np.clip(dec + north, -90, 90),
+        "ra": (ra + east / np.cos(np.deg2rad(dec))) % 360,
+        "dec": np.clip(dec + north, -90, 90),
         "pos_err": sigma_pos,
-        "flux": measured, "flux_err": flux_err * np.sqrt(1.25), "peak": measured_peak, "peak_err": peak_err,
+        "flux": measured,
+        "flux_err": flux_err * np.sqrt(1.25),
+        "peak": measured_peak,
+        "peak_err": peak_err,
         "major": np.maximum(major * widen[0], minor * widen[1]),
         "minor": np.minimum(major * widen[0], minor * widen[1]),
-        "major_err": major * 0.7 / snr, "pa": rng.uniform(0, 180, n), "snr": snr, "rms": peak_err,
-    }  # fmt: skip
+        "major_err": major * 0.7 / snr,
+        "pa": rng.uniform(0, 180, n),
+        "snr": snr,
+        "rms": peak_err,
+    }
 
 
-def mals_rows(
-    rng: np.random.Generator, truth: Table, pointings: Table, scale_error: float
-) -> Table:
+def mals_rows(rng: np.random.Generator, truth: Table, pointings: Table, scale_error: float) -> Table:
     """Detections above 5 sigma of every pointing and window, MALS DR1 columns (VizieR J/ApJS/270/33).
 
     The noise is divided by the primary beam, Gaussian with FWHM 57.5' (1.5 GHz / nu) (Mauch+2020,
@@ -136,9 +145,11 @@ def mals_rows(
             seen[window.name] = {key: values[kept] for key, values in m.items()} | {"id": near[kept]}
         rows += _rows_of_pointing(rng, name, seen)
     table = vstack(rows)
-    for columns, unit in ((("RAJ2000", "DEJ2000", "PA"), u.deg),
-                          (("e_RAJ2000", "e_DEJ2000", "Majaxis", "e_Majaxis", "Minaxis"), u.arcsec),
-                          (("Flux", "e_Flux", "FluxPk", "e_FluxPk", "rms"), u.mJy)):  # fmt: skip
+    for columns, unit in (
+        (("RAJ2000", "DEJ2000", "PA"), u.deg),
+        (("e_RAJ2000", "e_DEJ2000", "Majaxis", "e_Majaxis", "Minaxis"), u.arcsec),
+        (("Flux", "e_Flux", "FluxPk", "e_FluxPk", "rms"), u.mJy),
+    ):
         for column in columns:
             table[column].unit = unit
     return table
@@ -161,15 +172,30 @@ def _rows_of_pointing(rng: np.random.Generator, pointing: str, seen: dict[str, d
         spwfit, e_spwfit = np.full(n, MISSING), np.full(n, MISSING)
         spwfit[at], e_spwfit[at] = alpha, error
         extended = m["major"] > 1.5 * window.beam_arcsec
-        tables.append(Table({
-            "Pointing": [pointing] * n, "SPW/WB": [window.name] * n, "RAJ2000": m["ra"],
-            "e_RAJ2000": m["pos_err"], "DEJ2000": m["dec"], "e_DEJ2000": m["pos_err"], "Flux": m["flux"],
-            "e_Flux": m["flux_err"],
-            "FluxPk": m["peak"], "e_FluxPk": m["peak_err"], "Majaxis": m["major"],
-            "e_Majaxis": np.where(rng.random(n) < 0.01, MISSING, m["major_err"]), "Minaxis": m["minor"],
-            "PA": m["pa"], "rms": m["rms"], "Scode": np.where(extended, "M", "S"),
-            "Spwfit": spwfit, "e_Spwfit": e_spwfit,
-        }))  # fmt: skip
+        tables.append(
+            Table(
+                {
+                    "Pointing": [pointing] * n,
+                    "SPW/WB": [window.name] * n,
+                    "RAJ2000": m["ra"],
+                    "e_RAJ2000": m["pos_err"],
+                    "DEJ2000": m["dec"],
+                    "e_DEJ2000": m["pos_err"],
+                    "Flux": m["flux"],
+                    "e_Flux": m["flux_err"],
+                    "FluxPk": m["peak"],
+                    "e_FluxPk": m["peak_err"],
+                    "Majaxis": m["major"],
+                    "e_Majaxis": np.where(rng.random(n) < 0.01, MISSING, m["major_err"]),
+                    "Minaxis": m["minor"],
+                    "PA": m["pa"],
+                    "rms": m["rms"],
+                    "Scode": np.where(extended, "M", "S"),
+                    "Spwfit": spwfit,
+                    "e_Spwfit": e_spwfit,
+                }
+            )
+        )
     return tables
 
 
@@ -180,19 +206,37 @@ def companion_rows(rng: np.random.Generator, c: Companion, truth: Table) -> Tabl
     m = _measure(rng, truth, c, rms, c.scale_error * rng.normal(size=len(truth)))
     kept = m["peak"] > c.limit_sigma * m["rms"]
     m = {key: values[kept] for key, values in m.items()}
-    return Table({
-        "source_id": [f"{c.name}-{i:06d}" for i in range(int(kept.sum()))], "ra": m["ra"], "dec": m["dec"],
-        "flux_mjy": m["flux"], "flux_err_mjy": m["flux_err"], "peak_mjy": m["peak"],
-        "peak_err_mjy": m["peak_err"],
-        "major_arcsec": m["major"], "minor_arcsec": m["minor"], "pa_deg": m["pa"], "rms_mjy": m["rms"],
-    }, units={"ra": u.deg, "dec": u.deg, "flux_mjy": u.mJy, "flux_err_mjy": u.mJy, "peak_mjy": u.mJy,
-              "peak_err_mjy": u.mJy, "major_arcsec": u.arcsec, "minor_arcsec": u.arcsec, "pa_deg": u.deg,
-              "rms_mjy": u.mJy})  # fmt: skip
+    return Table(
+        {
+            "source_id": [f"{c.name}-{i:06d}" for i in range(int(kept.sum()))],
+            "ra": m["ra"],
+            "dec": m["dec"],
+            "flux_mjy": m["flux"],
+            "flux_err_mjy": m["flux_err"],
+            "peak_mjy": m["peak"],
+            "peak_err_mjy": m["peak_err"],
+            "major_arcsec": m["major"],
+            "minor_arcsec": m["minor"],
+            "pa_deg": m["pa"],
+            "rms_mjy": m["rms"],
+        },
+        units={
+            "ra": u.deg,
+            "dec": u.deg,
+            "flux_mjy": u.mJy,
+            "flux_err_mjy": u.mJy,
+            "peak_mjy": u.mJy,
+            "peak_err_mjy": u.mJy,
+            "major_arcsec": u.arcsec,
+            "minor_arcsec": u.arcsec,
+            "pa_deg": u.deg,
+            "rms_mjy": u.mJy,
+        },
+    )
 
 
 def optical_rows(
-    rng: np.random.Generator, truth: Table, mals: Table, *, limit_mag: float, density_deg2: float,
-    radius_arcsec: float,
+    rng: np.random.Generator, truth: Table, mals: Table, *, limit_mag: float, density_deg2: float, radius_arcsec: float
 ) -> Table:
     """Counterparts brighter than r = `limit_mag`, and unrelated objects around MALS detections.
 
@@ -202,20 +246,33 @@ def optical_rows(
     n, kind = len(truth), np.asarray(truth["source_class"])
     normal = rng.normal(size=n)
     # magnitudes of radio sources: half of mJy galaxies fainter than r = 22 (Prandoni+2018)
-    r_mag = np.select([kind == "radio_galaxy", kind == "agn", kind == "star"],
-                      [21.8 + 1.9 * normal, 20.5 + 1.6 * normal, 14.0 + 2.0 * normal], 99.0)  # fmt: skip
+    r_mag = np.select(
+        [kind == "radio_galaxy", kind == "agn", kind == "star"],
+        [21.8 + 1.9 * normal, 20.5 + 1.6 * normal, 14.0 + 2.0 * normal],
+        99.0,
+    )
     seen = r_mag < limit_mag
-    colour = np.select([kind == "agn", kind == "star"], [rng.normal(1.1, 0.2, n), rng.normal(0, 0.05, n)],
-                       rng.normal(0.3, 0.2, n))[seen]  # fmt: skip
+    colour = np.select(
+        [kind == "agn", kind == "star"], [rng.normal(1.1, 0.2, n), rng.normal(0, 0.05, n)], rng.normal(0.3, 0.2, n)
+    )[seen]
     redder = np.select([kind == "agn", kind == "star"], [5.5, 2.5], 5.0)  # r (AB) - W2 (Vega)
     w2 = (r_mag - redder + 0.5 * rng.normal(size=n))[seen]
     pm = np.abs(np.where(kind == "star", rng.normal(60, 25, n), rng.normal(0, 1, n)))[seen]
     parallax = np.where(kind == "star", rng.normal(25, 10, n), rng.normal(0, 1, n))[seen]
     east, north = OPTICAL_SCATTER_ARCSEC * rng.normal(size=(2, int(seen.sum()))) / 3600
     dec = truth["dec"].value[seen]
-    own = Table({"ra": (truth["ra"].value[seen] + east / np.cos(np.deg2rad(dec))) % 360, "dec": dec + north,
-                 "r_mag": r_mag[seen], "is_galaxy": kind[seen] == "radio_galaxy", "w1_mag": w2 + colour,
-                 "w2_mag": w2, "parallax_over_error": parallax, "pm_over_error": pm})  # fmt: skip
+    own = Table(
+        {
+            "ra": (truth["ra"].value[seen] + east / np.cos(np.deg2rad(dec))) % 360,
+            "dec": dec + north,
+            "r_mag": r_mag[seen],
+            "is_galaxy": kind[seen] == "radio_galaxy",
+            "w1_mag": w2 + colour,
+            "w2_mag": w2,
+            "parallax_over_error": parallax,
+            "pm_over_error": pm,
+        }
+    )
     density = density_deg2 * 10 ** (GALAXY_COUNTS * (limit_mag - 23.0))
     count = rng.poisson(density * np.pi * (radius_arcsec / 3600) ** 2, len(mals))
     centre = [mals[name].value for name in ("RAJ2000", "DEJ2000")]
@@ -227,10 +284,18 @@ def optical_rows(
     mag = limit_mag + np.log10(rng.random(m)) / GALAXY_COUNTS
     star = rng.random(m) < 0.2
     w2 = mag - rng.normal(3.5, 0.7, m)
-    field = Table({"ra": ra, "dec": dec, "r_mag": mag, "is_galaxy": ~star,
-                   "w1_mag": w2 + np.where(star, 0.0, rng.normal(0.25, 0.2, m)), "w2_mag": w2,
-                   "parallax_over_error": np.where(star, rng.normal(2, 3, m), rng.normal(0, 1, m)),
-                   "pm_over_error": np.abs(rng.normal(np.where(star, 20.0, 0.0), np.where(star, 15.0, 1.0)))})
+    field = Table(
+        {
+            "ra": ra,
+            "dec": dec,
+            "r_mag": mag,
+            "is_galaxy": ~star,
+            "w1_mag": w2 + np.where(star, 0.0, rng.normal(0.25, 0.2, m)),
+            "w2_mag": w2,
+            "parallax_over_error": np.where(star, rng.normal(2, 3, m), rng.normal(0, 1, m)),
+            "pm_over_error": np.abs(rng.normal(np.where(star, 20.0, 0.0), np.where(star, 15.0, 1.0))),
+        }
+    )
     table = vstack([own, field])
     w1_limit, g_limit = (survey_description(name).limit_mag for name in ("allwise", "gaia_dr3"))
     for name, depth in (("w1_mag", w1_limit), ("w2_mag", 16.5)):

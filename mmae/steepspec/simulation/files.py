@@ -46,8 +46,12 @@ def write_sky(sky: Sky, folder: str | Path) -> dict[str, Path]:
     sky.mals.write(paths["mals"], overwrite=True)
     regions = fits.HDUList([fits.PrimaryHDU(), fits.table_to_hdu(sky.regions, name=HDU)])
     regions.writeto(paths["regions"], overwrite=True)
-    catalogues = {**sky.companions, "panstarrs": panstarrs(sky.optical), "allwise": allwise(sky.optical),
-                  "gaia": gaia(sky.optical)}  # fmt: skip
+    catalogues = {
+        **sky.companions,
+        "panstarrs": panstarrs(sky.optical),
+        "allwise": allwise(sky.optical),
+        "gaia": gaia(sky.optical),
+    }
     for name, table in catalogues.items():
         paths[name] = folder / f"{name}.parquet"
         write_parquet(table, paths[name])
@@ -63,20 +67,29 @@ def panstarrs(optical: Table) -> Table:
     """All objects (N), columns of VizieR II/349/ps1; galaxies are brighter in the Kron aperture."""
     i_mag = optical["r_mag"] - R_MINUS_I
     return _catalogue(
-        optical, "objID", ("RAJ2000", "DEJ2000", "e_RAJ2000", "e_DEJ2000"), u.arcsec, optical["object_id"],
-        rmag=optical["r_mag"] * u.mag, imag=i_mag * u.mag,
+        optical,
+        "objID",
+        ("RAJ2000", "DEJ2000", "e_RAJ2000", "e_DEJ2000"),
+        u.arcsec,
+        optical["object_id"],
+        rmag=optical["r_mag"] * u.mag,
+        imag=i_mag * u.mag,
         iKmag=(i_mag - np.where(optical["is_galaxy"], PSF_MINUS_KRON, 0.0)) * u.mag,
-    )  # fmt: skip
+    )
 
 
 def allwise(optical: Table) -> Table:
     """The objects detected in W1 (N), columns of VizieR II/328/allwise."""
     seen = optical[np.isfinite(optical["w1_mag"])]
     return _catalogue(
-        seen, "AllWISE", ("RAJ2000", "DEJ2000", "eeMaj", "eeMin"), u.arcsec,
+        seen,
+        "AllWISE",
+        ("RAJ2000", "DEJ2000", "eeMaj", "eeMin"),
+        u.arcsec,
         [f"SIM{number:08d}" for number in seen["object_id"]],
-        W1mag=seen["w1_mag"] * u.mag, W2mag=seen["w2_mag"] * u.mag,
-    )  # fmt: skip
+        W1mag=seen["w1_mag"] * u.mag,
+        W2mag=seen["w2_mag"] * u.mag,
+    )
 
 
 def gaia(optical: Table) -> Table:
@@ -86,12 +99,19 @@ def gaia(optical: Table) -> Table:
     direction = _GOLDEN_ANGLE * np.asarray(seen["object_id"])
     error = np.full(len(seen), GAIA_ERROR)
     return _catalogue(
-        seen, "source_id", ("ra", "dec", "ra_error", "dec_error"), u.mas, seen["object_id"],
+        seen,
+        "source_id",
+        ("ra", "dec", "ra_error", "dec_error"),
+        u.mas,
+        seen["object_id"],
         phot_g_mean_mag=seen["r_mag"] * u.mag,
-        parallax=GAIA_ERROR * seen["parallax_over_error"] * u.mas, parallax_error=error * u.mas,
-        pmra=motion * np.sin(direction) * u.mas / u.yr, pmra_error=error * u.mas / u.yr,
-        pmdec=motion * np.cos(direction) * u.mas / u.yr, pmdec_error=error * u.mas / u.yr,
-    )  # fmt: skip
+        parallax=GAIA_ERROR * seen["parallax_over_error"] * u.mas,
+        parallax_error=error * u.mas,
+        pmra=motion * np.sin(direction) * u.mas / u.yr,
+        pmra_error=error * u.mas / u.yr,
+        pmdec=motion * np.cos(direction) * u.mas / u.yr,
+        pmdec_error=error * u.mas / u.yr,
+    )
 
 
 def psrcat(pulsars: Table) -> str:
@@ -107,8 +127,14 @@ def psrcat(pulsars: Table) -> str:
     return "".join(["#CATALOGUE simulated\n", *records])
 
 
-def _catalogue(objects: Table, name: str, place: tuple[str, str, str, str], error_unit: u.UnitBase,
-               identifier: object, **measured: u.Quantity) -> Table:
+def _catalogue(
+    objects: Table,
+    name: str,
+    place: tuple[str, str, str, str],
+    error_unit: u.UnitBase,
+    identifier: object,
+    **measured: u.Quantity,
+) -> Table:
     """Identifier, and position with its error, under the names given; then what was measured."""
     ra, dec, ra_error, dec_error = place
     error = (np.full(len(objects), OPTICAL_SCATTER_ARCSEC) * u.arcsec).to(error_unit)

@@ -40,9 +40,11 @@ PULSAR_LOG_S1400 = (-0.3, 0.5)
 # 575), its steep tail (fossil and high-redshift sources: De Breuck+2000, A&AS 143, 303: 0.5-3%),
 # self-absorbed cores, and radio stars.
 SPECTRA = {
-    "radio_galaxy": ((-0.8, 0.25), 0.755), "steep_galaxy": ((-1.6, 0.2), 0.025),
-    "agn": ((-0.2, 0.3), 0.215), "star": ((-0.3, 0.4), 0.005),
-}  # fmt: skip
+    "radio_galaxy": ((-0.8, 0.25), 0.755),
+    "steep_galaxy": ((-1.6, 0.2), 0.025),
+    "agn": ((-0.2, 0.3), 0.215),
+    "star": ((-0.3, 0.4), 0.005),
+}
 # 4FGL-like: ln of the 95% semi-major axis in degrees, axis ratio, share and scale height of
 # sources in the Galactic disc (parametrised after Abdollahi+2020, ApJS 247, 33, figures 4, 9).
 ELLIPSE_LN_DEG, AXIS_RATIO, DISC = (-2.3, 0.55), (0.82, 0.11), (0.4, 3.0)
@@ -106,14 +108,23 @@ def simulate_sky(settings: SkySettings = SkySettings()) -> Sky:
     mals = mals_rows(rng, truth, pointings, settings.mals_scale_error)
     companions = {c.name: companion_rows(rng, c, truth) for c in COMPANIONS}
     known = truth[truth["known"]]
-    known_pulsars = Table({
-        "PSRJ": [f"SIM{row['truth_id']:06d}" for row in known], "RAJD": known["ra"], "DECJD": known["dec"],
-        "S1400": known["s1400_mjy"],
-    }, units={"RAJD": u.deg, "DECJD": u.deg, "S1400": u.mJy})  # fmt: skip
+    known_pulsars = Table(
+        {
+            "PSRJ": [f"SIM{row['truth_id']:06d}" for row in known],
+            "RAJD": known["ra"],
+            "DECJD": known["dec"],
+            "S1400": known["s1400_mjy"],
+        },
+        units={"RAJD": u.deg, "DECJD": u.deg, "S1400": u.mJy},
+    )
     optical = optical_rows(
-        rng, truth, mals, limit_mag=settings.optical_limit_mag, density_deg2=settings.optical_density,
+        rng,
+        truth,
+        mals,
+        limit_mag=settings.optical_limit_mag,
+        density_deg2=settings.optical_density,
         radius_arcsec=settings.optical_radius_arcsec,
-    )  # fmt: skip
+    )
     return Sky(mals, regions, companions, optical, known_pulsars, pointings, truth)
 
 
@@ -143,9 +154,10 @@ def _regions_and_pointings(rng: np.random.Generator, s: SkySettings) -> tuple[Ta
     extra = s.pointings * (s.regions_per_pointing - 1)
     n = s.regions + extra
     latitude = np.where(
-        rng.random(s.regions) < DISC[0], rng.laplace(0, DISC[1], s.regions),
+        rng.random(s.regions) < DISC[0],
+        rng.laplace(0, DISC[1], s.regions),
         np.rad2deg(np.arcsin(rng.uniform(-1, 1, s.regions))),
-    )  # fmt: skip
+    )
     sky = SkyCoord(rng.uniform(0, 360, s.regions), latitude, unit="deg", frame="galactic").icrs
     # where MALS and Pan-STARRS both look, which takes the other surveys in; if too few do, others serve
     order = np.argsort((sky.dec.deg > 20) | (sky.dec.deg < -27), kind="stable")[: s.pointings]
@@ -166,22 +178,38 @@ def _regions_and_pointings(rng: np.random.Generator, s: SkySettings) -> tuple[Ta
     major[rng.random(n) < 0.01] = np.nan  # 4FGL has a few sources without an ellipse
     ratio = np.clip(rng.normal(*AXIS_RATIO, n), 0.4, 1)
     association = np.where(blank, "", rng.choice(CLASSES_ELSEWHERE, n))
-    degree = dict.fromkeys(("RAJ2000", "DEJ2000", "GLON", "GLAT", "Conf_95_SemiMajor", "Conf_95_SemiMinor",
-                            "Conf_95_PosAng"), u.deg)  # fmt: skip
-    regions = Table({
-        "Source_Name": [f"SIM J{i:04d}" for i in range(n)], "RAJ2000": ra, "DEJ2000": dec,
-        "GLON": galactic.l.deg, "GLAT": galactic.b.deg, "Conf_95_SemiMajor": major,
-        "Conf_95_SemiMinor": major * ratio, "Conf_95_PosAng": rng.uniform(-90, 90, n),
-        "Signif_Avg": significance, "Energy_Flux100": 1e-12 * significance / 4,
-        "PL_Index": rng.normal(2.3, 0.25, n), "LP_beta": np.clip(beta, -0.1, 1), "LP_SigCurv": curved,
-        "PLEC_SigCurv": np.maximum(curved + np.where(pulsar, 0.3, -0.1), 0),
-        "Variability_Index": rng.chisquare(13, n) * np.where(pulsar, 1, rng.lognormal(0.4, 0.6, n)),
-        "CLASS1": association, "CLASS2": [""] * n,
-        "ASSOC1": np.where(blank, "", np.char.add("SIM ", association)),
-        "Flags": np.zeros(n, dtype=np.int16), "sim_pulsar": pulsar & blank,
-    }, units=degree | {"Energy_Flux100": u.erg / u.cm**2 / u.s})  # fmt: skip
-    pointings = Table({"pointing": [f"SIM{i:03d}" for i in range(s.pointings)], "ra": ra_T, "dec": dec_T},
-                      units={"ra": u.deg, "dec": u.deg})  # fmt: skip
+    degree = dict.fromkeys(
+        ("RAJ2000", "DEJ2000", "GLON", "GLAT", "Conf_95_SemiMajor", "Conf_95_SemiMinor", "Conf_95_PosAng"), u.deg
+    )
+    regions = Table(
+        {
+            "Source_Name": [f"SIM J{i:04d}" for i in range(n)],
+            "RAJ2000": ra,
+            "DEJ2000": dec,
+            "GLON": galactic.l.deg,
+            "GLAT": galactic.b.deg,
+            "Conf_95_SemiMajor": major,
+            "Conf_95_SemiMinor": major * ratio,
+            "Conf_95_PosAng": rng.uniform(-90, 90, n),
+            "Signif_Avg": significance,
+            "Energy_Flux100": 1e-12 * significance / 4,
+            "PL_Index": rng.normal(2.3, 0.25, n),
+            "LP_beta": np.clip(beta, -0.1, 1),
+            "LP_SigCurv": curved,
+            "PLEC_SigCurv": np.maximum(curved + np.where(pulsar, 0.3, -0.1), 0),
+            "Variability_Index": rng.chisquare(13, n) * np.where(pulsar, 1, rng.lognormal(0.4, 0.6, n)),
+            "CLASS1": association,
+            "CLASS2": [""] * n,
+            "ASSOC1": np.where(blank, "", np.char.add("SIM ", association)),
+            "Flags": np.zeros(n, dtype=np.int16),
+            "sim_pulsar": pulsar & blank,
+        },
+        units=degree | {"Energy_Flux100": u.erg / u.cm**2 / u.s},
+    )
+    pointings = Table(
+        {"pointing": [f"SIM{i:03d}" for i in range(s.pointings)], "ra": ra_T, "dec": dec_T},
+        units={"ra": u.deg, "dec": u.deg},
+    )
     return regions, pointings
 
 
@@ -201,8 +229,10 @@ def _true_sources(rng: np.random.Generator, s: SkySettings, regions: Table, poin
     alpha = np.select([kinds == name for name in SPECTRA], drawn)
 
     # pulsars: in their gamma-ray ellipses (2-D Gaussian whose 95% contour is the ellipse), and anywhere
-    inside = [np.flatnonzero(separation_deg(regions["RAJ2000"], regions["DEJ2000"], a, d) < radius - 0.3)
-              for a, d in zip(ra_T, dec_T, strict=True)]  # fmt: skip
+    inside = [
+        np.flatnonzero(separation_deg(regions["RAJ2000"], regions["DEJ2000"], a, d) < radius - 0.3)
+        for a, d in zip(ra_T, dec_T, strict=True)
+    ]
     host = np.unique(np.concatenate(inside))
     host = host[regions["sim_pulsar"][host] & np.isfinite(regions["Conf_95_SemiMajor"][host])]
     axes = np.stack([regions["Conf_95_SemiMajor"][host], regions["Conf_95_SemiMinor"][host]])
@@ -222,9 +252,17 @@ def _true_sources(rng: np.random.Generator, s: SkySettings, regions: Table, poin
     size = np.where(kinds == "radio_galaxy", 2.0 * flux**0.3 * rng.lognormal(0, 0.7, total), 0.0)
     region = np.full(total, -1)
     region[total - n : total - s.field_pulsars] = host
-    return Table({
-        "truth_id": np.arange(total), "ra": np.concatenate([ra, in_region[0], in_field[0]]),
-        "dec": np.concatenate([dec, in_region[1], in_field[1]]), "source_class": kinds,
-        "alpha": np.concatenate([alpha, pulsar_alpha]), "s1400_mjy": flux, "size_arcsec": size,
-        "known": (kinds == "pulsar_candidate") & (rng.random(total) < s.known_pulsars), "region": region,
-    }, units={"ra": u.deg, "dec": u.deg, "s1400_mjy": u.mJy, "size_arcsec": u.arcsec})  # fmt: skip
+    return Table(
+        {
+            "truth_id": np.arange(total),
+            "ra": np.concatenate([ra, in_region[0], in_field[0]]),
+            "dec": np.concatenate([dec, in_region[1], in_field[1]]),
+            "source_class": kinds,
+            "alpha": np.concatenate([alpha, pulsar_alpha]),
+            "s1400_mjy": flux,
+            "size_arcsec": size,
+            "known": (kinds == "pulsar_candidate") & (rng.random(total) < s.known_pulsars),
+            "region": region,
+        },
+        units={"ra": u.deg, "dec": u.deg, "s1400_mjy": u.mJy, "size_arcsec": u.arcsec},
+    )

@@ -18,8 +18,9 @@ NEIGHBOURS = 12
 SPARSE = 2.0
 
 
-def surroundings(ra: ArrayLike, dec: ArrayLike, survey_ra: ArrayLike,
-                 survey_dec: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def surroundings(
+    ra: ArrayLike, dec: ArrayLike, survey_ra: ArrayLike, survey_dec: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
     """Whether the survey looked at each place, and its nearest sources there.
 
     It did if the place lies inside the convex hull of the survey's 12 nearest sources (in no direction
@@ -40,9 +41,13 @@ def surroundings(ra: ArrayLike, dec: ArrayLike, survey_ra: ArrayLike,
     distance_NK, row_NK = tree.query(_xyz(ra, dec), k=NEIGHBOURS)
     own_MK, _ = tree.query(tree.data, k=NEIGHBOURS + 1)  # the first of these is the source itself
     near_N = distance_NK[:, -1] <= SPARSE * np.median(own_MK[:, -1])
-    angle_NK = np.sort(position_angle(
-        np.repeat(ra, NEIGHBOURS), np.repeat(dec, NEIGHBOURS), survey_ra[row_NK.ravel()],
-        survey_dec[row_NK.ravel()]).reshape(row_NK.shape) % 360, axis=1)  # fmt: skip
+    angle_NK = np.sort(
+        position_angle(
+            np.repeat(ra, NEIGHBOURS), np.repeat(dec, NEIGHBOURS), survey_ra[row_NK.ravel()], survey_dec[row_NK.ravel()]
+        ).reshape(row_NK.shape)
+        % 360,
+        axis=1,
+    )
     gap_NK = np.diff(angle_NK, axis=1, append=angle_NK[:, :1] + 360)
     return near_N & (gap_NK.max(axis=1) < 180), row_NK
 

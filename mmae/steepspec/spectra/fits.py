@@ -40,8 +40,10 @@ def fit_spectra(points: Table, n: int, settings: SEDSettings, on_ray: bool = Fal
     values = {name: np.asarray(points[name]) for name in _POINT_FIELDS}
     detected_N = np.bincount(source_P[~values["is_limit"]], minlength=n)
     worth = np.flatnonzero((np.diff(first) > 1) & (detected_N > 0))
-    chunks = [[{name: column[first[i]: first[i + 1]] for name, column in values.items()} for i in part]
-              for part in np.array_split(worth, range(CHUNK, len(worth), CHUNK))]
+    chunks = [
+        [{name: column[first[i] : first[i + 1]] for name, column in values.items()} for i in part]
+        for part in np.array_split(worth, range(CHUNK, len(worth), CHUNK))
+    ]
     fits = (fit for part in _fitted(chunks, settings, on_ray) for fit in part)
     columns = {name: np.full(n, np.nan) for name in (*FITTED, "sed_flux_mjy", "sed_flux_err_mjy")}
     columns["curvature"][:] = columns["dof"][:] = 0
@@ -68,8 +70,18 @@ def _fitted(chunks: list[list[Points]], settings: SEDSettings, on_ray: bool) -> 
 
 def fit_chunk(chunk: list[Points], settings: SEDSettings) -> list[SEDFit]:
     """The fits of some sources; each a dict of (P,) arrays named as `schema.POINTS`."""
-    return [fit_sed(p["frequency_mhz"], p["flux_mjy"], p["error_mjy"], p["scale_error"], p["is_limit"],
-                    p["beam_arcsec"], settings) for p in chunk]  # fmt: skip
+    return [
+        fit_sed(
+            p["frequency_mhz"],
+            p["flux_mjy"],
+            p["error_mjy"],
+            p["scale_error"],
+            p["is_limit"],
+            p["beam_arcsec"],
+            settings,
+        )
+        for p in chunk
+    ]
 
 
 def adopt_index(columns: dict[str, np.ndarray], settings: SEDSettings) -> dict[str, np.ndarray]:
@@ -90,7 +102,9 @@ def adopt_index(columns: dict[str, np.ndarray], settings: SEDSettings) -> dict[s
     from_N = np.select([sed_N, catalogue_N, fitted_N], ["sed", "catalogue", "limits"], "")
     p_N = probability_steep(columns["alpha_catalogue"], columns["alpha_catalogue_err"], settings.steep_alpha)
     return {
-        "alpha": alpha_N, "alpha_err": error_N, "alpha_from": from_N,
+        "alpha": alpha_N,
+        "alpha_err": error_N,
+        "alpha_from": from_N,
         "p_steep": np.where(catalogue_N, p_N, columns["p_steep"]),
         "steep": (sed_N | catalogue_N) & (alpha_N < settings.steep_alpha),
-    }  # fmt: skip
+    }

@@ -64,9 +64,7 @@ def maximise(points: Points, k: int) -> tuple[np.ndarray, float, np.ndarray]:
     start, *_ = np.linalg.lstsq(
         points.basis_PK[detected, :k] / sigma_ln[:, None], np.log(points.flux_P[detected]) / sigma_ln
     )
-    result = minimize(
-        loss_and_gradient, start, args=(points,), jac=True, method="BFGS", options={"gtol": 1e-6}
-    )
+    result = minimize(loss_and_gradient, start, args=(points,), jac=True, method="BFGS", options={"gtol": 1e-6})
     hessian = np.empty((k, k))
     for index in range(k):
         step = np.zeros(k)

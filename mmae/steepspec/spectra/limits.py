@@ -51,16 +51,18 @@ def index_of_one(points: Points, alpha_range: tuple[float, float], steep_alpha: 
     """One detection: alpha by the limits alone, under a flat prior on its range."""
     at = int(np.argmin(points.limit_P))
     relative = float(noise(points, points.flux_P)[at] / points.flux_P[at])
-    ln_flux_F = np.log(points.flux_P[at]) + np.log(np.linspace(
-        max(1 - FLUX_REACH * relative, 1e-3), 1 + FLUX_REACH * relative, FLUXES))  # fmt: skip
+    ln_flux_F = np.log(points.flux_P[at]) + np.log(
+        np.linspace(max(1 - FLUX_REACH * relative, 1e-3), 1 + FLUX_REACH * relative, FLUXES)
+    )
     return _posterior(points, np.linspace(*alpha_range, INDICES), points.basis_PK[at, 1], ln_flux_F, steep_alpha)
 
 
 def index_of_several(points: Points, steep_alpha: float) -> LimitedIndex:
     """Two detections or more: the range that they allow, cut by the limits; flat in alpha and ln flux."""
     seen = ~points.limit_P
-    detections = Points(points.flux_P[seen], points.error_P[seen], points.scale_P[seen], points.limit_P[seen],
-                        points.basis_PK[seen])  # fmt: skip
+    detections = Points(
+        points.flux_P[seen], points.error_P[seen], points.scale_P[seen], points.limit_P[seen], points.basis_PK[seen]
+    )
     best, _, hessian = maximise(detections, 2)
     covariance = np.linalg.inv(hessian)
     alpha_err = np.sqrt(covariance[1, 1])
@@ -68,13 +70,17 @@ def index_of_several(points: Points, steep_alpha: float) -> LimitedIndex:
     pivot = -covariance[0, 1] / covariance[1, 1]
     flux_err = np.sqrt(max(covariance[0, 0] - covariance[0, 1] ** 2 / covariance[1, 1], 0.0))
     return _posterior(
-        points, best[1] + alpha_err * np.linspace(-REACH, REACH, INDICES), pivot,
-        best[0] + best[1] * pivot + flux_err * np.linspace(-FLUX_REACH, FLUX_REACH, FLUXES), steep_alpha,
-    )  # fmt: skip
+        points,
+        best[1] + alpha_err * np.linspace(-REACH, REACH, INDICES),
+        pivot,
+        best[0] + best[1] * pivot + flux_err * np.linspace(-FLUX_REACH, FLUX_REACH, FLUXES),
+        steep_alpha,
+    )
 
 
-def _posterior(points: Points, alpha_A: np.ndarray, pivot: float, ln_flux_F: np.ndarray,
-               steep_alpha: float) -> LimitedIndex:
+def _posterior(
+    points: Points, alpha_A: np.ndarray, pivot: float, ln_flux_F: np.ndarray, steep_alpha: float
+) -> LimitedIndex:
     """Moments over the grid; `ln_flux_F` at ln x = `pivot`."""
     ln_model_AFP = ln_flux_F[None, :, None] + alpha_A[:, None, None] * (points.basis_PK[:, 1] - pivot)
     model_AFP = np.exp(np.clip(ln_model_AFP, -60, 60))
@@ -88,7 +94,9 @@ def _posterior(points: Points, alpha_A: np.ndarray, pivot: float, ln_flux_F: np.
     ln_flux = float((weight_AF * ln_reference_AF).sum())
     spread = float(np.sqrt((weight_AF * (ln_reference_AF - ln_flux) ** 2).sum()))
     return LimitedIndex(
-        mean, float(np.sqrt(weight_A @ (alpha_A - mean) ** 2)),
+        mean,
+        float(np.sqrt(weight_A @ (alpha_A - mean) ** 2)),
         min(float(weight_A[alpha_A < steep_alpha].sum()), 1.0),  # rounding may take the sum above 1
-        float(np.exp(ln_flux)), float(np.exp(ln_flux)) * spread,
-    )  # fmt: skip
+        float(np.exp(ln_flux)),
+        float(np.exp(ln_flux)) * spread,
+    )

@@ -45,8 +45,9 @@ class Companion:
     table: Table
 
 
-def spectral_points(ra_N: np.ndarray, dec_N: np.ndarray, bands: Sequence[Band], companions: Sequence[Companion],
-                    settings: PointSettings) -> Table:
+def spectral_points(
+    ra_N: np.ndarray, dec_N: np.ndarray, bands: Sequence[Band], companions: Sequence[Companion], settings: PointSettings
+) -> Table:
     """Flux densities and limits of all sources, in `schema.POINTS`, sorted by source and frequency.
 
     Args:
@@ -77,12 +78,27 @@ def spectral_points(ra_N: np.ndarray, dec_N: np.ndarray, bands: Sequence[Band], 
     return as_table({name: values[order] for name, values in columns.items()}, POINTS)
 
 
-def _part(survey: str, frequency: float, scale: float, beam: float, source: np.ndarray, flux: np.ndarray,
-          error: np.ndarray, is_limit: bool | np.ndarray) -> dict[str, np.ndarray]:
+def _part(
+    survey: str,
+    frequency: float,
+    scale: float,
+    beam: float,
+    source: np.ndarray,
+    flux: np.ndarray,
+    error: np.ndarray,
+    is_limit: bool | np.ndarray,
+) -> dict[str, np.ndarray]:
     n = len(source)
-    return {"source": source, "survey": np.full(n, survey), "frequency_mhz": np.full(n, frequency),
-            "flux_mjy": flux, "error_mjy": error, "scale_error": np.full(n, scale),
-            "is_limit": np.broadcast_to(is_limit, n), "beam_arcsec": np.full(n, beam)}  # fmt: skip
+    return {
+        "source": source,
+        "survey": np.full(n, survey),
+        "frequency_mhz": np.full(n, frequency),
+        "flux_mjy": flux,
+        "error_mjy": error,
+        "scale_error": np.full(n, scale),
+        "is_limit": np.broadcast_to(is_limit, n),
+        "beam_arcsec": np.full(n, beam),
+    }
 
 
 def _window_noise(ra_N: np.ndarray, dec_N: np.ndarray, band: Band) -> np.ndarray:
@@ -96,9 +112,15 @@ def _window_noise(ra_N: np.ndarray, dec_N: np.ndarray, band: Band) -> np.ndarray
     return noise_N
 
 
-def _companion_parts(ra_N: np.ndarray, dec_N: np.ndarray, flux_N: np.ndarray, spread_N: np.ndarray,
-                     own_beam: float, companion: Companion,
-                     settings: PointSettings) -> list[dict[str, np.ndarray]]:
+def _companion_parts(
+    ra_N: np.ndarray,
+    dec_N: np.ndarray,
+    flux_N: np.ndarray,
+    spread_N: np.ndarray,
+    own_beam: float,
+    companion: Companion,
+    settings: PointSettings,
+) -> list[dict[str, np.ndarray]]:
     """Detections (limits where confused) of one companion survey, and limits where it saw nothing."""
     survey, table = companion.survey, companion.table
     about = (survey.name, survey.frequency_mhz, survey.flux_scale_error, survey.beam_arcsec)
@@ -122,8 +144,9 @@ def _companion_parts(ra_N: np.ndarray, dec_N: np.ndarray, flux_N: np.ndarray, sp
     ]
 
 
-def _confused(ra_N: np.ndarray, dec_N: np.ndarray, flux_N: np.ndarray, radius_arcsec: float,
-              settings: PointSettings) -> np.ndarray:
+def _confused(
+    ra_N: np.ndarray, dec_N: np.ndarray, flux_N: np.ndarray, radius_arcsec: float, settings: PointSettings
+) -> np.ndarray:
     """(N) bool: another source of ours, bright enough to matter, lies in the same beam."""
     pairs = match(ra_N, dec_N, ra_N, dec_N, radius_arcsec)
     a, b = pairs.index1, pairs.index2

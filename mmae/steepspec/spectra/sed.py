@@ -113,10 +113,14 @@ def fit_sed(
     """
     n = np.size(frequency_mhz)
     c = columns(
-        "SED points", frequency_mhz=np.atleast_1d(frequency_mhz), flux_mjy=np.atleast_1d(flux_mjy),
-        error_mjy=np.atleast_1d(error_mjy), scale_error=_spread(scale_error, n),
-        is_limit=_spread(is_limit, n).astype(bool), beam_arcsec=_spread(beam_arcsec, n),
-    )  # fmt: skip
+        "SED points",
+        frequency_mhz=np.atleast_1d(frequency_mhz),
+        flux_mjy=np.atleast_1d(flux_mjy),
+        error_mjy=np.atleast_1d(error_mjy),
+        scale_error=_spread(scale_error, n),
+        is_limit=_spread(is_limit, n).astype(bool),
+        beam_arcsec=_spread(beam_arcsec, n),
+    )
     c = {name: values[np.isfinite(c["flux_mjy"])] for name, values in c.items()}
     limit = c["is_limit"]
     _check_points(c)
@@ -146,15 +150,25 @@ def fit_sed(
     if _is_variable(points, best, settings):
         flags.append("variable")
     flux = float(np.exp(best[0]))
-    index = LimitedIndex(float(best[1]), float(errors[1]), float(ndtr((settings.steep_alpha - best[1]) / errors[1])),
-                         flux, float(flux * errors[0]))  # fmt: skip
+    index = LimitedIndex(
+        float(best[1]),
+        float(errors[1]),
+        float(ndtr((settings.steep_alpha - best[1]) / errors[1])),
+        flux,
+        float(flux * errors[0]),
+    )
     if k == 2 and limits_matter(points, best, float(errors[1])):
         index = index_of_several(points, settings.steep_alpha)
     return SEDFit(
-        **asdict(index), curvature=float(best[2]) if k == 3 else 0.0,
-        curvature_err=float(errors[2]) if k == 3 else float("nan"), chi2=chi2, dof=dof,
-        delta_bic=float(delta_bic), flags=_sorted(flags), **common,
-    )  # fmt: skip
+        **asdict(index),
+        curvature=float(best[2]) if k == 3 else 0.0,
+        curvature_err=float(errors[2]) if k == 3 else float("nan"),
+        chi2=chi2,
+        dof=dof,
+        delta_bic=float(delta_bic),
+        flags=_sorted(flags),
+        **common,
+    )
 
 
 def _fit_single(points: Points, settings: SEDSettings, flags: list[str], common: dict) -> SEDFit:
@@ -165,8 +179,16 @@ def _fit_single(points: Points, settings: SEDSettings, flags: list[str], common:
         index = index_of_one(points, settings.alpha_range, settings.steep_alpha)
     else:
         flags.append("unconstrained")
-    return SEDFit(**asdict(index), curvature=0.0, curvature_err=nan, chi2=0.0, dof=0, delta_bic=nan,
-                  flags=_sorted(flags), **common)  # fmt: skip
+    return SEDFit(
+        **asdict(index),
+        curvature=0.0,
+        curvature_err=nan,
+        chi2=0.0,
+        dof=0,
+        delta_bic=nan,
+        flags=_sorted(flags),
+        **common,
+    )
 
 
 def sed_model(fit: SEDFit, frequency_mhz: ArrayLike) -> np.ndarray:

@@ -12,9 +12,14 @@ STEEP = -1.4  # sources below it are the paper's steep-spectrum sample (arXiv:24
 
 
 def two_point_index(
-    flux1: ArrayLike, error1: ArrayLike, frequency1_mhz: float,
-    flux2: ArrayLike, error2: ArrayLike, frequency2_mhz: float,
-    scale_error1: float = 0.0, scale_error2: float = 0.0,
+    flux1: ArrayLike,
+    error1: ArrayLike,
+    frequency1_mhz: float,
+    flux2: ArrayLike,
+    error2: ArrayLike,
+    frequency2_mhz: float,
+    scale_error1: float = 0.0,
+    scale_error2: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Spectral index and its 1-sigma error:
 
@@ -43,7 +48,8 @@ def two_point_index(
     if not (scale_error1 >= 0 and scale_error2 >= 0):
         raise InputError(f"flux-scale errors {scale_error1}, {scale_error2}: give fractions of 0 or more.")
     flux1, error1, flux2, error2 = (
-        np.ma.filled(np.ma.asarray(x, np.float64), np.nan) for x in (flux1, error1, flux2, error2))
+        np.ma.filled(np.ma.asarray(x, np.float64), np.nan) for x in (flux1, error1, flux2, error2)
+    )
     known = (flux1 > 0) & (flux2 > 0) & (error1 > 0) & (error2 > 0)
     flux1, error1, flux2, error2 = (np.where(known, x, np.nan) for x in (flux1, error1, flux2, error2))
     octave = np.log(frequency2_mhz / frequency1_mhz)

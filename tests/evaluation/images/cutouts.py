@@ -28,11 +28,19 @@ def bands(image_HW: np.ndarray) -> np.ndarray:
 def round_galaxies(n: int, seed: int, noise: float = 1.0) -> np.ndarray:
     """Gaussian galaxies of 500 to 5000 counts, sigma 0.4 to 0.9 arcsec, with noise (N,C,H,W)."""
     rng = np.random.default_rng(seed)
-    clean = [bands(draw(galsim.Gaussian(flux=flux, sigma=sigma).shear(g1=g1, g2=g2)))
-             for flux, sigma, g1, g2 in zip(rng.uniform(500, 5000, n), rng.uniform(0.4, 0.9, n),
-                                            rng.uniform(-0.3, 0.3, n), rng.uniform(-0.3, 0.3, n), strict=True)]
+    clean = [
+        bands(draw(galsim.Gaussian(flux=flux, sigma=sigma).shear(g1=g1, g2=g2)))
+        for flux, sigma, g1, g2 in zip(
+            rng.uniform(500, 5000, n),
+            rng.uniform(0.4, 0.9, n),
+            rng.uniform(-0.3, 0.3, n),
+            rng.uniform(-0.3, 0.3, n),
+            strict=True,
+        )
+    ]
     return np.array(clean).reshape(n, *SPEC.image_shape) + noise * NOISE_C11 * rng.standard_normal(
-        (n, *SPEC.image_shape))
+        (n, *SPEC.image_shape)
+    )
 
 
 def patches(n: int, seed: int, hidden: float = 0.75) -> np.ndarray:
@@ -44,12 +52,24 @@ def patches(n: int, seed: int, hidden: float = 0.75) -> np.ndarray:
 
 
 def measure(observed, reconstructed, visible, batch: int = 7) -> ImageMeasures:
-    parts = [measure_images(observed[a:a + batch], reconstructed[a:a + batch], visible[a:a + batch], SPEC)
-             for a in range(0, len(observed), batch)]
+    parts = [
+        measure_images(observed[a : a + batch], reconstructed[a : a + batch], visible[a : a + batch], SPEC)
+        for a in range(0, len(observed), batch)
+    ]
     return joined(parts)
 
 
 def catalogue_of(n: int, magnitude: float = 19.5, morphtype: str = "EXP") -> Catalogue:
     text_N, none_N = np.full(n, "", object), np.full(n, np.nan)
-    return Catalogue(text_N, np.full(n, -1), none_N, none_N, none_N, np.full((n, 5), magnitude), SPEC.bands,
-                     np.full(n, morphtype, object), text_N, text_N)
+    return Catalogue(
+        text_N,
+        np.full(n, -1),
+        none_N,
+        none_N,
+        none_N,
+        np.full((n, 5), magnitude),
+        SPEC.bands,
+        np.full(n, morphtype, object),
+        text_N,
+        text_N,
+    )

@@ -164,8 +164,12 @@ def test_every_number_has_a_name_of_its_own(section):
 
 
 def test_what_cannot_be_compared_is_said(planted):
-    nothing = images_section(measure(np.zeros((3, *SPEC.image_shape)), np.zeros((3, *SPEC.image_shape)),
-                                     patches(3, 0)), catalogue_of(3), SPEC, seed=0)
+    nothing = images_section(
+        measure(np.zeros((3, *SPEC.image_shape)), np.zeros((3, *SPEC.image_shape)), patches(3, 0)),
+        catalogue_of(3),
+        SPEC,
+        seed=0,
+    )
     assert "no galaxy has an image" in nothing.left_out and not nothing.tables
     with pytest.raises(InputError, match="48 galaxies were measured and the catalogue has 3"):
         images_section(planted, catalogue_of(3), SPEC, seed=0)

@@ -30,18 +30,25 @@ class Sample:
         rng = np.random.default_rng(9)
         patches = np.repeat(rng.random((len(self.redshift), 61)) < 0.25, 128, axis=1)[:, : WAVELENGTH.size]
         hidden = np.zeros_like(patches)
-        return {"75% masked": Reconstruction(np.where(patches, 1e5, self.clean), patches),
-                "blurred": Reconstruction(gaussian_filter1d(self.clean, BLUR / 0.8, axis=1, mode="nearest"), hidden),
-                "bare": Reconstruction(self.bare, hidden)}
+        return {
+            "75% masked": Reconstruction(np.where(patches, 1e5, self.clean), patches),
+            "blurred": Reconstruction(gaussian_filter1d(self.clean, BLUR / 0.8, axis=1, mode="nearest"), hidden),
+            "bare": Reconstruction(self.bare, hidden),
+        }
 
 
 @pytest.fixture(scope="package")
 def sample() -> Sample:
     rng = np.random.default_rng(21)
-    redshift = np.concatenate([rng.uniform(0.101, 0.199, 12), rng.uniform(0.2, 0.3, GALAXIES - 12),
-                               rng.uniform(2.1, 2.7, QUASARS)])
-    made = [(smooth_galaxy(z, 60.0, nii=0.3, lines=True), smooth_galaxy(z, 60.0, lines=False))
-            if z < 1 else (smooth_quasar(z), smooth_quasar(z, lines=False)) for z in redshift]
+    redshift = np.concatenate(
+        [rng.uniform(0.101, 0.199, 12), rng.uniform(0.2, 0.3, GALAXIES - 12), rng.uniform(2.1, 2.7, QUASARS)]
+    )
+    made = [
+        (smooth_galaxy(z, 60.0, nii=0.3, lines=True), smooth_galaxy(z, 60.0, lines=False))
+        if z < 1
+        else (smooth_quasar(z), smooth_quasar(z, lines=False))
+        for z in redshift
+    ]
     clean, bare = (np.stack(rows) for rows in zip(*made, strict=True))
     ivar = np.broadcast_to(IVAR, clean.shape).copy()
     ivar[rng.random(ivar.shape) < 0.002] = 0.0

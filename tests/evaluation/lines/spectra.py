@@ -33,8 +33,9 @@ def gaussian(centre: float, sigma: float, flux: float, near: slice = slice(None)
     return flux / sigma / np.sqrt(2 * np.pi) * np.exp(-0.5 * ((WAVELENGTH[near] - centre) / sigma) ** 2)
 
 
-def line(rest: float, redshift: float, speed: float, flux: float, shift: float = 0.0,
-         near: slice = slice(None)) -> np.ndarray:
+def line(
+    rest: float, redshift: float, speed: float, flux: float, shift: float = 0.0, near: slice = slice(None)
+) -> np.ndarray:
     """A line at a rest wavelength (Angstrom); speed (standard deviation) and shift in km/s."""
     centre = rest * (1 + redshift) * (1 + shift / C)
     return gaussian(centre, rest * (1 + redshift) * speed / C, flux, near)
@@ -51,13 +52,24 @@ def flux_for(signal: float, rest: float, redshift: float, speed: float, near: sl
     return signal / np.sqrt((IVAR[near] * line(rest, redshift, speed, 1.0, 0.0, near) ** 2).sum())
 
 
-def smooth_galaxy(redshift: float, halpha: float, *, speed: float = 130.0, nii: float = 0.4, level: float = 2.0,
-                  lines: bool = True) -> np.ndarray:
+def smooth_galaxy(
+    redshift: float, halpha: float, *, speed: float = 130.0, nii: float = 0.4, level: float = 2.0, lines: bool = True
+) -> np.ndarray:
     """A star-forming galaxy without noise (L,): flux of H-alpha in 1e-17 erg/s/cm2, [N II] relative to it."""
     flux = continuum(level)
     if lines:
-        for rest, share in ((3727.09, 0.43), (3729.88, 0.57), (4862.69, 0.35), (4960.30, 0.5 / 2.98), (5008.24, 0.5),
-                            (6549.86, nii / 3.05), (6564.61, 1.0), (6585.27, nii), (6718.29, 0.25), (6732.67, 0.18)):
+        for rest, share in (
+            (3727.09, 0.43),
+            (3729.88, 0.57),
+            (4862.69, 0.35),
+            (4960.30, 0.5 / 2.98),
+            (5008.24, 0.5),
+            (6549.86, nii / 3.05),
+            (6564.61, 1.0),
+            (6585.27, nii),
+            (6718.29, 0.25),
+            (6732.67, 0.18),
+        ):
             flux = flux + line(rest, redshift, speed, share * halpha)
     return flux
 

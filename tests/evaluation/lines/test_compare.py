@@ -27,8 +27,14 @@ from tests.evaluation.lines.spectra import IVAR, WAVELENGTH, C, continuum, line,
 def measure(flux, made, redshift, ivar=IVAR * 1000, near=slice(None), **more):
     """Spectra without noise that would have very little, in one situation: everything hidden."""
     flux, made = np.atleast_2d(flux)[:, near], np.atleast_2d(made)[:, near]
-    return measure_lines(WAVELENGTH[near], flux, np.broadcast_to(ivar[near], flux.shape), np.atleast_1d(redshift),
-                         {"it": Reconstruction(made, np.zeros(flux.shape, bool))}, **more)
+    return measure_lines(
+        WAVELENGTH[near],
+        flux,
+        np.broadcast_to(ivar[near], flux.shape),
+        np.atleast_1d(redshift),
+        {"it": Reconstruction(made, np.zeros(flux.shape, bool))},
+        **more,
+    )
 
 
 def test_a_perfect_reconstruction_has_ratios_of_one(measured):
@@ -45,8 +51,13 @@ def test_the_same_spectrum_has_ratios_of_one_whatever_was_hidden(sample):
     """Both are fitted in the hidden samples: noise and shape of what was shown do not come in."""
     visible = np.zeros((3, WAVELENGTH.size), bool)
     visible[:, ::3] = True
-    found = measure_lines(WAVELENGTH, sample.flux[:3], sample.ivar[:3], sample.redshift[:3],
-                          {"it": Reconstruction(np.where(visible, 1e4, sample.flux[:3]), visible)})
+    found = measure_lines(
+        WAVELENGTH,
+        sample.flux[:3],
+        sample.ivar[:3],
+        sample.redshift[:3],
+        {"it": Reconstruction(np.where(visible, 1e4, sample.flux[:3]), visible)},
+    )
     c = compare_line(found, cat.HALPHA, "it", 5.0)
     for values in (c.width_K, c.amplitude_K, c.flux_K, c.ew_K):
         np.testing.assert_array_equal(values, np.ones(3))
@@ -107,8 +118,10 @@ def test_the_cut_is_on_the_observed_line():
     strengths = np.geomspace(0.05, 20, 14)
     flux = np.stack([smooth_galaxy(0.2, s) for s in strengths])
     found = measure(flux, flux, np.full(14, 0.2), ivar=IVAR)
-    signal = {key: (found.observed_M["flux"] / found.observed_M["flux_error"])[found.line_M == cat.KEYS.index(key)]
-              for key in ("halpha", "oiii")}
+    signal = {
+        key: (found.observed_M["flux"] / found.observed_M["flux_error"])[found.line_M == cat.KEYS.index(key)]
+        for key in ("halpha", "oiii")
+    }
     for cut in (5.0, 10.0):
         for one in (cat.HALPHA, cat.OIII):
             assert is_bright(found, one, cut).sum() == (signal[one.key] >= cut).sum()

@@ -19,8 +19,13 @@ ONE = np.ones((1, WAVELENGTH.size))
 
 
 def measure(flux, made, visible=HIDDEN, redshift=0.2, ivar=IVAR):
-    return measure_continuum(WAVELENGTH, np.atleast_2d(flux), np.atleast_2d(ivar), np.atleast_1d(redshift),
-                             {"it": Reconstruction(np.atleast_2d(made), visible)})
+    return measure_continuum(
+        WAVELENGTH,
+        np.atleast_2d(flux),
+        np.atleast_2d(ivar),
+        np.atleast_1d(redshift),
+        {"it": Reconstruction(np.atleast_2d(made), visible)},
+    )
 
 
 def test_a_factor_is_the_fractional_error_everywhere():
@@ -52,8 +57,13 @@ def test_a_perfect_continuum_has_pulls_of_width_one():
     rng = np.random.default_rng(1)
     n = 40
     flux = np.stack([noisy(continuum(), IVAR, rng) for _ in range(n)])
-    found = measure_continuum(WAVELENGTH, flux, np.broadcast_to(IVAR, flux.shape), np.full(n, 0.2),
-                              {"it": Reconstruction(np.tile(continuum(), (n, 1)), np.zeros(flux.shape, bool))})
+    found = measure_continuum(
+        WAVELENGTH,
+        flux,
+        np.broadcast_to(IVAR, flux.shape),
+        np.full(n, 0.2),
+        {"it": Reconstruction(np.tile(continuum(), (n, 1)), np.zeros(flux.shape, bool))},
+    )
     pull = found.pull["it"]
     assert np.isfinite(pull).all()
     assert abs(pull.mean()) < 4 / np.sqrt(pull.size) and abs(pull.std() - 1) < 4 / np.sqrt(2 * pull.size)
@@ -91,10 +101,17 @@ def test_tables_tell_bias_and_noise():
     clean = np.stack([continuum(level) for level in rng.uniform(2, 6, n)])
     flux = np.stack([noisy(row, IVAR, rng) for row in clean])
     hidden = np.zeros(flux.shape, bool)
-    found = measure_continuum(WAVELENGTH, flux, np.broadcast_to(IVAR, flux.shape), np.linspace(0.05, 0.35, n),
-                              {"good": Reconstruction(clean, hidden), "high": Reconstruction(1.2 * clean, hidden)})
-    rows = {row[:2]: dict(zip(("n", "bias", "bias_error", "size", "size_error", "noise"), row[2:], strict=False))
-            for row in wavelength_table(found, 0).rows}
+    found = measure_continuum(
+        WAVELENGTH,
+        flux,
+        np.broadcast_to(IVAR, flux.shape),
+        np.linspace(0.05, 0.35, n),
+        {"good": Reconstruction(clean, hidden), "high": Reconstruction(1.2 * clean, hidden)},
+    )
+    rows = {
+        row[:2]: dict(zip(("n", "bias", "bias_error", "size", "size_error", "noise"), row[2:], strict=False))
+        for row in wavelength_table(found, 0).rows
+    }
     good, high = rows["good", "5760 to 7560"], rows["high", "5760 to 7560"]
     assert good["n"] == n and abs(good["bias"]) < 4 * good["bias_error"] and good["noise"] == pytest.approx(1, abs=0.2)
     assert high["bias"] == pytest.approx(20, abs=0.5) and high["size"] == pytest.approx(20, abs=0.5)

@@ -20,8 +20,19 @@ from mmae.evaluation.lines.gaussians import Problem, starting_point
 from tests.evaluation.lines.spectra import IVAR, WAVELENGTH, C, continuum, flux_for, gaussian, line, noisy
 from tests.ingest.files import SHARED_GALAXIES, needs_shared
 
-REDSHIFT_OF = {"lya": 2.6, "civ": 2.3, "ciii": 1.7, "mgii": 0.95, "oii": 0.6, "hbeta": 0.25, "oiii": 0.3,
-               "halpha": 0.2, "nii": 0.2, "sii": 0.2, "sii_second": 0.2}
+REDSHIFT_OF = {
+    "lya": 2.6,
+    "civ": 2.3,
+    "ciii": 1.7,
+    "mgii": 0.95,
+    "oii": 0.6,
+    "hbeta": 0.25,
+    "oiii": 0.3,
+    "halpha": 0.2,
+    "nii": 0.2,
+    "sii": 0.2,
+    "sii_second": 0.2,
+}
 FLAT = np.full(WAVELENGTH.size, 100.0)  # ivar
 NAMES = ("centre", "sigma", "amplitude", "flux", "continuum", "ew")
 
@@ -36,8 +47,9 @@ def cropped(blend: cat.Blend, redshift: float) -> slice:
     return slice(*np.searchsorted(WAVELENGTH, (low, high)))
 
 
-def injected(tested: cat.Line, redshift: float, flux: float, speed: float, shift: float = 0.0,
-             near: slice = slice(None)) -> np.ndarray:
+def injected(
+    tested: cat.Line, redshift: float, flux: float, speed: float, shift: float = 0.0, near: slice = slice(None)
+) -> np.ndarray:
     """All members of a line; `flux` is that of the first. The ratios are written out again."""
     share = {"oii": 1 / 1.35, "oiii": 1 / 2.98, "nii": 1 / 3.05}.get(tested.key)
     total = line(tested.members[0][0], redshift, speed, flux, shift, near)
@@ -46,14 +58,21 @@ def injected(tested: cat.Line, redshift: float, flux: float, speed: float, shift
     return total
 
 
-def truth_of(tested: cat.Line, redshift: float, flux: float, speed: float, shift: float,
-             level: np.ndarray | None = None) -> dict[str, float]:
+def truth_of(
+    tested: cat.Line, redshift: float, flux: float, speed: float, shift: float, level: np.ndarray | None = None
+) -> dict[str, float]:
     centre = tested.members[0][0] * (1 + redshift) * (1 + shift / C)
     sigma = tested.members[0][0] * (1 + redshift) * speed / C
     under = 2.0 * (centre / 6000.0) ** -0.7 if level is None else float(np.interp(centre, WAVELENGTH, level))
     total = flux * (1 + 1 / 1.35 if tested.key == "oii" else 1)
-    return {"centre": centre, "sigma": sigma, "amplitude": flux / sigma / np.sqrt(2 * np.pi), "flux": total,
-            "continuum": under, "ew": total / under / (1 + redshift)}
+    return {
+        "centre": centre,
+        "sigma": sigma,
+        "amplitude": flux / sigma / np.sqrt(2 * np.pi),
+        "flux": total,
+        "continuum": under,
+        "ew": total / under / (1 + redshift),
+    }
 
 
 def check_pulls(pulls: np.ndarray, names=NAMES) -> None:
@@ -99,16 +118,23 @@ def test_chi_square_is_that_of_the_degrees_of_freedom():
 
 
 @settings(max_examples=30, deadline=None)
-@given(key=st.sampled_from(cat.KEYS), speed=st.floats(0.6, 2.5), shift=st.floats(-0.9, 0.9), z=st.floats(-0.02, 0.02),
-       strength=st.floats(0.2, 50.0), slope=st.floats(-0.01, 0.01))
+@given(
+    key=st.sampled_from(cat.KEYS),
+    speed=st.floats(0.6, 2.5),
+    shift=st.floats(-0.9, 0.9),
+    z=st.floats(-0.02, 0.02),
+    strength=st.floats(0.2, 50.0),
+    slope=st.floats(-0.01, 0.01),
+)
 def test_without_noise_a_line_comes_back_exactly(key, speed, shift, z, strength, slope):
     tested = cat.LINES[cat.KEYS.index(key)]
     blend, redshift = cat.blend_of(tested), REDSHIFT_OF[key] + z
     speed, shift = speed * speed_of(tested), shift * (500 if blend.kind == "narrow" else 2000)
     level = 3.0 + slope * (WAVELENGTH - tested.wavelength * (1 + redshift))
     flux = strength * tested.wavelength * (1 + redshift) * speed / C * 2.5
-    clean = level + sum(injected(other, redshift, flux * (1 if other is tested else 0.5), speed, shift)
-                        for other in blend.lines)
+    clean = level + sum(
+        injected(other, redshift, flux * (1 if other is tested else 0.5), speed, shift) for other in blend.lines
+    )
     fit = fit_line(tested, WAVELENGTH, clean, FLAT, redshift)
     true = truth_of(tested, redshift, flux, speed, shift, level)
     for name in NAMES:
@@ -132,9 +158,11 @@ def test_agrees_with_astropys_own_fitter():
         found = fitter(Gaussian1D(1.5, 1, 3) + Linear1D(1e-3, 2), x, flux[inside], weights=np.sqrt(IVAR[inside]))
     errors = dict(zip(found.cov_matrix.param_names, np.sqrt(np.diag(found.cov_matrix.cov_matrix)), strict=True))
     mine = fit_line(cat.HBETA, WAVELENGTH, flux, IVAR, z)
-    for theirs, value, error in (("mean_0", mine.centre - 4862.69 * (1 + z), mine.centre_error),
-                                 ("stddev_0", mine.sigma, mine.sigma_error),
-                                 ("amplitude_0", mine.amplitude, mine.amplitude_error)):
+    for theirs, value, error in (
+        ("mean_0", mine.centre - 4862.69 * (1 + z), mine.centre_error),
+        ("stddev_0", mine.sigma, mine.sigma_error),
+        ("amplitude_0", mine.amplitude, mine.amplitude_error),
+    ):
         assert value == pytest.approx(getattr(found, theirs).value, abs=0.02 * error), theirs
         assert error == pytest.approx(errors[theirs], rel=0.01), theirs
 
@@ -155,15 +183,18 @@ def test_a_blend_agrees_with_curve_fit():
             total = total + area / s / 2.506628 * np.exp(-0.5 * ((x - (middle + offset) * rest / 6564.61) / s) ** 2)
         return total
 
-    found, covariance = curve_fit(model, WAVELENGTH[inside], flux[inside], (1, 4, 10, 5, 2, 0),
-                                  IVAR[inside] ** -0.5, absolute_sigma=True)
+    found, covariance = curve_fit(
+        model, WAVELENGTH[inside], flux[inside], (1, 4, 10, 5, 2, 0), IVAR[inside] ** -0.5, absolute_sigma=True
+    )
     error = np.sqrt(np.diag(covariance))
     mine = fit_blend(cat.blend_of(cat.HALPHA), WAVELENGTH, flux, IVAR, z).lines
     halpha, nii = mine["halpha"], mine["nii"]
-    np.testing.assert_allclose([halpha.centre - middle, halpha.sigma, halpha.flux, nii.flux], found[:4],
-                               atol=0.02 * error[:4].min())
-    np.testing.assert_allclose([halpha.centre_error, halpha.sigma_error, halpha.flux_error, nii.flux_error],
-                               error[:4], rtol=0.01)
+    np.testing.assert_allclose(
+        [halpha.centre - middle, halpha.sigma, halpha.flux, nii.flux], found[:4], atol=0.02 * error[:4].min()
+    )
+    np.testing.assert_allclose(
+        [halpha.centre_error, halpha.sigma_error, halpha.flux_error, nii.flux_error], error[:4], rtol=0.01
+    )
 
 
 @pytest.mark.parametrize("blend", cat.BLENDS, ids=lambda blend: blend.lines[0].key)
@@ -195,8 +226,9 @@ def test_the_right_line_is_found_of_neighbours(speed, shift, strong):
     rng = np.random.default_rng(int(speed + shift + 1000))
     z, weak = 0.2, 0.3
     ha = flux_for(25, 6564.61, z, speed)
-    clean = continuum() + sum(injected(one, z, ha * (1 if one.key == strong else weak), speed, shift)
-                              for one in (cat.HALPHA, cat.NII))
+    clean = continuum() + sum(
+        injected(one, z, ha * (1 if one.key == strong else weak), speed, shift) for one in (cat.HALPHA, cat.NII)
+    )
     for _ in range(2):
         fit = fit_line(cat.HALPHA, WAVELENGTH, noisy(clean, IVAR, rng), IVAR, z)
         assert fit.shift == pytest.approx(shift, abs=40)
@@ -210,8 +242,11 @@ def test_bad_samples_inside_a_line(cover):
     wavelength, good = WAVELENGTH[near], IVAR[near]
     centre, sigma = 5008.24 * (1 + z), 5008.24 * (1 + z) * speed / C
     offset = (wavelength - centre) / sigma
-    bad = {"left half of the core": (offset > -2) & (offset < 0), "middle of the core": np.abs(offset) < 0.7,
-           "two of five samples": np.arange(wavelength.size) % 5 < 2}[cover]
+    bad = {
+        "left half of the core": (offset > -2) & (offset < 0),
+        "middle of the core": np.abs(offset) < 0.7,
+        "two of five samples": np.arange(wavelength.size) % 5 < 2,
+    }[cover]
     ivar = np.where(bad, 0.0, good)
     flux = flux_for(60, 5008.24, z, speed)
     clean = continuum()[near] + injected(cat.OIII, z, flux, speed, 0.0, near)
@@ -244,8 +279,7 @@ def test_a_line_at_the_edge_is_measured_while_half_its_window_is_there():
     flux = flux_for(40, 6564.61, z, speed)
     clean = continuum()[near] + injected(cat.HALPHA, z, flux, speed, 0.0, near)
     true = truth_of(cat.HALPHA, z, flux, speed, 0.0)
-    fits = [fit_line(cat.HALPHA, WAVELENGTH[near], noisy(clean, IVAR[near], rng), IVAR[near], z)
-            for _ in range(120)]
+    fits = [fit_line(cat.HALPHA, WAVELENGTH[near], noisy(clean, IVAR[near], rng), IVAR[near], z) for _ in range(120)]
     check_pulls(np.array([[(getattr(f, n) - true[n]) / getattr(f, f"{n}_error") for n in NAMES] for f in fits]))
 
 

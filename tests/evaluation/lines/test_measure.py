@@ -142,10 +142,17 @@ def test_batches_joined_are_the_whole(sample):
     some = [0, 1, 12, GALAXIES, GALAXIES + 1]
 
     def measure(rows):
-        made = {name: Reconstruction(r.flux_BL[rows], r.visible_BL[rows])
-                for name, r in sample.reconstructions().items()}
-        return measure_spectra(WAVELENGTH, sample.flux[rows], sample.ivar[rows], sample.redshift[rows], made,
-                               names_B=[f"g{i}" for i in rows])
+        made = {
+            name: Reconstruction(r.flux_BL[rows], r.visible_BL[rows]) for name, r in sample.reconstructions().items()
+        }
+        return measure_spectra(
+            WAVELENGTH,
+            sample.flux[rows],
+            sample.ivar[rows],
+            sample.redshift[rows],
+            made,
+            names_B=[f"g{i}" for i in rows],
+        )
 
     together = measure(some)
     apart = joined_spectra([measure(some[:2]), measure([]), measure(some[2:])])
@@ -188,8 +195,13 @@ def test_choose_takes_as_many_as_asked_for_and_the_same_again():
 
 def test_wrong_shapes_and_mixed_situations_are_refused(sample, measured):
     with pytest.raises(InputError, match="it, visible: shape"):
-        measure_lines(WAVELENGTH, sample.flux, sample.ivar, sample.redshift,
-                      {"it": Reconstruction(sample.clean, np.zeros((1, 2), bool))})
+        measure_lines(
+            WAVELENGTH,
+            sample.flux,
+            sample.ivar,
+            sample.redshift,
+            {"it": Reconstruction(sample.clean, np.zeros((1, 2), bool))},
+        )
     with pytest.raises(InputError, match="no batch"):
         joined([])
     other = measure_one(continuum() + line(6564.61, 0.2, 130.0, 20.0))

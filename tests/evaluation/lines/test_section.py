@@ -44,8 +44,11 @@ def table(section, name):
 
 
 def targets(section, line, quantity, situation):
-    (one,) = [r for r in table(section, "targets")
-              if (r["line"], r["situation"]) == (line, situation) and r["quantity"].startswith(quantity)]
+    (one,) = [
+        r
+        for r in table(section, "targets")
+        if (r["line"], r["situation"]) == (line, situation) and r["quantity"].startswith(quantity)
+    ]
     return one
 
 
@@ -95,10 +98,13 @@ def test_few_galaxies_are_not_judged(sample):
 
 def test_lines_too_strong_and_lines_shifted_are_missed(sample):
     keep, hidden = slice(0, 12), np.zeros(sample.clean[:12].shape, bool)
-    made = {"strong": Reconstruction(sample.bare[keep] + 1.6 * (sample.clean - sample.bare)[keep], hidden),
-            "shifted": Reconstruction(np.roll(sample.clean[keep], 5, axis=1), hidden)}
-    section = spectra_section(measure_spectra(WAVELENGTH, sample.flux[keep], sample.ivar[keep], sample.redshift[keep],
-                                              made))
+    made = {
+        "strong": Reconstruction(sample.bare[keep] + 1.6 * (sample.clean - sample.bare)[keep], hidden),
+        "shifted": Reconstruction(np.roll(sample.clean[keep], 5, axis=1), hidden),
+    }
+    section = spectra_section(
+        measure_spectra(WAVELENGTH, sample.flux[keep], sample.ivar[keep], sample.redshift[keep], made)
+    )
     assert "too strong" in targets(section, "halpha", "amplitude", "strong")["verdict"].text
     assert targets(section, "oiii", "centre", "strong")["verdict"].ok
     row = targets(section, "oiii", "centre", "shifted")
@@ -164,8 +170,9 @@ def test_the_text_says_how_many_were_fitted(section):
 
 def test_without_spectra_the_section_says_so(sample):
     none = np.zeros((2, WAVELENGTH.size))
-    found = measure_spectra(WAVELENGTH, none, none, np.array([0.1, 0.2]),
-                            {"it": Reconstruction(none, none.astype(bool))})
+    found = measure_spectra(
+        WAVELENGTH, none, none, np.array([0.1, 0.2]), {"it": Reconstruction(none, none.astype(bool))}
+    )
     section = spectra_section(found)
     assert section.left_out.startswith("Left out") and not section.tables and not section.drawings
 
@@ -206,8 +213,9 @@ def test_example_figure_has_a_panel_for_each(measured):
     figure = example_figure(measured.lines.examples)
     assert len(figure.axes) == 6
     titles = [ax.get_title() for ax in figure.axes]
-    assert titles == [f"{cat.LINES[cat.KEYS.index(e.line)].label}, z = {e.redshift:.3f}"
-                      for e in measured.lines.examples]
+    assert titles == [
+        f"{cat.LINES[cat.KEYS.index(e.line)].label}, z = {e.redshift:.3f}" for e in measured.lines.examples
+    ]
     fitted = next(li for li in figure.axes[0].get_lines() if li.get_label() == "observed, fit")
     np.testing.assert_array_equal(fitted.get_ydata(), measured.lines.examples[0].fitted_W)
     low, high = figure.axes[0].get_ylim()

@@ -93,7 +93,7 @@ def test_trends_have_the_scores_and_intervals_of_their_bins(scored):
     axes = np.array(trend_figure([family, other, magnitude], TITLES).axes).reshape(3, 2)
     for row, (metric, scale) in enumerate((("sigma_nmad", 1), ("bias", 1), ("outlier_rate", 100))):
         for ax in axes[row]:
-            bars = [c for c in ax.containers]
+            bars = list(ax.containers)
             assert len(bars) == 2
             for bar, mode, (colour, _) in zip(bars, TITLES, MARKS, strict=False):
                 shown = [s for s in family.of_mode[mode] if s.n >= LEAST_GALAXIES]

@@ -48,8 +48,16 @@ def test_csv_and_parquet_give_the_same_to_the_last_bit(tmp_path):
 
 
 def test_our_own_predictions_give_three_rows_and_no_percentiles(tmp_path):
-    path = parquet(tmp_path, object_id=["1", "2"], redshift=[0.1, 0.2], z_image=[0.1, 0.3], z_image_low=[0.0, 0.2],
-                   z_image_high=[0.2, 0.4], z_spectrum=[None, 0.2], z_both=[None, 0.25])
+    path = parquet(
+        tmp_path,
+        object_id=["1", "2"],
+        redshift=[0.1, 0.2],
+        z_image=[0.1, 0.3],
+        z_image_low=[0.0, 0.2],
+        z_image_high=[0.2, 0.4],
+        z_spectrum=[None, 0.2],
+        z_both=[None, 0.25],
+    )
     file = read_predictions(path)
     assert list(file.predictions) == ["z_image", "z_spectrum", "z_both"]
     np.testing.assert_array_equal(file.predictions["z_spectrum"], [np.nan, 0.2])
@@ -92,20 +100,23 @@ def test_a_column_without_any_value_is_skipped_while_another_has_some(tmp_path):
         read_predictions(path, predicted=["z_image", "z_spectrum"])
 
 
-@pytest.mark.parametrize(("text", "options", "message"), [
-    ("z_true,object_id\n1,2\n", {}, "no predicted redshift. The file has the columns z_true, object_id"),
-    ("z_pred,object_id\n1,2\n", {}, "no true redshift. The file has the columns z_pred, object_id"),
-    ("z_true,z_spec,z_pred\n1,1,1\n", {}, "several columns could be the true redshift: z_true, z_spec"),
-    ("z_true,z_pred\n1,1\n", {"truth": "zz"}, "no column 'zz'. The file has the columns z_true, z_pred"),
-    ("z_true,z_pred\n1,1\n", {"predicted": ["zz"]}, "no column 'zz'"),
-    ("z_true,z_pred\n1,1\n", {"predicted": ["z_true"]}, "as the truth and as a prediction"),
-    ("z_true,z_pred,z_pred\n1,1,2\n", {}, "two columns are called 'z_pred'"),
-    ("z_true,z_pred\n1,1\n1,high\n", {}, "Row #3.*'high'"),
-    ("z_true,z_pred\n1,1\n1,2,3\n", {}, "Expected 2 columns"),
-    ("z_true,z_pred\nnan,1\n1,nan\n", {}, "no row has a finite redshift both in 'z_true' and in 'z_pred'"),
-    ("z_true,z_pred\n", {}, "no row has a finite redshift"),
-    ("", {}, "neither Parquet nor CSV"),
-])
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("z_true,object_id\n1,2\n", {}, "no predicted redshift. The file has the columns z_true, object_id"),
+        ("z_pred,object_id\n1,2\n", {}, "no true redshift. The file has the columns z_pred, object_id"),
+        ("z_true,z_spec,z_pred\n1,1,1\n", {}, "several columns could be the true redshift: z_true, z_spec"),
+        ("z_true,z_pred\n1,1\n", {"truth": "zz"}, "no column 'zz'. The file has the columns z_true, z_pred"),
+        ("z_true,z_pred\n1,1\n", {"predicted": ["zz"]}, "no column 'zz'"),
+        ("z_true,z_pred\n1,1\n", {"predicted": ["z_true"]}, "as the truth and as a prediction"),
+        ("z_true,z_pred,z_pred\n1,1,2\n", {}, "two columns are called 'z_pred'"),
+        ("z_true,z_pred\n1,1\n1,high\n", {}, "Row #3.*'high'"),
+        ("z_true,z_pred\n1,1\n1,2,3\n", {}, "Expected 2 columns"),
+        ("z_true,z_pred\nnan,1\n1,nan\n", {}, "no row has a finite redshift both in 'z_true' and in 'z_pred'"),
+        ("z_true,z_pred\n", {}, "no row has a finite redshift"),
+        ("", {}, "neither Parquet nor CSV"),
+    ],
+)
 def test_what_cannot_be_scored_is_refused_with_its_reason(tmp_path, text, options, message):
     path = csv(tmp_path, text)
     with pytest.raises(InputError, match=message) as raised:

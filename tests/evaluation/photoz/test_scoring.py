@@ -33,7 +33,8 @@ def test_a_mode_is_scored_on_galaxies_with_a_redshift_and_a_prediction(sky):
     table = score_predictions(z, predictions, [], z_train=None, seed=2, resamples=50).table
     assert list(table) == ["image", "spectrum"]
     assert table["image"][ALL_Z] == point_scores(z[60:], predictions["image"][60:], seed=2, resamples=50) | {
-        "not_finite": table["image"][ALL_Z]["not_finite"]}
+        "not_finite": table["image"][ALL_Z]["not_finite"]
+    }
     low = 60 + np.flatnonzero(z[60:] < 0.4)
     assert table["image"][LOW_Z]["rms"] == point_scores(z[low], predictions["image"][low], seed=2, resamples=50)["rms"]
     # An infinite prediction is a failure of the model, not a missing modality.
@@ -71,8 +72,9 @@ def test_strata_are_scored_on_their_galaxies_and_not_below_the_least_number(sky)
 def test_strata_are_resampled_less_often(sky, monkeypatch):
     z, predictions = sky
     asked = []
-    monkeypatch.setattr(scoring, "point_scores",
-                        lambda z, p, *, seed, resamples: asked.append((z.size, resamples)) or {})
+    monkeypatch.setattr(
+        scoring, "point_scores", lambda z, p, *, seed, resamples: asked.append((z.size, resamples)) or {}
+    )
     everything = [strata_of(np.ones(200, bool))]
     for resamples in (1000, 50):
         score_predictions(z, {"image": predictions["image"]}, everything, z_train=None, seed=0, resamples=resamples)

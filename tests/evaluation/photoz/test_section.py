@@ -81,8 +81,19 @@ def test_the_baseline_stands_beside_the_modes(section, sky):
 
 def test_main_scores_reach_mlflow_under_their_own_names(section):
     found = numbers([section])
-    for name in ("sigma_nmad", "sigma_biweight", "bias", "bias_biweight", "dz_gt0.15_pct", "dz_gt3_sigma_pct",
-                 "catastrophic_pct", "rms", "hsc_loss", "not_finite", "galaxies"):
+    for name in (
+        "sigma_nmad",
+        "sigma_biweight",
+        "bias",
+        "bias_biweight",
+        "dz_gt0.15_pct",
+        "dz_gt3_sigma_pct",
+        "catastrophic_pct",
+        "rms",
+        "hsc_loss",
+        "not_finite",
+        "galaxies",
+    ):
         assert f"redshift/all_z/{name}/image_only" in found
         error = name.replace("_pct", "_error_pct") if "_pct" in name else f"{name}_error"
         assert (f"redshift/low_z/{error}/both" in found) == (name not in ("galaxies", "not_finite"))
@@ -92,7 +103,8 @@ def test_every_family_has_a_table_for_every_mode(section, sky):
     catalogue, predictions, _ = sky
     names = {t.name for t in section.tables}
     assert names == {"low_z", "all_z"} | {
-        f"{family}_{mode}" for family in ("redshift", "magnitude", "kind", "morphology", "snr") for mode in MODES}
+        f"{family}_{mode}" for family in ("redshift", "magnitude", "kind", "morphology", "snr") for mode in MODES
+    }
     rows = {row["spectroscopic redshift"]: row for row in table(section, "redshift_image")}
     of_N = (catalogue.redshift_N >= 1.1) & (catalogue.redshift_N < 1.6)
     scores = point_scores(catalogue.redshift_N[of_N], predictions["image"][of_N], seed=3, resamples=20)
@@ -116,8 +128,13 @@ def test_strata_that_are_too_small_are_shown_and_marked(section, sky):
 
 
 def test_a_figure_of_all_modes_one_of_trends_and_one_a_mode(section):
-    assert [d.name for d in section.drawings] == ["redshift_modes", "redshift_trends", "redshift_image",
-                                                  "redshift_spectrum", "redshift_both"]
+    assert [d.name for d in section.drawings] == [
+        "redshift_modes",
+        "redshift_trends",
+        "redshift_image",
+        "redshift_spectrum",
+        "redshift_both",
+    ]
     assert section.name == "redshift" and not section.left_out
     for source in ("Beers", "Tanaka et al. 2018", "LSST Science Book", "Jones et al. 2024", "Wilson"):
         assert source in section.text
@@ -159,16 +176,29 @@ def test_a_file_gives_the_papers_rows_first(tmp_path):
     p = z + 0.1 * rng.standard_normal(200)
     z_both = [None] * 50 + p[50:].tolist()
     path = tmp_path / "ours.parquet"
-    pq.write_table(pa.table({"redshift": [*z, None, None], "z_image": [*p, 0.0, 0.0], "z_both": [*z_both, 0.0, 0.0],
-                             "z_image_low": [0.0] * 202}), path)
+    pq.write_table(
+        pa.table(
+            {
+                "redshift": [*z, None, None],
+                "z_image": [*p, 0.0, 0.0],
+                "z_both": [*z_both, 0.0, 0.0],
+                "z_image_low": [0.0] * 202,
+            }
+        ),
+        path,
+    )
     section = file_section(read_predictions(path), seed=0, resamples=20)
     paper = section.tables[0]
     rows = {row[0]: row[1:] for row in paper.rows}
     assert list(rows) == ["z_image", "z_both", PAPER_ROW]
     expected = point_scores(z, p, seed=0, resamples=20)
     low = point_scores(z[z < 0.4], p[z < 0.4], seed=0, resamples=20)
-    assert rows["z_image"] == (200, with_error(low["sigma_nmad"]), with_error(expected["sigma_nmad"]),
-                               with_error(expected["outlier_rate"], percent=True))
+    assert rows["z_image"] == (
+        200,
+        with_error(low["sigma_nmad"]),
+        with_error(expected["sigma_nmad"]),
+        with_error(expected["outlier_rate"], percent=True),
+    )
     assert rows["z_both"][0] == 150
     assert rows[PAPER_ROW] == (None, "0.0163", "0.0210", "4.63%")
     assert PAPER_NOTE in paper.note and "Another data set" in paper.note

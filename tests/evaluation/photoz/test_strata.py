@@ -48,9 +48,10 @@ def test_strata_hold_what_their_labels_say(sky):
     by_name = {f.name: f for f in families(catalogue, snr_N)}
     known_N = np.isfinite(catalogue.redshift_N)
     for name, value_N, edges, absent in (
-            ("redshift", catalogue.redshift_N, REDSHIFT_EDGES, None),
-            ("magnitude", catalogue.mag_NC[:, 2], MAGNITUDE_EDGES, "not measured"),
-            ("snr", snr_N, SNR_EDGES, "no spectrum")):
+        ("redshift", catalogue.redshift_N, REDSHIFT_EDGES, None),
+        ("magnitude", catalogue.mag_NC[:, 2], MAGNITUDE_EDGES, "not measured"),
+        ("snr", snr_N, SNR_EDGES, "no spectrum"),
+    ):
         strata = list(by_name[name].strata)
         if absent:
             last = strata.pop()
@@ -77,8 +78,13 @@ def test_point_sources_and_quasars_are_strata_and_the_rest_is_one_too(sky):
 
 def test_the_low_redshift_limit_is_an_edge_and_belongs_above():
     (family,) = families(make_catalogue([0.0, 0.1, np.nextafter(0.4, 0), 0.4, 5.0]), None)
-    assert members(family) == {"below 0.1": [0], "0.1 to 0.2": [1], "0.2 to 0.4": [2], "0.4 to 0.6": [3],
-                               "2.1 and above": [4]}
+    assert members(family) == {
+        "below 0.1": [0],
+        "0.1 to 0.2": [1],
+        "0.2 to 0.4": [2],
+        "0.4 to 0.6": [3],
+        "2.1 and above": [4],
+    }
 
 
 def test_a_survey_without_i_is_cut_by_r_and_without_columns_by_redshift_alone():

@@ -51,9 +51,10 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
     assert [found.name for found in tmp_path.iterdir()] == ["pz.hdf5"]
 
 
-@pytest.mark.parametrize(("name", "ids", "words"), [
-    ("pz.h5", IDS, "ends in .hdf5"), ("pz.hdf5", IDS[:3], "one id each"), ("pz.hdf5", IDS[:, None], "one id each"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "ids", "words"),
+    [("pz.h5", IDS, "ends in .hdf5"), ("pz.hdf5", IDS[:3], "one id each"), ("pz.hdf5", IDS[:, None], "one id each")],
+)
 def test_what_qp_could_not_read_is_refused(tmp_path, name, ids, words):
     with pytest.raises(InputError, match=words):
         write_qp(tmp_path / name, drawn(4, 0)[0], ids)

@@ -21,19 +21,31 @@ ALL_N = np.ones(N, bool)
 FEW_N = np.arange(N) % 3 == 0
 BRIGHT_N = np.arange(N) < 500
 Z_SPEC_N = np.where(np.arange(N) == 7, np.nan, TRUTH_N)
-FAMILIES = {"redshift": {"below 1": Z_SPEC_N < 1, "1 and above": Z_SPEC_N >= 1},
-            "magnitude": {"bright": BRIGHT_N, "faint": ~BRIGHT_N, "none": np.zeros(N, bool)}}
+FAMILIES = {
+    "redshift": {"below 1": Z_SPEC_N < 1, "1 and above": Z_SPEC_N >= 1},
+    "magnitude": {"bright": BRIGHT_N, "faint": ~BRIGHT_N, "none": np.zeros(N, bool)},
+}
 
 
 @pytest.fixture(scope="module")
 def section():
-    return pz_section({"image": (RIGHT, ALL_N), "both": (NARROW, FEW_N)}, Z_SPEC_N, FAMILIES, seed=1, resamples=50,
-                      object_id_N=np.array([f"galaxy {row}" for row in range(N)], object))
+    return pz_section(
+        {"image": (RIGHT, ALL_N), "both": (NARROW, FEW_N)},
+        Z_SPEC_N,
+        FAMILIES,
+        seed=1,
+        resamples=50,
+        object_id_N=np.array([f"galaxy {row}" for row in range(N)], object),
+    )
 
 
 def table(section, name):
-    return {tuple(c for c in row[:2] if isinstance(c, str)): dict(zip(found.columns, row, strict=True))
-            for found in section.tables if found.name == name for row in found.rows}
+    return {
+        tuple(c for c in row[:2] if isinstance(c, str)): dict(zip(found.columns, row, strict=True))
+        for found in section.tables
+        if found.name == name
+        for row in found.rows
+    }
 
 
 def test_scores_are_of_galaxies_that_the_mode_can_see_and_with_a_redshift(section):
@@ -95,8 +107,9 @@ def test_one_finding_among_many_strata_must_be_stronger():
 
 def test_every_number_has_a_name_of_its_own(section):
     found = numbers([section])
-    cells = sum(isinstance(cell, (int, float)) and math.isfinite(cell)
-                for t in section.tables for row in t.rows for cell in row)
+    cells = sum(
+        isinstance(cell, (int, float)) and math.isfinite(cell) for t in section.tables for row in t.rows for cell in row
+    )
     assert len(found) == cells
     assert found["pz/coverage/image_68pct/inside_pct"] == pytest.approx(68, abs=7)
 
@@ -160,13 +173,16 @@ def test_truths_above_the_bins_are_counted_at_the_floor():
     assert row["at the floor"] == 5 and row["PIT outliers [%]"] == pytest.approx(100 * 5 / N, abs=0.3)
 
 
-@pytest.mark.parametrize(("pdfs", "families", "words"), [
-    ({"image": (RIGHT, ALL_N[:-1])}, {}, "image"),
-    ({"image": (RIGHT.chosen(FEW_N), ALL_N)}, {}, "image"),
-    ({"image": (RIGHT, ALL_N.astype(int))}, {}, "booleans"),
-    ({"image": (RIGHT, ALL_N)}, {"kind": {"QSO": ALL_N[:3]}}, "QSO"),
-    ({"image": (RIGHT, ALL_N)}, {"kind": {"QSO": np.arange(N)}}, "QSO"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("pdfs", "families", "words"),
+    [
+        ({"image": (RIGHT, ALL_N[:-1])}, {}, "image"),
+        ({"image": (RIGHT.chosen(FEW_N), ALL_N)}, {}, "image"),
+        ({"image": (RIGHT, ALL_N.astype(int))}, {}, "booleans"),
+        ({"image": (RIGHT, ALL_N)}, {"kind": {"QSO": ALL_N[:3]}}, "QSO"),
+        ({"image": (RIGHT, ALL_N)}, {"kind": {"QSO": np.arange(N)}}, "QSO"),
+    ],
+)
 def test_arrays_that_do_not_fit_are_refused(pdfs, families, words):
     with pytest.raises(InputError, match=words):
         pz_section(pdfs, Z_SPEC_N, families, seed=0)

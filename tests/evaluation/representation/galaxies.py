@@ -51,6 +51,15 @@ def random_catalogue(n: int, **values) -> Catalogue:
     text = np.array([f"{i}" for i in range(n)], object)
     number_N = np.linspace(0, 1, n)
     catalogue = Catalogue(
-        text, np.arange(n), number_N, number_N, number_N, 20 + np.arange(n * 5.0).reshape(n, 5), BANDS,
-        np.full(n, "EXP", object), text, np.full(n, "", object))
+        text,
+        np.arange(n),
+        number_N,
+        number_N,
+        number_N,
+        20 + np.arange(n * 5.0).reshape(n, 5),
+        BANDS,
+        np.full(n, "EXP", object),
+        text,
+        np.full(n, "", object),
+    )
     return dataclasses.replace(catalogue, **values)

@@ -51,8 +51,9 @@ def test_linear_is_ridge_with_the_penalty_of_the_best_left_out_error(rng):
 
     def ridge(x_ND, y_N, new_MD, penalty):
         centre = x_ND.mean(0)
-        weight = np.linalg.solve((x_ND - centre).T @ (x_ND - centre) + penalty * np.eye(8),
-                                 (x_ND - centre).T @ (y_N - y_N.mean()))
+        weight = np.linalg.solve(
+            (x_ND - centre).T @ (x_ND - centre) + penalty * np.eye(8), (x_ND - centre).T @ (y_N - y_N.mean())
+        )
         return (new_MD - centre) @ weight + y_N.mean()
 
     def left_out_error(penalty):
@@ -61,8 +62,9 @@ def test_linear_is_ridge_with_the_penalty_of_the_best_left_out_error(rng):
 
     best = min(RIDGE_PENALTIES, key=left_out_error)
     assert RIDGE_PENALTIES[0] < best < RIDGE_PENALTIES[-1]
-    np.testing.assert_allclose(predict_number(LINEAR, train_ND, target_N, test_MD),
-                               ridge(a, target_N, b, best), rtol=1e-6)
+    np.testing.assert_allclose(
+        predict_number(LINEAR, train_ND, target_N, test_MD), ridge(a, target_N, b, best), rtol=1e-6
+    )
 
 
 def test_a_linear_probe_reaches_the_noise_of_a_redshift_that_is_linear_in_a_direction(rng):
@@ -84,8 +86,8 @@ def test_shuffled_redshifts_give_the_baseline(rng, probe):
     found = predict_redshift(probe, x_ND[:1000], rng.permutation(z_N[:1000]), x_ND[1000:])
     honest = predict_redshift(probe, x_ND[:1000], z_N[:1000], x_ND[1000:])
     scatter, kept, constant = (
-        sigma_nmad(normalised_residual(z_N[1000:], z))
-        for z in (found, honest, median_baseline(z_N[:1000], z_N[1000:])))
+        sigma_nmad(normalised_residual(z_N[1000:], z)) for z in (found, honest, median_baseline(z_N[:1000], z_N[1000:]))
+    )
     assert scatter == pytest.approx(constant, rel=0.15) and kept < 0.2 * constant
     assert abs(np.corrcoef(found, z_N[1000:])[0, 1]) < 0.15
 
@@ -114,8 +116,12 @@ def test_the_unit_of_a_dimension_does_not_matter(factor, shift, k):
     for x in moved:
         x[:, k] = factor * x[:, k] + shift
     for probe in PROBES:
-        np.testing.assert_allclose(predict_number(probe, moved[0], target_N, moved[1]),
-                                   predict_number(probe, train_ND, target_N, test_MD), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            predict_number(probe, moved[0], target_N, moved[1]),
+            predict_number(probe, train_ND, target_N, test_MD),
+            rtol=1e-5,
+            atol=1e-6,
+        )
 
 
 @pytest.mark.parametrize("probe", PROBES)
@@ -124,8 +130,9 @@ def test_a_missing_magnitude_is_the_training_mean(rng, probe):
     target_N = train_ND[:, 0]
     lacking, filled = test_MD.copy(), test_MD.copy()
     lacking[:, 1], filled[:, 1] = np.nan, train_ND[:, 1].mean()
-    np.testing.assert_allclose(predict_number(probe, train_ND, target_N, lacking),
-                               predict_number(probe, train_ND, target_N, filled))
+    np.testing.assert_allclose(
+        predict_number(probe, train_ND, target_N, lacking), predict_number(probe, train_ND, target_N, filled)
+    )
     train_ND[:, 2] = np.nan  # a band that nobody has is no reason to complain
     with warnings.catch_warnings(action="error"):
         assert np.isfinite(predict_number(probe, train_ND, target_N, test_MD)).all()

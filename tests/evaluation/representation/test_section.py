@@ -43,15 +43,20 @@ def test_the_sections_hold_every_table_and_figure(sections):
     assert [(s.name, s.left_out) for s in sections] == [("representation", ""), ("shift", "")]
     assert [t.name for t in representation.tables] == ["redshift", "magnitude", "star_formation", "type"]
     assert [t.name for t in shift.tables] == ["bright_to_faint", "near_to_far"]
-    assert [d.name for s in sections for d in s.drawings] == [
-        "representation_probes", "representation_map", "shift"]
+    assert [d.name for s in sections for d in s.drawings] == ["representation_probes", "representation_map", "shift"]
     assert [len(t.rows) for t in representation.tables] == [7, 5, 7, 7]
     assert [len(t.rows) for t in shift.tables] == [18, 18]
 
 
 def test_no_number_of_a_table_hides_another(sections):
-    finite = [cell for s in sections for t in s.tables for row in t.rows for cell in row
-              if isinstance(cell, (int, float)) and math.isfinite(cell)]
+    finite = [
+        cell
+        for s in sections
+        for t in s.tables
+        for row in t.rows
+        for cell in row
+        if isinstance(cell, (int, float)) and math.isfinite(cell)
+    ]
     assert len(numbers(sections)) == len(finite)
 
 
@@ -78,8 +83,10 @@ def test_the_text_says_what_the_encoder_has_seen(sections):
 
 
 def test_a_seed_repeats_the_report(sections):
-    again = [make({"image": IMAGE, "spectrum": SPECTRUM}, TRAIN, TEST, **FEW)
-             for make in (representation_section, shift_section)]
+    again = [
+        make({"image": IMAGE, "spectrum": SPECTRUM}, TRAIN, TEST, **FEW)
+        for make in (representation_section, shift_section)
+    ]
     assert numbers(again) == numbers(sections)
 
 
@@ -114,8 +121,9 @@ def test_what_is_missing_leaves_the_rest():
 def test_galaxies_of_which_nothing_is_known_have_a_map_only():
     def unknown(t):
         nan_N = np.full(len(t), np.nan)
-        return dataclasses.replace(t, redshift_N=nan_N, magnitude_N=nan_N, star_formation_N=nan_N,
-                                   type_N=np.full(len(t), "", object))
+        return dataclasses.replace(
+            t, redshift_N=nan_N, magnitude_N=nan_N, star_formation_N=nan_N, type_N=np.full(len(t), "", object)
+        )
 
     section = representation_section({"image": IMAGE}, unknown(TRAIN), unknown(TEST), **FEW)
     assert not section.tables and [d.name for d in section.drawings] == ["representation_map"]
@@ -168,6 +176,7 @@ def test_the_figures_show_the_scores(sections):
 def test_an_interval_that_does_not_hold_its_value_can_be_drawn():
     sample = common_sample({"image": IMAGE}, TRAIN, TEST)
     task = tasks_of(sample)[0][0]
-    found = [dataclasses.replace(p, scores={"sigma_nmad": Score(0.1, 0.2, 0.3, 9)})
-             for p in run_task(task, sample, **FEW)]
+    found = [
+        dataclasses.replace(p, scores={"sigma_nmad": Score(0.1, 0.2, 0.3, 9)}) for p in run_task(task, sample, **FEW)
+    ]
     assert probe_figure([(task, found)]).axes

@@ -136,8 +136,9 @@ def test_scores_are_those_of_the_tested_galaxies():
     assert set(found) == {(f, p) for f in ("image", MAGNITUDES) for p in PROBES}
     (shift,) = [s for s in shifts_of(sample)[0] if s.name == BRIGHT_TO_FAINT]
     rows, features = shift.selected_N, sample.features[MAGNITUDES]
-    answer_M = predict_redshift(KNN, features.train_ND[rows], sample.train.redshift_N[rows],
-                                features.test_MD[shift.tested_M])
+    answer_M = predict_redshift(
+        KNN, features.train_ND[rows], sample.train.redshift_N[rows], features.test_MD[shift.tested_M]
+    )
     expected = score_redshift(sample.test.redshift_N[shift.tested_M], answer_M, **FEW)
     one = found[MAGNITUDES, KNN]
     assert one.selected == expected and one.n_test == shift.tested_M.sum()
@@ -148,12 +149,16 @@ def test_scores_are_those_of_the_tested_galaxies():
 def test_shifts_that_cannot_be_made_say_why():
     train, test = random_targets(120, 1), random_targets(60, 2)
     near = {"redshift_N": 0.3 * test.redshift_N}
-    sample = common_sample({"image": random_features(train, test)}, train,
-                           random_targets(60, 2, **near, magnitude_N=np.full(60, np.nan)))
+    sample = common_sample(
+        {"image": random_features(train, test)}, train, random_targets(60, 2, **near, magnitude_N=np.full(60, np.nan))
+    )
     shifts, left_out = shifts_of(sample)
     assert not shifts and len(left_out) == 2
     assert "and 0 test galaxies" in left_out[0] and "test z > 0.4" in left_out[1]
     no_mag = {"magnitude_N": np.full(120, np.nan), "band": ""}
-    sample = common_sample({"image": random_features(train, test)}, random_targets(120, 1, **no_mag),
-                           random_targets(60, 2, magnitude_N=np.full(60, np.nan), band=""))
+    sample = common_sample(
+        {"image": random_features(train, test)},
+        random_targets(120, 1, **no_mag),
+        random_targets(60, 2, magnitude_N=np.full(60, np.nan), band=""),
+    )
     assert shifts_of(sample)[1][0].startswith("Training brighter than the median magnitude")

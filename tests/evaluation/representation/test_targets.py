@@ -29,8 +29,10 @@ def test_a_simulated_survey_is_asked_for_its_target_class():
     assert simulated.type_N.tolist() == ["", "LRG", "QSO"] and simulated.type_name == "target class"
 
 
-@pytest.mark.parametrize(("bands", "band", "column"), [
-    (("g", "r", "i", "z", "y"), "i", 2), (("g", "r", "z"), "r", 1), (("u", "g"), "", None)])
+@pytest.mark.parametrize(
+    ("bands", "band", "column"),
+    [(("g", "r", "i", "z", "y"), "i", 2), (("g", "r", "z"), "r", 1), (("u", "g"), "", None)],
+)
 def test_the_magnitude_is_i_or_else_r(bands, band, column):
     mag_NC = np.arange(4.0 * len(bands)).reshape(4, -1)
     found = targets_of(random_catalogue(4, bands=bands, mag_NC=mag_NC))
@@ -51,8 +53,14 @@ def test_star_formation_is_what_the_caller_gives():
 def test_every_description_is_of_the_same_galaxies(no_image, no_spectrum):
     """Each vector holds its galaxy's redshift: whatever is kept must still stand beside it."""
     z_ND, z_MD = (np.repeat(t.redshift_N[:, None], 2, 1) for t in (TRAIN, TEST))
-    sample = common_sample({"image": Features(holes(z_ND, list(no_image)), z_MD),
-                            "spectrum": Features(holes(z_ND, list(no_spectrum)), holes(z_MD, [7, 8]))}, TRAIN, TEST)
+    sample = common_sample(
+        {
+            "image": Features(holes(z_ND, list(no_image)), z_MD),
+            "spectrum": Features(holes(z_ND, list(no_spectrum)), holes(z_MD, [7, 8])),
+        },
+        TRAIN,
+        TEST,
+    )
     kept = sorted(set(range(90)) - no_image - no_spectrum)
     np.testing.assert_array_equal(sample.train.redshift_N, TRAIN.redshift_N[kept])
     np.testing.assert_array_equal(sample.test.redshift_N, np.delete(TEST.redshift_N, [7, 8]))
@@ -73,8 +81,11 @@ def test_magnitudes_and_colours_are_one_more_description():
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_mode_that_few_galaxies_offer_costs_the_others_nothing(split):
     features = random_features(TRAIN, TEST)
-    few = (Features(holes(features.train_ND, slice(49, None)), features.test_MD) if split == "train"
-           else Features(features.train_ND, holes(features.test_MD, slice(19, None))))
+    few = (
+        Features(holes(features.train_ND, slice(49, None)), features.test_MD)
+        if split == "train"
+        else Features(features.train_ND, holes(features.test_MD, slice(19, None)))
+    )
     sample = common_sample({"image": features, "spectrum": few}, TRAIN, TEST)
     assert list(sample.features) == ["image", MAGNITUDES]
     assert (len(sample.train), len(sample.test)) == (90, 50)
@@ -92,8 +103,10 @@ def test_input_that_does_not_fit_is_refused():
     features = random_features(TRAIN, TEST)
     broken = features.test_MD.copy()
     broken[3, 2] = np.inf
-    for bad, says in ((Features(features.train_ND[1:], features.test_MD), r"'image', training: shape \(89, 6\) for 90"),
-                      (Features(features.train_ND, broken), "'image', test, row 3: .* in part")):
+    for bad, says in (
+        (Features(features.train_ND[1:], features.test_MD), r"'image', training: shape \(89, 6\) for 90"),
+        (Features(features.train_ND, broken), "'image', test, row 3: .* in part"),
+    ):
         with pytest.raises(InputError, match=says):
             common_sample({"image": bad}, TRAIN, TEST)
     for name in ("type_name", "band", "star_formation_name"):

@@ -31,8 +31,9 @@ def sample():
 
 @pytest.fixture(scope="module")
 def results(sample):
-    return {task.name: {(p.features, p.probe): p for p in run_task(task, sample, **FEW)}
-            for task in tasks_of(sample)[0]}
+    return {
+        task.name: {(p.features, p.probe): p for p in run_task(task, sample, **FEW)} for task in tasks_of(sample)[0]
+    }
 
 
 def test_everything_is_asked_of_everything_but_magnitudes_of_magnitudes(results):
@@ -56,7 +57,8 @@ def test_what_was_put_into_the_vectors_is_read_from_them(results):
 
 def test_the_baseline_knows_the_training_labels_only(sample, results):
     expected = score_redshift(
-        sample.test.redshift_N, median_baseline(sample.train.redshift_N, sample.test.redshift_N), **FEW)
+        sample.test.redshift_N, median_baseline(sample.train.redshift_N, sample.test.redshift_N), **FEW
+    )
     assert results[REDSHIFT][NOTHING, "training median"].scores == expected
     residual = np.median(sample.train.magnitude_N) - sample.test.magnitude_N
     r2 = 1 - (residual**2).mean() / sample.test.magnitude_N.var()
@@ -68,8 +70,9 @@ def test_the_baseline_knows_the_training_labels_only(sample, results):
 def test_the_commonest_type_is_that_of_the_training_galaxies():
     train = random_targets(200, 1, type_N=np.array(["LRG"] * 120 + ["BGS"] * 80, object))
     test = random_targets(60, 2, type_N=np.array(["LRG"] * 10 + ["BGS"] * 50, object))
-    (task,) = [t for t in tasks_of(common_sample({"image": random_features(train, test)}, train, test))[0]
-               if t.name == TYPE]
+    (task,) = [
+        t for t in tasks_of(common_sample({"image": random_features(train, test)}, train, test))[0] if t.name == TYPE
+    ]
     assert task.constant == "LRG" and task.predict is predict_type
 
 
@@ -116,10 +119,11 @@ def test_only_galaxies_that_have_the_target_take_part():
 
 def test_rare_types_are_left_aside_and_named():
     train, test = random_targets(300, 1), random_targets(120, 2)
-    train.type_N[:LEAST_OF_A_TYPE - 1], train.type_N[50:50 + LEAST_OF_A_TYPE] = "STAR", "QSO"
+    train.type_N[: LEAST_OF_A_TYPE - 1], train.type_N[50 : 50 + LEAST_OF_A_TYPE] = "STAR", "QSO"
     test.type_N[:7] = "STAR"
-    (task,) = [t for t in tasks_of(common_sample({"image": random_features(train, test)}, train, test))[0]
-               if t.name == TYPE]
+    (task,) = [
+        t for t in tasks_of(common_sample({"image": random_features(train, test)}, train, test))[0] if t.name == TYPE
+    ]
     assert set(task.target_N) == {*TYPES, "QSO"} and len(task.target_N) == 300 - LEAST_OF_A_TYPE + 1
     assert len(task.target_M) == 113
     assert "Types: BGS, ELG, LRG, QSO." in task.note and task.note.endswith("training galaxies: STAR.")
@@ -127,17 +131,26 @@ def test_rare_types_are_left_aside_and_named():
 
 def test_what_cannot_be_asked_says_why():
     def nothing(n):
-        return {"redshift_N": np.full(n, np.nan), "magnitude_N": np.full(n, np.nan), "band": "",
-                "star_formation_N": np.full(n, np.nan), "type_N": np.full(n, "", object)}
+        return {
+            "redshift_N": np.full(n, np.nan),
+            "magnitude_N": np.full(n, np.nan),
+            "band": "",
+            "star_formation_N": np.full(n, np.nan),
+            "type_N": np.full(n, "", object),
+        }
 
     train, test = random_targets(60, 1), random_targets(30, 2)
     features = random_features(train, test)
-    sample = common_sample({"image": features}, random_targets(60, 1, **nothing(60)),
-                           random_targets(30, 2, **nothing(30)))
+    sample = common_sample(
+        {"image": features}, random_targets(60, 1, **nothing(60)), random_targets(30, 2, **nothing(30))
+    )
     tasks, left_out = tasks_of(sample)
     assert not tasks and len(left_out) == 4
-    for text, start in zip(left_out, ("Redshift: 0", "Magnitude in i or r [AB]: 0", "Star formation: Dn4000: 0",
-                                      "Target class: 0"), strict=True):
+    for text, start in zip(
+        left_out,
+        ("Redshift: 0", "Magnitude in i or r [AB]: 0", "Star formation: Dn4000: 0", "Target class: 0"),
+        strict=True,
+    ):
         assert text.startswith(start) and "take a survey" in text
     train, test = random_targets(120, 1), random_targets(30, 2, type_N=np.full(30, "LRG", object))
     one = common_sample({"image": random_features(train, test)}, train, test)

@@ -17,8 +17,15 @@ from tests.evaluation.surface.skies import RATIOS, monotone_scatter, predictions
 
 def surface_of(scatter_IS, n=800, seed=1, correlation=0.6, ratios=RATIOS, resamples=100, **options):
     z_pred_ISN, z_spec_N = predictions(np.asarray(scatter_IS), n, seed, correlation)
-    return score_surface(z_pred_ISN, ratios[-z_pred_ISN.shape[0]:], ratios[-z_pred_ISN.shape[1]:], z_spec_N, seed=3,
-                         resamples=resamples, **options)
+    return score_surface(
+        z_pred_ISN,
+        ratios[-z_pred_ISN.shape[0] :],
+        ratios[-z_pred_ISN.shape[1] :],
+        z_spec_N,
+        seed=3,
+        resamples=resamples,
+        **options,
+    )
 
 
 def test_cells_are_scored_as_redshifts_are_everywhere():
@@ -116,8 +123,10 @@ def test_noise_alone_seldom_raises_an_alarm(correlation):
 def test_the_level_is_that_of_the_family():
     alarms = []
     for level in (0.01, 0.5):
-        surfaces = (surface_of(np.full((2, 2), 0.02), n=120, seed=seed, level=level, ratios=(0.2, 0.7), resamples=60)
-                    for seed in range(60))
+        surfaces = (
+            surface_of(np.full((2, 2), 0.02), n=120, seed=seed, level=level, ratios=(0.2, 0.7), resamples=60)
+            for seed in range(60)
+        )
         alarms.append(sum(bool(surface.hurting) for surface in surfaces))
     assert alarms[0] <= binom.ppf(0.999, 60, 0.01)
     assert binom.ppf(0.001, 60, 0.15) < alarms[1] <= binom.ppf(0.999, 60, 0.5)
@@ -208,17 +217,20 @@ def test_holm_by_its_adjusted_p_values(p, level):
     assert not rejected_P[p_P > level].any()
 
 
-@pytest.mark.parametrize("change, text", [
-    (dict(ratios_I=(0, 0.5, 0.4)), "image.*ascending"),
-    (dict(ratios_S=(0, 0.5, 1.2)), "spectrum.*ascending"),
-    (dict(ratios_S=(0, 0.5, np.nan)), "spectrum.*ascending"),
-    (dict(ratios_I=(0, 0.5)), r"shape \(3, 3, 120\), expected \(2, 3, 120\)"),
-    (dict(z_spec_N=np.zeros(7)), r"expected \(3, 3, 7\)"),
-    (dict(resamples=1), "resamples = 1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, text",
+    [
+        ({"ratios_I": (0, 0.5, 0.4)}, "image.*ascending"),
+        ({"ratios_S": (0, 0.5, 1.2)}, "spectrum.*ascending"),
+        ({"ratios_S": (0, 0.5, np.nan)}, "spectrum.*ascending"),
+        ({"ratios_I": (0, 0.5)}, r"shape \(3, 3, 120\), expected \(2, 3, 120\)"),
+        ({"z_spec_N": np.zeros(7)}, r"expected \(3, 3, 7\)"),
+        ({"resamples": 1}, "resamples = 1"),
+    ],
+)
 def test_bad_input_is_named(change, text):
     z_pred_ISN, z_spec_N = predictions(np.full((3, 3), 0.02), 120, 0)
-    arguments = dict(z_pred_ISN=z_pred_ISN, ratios_I=(0, 0.5, 1), ratios_S=(0, 0.5, 1), z_spec_N=z_spec_N)
+    arguments = {"z_pred_ISN": z_pred_ISN, "ratios_I": (0, 0.5, 1), "ratios_S": (0, 0.5, 1), "z_spec_N": z_spec_N}
     with pytest.raises(InputError, match=text):
         score_surface(**{**arguments, "seed": 0, "resamples": 10, **change})
 

@@ -21,15 +21,25 @@ def write_raw(folder: Path, fields: int = 2, **simulation) -> list[Galaxy]:
         (folder / name).mkdir(parents=True)
     (folder / "survey.yaml").write_text(DESCRIPTION)
     config = SimulationConfig(galaxies=GALAXIES * fields, field_density=0.0, **simulation)
-    return [g for f in range(fields)
-            for g in write_field(f, range(GALAXIES * f, GALAXIES * (f + 1)), config, SurveySpec(), folder)]
+    return [
+        g
+        for f in range(fields)
+        for g in write_field(f, range(GALAXIES * f, GALAXIES * (f + 1)), config, SurveySpec(), folder)
+    ]
 
 
 def raw_config(folder: Path, **options) -> PairConfig:
-    return PairConfig(**{
-        "spectra": (str(folder / "spectra" / "coadd-*"),), "redshifts": (str(folder / "spectra" / "redrock-*"),),
-        "patches": (str(folder / "patches"),), "catalogues": (str(folder / "catalogue"),),
-        "description": folder / "survey.yaml", "rows_per_cell": 5, **options})
+    return PairConfig(
+        **{
+            "spectra": (str(folder / "spectra" / "coadd-*"),),
+            "redshifts": (str(folder / "spectra" / "redrock-*"),),
+            "patches": (str(folder / "patches"),),
+            "catalogues": (str(folder / "catalogue"),),
+            "description": folder / "survey.yaml",
+            "rows_per_cell": 5,
+            **options,
+        }
+    )
 
 
 def weighted_mean(galaxy: Galaxy) -> tuple[np.ndarray, np.ndarray]:

@@ -33,6 +33,7 @@ def without(*names: str) -> Callable[[fits.HDUList], None]:
     def change(file: fits.HDUList) -> None:
         for name in names:
             del file[name]
+
     return change
 
 
@@ -95,8 +96,11 @@ def built(tmp_path_factory, ray_cluster):
     config = BuildConfig(out=folder / "s", source=("paired",), pair=raw_config(folder))
     with pytest.raises(SystemExit) as end:
         build_command(config)
-    rows = {row["object_id"]: row for s in open_survey(folder / "s").shards
-            for row in pq.ParquetFile(folder / "s" / s.path).read().to_pylist()}
+    rows = {
+        row["object_id"]: row
+        for s in open_survey(folder / "s").shards
+        for row in pq.ParquetFile(folder / "s" / s.path).read().to_pylist()
+    }
     return galaxies, rows, open_survey(folder / "s"), end.value.code
 
 
@@ -115,7 +119,7 @@ def test_every_damaged_file_is_listed_with_its_reason(built):
 
 def test_everything_else_is_built(built):
     galaxies, rows, _, _ = built
-    of_field = [galaxies[GALAXIES * f:GALAXIES * (f + 1)] for f in range(FIELDS)]
+    of_field = [galaxies[GALAXIES * f : GALAXIES * (f + 1)] for f in range(FIELDS)]
     for field in (0, 1, 2, 3):  # no spectra, but images
         assert all(rows[g.object_id]["image"] and rows[g.object_id]["flux"] is None for g in of_field[field])
     for g in of_field[4]:  # no redshifts, but all else
@@ -133,9 +137,10 @@ def test_everything_else_is_built(built):
 
 def test_bad_values_cost_only_themselves(built):
     galaxies, rows, survey, _ = built
-    first, second, third, fourth = galaxies[GALAXIES * 11:GALAXIES * 11 + 4]
-    reasons = {(r["object_id"], r["field"]): r["reason"]
-               for r in pq.read_table(survey.path / "rejected.parquet").to_pylist()}
+    first, second, third, fourth = galaxies[GALAXIES * 11 : GALAXIES * 11 + 4]
+    reasons = {
+        (r["object_id"], r["field"]): r["reason"] for r in pq.read_table(survey.path / "rejected.parquet").to_pylist()
+    }
     # The first has neither a good spectrum nor pixels in one band.
     assert first.object_id not in rows
     assert "ivar has NaN, infinite or negative" in reasons[first.object_id, "spectrum"]
@@ -145,5 +150,5 @@ def test_bad_values_cost_only_themselves(built):
     assert "no good pixel" in reasons[third.object_id, "spectrum"]
     assert [rows[g.object_id]["flux"] is None for g in (second, third, fourth)] == [True, True, False]
     assert all(rows[g.object_id]["image"] for g in (second, third, fourth))
-    unplaced = [reasons[g.object_id, "row"] for g in galaxies[GALAXIES * 12:GALAXIES * 12 + 2]]
+    unplaced = [reasons[g.object_id, "row"] for g in galaxies[GALAXIES * 12 : GALAXIES * 12 + 2]]
     assert all("not on the sky" in reason for reason in unplaced)

@@ -37,13 +37,16 @@ SPEC = SurveySpec()
 GRID = SPEC.wavelength_L()
 
 
-@pytest.mark.parametrize(("names", "groups"), [
-    (["p_g.fits", "p_r.fits", "q_g.fits"], 2),
-    (["9813-cutout-HSC-G-4,4.fits", "9813-cutout-HSC-R2-4,4.fits"], 1),
-    (["calexp-HSC-I-9813-4,4.fits", "calexp-HSC-Z-9813-4,4.fits", "calexp-HSC-Z-9813-4,5.fits"], 2),
-    (["a/x-g.fits", "b/x-g.fits"], 2),
-    (["whole.fits", "whole2.fits"], 2),
-])
+@pytest.mark.parametrize(
+    ("names", "groups"),
+    [
+        (["p_g.fits", "p_r.fits", "q_g.fits"], 2),
+        (["9813-cutout-HSC-G-4,4.fits", "9813-cutout-HSC-R2-4,4.fits"], 1),
+        (["calexp-HSC-I-9813-4,4.fits", "calexp-HSC-Z-9813-4,4.fits", "calexp-HSC-Z-9813-4,5.fits"], 2),
+        (["a/x-g.fits", "b/x-g.fits"], 2),
+        (["whole.fits", "whole2.fits"], 2),
+    ],
+)
 def test_files_of_one_image_are_brought_together(names, groups):
     found = group_by_name([f"/d/{name}" for name in names], SPEC.bands)
     assert len(found) == groups
@@ -78,7 +81,7 @@ def web(tmp_path):
 
 def test_files_of_another_file_system_are_read(tmp_path, web):
     write_coadd(tmp_path / "coadd-1.fits", np.arange(1, 4))
-    path, = expand([f"{web}/coadd-*.fits"], FITS_ENDINGS, "coadds")
+    (path,) = expand([f"{web}/coadd-*.fits"], FITS_ENDINGS, "coadds")
     table, _ = index_coadd(path, GRID, ("B", "R", "Z"))
     assert table["targetid"].to_pylist() == [1, 2, 3] and table["file"][0].as_py() == path == f"{web}/coadd-1.fits"
     flux, _ = read_spectra(path, np.array([0, 2]), GRID, ("B", "R", "Z"))
@@ -109,7 +112,9 @@ def test_fibres_on_no_target_are_set_aside(tmp_path):
 
 def test_best_redshift_of_a_target():
     rows = [(7, 0.1, 1e-5, 4, 900.0), (7, 0.2, 1e-5, 0, 10.0), (7, 0.3, 1e-5, 0, 20.0), (3, 0.4, 1e-5, 2, 1.0)]
-    table = pa.table([pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), REDSHIFTS, strict=True)], schema=REDSHIFTS)
+    table = pa.table(
+        [pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), REDSHIFTS, strict=True)], schema=REDSHIFTS
+    )
     best = best_redshifts(table)
     assert best["targetid"].to_pylist() == [3, 7] and best["redshift"].to_pylist() == [0.4, 0.3]
     assert len(best_redshifts(REDSHIFTS.empty_table())) == 0
@@ -150,11 +155,11 @@ def test_cutouts_are_astropys(tmp_path):
     for hdu in hdus:
         hdu.header["FLUXMAG0"] = 2 * 10 ** (0.4 * 27.0)
     fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(tmp_path / "patch.fits")
-    row, = index_image("patch", [str(tmp_path / "patch.fits")], SPEC, False).to_pylist()
+    (row,) = index_image("patch", [str(tmp_path / "patch.fits")], SPEC, False).to_pylist()
     sky = wcs.pixel_to_world(np.array([130.2, 10.0]), np.array([95.9, 100.0])).icrs
     with OpenPatch(row["planes"], row["wcs"], SPEC) as patch:
         (image, outside), (edge, beyond) = (patch.cutout(tuple(p)) for p in patch.places(sky.ra.deg, sky.dec.deg))
-        behind_the_tangent_plane, = patch.places(np.array([10.0]), np.array([-60.0]))
+        (behind_the_tangent_plane,) = patch.places(np.array([10.0]), np.array([-60.0]))
         for nowhere in (tuple(behind_the_tangent_plane), (1000.0, 50.0)):
             with pytest.raises(ValueError, match="outside of the image"):
                 patch.cutout(nowhere)
@@ -171,7 +176,7 @@ def test_mask_plane_tells_where_there_are_no_data(tmp_path):
             file["MASK"].header["HIERARCH MP_NO_DATA"] = 8
             file["MASK"].data[:16] = 256 if band == "r" else 1
     paths = [str(tmp_path / f"p-{band}.fits") for band in "grizy"]
-    row, = index_image("p", paths, SPEC, False).to_pylist()
+    (row,) = index_image("p", paths, SPEC, False).to_pylist()
     with OpenPatch(row["planes"], row["wcs"], SPEC) as stamp:
         image, outside = stamp.cutout(None)
     assert outside == 0.25
@@ -193,14 +198,16 @@ def test_the_patch_with_most_room_is_taken(tmp_path):
 def places(schema: pa.Schema, ra, dec, **columns) -> pa.Table:
     n = len(ra)
     values = {"ra": ra, "dec": dec, **columns}
-    return pa.table([pa.array(values[f.name], f.type) if f.name in values else pa.nulls(n, f.type) for f in schema],
-                    schema=schema)
+    return pa.table(
+        [pa.array(values[f.name], f.type) if f.name in values else pa.nulls(n, f.type) for f in schema], schema=schema
+    )
 
 
 def index_of(spectra=None, stamps=None, catalogue=None) -> Index:
     none = lambda schema: schema.empty_table()  # noqa: E731
-    return Index(spectra or none(SPECTRA), none(REDSHIFTS), none(IMAGES), stamps or none(IMAGES),
-                 catalogue or none(CATALOGUE))
+    return Index(
+        spectra or none(SPECTRA), none(REDSHIFTS), none(IMAGES), stamps or none(IMAGES), catalogue or none(CATALOGUE)
+    )
 
 
 def joined(index: Index, tmp_path: Path, **options) -> set[tuple[int, int, int]]:
@@ -213,38 +220,67 @@ def test_objects_are_joined_in_turn(tmp_path):
     index = index_of(
         catalogue=places(CATALOGUE, [10.0, 20.0, 0.0], [0.0, 0.0, 89.9999]),
         stamps=places(IMAGES, [10.0 + 0.5 * s, 30.0], [0.0, 0.0]),
-        spectra=places(SPECTRA, [10.0 - 0.4 * s, 20.0, 20.0, 30.0, 180.0, np.nan], [0.0, 0.3 * s, 0.1 * s, 0.0, 89.9999, 5.0]))
+        spectra=places(
+            SPECTRA, [10.0 - 0.4 * s, 20.0, 20.0, 30.0, 180.0, np.nan], [0.0, 0.3 * s, 0.1 * s, 0.0, 89.9999, 5.0]
+        ),
+    )
     # Spectra 1 and 2 are one target seen twice: the nearer has the object. 4 is beyond the pole, 0.7 arcsec away.
     assert joined(index, tmp_path / "1") == {(0, 0, 0), (1, -1, 2), (-1, -1, 1), (2, -1, 4), (-1, 1, 3)}
     assert joined(index, tmp_path / "2", match="nearest") == {(0, 0, 0), (1, -1, 1), (1, -1, 2), (2, -1, 4), (-1, 1, 3)}
     assert joined(index, tmp_path / "3", radius=0.05) == {
-        (0, -1, -1), (1, -1, -1), (2, -1, -1), (-1, 0, -1), (-1, 1, 3), (-1, -1, 0), (-1, -1, 1), (-1, -1, 2), (-1, -1, 4)}
+        (0, -1, -1),
+        (1, -1, -1),
+        (2, -1, -1),
+        (-1, 0, -1),
+        (-1, 1, 3),
+        (-1, -1, 0),
+        (-1, -1, 1),
+        (-1, -1, 2),
+        (-1, -1, 4),
+    }
 
 
 def test_stars_are_matched_where_they_were(tmp_path):
     moved = 20 * 0.5 / 3600  # 20 years of 0.5 arcsec
     index = index_of(
         catalogue=places(CATALOGUE, [10.0], [0.0], pmra=[0.0], pmdec=[500.0], epoch=[1996.0]),
-        spectra=places(SPECTRA, [10.0, 10.0], [moved, 0.0]))
+        spectra=places(SPECTRA, [10.0, 10.0], [moved, 0.0]),
+    )
     assert joined(index, tmp_path / "1") == {(0, -1, 0), (-1, -1, 1)}
     assert joined(index, tmp_path / "2", epoch=1996.0) == {(0, -1, 1), (-1, -1, 0)}
 
 
 @pytest.mark.parametrize("ending", ["fits", "csv", "parquet", "vot", "csv.gz"])
 def test_catalogues_of_any_kind(tmp_path, ending):
-    table = Table({"OBJID": [1, 2, 3], "RA": [10.0, 11.0, np.nan], "DEC": [1.0, 2.0, 3.0], "mag_r": [20.5, 21.5, 22.5],
-                   "zsp": [0.1, 0.2, 0.3], "type": ["PSF", "DEV", "EXP"]})
+    table = Table(
+        {
+            "OBJID": [1, 2, 3],
+            "RA": [10.0, 11.0, np.nan],
+            "DEC": [1.0, 2.0, 3.0],
+            "mag_r": [20.5, 21.5, 22.5],
+            "zsp": [0.1, 0.2, 0.3],
+            "type": ["PSF", "DEV", "EXP"],
+        }
+    )
     path = tmp_path / f"c.{ending}"
     if ending == "parquet":
         import pyarrow.parquet as pq
+
         pq.write_table(pa.table({name: table[name].tolist() for name in table.colnames}), path)
     elif ending == "csv.gz":
         table.write(tmp_path / "c.csv", format="ascii.csv")
         path.write_bytes(gzip.compress((tmp_path / "c.csv").read_bytes()))
     else:
         table.write(path, format={"csv": "ascii.csv", "vot": "votable"}.get(ending, ending))
-    columns = CatalogueColumns(object_id="objid", ra="ra", dec="dec", redshift="zsp", morphtype="type", epoch="2015.5",
-                               magnitudes={"r": "MAG_R"})
+    columns = CatalogueColumns(
+        object_id="objid",
+        ra="ra",
+        dec="dec",
+        redshift="zsp",
+        morphtype="type",
+        epoch="2015.5",
+        magnitudes={"r": "MAG_R"},
+    )
     rows, rejections = index_catalogue(str(path), columns, SPEC.bands)
     assert rows["object_id"].to_pylist() == ["1", "2"] and rows["redshift"].to_pylist() == [0.1, 0.2]
     assert rows["morphtype"].to_pylist() == ["PSF", "DEV"] and rows["epoch"].to_pylist() == [2015.5] * 2
@@ -267,13 +303,16 @@ def test_column_that_is_not_there(tmp_path):
         index_catalogue(str(tmp_path / "c.csv"), CatalogueColumns(), SPEC.bands)
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("bands: [g, g]", "name each band once"),
-    ("pixel_scale: 0", "give a positive number"),
-    ("bands: [g, r]\nband_noise: [1.0]", "1 values for 2 bands"),
-    ("bands: [g]\ncatalogue: {magnitudes: {u: U}}", "names the band u"),
-    ("pixelscale: 0.2", "unknown field pixelscale"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("bands: [g, g]", "name each band once"),
+        ("pixel_scale: 0", "give a positive number"),
+        ("bands: [g, r]\nband_noise: [1.0]", "1 values for 2 bands"),
+        ("bands: [g]\ncatalogue: {magnitudes: {u: U}}", "names the band u"),
+        ("pixelscale: 0.2", "unknown field pixelscale"),
+    ],
+)
 def test_description_that_is_wrong(tmp_path, text, words):
     (tmp_path / "d.yaml").write_text(text)
     with pytest.raises(InputError, match=words):

@@ -68,10 +68,14 @@ def test_every_galaxy_comes_out_as_it_was_put_in(built):
 def test_partitions_are_cells_of_the_sky(built):
     _, source, survey, _ = built
     for shard in survey.shards:
-        order, pixel = (int(part.rpartition("=")[2].removesuffix(".parquet").removesuffix("-moved"))
-                        for part in shard.path.split("/")[1::2])
-        cells = [row["_healpix_29"] >> 2 * (29 - order) for row in
-                 pq.ParquetFile(survey.path / shard.path).read(["_healpix_29"]).to_pylist()]
+        order, pixel = (
+            int(part.rpartition("=")[2].removesuffix(".parquet").removesuffix("-moved"))
+            for part in shard.path.split("/")[1::2]
+        )
+        cells = [
+            row["_healpix_29"] >> 2 * (29 - order)
+            for row in pq.ParquetFile(survey.path / shard.path).read(["_healpix_29"]).to_pylist()
+        ]
         assert set(cells) == {pixel}
         assert shard.rows <= 5
     assert f"Dir={pixel // 10000 * 10000}" in shard.path
@@ -79,14 +83,15 @@ def test_partitions_are_cells_of_the_sky(built):
 
 def test_flow_counts_what_went_in(built):
     galaxies, _, survey, folder = built
-    source, = survey.provenance["sources"]
+    (source,) = survey.provenance["sources"]
     flow = dict(source["flow"])
     observed = [g for g in galaxies if g.flux_L is not None]
     assert flow["catalogue rows"] == flow["objects"] == flow["objects on an image"] == len(galaxies)
     assert flow["spectra of targets"] == flow["objects with both"] == len(observed)
     assert flow["files of patches"] == 10 and flow["files set aside"] == 0
     assert source["inputs_hash"] and source["bytes"] == sum(
-        p.stat().st_size for p in folder.rglob("*") if p.parent.name in ("patches", "spectra", "catalogue"))
+        p.stat().st_size for p in folder.rglob("*") if p.parent.name in ("patches", "spectra", "catalogue")
+    )
     total = sum(survey.counts[split]["paired"] for split in ("train", "val", "test"))
     assert total == len(observed)
 
@@ -138,7 +143,9 @@ def test_a_killed_build_goes_on_cell_by_cell(built, tmp_path, ray_cluster):
 
 def test_engines_and_cells_make_no_difference_to_the_rows(built, tmp_path, ray_cluster):
     galaxies, _, survey, folder = built
-    other = build_survey([paired_source(raw_config(folder, engine="ray", rows_per_cell=100), tmp_path / "s")], tmp_path / "s")
+    other = build_survey(
+        [paired_source(raw_config(folder, engine="ray", rows_per_cell=100), tmp_path / "s")], tmp_path / "s"
+    )
     assert other.recorded_split_hash == survey.recorded_split_hash
     assert sorted(rows_of(other), key=lambda r: r["object_id"]) == sorted(rows_of(survey), key=lambda r: r["object_id"])
 
@@ -159,9 +166,15 @@ def test_another_survey_in_words(built, tmp_path, ray_cluster):
     galaxies, _, _, folder = built
     (tmp_path / "grz.yaml").write_text(
         "name: grz\nbands: [z, g, r]\nimage_size: 70\nzero_point: 22.5\n"
-        "catalogue: {object_id: OBJECT_ID, magnitudes: {r: r_cmodel_mag}}\n")
-    config = raw_config(folder, description=tmp_path / "grz.yaml", redshifts=(), spectra=(),
-                        patches=tuple(str(folder / "patches" / f"*-HSC-{band}.fits") for band in "GRZ"))
+        "catalogue: {object_id: OBJECT_ID, magnitudes: {r: r_cmodel_mag}}\n"
+    )
+    config = raw_config(
+        folder,
+        description=tmp_path / "grz.yaml",
+        redshifts=(),
+        spectra=(),
+        patches=tuple(str(folder / "patches" / f"*-HSC-{band}.fits") for band in "GRZ"),
+    )
     survey = build_survey([paired_source(config, tmp_path / "s")], tmp_path / "s")
     assert survey.spec.bands == ("z", "g", "r") and survey.spec.image_shape == (3, 70, 70)
     expected = np.array([SurveySpec().band_noise["grizy".index(band)] for band in "zgr"]) * 10 ** (0.4 * (22.5 - 27))
@@ -183,6 +196,7 @@ def test_real_coadds_with_patches_at_their_places(tmp_path, ray_cluster):
     side = FIELD_SIDE * SPACING
     for n, (ra, dec) in enumerate(place for path in coadds for place in places_of(path)):
         from astropy.wcs import WCS
+
         wcs = WCS(naxis=2)
         wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ["RA---TAN", "DEC--TAN"], [ra, dec], [(side + 1) / 2] * 2
         wcs.wcs.cd = np.diag([-spec.pixel_scale / 3600, spec.pixel_scale / 3600])
@@ -190,8 +204,10 @@ def test_real_coadds_with_patches_at_their_places(tmp_path, ray_cluster):
         for band, patch in zip(spec.bands, pixels, strict=True):
             write_patch(tmp_path / f"patch-{n:03d}-{band}.fits", band, patch, wcs, spec)
     config = PairConfig(
-        spectra=(str(SHARED_GALAXIES / "desi_coadd-*.fits"),), patches=(str(tmp_path / "patch-*"),),
-        redshifts=(str(SHARED_GALAXIES / "desi_redrock-*"), str(SHARED_GALAXIES / "desi_qso_cat*")))
+        spectra=(str(SHARED_GALAXIES / "desi_coadd-*.fits"),),
+        patches=(str(tmp_path / "patch-*"),),
+        redshifts=(str(SHARED_GALAXIES / "desi_redrock-*"), str(SHARED_GALAXIES / "desi_qso_cat*")),
+    )
     survey = build_survey([paired_source(config, tmp_path / "s")], tmp_path / "s")
     rows = rows_of(survey)
     assert len(rows) >= 2 and all(row["image"] is not None for row in rows)
@@ -207,8 +223,8 @@ def test_real_coadds_with_patches_at_their_places(tmp_path, ray_cluster):
                 for arm in "BRZ":
                     first = round((file[f"{arm}_WAVELENGTH"].data[0] - 3600) / 0.8)
                     good = file[f"{arm}_IVAR"].data[i].astype(float) * (file[f"{arm}_MASK"].data[i] == 0)
-                    weight[first:first + len(good)] += good
-                    product[first:first + len(good)] += good * file[f"{arm}_FLUX"].data[i]
+                    weight[first : first + len(good)] += good
+                    product[first : first + len(good)] += good * file[f"{arm}_FLUX"].data[i]
                 mean = np.divide(product, weight, out=np.zeros(7781), where=weight > 0)
                 np.testing.assert_allclose(tensor(row, "flux"), mean, rtol=2e-7, atol=1e-9)
                 np.testing.assert_allclose(tensor(row, "ivar"), weight, rtol=2e-7)

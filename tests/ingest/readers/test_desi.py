@@ -12,14 +12,7 @@ from mmae.astro.desi import join_arms
 from mmae.core.errors import InputError
 from mmae.ingest.readers.desi import desi_source
 from mmae.survey.schema import SurveySpec, check_galaxy
-from tests.ingest.files import (
-    ARM_WAVES,
-    SHARED_GALAXIES,
-    needs_shared,
-    read_all,
-    write_coadd,
-    write_redrock,
-)
+from tests.ingest.files import ARM_WAVES, SHARED_GALAXIES, needs_shared, read_all, write_coadd, write_redrock
 
 # astropy also warns of what the reader reports.
 pytestmark = pytest.mark.filterwarnings("ignore:File may have been truncated")
@@ -44,17 +37,20 @@ def arms(value):
 
 
 @settings(max_examples=30, deadline=None)
-@given(flux=st.floats(-1e3, 1e3, width=32),
-       ivars=st.tuples(*[st.floats(0.015625, 1e3, width=32)] * 3), seed=st.integers(0, 2**32 - 1))
+@given(
+    flux=st.floats(-1e3, 1e3, width=32),
+    ivars=st.tuples(*[st.floats(0.015625, 1e3, width=32)] * 3),
+    seed=st.integers(0, 2**32 - 1),
+)
 def test_constant_flux_stays_and_ivar_adds(flux, ivars, seed):
     rng = np.random.default_rng(seed)
     masks = [(rng.random(len(w)) < 0.2).astype(np.int32) for w in ARM_WAVES.values()]
-    flux_L, ivar_L = join(arms(flux), [np.full(len(w), v) for w, v in
-                                       zip(ARM_WAVES.values(), ivars, strict=True)], masks)
+    flux_L, ivar_L = join(
+        arms(flux), [np.full(len(w), v) for w, v in zip(ARM_WAVES.values(), ivars, strict=True)], masks
+    )
     expected_L = np.zeros(len(GRID_L))
     # B covers samples 0..2750, R 2700..5025, Z 4900..7780: the published DESI arms.
-    for (start, stop), ivar, mask in zip([(0, 2751), (2700, 5026), (4900, 7781)], ivars, masks,
-                                         strict=True):
+    for (start, stop), ivar, mask in zip([(0, 2751), (2700, 5026), (4900, 7781)], ivars, masks, strict=True):
         expected_L[start:stop] += ivar * (mask == 0)
     np.testing.assert_allclose(ivar_L, expected_L, rtol=1e-6)
     np.testing.assert_allclose(flux_L[expected_L > 0], flux, rtol=1e-6)
@@ -82,16 +78,17 @@ def test_impossible_values_do_not_hide_in_the_overlap():
     assert np.isnan(ivar_L).sum() == 1 and np.isnan(flux_L).sum() == 2
 
 
-@pytest.mark.parametrize(("shift", "says"), [(0.02, "beside the grid"), (0.4, "beside the grid"),
-                                             (-0.8, "leave the grid"), (np.nan, "leave the grid")])
+@pytest.mark.parametrize(
+    ("shift", "says"),
+    [(0.02, "beside the grid"), (0.4, "beside the grid"), (-0.8, "leave the grid"), (np.nan, "leave the grid")],
+)
 def test_arms_off_the_grid_are_refused(shift, says):
     with pytest.raises(InputError, match=says):
         join(arms(1.0), arms(1.0), waves={a: w + shift for a, w in ARM_WAVES.items()})
 
 
 def test_rounded_wavelengths_are_accepted():
-    flux_L, _ = join(arms(3.0), arms(1.0),
-                     waves={a: (w + 0.004).astype(np.float32) for a, w in ARM_WAVES.items()})
+    flux_L, _ = join(arms(3.0), arms(1.0), waves={a: (w + 0.004).astype(np.float32) for a, w in ARM_WAVES.items()})
     assert (flux_L == 3.0).all()
 
 
@@ -109,8 +106,7 @@ def test_real_coadds_match_an_independent_weighted_mean(coadd):
                     values += list(file[f"{arm}_FLUX"].data[row][hit][good])
                     weights += list(file[f"{arm}_IVAR"].data[row][hit][good])
                 assert galaxy.ivar_L[sample] == pytest.approx(sum(weights), rel=1e-6)
-                assert galaxy.flux_L[sample] == pytest.approx(
-                    np.average(values, weights=weights), rel=1e-5, abs=1e-6)
+                assert galaxy.flux_L[sample] == pytest.approx(np.average(values, weights=weights), rel=1e-5, abs=1e-6)
             assert (galaxy.flux_L.dtype, galaxy.ivar_L.dtype) == (np.float32, np.float32)
 
 
@@ -151,11 +147,14 @@ def test_real_galaxy_has_its_line_where_the_redshift_says():
 def test_only_redshifts_without_warning_are_labels(tmp_path):
     ids = np.arange(10, 16)
     coadd = write_coadd(tmp_path / "coadd-1.fits", ids)
-    redrock = write_redrock(tmp_path / "redrock-1.fits", ids[:5],
-                            [0.5, 0.6, np.nan, -0.001, 0.0002],
-                            ZERR=np.array([1e-4, 1e-4, 1e-4, 1e-4, np.nan]),
-                            ZWARN=np.array([0, 4, 0, 0, 0]),
-                            SPECTYPE=np.array([b"GALAXY", b"GALAXY", b"QSO", b"STAR", b"STAR"]))
+    redrock = write_redrock(
+        tmp_path / "redrock-1.fits",
+        ids[:5],
+        [0.5, 0.6, np.nan, -0.001, 0.0002],
+        ZERR=np.array([1e-4, 1e-4, 1e-4, 1e-4, np.nan]),
+        ZWARN=np.array([0, 4, 0, 0, 0]),
+        SPECTYPE=np.array([b"GALAXY", b"GALAXY", b"QSO", b"STAR", b"STAR"]),
+    )
     source = desi_source([coadd], [redrock])
     galaxies, _, rejections = read_all(source)
     assert [g.redshift for g in galaxies] == [0.5, None, None, -0.001, 0.0002, None]
@@ -169,8 +168,10 @@ def test_only_redshifts_without_warning_are_labels(tmp_path):
 def test_the_best_redshift_of_a_target_wins_in_any_order(tmp_path):
     coadd = write_coadd(tmp_path / "coadd.fits", np.array([7]))
     fits_of_target = [(0.1, 0, 50.0), (0.2, 0, 90.0), (0.3, 4, 999.0)]
-    tables = [write_redrock(tmp_path / f"{z}.fits", [7], [z], ZWARN=np.array([warn]),
-                            DELTACHI2=np.array([chi2])) for z, warn, chi2 in fits_of_target]
+    tables = [
+        write_redrock(tmp_path / f"{z}.fits", [7], [z], ZWARN=np.array([warn]), DELTACHI2=np.array([chi2]))
+        for z, warn, chi2 in fits_of_target
+    ]
     for order in (tables, tables[::-1]):
         galaxies, _, rejections = read_all(desi_source([coadd], order))
         assert galaxies[0].redshift == 0.2 and not rejections
@@ -179,8 +180,7 @@ def test_the_best_redshift_of_a_target_wins_in_any_order(tmp_path):
 def test_labels_go_to_the_right_rows_of_the_right_chunk(tmp_path):
     ids = np.random.default_rng(0).permutation(np.arange(100, 107))
     coadd = write_coadd(tmp_path / "coadd.fits", ids)
-    catalogue = write_redrock(tmp_path / "cat.fits", np.arange(90, 120), np.arange(90, 120) / 100,
-                              name="QSO_CAT")
+    catalogue = write_redrock(tmp_path / "cat.fits", np.arange(90, 120), np.arange(90, 120) / 100, name="QSO_CAT")
     source = desi_source([coadd], [catalogue], chunk_rows=3)
     galaxies, _, _ = read_all(source)
     assert len(source.chunks) == 3
@@ -198,13 +198,15 @@ def test_one_target_on_two_tiles_is_one_group(tmp_path):
 
 
 def test_fibres_without_a_target_are_set_aside(tmp_path):
-    coadd = write_coadd(tmp_path / "a.fits", np.array([1, 2, 3, -4]),
-                        OBJTYPE=np.array([b"TGT", b"SKY", b"BAD", b"TGT"]),
-                        MORPHTYPE=np.array([b"EXP ", b"", b"", b""]))
+    coadd = write_coadd(
+        tmp_path / "a.fits",
+        np.array([1, 2, 3, -4]),
+        OBJTYPE=np.array([b"TGT", b"SKY", b"BAD", b"TGT"]),
+        MORPHTYPE=np.array([b"EXP ", b"", b"", b""]),
+    )
     galaxies, _, rejections = read_all(desi_source([coadd], []))
     assert [(g.targetid, g.morphtype) for g in galaxies] == [(1, "EXP")]
-    assert [(r.object_id, r.field) for r in rejections] == [
-        ("2", "row"), ("3", "row"), ("-4", "row")]
+    assert [(r.object_id, r.field) for r in rejections] == [("2", "row"), ("3", "row"), ("-4", "row")]
     assert "SKY" in rejections[0].reason
 
 
@@ -242,8 +244,7 @@ def cut_at(path, fraction):
     return path
 
 
-@pytest.mark.parametrize(
-    "fault", ["first half", "last rows", "text", "empty", "gzip", "no arm", "table"])
+@pytest.mark.parametrize("fault", ["first half", "last rows", "text", "empty", "gzip", "no arm", "table"])
 def test_an_unreadable_file_is_set_aside_and_the_others_are_read(tmp_path, fault):
     good = write_coadd(tmp_path / "good.fits", np.array([1]))
     bad = write_coadd(tmp_path / "bad.fits", np.arange(20, 40), leave_out=("Z_MASK",))

@@ -42,10 +42,14 @@ def test_every_field_comes_from_its_place(tmp_path):
 
 
 def test_bytes_ids_positions_and_a_127_pixel_file(tmp_path):
-    path = write_galaxiesml(tmp_path / "a.hdf5", n=2, size=127,
-                            object_id=np.array([b"one ", b"two"]),
-                            HSC_metadata__ra=np.array([150.0, np.nan]),
-                            HSC_metadata__dec=np.array([2.0, np.nan]))
+    path = write_galaxiesml(
+        tmp_path / "a.hdf5",
+        n=2,
+        size=127,
+        object_id=np.array([b"one ", b"two"]),
+        HSC_metadata__ra=np.array([150.0, np.nan]),
+        HSC_metadata__dec=np.array([2.0, np.nan]),
+    )
     source = galaxiesml_source(path)
     galaxies, _ = read_checked(source)
     assert source.spec.image_size == 127
@@ -56,15 +60,15 @@ def test_bytes_ids_positions_and_a_127_pixel_file(tmp_path):
 
 @pytest.mark.parametrize("wave", [GALAXIESML_WAVE_L, GALAXIESML_WAVE_L.astype(np.float32)])
 def test_one_wave_for_all_rows(tmp_path, wave):
-    galaxies, rejections = read_checked(
-        galaxiesml_source(write_galaxiesml(tmp_path / "a.hdf5", n=2, wave=wave)))
+    galaxies, rejections = read_checked(galaxiesml_source(write_galaxiesml(tmp_path / "a.hdf5", n=2, wave=wave)))
     assert len(galaxies) == 2 and not rejections
     assert galaxies[0].flux_L.shape == (7781,)
 
 
 def test_optional_datasets_may_be_absent_and_that_is_recorded(tmp_path):
-    path = write_galaxiesml(tmp_path / "a.hdf5", n=2, targetid=None, DESI_fibermap__MORPHTYPE=None,
-                            HSC_metadata__y_cmodel_mag=None)
+    path = write_galaxiesml(
+        tmp_path / "a.hdf5", n=2, targetid=None, DESI_fibermap__MORPHTYPE=None, HSC_metadata__y_cmodel_mag=None
+    )
     source = galaxiesml_source(path)
     galaxies, rejections = read_checked(source)
     assert not rejections
@@ -72,13 +76,11 @@ def test_optional_datasets_may_be_absent_and_that_is_recorded(tmp_path):
     assert galaxies[0].group_id is None
     assert galaxies[0].cmodel_mag_C[:4].tolist() == [20, 21, 22, 23]
     assert np.isnan(galaxies[0].cmodel_mag_C[4])
-    assert source.provenance["absent_datasets"] == [
-        "DESI_fibermap/MORPHTYPE", "HSC_metadata/y_cmodel_mag", "targetid"]
+    assert source.provenance["absent_datasets"] == ["DESI_fibermap/MORPHTYPE", "HSC_metadata/y_cmodel_mag", "targetid"]
 
 
 def test_nan_redshift_is_unmeasured_and_a_negative_one_is_set_aside(tmp_path):
-    path = write_galaxiesml(tmp_path / "a.hdf5", n=3,
-                            DESI_fibermap__DESI_redshift=np.array([0.5, np.nan, -0.2]))
+    path = write_galaxiesml(tmp_path / "a.hdf5", n=3, DESI_fibermap__DESI_redshift=np.array([0.5, np.nan, -0.2]))
     galaxies, rejections = read_checked(galaxiesml_source(path))
     assert [g.redshift for g in galaxies] == [0.5, None, None]
     assert [(r.object_id[-1], r.field) for r in rejections] == [("2", "redshift")]
@@ -102,17 +104,16 @@ def test_a_row_off_the_grid_loses_its_spectrum_only(tmp_path):
     wave = np.tile(GALAXIESML_WAVE_L, (4, 1))
     wave[1] += 0.8
     wave[2] = np.nan
-    galaxies, rejections = read_checked(
-        galaxiesml_source(write_galaxiesml(tmp_path / "a.hdf5", n=4, wave=wave)))
+    galaxies, rejections = read_checked(galaxiesml_source(write_galaxiesml(tmp_path / "a.hdf5", n=4, wave=wave)))
     assert [g.flux_L is None for g in galaxies] == [False, True, True, False]
     assert all(g.image_CHW is not None for g in galaxies)
-    assert [(r.object_id[-1], r.field) for r in rejections] == [
-        ("1", "spectrum"), ("2", "spectrum")]
+    assert [(r.object_id[-1], r.field) for r in rejections] == [("1", "spectrum"), ("2", "spectrum")]
     assert "3600.80 A, not 3600.00 A" in rejections[0].reason
 
 
-@pytest.mark.parametrize(("dataset", "field"), [
-    ("image", "image"), ("spectrum/flux", "spectrum"), ("spectrum/wave", "spectrum")])
+@pytest.mark.parametrize(
+    ("dataset", "field"), [("image", "image"), ("spectrum/flux", "spectrum"), ("spectrum/wave", "spectrum")]
+)
 def test_a_corrupt_place_costs_only_what_lies_there(tmp_path, dataset, field):
     path = write_galaxiesml(tmp_path / "a.hdf5", n=5)
     corrupt_hdf5_row(path, dataset, row=2)
@@ -153,19 +154,22 @@ def test_files_that_are_not_there_or_not_whole(tmp_path):
         galaxiesml_source(path)
 
 
-@pytest.mark.parametrize(("changes", "says"), [
-    ({"image": None}, "dataset image is missing"),
-    ({"spectrum__wave": None}, "dataset spectrum/wave is missing"),
-    ({"DESI_fibermap__DESI_redshift": None}, "dataset DESI_fibermap/DESI_redshift is missing"),
-    ({"object_id": np.arange(2)}, "dataset object_id has 2 rows, dataset image has 3"),
-    ({"HSC_metadata__g_cmodel_mag": np.ones(4)}, "g_cmodel_mag has 4 rows"),
-    ({"image": np.ones((3, 4, 64, 64), np.float32)}, r"\(3, 4, 64, 64\).*bands g,r,i,z,y"),
-    ({"image": np.ones((3, 5, 64, 60), np.float32)}, "square"),
-    ({"spectrum__ivar": np.ones((3, 7781), np.float32)}, r"spectrum/ivar has shape \(3, 7781\)"),
-    ({"wave": np.tile(GALAXIESML_WAVE_L + 0.4, (3, 1))}, "3599.60..9825.20 A in 7783 samples"),
-    ({"wave": np.linspace(3599.2, 9900, 7783)}, "does not contain the DESI grid 3600.0..9824.0 A"),
-    ({"wave": np.full((3, 7783), np.nan)}, "does not contain the DESI grid"),
-])
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"image": None}, "dataset image is missing"),
+        ({"spectrum__wave": None}, "dataset spectrum/wave is missing"),
+        ({"DESI_fibermap__DESI_redshift": None}, "dataset DESI_fibermap/DESI_redshift is missing"),
+        ({"object_id": np.arange(2)}, "dataset object_id has 2 rows, dataset image has 3"),
+        ({"HSC_metadata__g_cmodel_mag": np.ones(4)}, "g_cmodel_mag has 4 rows"),
+        ({"image": np.ones((3, 4, 64, 64), np.float32)}, r"\(3, 4, 64, 64\).*bands g,r,i,z,y"),
+        ({"image": np.ones((3, 5, 64, 60), np.float32)}, "square"),
+        ({"spectrum__ivar": np.ones((3, 7781), np.float32)}, r"spectrum/ivar has shape \(3, 7781\)"),
+        ({"wave": np.tile(GALAXIESML_WAVE_L + 0.4, (3, 1))}, "3599.60..9825.20 A in 7783 samples"),
+        ({"wave": np.linspace(3599.2, 9900, 7783)}, "does not contain the DESI grid 3600.0..9824.0 A"),
+        ({"wave": np.full((3, 7783), np.nan)}, "does not contain the DESI grid"),
+    ],
+)
 def test_faults_of_the_whole_file_name_the_dataset(tmp_path, changes, says):
     path = write_galaxiesml(tmp_path / "bad.hdf5", n=3, **changes)
     with pytest.raises(InputError, match=says) as caught:

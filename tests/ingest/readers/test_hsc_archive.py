@@ -23,8 +23,7 @@ def test_real_cosmos_cutouts():
     galaxies, _, rejections = read_all(source)
     with np.load(REAL) as archive:
         image, weight, parent = (archive[key] for key in ("image", "weight", "parent"))
-    kept = [i for i in range(len(image))
-            if all((weight[i, c] == 0).mean() <= 0.5 for c in range(5))]
+    kept = [i for i in range(len(image)) if all((weight[i, c] == 0).mean() <= 0.5 for c in range(5))]
     assert len(kept) == 39 and len(rejections) == 5
     assert [g.object_id for g in galaxies] == [f"{REAL.stem}-{i}" for i in kept]
     assert [g.group_id for g in galaxies] == [str(parent[i]) for i in kept]
@@ -67,8 +66,14 @@ def test_nan_outside_is_sky_and_nan_inside_is_set_aside(tmp_path):
 def test_rows_of_several_chunks_and_optional_keys(tmp_path, monkeypatch):
     monkeypatch.setattr("mmae.ingest.readers.hsc.NPZ_CHUNK_ROWS", 3)
     image = synthetic_images(7, 66)
-    path = write_npz(tmp_path / "a.npz", image=image, bands=np.array(["HSC-G", "R", "i", "z", "y"]),
-                     object_id=np.arange(70, 77), ra=np.linspace(1, 2, 7), dec=np.full(7, np.nan))
+    path = write_npz(
+        tmp_path / "a.npz",
+        image=image,
+        bands=np.array(["HSC-G", "R", "i", "z", "y"]),
+        object_id=np.arange(70, 77),
+        ra=np.linspace(1, 2, 7),
+        dec=np.full(7, np.nan),
+    )
     source = hsc_source([path])
     galaxies, _, rejections = read_all(source)
     assert len(source.chunks) == 3 and not rejections
@@ -92,17 +97,22 @@ def test_a_corrupt_place_of_an_archive_loses_no_row_silently(tmp_path):
     assert rejections[-1].where == f"{path}, row 5" and rejections[-1].field == "row"
 
 
-@pytest.mark.parametrize(("arrays", "says"), [
-    ({"image": np.ones((2, 5, 64, 64)), "bands": np.array(list("yzirg"))},
-     "bands is y,z,i,r,g, expected the bands g,r,i,z,y, in this order.*Reorder"),
-    ({"image": np.ones((2, 5, 64, 64)), "bands": np.array(list("griz"))}, "bands is g,r,i,z, exp"),
-    ({"image": np.ones((0, 5, 64, 64))}, "with N > 0"),
-    ({"image": np.ones((2, 4, 64, 64))}, r"image has shape \(2, 4, 64, 64\)"),
-    ({"image": np.ones((2, 5, 48, 64))}, "48 x 64 pixels, at least 64 x 64"),
-    ({"pictures": np.ones(3)}, "key image is missing, found pictures"),
-    ({"image": np.ones((2, 5, 64, 64)), "weight": np.ones((2, 64, 64))}, "weight has shape"),
-    ({"image": np.ones((2, 5, 64, 64)), "parent": np.ones(3)}, "parent has shape"),
-])
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        (
+            {"image": np.ones((2, 5, 64, 64)), "bands": np.array(list("yzirg"))},
+            "bands is y,z,i,r,g, expected the bands g,r,i,z,y, in this order.*Reorder",
+        ),
+        ({"image": np.ones((2, 5, 64, 64)), "bands": np.array(list("griz"))}, "bands is g,r,i,z, exp"),
+        ({"image": np.ones((0, 5, 64, 64))}, "with N > 0"),
+        ({"image": np.ones((2, 4, 64, 64))}, r"image has shape \(2, 4, 64, 64\)"),
+        ({"image": np.ones((2, 5, 48, 64))}, "48 x 64 pixels, at least 64 x 64"),
+        ({"pictures": np.ones(3)}, "key image is missing, found pictures"),
+        ({"image": np.ones((2, 5, 64, 64)), "weight": np.ones((2, 64, 64))}, "weight has shape"),
+        ({"image": np.ones((2, 5, 64, 64)), "parent": np.ones(3)}, "parent has shape"),
+    ],
+)
 def test_faults_of_a_whole_archive(tmp_path, arrays, says):
     path = write_npz(tmp_path / "bad.npz", **arrays)
     with pytest.raises(InputError, match=says) as caught:

@@ -7,22 +7,14 @@ import pytest
 
 from mmae.ingest.readers.hsc import hsc_source
 from mmae.survey.schema import check_galaxy
-from tests.ingest.files import (
-    BANDS,
-    FLUXMAG0_27,
-    read_all,
-    synthetic_images,
-    write_hsc_band,
-    write_hsc_object,
-)
+from tests.ingest.files import BANDS, FLUXMAG0_27, read_all, synthetic_images, write_hsc_band, write_hsc_object
 
 
 @pytest.mark.parametrize("by_filter", [True, False])
 def test_bands_of_one_file_are_put_in_order_by_name(tmp_path, by_filter):
     image = synthetic_images(1, 64)[0]
     order = [4, 0, 3, 1, 2]
-    write_hsc_object(tmp_path / "gal7.fits", image[order], "".join(BANDS[i] for i in order),
-                     by_filter=by_filter)
+    write_hsc_object(tmp_path / "gal7.fits", image[order], "".join(BANDS[i] for i in order), by_filter=by_filter)
     source = hsc_source([tmp_path / "gal7.fits"])
     (galaxy,), _, rejections = read_all(source)
     assert not rejections
@@ -32,9 +24,14 @@ def test_bands_of_one_file_are_put_in_order_by_name(tmp_path, by_filter):
     assert not check_galaxy(galaxy, source.spec, "").rejections
 
 
-@pytest.mark.parametrize(("pattern", "object_id"), [
-    ("gal7_{b}.fits", "gal7"), ("2-cutout-HSC-{B}-9813-pdr2_wide.fits", "2-cutout-9813-pdr2_wide"),
-    ("i-zw-18.HSC-{B}.fits.gz", "i-zw-18")])
+@pytest.mark.parametrize(
+    ("pattern", "object_id"),
+    [
+        ("gal7_{b}.fits", "gal7"),
+        ("2-cutout-HSC-{B}-9813-pdr2_wide.fits", "2-cutout-9813-pdr2_wide"),
+        ("i-zw-18.HSC-{B}.fits.gz", "i-zw-18"),
+    ],
+)
 def test_files_per_band_are_brought_together(tmp_path, pattern, object_id):
     image = synthetic_images(1, 64)[0]
     for band, plane in zip(BANDS, image, strict=True):
@@ -57,8 +54,12 @@ def test_objects_of_one_name_in_two_folders_stay_apart(tmp_path):
 def test_flux_is_brought_to_the_zero_point_of_27(tmp_path):
     # 100 counts where FLUXMAG0 is that of 24.5 mag are 19.5 mag, so 1000 counts at 27.0.
     for band in BANDS:
-        write_hsc_band(tmp_path / f"gal_{band}.fits", band, np.full((64, 64), 100.0),
-                       fluxmag0=10 ** (0.4 * 24.5) if band == "i" else FLUXMAG0_27)
+        write_hsc_band(
+            tmp_path / f"gal_{band}.fits",
+            band,
+            np.full((64, 64), 100.0),
+            fluxmag0=10 ** (0.4 * 24.5) if band == "i" else FLUXMAG0_27,
+        )
     (galaxy,), _, _ = read_all(hsc_source([tmp_path]))
     np.testing.assert_allclose(galaxy.image_CHW[2], 1000.0, rtol=1e-6)
     np.testing.assert_allclose(galaxy.image_CHW[[0, 1, 3, 4]], 100.0, rtol=1e-6)
@@ -119,15 +120,21 @@ def _text(folder):
 
 
 @pytest.mark.filterwarnings("ignore:File may have been truncated")
-@pytest.mark.parametrize(("spoil", "says"), [
-    (_remove_z, "band z is missing, found g,i,r,y"),
-    (_shrink, r"\(63, 64\) pixels, at least 64 x 64"),
-    (_differ, "the bands differ in shape"), (_no_zero_point, "band r has no zero point"),
-    (_other_scale, "0.2620 arcsec per pixel, not 0.168"),
-    (_elsewhere, "3.60 arcsec from each other"),
-    (_twice, "band r is there twice: in gal_r.fits and in gal_z.fits"),
-    (_unknown_band, "gal.fits: an image of no known band"),
-    (_truncated, "gal_r.fits cannot be read"), (_text, "gal_r.fits cannot be read")])
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_remove_z, "band z is missing, found g,i,r,y"),
+        (_shrink, r"\(63, 64\) pixels, at least 64 x 64"),
+        (_differ, "the bands differ in shape"),
+        (_no_zero_point, "band r has no zero point"),
+        (_other_scale, "0.2620 arcsec per pixel, not 0.168"),
+        (_elsewhere, "3.60 arcsec from each other"),
+        (_twice, "band r is there twice: in gal_r.fits and in gal_z.fits"),
+        (_unknown_band, "gal.fits: an image of no known band"),
+        (_truncated, "gal_r.fits cannot be read"),
+        (_text, "gal_r.fits cannot be read"),
+    ],
+)
 def test_an_unusable_object_is_set_aside_with_the_reason(tmp_path, spoil, says):
     image = synthetic_images(1, 64)[0]
     for band, plane in zip(BANDS, image, strict=True):

@@ -31,9 +31,7 @@ def test_rate_and_mean_of_nothing_and_of_one():
 
 
 def test_columns_come_in_the_kind_of_the_schema_and_masked_ones_as_none():
-    table = Table(
-        {"region": MaskedColumn([3, 4], mask=[False, True]), "known": [1.0, np.nan], "alpha": [1, 2]}
-    )
+    table = Table({"region": MaskedColumn([3, 4], mask=[False, True]), "known": [1.0, np.nan], "alpha": [1, 2]})
     found = take(table, "truth", "region", "known", "alpha")
     assert found["region"].tolist() == [3, -1] and found["region"].dtype.kind == "i"
     assert found["known"].tolist() == [True, False] and found["known"].dtype == bool

@@ -40,8 +40,7 @@ def test_pulls_find_the_bias_and_the_width_of_the_errors(shift, width):
 def test_pulls_are_binned_by_snr_and_by_the_number_of_flux_densities():
     pull = np.repeat([0.0, 1.0, 2.0], 100)
     found = alpha_pulls(
-        *pulled(pull, snr=np.repeat([5.0, 12.0, 80.0], 100), n_detections=np.repeat([2, 3, 6], 100)),
-        resamples=10,
+        *pulled(pull, snr=np.repeat([5.0, 12.0, 80.0], 100), n_detections=np.repeat([2, 3, 6], 100)), resamples=10
     )
     assert [score.n for score in found.by_detections.scores[MEAN]] == [100, 100, 100]
     assert [score.value for score in found.by_detections.scores[MEAN]] == pytest.approx([0, 1, 2])
@@ -88,9 +87,7 @@ def test_calibration_of_p_steep():
     rng = np.random.default_rng(6)
     n = 4000
     p = rng.random(n)
-    truth = make_truth(
-        n, alpha=np.where(rng.random(n) < p, -2.0, -0.5), source_class=np.full(n, "radio_galaxy")
-    )
+    truth = make_truth(n, alpha=np.where(rng.random(n) < p, -2.0, -0.5), source_class=np.full(n, "radio_galaxy"))
     sources = detect(truth, range(n), p_steep=p, alpha_from=np.where(np.arange(n) % 2, "sed", "limits"))
     sources["p_steep"][:10] = np.nan
     found = steep_calibration(sources, truth, match_truth(sources, truth))

@@ -19,14 +19,7 @@ from mmae.steepspec.assessment.recovery import (
 )
 from mmae.steepspec.assessment.tables import judge_share
 from mmae.steepspec.schema import SOURCES
-from tests.steepspec.assessment.truth_tables import (
-    detect,
-    made,
-    make_members,
-    make_regions,
-    make_truth,
-    value,
-)
+from tests.steepspec.assessment.truth_tables import detect, made, make_members, make_regions, make_truth, value
 
 
 def test_match_is_one_to_one_and_nearest_first():
@@ -60,10 +53,7 @@ def test_completeness_of_a_made_up_selection_is_recovered_exactly():
     found_class = np.where(np.arange(27) < 4, "agn", "pulsar_candidate")
     sources = detect(truth, rows, steep=steep, source_class=found_class)
     shown = completeness(sources, truth, match_truth(sources, truth)).by_flux["truly steep"]
-    by_label = {
-        name: dict(zip(shown.labels, map(value, scores), strict=True))
-        for name, scores in shown.scores.items()
-    }
+    by_label = {name: dict(zip(shown.labels, map(value, scores), strict=True)) for name, scores in shown.scores.items()}
     assert by_label["detected"]["below 0.15"] == (0.2, 10)
     assert by_label["detected"]["0.3 to 0.6"] == (0.75, 20)
     assert by_label["detected"]["2.5 to 5"] == (1.0, 10)
@@ -144,9 +134,7 @@ def test_candidates_are_steep_classed_so_and_not_vetoed_and_unmatched_ones_are_n
 def test_recovery_asks_for_detected_truly_steep_new_pulsars():
     truth = make_truth(8, alpha=[-2] * 6 + [-1] * 2, known=[1] + [0] * 7)
     sources = detect(truth, [0, 1, 2, 3, 6, 7], steep=[1, 1, 0, 0, 1, 1])
-    total = selection_by_snr(
-        sources, make_members(sources, [0], ["A"]), truth, match_truth(sources, truth)
-    ).total
+    total = selection_by_snr(sources, make_members(sources, [0], ["A"]), truth, match_truth(sources, truth)).total
     assert value(total["called steep"]) == (1 / 3, 3)
 
 
@@ -164,18 +152,7 @@ def ellipses():
         source_class=["pulsar_candidate"] * 6 + ["radio_galaxy"] * 4,
     )
     sources = detect(truth, range(10), steep=[1, 1, 1, 0, 1, 1, 1, 0, 0, 0])
-    inside = [
-        (0, "A"),
-        (1, "C"),
-        (3, "C"),
-        (4, "C"),
-        (5, "A"),
-        (6, "A"),
-        (6, "C"),
-        (7, "C"),
-        (8, "C"),
-        (9, "D"),
-    ]
+    inside = [(0, "A"), (1, "C"), (3, "C"), (4, "C"), (5, "A"), (6, "A"), (6, "C"), (7, "C"), (8, "C"), (9, "D")]
     members = make_members(sources, [row for row, _ in inside], [name for _, name in inside])
     regions = make_regions(["A", "C", "D"], [0.04, 0.2, 0.2], [True, True, False])
     return sources, members, regions, truth, match_truth(sources, truth), np.array(["A", "B", "C", "D"])
@@ -234,9 +211,7 @@ def test_ninety_five_percent_of_pulsars_lie_in_their_ellipse_by_construction():
     radius = np.hypot(*rng.normal(size=(2, n))) / np.sqrt(2 * np.log(20))
     rows = np.flatnonzero(radius <= 1)
     members = make_members(sources, rows, [f"R{i}" for i in rows])
-    inside = by_ellipse(sources, members, regions, truth, match_truth(sources, truth), regions["name"]).total[
-        INSIDE
-    ]
+    inside = by_ellipse(sources, members, regions, truth, match_truth(sources, truth), regions["name"]).total[INSIDE]
     assert judge_share(inside, 0.95).ok is True
     assert judge_share(inside, 0.90).ok is False
 
@@ -255,9 +230,7 @@ def test_sources_that_share_a_name_are_told_apart_by_place(ellipses):
 
 
 def test_confusion_of_all_and_of_steep_sources():
-    truth = make_truth(
-        6, source_class=["pulsar_candidate", "pulsar_candidate", "agn", "star", "radio_galaxy", "agn"]
-    )
+    truth = make_truth(6, source_class=["pulsar_candidate", "pulsar_candidate", "agn", "star", "radio_galaxy", "agn"])
     sources = detect(
         truth,
         range(6),

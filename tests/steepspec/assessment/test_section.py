@@ -12,25 +12,12 @@ from mmae.core.errors import InputError
 from mmae.metrics.bootstrap import Score
 from mmae.report.contents import Verdict, numbers, slug
 from mmae.report.page import render_page
-from mmae.steepspec.assessment.recovery import (
-    PURITIES,
-    completeness,
-    confusion,
-    match_truth,
-    selection_by_snr,
-)
+from mmae.steepspec.assessment.recovery import PURITIES, completeness, confusion, match_truth, selection_by_snr
 from mmae.steepspec.assessment.section import assessment_section
 from mmae.steepspec.assessment.tables import judge_score, judge_share
 from mmae.steepspec.classify import CLASSES
 from mmae.steepspec.schema import MEMBERS, SOURCES
-from tests.steepspec.assessment.truth_tables import (
-    detect,
-    made,
-    make_members,
-    make_regions,
-    make_truth,
-    pulled,
-)
+from tests.steepspec.assessment.truth_tables import detect, made, make_members, make_regions, make_truth, pulled
 
 
 def a_sky(n=400, seed=0):
@@ -161,12 +148,7 @@ def test_one_pointing_and_one_region_are_drawn_without_intervals():
     assert "truth/pulls_snr/all/mean" in found and "truth/pulls_snr/all/mean_error" not in found
 
 
-EMPTY = {
-    "sources": made(SOURCES, 0),
-    "members": made(MEMBERS, 0),
-    "regions": make_regions([]),
-    "truth": make_truth(0),
-}
+EMPTY = {"sources": made(SOURCES, 0), "members": made(MEMBERS, 0), "regions": make_regions([]), "truth": make_truth(0)}
 
 
 @pytest.mark.parametrize("emptied", [("sources", "members"), ("members", "regions"), ("truth",)])

@@ -13,9 +13,7 @@ TYPES = {"float": float, "int": int, "bool": bool, "text": "U32"}
 
 def made(spec, n, **given):
     """A table of n rows with the columns of the schema, those not given at their defaults."""
-    return Table(
-        {c.name: np.asarray(given.get(c.name, np.full(n, DEFAULTS[c.kind])), TYPES[c.kind]) for c in spec}
-    )
+    return Table({c.name: np.asarray(given.get(c.name, np.full(n, DEFAULTS[c.kind])), TYPES[c.kind]) for c in spec})
 
 
 def make_truth(n, **given):

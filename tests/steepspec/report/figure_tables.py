@@ -23,7 +23,7 @@ def table(columns, n: int | None = None, **given) -> Table:
 
 
 def by_gid(ax, gid: str) -> list:
-    return [artist for artist in ax.findobj(lambda a: a.get_gid() == gid)]
+    return list(ax.findobj(lambda a: a.get_gid() == gid))
 
 
 def text_of(figure: Figure) -> str:

@@ -11,12 +11,7 @@ from mmae.core.errors import InputError
 from mmae.steepspec.classify import Thresholds
 from mmae.steepspec.pulsars import detectability, detectability_by_band
 from mmae.steepspec.report import figures_population as fp
-from mmae.steepspec.report.figures_pulsars import (
-    DECLINATION_EDGES,
-    LATITUDE_EDGES,
-    LIMITS_MJY,
-    detectability_figure,
-)
+from mmae.steepspec.report.figures_pulsars import DECLINATION_EDGES, LATITUDE_EDGES, LIMITS_MJY, detectability_figure
 from mmae.steepspec.schema import MEMBERS, REGIONS, SOURCES
 from tests.steepspec.report.figure_tables import by_gid, drawn, table
 
@@ -28,10 +23,18 @@ def population():
     """300 sources, 60 without an index or from limits; 40 in ellipses, one in two; 5 candidates."""
     rng = np.random.default_rng(3)
     n = 300
-    sources = table(SOURCES, source_id=[f"S{i}" for i in range(n)], ra=rng.uniform(0, 360, n),
-                    dec=rng.uniform(-90, 90, n), alpha=rng.normal(-0.8, 0.5, n), alpha_err=np.full(n, 0.1),
-                    sed_flux_mjy=rng.lognormal(0, 1, n), snr=np.full(n, 9.0), alpha_from=["sed"] * n,
-                    source_class=rng.choice(["agn", "star", "radio_galaxy", "ambiguous"], n))
+    sources = table(
+        SOURCES,
+        source_id=[f"S{i}" for i in range(n)],
+        ra=rng.uniform(0, 360, n),
+        dec=rng.uniform(-90, 90, n),
+        alpha=rng.normal(-0.8, 0.5, n),
+        alpha_err=np.full(n, 0.1),
+        sed_flux_mjy=rng.lognormal(0, 1, n),
+        snr=np.full(n, 9.0),
+        alpha_from=["sed"] * n,
+        source_class=rng.choice(["agn", "star", "radio_galaxy", "ambiguous"], n),
+    )
     sources["alpha"][:40], sources["alpha_from"][:40] = np.nan, ""
     sources["alpha_from"][40:60] = "limits"
     sources["alpha"][100:105], sources["source_class"][100:105] = -2.0, "pulsar_candidate"
@@ -112,10 +115,19 @@ def test_colours_by_class_and_the_agn_region(population):
 
 def test_regions_in_galactic_coordinates():
     galactic = SkyCoord([0.0, 90.0, 180.5, 0.0, 270.0], [0.0, 0, 0, 80, -45], unit="deg", frame="galactic")
-    regions = table(REGIONS, name=list("ABCDE"), ra=galactic.icrs.ra.deg, dec=galactic.icrs.dec.deg,
-                    in_footprint=[True, True, False, False, True])
-    members = table(MEMBERS, region=["A", "B", "B", "D", "E"], rank=[0, 2, 3, 4, 0],
-                    source_class=["pulsar_candidate", "agn", "pulsar_candidate", "agn", "pulsar_candidate"])
+    regions = table(
+        REGIONS,
+        name=list("ABCDE"),
+        ra=galactic.icrs.ra.deg,
+        dec=galactic.icrs.dec.deg,
+        in_footprint=[True, True, False, False, True],
+    )
+    members = table(
+        MEMBERS,
+        region=["A", "B", "B", "D", "E"],
+        rank=[0, 2, 3, 4, 0],
+        source_class=["pulsar_candidate", "agn", "pulsar_candidate", "agn", "pulsar_candidate"],
+    )
     ax = (figure := fp.sky_figure(regions, members)).axes[0]
     words = drawn(figure)
 
@@ -129,9 +141,7 @@ def test_regions_in_galactic_coordinates():
     assert "inside, no candidates: 2" in words and "330" in words
 
 
-@pytest.mark.parametrize("counts, observed", [
-    ([3, 4, 4, 7], 4), ([5], 2), (np.arange(0, 400, 7), 900), ([0, 0, 0], 0),
-])
+@pytest.mark.parametrize("counts, observed", [([3, 4, 4, 7], 4), ([5], 2), (np.arange(0, 400, 7), 900), ([0, 0, 0], 0)])
 def test_chance_counts(counts, observed):
     ax = (figure := fp.chance_figure({"steep ones": (np.array(counts), observed)})).axes[0]
     bars = by_gid(ax, "moved")
@@ -168,9 +178,16 @@ def pulsars() -> Table:
     flux = np.where(np.arange(n) < 300, rng.lognormal(-1, 1, n), np.nan)
     dec = np.degrees(np.arcsin(rng.uniform(-1, 1, n)))
     dec[200] = 90.0  # with a flux
-    return Table({"ra": rng.uniform(0, 360, n), "dec": dec,
-                  "spindx": np.full(n, np.nan), "spindx_err": np.full(n, np.nan),
-                  "flux_1400": np.roll(flux, 50), "flux_err_1400": np.full(n, np.nan)})
+    return Table(
+        {
+            "ra": rng.uniform(0, 360, n),
+            "dec": dec,
+            "spindx": np.full(n, np.nan),
+            "spindx_err": np.full(n, np.nan),
+            "flux_1400": np.roll(flux, 50),
+            "flux_err_1400": np.full(n, np.nan),
+        }
+    )
 
 
 def test_fraction_against_the_limit(pulsars):
@@ -191,8 +208,10 @@ def test_fraction_against_the_limit(pulsars):
 def test_bands_hold_all_pulsars(pulsars):
     axes = detectability_figure(pulsars, 700, 0.37).axes
     sky = SkyCoord(pulsars["ra"], pulsars["dec"], unit="deg")
-    for ax, values, edges in ((axes[1], sky.dec.deg, DECLINATION_EDGES),
-                              (axes[2], abs(sky.galactic.b.deg), LATITUDE_EDGES)):
+    for ax, values, edges in (
+        (axes[1], sky.dec.deg, DECLINATION_EDGES),
+        (axes[2], abs(sky.galactic.b.deg), LATITUDE_EDGES),
+    ):
         bands = detectability_by_band(pulsars, values, [*edges[:-1], 91], 700, 0.37, resamplings=0)
         np.testing.assert_allclose([bar.get_height() for bar in by_gid(ax, "bands")], bands["fraction"])
         numbers = [int(text.get_text()) for text in by_gid(ax, "number")]

@@ -22,15 +22,17 @@ PLACES = [(150.0, -30.0), (0.02, 12.0), (359.99, -45.0), (40.0, 89.0), (40.0, 89
 
 
 def region(ra=150.0, dec=-30.0, major=0.2, minor=0.1, pa=30.0):
-    return table(REGIONS, name=["4FGL J1000.0-3000"], ra=[ra], dec=[dec], semi_major=[major],
-                 semi_minor=[minor], pa=[pa])[0]
+    return table(
+        REGIONS, name=["4FGL J1000.0-3000"], ra=[ra], dec=[dec], semi_major=[major], semi_minor=[minor], pa=[pa]
+    )[0]
 
 
 def around(row, east_arcmin, north_arcmin):
     """Degrees of positions this far from a region's centre, along great circles."""
     east, north = np.asarray(east_arcmin, float), np.asarray(north_arcmin, float)
     sky = SkyCoord(row["ra"], row["dec"], unit="deg").directional_offset_by(
-        np.arctan2(east, north) * u.rad, np.hypot(east, north) * u.arcmin)
+        np.arctan2(east, north) * u.rad, np.hypot(east, north) * u.arcmin
+    )
     return sky.ra.deg, sky.dec.deg
 
 
@@ -91,8 +93,16 @@ def chart_tables():
     row, n = region(359.98, 0.0, major=0.3, minor=0.2, pa=-20.0), 40
     ra, dec = around(row, np.linspace(-40, 40, n), np.linspace(-28, 28, n))
     steep = np.isin(np.arange(n), (18, 19, 20, 22))
-    sources = table(SOURCES, source_id=[f"S{i}" for i in range(n)], ra=ra, dec=dec, snr=np.full(n, 10.0),
-                    alpha=np.where(np.arange(n) % 2, -0.8, np.nan), alpha_err=np.full(n, np.nan), steep=steep)
+    sources = table(
+        SOURCES,
+        source_id=[f"S{i}" for i in range(n)],
+        ra=ra,
+        dec=dec,
+        snr=np.full(n, 10.0),
+        alpha=np.where(np.arange(n) % 2, -0.8, np.nan),
+        alpha_err=np.full(n, np.nan),
+        steep=steep,
+    )
     sources["alpha"][steep], sources["source_class"][steep] = -2.0, "pulsar_candidate"
     sources["alpha"][30], sources["alpha_from"][30] = 1.5, "limits"
     found = {name: sources[name][steep] for name in sources.colnames}
@@ -178,13 +188,29 @@ def test_more_candidates_than_the_key_holds():
 
 @pytest.fixture
 def spectrum():
-    points = table(POINTS, source=[0] * 5, survey=["TGSS", "RACS", "MALS", "MALS", "NVSS"],
-                   frequency_mhz=[150, 887.5, 1006, 1381, 1400.0], flux_mjy=[90, 4.0, 3.1, 1.8, 2.5],
-                   error_mjy=[9, 0.3, 0.1, 0.2, 0.5], scale_error=[0.1, 0.07, 0.06, 0.06, 0.03],
-                   is_limit=[False, True, False, False, True])
-    source = table(SOURCES, source_id=["J0001"], alpha=[-1.75], alpha_err=[0.08], alpha_from=["sed"],
-                   p_steep=[0.93], sed_flux_mjy=[2.3], sed_flux_err_mjy=[0.1], curvature=[-0.1],
-                   curvature_err=[0.03], sed_flags=["few_points,extrapolated"])
+    points = table(
+        POINTS,
+        source=[0] * 5,
+        survey=["TGSS", "RACS", "MALS", "MALS", "NVSS"],
+        frequency_mhz=[150, 887.5, 1006, 1381, 1400.0],
+        flux_mjy=[90, 4.0, 3.1, 1.8, 2.5],
+        error_mjy=[9, 0.3, 0.1, 0.2, 0.5],
+        scale_error=[0.1, 0.07, 0.06, 0.06, 0.03],
+        is_limit=[False, True, False, False, True],
+    )
+    source = table(
+        SOURCES,
+        source_id=["J0001"],
+        alpha=[-1.75],
+        alpha_err=[0.08],
+        alpha_from=["sed"],
+        p_steep=[0.93],
+        sed_flux_mjy=[2.3],
+        sed_flux_err_mjy=[0.1],
+        curvature=[-0.1],
+        curvature_err=[0.03],
+        sed_flags=["few_points,extrapolated"],
+    )
     return points, source
 
 
@@ -204,8 +230,18 @@ def test_detections_are_points_and_limits_arrows(spectrum):
     assert flux == 90 and (high - flux, flux - low) == pytest.approx((np.hypot(9, 9),) * 2)
     assert min(LIMIT_ARROW.vertices[:, 1]) < 0 == max(LIMIT_ARROW.vertices[:, 1])  # down from the limit
     words = drawn(figure)
-    for part in ("TGSS", "RACS, limit", "MALS", "NVSS, limit", "few points", "extrapolated", "0.93", "(MHz)",
-                 "(mJy)", "\N{MINUS SIGN}1.75 \N{PLUS-MINUS SIGN} 0.08"):
+    for part in (
+        "TGSS",
+        "RACS, limit",
+        "MALS",
+        "NVSS, limit",
+        "few points",
+        "extrapolated",
+        "0.93",
+        "(MHz)",
+        "(mJy)",
+        "\N{MINUS SIGN}1.75 \N{PLUS-MINUS SIGN} 0.08",
+    ):
         assert part in words
 
 
@@ -225,10 +261,16 @@ def test_fit_line_band_and_comparison(spectrum):
     assert (at.max(), at.min()) == pytest.approx((y[0] * np.exp(spread), y[0] * np.exp(-spread)))
 
 
-@pytest.mark.parametrize("unknown, fit, band", [
-    ({"alpha": np.nan}, 0, 0), ({"sed_flux_mjy": np.nan}, 0, 0), ({"alpha_err": np.nan}, 1, 0),
-    ({"curvature": 0.0, "curvature_err": np.nan}, 1, 1), ({"p_steep": np.nan}, 1, 1),
-])
+@pytest.mark.parametrize(
+    "unknown, fit, band",
+    [
+        ({"alpha": np.nan}, 0, 0),
+        ({"sed_flux_mjy": np.nan}, 0, 0),
+        ({"alpha_err": np.nan}, 1, 0),
+        ({"curvature": 0.0, "curvature_err": np.nan}, 1, 1),
+        ({"p_steep": np.nan}, 1, 1),
+    ],
+)
 def test_what_is_unknown_is_not_drawn(spectrum, unknown, fit, band):
     points, source = spectrum
     for name, value in unknown.items():

@@ -19,9 +19,9 @@ from mmae.steepspec.simulation.sky import SkySettings, simulate_sky
 
 SMALL = SkySettings(pointings=2, overlapping=1, regions=20, field_pulsars=300)
 NAMES = {"mals": "mals.fits", "regions": "regions.fits", "known_pulsars": "known_pulsars.db"} | {
-    name: f"{name}.parquet" for name in
-    ("tgss", "racs_low", "nvss", "panstarrs", "allwise", "gaia", "pointings", "truth")
-}  # fmt: skip
+    name: f"{name}.parquet"
+    for name in ("tgss", "racs_low", "nvss", "panstarrs", "allwise", "gaia", "pointings", "truth")
+}
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +53,15 @@ def read(written, name, survey=None):
 
 def test_mals_reads_back(written):
     table, mals = read(written, "mals", "mals_dr1"), written[0].mals
-    for ours, theirs in (("ra", "RAJ2000"), ("dec", "DEJ2000"), ("flux_mjy", "Flux"),
-                         ("flux_err_mjy", "e_Flux"), ("peak_mjy", "FluxPk"), ("rms_mjy", "rms"),
-                         ("major_arcsec", "Majaxis")):  # fmt: skip
+    for ours, theirs in (
+        ("ra", "RAJ2000"),
+        ("dec", "DEJ2000"),
+        ("flux_mjy", "Flux"),
+        ("flux_err_mjy", "e_Flux"),
+        ("peak_mjy", "FluxPk"),
+        ("rms_mjy", "rms"),
+        ("major_arcsec", "Majaxis"),
+    ):
         np.testing.assert_array_equal(table[ours], mals[theirs], err_msg=ours)
     np.testing.assert_array_equal(table["alpha"], np.where(mals["Spwfit"] == MISSING, np.nan, mals["Spwfit"]))
     for ours, theirs in (("band", "SPW/WB"), ("pointing", "Pointing"), ("s_code", "Scode")):
@@ -109,8 +115,14 @@ def test_optical_catalogues_read_back(written):
 def test_regions_read_back(written):
     table, regions = read_4fgl(written[1]["regions"]), written[0].regions
     assert len(table) == len(regions) and list(table["name"]) == list(regions["Source_Name"])
-    for ours, theirs in (("ra", "RAJ2000"), ("dec", "DEJ2000"), ("semi_major", "Conf_95_SemiMajor"),
-                         ("pa", "Conf_95_PosAng"), ("lp_beta", "LP_beta"), ("class1", "CLASS1")):  # fmt: skip
+    for ours, theirs in (
+        ("ra", "RAJ2000"),
+        ("dec", "DEJ2000"),
+        ("semi_major", "Conf_95_SemiMajor"),
+        ("pa", "Conf_95_PosAng"),
+        ("lp_beta", "LP_beta"),
+        ("class1", "CLASS1"),
+    ):
         np.testing.assert_array_equal(table[ours], regions[theirs])
 
 

@@ -25,8 +25,20 @@ def positions(table, ra="ra", dec="dec"):
 
 def test_size_and_columns_of_the_default(sky):
     assert 15_000 < len(sky.mals) < 25_000
-    for name in ("RAJ2000", "DEJ2000", "Majaxis", "Minaxis", "PA", "Flux", "FluxPk", "Spwfit", "e_Spwfit",
-                 "Scode", "SPW/WB", "Pointing"):  # fmt: skip
+    for name in (
+        "RAJ2000",
+        "DEJ2000",
+        "Majaxis",
+        "Minaxis",
+        "PA",
+        "Flux",
+        "FluxPk",
+        "Spwfit",
+        "e_Spwfit",
+        "Scode",
+        "SPW/WB",
+        "Pointing",
+    ):
         assert name in sky.mals.colnames
     assert set(sky.mals["SPW/WB"]) == {"LSPW_2", "LSPW_9"}
     assert set(sky.companions) == {"tgss", "racs_low", "nvss"}
@@ -37,7 +49,7 @@ def test_counts_are_those_of_hopkins():
     flux = draw_fluxes(np.random.default_rng(0), 200.0)
     # by hand at 1 mJy: 10^0.859 Jy^1.5/sr, dN/dS = that x S^-2.5
     inside = np.abs(np.log10(flux)) < 0.05
-    expected = 10**HOPKINS_2003[0] * 0.001**-2.5 * 0.001 * np.log(10) * 0.1 * 200 / 3282.8
+    expected = 10 ** HOPKINS_2003[0] * 0.001**-2.5 * 0.001 * np.log(10) * 0.1 * 200 / 3282.8
     assert abs(inside.sum() / expected - 1) < 0.06
     bright = (flux > 10).sum() / 200
     assert 12 < bright < 18  # NVSS: about 15 per square degree above 10 mJy (Condon+1998)
@@ -90,17 +102,25 @@ def test_spectra_follow_the_cited_laws():
 def test_pulsars_of_regions_lie_in_their_ellipses():
     inside, total = 0, 0
     for seed in range(4):
-        sky = simulate_sky(SkySettings(
-            seed=seed, pointings=3, overlapping=0, regions_per_pointing=20, unassociated_fraction=1.0,
-            pulsar_regions=1.0, field_pulsars=1,
-        ))  # fmt: skip
+        sky = simulate_sky(
+            SkySettings(
+                seed=seed,
+                pointings=3,
+                overlapping=0,
+                regions_per_pointing=20,
+                unassociated_fraction=1.0,
+                pulsar_regions=1.0,
+                field_pulsars=1,
+            )
+        )
         truth = sky.truth[sky.truth["region"] >= 0]
         region = sky.regions[truth["region"]]
         centre = positions(region, "RAJ2000", "DEJ2000")
         s, angle = centre.separation(positions(truth)).deg, centre.position_angle(positions(truth)).deg
         delta = np.deg2rad(angle - np.asarray(region["Conf_95_PosAng"]))
-        radius = np.hypot(s * np.cos(delta) / region["Conf_95_SemiMajor"],
-                          s * np.sin(delta) / region["Conf_95_SemiMinor"])  # fmt: skip
+        radius = np.hypot(
+            s * np.cos(delta) / region["Conf_95_SemiMajor"], s * np.sin(delta) / region["Conf_95_SemiMinor"]
+        )
         inside, total = inside + (radius <= 1).sum(), total + len(truth)
         assert (truth["source_class"] == "pulsar_candidate").all()
     assert total > 100
@@ -164,8 +184,9 @@ def test_counterparts_at_0_hours():
     sky = simulate_sky(SMALL)
     truth = sky.truth.copy()
     truth["ra"] = np.where(truth["ra"] > np.median(truth["ra"]), 1e-6, 360 - 1e-6)
-    ra = optical_rows(np.random.default_rng(0), truth, sky.mals[:10], limit_mag=23.2, density_deg2=1.0,
-                      radius_arcsec=1.0)["ra"]  # fmt: skip
+    ra = optical_rows(
+        np.random.default_rng(0), truth, sky.mals[:10], limit_mag=23.2, density_deg2=1.0, radius_arcsec=1.0
+    )["ra"]
     assert ra.min() >= 0 and ra.max() <= 360 and (ra < 1).any() and (ra > 359).any()
 
 
@@ -185,9 +206,7 @@ def test_the_sky_is_what_the_descriptions_say():
         assert companion.limit_sigma * companion.rms_mjy == pytest.approx(told.limit_mjy)
 
 
-@pytest.mark.parametrize(
-    "change", [{"pointings": 0}, {"overlapping": 2}, {"regions": 1}, {"known_pulsars": 2.0}]
-)
+@pytest.mark.parametrize("change", [{"pointings": 0}, {"overlapping": 2}, {"regions": 1}, {"known_pulsars": 2.0}])
 def test_impossible_settings_are_named(change):
     with pytest.raises(InputError, match="simulated sky"):
         simulate_sky(replace(SMALL, **change))

@@ -18,17 +18,31 @@ def points(*rows):
     """(source, frequency, flux, error, is_limit) each."""
     source, frequency, flux, error, limit = (np.array(column) for column in zip(*rows, strict=True))
     n = len(rows)
-    return as_table({"source": source, "survey": np.full(n, "x"), "frequency_mhz": frequency, "flux_mjy": flux,
-                     "error_mjy": error, "scale_error": np.full(n, 0.05), "is_limit": limit.astype(bool),
-                     "beam_arcsec": np.full(n, 10.0)}, POINTS)  # fmt: skip
+    return as_table(
+        {
+            "source": source,
+            "survey": np.full(n, "x"),
+            "frequency_mhz": frequency,
+            "flux_mjy": flux,
+            "error_mjy": error,
+            "scale_error": np.full(n, 0.05),
+            "is_limit": limit.astype(bool),
+            "beam_arcsec": np.full(n, 10.0),
+        },
+        POINTS,
+    )
 
 
 MANY = points(
-    (0, 1006.0, 2.0, 0.1, False), (0, 1381.0, 1.0, 0.1, False),
+    (0, 1006.0, 2.0, 0.1, False),
+    (0, 1381.0, 1.0, 0.1, False),
     (2, 1006.0, 2.0, 0.1, False),
-    (3, 150.0, 30.0, 5.0, True), (3, 1006.0, 2.0, 0.1, False),
-    (4, 150.0, 80.0, 5.0, False), (4, 1006.0, 2.0, 0.1, False), (4, 1381.0, 1.2, 0.1, False),
-)  # fmt: skip
+    (3, 150.0, 30.0, 5.0, True),
+    (3, 1006.0, 2.0, 0.1, False),
+    (4, 150.0, 80.0, 5.0, False),
+    (4, 1006.0, 2.0, 0.1, False),
+    (4, 1381.0, 1.2, 0.1, False),
+)
 
 
 def test_each_source_gets_the_fit_of_its_own_points():
@@ -52,8 +66,10 @@ def test_ray_gives_the_same_numbers(ray_cluster, monkeypatch):
 def test_which_index_is_adopted():
     nan = np.nan
     columns = {
-        "alpha": np.array([-1.6, -2.0, -2.0, nan, -1.2, nan]), "alpha_err": np.array([0.1, 0.5, 0.5, nan, 0.1, nan]),
-        "p_steep": np.array([0.98, 0.9, 0.9, nan, 0.02, nan]), "n_detections": np.array([2, 1, 1, 1, 3, 1]),
+        "alpha": np.array([-1.6, -2.0, -2.0, nan, -1.2, nan]),
+        "alpha_err": np.array([0.1, 0.5, 0.5, nan, 0.1, nan]),
+        "p_steep": np.array([0.98, 0.9, 0.9, nan, 0.02, nan]),
+        "n_detections": np.array([2, 1, 1, 1, 3, 1]),
         "alpha_catalogue": np.array([-0.5, nan, -1.5, -1.5, -3.0, nan]),
         "alpha_catalogue_err": np.array([0.1, nan, 0.1, nan, 0.1, nan]),
     }

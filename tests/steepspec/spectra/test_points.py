@@ -17,8 +17,10 @@ TGSS = survey_description("tgss")
 def pointing_of(n: int, radius: float, band: str, centre: float = 60.0, rms: float = 0.02) -> list[dict]:
     """Detections spread evenly over a disc at the equator."""
     r, angle = radius * np.sqrt((np.arange(n) + 0.5) / n), np.arange(n) * 2.39996
-    return [detection(centre + dx, band, 1.0, rms=rms) | {"dec": dy}
-            for dx, dy in zip(r * np.cos(angle), r * np.sin(angle), strict=True)]  # fmt: skip
+    return [
+        detection(centre + dx, band, 1.0, rms=rms) | {"dec": dy}
+        for dx, dy in zip(r * np.cos(angle), r * np.sin(angle), strict=True)
+    ]
 
 
 def points_of(rows, companions=(), settings=PointSettings(), survey=MALS):

@@ -143,9 +143,12 @@ def test_points_without_flux_are_left_out():
 
 def test_gradient_equals_finite_differences():
     points = sed_likelihood.Points(
-        np.array([12.0, 7.0, 5.0]), np.array([1.0, 0.8, 0.5]), np.array([0.3, 0.2, 0.25]),
-        np.array([False, True, False]), np.log([0.5, 1.1, 1.4])[:, None] ** np.arange(3),
-    )  # fmt: skip
+        np.array([12.0, 7.0, 5.0]),
+        np.array([1.0, 0.8, 0.5]),
+        np.array([0.3, 0.2, 0.25]),
+        np.array([False, True, False]),
+        np.log([0.5, 1.1, 1.4])[:, None] ** np.arange(3),
+    )
     at = np.array([1.9, -0.7, 0.2])
     numeric = approx_fprime(at, lambda p: sed_likelihood.loss_and_gradient(p, points)[0], 1e-6)
     assert np.allclose(sed_likelihood.loss_and_gradient(at, points)[1], numeric, rtol=1e-3)
