@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mmae.report.condense import with_error
+from mmae.report.contents import Measured, cell_text
 
 IMAGE = (
     "image z<0.4 sigma",
@@ -87,8 +87,8 @@ def _cell(score: str, results: Sequence[dict[str, Any]]) -> str:
     among_seeds = value_S.std(ddof=1) / math.sqrt(len(value_S)) if len(value_S) > 1 else 0.0
     error = math.hypot(error_S.mean(), among_seeds)
     if score.endswith("outliers"):
-        return f"{with_error(100 * value_S.mean(), 100 * error)}%"
-    return str(with_error(value_S.mean(), error)) if error else f"{value_S.mean():.3f}"
+        return f"{cell_text(Measured(100 * value_S.mean(), 100 * error))}%"
+    return cell_text(Measured(value_S.mean(), error)) if error else f"{value_S.mean():.3f}"
 
 
 def main() -> None:

@@ -21,26 +21,52 @@ class Verdict:
     ok: bool | None = None
 
 
-Cell = str | int | float | None | Verdict
+@dataclass(frozen=True)
+class Measured:
+    """A number with its 68% error (half of the interval); NaN where there is no error."""
+
+    value: float
+    error: float
+
+
+Cell = str | int | float | None | Verdict | Measured
 """None and NaN both mean: there is no such number."""
 
 NOT_JUDGED = Verdict("not judged")
+MOST_DECIMALS = 7  # beyond, value and error are shown as they are
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: of its numbers in MLflow and in report.json: letters, digits and underscores.
+        heading: as the page and the terminal show it, with the unit where there is one; by default the name.
+    """
+
+    name: str
+    heading: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.heading:
+            object.__setattr__(self, "heading", self.name.replace("_", " "))
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows whose leading texts say what they are about.
+    """Rows whose leading texts name them.
 
     Attributes:
         name: short, of letters and underscores; part of the name of every number.
-        columns: headings, with the unit where there is one.
+        columns: one for each cell of a row.
         rows: one cell a column.
         note: one or two sentences below the table.
     """
 
     name: str
     title: str
-    columns: tuple[str, ...]
+    columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
 
@@ -134,7 +160,8 @@ def tally(sections: Iterable[Section]) -> tuple[int, int]:
 def numbers(sections: Iterable[Section]) -> dict[str, float]:
     """Every finite number of the tables under a name that MLflow accepts.
 
-    `section/table/row/column`, the row named by its leading texts: "pixels/moments/g_mean/ratio".
+    `section/table/row/column`, the row named by its leading texts: "pixels/moments/g_mean/ratio". The error of a
+    `Measured` has the name of its value followed by `_error`.
     """
     found: dict[str, float] = {}
     for section in sections:
@@ -142,10 +169,12 @@ def numbers(sections: Iterable[Section]) -> dict[str, float]:
             for row in table.rows:
                 key = "_".join(slug(cell) for cell in leading_texts(row))
                 for column, cell in zip(table.columns, row, strict=True):
-                    if isinstance(cell, (int, float)) and math.isfinite(cell):
-                        name = "/".join([section.name, table.name, key or "all", slug(column)])
+                    name = "/".join([section.name, table.name, key or "all", column.name])
+                    if isinstance(cell, Measured):
+                        found |= {name: cell.value, f"{name}_error": cell.error}
+                    elif isinstance(cell, (int, float)):
                         found[name] = float(cell)
-    return found
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def leading_texts(row: Sequence[Cell]) -> list[str]:
@@ -165,9 +194,11 @@ def slug(text: str) -> str:
 
 
 def cell_text(cell: Cell) -> str:
-    """A cell as it is shown: four significant digits, or `-` where there is no number."""
+    """A cell as it is shown: four significant digits, or to two digits of the error; `-` where there is no number."""
     if isinstance(cell, Verdict):
         return cell.text
+    if isinstance(cell, Measured):
+        return _with_error(cell)
     if isinstance(cell, str):
         return cell
     if cell is None or not math.isfinite(cell):
@@ -176,3 +207,13 @@ def cell_text(cell: Cell) -> str:
         return f"{cell:,}"
     text = f"{cell:.4g}" if 1e-4 <= abs(cell) < 1e5 or cell == 0 else f"{cell:.2e}"
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _with_error(measured: Measured) -> str:
+    value, error = measured.value, measured.error
+    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+        return cell_text(value)
+    decimals = max(0, 1 - math.floor(math.log10(error)))
+    if decimals > MOST_DECIMALS:
+        return f"{cell_text(value)}±{cell_text(error)}"
+    return f"{value:z.{decimals}f}±{error:.{decimals}f}".replace("-", "\N{MINUS SIGN}")

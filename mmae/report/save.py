@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmae.report.contents import Cell, Section, Table, Verdict, numbers, tally
+from mmae.report.contents import Cell, Measured, Section, Table, Verdict, numbers, tally
 from mmae.report.page import render_page
 from mmae.report.style import save_figure
 from mmae.tracking.runs import Tracker
@@ -79,7 +79,7 @@ def _table_values(table: Table) -> dict[str, Any]:
         "name": table.name,
         "title": table.title,
         "note": table.note,
-        "columns": list(table.columns),
+        "columns": [{"name": column.name, "heading": column.heading} for column in table.columns],
         "rows": [[_plain(cell) for cell in row] for row in table.rows],
     }
 
@@ -87,6 +87,8 @@ def _table_values(table: Table) -> dict[str, Any]:
 def _plain(cell: Cell) -> Any:
     if isinstance(cell, Verdict):
         return {"verdict": cell.text, "ok": cell.ok}
+    if isinstance(cell, Measured):
+        return {"value": _plain(cell.value), "error": _plain(cell.error)}
     if isinstance(cell, float) and not math.isfinite(cell):
         return None
     return cell

@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from mmae.report.condense import WithError, condensed
-from mmae.report.contents import Cell, Section, Table, Verdict, cell_text, leading_texts
+from mmae.report.contents import Cell, Measured, Section, Table, Verdict, cell_text, leading_texts
 
 MOST_VERDICTS = 5  # of a section; the page has all
 STYLES = {True: "green", False: "bold red", None: "dim"}
@@ -47,7 +46,6 @@ def print_verdicts(sections: Iterable[Section], console: Console) -> None:
 
 def rich_table(table: Table) -> RichTable:
     """A table with numbers to the right and verdicts in colour (and in words, for those who see none)."""
-    table = condensed(table)
     shown = RichTable(
         title=table.title,
         title_justify="left",
@@ -57,10 +55,10 @@ def rich_table(table: Table) -> RichTable:
         padding=(0, 0, 0, 1),
     )
     for k, column in enumerate(table.columns):
-        numeric = any(isinstance(row[k], (int, float, WithError)) or row[k] is None for row in table.rows)
+        numeric = any(isinstance(row[k], (int, float, Measured)) or row[k] is None for row in table.rows)
         # Headings and verdicts may break, numbers not.
         widest = max((len(cell_text(row[k])) for row in table.rows), default=0) if numeric else None
-        shown.add_column(column, justify="right" if numeric else "left", min_width=widest)
+        shown.add_column(column.heading, justify="right" if numeric else "left", min_width=widest)
     for row in table.rows:
         shown.add_row(*(Text(cell_text(cell), style=_style(cell)) for cell in row))
     return shown

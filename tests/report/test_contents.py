@@ -8,6 +8,7 @@ import pytest
 
 from mmae.report.contents import (
     NOT_JUDGED,
+    Column,
     Section,
     Table,
     Verdict,
@@ -72,17 +73,30 @@ def sections() -> list[Section]:
             "pixels",
             "Pixels",
             "",
-            (Table("moments", "", ("statistic", "band", "share < 1 [%]", "n", "verdict"), rows),),
+            (
+                Table(
+                    "moments",
+                    "",
+                    (
+                        Column("statistic"),
+                        Column("band"),
+                        Column("share_below_1_percent", "share < 1 [%]"),
+                        Column("n"),
+                        Column("verdict"),
+                    ),
+                    rows,
+                ),
+            ),
         )
     ]
 
 
 def test_numbers_have_names_of_section_table_row_and_column():
     assert numbers(sections()) == {
-        "pixels/moments/mean_of_counts_g/share_lt_1_pct": 0.3,
-        "pixels/moments/mean_of_counts_r/share_lt_1_pct": 0.6,
+        "pixels/moments/mean_of_counts_g/share_below_1_percent": 0.3,
+        "pixels/moments/mean_of_counts_r/share_below_1_percent": 0.6,
         "pixels/moments/mean_of_counts_r/n": 3.0,
-        "pixels/moments/mean_of_counts_i/share_lt_1_pct": 0.6,
+        "pixels/moments/mean_of_counts_i/share_below_1_percent": 0.6,
     }
 
 

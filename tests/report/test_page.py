@@ -6,13 +6,15 @@ import io
 
 from rich.console import Console
 
-from mmae.report.contents import Section, Table, Verdict
+from mmae.report.contents import Column, Section, Table, Verdict
 from mmae.report.page import render_page
 from mmae.report.terminal import print_verdicts
 
 
 def test_the_page_escapes_what_it_shows(tmp_path):
-    table = Table("t", "<b>title</b>", ("a & b", "verdict"), (("<script>", Verdict("misses: <x>", False)),))
+    table = Table(
+        "t", "<b>title</b>", (Column("a", "a & b"), Column("verdict")), (("<script>", Verdict("misses: <x>", False)),)
+    )
     html = render_page("a<b", {"made from": '<img src="http://x">'}, [Section("s", "S", "1 < 2", (table,))], tmp_path)
     assert "<script>" not in html and '<img src="http' not in html and "1 &lt; 2" in html
     assert "0 of 1 judged lines are met" in html
@@ -22,10 +24,12 @@ def test_the_terminal_says_what_was_judged_and_counts_where_it_is_much():
     few = Table(
         "few",
         "Few",
-        ("line", "verdict"),
+        (Column("line"), Column("verdict")),
         (("a", Verdict("well", True)), ("b", Verdict("misses", False)), ("c", Verdict("not judged"))),
     )
-    many = Table("many", "Many", ("line", "verdict"), tuple((f"m{i}", Verdict("well", True)) for i in range(6)))
+    many = Table(
+        "many", "Many", (Column("line"), Column("verdict")), tuple((f"m{i}", Verdict("well", True)) for i in range(6))
+    )
     console = Console(file=io.StringIO(), width=80)
     print_verdicts(
         [Section("s", "First", "", (few,)), Section("t", "Second", "", (many,)), Section("u", "Third", "")], console
