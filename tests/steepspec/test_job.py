@@ -99,7 +99,7 @@ def test_the_run_is_in_mlflow(done):
     run = client.get_run(result.tracker.run_id)
     assert run.info.status == "FINISHED" and run.data.params["sky.pointings"] == "1"
     assert run.data.metrics["candidates"] == len(result.search.candidates)
-    assert run.data.metrics["summary/counts/radio_sources/number"] == len(result.search.sources)
+    assert run.data.metrics["summary/counts/radio_sources/n"] == len(result.search.sources)
     kept = {f.path for folder in ("report", "tables") for f in client.list_artifacts(run.info.run_id, folder)}
     assert {"report/report.html", "report/spectra.png", "tables/candidates.vot", "tables/rejections.csv"} <= kept
 

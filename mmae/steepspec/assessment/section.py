@@ -1,4 +1,4 @@
-"""Injected against found: the page's section of a search over a simulated sky."""
+"""Injected against found: the report section on a search over a simulated sky."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ from mmae.steepspec.assessment.tables import (
     pull_tables,
 )
 
-_RECOVERY = "Of detected, truly steep pulsars not known before."
+_RECOVERY = "Fraction of the detected, truly steep pulsars without the known ones."
 _PURITY = (
-    "Part of the pulsar candidates (steep, classed so, not vetoed) that are pulsars. Field pulsars are "
-    "injected far above their real number: the purity of the whole sky says nothing about real data; that "
-    "in ellipses without them does, if as many real ellipses hold a pulsar."
+    "Fraction of the pulsar candidates (steep, classed as pulsar, not vetoed) that are pulsars. Field pulsars are "
+    "injected far above their real number, so that the purity of the whole sky does not apply to real data; the "
+    "purity in ellipses without them does, if the same share of real ellipses contains a pulsar."
 )
 _CALIBRATION = (
-    "p_steep has a flat prior on alpha, and most sources are flatter than the limit: noise takes more of "
-    "them across it than back. The true part lies below p_steep where errors are large, and most where "
-    "there are only upper limits beside one detection."
+    "p_steep has a flat prior on alpha, and most sources are flatter than the limit: noise scatters more of them "
+    "below it than above. The true fraction is therefore below p_steep where errors are large, most of all for one "
+    "detection with upper limits."
 )
 _CAPTIONS = {
-    "completeness": "Above: part of the injected pulsars not known before that each stage keeps. Below: the "
-    "same of detected steep pulsars, and the purity of the pulsar candidates, against measured S/N. Points "
-    "lie at the median of their bin, intervals are 68%, grey numbers count the objects.",
-    "pulls": "Pulls of alpha, their mean and width against S/N, and how often sources of a given p_steep are "
-    "truly steep. Errors of mean and width from a bootstrap over pointings.",
-    "confusion": "Sources by true and found class: numbers, and in colour and percent their share of the "
-    "true class. Shares of a found class mean little: pulsars are injected far above their real number.",
-    "ellipses": "Against the size of the 95% ellipse: pulsars found where they should be, purity of the "
-    "steep candidates, and chance sources.",
+    "completeness": "Top: fraction of the injected pulsars, without the known ones, that each stage keeps. Bottom: "
+    "the same for detected steep pulsars, and the purity of the pulsar candidates, against measured S/N. Points are "
+    "at the median of their bin, intervals are 68%, grey numbers are the numbers of objects.",
+    "pulls": "Pulls of alpha, their mean and width against S/N, and the fraction of truly steep sources against "
+    "p_steep. Errors of mean and width from a bootstrap over pointings.",
+    "confusion": "Sources by true and found class: counts, and in colour and percent the fraction of the true "
+    "class. Fractions of a found class do not apply to real data: pulsars are injected far above their real number.",
+    "ellipses": "Against the size of the 95% ellipse: pulsars in their own ellipse, purity of the steep candidates, "
+    "and chance sources.",
 }
 
 
@@ -68,20 +68,20 @@ def assessment_section(
     resamples: int = 500,
     seed: int = 0,
 ) -> Section:
-    """Tables and figures of everything that `assess` and `assess_pulls` measure.
+    """Tables and figures of all measurements in `assessment.recovery` and `assessment.pulls`.
 
     Args:
-        sources: SOURCES columns (schema.py), one row a detected radio source of the whole catalogue.
-        members: MEMBERS columns, one row a source and 95% ellipse of a searched region.
-        regions: REGIONS columns, of the searched regions.
-        truth: of the simulated sky.
-        all_region_names: name of each region of the simulated sky, which truth["region"] refers to.
-        radius_arcsec: of the match.
+        sources: SOURCES columns (schema.py), one row per detected radio source of the whole catalogue.
+        members: MEMBERS columns, one row per source and 95% ellipse of a searched region.
+        regions: REGIONS columns of the searched regions.
+        truth: truth table of the simulated sky.
+        all_region_names: names of all regions of the simulated sky, indexed by truth["region"].
+        radius_arcsec: radius of the match.
         steep_limit: alpha below this is steep.
         resamples, seed: of the bootstrap over pointings.
 
     Raises:
-        InputError: missing columns, or tables that do not belong together.
+        InputError: missing columns, or tables of different searches.
     """
     match_S = match_truth(sources, truth, radius_arcsec)
     complete = completeness(sources, truth, match_S, steep_limit=steep_limit)
@@ -100,7 +100,7 @@ def assessment_section(
         binned_table("purity", "Purity of pulsar candidates against measured S/N", selected.only(*PURITIES), _PURITY),
         *ellipse_tables(ellipses),
         *pull_tables(pulls),
-        grouped_table("calibration", "Is p_steep a probability?", "alpha from", calibration, _CALIBRATION),
+        grouped_table("calibration", "Calibration of p_steep", "alpha from", calibration, _CALIBRATION),
         *confusion_tables(classes),
     )
     figures = {
@@ -113,7 +113,7 @@ def assessment_section(
     left_out = (
         ""
         if len(sources)
-        else ("No radio source was detected: there is nothing to compare. Check the catalogue and its cuts.")
+        else "No radio source was detected, so there is nothing to compare. Check the catalogue and its cuts."
     )
     text = _text(truth, len(sources), radius_arcsec, steep_limit, classes)
     return Section("truth", "Injected against found", text, tables, drawings, left_out)
@@ -125,15 +125,13 @@ def _text(truth: Rows, detected: int, radius_arcsec: float, steep_limit: float, 
     field, known = int((pulsar_N & (t["region"] < 0)).sum()), int((pulsar_N & t["known"]).sum())
     return (
         f"The search ran over a simulated sky of {len(truth):,} true radio sources, many too faint to be "
-        "detected. Radio galaxies, flat AGN and stars follow the counts at 1.4 GHz. An assumed share of the "
-        f"unassociated error ellipses holds a pulsar ({int(pulsar_N.sum()) - field} in all), offset from the "
-        f"centre as the ellipse says, and {field} field pulsars lie anywhere, far more than in the real sky, "
-        "to measure completeness. Therefore purity is given for the whole simulated sky (where they make it "
-        "far too good), in the ellipses, and in the ellipses without the field pulsars; only the last says "
-        f"what to expect of real ellipses, and no better than the assumed share is known. {known} of the "
-        "pulsars are on the list of known ones: the list names them, not the search, and completeness "
-        f"leaves them out. A detected and a true source are the same if they are within {radius_arcsec:g} "
-        f"arcsec, one to one, nearest first; {classes.unmatched} of {detected:,} detected sources have no "
-        f"true one. Steep means alpha < {steep_limit:g}. Errors are 68% intervals: Wilson's for rates, and "
-        "from a bootstrap over pointings for pulls."
+        "detected. Radio galaxies, flat-spectrum AGN and stars follow the counts at 1.4 GHz. An assumed share of the "
+        f"unassociated error ellipses contains a pulsar ({int(pulsar_N.sum()) - field} in all), with an offset drawn "
+        f"from the ellipse, and {field} field pulsars, far more than in the real sky, are placed at random to measure "
+        "completeness. Purity is therefore given for the whole simulated sky (too high because of the field pulsars), "
+        "in the ellipses, and in the ellipses without field pulsars; only the last applies to real ellipses, and it "
+        f"depends on the assumed share. {known} of the pulsars are in the list of known pulsars and are excluded from "
+        f"the completeness. Detected and true sources are matched one to one, nearest first, within {radius_arcsec:g} "
+        f"arcsec; {classes.unmatched} of {detected:,} detected sources have no match. Steep means alpha < "
+        f"{steep_limit:g}. Errors are 68% intervals: Wilson intervals for rates, a bootstrap over pointings for pulls."
     )

@@ -1,4 +1,4 @@
-"""The sections of a search's report that say how it came about: spectra, counterparts, gamma rays, pulsars."""
+"""The sections of the report on the steps of the search: spectra, counterparts, gamma rays, known pulsars."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.table import Table as Columns
 
-from mmae.report.contents import Drawing, Section, Table
+from mmae.report.contents import Column, Drawing, Measured, Section, Table
 from mmae.steepspec.classify import CLASSES, KNOWN
 from mmae.steepspec.gamma import PULSAR_CLASSES, check_later, is_class, ranking_auc, region_scores
 from mmae.steepspec.pulsars import detectability, detectability_by_band
@@ -15,27 +15,27 @@ from mmae.steepspec.report.figures_pulsars import detectability_figure
 from mmae.steepspec.search import Inputs, Search, SearchSettings
 from mmae.steepspec.sources import windows_of
 
-LISTED = 30  # rows of a table on the page; the files have all
-SOUTH = 20.0  # MALS's northern limit in declination, degrees
+LISTED = 30  # rows of a table on the page; the files have all rows
+SOUTH = 20.0  # northern limit of MALS in declination, degrees
 
 
 def number(value: float, digits: int) -> str:
-    """With so many digits, or "-" where there is no number."""
+    """A number with a fixed number of decimals, "-" for NaN."""
     return f"{value:.{digits}f}" if np.isfinite(value) else "-"
 
 
 def spectrum_section(found: Search, settings: SearchSettings) -> Section:
-    """Where the indices come from, how good the fits are."""
+    """Number of sources by origin of the spectral index, and by quality flag of the fit."""
     sources, inside = found.sources, found.members
-    words = {
+    origins = {
         "sed": "fit of two detections or more",
-        "catalogue": "the catalogue's own",
+        "catalogue": "radio catalogue",
         "limits": "one detection and limits (never called steep)",
         "": "none",
     }
     rows = tuple(
         (text, int((sources["alpha_from"] == key).sum()), int((inside["alpha_from"] == key).sum()))
-        for key, text in words.items()
+        for key, text in origins.items()
     )
     flags = [set(str(text).split(",")) for text in sources["sed_flags"]]
     flagged = (
@@ -46,11 +46,16 @@ def spectrum_section(found: Search, settings: SearchSettings) -> Section:
     return Section(
         "spectra",
         "Spectra",
-        "All surveys' flux densities are fitted together, with the errors of their flux scales and with upper "
+        "The flux densities of all surveys are fitted together, with their flux-scale errors and with upper "
         f"limits; alpha is the slope at {settings.sed.reference_mhz:g} MHz.",
         (
-            Table("origin", "Where alpha comes from", ("spectral index", "sources", "in ellipses"), rows),
-            Table("flags", "Doubts", ("flag", "sources"), flagged),
+            Table(
+                "origin",
+                "Origin of alpha",
+                (Column("alpha_from", "spectral index"), Column("sources"), Column("in_ellipses")),
+                rows,
+            ),
+            Table("flags", "Quality flags", (Column("flag"), Column("sources")), flagged),
         ),
         (Drawing("alpha", "Spectral indices.", alpha_figure(sources, inside, settings.sed.steep_alpha)),),
     )
@@ -72,11 +77,18 @@ def counterpart_section(found: Search, inputs: Inputs, settings: SearchSettings)
     return Section(
         "counterparts",
         "Counterparts and classes",
-        "Counterparts by likelihood ratio with reliabilities; classes by the rules of classify.py, each of which "
-        "adds points and a reason.",
+        "Counterparts are identified by likelihood ratio, with reliabilities; sources are classified by the rules of "
+        "classify.py, each of which adds points and a reason.",
         (
-            Table("classes", "Classes", ("class", "sources", "in ellipses", "candidates"), rows),
-            Table("known", "Known sources", ("class", "in the catalogue"), known),
+            Table(
+                "classes",
+                "Classes",
+                (Column("source_class", "class"), Column("sources"), Column("in_ellipses"), Column("candidates")),
+                rows,
+            ),
+            Table(
+                "known", "Known sources", (Column("known_class", "class"), Column("sources", "in the catalogue")), known
+            ),
         ),
         (
             Drawing(
@@ -89,47 +101,50 @@ def counterpart_section(found: Search, inputs: Inputs, settings: SearchSettings)
         else (),
         ""
         if inputs.optical
-        else "No optical or infrared catalogue was given (--optical): nothing is known of "
-        "counterparts, and most sources stay ambiguous.",
+        else "No optical or infrared catalogue was given (--optical): counterparts are unknown and most sources "
+        "are ambiguous.",
     )
 
 
 def gamma_section(found: Search, inputs: Inputs, settings: SearchSettings) -> Section:
-    """The most pulsar-like regions, and how well the ranking does on the release's own associations."""
+    """The most pulsar-like regions, and the AUC of the ranking on associated sources.
+
+    The cells of the list of regions are text, so that no metric per region is logged.
+    """
     order = np.argsort(np.asarray(found.regions["gamma_rank"]), kind="stable")[:LISTED]
     rows = tuple(
         (
-            int(r["gamma_rank"]),
+            str(r["gamma_rank"]),
             str(r["name"]),
             number(r["gamma_score"], 2),
             number(r["significance"], 1),
             number(r["lp_sigcurv"], 1),
             number(r["variability_index"], 1),
-            int(r["sources"]),
-            int(r["steep"]),
-            int(r["pulsar_candidates"]),
+            str(r["sources"]),
+            str(r["steep"]),
+            str(r["pulsar_candidates"]),
         )
         for r in found.regions[order]
     )
     return Section(
         "gamma",
         "Gamma-ray ranking",
-        "Pulsars keep their gamma-ray flux and their spectra bend; blazars vary. The score is the log odds of a "
-        "pulsar from curvature, variability and the preference for a cut-off.",
+        "Gamma-ray pulsars have steady fluxes and curved spectra; blazars vary. The score is the log odds of being a "
+        "pulsar, from curvature, variability and the preference for an exponential cut-off.",
         (
             Table(
                 "best",
                 "The most pulsar-like regions",
                 (
-                    "rank",
-                    "region",
-                    "log odds",
-                    "significance",
-                    "curvature (sigma)",
-                    "variability index",
-                    "sources",
-                    "steep",
-                    "pulsar candidates",
+                    Column("rank"),
+                    Column("region"),
+                    Column("log_odds"),
+                    Column("significance"),
+                    Column("curvature_sigma", "curvature (sigma)"),
+                    Column("variability_index"),
+                    Column("sources"),
+                    Column("steep"),
+                    Column("pulsar_candidates"),
                 ),
                 rows,
             ),
@@ -139,7 +154,7 @@ def gamma_section(found: Search, inputs: Inputs, settings: SearchSettings) -> Se
 
 
 def _checks(inputs: Inputs, settings: SearchSettings) -> tuple[Table, ...]:
-    """The score on sources whose class is known; in 4FGL its coefficients were fitted to many of them."""
+    """AUC of the score on sources with a known class; its coefficients were fitted to many of those in 4FGL."""
     years, rows = settings.light_curve_years, []
     known = inputs.regions[np.asarray(inputs.regions["assoc1"], str) != ""]
     score = region_scores(known, years)
@@ -150,36 +165,36 @@ def _checks(inputs: Inputs, settings: SearchSettings) -> tuple[Table, ...]:
                 "associated in this release",
                 int(pulsar.sum()),
                 int((~pulsar).sum()),
-                *ranking_auc(score[np.isfinite(score)], pulsar),
+                Measured(*ranking_auc(score[np.isfinite(score)], pulsar)),
             )
         )
     if inputs.later is not None:
         check = check_later(inputs.regions, inputs.later, years)
         counts = check.pulsars, check.others
         rows += [
-            ("associated since, measured in this release", *counts, check.auc_earlier, check.error_earlier),
-            ("associated since, measured in the later release", *counts, check.auc_later, check.error_later),
+            ("associated since, measured in this release", *counts, Measured(check.auc_earlier, check.error_earlier)),
+            ("associated since, measured in the later release", *counts, Measured(check.auc_later, check.error_later)),
         ]
     if not rows:
         return ()
     return (
         Table(
             "check",
-            "Do pulsars rank above other sources?",
-            ("sources", "pulsars", "others", "AUC", "error"),
+            "Pulsars against other sources",
+            (Column("sample", "sources"), Column("pulsars"), Column("others"), Column("auc", "AUC")),
             tuple(rows),
-            "AUC: the chance that a pulsar ranks above another source. Associated sources are "
-            "brighter than unassociated ones, and in 4FGL partly those the score was fitted to.",
+            "AUC: probability that a pulsar ranks above another source. Associated sources are brighter than "
+            "unassociated ones, and the score was fitted to some of those in 4FGL.",
         ),
     )
 
 
 def pulsar_section(pulsars: Columns | None, inputs: Inputs) -> Section:
-    """How many of the known pulsars the survey would detect."""
+    """Fraction of the known pulsars that the survey would detect."""
     text = (
-        "Known pulsars with a flux density at 1400 MHz, scaled to the survey's frequency with their own index or "
-        "the mean of -1.60, against its usual limit. The first error is binomial (68%), the second the scatter "
-        "when indices are drawn within their errors."
+        "Flux densities of known pulsars at 1400 MHz, scaled to the frequency of the survey with their own spectral "
+        "index or the mean of -1.60, compared with its nominal limit. The error of the fraction is half the 68% "
+        "binomial interval; the scatter is that from drawing the indices within their errors."
     )
     if pulsars is None:
         return Section(
@@ -191,21 +206,22 @@ def pulsar_section(pulsars: Columns | None, inputs: Inputs) -> Section:
         at = (window.frequency_mhz, window.limit_mjy)
         name = f"{window.frequency_mhz:g} MHz, {window.limit_mjy:g} mJy"
         south = pulsars[np.asarray(pulsars["dec"]) < SOUTH]
-        # Published counts by declination miss the pulsars whose timing positions psrcat gives in ecliptic ones.
+        # Published counts by declination lack the pulsars for which psrcat gives ecliptic coordinates only.
         listed = south[np.asarray(south["position"]) == "equatorial"]
         for what, table, options in (
             ("S1400 known", pulsars, {}),
             (f"S1400 known, declination below {SOUTH:g}", south, {}),
-            ("the same, with RAJ and DECJ in the file", listed, {}),
+            (f"S1400, RAJ and DECJ known, declination below {SOUTH:g}", listed, {}),
             (
-                "all; unknown fluxes count as undetected",
+                "all; unknown fluxes counted as undetected",
                 pulsars,
                 {"reference_mhz": _references(pulsars), "unknown_undetected": True},
             ),
         ):
             if len(table):
                 d = detectability(table, *at, **options)
-                rows.append((name, what, d.pulsars, d.detectable, d.fraction, d.low, d.high, d.scatter))
+                fraction = Measured(d.fraction, 0.5 * (d.high - d.low))
+                rows.append((name, what, d.pulsars, d.detectable, fraction, d.scatter))
         latitude = np.abs(SkyCoord(pulsars["ra"], pulsars["dec"], unit="deg").galactic.b.deg)
         for what, values, edges in (
             ("declination", np.asarray(pulsars["dec"]), (-90, -60, -30, 0, 30, 60, 90.1)),
@@ -216,9 +232,7 @@ def pulsar_section(pulsars: Columns | None, inputs: Inputs) -> Section:
                     name,
                     f"{what} {b['low_edge']:g} to {min(b['high_edge'], 90):g}",
                     int(b["pulsars"]),
-                    float(b["fraction"]),
-                    float(b["low"]),
-                    float(b["high"]),
+                    Measured(float(b["fraction"]), 0.5 * float(b["high"] - b["low"])),
                     float(b["scatter"]),
                 )
                 for b in detectability_by_band(pulsars, values, edges, *at)
@@ -231,21 +245,28 @@ def pulsar_section(pulsars: Columns | None, inputs: Inputs) -> Section:
         (
             Table(
                 "detectable",
-                "Known pulsars above the survey's limit",
-                ("survey", "pulsars", "number", "detectable", "fraction", "68% from", "to", "scatter"),
+                "Known pulsars above the survey limit",
+                (
+                    Column("survey"),
+                    Column("sample", "pulsars"),
+                    Column("n", "number"),
+                    Column("n_detectable", "detectable"),
+                    Column("fraction"),
+                    Column("scatter"),
+                ),
                 tuple(rows),
             ),
             Table(
                 "regions",
                 "By region of the sky",
-                ("survey", "where", "number", "fraction", "68% from", "to", "scatter"),
+                (Column("survey"), Column("region"), Column("n", "number"), Column("fraction"), Column("scatter")),
                 tuple(bands),
             ),
         ),
         (
             Drawing(
                 "detectability",
-                "The fraction of known pulsars that a survey would detect, against its limit.",
+                "Fraction of known pulsars that a survey would detect, against its limit.",
                 detectability_figure(pulsars, highest.frequency_mhz, highest.limit_mjy),
             ),
         ),
@@ -253,5 +274,5 @@ def pulsar_section(pulsars: Columns | None, inputs: Inputs) -> Section:
 
 
 def _references(pulsars: Columns) -> tuple[int, ...]:
-    """Where S1400 is not known S400 stands in, if the catalogue has it."""
+    """Reference frequencies in MHz: 1400, and 400 for pulsars without S1400, as far as the catalogue has them."""
     return tuple(f for f in (1400, 400) if f"flux_{f}" in pulsars.colnames)

@@ -1,4 +1,4 @@
-"""The sections of a search's report: what was found, how surely, and what it looks like."""
+"""The sections of the report of a search: counts, chance coincidences, candidates, rejected rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from astropy.table import Table as Columns
 from matplotlib.figure import Figure
 
 from mmae.astro.crossmatch import match
-from mmae.report.contents import Drawing, Section, Table
+from mmae.report.contents import Column, Drawing, Measured, Section, Table, cell_text
 from mmae.steepspec.assessment.section import assessment_section
 from mmae.steepspec.chance import Chance
 from mmae.steepspec.classify import CLASSES
@@ -27,9 +27,10 @@ from mmae.steepspec.report.figures_sources import finder_chart, sed_gallery
 from mmae.steepspec.search import Inputs, Search, SearchSettings
 from mmae.steepspec.sources import windows_of
 
-FIRST, IN_TERMINAL = 10, ("rank", "region", "position (J2000)", "alpha", "P(steep)", "class", "score")
+TERMINAL_ROWS = 10
+TERMINAL_COLUMNS = ("rank", "region", "position", "alpha", "p_steep", "source_class", "score")
 IN_GALLERY = 12
-CHART_RADIUS = 2.0  # sources drawn, in semi-major axes of the ellipse
+CHART_RADIUS = 2.0  # radius around the centre within which sources are drawn, in semi-major axes of the ellipse
 
 
 def make_sections(
@@ -38,9 +39,9 @@ def make_sections(
     """All sections, in order.
 
     Args:
-        pulsars: of `read_psrcat`; None leaves their detectability out.
-        charts: finder charts to draw.
-        truth: of the simulated sky; None for a real one.
+        pulsars: table of `read_psrcat`; without it the section on their detectability is left out.
+        charts: number of finder charts to draw.
+        truth: truth table of the simulated sky; None for real data.
     """
     sections = [
         summary_section(found),
@@ -62,41 +63,40 @@ def make_sections(
 
 
 def terminal_sections(sections: list[Section]) -> list[Section]:
-    """The same in few lines: the page has all tables."""
+    """A short version for the terminal; the page has all tables."""
     by_name = {section.name: section for section in sections}
     shown = [by_name["summary"], by_name["rejections"]]
     if by_name["candidates"].tables:
         best = by_name["candidates"].tables[0]
-        chosen = [best.columns.index(name) for name in IN_TERMINAL]
-        rows = tuple(tuple(row[k] for k in chosen) for row in best.rows[:FIRST])
+        names = [column.name for column in best.columns]
+        chosen = [names.index(name) for name in TERMINAL_COLUMNS]
+        columns = tuple(best.columns[k] for k in chosen)
+        rows = tuple(tuple(row[k] for k in chosen) for row in best.rows[:TERMINAL_ROWS])
         total = best.title.split(" of ")[-1]
-        shown.append(
-            Section(
-                "candidates", "Candidates", "", (Table("best", f"The first {len(rows)} of {total}", IN_TERMINAL, rows),)
-            )
-        )
+        title = f"The first {len(rows)} of {total}"
+        shown.append(Section("candidates", "Candidates", "", (Table("best", title, columns, rows),)))
     if "truth" in by_name:
         shown.append(replace(by_name["truth"], tables=by_name["truth"].tables[:1]))
     return shown
 
 
 def summary_section(found: Search) -> Section:
-    """Counts, and what chance alone would give."""
+    """Counts of sources, regions and candidates, and the expected number of chance coincidences."""
     inside, regions = found.members, found.regions
     searched = np.asarray(regions["in_footprint"])
     steep = np.asarray(inside["steep"])
     known = steep & np.asarray(inside["vetoed"])
     rows = (
         ("radio sources", len(found.sources)),
-        ("of these with a spectral index", int(np.isin(found.sources["alpha_from"], ("sed", "catalogue")).sum())),
-        ("of these steep", int(found.sources["steep"].sum())),
+        ("radio sources with a spectral index", int(np.isin(found.sources["alpha_from"], ("sed", "catalogue")).sum())),
+        ("steep radio sources", int(found.sources["steep"].sum())),
         ("unassociated gamma-ray regions", len(regions)),
-        ("of these with their centre in the radio survey", int(searched.sum())),
-        ("radio sources in the ellipses", len(np.unique(_sources(inside)))),
+        ("regions centred in the radio survey", int(searched.sum())),
+        ("radio sources in ellipses", len(np.unique(_positions(inside)))),
         ("ellipses with radio sources", int((regions["sources"] > 0).sum())),
-        ("steep sources in the ellipses", len(np.unique(_sources(inside[steep])))),
+        ("steep sources in ellipses", len(np.unique(_positions(inside[steep])))),
         ("ellipses with steep sources", int((regions["steep"] > 0).sum())),
-        ("steep, and known already", len(np.unique(_sources(inside[known])))),
+        ("known steep sources in ellipses", len(np.unique(_positions(inside[known])))),
         ("candidates", len(found.candidates)),
         *(
             (f"candidates: {name.replace('_', ' ')}", int((found.candidates["source_class"] == name).sum()))
@@ -107,23 +107,23 @@ def summary_section(found: Search) -> Section:
     drawings = [Drawing("sky", "The regions, in Galactic coordinates.", sky_figure(regions, inside))]
     if panels:
         drawings.insert(
-            0, Drawing("chance", "Sources in the ellipses (line) and in the moved ones (bars).", chance_figure(panels))
+            0, Drawing("chance", "Sources in the ellipses (line) and in moved ellipses (bars).", chance_figure(panels))
         )
     return Section(
         "summary",
         "What was found",
         "A source is steep if its adopted spectral index is below the limit; a candidate is a steep source in an "
-        "error ellipse that is no known source. Chance is measured by moving the ellipses to other places where the "
-        "survey is as deep: what is found there lies in an ellipse for no reason. Its probability is Poisson's, of "
-        "the observed number or more.",
-        (Table("counts", "Counts", ("what", "number"), rows), _chance_table(found)),
+        "error ellipse that is not a known source. The chance count is the number of sources in ellipses moved to "
+        "other positions at which the survey is equally deep. The probability is the Poisson probability of the "
+        "observed number or more.",
+        (Table("counts", "Counts", (Column("quantity"), Column("n", "number")), rows), _chance_table(found)),
         tuple(drawings),
-        "" if panels else "No chance estimate: no region lies in the radio survey, or none can be moved in it.",
+        "" if panels else "No chance estimate: no region is in the radio survey, or none can be moved within it.",
     )
 
 
-def _sources(rows: Columns) -> np.ndarray:
-    """What makes a source: its place (names may repeat in a catalogue)."""
+def _positions(rows: Columns) -> np.ndarray:
+    """Position as a complex number, which identifies a source: names may repeat in a catalogue."""
     return np.asarray(rows["ra"]) + 1j * np.asarray(rows["dec"])
 
 
@@ -132,37 +132,48 @@ def _chances(found: Search) -> list[tuple[str, Chance | None, int]]:
     names = np.asarray(found.regions["name"])[np.asarray(found.regions["in_footprint"])]
     inside = found.members[np.isin(np.asarray(found.members["region"]), names)]
     return [
-        ("all sources", found.chance, len(np.unique(_sources(inside)))),
-        ("steep sources", found.chance_steep, len(np.unique(_sources(inside[np.asarray(inside["steep"])])))),
+        ("all sources", found.chance, len(np.unique(_positions(inside)))),
+        ("steep sources", found.chance_steep, len(np.unique(_positions(inside[np.asarray(inside["steep"])])))),
     ]
 
 
 def _chance_table(found: Search) -> Table:
     rows = tuple(
-        (what, observed, chance.mean_sources, chance.error_sources, chance.sd_sources, chance.probability(observed))
+        (
+            what,
+            observed,
+            Measured(chance.mean_sources, chance.error_sources),
+            chance.sd_sources,
+            chance.probability(observed),
+        )
         for what, chance, observed in _chances(found)
         if chance
     )
     moved = found.chance.regions if found.chance else 0
-    return Table(
-        "chance",
-        "Against chance",
-        ("what", "in the ellipses", "by chance", "error of the mean", "scatter of one sky", "probability"),
-        rows,
-        f"{moved} ellipses centred in the survey were moved.",
+    columns = (
+        Column("sources"),
+        Column("n_observed", "in the ellipses"),
+        Column("n_chance", "by chance"),
+        Column("sd_chance", "scatter of one set"),
+        Column("probability"),
     )
+    note = f"{moved} ellipses centred in the survey were moved. The error is that of the mean over the moved sets."
+    return Table("chance", "Chance coincidences", columns, rows, note)
 
 
 def candidate_section(found: Search, inputs: Inputs, settings: SearchSettings, charts: int) -> Section:
-    """The best candidates, their fields and spectra."""
+    """The highest-ranked candidates, their fields and spectra.
+
+    The cells of the table are text, so that no metric per candidate is logged; the tables on disk have the numbers.
+    """
     best = found.candidates[:LISTED]
     rows = tuple(
         (
-            int(c["rank"]),
+            str(c["rank"]),
             str(c["source_id"]),
             str(c["region"]),
             _position(c),
-            _with_error(c["alpha"], c["alpha_err"]),
+            cell_text(Measured(float(c["alpha"]), float(c["alpha_err"]))),
             number(c["p_steep"], 2),
             str(c["size"]),
             str(c["source_class"]).replace("_", " "),
@@ -176,9 +187,7 @@ def candidate_section(found: Search, inputs: Inputs, settings: SearchSettings, c
     for place, name in enumerate(list(dict.fromkeys(np.asarray(best["region"], str)))[:charts], 1):
         drawings.append(
             Drawing(
-                f"finder_{place:02d}",
-                f"{name}: radio sources and the 95% ellipse.",
-                _finder(found, inputs, settings, name),
+                f"finder_{place:02d}", f"{name}: radio sources and 95% ellipse.", _finder(found, inputs, settings, name)
             )
         )
     if len(best):
@@ -186,7 +195,7 @@ def candidate_section(found: Search, inputs: Inputs, settings: SearchSettings, c
         drawings.append(
             Drawing(
                 "spectra",
-                "Radio spectra of the first candidates; arrows are upper limits.",
+                "Radio spectra of the highest-ranked candidates; arrows are upper limits.",
                 sed_gallery(
                     found.points,
                     found.sources,
@@ -199,24 +208,25 @@ def candidate_section(found: Search, inputs: Inputs, settings: SearchSettings, c
     return Section(
         "candidates",
         "Candidates",
-        "Pulsar candidates first, then what stays undecided, then the rest; in each by the odds of the radio class "
-        "and of the gamma-ray source together. The score orders, it is no probability.",
+        "Order: pulsar candidates, ambiguous sources, other classes; within each by the product of the odds of the "
+        "radio class and of the gamma-ray source being a pulsar. The score is for ranking and is not a calibrated "
+        "probability.",
         (
             Table(
                 "best",
                 f"The first {len(best)} of {len(found.candidates)}",
                 (
-                    "rank",
-                    "source",
-                    "region",
-                    "position (J2000)",
-                    "alpha",
-                    "P(steep)",
-                    "size",
-                    "class",
-                    "score",
-                    "gamma-ray log odds",
-                    "because",
+                    Column("rank"),
+                    Column("source"),
+                    Column("region"),
+                    Column("position", "position (J2000)"),
+                    Column("alpha"),
+                    Column("p_steep", "P(steep)"),
+                    Column("size"),
+                    Column("source_class", "class"),
+                    Column("score"),
+                    Column("gamma_log_odds", "gamma-ray log odds"),
+                    Column("reasons"),
                 ),
                 rows,
             ),
@@ -224,7 +234,7 @@ def candidate_section(found: Search, inputs: Inputs, settings: SearchSettings, c
         if len(best)
         else (),
         tuple(drawings),
-        "" if len(best) else "No steep source that is not known lies in an ellipse.",
+        "" if len(best) else "No ellipse contains a steep source that is not known already.",
     )
 
 
@@ -243,25 +253,19 @@ def _finder(found: Search, inputs: Inputs, settings: SearchSettings, name: str) 
 
 
 def _row_of(sources: Columns, candidate) -> int:
-    return int(np.flatnonzero(_sources(sources) == candidate["ra"] + 1j * candidate["dec"])[0])
+    return int(np.flatnonzero(_positions(sources) == candidate["ra"] + 1j * candidate["dec"])[0])
 
 
 def _position(row) -> str:
     return SkyCoord(row["ra"], row["dec"], unit="deg").to_string("hmsdms", sep=":", precision=1)
 
 
-def _with_error(value: float, error: float) -> str:
-    if not np.isfinite(value):
-        return "-"
-    return f"{value:.2f}±{error:.2f}" if np.isfinite(error) else f"{value:.2f}"
-
-
 def rejection_section(found: Search) -> Section:
-    """What each step set aside, and why."""
+    """Number of rows, regions and sources that each step rejected, by reason."""
     rows = tuple((entry.step, entry.reason, entry.count) for entry in found.counts)
     return Section(
         "rejections",
-        "What was set aside",
-        "Every row, region and source that a step left out, in the order of the steps.",
-        (Table("rejections", "Set aside", ("step", "reason", "number"), rows),),
+        "Rejected rows",
+        "Number of rows, regions and sources rejected by each step, in the order of the steps.",
+        (Table("rejections", "Rejected", (Column("step"), Column("reason"), Column("n", "number")), rows),),
     )
