@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mmae.core.folders import home_folder, require_folder_name
 from mmae.loader.config import StreamConfig
@@ -106,6 +106,14 @@ class ComputeConfig:
             )
 
 
+def _renamed_masks(values: Any) -> Any:
+    """Mask fields of mmae 0.1 under their present names, so that its runs and studies still open."""
+    if not isinstance(values, dict):
+        return values
+    renamed = {"other_ratio": "magnitudes_ratio", "drop_other": "drop_magnitudes"}
+    return {renamed.get(name, name): value for name, value in values.items()}
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """Everything that a run depends on."""
@@ -124,7 +132,7 @@ class RunConfig:
     """MLflow experiment."""
     seed: int = 0
     model: Annotated[ModelConfig, Field(discriminator="kind")] = field(default_factory=MMAEConfig)
-    masks: MaskConfig = field(default_factory=MaskConfig)
+    masks: Annotated[MaskConfig, BeforeValidator(_renamed_masks)] = field(default_factory=MaskConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)

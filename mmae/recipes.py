@@ -112,7 +112,7 @@ def cnn() -> RunConfig:
     return RunConfig(
         recipe="cnn",
         model=CNNConfig(),
-        masks=MaskConfig((0.0, 0.0), (0.0, 0.0), 0.0, 0.0),
+        masks=MaskConfig(image_ratio=(0.0, 0.0), spectrum_ratio=(0.0, 0.0), drop_image=0.0, drop_spectrum=0.0),
         stream=StreamConfig(batch_size=64),
         optim=OptimConfig(steps=800),
     )
@@ -132,7 +132,7 @@ def magnitudes() -> RunConfig:
         base,
         recipe="magnitudes",
         model=replace(base.model, modalities=modalities),
-        masks=MaskConfig(other_ratio=(0.0, 0.5)),
+        masks=MaskConfig(magnitudes_ratio=(0.0, 0.5)),
     )
 
 
@@ -165,7 +165,7 @@ def contrastive() -> RunConfig:
             heads=base.model.heads,
             mlp_ratio=base.model.mlp_ratio,
         ),
-        masks=MaskConfig((0.0, 0.25), (0.0, 0.25), 0.0, 0.0),
+        masks=MaskConfig(image_ratio=(0.0, 0.25), spectrum_ratio=(0.0, 0.25), drop_image=0.0, drop_spectrum=0.0),
     )
 
 

@@ -86,7 +86,7 @@ def test_a_number_in_exponent_notation_is_a_number():
         ({"masks": {"drop_unit": "galaxy"}}, r"masks\.drop_unit"),
         ({"compute": {"device": "tpu"}}, r"compute\.device"),
         ({"model": {"kind": "clip"}}, "model"),
-        ({"model": {"kind": "mmae", "width": "wide"}}, r"model\.mmae\.width"),
+        ({"model": {"kind": "mmae", "width": "wide"}}, r"model\.width"),
     ],
 )
 def test_unknown_and_ill_typed_fields_are_named(values, says):
@@ -178,7 +178,7 @@ def test_recipes_differ_where_the_paper_says():
     paper = recipe("paper")
     assert isinstance(paper.model, PaperConfig) and paper.stream.batch_size == 256
     assert (paper.optim.learning_rate, paper.optim.weight_decay, paper.optim.clip) == (1e-4, 0.01, 1.0)
-    assert paper.masks == MaskConfig((0.75, 0.75), (0.75, 0.75), 0.0, 0.5, "batch")
+    assert paper.masks == MaskConfig(image_ratio=(0.75, 0.75), spectrum_ratio=(0.75, 0.75), drop_image=0.0, drop_spectrum=0.5, drop_unit="batch")
     assert not paper.optim.augment and paper.optim.ema_decay == 0
     small = recipe("small")
     assert isinstance(small.model, MMAEConfig)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,6 +37,8 @@ from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
 
 FOLDER = "evaluation"
+GRID = ("image_size", "bands", "pixel_scale", "zero_point", "n_wavelengths", "wavelength_start", "wavelength_step")
+"""Fields of `InputSpec` in which model and survey must agree."""
 EXPERIMENT = "evaluations"
 # Tables that the terminal shows, in 80 columns; of the other sections the verdicts. The page has all.
 SHOWN = {"redshift": 2}
@@ -125,19 +128,23 @@ def _survey(config: EvaluateConfig, trained: Trained) -> Survey:
 
 
 def _require_same_grid(trained: Trained, survey: Survey) -> None:
-    """A model reads one image size, one set of bands and one wavelength grid."""
-    was, now = read_state(trained.checkpoint)["input_spec"], input_spec(survey.spec)
-    for name in ("image_size", "n_wavelengths"):
-        if was[name] != getattr(now, name):
-            raise InputError(
-                f"{survey.path}: {name} is {getattr(now, name)}, but {trained.name} was trained with "
-                f"{was[name]}. Evaluate on a survey of the same grid."
-            )
-    if len(was["band_noise"]) != now.n_bands:
-        raise InputError(
-            f"{survey.path}: {now.n_bands} bands, but {trained.name} was trained with "
-            f"{len(was['band_noise'])}. Evaluate on a survey of the same bands."
-        )
+    """A model reads one image size, one order of bands, one photometric system and one wavelength grid.
+
+    The normalisation constants (band noise, mean and standard deviation) are those of the model and may differ.
+
+    Raises:
+        InputError: naming every property that differs.
+    """
+    was, now = read_state(trained.checkpoint)["input_spec"], dataclasses.asdict(input_spec(survey.spec))
+    differ = []
+    for name in GRID:
+        before = tuple(was[name]) if isinstance(was.get(name), list) else was.get(name)
+        if before and before != now[name]:  # mmae 0.1 did not record bands, pixel scale and zero point
+            differ.append(f"{name} is {now[name]}, the model was trained with {before}")
+    if len(was["band_noise"]) != len(now["band_noise"]):
+        differ.append(f"it has {len(now['band_noise'])} bands, the model was trained with {len(was['band_noise'])}")
+    if differ:
+        raise InputError(f"{survey.path}: {'; '.join(differ)}. Evaluate {trained.name} on a survey of the same grid.")
 
 
 def _require_reconstruction(trained: Trained) -> None:

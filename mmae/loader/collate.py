@@ -29,6 +29,9 @@ def input_spec(spec: SurveySpec) -> InputSpec:
         arcsinh_std=spec.arcsinh_std,
         wavelength_start=spec.wavelength_start,
         wavelength_step=spec.wavelength_step,
+        bands=spec.bands,
+        pixel_scale=spec.pixel_scale,
+        zero_point=spec.zero_point,
     )
 
 

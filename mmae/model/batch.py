@@ -15,7 +15,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What the model must know of the survey: sizes, wavelengths and image normalisation constants."""
+    """The part of a survey's specification that a model depends on: sizes, grids, units and normalisation constants.
+
+    The last three are empty or 0 in checkpoints of mmae 0.1, which did not record them.
+    """
 
     image_size: int
     n_wavelengths: int
@@ -24,6 +27,9 @@ class InputSpec:
     arcsinh_std: tuple[float, ...]
     wavelength_start: float  # Angstrom, vacuum
     wavelength_step: float
+    bands: tuple[str, ...] = ()  # names, in order
+    pixel_scale: float = 0.0  # arcsec / pixel
+    zero_point: float = 0.0  # AB magnitude of one count
 
     @property
     def n_bands(self) -> int:

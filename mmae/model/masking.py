@@ -7,52 +7,53 @@ of it is visible and none is a target. A masked token was measured and is hidden
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, make_dataclass
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
+from typing_extensions import Doc
 
 from mmae.model.batch import Batch
+from mmae.model.modalities import MODALITIES
+
+
+def _mask_fields() -> list[tuple[str, Any, Any]]:
+    """The fields of `MaskConfig` as the modality files declare them: names, types with help texts, and defaults."""
+    ratios, drops, wholes = [], [], []
+    for name, kind in MODALITIES.items():
+        rule = kind.mask
+        unit = "galaxy" if rule.per_galaxy else "batch"
+        ratio_text = f"Fraction of {name} tokens that is masked: drawn for every {unit} from this range."
+        ratios.append((f"{name}_ratio", Annotated[tuple[float, float], Doc(ratio_text)], rule.ratio))
+        drop_text = f"Probability that {name} is hidden as a whole where another modality is visible."
+        drops.append((f"drop_{name}", Annotated[float, Doc(drop_text)], rule.drop))
+        if rule.whole is not None:
+            whole_text = (
+                f"Probability that no token of {name} is masked, whatever {name}_ratio is, as in inference. Galaxies "
+                f"that have only this modality and no redshift are always masked: a complete input has no target."
+            )
+            wholes.append((f"whole_{name}", Annotated[float, Doc(whole_text)], rule.whole))
+    unit_text = "Hide whole modalities galaxy by galaxy, or for all galaxies of a batch at once (as the paper does)."
+    units = [("drop_unit", Annotated[Literal["sample", "batch"], Doc(unit_text)], "sample")]
+    return ratios + drops + units + wholes
 
 
 @dataclass(frozen=True)
-class MaskConfig:
-    """How much the encoder sees while it learns."""
-
-    image_ratio: tuple[float, float] = (0.75, 0.75)
-    """Fraction of image tokens masked: drawn for every galaxy from this range, so that batch normalisation learns from
-    all of it at once."""
-    spectrum_ratio: tuple[float, float] = (0.75, 0.75)
-    """Fraction of spectrum tokens masked: drawn for every batch from this range, so that all have as many tokens."""
-    drop_image: float = 0.0
-    """Probability that the whole image is hidden (never together with the spectrum)."""
-    drop_spectrum: float = 0.5
-    """Probability that the whole spectrum is hidden."""
-    drop_unit: Literal["sample", "batch"] = "sample"
-    """Hide whole modalities galaxy by galaxy, or for the batch at once (the paper's way)."""
-    whole_image: float = 0.0
-    """Probability that nothing of an image is masked, whatever the range: how a survey is read in the end. For a galaxy
-    that has nothing else, no redshift either, the range holds always: from a whole image there would be nothing to learn."""
-    other_ratio: tuple[float, float] = (0.0, 0.75)
-    """Fraction of tokens masked of any other modality: drawn for every batch."""
-    drop_other: float = 0.5
-    """Probability that any other modality is hidden as a whole, each by itself, where something else is seen."""
+class MaskConfig(make_dataclass("MaskFields", _mask_fields(), frozen=True)):  # type: ignore[misc]
+    """How much of each modality the encoder sees in training: NAME_ratio, drop_NAME and, for some, whole_NAME."""
 
     def __post_init__(self) -> None:
-        for name in ("image_ratio", "spectrum_ratio", "other_ratio"):
-            low, high = getattr(self, name)
+        for name in MODALITIES:
+            low, high = getattr(self, f"{name}_ratio")
             if not 0 <= low <= high < 1:
-                raise ValueError(f"{name} is ({low}, {high}): a mask ratio is a range low <= high inside [0, 1).")
-        for name in ("whole_image", "drop_image", "drop_spectrum", "drop_other"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: a probability lies in [0, 1].")
-        if self.drop_image + self.drop_spectrum > 1:
-            raise ValueError("drop_image + drop_spectrum exceeds 1: a galaxy keeps one modality.")
-
-    def ratio(self, modality: str) -> tuple[float, float]:
-        """The range from which the masked fraction of a modality is drawn."""
-        return {"image": self.image_ratio, "spectrum": self.spectrum_ratio}.get(modality, self.other_ratio)
+                raise ValueError(f"{name}_ratio is ({low}, {high}): a mask ratio is a range low <= high inside [0, 1).")
+            for field in (f"drop_{name}", f"whole_{name}"):
+                if not 0 <= getattr(self, field, 0.0) <= 1:
+                    raise ValueError(f"{field} is {getattr(self, field)}: a probability lies in [0, 1].")
+        drops = [f"drop_{name}" for name, kind in MODALITIES.items() if kind.mask.exclusive]
+        if sum(getattr(self, field) for field in drops) > 1:
+            raise ValueError(f"{' + '.join(drops)} exceeds 1: a galaxy keeps one of these modalities.")
 
 
 Visible = dict[str, Tensor]
@@ -82,32 +83,53 @@ def draw_visible(batch: Batch, n_tokens: Mapping[str, int], config: MaskConfig, 
     """
 
     def ratio(name: str) -> Tensor:
-        low, high = config.ratio(name)
-        n_draws = len(batch) if name == "image" else 1
+        low, high = getattr(config, f"{name}_ratio")
+        n_draws = len(batch) if MODALITIES[name].mask.per_galaxy else 1
         return low + (high - low) * torch.rand(n_draws, generator=generator, device=generator.device)
 
     ratios = {name: ratio(name) for name in n_tokens}
-    if config.whole_image and "image" in ratios:
-        whole_B = torch.rand(len(batch), generator=generator, device=generator.device) < config.whole_image
-        n_present_B = torch.stack([batch.present[name] for name in n_tokens]).sum(0)
-        teaches_B = batch.redshift_known_B | (n_present_B > 1)
-        ratios["image"] = ratios["image"].where(~(whole_B & teaches_B.to(whole_B.device)), 0.0)
+    for name in n_tokens:
+        whole = getattr(config, f"whole_{name}", 0.0)
+        if whole:
+            whole_B = torch.rand(len(batch), generator=generator, device=generator.device) < whole
+            n_present_B = torch.stack([batch.present[other] for other in n_tokens]).sum(0)
+            teaches_B = batch.redshift_known_B | (n_present_B > 1)
+            ratios[name] = ratios[name].where(~(whole_B & teaches_B.to(whole_B.device)), 0.0)
+    shown = _draw_dropped(batch, n_tokens, config, generator)
+    return {name: random_visible(shown[name], n, ratios[name], generator) for name, n in n_tokens.items()}
+
+
+def _draw_dropped(
+    batch: Batch, n_tokens: Mapping[str, int], config: MaskConfig, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """The modalities of each galaxy that are not hidden as a whole, (B,) bool each. One of them always remains."""
     n_draws = len(batch) if config.drop_unit == "sample" else 1
 
     def draw() -> Tensor:
         draw_B = torch.rand(n_draws, generator=generator, device=generator.device)
         return draw_B.expand(len(batch)).to(batch.redshift_B.device)
 
-    shown = {name: batch.present[name] for name in n_tokens}
-    if {"image", "spectrum"} <= shown.keys():
-        draw_B, image_B, spectrum_B = draw(), shown["image"], shown["spectrum"]
-        shown["image"] = image_B & ~((draw_B < config.drop_image) & spectrum_B)
-        shown["spectrum"] = spectrum_B & ~((draw_B >= 1 - config.drop_spectrum) & image_B)
+    present = {name: batch.present[name] for name in n_tokens}
+    shown = dict(present)
+    exclusive = [name for name in n_tokens if MODALITIES[name].mask.exclusive]
+    if len(exclusive) > 1:
+        # One draw decides for all, so that never two of them are hidden: the last has the upper end of [0, 1), the
+        # others follow one another from 0.
+        draw_B, low = draw(), 0.0
+        *others, last = exclusive
+        hidden = {last: draw_B >= 1 - getattr(config, f"drop_{last}")}
+        for name in others:
+            hidden[name] = (draw_B >= low) & (draw_B < low + getattr(config, f"drop_{name}"))
+            low += getattr(config, f"drop_{name}")
+        for name in exclusive:
+            has_other_B = torch.stack([present[other] for other in exclusive if other != name]).any(0)
+            shown[name] = present[name] & ~(hidden[name] & has_other_B)
     for name in n_tokens:
-        others = [seen_B for other, seen_B in shown.items() if other != name]
-        if name not in ("image", "spectrum") and others:
-            shown[name] = shown[name] & ~((draw() < config.drop_other) & torch.stack(others).any(0))
-    return {name: random_visible(shown[name], n, ratios[name], generator) for name, n in n_tokens.items()}
+        others = [shown_B for other, shown_B in shown.items() if other != name]
+        if name not in exclusive and others:
+            drop = getattr(config, f"drop_{name}")
+            shown[name] = shown[name] & ~((draw() < drop) & torch.stack(others).any(0))
+    return shown
 
 
 def visible_share(visible: Visible) -> Tensor:
@@ -122,22 +144,25 @@ def shown_set(visible: Visible) -> Tensor:
 
 
 InputMode = Literal["image", "spectrum", "both"]
-MODES: dict[InputMode, tuple[str, ...]] = {
+INPUT_MODES: dict[InputMode, tuple[str, ...]] = {
     "image": ("image",),
     "spectrum": ("spectrum",),
     "both": ("image", "spectrum"),
 }
-"""The usual ways of looking at a galaxy, and the modalities that each shows."""
+"""The standard combinations of modalities from which redshifts are scored, and the modalities that each shows."""
 
 
 def modes_of(modalities: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """The ways in which a model that reads these modalities can look at a galaxy.
+    """The combinations that are scored for a model that reads these modalities.
 
-    The usual ones, and for any other modality it alone and together with the image.
+    The standard ones, and each further modality alone and together with the image.
     """
-    modes = {mode: shown for mode, shown in MODES.items() if set(shown) <= set(modalities)}
+    modes: dict[str, tuple[str, ...]] = {
+        mode: shown for mode, shown in INPUT_MODES.items() if set(shown) <= set(modalities)
+    }
+    standard = {name for shown in INPUT_MODES.values() for name in shown}
     for name in modalities:
-        if name not in ("image", "spectrum"):
+        if name not in standard:
             modes[name] = (name,)
             if "image" in modalities:
                 modes[f"image and {name}"] = ("image", name)
@@ -168,43 +193,3 @@ def fixed_visible(
         )
         for name, n in n_tokens.items()
     }
-
-
-def visible_order(visible_BT: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the visible tokens stand: indices (B, V) and which of the V are real.
-
-    V is the largest number of visible tokens of any galaxy in the batch; a galaxy with
-    fewer is filled up with hidden tokens that `valid_BV` marks False, and every
-    attention must leave those out.
-    """
-    n_visible = int(visible_BT.sum(-1).max()) if len(visible_BT) else 0
-    order_BT = visible_BT.to(torch.uint8).argsort(dim=-1, descending=True, stable=True)
-    order_BV = order_BT[:, :n_visible]
-    return order_BV, visible_BT.gather(1, order_BV)
-
-
-def take(value: Tensor, row_B: Tensor) -> Tensor:
-    """Some galaxies of a batch; `value[row_B]` for values with a gradient, see `placed`."""
-    return value.gather(0, _whole_rows(row_B, value))
-
-
-def add_rows(value: Tensor, row_B: Tensor, added: Tensor) -> Tensor:
-    """The values of a batch, with something added to those of some galaxies."""
-    return value.scatter_add(0, _whole_rows(row_B, value), added)
-
-
-def _whole_rows(row_B: Tensor, value: Tensor) -> Tensor:
-    """The numbers of some galaxies, repeated for every value that one has."""
-    return row_B.reshape(-1, *[1] * (value.ndim - 1)).expand(-1, *value.shape[1:])
-
-
-def pick(tokens_BTP: Tensor, order_BV: Tensor) -> Tensor:
-    """The tokens at the given places: (B, T, P) -> (B, V, P)."""
-    return tokens_BTP.gather(1, order_BV[..., None].expand(-1, -1, tokens_BTP.shape[-1]))
-
-
-def placed(position_TD: Tensor, order_BV: Tensor) -> Tensor:
-    """The positions of the tokens at the given places: (B, V, D)."""
-    # Not position_TD[order_BV]: the gradient of indexing adds up in the order in which
-    # threads happen to come, and a run would no longer repeat to the last bit.
-    return pick(position_TD.expand(len(order_BV), -1, -1), order_BV)

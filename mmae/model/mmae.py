@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import CrossBlock, EncoderBlock
-from mmae.model.masking import Visible, add_rows, shown_set, take, visible_order, visible_share
+from mmae.model.indexing import add_rows, take, visible_order
+from mmae.model.masking import Visible, shown_set, visible_share
 from mmae.model.modalities import MODALITIES, ModalitiesConfig
 from mmae.model.modality import Evidence, Sizes
 from mmae.model.outputs import Estimate, Losses, Reading

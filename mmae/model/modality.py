@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
@@ -23,6 +24,26 @@ class Sizes:
     width: int  # D
     decoder_width: int  # E
     redshift: RedshiftConfig
+
+
+@dataclass(frozen=True)
+class MaskRule:
+    """How a modality is masked in training: defaults of its fields in `MaskConfig`, and their meaning.
+
+    Attributes:
+        ratio: range of the masked fraction of tokens.
+        drop: probability that the modality is hidden as a whole where another is visible.
+        per_galaxy: draw the ratio for every galaxy, not for every batch. With one ratio for a batch all galaxies
+            have as many tokens; batch normalisation needs ratios of the whole range in every batch.
+        exclusive: one draw decides which of the exclusive modalities of a galaxy is hidden, so that never two are.
+        whole: default of `whole_NAME`, the probability that nothing is masked; None: no such option.
+    """
+
+    ratio: tuple[float, float] = (0.0, 0.75)
+    drop: float = 0.5
+    per_galaxy: bool = False
+    exclusive: bool = False
+    whole: float | None = None
 
 
 @dataclass
@@ -57,6 +78,7 @@ class Modality(nn.Module):
     Attributes:
         name: of the modality, in configurations, masks and metrics.
         Config: its dataclass, with at least `use` and `weight` (of its loss).
+        mask: how it is masked in training.
         config: as given.
         n_tokens: T.
         query_TE: what the decoder asks for: one query for each token.
@@ -64,6 +86,7 @@ class Modality(nn.Module):
 
     name: ClassVar[str]
     Config: ClassVar[type]
+    mask: ClassVar[MaskRule] = MaskRule()
     config: Any
     n_tokens: int
     query_TE: nn.Parameter
@@ -82,6 +105,11 @@ class Modality(nn.Module):
     def shapes(spec: InputSpec) -> dict[str, tuple[int, ...]]:
         """Name in `Batch.values` -> shape for one galaxy."""
         raise NotImplementedError
+
+    @staticmethod
+    def augment(values: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """Changed values of a training batch, by name in `Batch.values`: transformations that leave a galaxy what it is."""
+        return {}
 
     def prepare(self, batch: Batch, visible_BT: Tensor) -> Any:
         """The measurements as normalised patches: whatever the methods below need.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,6 +44,9 @@ class SurveySpec:
     wavelength_start: float = 3600.0  # Angstrom, vacuum
     wavelength_step: float = 0.8  # Angstrom
     n_wavelengths: int = 7781
+    extra_columns: tuple[tuple[str, int], ...] = ()
+    """Further measurements of this survey, for modalities of its own: column name and number of float32 samples (1: a
+    plain number)."""
 
     def wavelength_L(self) -> np.ndarray:
         """The wavelength of every spectrum sample, in Angstrom (float64)."""
@@ -53,11 +57,15 @@ class SurveySpec:
         return (len(self.bands), self.image_size, self.image_size)
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
+        values = dataclasses.asdict(self)
+        if not self.extra_columns:  # hashes of surveys without any are as they were before there were such columns
+            del values["extra_columns"]
+        return json.dumps(values)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> SurveySpec:
         values = json.loads(text)
+        values["extra_columns"] = [(name, size) for name, size in values.get("extra_columns", [])]
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
     def require_equal_grid(self, other: SurveySpec, where: str) -> None:
@@ -98,6 +106,7 @@ class Galaxy:
     fiberstatus: int | None = None  # DESI's COADD_FIBERSTATUS bits; 0 = good
     masked_fraction: float | None = None  # of the image, without data, in the band that has the most of it
     group_id: str | None = None  # rows of one group (one parent image, one target) share a split
+    extra: dict[str, np.ndarray | float] = field(default_factory=dict)  # by name in SurveySpec.extra_columns
 
 
 @dataclass(frozen=True)
@@ -159,10 +168,25 @@ def check_galaxy(galaxy: Galaxy, spec: SurveySpec, where: str) -> Checked:
     if galaxy.redshift is not None and not (np.isfinite(galaxy.redshift) and galaxy.redshift >= 0):
         set_aside("redshift", f"redshift is {galaxy.redshift:.5g}; the row is kept without a label")
         galaxy.redshift = galaxy.redshift_err = None
-    if galaxy.image_CHW is None and galaxy.flux_L is None:
+    _check_extra(galaxy, spec, where, set_aside)
+    if galaxy.image_CHW is None and galaxy.flux_L is None and not galaxy.extra:
         set_aside("row", "neither an image nor a spectrum is left")
         return Checked(None, rejections)
     return Checked(galaxy, rejections)
+
+
+def _check_extra(galaxy: Galaxy, spec: SurveySpec, where: str, set_aside: Callable[[str, str], None]) -> None:
+    sizes = dict(spec.extra_columns)
+    for name, value in list(galaxy.extra.items()):
+        shape = np.shape(value)
+        if name not in sizes or shape != (() if sizes[name] == 1 else (sizes[name],)):
+            raise InputError(
+                f"{where}: {name} has shape {shape}; the survey's extra_columns are {spec.extra_columns}. Declare the "
+                f"column with its number of samples."
+            )
+        if not np.isfinite(value).all():
+            set_aside(name, "it has NaN or infinite samples")
+            del galaxy.extra[name]
 
 
 def _healpix(galaxies: list[Galaxy]) -> pa.Array:
@@ -217,6 +241,10 @@ def arrow_schema(spec: SurveySpec) -> pa.Schema:
         pa.field("flux", pa.binary(spectrum_bytes)),
         pa.field("ivar", pa.binary(spectrum_bytes)),
         *[pa.field(f"{band}_cmodel_mag", pa.float32()) for band in spec.bands],
+        *[
+            pa.field(name, pa.float32() if size == 1 else pa.binary(size * np.dtype(np.float32).itemsize))
+            for name, size in spec.extra_columns
+        ],
         pa.field("morphtype", pa.string()),
         pa.field("zwarn", pa.int64()),
         pa.field("fiberstatus", pa.int64()),
@@ -239,6 +267,10 @@ def to_table(galaxies: list[Galaxy], splits: list[str], spec: SurveySpec) -> pa.
         values = [None if g.cmodel_mag_C is None else float(g.cmodel_mag_C[band]) for g in galaxies]
         return [v if v is not None and np.isfinite(v) else None for v in values]
 
+    def extra(name: str, size: int) -> list[bytes | float | None]:
+        values = [g.extra.get(name) for g in galaxies]
+        return [None if v is None else float(v) if size == 1 else np.asarray(v, "float32").tobytes() for v in values]
+
     schema = arrow_schema(spec)
     columns = {
         "image": tensor_bytes("image_CHW", spec.image_dtype),
@@ -248,6 +280,7 @@ def to_table(galaxies: list[Galaxy], splits: list[str], spec: SurveySpec) -> pa.
         "split": splits,
         "_healpix_29": _healpix(galaxies),
         **{f"{band}_cmodel_mag": magnitude(i) for i, band in enumerate(spec.bands)},
+        **{name: extra(name, size) for name, size in spec.extra_columns},
     }
     for name in schema.names:
         if name not in columns:

@@ -18,7 +18,7 @@ from mmae.loader.stream import batches, training_batches
 from mmae.metrics.redshift import score_redshift
 from mmae.model.batch import Batch
 from mmae.model.build import Model
-from mmae.model.masking import MODES, draw_visible
+from mmae.model.masking import INPUT_MODES, draw_visible
 from mmae.model.outputs import Losses
 from mmae.survey.store import Survey
 from mmae.training.step import TrainState, autocast, require_finite, step_generator, training_step
@@ -183,7 +183,7 @@ def summary(metrics: dict[str, float]) -> str:
     """`loss 2.71, sigma_NMAD image 0.0312  both 0.0240`: what there is."""
     known = "  ".join(
         f"{mode} {metrics[f'val/{mode}/sigma_nmad']:.4f}"
-        for mode in MODES
+        for mode in INPUT_MODES
         if metrics.get(f"val/{mode}/n", 0) >= MIN_LABELS
     )
     return f"loss {metrics['val/loss']:.3f}" + (f", sigma_NMAD {known}" if known else "")

@@ -6,7 +6,9 @@ Shape suffixes as in mmae/model/batch.py.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -19,6 +21,7 @@ from mmae.config import OptimConfig, RunConfig
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.build import Model, build_model
 from mmae.model.masking import draw_visible
+from mmae.model.modalities import MODALITIES
 from mmae.model.outputs import Losses
 from mmae.training.parallel import parts, shard, whole
 
@@ -131,16 +134,6 @@ def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
     return generator
 
 
-def flip_and_turn(image_BCHW: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image in one of its eight orientations."""
-    which_B = torch.randint(0, 8, (len(image_BCHW),), generator=generator).to(image_BCHW.device)
-    result = image_BCHW
-    for bit, turn in ((1, lambda x: x.flip(-1)), (2, lambda x: x.flip(-2)), (4, lambda x: x.transpose(-1, -2))):
-        chosen_B111 = (which_B & bit).bool()[:, None, None, None]
-        result = torch.where(chosen_B111, turn(result), result)
-    return result
-
-
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
     """bfloat16 autocast where asked for, or by default on a GPU."""
     enabled = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
@@ -152,7 +145,8 @@ def training_step(state: TrainState, batch: Batch, config: RunConfig, rank: int 
     generator = step_generator(config.seed, state.step, rank)
     torch.manual_seed(generator.initial_seed())  # dropout draws from the global generator
     if config.optim.augment:
-        batch = replace(batch, values=batch.values | {"image": flip_and_turn(batch.image_BCHW, generator)})
+        changed = [kind.augment(batch.values, generator) for kind in MODALITIES.values()]
+        batch = replace(batch, values=functools.reduce(operator.or_, changed, batch.values))
     visible = draw_visible(batch, state.model.n_tokens, config.masks, generator)
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(state.step, config.optim)

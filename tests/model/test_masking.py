@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mmae.model.masking import MODES, MaskConfig, draw_visible, fixed_visible, pick, random_visible, visible_order
+from mmae.model.indexing import pick, visible_order
+from mmae.model.masking import INPUT_MODES, MaskConfig, draw_visible, fixed_visible, random_visible
 from tests.model.galaxies import random_batch, without
 
 OPEN = (0.0, 0.0)  # mask ratio: nothing masked
@@ -69,7 +70,13 @@ def test_ratio_zero_masks_nothing():
 )
 def test_a_measured_galaxy_always_shows_something(present, tenths, more, unit, seed):
     drop_image = tenths / 10
-    config = MaskConfig(OPEN, OPEN, drop_image, min(more / 10, 1 - drop_image), unit)
+    config = MaskConfig(
+        image_ratio=OPEN,
+        spectrum_ratio=OPEN,
+        drop_image=drop_image,
+        drop_spectrum=min(more / 10, 1 - drop_image),
+        drop_unit=unit,
+    )
     batch = random_batch(len(present))
     batch = without(
         batch,
@@ -90,7 +97,7 @@ def test_a_measured_galaxy_always_shows_something(present, tenths, more, unit, s
 
 def test_modalities_are_hidden_as_often_as_asked():
     n = 4000
-    config = MaskConfig(OPEN, OPEN, drop_image=0.2, drop_spectrum=0.5)
+    config = MaskConfig(image_ratio=OPEN, spectrum_ratio=OPEN, drop_image=0.2, drop_spectrum=0.5)
     visible = draw_visible(random_batch(n), {"image": 2, "spectrum": 2}, config, seeded(5))
     for tokens_BT, drop in ((visible["image"], 0.2), (visible["spectrum"], 0.5)):
         shown_B = tokens_BT[:, 0]
@@ -100,13 +107,13 @@ def test_modalities_are_hidden_as_often_as_asked():
 
 def test_certain_and_complementary_drops_leave_exactly_one_modality():
     for drop_image in (0.0, 0.1, 0.5, 0.9, 1.0):
-        config = MaskConfig(OPEN, OPEN, drop_image=drop_image, drop_spectrum=1 - drop_image)
+        config = MaskConfig(image_ratio=OPEN, spectrum_ratio=OPEN, drop_image=drop_image, drop_spectrum=1 - drop_image)
         visible = draw_visible(random_batch(300), {"image": 1, "spectrum": 1}, config, seeded(6))
         assert (visible["image"][:, 0] ^ visible["spectrum"][:, 0]).all(), drop_image
 
 
 def test_drop_unit_batch_hides_the_spectrum_of_all_or_of_none():
-    config = MaskConfig(OPEN, OPEN, drop_spectrum=0.5, drop_unit="batch")
+    config = MaskConfig(image_ratio=OPEN, spectrum_ratio=OPEN, drop_spectrum=0.5, drop_unit="batch")
     shares = [
         draw_visible(random_batch(6), {"image": 2, "spectrum": 2}, config, seeded(s))["spectrum"].float().mean().item()
         for s in range(60)
@@ -137,7 +144,9 @@ def test_ratios_are_drawn_from_their_ranges():
 
 
 def test_a_share_of_the_images_is_whole():
-    config = MaskConfig((0.5, 0.9), (0.5, 0.9), 0.0, 0.0, whole_image=0.3)
+    config = MaskConfig(
+        image_ratio=(0.5, 0.9), spectrum_ratio=(0.5, 0.9), drop_image=0.0, drop_spectrum=0.0, whole_image=0.3
+    )
     batch = random_batch(400)
     visible = draw_visible(batch, {"image": 16, "spectrum": 8}, config, torch.Generator().manual_seed(1))
     shown_B = visible["image"].sum(1)
@@ -149,7 +158,9 @@ def test_a_share_of_the_images_is_whole():
 
 @pytest.mark.parametrize("n_tokens", [{"image": 16, "spectrum": 8}, {"image": 16}])
 def test_an_image_that_is_all_there_is_is_masked_as_the_range_says(n_tokens):
-    config = MaskConfig((0.5, 0.9), (0.5, 0.9), 0.0, 0.0, whole_image=1.0)
+    config = MaskConfig(
+        image_ratio=(0.5, 0.9), spectrum_ratio=(0.5, 0.9), drop_image=0.0, drop_spectrum=0.0, whole_image=1.0
+    )
     images_alone = without(random_batch(3), spectrum=[0, 1], redshift=[0, 2], magnitudes=[0, 1, 2])
     shown = draw_visible(images_alone, n_tokens, config, seeded(1))["image"].sum(1).tolist()
     assert shown[0] <= 8
@@ -158,7 +169,10 @@ def test_an_image_that_is_all_there_is_is_masked_as_the_range_says(n_tokens):
 
 
 def test_same_seed_same_masks():
-    config, batch = MaskConfig((0.2, 0.8), (0.2, 0.8), 0.3, 0.3), random_batch(8)
+    config, batch = (
+        MaskConfig(image_ratio=(0.2, 0.8), spectrum_ratio=(0.2, 0.8), drop_image=0.3, drop_spectrum=0.3),
+        random_batch(8),
+    )
 
     def draw(seed):
         visible = draw_visible(batch, {"image": 16, "spectrum": 8}, config, seeded(seed))
@@ -201,7 +215,7 @@ def test_a_refused_ratio_is_told_with_its_value_and_the_range():
 )
 def test_inference_shows_what_the_mode_names_and_the_galaxy_has(mode, image, spectrum):
     batch = without(random_batch(4), image=[1, 3], spectrum=[2, 3])
-    visible = fixed_visible(batch, {"image": 9, "spectrum": 5}, MODES[mode])
+    visible = fixed_visible(batch, {"image": 9, "spectrum": 5}, INPUT_MODES[mode])
     assert visible["image"].tolist() == [[bool(v)] * 9 for v in image]
     assert visible["spectrum"].tolist() == [[bool(v)] * 5 for v in spectrum]
 
@@ -209,7 +223,9 @@ def test_inference_shows_what_the_mode_names_and_the_galaxy_has(mode, image, spe
 def test_inference_masks_by_ratio_and_generator():
     batch = random_batch(4)
     first, again = (
-        fixed_visible(batch, {"image": 16, "spectrum": 8}, MODES["both"], {"image": 0.75, "spectrum": 0.5}, seeded(9))
+        fixed_visible(
+            batch, {"image": 16, "spectrum": 8}, INPUT_MODES["both"], {"image": 0.75, "spectrum": 0.5}, seeded(9)
+        )
         for _ in range(2)
     )
     assert first["image"].sum(-1).tolist() == [4] * 4 and first["spectrum"].sum(-1).tolist() == [4] * 4

@@ -105,7 +105,14 @@ def test_a_band_that_was_not_measured_is_no_target_and_no_nan(model):
 
 def test_masks_of_a_third_modality():
     batch = without(random_batch(400), magnitudes=list(range(100)), image=list(range(150)), spectrum=list(range(150)))
-    config = MaskConfig((0.0, 0.0), (0.0, 0.0), 0.0, 0.0, other_ratio=(0.5, 0.5), drop_other=0.3)
+    config = MaskConfig(
+        image_ratio=(0.0, 0.0),
+        spectrum_ratio=(0.0, 0.0),
+        drop_image=0.0,
+        drop_spectrum=0.0,
+        magnitudes_ratio=(0.5, 0.5),
+        drop_magnitudes=0.3,
+    )
     tokens = {"image": 4, "magnitudes": 4, "spectrum": 4}
     visible = draw_visible(batch, tokens, config, torch.Generator().manual_seed(2))
     shown = visible["magnitudes"].sum(-1)
@@ -119,7 +126,7 @@ def test_masks_of_a_third_modality():
 
 
 def test_a_lone_modality_is_never_dropped():
-    config = MaskConfig(other_ratio=(0.0, 0.0), drop_other=1.0)
+    config = MaskConfig(magnitudes_ratio=(0.0, 0.0), drop_magnitudes=1.0)
     visible = draw_visible(random_batch(20), {"magnitudes": 2}, config, torch.Generator().manual_seed(0))
     assert visible["magnitudes"].all() and list(visible) == ["magnitudes"]
 

@@ -19,7 +19,7 @@ from tests.model.galaxies import SPEC, TINY, TINY_PAPER, all_tokens, random_batc
 
 CPU = torch.device("cpu")
 OPTIM = OptimConfig(steps=20, learning_rate=3e-3, warmup_steps=4, ema_decay=0.9)
-MASKS = MaskConfig((0.2, 0.8), (0.2, 0.8), 0.2, 0.4)
+MASKS = MaskConfig(image_ratio=(0.2, 0.8), spectrum_ratio=(0.2, 0.8), drop_image=0.2, drop_spectrum=0.4)
 RUNS = {
     "averaged": RunConfig(model=TINY, masks=MASKS, optim=OPTIM),
     "not averaged": RunConfig(model=TINY, masks=MASKS, optim=dataclasses.replace(OPTIM, ema_decay=0.0)),

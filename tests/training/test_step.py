@@ -16,18 +16,18 @@ from mmae.training.step import (
     NonFiniteLoss,
     TrainState,
     create_state,
-    flip_and_turn,
     learning_rate,
     require_finite,
     step_generator,
     training_step,
 )
+from mmae.model.modalities.image import flip_and_turn
 from tests.model.galaxies import SPEC, TINY, TINY_PAPER, copied, random_batch
 
 CPU = torch.device("cpu")
 RUN = RunConfig(
     model=TINY,
-    masks=MaskConfig((0.2, 0.8), (0.2, 0.8), 0.2, 0.4),
+    masks=MaskConfig(image_ratio=(0.2, 0.8), spectrum_ratio=(0.2, 0.8), drop_image=0.2, drop_spectrum=0.4),
     optim=OptimConfig(steps=20, learning_rate=3e-3, warmup_steps=2, ema_decay=0.9),
 )
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import EncoderBlock
-from mmae.model.masking import Visible, visible_order
+from mmae.model.indexing import visible_order
+from mmae.model.masking import Visible
 from mmae.model.modalities.image import Image, ImageConfig
 from mmae.model.modalities.spectrum import Spectrum, SpectrumConfig
 from mmae.model.modality import Modality, Sizes

@@ -1,24 +1,41 @@
-"""The kinds of measurements a galaxy may have: one file each, and no list of them anywhere else."""
+"""The kinds of measurements that a galaxy may have: one file each, and no list of them anywhere else.
+
+Files outside the package are added by the environment variable MMAE_MODALITIES: their paths, separated as in PATH.
+"""
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import os
 import pkgutil
-from dataclasses import field, make_dataclass
+import sys
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from types import ModuleType
 
 from mmae.model.modality import Modality
 
-MODALITIES: dict[str, type[Modality]] = {
-    kind.name: kind
-    for kind in (importlib.import_module(f"{__name__}.{file.name}").MODALITY for file in pkgutil.iter_modules(__path__))
-}
+OUTSIDE = "MMAE_MODALITIES"
 
-ModalitiesConfig = make_dataclass(
-    "ModalitiesConfig",
-    [(name, kind.Config, field(default_factory=kind.Config)) for name, kind in MODALITIES.items()],
-    frozen=True,
-    namespace={
-        "__module__": __name__,  # where pickle looks for it
-        "__doc__": "Which modalities a model reads and reconstructs, and how.",
-    },
-)
+
+def _load(path: str) -> ModuleType:
+    """Import a file as a module of this package, so that all processes find its classes under one name."""
+    name = f"{__name__}.{Path(path).stem}"
+    spec = importlib.util.spec_from_file_location(name, Path(path).expanduser())
+    if spec is None or spec.loader is None or not Path(path).expanduser().is_file():
+        raise ImportError(f"{OUTSIDE}: {path} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_files = [importlib.import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__)]
+_files += [_load(path) for path in os.environ.get(OUTSIDE, "").split(os.pathsep) if path]
+MODALITIES: dict[str, type[Modality]] = {file.MODALITY.name: file.MODALITY for file in _files}
+_fields = [(name, kind.Config, field(default_factory=kind.Config)) for name, kind in MODALITIES.items()]
+
+
+@dataclass(frozen=True)
+class ModalitiesConfig(make_dataclass("ModalityFields", _fields, frozen=True)):  # type: ignore[misc]
+    """Which modalities a model reads and reconstructs, and how: one field each."""

@@ -17,9 +17,9 @@ from mmae.model import tokens as tk
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import sincos_positions_2d
 from mmae.model.inception import inception_trunk
+from mmae.model.indexing import pick, placed, take
 from mmae.model.losses import masked_mse, with_targets
-from mmae.model.masking import pick, placed, take
-from mmae.model.modality import Modality, Sizes, patch_head
+from mmae.model.modality import MaskRule, Modality, Sizes, patch_head
 
 # What the convolutions see beside the bands: differences of neighbouring bands, over their usual scatter from galaxy to
 # galaxy (0.5 in the natural logarithm is half a magnitude). A network has to take the difference of bright bands to see
@@ -70,6 +70,7 @@ class Image(Modality):
 
     name = "image"
     Config = ImageConfig
+    mask = MaskRule(ratio=(0.75, 0.75), drop=0.0, per_galaxy=True, exclusive=True, whole=0.0)
 
     def __init__(self, config: ImageConfig, spec: InputSpec, sizes: Sizes):
         super().__init__(config, spec, sizes)
@@ -101,6 +102,11 @@ class Image(Modality):
     @staticmethod
     def shapes(spec: InputSpec) -> dict[str, tuple[int, ...]]:
         return {"image": (spec.n_bands, spec.image_size, spec.image_size)}
+
+    @staticmethod
+    def augment(values: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """Each image in one of its eight orientations: a galaxy has no up."""
+        return {"image": flip_and_turn(values["image"], generator)}
 
     def prepare(self, batch: Batch, visible_BT: Tensor) -> ImageTokens:
         stretched_BCHW = tk.stretch_image(batch.values["image"], self.band_noise)
@@ -149,6 +155,16 @@ class Image(Modality):
     def seen(self, visible_BT: Tensor) -> Tensor:
         """(B, H, W)"""
         return tk.visible_pixels(visible_BT, self.spec.image_size)
+
+
+def flip_and_turn(image_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image in one of its eight orientations."""
+    which_B = torch.randint(0, 8, (len(image_BCHW),), generator=generator).to(image_BCHW.device)
+    result = image_BCHW
+    for bit, turn in ((1, lambda x: x.flip(-1)), (2, lambda x: x.flip(-2)), (4, lambda x: x.transpose(-1, -2))):
+        chosen_B111 = (which_B & bit).bool()[:, None, None, None]
+        result = torch.where(chosen_B111, turn(result), result)
+    return result
 
 
 MODALITY = Image

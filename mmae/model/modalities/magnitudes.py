@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
+from mmae.model.indexing import pick, placed
 from mmae.model.losses import masked_mse
-from mmae.model.masking import pick, placed
 from mmae.model.modality import Modality, Sizes, patch_head
 
 

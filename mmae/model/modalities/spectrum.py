@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from mmae.model import tokens as tk
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import sincos_positions
+from mmae.model.indexing import add_rows, pick, placed, take
 from mmae.model.lines import Lines, LinesConfig
 from mmae.model.losses import masked_chi_square, masked_mse, with_targets
-from mmae.model.masking import add_rows, pick, placed, take
-from mmae.model.modality import Evidence, Modality, Sizes, patch_head
+from mmae.model.modality import Evidence, MaskRule, Modality, Sizes, patch_head
 
 # Of the normalised flux that is embedded: a cosmic ray or a sky-line residual in units
 # of the spectrum's rms is no more telling at 100 than at 20.
@@ -79,6 +79,7 @@ class Spectrum(Modality):
 
     name = "spectrum"
     Config = SpectrumConfig
+    mask = MaskRule(ratio=(0.75, 0.75), drop=0.5, exclusive=True)
 
     def __init__(self, config: SpectrumConfig, spec: InputSpec, sizes: Sizes):
         super().__init__(config, spec, sizes)

@@ -1,0 +1,34 @@
+"""A modality from one file outside the package: from a survey's Parquet column to a trained model."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+def run(script: Path, *arguments: str, modalities: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {"MMAE_MODALITIES": modalities, "PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, str(script), *arguments], env=environment, capture_output=True, text=True)
+
+
+def test_a_light_curve_is_read_masked_and_reconstructed(tmp_path):
+    done = run(HERE / "train_light_curves.py", str(tmp_path), modalities=str(HERE / "light_curve.py"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["masks"] == [0.25, 0.5, 0.1]
+    assert found["tokens"] == {"image": 4, "light_curve": 4}
+    assert found["modes"] == ["image", "light_curve", "image and light_curve"]
+    assert found["arrived"] and all(found["arrived"].values())
+    assert found["last"] < 0.5 * found["first"]  # sine curves of four periods: easy to complete
+    assert found["config"]
+
+
+def test_a_missing_modality_file_is_named(tmp_path):
+    done = run(HERE / "train_light_curves.py", str(tmp_path), modalities=str(tmp_path / "nothing.py"))
+    assert done.returncode != 0 and "nothing.py" in done.stderr
