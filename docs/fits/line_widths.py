@@ -1,11 +1,11 @@
-"""Fit the joint distribution of emission-line widths that the simulated survey draws from.
+"""Fit the joint distribution of emission-line widths used by the simulated survey.
 
     python docs/fits/line_widths.py ../shared/data/galaxies/desi_bgs_line_ews.parquet
 
 writes mmae/simulation/line_widths.json. The table holds rest-frame equivalent widths and
-inverse variances of 43,752 galaxies of the DESI Bright Galaxy Survey. A Gaussian mixture of their
-log10 is fitted with each galaxy's own errors taken out (extreme deconvolution: Bovy, Hogg &
-Roweis 2011, equations 14 to 16).
+ivar of 43,752 galaxies of the DESI Bright Galaxy Survey. A Gaussian mixture of the log10 widths is
+fitted, deconvolved from the errors of each galaxy (extreme deconvolution: Bovy, Hogg & Roweis 2011,
+equations 14 to 16).
 
 Shape suffixes: N galaxies, E lines, G mixture components.
 """
@@ -23,10 +23,10 @@ from mmae.astro.lines import LINE_NAMES
 
 COMPONENTS, ITERATIONS, TOLERANCE, SEED = 4, 150, 1e-5, 0
 OUT = Path(__file__).parents[2] / "mmae/simulation/line_widths.json"
-# Beyond these a logarithm of a width means nothing: below 5% of its error, or fits gone wild.
+# Widths outside these limits are excluded: below 5% of their error, or failed fits.
 MIN_SIGNAL_TO_NOISE, MAX_WIDTH = 0.05, 1e3
 ERROR_RANGE = (0.01, 1.0)  # dex
-FLOOR = 1e-4  # added to variances, dex^2: keeps a component from collapsing
+FLOOR = 1e-4  # added to variances, dex^2: prevents a component from collapsing
 
 
 def load(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +41,7 @@ def load(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fit(x_NE: np.ndarray, error_NE: np.ndarray) -> dict[str, list]:
-    """Weights, means and covariances of the mixture behind noisy data."""
+    """Weights, means and covariances of the noise-free mixture."""
     start = GaussianMixture(COMPONENTS, random_state=SEED, n_init=2, reg_covar=1e-3).fit(x_NE)
     weight_G, mean_GE, covariance_GEE = start.weights_, start.means_, start.covariances_
     identity_EE, last = np.eye(x_NE.shape[1]), -np.inf

@@ -1,1 +1,1 @@
-"""The simulated sky: population, spectral energy distributions, spectrograph and camera."""
+"""Simulated galaxies: population, spectral energy distributions, spectrograph and camera."""

@@ -1,8 +1,7 @@
-"""Images: profiles through the seeing onto HSC coadd pixels, with noise. Rendering is GalSim's
-(Rowe+2015).
+"""HSC-like images: profiles convolved with the seeing on coadd pixels, plus noise; rendered with GalSim (Rowe+2015).
 
-Shape suffixes: C bands, H and W image pixels, K wavenumbers, Y and X of the larger box that the
-transform runs in (X: half spectrum).
+Shape suffixes: C bands, H and W image pixels, K wavenumbers, Y and X wavenumbers of the padded Fourier
+transform (X: half spectrum).
 """
 
 from __future__ import annotations
@@ -25,42 +24,42 @@ from mmae.survey.schema import SurveySpec
 SEEING_FWHM = {"g": 0.77, "r": 0.76, "i": 0.58, "z": 0.68, "y": 0.68}
 SEEING_SCATTER = 0.08  # in ln FWHM, between pointings
 MOFFAT_BETA = 3.0  # wings as in atmospheric seeing with optics (Trujillo+2001)
-# Seconds on sky in the wide layer (Aihara+2018); the filter curves hold all losses of light.
+# Exposure time in seconds, wide layer (Aihara+2018); the filter curves include all throughput losses.
 EXPOSURE_TIME = {"g": 600.0, "r": 600.0, "i": 1200.0, "z": 1200.0, "y": 1200.0}
-COLLECTING_AREA = np.pi * 410.0**2 * 0.9  # cm2: 8.2 m mirror less the prime-focus unit
-# Warping onto the coadd's pixels correlates neighbours (Bosch+2018, section 3.3): weight of each of
+COLLECTING_AREA = np.pi * 410.0**2 * 0.9  # cm2: 8.2 m mirror minus the prime-focus obscuration
+# Warping to the coadd grid correlates adjacent pixels (Bosch+2018, section 3.3): kernel weight of each of
 # the two neighbours along an axis; 0.03 gives the correlation of 0.06 of real coadds.
 WARP_WEIGHT = 0.03
-# How well the pipeline measures what it sees, mag: galaxies injected into HSC images at i = 20 come back
-# with a scatter of 0.15, most of it in all bands alike because they share the fitted shape, and stars
-# with 0.01 (Huang+2018, abstract). What a band does not share is ours: set so that redshifts from
-# magnitudes alone are as good as those of real galaxies (docs/realism.md, photoz).
+# Scatter of pipeline magnitudes, mag: galaxies injected into HSC images at i = 20 are recovered with a
+# scatter of 0.15, most of it common to all bands because they share the fitted shape, stars with 0.01
+# (Huang+2018, abstract). BAND_SCATTER (independent between bands) is our choice: it makes photometric
+# redshifts as accurate as for real galaxies (docs/realism.md, photoz).
 SHAPE_SCATTER, BAND_SCATTER, STAR_SCATTER = 0.145, 0.04, 0.01
 
 FIBRE_DIAMETER = 1.5  # arcsec, mean over the focal plane (DESI Collaboration 2022)
 FIBRE_SEEING = 1.1  # arcsec FWHM at Mayall (DESI Collaboration 2022)
-FIBRE_WAVENUMBER_MAX = 20.0  # radian/arcsec: the seeing passes less than 1e-8 beyond
+FIBRE_WAVENUMBER_MAX = 20.0  # radian/arcsec: the transform of the seeing is below 1e-8 beyond
 
-# Steep profiles end at 8 half-light radii, as in the SDSS pipeline (Stoughton+2002, section 4.4.5.5).
+# Sersic profiles are truncated at 8 half-light radii, as in the SDSS pipeline (Stoughton+2002, section 4.4.5.5).
 TRUNCATION = 8.0
-# Profiles count as large as the radius that holds all but 2% of their light; beyond that it folds back.
+# Size of a profile: radius containing 98% of its light; light outside the box is aliased back into it.
 GALSIM = galsim.GSParams(folding_threshold=0.02, maximum_fft_size=8192)
 
 
 @dataclass(frozen=True)
-class Spot:
-    """Light to be drawn: a profile with its counts in each band, at a place on the stamp."""
+class PlacedProfile:
+    """A profile, its total counts in each band and its position on the cutout."""
 
     profile: Profile
     counts_C: np.ndarray
-    centre: tuple[float, float]  # x, y in pixels; the centre of the first pixel is 0
+    centre: tuple[float, float]  # x, y in pixels; 0 is the centre of the first pixel
 
 
 def galsim_profile(profile: Profile) -> galsim.GSObject:
-    """The profile with unit flux; a point source as a delta function."""
+    """GalSim profile of unit flux; a delta function for a point source."""
     if profile.half_light_radius == 0:
         return galsim.DeltaFunction(gsparams=GALSIM)
-    # GalSim's radius is that of the round profile, which a shear flattens at constant area.
+    # GalSim takes the radius of the circular profile; its shear conserves area.
     radius = profile.half_light_radius * np.sqrt(profile.axis_ratio)
     return (
         _unit_sersic(profile.sersic_index)
@@ -71,34 +70,34 @@ def galsim_profile(profile: Profile) -> galsim.GSObject:
 
 @lru_cache(maxsize=64)
 def _unit_sersic(index: float) -> galsim.GSObject:
-    # One object per index: GalSim tabulates a profile anew when the ratio of its radii moves by a bit.
+    # One cached object per index: GalSim recomputes its tables when the ratio of the radii changes by rounding.
     if index == 1:
         return galsim.Exponential(half_light_radius=1.0, gsparams=GALSIM)
     return galsim.Sersic(n=index, half_light_radius=1.0, trunc=TRUNCATION, gsparams=GALSIM)
 
 
-def render(spots: Sequence[Spot], fwhm_C: np.ndarray, size: int, pixel_scale: float) -> np.ndarray:
-    """A noise-free image (C,size,size) in counts per pixel.
+def render(profiles: Sequence[PlacedProfile], fwhm_C: np.ndarray, size: int, pixel_scale: float) -> np.ndarray:
+    """Noise-free image (C,size,size) in counts per pixel.
 
-    Profiles are drawn in Fourier space, once for all bands: seeing and pixel are products there.
-    The seeing, at least 3 pixels wide, leaves nothing beyond the Nyquist frequency.
+    Each profile is drawn once for all bands in Fourier space, where seeing and pixel response are products.
+    The seeing, at least 3 pixels FWHM, removes all power beyond the Nyquist frequency.
 
     Args:
         fwhm_C: seeing in arcsec.
         pixel_scale: arcsec per pixel.
     """
-    shapes = [galsim_profile(s.profile) for s in spots]
+    shapes = [galsim_profile(p.profile) for p in profiles]
     seeings = [galsim.Moffat(beta=MOFFAT_BETA, fwhm=fwhm, gsparams=GALSIM) for fwhm in fwhm_C]
-    # The transform repeats the image at every box: all but 2% of a copy stays off the stamp.
+    # The discrete transform is periodic: the padding keeps 98% of a periodic copy off the cutout.
     reach = max(np.pi / s.stepk for s in shapes) + max(np.pi / s.stepk for s in seeings)
     box = next_fast_len(size + int(np.ceil(reach / pixel_scale)), real=True)
     box += box % 2
     pixel_YX = _transform(galsim.Pixel(pixel_scale, gsparams=GALSIM), box, pixel_scale)
     light_CYX = np.zeros((len(fwhm_C), *pixel_YX.shape), np.complex64)
-    for shape, spot in zip(shapes, spots, strict=True):
-        placed = shape.shift(spot.centre[0] * pixel_scale, spot.centre[1] * pixel_scale)
-        shape_YX = _transform(placed, box, pixel_scale) * pixel_YX
-        light_CYX += spot.counts_C.astype(np.float32)[:, None, None] * shape_YX
+    for shape, profile in zip(shapes, profiles, strict=True):
+        shifted = shape.shift(profile.centre[0] * pixel_scale, profile.centre[1] * pixel_scale)
+        shape_YX = _transform(shifted, box, pixel_scale) * pixel_YX
+        light_CYX += profile.counts_C.astype(np.float32)[:, None, None] * shape_YX
     for light_YX, seeing in zip(light_CYX, seeings, strict=True):
         light_YX *= _transform(seeing, box, pixel_scale)
     in_fft_order_CYX = np.fft.ifftshift(light_CYX, axes=1)
@@ -106,7 +105,7 @@ def render(spots: Sequence[Spot], fwhm_C: np.ndarray, size: int, pixel_scale: fl
 
 
 def _transform(profile: galsim.GSObject, box: int, pixel_scale: float) -> np.ndarray:
-    """Fourier transform (Y,X) complex64, for box x box pixels: k_y from -pi to pi, k_x from 0 to pi."""
+    """Fourier transform (Y,X) complex64 for box x box pixels: k_y from -pi to pi, k_x from 0 to pi per pixel."""
     half_plane = galsim.BoundsI(0, box // 2, -box // 2, box // 2 - 1)
     image = profile.drawKImage(bounds=half_plane, scale=2 * np.pi / (box * pixel_scale), recenter=False)
     return image.array
@@ -119,9 +118,9 @@ def draw_seeing(rng: np.random.Generator, bands: tuple[str, ...]) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _fibre_window() -> tuple[np.ndarray, np.ndarray]:
-    """Wavenumber_K (radian/arcsec) and the weight of each in the light of a fibre seen through the air.
+    """wavenumber_K (radian/arcsec) and its weight in the flux of a fibre, seeing included.
 
-    Parseval: the light inside radius R is the integral of F(k) P(k) R J1(k R) dk.
+    Parseval: flux inside radius R = integral of F(k) P(k) R J1(k R) dk; P: transform of the seeing.
     """
     wavenumber_K = (np.arange(1500) + 0.5) * FIBRE_WAVENUMBER_MAX / 1500
     seeing = galsim.Moffat(beta=MOFFAT_BETA, fwhm=FIBRE_SEEING, gsparams=GALSIM)
@@ -133,7 +132,7 @@ def _fibre_window() -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=64)
 def _fibre_table(sersic_index: float) -> tuple[np.ndarray, np.ndarray]:
-    """Share of the light in the fibre against half-light radius (arcsec), round profile."""
+    """Half-light radius (arcsec) and fraction of the light inside the fibre, circular profile."""
     wavenumber_K, window_K = _fibre_window()
     unit = _unit_sersic(sersic_index)
     radius = np.geomspace(0.02, RADIUS_RANGE[1], 40)
@@ -142,10 +141,10 @@ def _fibre_table(sersic_index: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fibre_fraction(profile: Profile) -> float:
-    """Share of a centred object's light that a DESI fibre keeps, relative to a star.
+    """Fraction of a centred object's light in a DESI fibre, relative to a point source.
 
-    DESI calibrates on stars: a point source keeps all its light, and a galaxy loses what its
-    extent costs beyond a star's loss (Guy+2023). Profiles are circularised.
+    DESI calibrates fluxes on stars (Guy+2023), so the fraction is 1 for a point source and below 1 for a
+    galaxy. Profiles are circularised.
     """
     if profile.half_light_radius == 0:
         return 1.0
@@ -156,9 +155,9 @@ def fibre_fraction(profile: Profile) -> float:
 
 @lru_cache(maxsize=4)
 def effective_gain(spec: SurveySpec) -> np.ndarray:
-    """Electrons per count (C,) of a coadd: exposure x response x area at the zero point.
+    """Electrons per count (C,) of a coadd: exposure time x throughput x area at the zero point.
 
-    1500 (y) to 4700 (i). For comparison: variance against flux in real HSC-COSMOS coadds,
+    1500 (y) to 4700 (i). For comparison: the variance-flux relation of real HSC-COSMOS coadds,
     which are deeper, gives about 6000 in r.
     """
     rate_C = electrons_per_second(spec.bands, COLLECTING_AREA) * 10 ** (-0.4 * spec.zero_point)
@@ -166,7 +165,7 @@ def effective_gain(spec: SurveySpec) -> np.ndarray:
 
 
 def add_noise(rng: np.random.Generator, image_CHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
-    """Sky noise of the survey plus the photon noise of the objects; (C,H,W) float32 counts."""
+    """Image plus sky noise and photon noise of the objects; (C,H,W) float32 counts."""
     sky_C11 = np.square(spec.band_noise)[:, None, None]
     photon_CHW = np.maximum(image_CHW, 0) / effective_gain(spec)[:, None, None]
     sigma_CHW = np.sqrt(sky_C11 + photon_CHW).astype(np.float32)
@@ -181,10 +180,10 @@ def add_noise(rng: np.random.Generator, image_CHW: np.ndarray, spec: SurveySpec)
 def measure_magnitude(
     rng: np.random.Generator, mag_C: np.ndarray, half_light_radius: float, fwhm_C: np.ndarray, spec: SurveySpec
 ) -> np.ndarray:
-    """A catalogue magnitude (C,) with the noise of a fit; NaN below zero flux.
+    """Catalogue magnitudes (C,) with the noise of a model fit; NaN where the measured flux is not positive.
 
-    Matched-filter noise of a Gaussian: sigma_F^2 = 4 pi s^2 sigma_sky^2 + F / gain
-    (King 1983), s the rms size of the seen profile; plus the scatter of the pipeline.
+    Noise of a Gaussian matched filter: sigma_F^2 = 4 pi s^2 sigma_sky^2 + F / gain (King 1983), s: rms size
+    of the profile with seeing; plus the scatter of the pipeline.
     """
     counts_C = 10 ** (0.4 * (spec.zero_point - mag_C))
     size_C = np.hypot(fwhm_C / 2.355, half_light_radius / 1.177) / spec.pixel_scale

@@ -1,5 +1,7 @@
-"""Distances in the Planck 2018 cosmology, tabulated: one astropy call per galaxy would cost more
-than drawing it."""
+"""Distances in the Planck 2018 cosmology, interpolated from a table.
+
+An astropy call per galaxy would take longer than drawing the galaxy.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What else is in the picture: field galaxies and stars around the target.
-
-Shape suffixes: none; one object at a time.
-"""
+"""Field galaxies and stars around the target of a cutout."""
 
 from __future__ import annotations
 
@@ -16,51 +13,51 @@ from mmae.simulation.stars import draw_star, draw_star_magnitude, stars_per_squa
 from mmae.survey.schema import SurveySpec
 
 FIELD_BAND = "i"
-BRIGHT, FAINT = 17.0, 25.0  # AB; fainter ones drown in the noise of the wide layer
+BRIGHT, FAINT = 17.0, 25.0  # AB; fainter objects are below the noise of the wide layer
 # N(<i) = 46 x 10^(0.31 (i - 25)) galaxies per square arcmin from 23 to 25 (LSST Science Book 2009,
-# equation 3.7); brighter ones are rarer, with a slope of 0.42 (zCOSMOS-bright, i < 22.5: Lilly+2009).
+# equation 3.7); slope 0.42 at brighter magnitudes (zCOSMOS-bright, i < 22.5: Lilly+2009).
 COUNTS_25, FAINT_SLOPE, BRIGHT_SLOPE, SLOPE_CHANGE = 46.0, 0.31, 0.42, 22.5
-TWO_PARTS = 23.0  # fainter ones are bulge or disk: nobody could tell, and drawing both takes twice the time
-MARGIN = 1.5  # arcsec beyond the stamp: wings reach in
+TWO_COMPONENT_LIMIT = 23.0  # fainter galaxies get one component: unresolved, and two take twice the time to render
+MARGIN = 1.5  # arcsec beyond the cutout: wings of objects outside contribute
 
 
 @dataclass(frozen=True)
 class FieldObject:
-    """A neighbour, where it stands (x, y in pixels), and what it is."""
+    """A field object and its position (x, y in pixels)."""
 
-    thing: SkyObject
+    sky_object: SkyObject
     centre: tuple[float, float]
     is_star: bool
 
 
 def galaxies_per_square_arcmin(magnitude: float) -> float:
-    """Number of galaxies brighter than an i magnitude."""
+    """Surface density of galaxies brighter than an i magnitude."""
     if magnitude >= SLOPE_CHANGE:
         return COUNTS_25 * 10 ** (FAINT_SLOPE * (magnitude - 25.0))
     return galaxies_per_square_arcmin(SLOPE_CHANGE) * 10 ** (BRIGHT_SLOPE * (magnitude - SLOPE_CHANGE))
 
 
 def draw_field(rng: np.random.Generator, spec: SurveySpec, density: float, reddening: float = 0.0) -> list[FieldObject]:
-    """All neighbours of a stamp.
+    """All field objects of a cutout.
 
     Args:
-        reddening: E(B-V) of the Galactic dust in front, mag.
-        density: relative to the sky's at high galactic latitude; 0 leaves the target alone.
+        density: relative to the counts at high galactic latitude; 0: no field objects.
+        reddening: Galactic E(B-V), mag.
     """
     side = spec.image_size + 2 * MARGIN / spec.pixel_scale
     area = (side * spec.pixel_scale / 60) ** 2  # square arcmin
     edge = (spec.image_size - 1) / 2
 
-    def place() -> tuple[float, float]:
+    def draw_position() -> tuple[float, float]:
         return edge + side * (rng.random() - 0.5), edge + side * (rng.random() - 0.5)
 
-    def seen(thing: SkyObject, is_star: bool) -> FieldObject:
-        return FieldObject(behind_dust(thing, reddening), place(), is_star)
+    def observed(sky_object: SkyObject, is_star: bool) -> FieldObject:
+        return FieldObject(behind_dust(sky_object, reddening), draw_position(), is_star)
 
     n_galaxies = rng.poisson(density * area * galaxies_per_square_arcmin(FAINT))
     n_stars = rng.poisson(density * area * stars_per_square_arcmin(FAINT))
-    return [seen(_field_galaxy(rng), False) for _ in range(n_galaxies)] + [
-        seen(_field_star(rng), True) for _ in range(n_stars)
+    return [observed(_field_galaxy(rng), False) for _ in range(n_galaxies)] + [
+        observed(_field_star(rng), True) for _ in range(n_stars)
     ]
 
 
@@ -72,30 +69,30 @@ def _field_star(rng: np.random.Generator) -> SkyObject:
 def _field_galaxy(rng: np.random.Generator) -> SkyObject:
     magnitude = draw_field_magnitude(rng)
     redshift = draw_field_redshift(rng, magnitude)
-    # r - i + K correction of a mean galaxy: about 0.5 mag at the redshifts that matter.
+    # r - i plus K correction of an average galaxy: about 0.5 mag at the relevant redshifts.
     absolute = absolute_r(magnitude + 0.5, redshift, k_correction=redshift)
     draw = draw_passive if rng.random() < passive_share(absolute) else draw_star_forming
     galaxy = draw(rng, absolute, redshift)
-    if magnitude > TWO_PARTS:
-        whole = replace(galaxy.structure, bulge_fraction=float(round(galaxy.structure.bulge_fraction)))
-        galaxy = replace(galaxy, structure=whole)
+    if magnitude > TWO_COMPONENT_LIMIT:
+        single = replace(galaxy.structure, bulge_fraction=float(round(galaxy.structure.bulge_fraction)))
+        galaxy = replace(galaxy, structure=single)
     return galaxy_object(galaxy, redshift, FIELD_BAND, magnitude)
 
 
 @lru_cache(maxsize=1)
 def _counts() -> tuple[np.ndarray, np.ndarray]:
-    """i magnitudes and the galaxies per square arcmin brighter than each."""
+    """i magnitudes and the number of galaxies per square arcmin brighter than each."""
     magnitude = np.linspace(BRIGHT, FAINT, 100)
     return magnitude, np.array([galaxies_per_square_arcmin(m) for m in magnitude])
 
 
 def draw_field_magnitude(rng: np.random.Generator) -> float:
-    """An i magnitude from the counts, between BRIGHT and FAINT."""
+    """Random i magnitude between BRIGHT and FAINT, distributed as the number counts."""
     magnitude, counts = _counts()
     return float(np.interp(counts[0] + rng.random() * (counts[-1] - counts[0]), counts, magnitude))
 
 
 def draw_field_redshift(rng: np.random.Generator, magnitude: float) -> float:
-    """p(z) ~ z^2 exp(-z / z0), z0 = 0.0417 i - 0.744 (LSST Science Book 2009, equation 3.8; i > 20.5)."""
+    """Random redshift, p(z) ~ z^2 exp(-z / z0), z0 = 0.0417 i - 0.744 (LSST Science Book, equation 3.8; i > 20.5)."""
     scale = 0.0417 * max(magnitude, 20.5) - 0.744
     return float(np.clip(rng.gamma(3.0, scale), 0.01, 4.0))

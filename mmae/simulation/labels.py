@@ -1,6 +1,6 @@
-"""Redshifts as a pipeline reports them: errors, warnings, and now and then a wrong line.
+"""Pipeline redshifts: measurement errors, ZWARN flags and line misidentifications.
 
-What ZWARN and the failure modes mean: redrock (Guy+2023, section 6; Ross, Bailey et al.).
+ZWARN and failure modes as in redrock (Guy+2023, section 6; Ross, Bailey et al.).
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ import numpy as np
 
 from mmae.astro.lines import CIII, CIV, HALPHA_WAVE, HBETA_WAVE, LYMAN_ALPHA, MGII, OII_RED, OIII_RED
 
-# Redshift errors over (1 + z): DESI Collaboration 2024 (early data release).
+# Redshift error / (1 + z): DESI Collaboration 2024 (early data release).
 GALAXY_ERROR, QUASAR_ERROR = 5e-5, 5e-4
-# Share of redshifts that redrock flags itself, and of those it trusts although they are wrong.
-# Visual inspection: Lan+2023 (galaxies: at most 0.5% wrong, 1 to 2% flagged; ELG more) and
-# Alexander+2023 (quasars).
+# Fraction of redshifts flagged by redrock, and fraction that is wrong but not flagged. From visual
+# inspection: Lan+2023 (galaxies: at most 0.5% wrong, 1 to 2% flagged; ELG more) and Alexander+2023 (quasars).
 FLAGGED = {"MAIN": 0.005, "BGS": 0.01, "LRG": 0.012, "ELG": 0.05, "QSO": 0.02}
 WRONG = {"MAIN": 0.0005, "BGS": 0.001, "LRG": 0.002, "ELG": 0.004, "QSO": 0.005}
-SMALL_DELTA_CHI2 = 4  # ZWARN bit 2: a second redshift fits almost as well
+SMALL_DELTA_CHI2 = 4  # ZWARN bit 2: a second redshift fits nearly as well
 
-# Lines that are taken for one another, Angstrom.
+# Lines confused with one another, Angstrom.
 GALAXY_CONFUSION = (OII_RED, HBETA_WAVE, OIII_RED, HALPHA_WAVE)
 QUASAR_CONFUSION = (LYMAN_ALPHA, CIV, CIII, MGII)
-# Galaxy templates of redrock end at 1.7; the survey, as GalaxiesML, at 4.
+# Redshift limits: galaxy templates of redrock 1.7; survey (as GalaxiesML) 4.
 GALAXY_REDSHIFT_MAX, QUASAR_REDSHIFT_MAX = 1.7, 4.0
 
 
@@ -34,15 +33,15 @@ class Label:
     redshift: float
     error: float
     zwarn: int
-    wrong: bool  # far from the truth, whether flagged or not
+    wrong: bool  # catastrophic error, flagged or not
 
 
 def measure_redshift(rng: np.random.Generator, target_class: str, redshift: float) -> Label:
-    """The pipeline's redshift of a target."""
+    """Simulated pipeline redshift of a target."""
     is_quasar = target_class == "QSO"
     error = (QUASAR_ERROR if is_quasar else GALAXY_ERROR) * (1 + redshift)
     measured = max(redshift + error * rng.standard_normal(), 0.0)
-    chance, confused = rng.random(), _confused(rng, redshift, is_quasar)
+    chance, confused = rng.random(), _confused_redshift(rng, redshift, is_quasar)
     if chance < WRONG[target_class]:
         return Label(confused, error, 0, True)
     if chance < WRONG[target_class] + FLAGGED[target_class]:
@@ -50,8 +49,8 @@ def measure_redshift(rng: np.random.Generator, target_class: str, redshift: floa
     return Label(measured, error, 0, False)
 
 
-def _confused(rng: np.random.Generator, redshift: float, is_quasar: bool) -> float:
-    """The redshift that results when one line is taken for another."""
+def _confused_redshift(rng: np.random.Generator, redshift: float, is_quasar: bool) -> float:
+    """Redshift from identifying one line as another, chosen at random."""
     lines = QUASAR_CONFUSION if is_quasar else GALAXY_CONFUSION
     limit = QUASAR_REDSHIFT_MAX if is_quasar else GALAXY_REDSHIFT_MAX
     options = [(1 + redshift) * true / taken - 1 for true in lines for taken in lines if true != taken]

@@ -1,9 +1,9 @@
-"""Which objects are targeted: redshift, magnitude, type, stars, dust, lines and shape of each.
+"""Target population: redshift, magnitude, type, stellar mix, dust, lines and structure of each object.
 
-Classes as DESI targets them, mixed so that redshifts and light follow GalaxiesML-Spectra, which
-holds what earlier redshift surveys of the HSC fields had seen too: hence bright galaxies beyond
-their share of the sky. Everything is drawn from the generator that is passed in; nothing here
-knows about pixels, noise or instruments.
+Target classes as in DESI, mixed so that redshifts and fluxes follow GalaxiesML-Spectra. That data set also
+contains earlier redshift surveys of the HSC fields and therefore a larger fraction of bright galaxies than
+a flux-limited sample. All random draws use the generator passed in; pixels, noise and instruments are
+modelled elsewhere.
 
 Shape suffixes: K templates of `seds.load_templates` (dusty, burst, dusty star-forming, old,
 star-forming), E the widths of `lines.LINE_NAMES`.
@@ -23,7 +23,7 @@ from mmae.simulation.structure import Structure, draw_early, draw_late
 
 @dataclass(frozen=True)
 class TargetClass:
-    """One kind of target: its share of the survey, where in redshift, and how bright."""
+    """A target class: fraction of the survey, redshift distribution and magnitude limits."""
 
     name: str
     fraction: float
@@ -31,7 +31,7 @@ class TargetClass:
     redshift_width: float  # standard deviation, in ln z if log-normal
     redshift_range: tuple[float, float]
     log_normal: bool
-    band: str  # in which the magnitude is drawn
+    band: str  # of the magnitude
     magnitude_range: tuple[float, float]  # AB, selection limits
 
 
@@ -50,13 +50,13 @@ EVOLUTION_Q = 1.62  # mag of brightening per unit redshift, r band: Blanton+2003
 LRG_ABSOLUTE_Z = (-23.3, 0.45)  # mean and scatter, z band; Zhou+2023 luminosity range
 COUNT_SLOPE = 0.3  # log10 of the number of ELG and QSO per magnitude, near their limits
 
-# Share of each template in the light at 5500 A; numbers set so that colours follow zCOSMOS-bright.
+# Fraction of the light at 5500 A in each template, adjusted to the colours of zCOSMOS-bright.
 OLD_K = np.array([0.05, 0.00, 0.05, 0.88, 0.02])  # spheroids and bulges
 QUIET_DISK_K = np.array([0.05, 0.01, 0.27, 0.57, 0.10])  # blueness 0
 YOUNG_DISK_K = np.array([0.02, 0.10, 0.38, 0.05, 0.45])  # blueness 1
-OLD_CONCENTRATION, DISK_CONCENTRATION = 25.0, 12.0  # of the Dirichlet scatter about these
-# Disks run from old to young between these log10 widths of H-alpha (Angstrom): from retired to
-# starburst (Cid Fernandes+2011; Lee+2009), with a scatter because H-alpha sees the last 10 Myr only.
+OLD_CONCENTRATION, DISK_CONCENTRATION = 25.0, 12.0  # of the Dirichlet distribution about these fractions
+# log10 H-alpha width (Angstrom) at blueness 0 and 1: retired to starburst (Cid Fernandes+2011; Lee+2009).
+# The scatter accounts for H-alpha tracing only the last 10 Myr.
 BLUENESS_WIDTH = (0.3, 1.9)
 BLUENESS_SCATTER = 0.12
 PASSIVE_ATTENUATION = 0.06  # mean A_V of passive galaxies, mag
@@ -64,12 +64,12 @@ PASSIVE_ATTENUATION = 0.06  # mean A_V of passive galaxies, mag
 
 @dataclass(frozen=True)
 class Galaxy:
-    """A galaxy's stars, gas and shape."""
+    """Stars, gas and structure of a galaxy."""
 
     galaxy_type: str  # passive, star_forming, starburst
     bulge_mixture_K: tuple[float, ...]
     disk_mixture_K: tuple[float, ...]
-    attenuation_v: float  # A_V of the stars, mag, Calzetti law; of the disk (bulges are free of dust)
+    attenuation_v: float  # stellar A_V of the disk, mag, Calzetti law; 0 for the bulge
     widths_E: tuple[float, ...]  # rest-frame equivalent widths, Angstrom
     velocity_dispersion: float  # km/s, of stars and gas
     structure: Structure
@@ -77,23 +77,23 @@ class Galaxy:
 
 @dataclass(frozen=True)
 class Target:
-    """One target as it is, before any instrument. A quasar has no `galaxy`."""
+    """Intrinsic properties of one target. `galaxy` is None for a quasar."""
 
     target_class: TargetClass
     redshift: float
     magnitude: float  # AB, total, in target_class.band
-    absolute_mag_r: float  # to 0.2 mag: from mean K corrections
+    absolute_mag_r: float  # accurate to 0.2 mag: mean K corrections
     galaxy: Galaxy | None
 
 
 def draw_target(rng: np.random.Generator) -> Target:
-    """One object of the survey."""
+    """Random object of the survey."""
     fractions = [c.fraction for c in TARGET_CLASSES]
     return draw_class_member(rng, TARGET_CLASSES[rng.choice(len(fractions), p=fractions)])
 
 
 def draw_class_member(rng: np.random.Generator, target: TargetClass) -> Target:
-    """One object of the given class."""
+    """Random object of the given class."""
     redshift = draw_redshift(rng, target)
     magnitude = _draw_magnitude(rng, target, redshift)
     absolute = float(_absolute_r(target, redshift, magnitude))
@@ -107,7 +107,7 @@ def draw_class_member(rng: np.random.Generator, target: TargetClass) -> Target:
 
 
 def draw_passive(rng: np.random.Generator, absolute_mag_r: float, redshift: float) -> Galaxy:
-    """A galaxy of old stars."""
+    """Random passive galaxy."""
     log_mass = _log_mass(absolute_mag_r, red=True)
     mixture_K = tuple(_dirichlet(rng, OLD_K, OLD_CONCENTRATION))
     return Galaxy(
@@ -124,7 +124,7 @@ def draw_passive(rng: np.random.Generator, absolute_mag_r: float, redshift: floa
 def draw_star_forming(
     rng: np.random.Generator, absolute_mag_r: float, redshift: float, starburst: bool = False
 ) -> Galaxy:
-    """A galaxy with emission lines; the lines set how young its disk is and how dusty."""
+    """Random galaxy with emission lines; the line widths set the age and attenuation of its disk."""
     widths_E = draw_widths(rng, redshift, starburst)
     low, high = BLUENESS_WIDTH
     blueness = (np.log10(widths_E[HALPHA]) - low) / (high - low) + BLUENESS_SCATTER * rng.standard_normal()
@@ -142,7 +142,7 @@ def draw_star_forming(
 
 
 def draw_redshift(rng: np.random.Generator, target: TargetClass) -> float:
-    """A redshift of the class (truncated normal or log-normal)."""
+    """Random redshift of the class (truncated normal or log-normal)."""
     low, high = target.redshift_range
     while True:
         unit = target.redshift_width * rng.standard_normal()
@@ -158,7 +158,7 @@ def _draw_magnitude(rng: np.random.Generator, target: TargetClass, redshift: flo
         grid = np.linspace(bright, faint, 256)
         luminosity = 10 ** (-0.4 * (_absolute_r(target, redshift, grid) - SCHECHTER_M_STAR))
         density = luminosity ** (SCHECHTER_ALPHA + 1) * np.exp(-luminosity)
-        # A floor keeps the draw defined at z where even L* lies beyond the survey limit.
+        # The floor keeps the distribution defined where L* is fainter than the survey limit.
         cumulative = np.cumsum(density + 1e-12 * np.arange(1, grid.size + 1))
         return float(np.interp(rng.random() * cumulative[-1], cumulative, grid))
     if target is LRG:
@@ -170,9 +170,9 @@ def _draw_magnitude(rng: np.random.Generator, target: TargetClass, redshift: flo
 
 
 def _absolute_r(target: TargetClass, redshift: float, magnitude: np.ndarray | float) -> np.ndarray | float:
-    """Absolute r magnitude (shape of `magnitude`), K and evolution corrected to z = 0.1, to 0.2 mag."""
-    # Average galaxy in r: Chilingarian+2010. For an LRG the z band sees rest-frame r; for a power law
-    # of slope -1.5 in lambda the correction is 2.5 x 0.5 log10(1 + z).
+    """Absolute r magnitude (shape of `magnitude`), K and evolution corrected to z = 0.1, accurate to 0.2 mag."""
+    # Average galaxy in r: Chilingarian+2010. LRG: the z band is close to rest-frame r. Quasar: a power law
+    # of slope -1.5 in lambda, correction 2.5 x 0.5 log10(1 + z).
     k_correction = {"LRG": 0.0, "ELG": 0.0, "QSO": -1.25 * np.log10(1 + redshift)}.get(target.name, redshift)
     return absolute_r(magnitude, redshift, k_correction, 0.0 if target is QSO else EVOLUTION_Q)
 
@@ -197,23 +197,26 @@ def _passive_fraction(target: TargetClass, absolute_mag_r: float) -> float:
 
 
 def passive_share(absolute_mag_r: float) -> float:
-    """Share of passive galaxies in a flux-limited sample at one luminosity."""
-    # The red share rises with luminosity: shape of Baldry+2004, numbers set with those of the templates.
-    # Retired galaxies and LINERs, red but with lines (Cid Fernandes+2011), are not among these.
+    """Fraction of passive galaxies in a flux-limited sample at an absolute r magnitude."""
+    # Increases with luminosity: shape of Baldry+2004, parameters adjusted together with the template fractions.
+    # Retired galaxies and LINERs, red but with lines (Cid Fernandes+2011), do not count as passive.
     return 0.08 + 0.72 / (1 + np.exp((absolute_mag_r + 20.9) / 0.55))
 
 
 def _log_mass(absolute_mag_r: float, red: bool) -> float:
-    return 10.5 - 0.4 * (absolute_mag_r + 21.2) + 0.2 * red  # one M/L per colour, Bell+2003
+    return 10.5 - 0.4 * (absolute_mag_r + 21.2) + 0.2 * red  # M/L for red and for blue galaxies, Bell+2003
 
 
 def _velocity_dispersion(rng: np.random.Generator, absolute_mag_r: float, red: bool) -> float:
-    """km/s: Faber-Jackson L ~ sigma^4 for red (zero point of Bernardi+2003, figure 4), and gas of half
-    the speed, as rotation spreads it over a fibre, for blue galaxies."""
+    """Velocity dispersion in km/s.
+
+    Red galaxies: Faber-Jackson, L ~ sigma^4 (zero point of Bernardi+2003, figure 4). Blue galaxies: about
+    half of it, the spread of the gas rotation over a fibre.
+    """
     speed = 200.0 * 10 ** (-0.1 * (absolute_mag_r + 22.5))
     return float(np.clip((1.0 if red else 0.55) * speed * rng.lognormal(0, 0.2), 40, 350))
 
 
 def _dirichlet(rng: np.random.Generator, mean_K: np.ndarray, concentration: float) -> np.ndarray:
-    # 1e-3 keeps a template with share 0 possible: the distribution is undefined at 0.
+    # The Dirichlet distribution is undefined for a mean of 0, hence the minimum of 1e-3.
     return rng.dirichlet(np.maximum(mean_K, 1e-3) * concentration)

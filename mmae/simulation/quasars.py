@@ -1,4 +1,4 @@
-"""Quasars: power law, broad and narrow lines, iron, dust, and the intergalactic medium in front.
+"""Quasar spectra: power law, broad and narrow lines, iron, dust and intergalactic absorption.
 
 Shape suffixes: W rest-frame samples, J lines, H samples of the forest's velocity grid,
 Z nodes in absorber redshift, Q quadrature points.
@@ -17,21 +17,21 @@ from mmae.simulation.seds import Sed, planck
 
 @dataclass(frozen=True)
 class BroadLine:
-    """One line of the composite spectrum of Vanden Berk+2001, table 2; rest frame, Angstrom."""
+    """Line of the composite spectrum of Vanden Berk+2001, table 2; rest frame, Angstrom."""
 
-    wavelength: float  # where it stands in the composite (observed, not laboratory)
+    wavelength: float  # measured in the composite, not the laboratory value
     width: float  # equivalent width
     sigma: float
     baldwin: float  # d ln(width) / d ln(luminosity)
-    high_ionisation: bool = False  # takes part in the blueshift
+    high_ionisation: bool = False  # shifted by Quasar.blueshift
 
 
-# Baldwin slopes: C IV -0.17 and Ly-alpha -0.12 from Kinney+1990; none for N V (Vanden Berk+2004). The
-# other ultraviolet lines take Ly-alpha's, the Balmer lines none: both stand between published values.
+# Baldwin slopes: C IV -0.17 and Ly-alpha -0.12 from Kinney+1990; none for N V (Vanden Berk+2004). Other
+# ultraviolet lines use the Ly-alpha slope, Balmer lines none: both are within the published values.
 BROAD_LINES = (
     BroadLine(1033.03, 9.77, 7.76, -0.12, True),  # O VI + Ly-beta
     BroadLine(1216.25, 92.91, 19.46, -0.12),  # Ly-alpha
-    BroadLine(1239.85, 1.11, 2.71, 0.0, True),  # N V, what stands out of Ly-alpha's wing
+    BroadLine(1239.85, 1.11, 2.71, 0.0, True),  # N V, in excess of the Ly-alpha wing
     BroadLine(1305.42, 1.66, 5.42, -0.12),  # O I + Si II
     BroadLine(1336.60, 0.69, 3.86, -0.12),  # C II
     BroadLine(1398.33, 8.13, 14.14, -0.12, True),  # Si IV + O IV]
@@ -54,55 +54,55 @@ NARROW_LINES = (
     (OIII_BLUE, 3.50),
     (OIII_RED, 13.23),
 )
-FIRST_OXYGEN_LINE = 3  # from here on [O III], which goes against iron
+FIRST_OXYGEN_LINE = 3  # index of the first [O III] line; [O III] anticorrelates with iron
 
 BREAK_BLUE, BLUE_SLOPE = 1000.0, -0.59  # alpha_nu = -1.41 below 1000 A: Shull+2012
-BREAK_RED, RED_SLOPE = 5000.0, 0.45  # host light included: Vanden Berk+2001, section 4
+BREAK_RED, RED_SLOPE = 5000.0, 0.45  # includes host light: Vanden Berk+2001, section 4
 MEAN_SLOPE, SLOPE_SCATTER = -1.56, 0.25  # Vanden Berk+2001; scatter of Richards+2003
-# Absolute magnitude at which the composite's lines hold: its median redshift 1.25 and i = 19.
+# Absolute magnitude of the composite: median redshift 1.25 and i = 19.
 REFERENCE_MAGNITUDE = -25.3
-BROAD_SCATTER, NARROW_SCATTER = 0.25, 0.5  # in ln(width), at given luminosity (Shen+2011: 0.15-0.3 dex)
+BROAD_SCATTER, NARROW_SCATTER = 0.25, 0.5  # in ln(width), at fixed luminosity (Shen+2011: 0.15-0.3 dex)
 WIDTH_SCATTER = 0.2  # in ln(sigma)
 BLUESHIFT_SCATTER = 450.0  # km/s about the composite's 560 km/s of C IV (Richards+2011: 0..2000)
 NARROW_SIGMA, NARROW_SIGMA_SCATTER = 250.0, 0.25  # km/s, and in ln; 230-360 in Vanden Berk+2001
-# Iron: Fe II(2200-3090) / Mg II = 3 (2-6: Dietrich+2003), Fe II(4434-4684) / H-beta = 0.4 (Shen & Ho
-# 2014), the 5250 A blend as strong (Boroson & Green 1992): (centre, sigma, equivalent width). The
-# blends are Gaussians here, the real ones have structure of 20-50 A.
+# Iron blends as Gaussians (centre, sigma, equivalent width): Fe II(2200-3090) / Mg II = 3 (2-6:
+# Dietrich+2003), Fe II(4434-4684) / H-beta = 0.4 (Shen & Ho 2014), the 5250 A blend equally strong
+# (Boroson & Green 1992). Real blends have structure on scales of 20-50 A.
 IRON_BLENDS = ((2500.0, 200.0, 3 * 32.28), (4565.0, 55.0, 0.4 * 46.21), (5250.0, 65.0, 0.4 * 46.21))
-IRON_SCATTER, OXYGEN_AGAINST_IRON = 0.4, -1.0  # ln; eigenvector 1, sign of Boroson & Green 1992
-# Balmer continuum of Grandi 1982: share of the power law at 3000 A, temperature, optical depth.
+IRON_SCATTER, OXYGEN_AGAINST_IRON = 0.4, -1.0  # in ln; eigenvector 1, sign from Boroson & Green 1992
+# Balmer continuum of Grandi 1982: fraction of the power law at 3000 A, temperature (K), optical depth, edge (A).
 BALMER_SHARE, BALMER_TEMPERATURE, BALMER_DEPTH, BALMER_EDGE = 0.08, 15000.0, 1.0, 3646.0
-# Dust in the quasar: A = 1.39 E(B-V) (lambda / micron)^-1.2, SMC (Prevot+1984), mostly below
+# Dust of the quasar host: A = 1.39 E(B-V) (lambda / micron)^-1.2, SMC (Prevot+1984), mostly below
 # E(B-V) = 0.04 (Hopkins+2004).
 DUST_SLOPE, MEAN_ATTENUATION, MAX_ATTENUATION = -1.2, 0.04, 0.4
 
 LYMAN_LIMIT = 911.75
-# Higher Lyman lines: wavelength and optical depth at 1 + z = 1 (Madau 1995).
+# Higher Lyman lines: wavelength, optical depth at 1 + z = 1 (Madau 1995).
 LYMAN_SERIES = ((1025.72, 1.7e-3), (972.54, 1.2e-3), (949.74, 9.3e-4))
 
-# Lognormal forest: tau = A(z) exp(contrast(z) g), g Gaussian with the power spectrum of the mock
-# spectra of McDonald+2006 and A(z) solved for the mean transmission. Contrast and
-# smoothing (theirs: 2, 5 km/s) are fitted so that the transmission's one-dimensional power is that
-# of BOSS (Palanque-Delabrouille+2013, fit) within 20% for 2.2 < z < 3.9, 0.002 < k < 0.02 s/km.
-FOREST_STEP = 11.0  # km/s of the random field; means of FOREST_BINNING samples enter the spectrum
+# Lognormal forest: tau = A(z) exp(contrast(z) g), with g a Gaussian field with the power spectrum of the
+# mock spectra of McDonald+2006 and A(z) solved for the mean transmission. Contrast and smoothing (theirs:
+# 2, 5 km/s) are fitted so that the one-dimensional power of the transmission matches BOSS
+# (Palanque-Delabrouille+2013, fit) within 20% for 2.2 < z < 3.9, 0.002 < k < 0.02 s/km.
+FOREST_STEP = 11.0  # km/s per sample of the random field; the spectrum uses means of FOREST_BINNING samples
 FOREST_BINNING = 3
-FIELD_AMPLITUDE, FIELD_TURNOVER, FIELD_INDEX = 58.6, 0.001, 0.7  # km/s at k = 0.01 s/km; s/km; 1
+FIELD_AMPLITUDE, FIELD_TURNOVER, FIELD_INDEX = 58.6, 0.001, 0.7  # km/s at k = 0.01 s/km; s/km; dimensionless
 FIELD_SMOOTHING = 25.0  # km/s: thermal motion and pressure
-CONTRAST, CONTRAST_EVOLUTION = 2.45, -2.6  # at z = 3, and power of 1 + z
-FOREST_BLUE_END = 3500.0  # observed Angstrom: nothing bluer reaches DESI or the g band
-CONTINUUM_STEP = 200.0  # km/s, elsewhere
+CONTRAST, CONTRAST_EVOLUTION = 2.45, -2.6  # at z = 3; exponent of (1 + z) / 4
+FOREST_BLUE_END = 3500.0  # observed Angstrom: DESI and the g band have no response below
+CONTINUUM_STEP = 200.0  # km/s, outside the forest
 REST_RANGE = (600.0, 12000.0)  # Angstrom: g at z = 4 to y at z = 0
 
 
 @dataclass(frozen=True)
 class Quasar:
-    """What makes one quasar's spectrum; line strengths are relative to the composite's."""
+    """Parameters of a quasar spectrum; line strengths are relative to the composite."""
 
     slope: float  # f_lambda ~ lambda^slope between 1000 and 5000 A
-    luminosity: float  # relative to the composite's: sets the Baldwin effect
-    line_strength: float  # all broad lines, at that luminosity
-    line_width: float  # sigma of all broad lines
-    blueshift: float  # km/s of the high-ionisation lines, beyond the composite's
+    luminosity: float  # relative to the composite; sets the Baldwin effect
+    line_strength: float  # all broad lines, at fixed luminosity
+    line_width: float  # factor on sigma of all broad lines
+    blueshift: float  # km/s of the high-ionisation lines, relative to the composite
     iron_strength: float
     narrow_strength: float  # [O II] and [Ne III]
     oxygen_strength: float  # [O III]
@@ -111,7 +111,7 @@ class Quasar:
 
 
 def draw_quasar(rng: np.random.Generator, absolute_magnitude: float) -> Quasar:
-    """A quasar of an absolute AB magnitude (of its continuum; r or i make no difference here)."""
+    """Random quasar of an absolute AB magnitude of the continuum (r or i: the difference is negligible here)."""
     iron = rng.normal(0, IRON_SCATTER)
     narrow = rng.lognormal(0, NARROW_SCATTER)
     return Quasar(
@@ -129,8 +129,10 @@ def draw_quasar(rng: np.random.Generator, absolute_magnitude: float) -> Quasar:
 
 
 def quasar_sed(rng: np.random.Generator, quasar: Quasar, redshift: float) -> Sed:
-    """Rest-frame spectrum behind the intergalactic medium up to its redshift; 1 at 5000 A before
-    lines and dust. The generator draws the Lyman-alpha forest."""
+    """Rest-frame spectrum including intergalactic absorption; 1 at 5000 A before lines and dust.
+
+    `rng` draws the Lyman-alpha forest.
+    """
     wavelength_W, transmission_W = intergalactic_transmission(rng, redshift)
     continuum_W = emitted_continuum(quasar, wavelength_W)
     continuum_W *= transmission_W * _dust(wavelength_W, quasar)
@@ -141,7 +143,7 @@ def quasar_sed(rng: np.random.Generator, quasar: Quasar, redshift: float) -> Sed
 
 
 def power_law(quasar: Quasar, wavelength: np.ndarray | float) -> np.ndarray:
-    """The broken power law alone, 1 at 5000 A; rest-frame Angstrom, any shape."""
+    """Broken power law, 1 at 5000 A; wavelength in rest-frame Angstrom, any shape."""
     at_blue_break = (BREAK_BLUE / BREAK_RED) ** quasar.slope
     return np.where(
         wavelength < BREAK_BLUE,
@@ -156,7 +158,7 @@ def line_equivalent_width(quasar: Quasar, line: BroadLine) -> float:
 
 
 def emitted_continuum(quasar: Quasar, wavelength_W: np.ndarray) -> np.ndarray:
-    """Power law, Balmer continuum, iron and broad lines (W,), without dust and intergalactic gas."""
+    """Power law, Balmer continuum, iron and broad lines (W,), before dust and intergalactic absorption."""
     continuum_W = power_law(quasar, wavelength_W)
     continuum_W += quasar.iron_strength * BALMER_SHARE * power_law(quasar, 3000.0) * balmer_continuum(wavelength_W)
     for centre, sigma, width in IRON_BLENDS:
@@ -182,7 +184,7 @@ def balmer_continuum(wavelength_W: np.ndarray) -> np.ndarray:
     def shape(wavelength: np.ndarray | float) -> np.ndarray:
         return planck(wavelength, BALMER_TEMPERATURE) * -np.expm1(-BALMER_DEPTH * (wavelength / BALMER_EDGE) ** 3)
 
-    # Beyond the edge the high Balmer lines blend into a shoulder: a smooth end.
+    # Redward of the edge the high-order Balmer lines blend into a smooth shoulder.
     shoulder_W = np.exp(-0.5 * np.square(np.maximum(wavelength_W - BALMER_EDGE, 0) / 100.0))
     edge_W = np.minimum(wavelength_W, BALMER_EDGE)
     return shape(edge_W) / shape(3000.0) * shoulder_W
@@ -202,12 +204,12 @@ def _dust(wavelength: np.ndarray, quasar: Quasar) -> np.ndarray:
 
 
 def becker_depth(absorber_redshift: np.ndarray) -> np.ndarray:
-    """Effective Lyman-alpha optical depth, -ln <F>: Becker+2013, equation 5 (none below z = 1.5)."""
+    """Effective Lyman-alpha optical depth, -ln <F>: Becker+2013, equation 5 (0 where negative, below z = 1.5)."""
     return np.maximum(0.751 * ((1 + absorber_redshift) / 4.5) ** 2.90 - 0.132, 0)
 
 
 def lyman_optical_depth(rest_wavelength_W: np.ndarray, redshift: float) -> np.ndarray:
-    """Mean effective optical depth of the intergalactic medium.
+    """Mean effective optical depth (W,) of the intergalactic medium.
 
     Lyman-alpha: Becker+2013. Higher lines and photoelectric absorption: Madau 1995.
     """
@@ -218,7 +220,7 @@ def lyman_optical_depth(rest_wavelength_W: np.ndarray, redshift: float) -> np.nd
 
 
 def higher_order_depth(rest_wavelength_W: np.ndarray, redshift: float) -> np.ndarray:
-    """Mean optical depth (W,) of Lyman-beta and up, and of the Lyman continuum: Madau 1995."""
+    """Mean optical depth (W,) of Lyman-beta and higher lines and of the Lyman continuum: Madau 1995."""
     observed_W = rest_wavelength_W * (1 + redshift)
     depth_W = np.zeros(rest_wavelength_W.shape)
     for line, strength in LYMAN_SERIES:
@@ -234,18 +236,18 @@ def higher_order_depth(rest_wavelength_W: np.ndarray, redshift: float) -> np.nda
 
 
 def intergalactic_transmission(rng: np.random.Generator, redshift: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rest-frame grid and the share of the light that passes on one line of sight.
+    """Transmission of the intergalactic medium along one random line of sight.
 
-    The Lyman-alpha forest fluctuates where it can be observed, from the Lyman limit up; what the
-    higher lines take is the mean. No damped systems, no metals, no proximity zone.
+    The Lyman-alpha forest fluctuates where it is observable and redward of the Lyman limit; absorption by
+    higher lines is the mean. No damped systems, metals or proximity zone.
 
     Returns:
-        wavelength_W in Angstrom, every 33 km/s in the forest and every 200 km/s elsewhere, and
+        wavelength_W in rest-frame Angstrom, every 33 km/s in the forest and every 200 km/s elsewhere;
         transmission_W.
     """
     blue_end = max(LYMAN_LIMIT, FOREST_BLUE_END / (1 + redshift))
     cell = FOREST_BINNING * FOREST_STEP / LIGHT_SPEED_KMS
-    # Outside the visible forest the mean is enough. The red grid begins on the line itself.
+    # Outside the observable forest the mean is used. The red grid starts at the Lyman-alpha wavelength.
     red_W = _log_grid(LYMAN_ALPHA, REST_RANGE[1])
     if blue_end >= LYMAN_ALPHA:
         blue_W = _log_grid(REST_RANGE[0], LYMAN_ALPHA)
@@ -263,19 +265,19 @@ def intergalactic_transmission(rng: np.random.Generator, redshift: float) -> tup
 
 
 def _log_grid(start: float, stop: float) -> np.ndarray:
-    """From start up to below stop in steps of 200 km/s."""
+    """Grid from start to below stop in steps of 200 km/s."""
     return start * np.exp(
         CONTINUUM_STEP / LIGHT_SPEED_KMS * np.arange(np.log(stop / start) * LIGHT_SPEED_KMS / CONTINUUM_STEP)
     )
 
 
 def forest_transmission(rng: np.random.Generator, absorber_redshift_H: np.ndarray) -> np.ndarray:
-    """Transmission of Lyman-alpha in cells of 33 km/s (H,), one line of sight.
+    """Lyman-alpha transmission (H,) in cells of 33 km/s along one random line of sight.
 
-    Its mean over many is exp(-becker_depth) at every redshift.
+    The mean over many lines of sight is exp(-becker_depth) at every redshift.
     """
     size = absorber_redshift_H.size * FOREST_BINNING
-    box = 2 ** int(np.ceil(np.log2(size)))  # the field is periodic in its box, the forest is not
+    box = 2 ** int(np.ceil(np.log2(size)))  # the field is periodic in the box; the forest uses part of it
     contrast_H = _contrast(absorber_redshift_H)
     depth_H = np.interp(absorber_redshift_H, *_log_depth(box))
     field_HB = _gaussian_field(rng, box)[:size].reshape(-1, FOREST_BINNING)
@@ -304,7 +306,7 @@ def _gaussian_field(rng: np.random.Generator, box: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _log_depth(box: int) -> tuple[np.ndarray, np.ndarray]:
-    """Absorber redshifts (Z,) and the ln A(z) that gives the mean transmission, by bisection."""
+    """Absorber redshifts (Z,) and ln A(z) that gives the mean transmission, by bisection."""
     redshift_Z = np.linspace(1.5, 4.5, 61)
     node_Q = np.linspace(-7, 7, 701)
     weight_Q = np.exp(-0.5 * node_Q**2)

@@ -1,11 +1,11 @@
-"""A simulated survey as the archives would serve it: HSC-like patches, DESI-like coadds, redrock files, a catalogue.
+"""Raw files of a simulated survey: HSC-like patches, DESI-like coadds, redrock files, catalogue.
 
-    RAW/patches/patch-0003-HSC-G.fits ...   a lattice of galaxies on a tangent plane, one file per band
-    RAW/spectra/coadd-0003.fits             arms B, R, Z that overlap as DESI's do, FIBERMAP
+    RAW/patches/patch-0003-HSC-G.fits ...   galaxies on a regular grid, tangent plane, one file per band
+    RAW/spectra/coadd-0003.fits             arms B, R, Z that overlap as in DESI, FIBERMAP
     RAW/spectra/redrock-0003.fits           REDSHIFTS
-    RAW/catalogue/catalogue-0003.parquet    object ids, places, magnitudes
+    RAW/catalogue/catalogue-0003.parquet    object ids, positions, magnitudes
 
-To try `--source paired` on, and for its tests: what was put in is known to the last bit.
+Input for `--source paired` and its tests: the expected result is known exactly.
 
 Shape suffixes: N galaxies of a field, C bands, H and W pixels of a patch, L wavelength samples, A of an arm.
 """
@@ -28,13 +28,13 @@ from mmae.survey.schema import Galaxy, SurveySpec
 FIELD_SIDE = 10  # galaxies along a side of a patch
 SPACING = 72  # pixels between them
 CENTRE = (150.0, 2.2)  # degrees: HSC COSMOS
-FIBRE_OFFSET = 0.1  # arcsec, standard deviation between the places of catalogue and spectrum
-ARM_SAMPLES = {"B": (0, 2751), "R": (2700, 5026), "Z": (4900, 7781)}  # of DESI's grid
-NO_DATA_BIT = 8  # HSC's MP_NO_DATA
+FIBRE_OFFSET = 0.1  # arcsec, standard deviation between catalogue and fibre positions per axis
+ARM_SAMPLES = {"B": (0, 2751), "R": (2700, 5026), "Z": (4900, 7781)}  # range on the DESI grid
+NO_DATA_BIT = 8  # MP_NO_DATA of HSC
 
 
 def write_raw_files(config: SimulationConfig, folder: Path, workers: int | None = None) -> None:
-    """Write the files of a simulated survey in Ray, one task per field of 100 galaxies."""
+    """Write the raw files of a simulated survey on Ray, one task per field of 100 galaxies."""
     spec = SurveySpec()
     for name in ("patches", "spectra", "catalogue"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def write_raw_files(config: SimulationConfig, folder: Path, workers: int | None 
 
 
 def write_field(field: int, rows: range, config: SimulationConfig, spec: SurveySpec, folder: Path) -> list[Galaxy]:
-    """One patch and its spectra; returns the galaxies as they were put in, at their places."""
+    """Write one field (patch, spectra, catalogue) and return its galaxies with their positions on the patch."""
     wcs = field_wcs(field, spec)
     rng = np.random.default_rng([config.seed, field, 1])
     side = FIELD_SIDE * SPACING
@@ -93,7 +93,7 @@ def write_field(field: int, rows: range, config: SimulationConfig, spec: SurveyS
 
 
 def field_wcs(field: int, spec: SurveySpec) -> WCS:
-    """Fields stand side by side in rows of 32."""
+    """WCS of a field; fields are side by side in rows of 32."""
     row, column = divmod(field, 32)
     apart = 1.1 * FIELD_SIDE * SPACING * spec.pixel_scale / 3600
     dec = CENTRE[1] + apart * row
@@ -106,6 +106,7 @@ def field_wcs(field: int, spec: SurveySpec) -> WCS:
 
 
 def write_patch(path: Path, band: str, patch_HW: np.ndarray, wcs: WCS, spec: SurveySpec) -> None:
+    """Write one band of a patch with an empty mask."""
     primary = fits.PrimaryHDU()
     primary.header["FILTER"], primary.header["FLUXMAG0"] = f"HSC-{band.upper()}", 10 ** (0.4 * spec.zero_point)
     mask = fits.ImageHDU(np.zeros(patch_HW.shape, np.int16), name="MASK")
@@ -134,7 +135,7 @@ def _write_coadd(path: Path, galaxies: list[Galaxy], rng: np.random.Generator, s
         hdus += [
             fits.ImageHDU(spec.wavelength_L()[start:stop], name=f"{arm}_WAVELENGTH"),
             fits.ImageHDU(flux_NL[:, start:stop].astype(np.float32), name=f"{arm}_FLUX"),
-            # Two arms that both saw a wavelength share what is known of it.
+            # Where two arms overlap each gets half of the ivar.
             fits.ImageHDU((ivar_NL / in_arms_L)[:, start:stop].astype(np.float32), name=f"{arm}_IVAR"),
             fits.ImageHDU(np.zeros((n, stop - start), np.int32), name=f"{arm}_MASK"),
         ]
@@ -142,13 +143,13 @@ def _write_coadd(path: Path, galaxies: list[Galaxy], rng: np.random.Generator, s
 
 
 def _write_redrock(path: Path, observed: list[tuple[Galaxy, int]]) -> None:
-    known = [(g, zwarn) for g, zwarn in observed if g.redshift is not None]
+    labelled = [(g, zwarn) for g, zwarn in observed if g.redshift is not None]
     columns = [
-        fits.Column("TARGETID", "K", array=np.array([g.targetid for g, _ in known], np.int64)),
-        fits.Column("Z", "D", array=np.array([g.redshift for g, _ in known])),
-        fits.Column("ZERR", "D", array=np.array([g.redshift_err for g, _ in known])),
-        fits.Column("ZWARN", "K", array=np.array([zwarn for _, zwarn in known], np.int64)),
-        fits.Column("DELTACHI2", "D", array=np.full(len(known), 100.0)),
+        fits.Column("TARGETID", "K", array=np.array([g.targetid for g, _ in labelled], np.int64)),
+        fits.Column("Z", "D", array=np.array([g.redshift for g, _ in labelled])),
+        fits.Column("ZERR", "D", array=np.array([g.redshift_err for g, _ in labelled])),
+        fits.Column("ZWARN", "K", array=np.array([zwarn for _, zwarn in labelled], np.int64)),
+        fits.Column("DELTACHI2", "D", array=np.full(len(labelled), 100.0)),
     ]
     fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns, name="REDSHIFTS")]).writeto(
         path, overwrite=True

@@ -1,7 +1,7 @@
-"""Objects on the sky: light and shape put together, at the flux that reaches us.
+"""Objects on the sky: components with a spectrum and a profile, at observed flux.
 
-A galaxy is a bulge and a disk, each with a spectrum of its own (hence colour gradients); a quasar
-or a star is one point source.
+A galaxy has a bulge and a disk with separate spectra (hence colour gradients); a quasar or a star is one
+point source.
 
 Shape suffixes: C bands, E the widths of `lines.LINE_NAMES`, P components.
 """
@@ -24,7 +24,7 @@ from mmae.simulation.structure import POINT_SOURCE, Profile
 
 @dataclass(frozen=True)
 class Component:
-    """One part of an object: its spectrum (observed flux in 1e-17 erg/s/cm2/A) and its shape."""
+    """Component of an object: spectrum (observed flux in 1e-17 erg/s/cm2/A) and profile."""
 
     sed: Sed
     profile: Profile
@@ -32,7 +32,7 @@ class Component:
 
 @dataclass(frozen=True)
 class SkyObject:
-    """What there is to be seen at one place."""
+    """An object: redshift and components."""
 
     redshift: float
     components: tuple[Component, ...]
@@ -43,14 +43,14 @@ class SkyObject:
 
 
 def total_magnitudes(magnitudes_PC: np.ndarray) -> np.ndarray:
-    """AB magnitudes (C,) of the sum of components."""
+    """AB magnitudes (C,) of the sum of the components."""
     return -2.5 * np.log10((10 ** (-0.4 * magnitudes_PC)).sum(axis=0))
 
 
 def target_object(rng: np.random.Generator, target: Target) -> tuple[SkyObject, np.ndarray]:
-    """A target at its magnitude, and the fluxes (E,) of its lines in 1e-17 erg/s/cm2 (NaN: quasar).
+    """A target at its magnitude, and its line fluxes (E,) in 1e-17 erg/s/cm2 (NaN for a quasar).
 
-    Both before Galactic dust, as targets are selected on magnitudes corrected for it.
+    Both before Galactic dust: targets are selected on dereddened magnitudes.
     """
     if target.galaxy is None:
         quasar = draw_quasar(rng, target.absolute_mag_r)
@@ -77,9 +77,9 @@ def star_object(temperature: float, band: str, magnitude: float) -> SkyObject:
 
 
 def galaxy_components(galaxy: Galaxy) -> tuple[tuple[Component, ...], np.ndarray]:
-    """Bulge and disk, 1 at 5500 A together, and the fluxes (E,) of the lines at that scale.
+    """Components of a galaxy (sum 1 at 5500 A) and line fluxes (E,) at that scale.
 
-    All nebular light is in the disk, where the young stars are, or in the bulge if there is no disk.
+    Nebular lines are in the disk, with the young stars, or in the bulge if there is no disk.
     """
     structure = galaxy.structure
     parts = []
@@ -96,20 +96,21 @@ def galaxy_components(galaxy: Galaxy) -> tuple[tuple[Component, ...], np.ndarray
     return (replace(parts[0], sed=with_lines), *parts[1:]), flux_E
 
 
-def at_magnitude(thing: SkyObject, band: str, magnitude: float) -> tuple[float, SkyObject]:
-    """The factor that brings an object to an AB magnitude in a band, and the object times it.
+def at_magnitude(sky_object: SkyObject, band: str, magnitude: float) -> tuple[float, SkyObject]:
+    """Scale an object to an AB magnitude in a band.
 
-    An observed flux scales as the rest-frame one: line fluxes in 1e-17 erg/s/cm2 take it too.
+    Returns:
+        The factor, which also scales line fluxes (1e-17 erg/s/cm2), and the scaled object.
     """
-    current = total_magnitudes(thing.magnitudes_PC((band,)))[0]
+    current = total_magnitudes(sky_object.magnitudes_PC((band,)))[0]
     factor = float(10 ** (0.4 * (current - magnitude)))
-    components = tuple(replace(c, sed=scaled(c.sed, factor)) for c in thing.components)
-    return factor, replace(thing, components=components)
+    components = tuple(replace(c, sed=scaled(c.sed, factor)) for c in sky_object.components)
+    return factor, replace(sky_object, components=components)
 
 
-def behind_dust(thing: SkyObject, reddening: float) -> SkyObject:
-    """An object as it reaches us through Galactic dust of E(B-V) = reddening."""
-    stretch = 1 + thing.redshift
+def behind_dust(sky_object: SkyObject, reddening: float) -> SkyObject:
+    """An object with Galactic extinction of E(B-V) = reddening."""
+    stretch = 1 + sky_object.redshift
 
     def dimmed(sed: Sed) -> Sed:
         return replace(
@@ -118,4 +119,4 @@ def behind_dust(thing: SkyObject, reddening: float) -> SkyObject:
             line_flux_J=sed.line_flux_J * galactic_transmission(sed.line_wavelength_J * stretch, reddening),
         )
 
-    return replace(thing, components=tuple(replace(c, sed=dimmed(c.sed)) for c in thing.components))
+    return replace(sky_object, components=tuple(replace(c, sed=dimmed(c.sed)) for c in sky_object.components))

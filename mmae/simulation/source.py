@@ -1,13 +1,12 @@
-"""The embedded survey: simulated HSC images and DESI spectra, nothing to download.
+"""Simulated survey: HSC-like images and DESI-like spectra without downloads.
 
-Row i of a seed is the same galaxy whatever the chunking or the number of workers: each row has
-its own generator, seeded with (seed, i). The physics, in the order of the light: `population`
-(what there is), `structure`, `lines`, `dust`, `seds`, `quasars`, `stars` (its shape and light),
-`sky` (put together), `field` (what stands beside it), `camera` and `spectrograph` (how it is
-seen), `labels` (what redshift it is given).
+Row i of a seed is the same galaxy for any chunking or number of workers: each row has its own random
+generator, seeded with (seed, i). Modules in physical order: `population` (targets), `structure`, `lines`,
+`dust`, `seds`, `quasars`, `stars` (profiles and spectra), `sky` (objects), `field` (neighbours), `camera` and
+`spectrograph` (observation), `labels` (measured redshift).
 
-Left out: weak lensing, spiral arms and clumps, blended spectra, absorption lines finer than
-257 km/s, damped Lyman-alpha systems, artefacts of cameras, stars among the targets.
+Not simulated: weak lensing, spiral arms and clumps, blended spectra, absorption lines narrower than
+257 km/s, damped Lyman-alpha systems, detector artefacts, stars among the targets.
 
 Shape suffixes: C bands, E the widths of `lines.LINE_NAMES`, H and W pixels, L wavelength samples,
 P components.
@@ -34,16 +33,16 @@ from mmae.simulation.truth import truth_row, truth_schema
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 from mmae.survey.source import Chunk, ChunkRead, Source
 
-VERSION = 3  # raise it when a seed's rows or their splits change, so that surveys of both kinds are told apart
+VERSION = 3  # increase when the rows of a seed or their splits change: recorded in the provenance
 CHUNK_ROWS = 512
 SKY_PATCH = ((149.0, 151.5), (1.0, 3.5))  # degrees of ra and dec: the HSC COSMOS field
-BRIGHT_PROGRAM = (MAIN, BGS)  # what DESI observes in moonlight
-CENTRING_ERROR = 0.5  # pixels, largest along an axis: cutouts are cut at whole pixels
+BRIGHT_PROGRAM = (MAIN, BGS)  # classes of the DESI bright-time program
+CENTRING_ERROR = 0.5  # pixels, maximum per axis: cutouts start at whole pixels
 
 
 @dataclass(frozen=True)
 class SimulationConfig:
-    """How large a simulated survey is and how much of it is measured."""
+    """Size of a simulated survey and fractions of its rows with spectrum and redshift."""
 
     galaxies: int = 6000
     """Number of rows."""
@@ -53,7 +52,7 @@ class SimulationConfig:
     labelled_fraction: float = 1.0
     """Probability that a row has a redshift."""
     field_density: float = 1.0
-    """Neighbours and stars in the images, relative to the sky; 0 leaves the targets alone."""
+    """Density of field galaxies and stars in the images relative to the sky; 0: none."""
 
     def __post_init__(self) -> None:
         for name in ("galaxies", "seed"):
@@ -70,17 +69,17 @@ class SimulationConfig:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a simulated row would be without noise."""
+    """Noise-free version of a simulated row."""
 
     target: Target
-    thing: SkyObject  # observed flux in 1e-17 erg/s/cm2/A, behind Galactic dust, before the fibre
+    sky_object: SkyObject  # observed flux in 1e-17 erg/s/cm2/A, with Galactic extinction, before fibre losses
     mag_PC: np.ndarray  # AB, total, of each component
     mag_C: np.ndarray  # AB, total
     fwhm_C: np.ndarray  # seeing, arcsec
-    image_CHW: np.ndarray  # counts, neighbours included
-    flux_L: np.ndarray | None  # 1e-17 erg/s/cm2/A, after the fibre; None without a spectrum
+    image_CHW: np.ndarray  # counts, including field objects
+    flux_L: np.ndarray | None  # 1e-17 erg/s/cm2/A, after fibre losses; None without a spectrum
     label: labels.Label
-    row: dict[str, Any]  # as in the truth table
+    row: dict[str, Any]  # of the truth table
 
 
 def simulation_source(config: SimulationConfig, spec: SurveySpec) -> Source:
@@ -89,7 +88,7 @@ def simulation_source(config: SimulationConfig, spec: SurveySpec) -> Source:
     Raises:
         InputError: spec names a band that has no HSC filter curve.
     """
-    camera.effective_gain(spec)  # finds unknown bands before any worker starts
+    camera.effective_gain(spec)  # raises for an unknown band before workers start
     starts = range(0, config.galaxies, CHUNK_ROWS)
     return Source(
         name="simulation",
@@ -102,14 +101,14 @@ def simulation_source(config: SimulationConfig, spec: SurveySpec) -> Source:
 
 
 def read_chunk(chunk: Chunk, config: SimulationConfig, spec: SurveySpec) -> ChunkRead:
-    """Simulate rows start..stop of a survey. A redshift with a ZWARN is set aside, as a DESI reader does."""
+    """Simulate rows start to stop - 1. Redshifts with ZWARN are removed and reported, as in the DESI reader."""
     result = ChunkRead()
     for row in range(chunk["start"], chunk["stop"]):
         galaxy, truth = simulate_galaxy(row, config, spec)
         where = f"simulation seed {config.seed}, row {row}"
         if galaxy.redshift is not None and truth.label.zwarn != 0:
             reason = (
-                f"ZWARN={truth.label.zwarn}: redrock does not trust z={galaxy.redshift:.4f}; "
+                f"ZWARN={truth.label.zwarn}: z={galaxy.redshift:.4f} is flagged by redrock; "
                 f"the row is kept without a label"
             )
             result.rejections.append(Rejection(galaxy.object_id, where, "redshift", reason))
@@ -121,9 +120,9 @@ def read_chunk(chunk: Chunk, config: SimulationConfig, spec: SurveySpec) -> Chun
 
 
 def simulate_galaxy(row: int, config: SimulationConfig, spec: SurveySpec) -> tuple[Galaxy, Truth]:
-    """One row as observed (a flagged redshift still in place) and as it truly is."""
+    """One row as observed (flagged redshifts included) and its truth."""
     rng = np.random.default_rng([config.seed, row])
-    # Drawn first: changing a fraction takes spectra or labels away and leaves the rest alone.
+    # Drawn first: changing a fraction removes spectra or redshifts and changes nothing else.
     paired = rng.random() < config.paired_fraction
     labelled = rng.random() < config.labelled_fraction
     (ra_low, ra_high), (dec_low, dec_high) = SKY_PATCH
@@ -133,9 +132,9 @@ def simulate_galaxy(row: int, config: SimulationConfig, spec: SurveySpec) -> tup
     structure = target.galaxy.structure if target.galaxy is not None else Structure(1.0, POINT_SOURCE, POINT_SOURCE)
     emitted, line_flux_E = target_object(rng, target)
     reddening = draw_galactic_reddening(rng)
-    thing = behind_dust(emitted, reddening)
+    sky_object = behind_dust(emitted, reddening)
     line_flux_E *= galactic_transmission(WIDTH_WAVELENGTH_E * (1 + target.redshift), reddening)
-    mag_PC = thing.magnitudes_PC(spec.bands)
+    mag_PC = sky_object.magnitudes_PC(spec.bands)
     mag_C = total_magnitudes(mag_PC)
     label = labels.measure_redshift(rng, target.target_class.name, target.redshift)
     morphtype = tractor_type(rng, structure)
@@ -144,19 +143,18 @@ def simulate_galaxy(row: int, config: SimulationConfig, spec: SurveySpec) -> tup
     middle = (spec.image_size - 1) / 2
     centre = tuple(middle + rng.uniform(-CENTRING_ERROR, CENTRING_ERROR, 2))
     field = draw_field(rng, spec, config.field_density, reddening)
-    image_CHW = camera.render(
-        _spots(thing, mag_PC, centre, spec) + _field_spots(field, spec), fwhm_C, spec.image_size, spec.pixel_scale
-    )
+    profiles = _placed_profiles(sky_object, mag_PC, centre, spec) + _field_profiles(field, spec)
+    image_CHW = camera.render(profiles, fwhm_C, spec.image_size, spec.pixel_scale)
     observed_CHW = camera.add_noise(rng, image_CHW, spec)
     radius = structure.half_light_radius()
     measured_C = camera.measure_magnitude(rng, mag_C, radius, fwhm_C, spec)
 
-    kept_P = [camera.fibre_fraction(c.profile) for c in thing.components]
+    fibre_P = [camera.fibre_fraction(c.profile) for c in sky_object.components]
     spectrum = None
     if paired:
-        light = list(zip((c.sed for c in thing.components), kept_P, strict=True))
+        light = list(zip((c.sed for c in sky_object.components), fibre_P, strict=True))
         time = spectrograph.BRIGHT_TIME if target.target_class in BRIGHT_PROGRAM else spectrograph.DARK_TIME
-        spectrum = spectrograph.observe(rng, light, thing.redshift, spec, time)
+        spectrum = spectrograph.observe(rng, light, sky_object.redshift, spec, time)
     galaxy = Galaxy(
         object_id=f"sim-{config.seed}-{row:07d}",
         ra=ra,
@@ -170,7 +168,7 @@ def simulate_galaxy(row: int, config: SimulationConfig, spec: SurveySpec) -> tup
         cmodel_mag_C=measured_C,
         morphtype=morphtype,
     )
-    # Mean over the bands of each component's share of the light.
+    # Fraction of the light in each component, mean over the bands.
     share_P = 10 ** (-0.4 * (mag_PC - mag_C)).mean(axis=1)
     table_row = truth_row(
         galaxy.object_id,
@@ -183,30 +181,39 @@ def simulate_galaxy(row: int, config: SimulationConfig, spec: SurveySpec) -> tup
         line_flux_E,
         galactic_reddening=reddening,
         half_light_radius=radius,
-        fibre_fraction=min(float(share_P @ kept_P), 1.0),
+        fibre_fraction=min(float(share_P @ fibre_P), 1.0),
         n_neighbours=sum(not f.is_star for f in field),
         n_stars=sum(f.is_star for f in field),
     )
     return galaxy, Truth(
-        target, thing, mag_PC, mag_C, fwhm_C, image_CHW, spectrum.true_L if spectrum else None, label, table_row
+        target, sky_object, mag_PC, mag_C, fwhm_C, image_CHW, spectrum.true_L if spectrum else None, label, table_row
     )
 
 
 def target_image(truth: Truth, spec: SurveySpec, size: int) -> np.ndarray:
-    """The target alone, centred, without noise, on a stamp of any size: (C,size,size) counts."""
+    """Noise-free image of the target alone, centred: (C,size,size) counts."""
     middle = (size - 1) / 2
-    spots = _spots(truth.thing, truth.mag_PC, (middle, middle), spec)
-    return camera.render(spots, truth.fwhm_C, size, spec.pixel_scale)
+    profiles = _placed_profiles(truth.sky_object, truth.mag_PC, (middle, middle), spec)
+    return camera.render(profiles, truth.fwhm_C, size, spec.pixel_scale)
 
 
 def _target_id(seed: int, row: int) -> int:
     return (seed % 10**9) * 10**9 + row  # fits int64
 
 
-def _spots(thing: SkyObject, mag_PC: np.ndarray, centre: tuple[float, float], spec: SurveySpec) -> list[camera.Spot]:
+def _placed_profiles(
+    sky_object: SkyObject, mag_PC: np.ndarray, centre: tuple[float, float], spec: SurveySpec
+) -> list[camera.PlacedProfile]:
     counts_PC = 10 ** (0.4 * (spec.zero_point - mag_PC))
-    return [camera.Spot(c.profile, counts_C, centre) for c, counts_C in zip(thing.components, counts_PC, strict=True)]
+    return [
+        camera.PlacedProfile(c.profile, counts_C, centre)
+        for c, counts_C in zip(sky_object.components, counts_PC, strict=True)
+    ]
 
 
-def _field_spots(field: list[FieldObject], spec: SurveySpec) -> list[camera.Spot]:
-    return [spot for f in field for spot in _spots(f.thing, f.thing.magnitudes_PC(spec.bands), f.centre, spec)]
+def _field_profiles(field: list[FieldObject], spec: SurveySpec) -> list[camera.PlacedProfile]:
+    return [
+        profile
+        for f in field
+        for profile in _placed_profiles(f.sky_object, f.sky_object.magnitudes_PC(spec.bands), f.centre, spec)
+    ]

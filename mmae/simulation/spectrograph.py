@@ -1,11 +1,10 @@
-"""Spectra as DESI gives them: three arms, their resolution, sky and read noise, bad pixels.
+"""DESI-like spectra: three arms with resolution, sky and read noise, and bad pixels.
 
-The numbers of this file were measured on public tile coadds of two spectrographs (six spectra;
-tests compare) and hold for seconds of effective time, EFFTIME = 12.15 s x TSNR2_LRG (Guy+2023).
-Fibre losses are the caller's.
+Constants were measured on public tile coadds of two spectrographs (six spectra; compared in the tests). Times
+are effective exposure times, EFFTIME = 12.15 s x TSNR2_LRG (Guy+2023). Fibre losses are applied by the caller.
 
-Shape suffixes: L samples of the survey's grid, A samples of one arm, F samples of the finer grid
-on which light arrives.
+Shape suffixes: L samples of the survey grid, A samples of one arm, F samples of the oversampled grid before
+the line-spread function.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from mmae.astro.lines import LIGHT_SPEED_KMS
 from mmae.simulation.seds import Sed, observed_flux
 from mmae.survey.schema import SurveySpec
 
-# Seconds of effective time that a tile must reach: dark and bright programs (Schlafly+2023).
+# Effective exposure time of a tile in seconds, dark and bright programs (Schlafly+2023).
 DARK_TIME, BRIGHT_TIME = 1000.0, 180.0
 
-# Sky lines: vacuum wavelength (Angstrom) and variance on top of that between lines, in units of it;
-# widths are SKY_LINE_WIDTH line-spread functions. Fitted to the inverse variances of the coadds,
-# starting from the lines of Osterbrock+1996; 7600..7643 A stands for the oxygen band's lost light.
+# Sky lines: vacuum wavelength (Angstrom) and peak excess variance relative to the variance between lines.
+# Widths in units of the line-spread function: SKY_LINE_WIDTH. Fitted to the ivar of the coadds, starting from
+# the lines of Osterbrock+1996; 7600..7643 A represents the absorption by the oxygen band.
 SKY_LINE_WIDTH = 1.2
 SKY_LINES = (
     (5578.8, 25),
@@ -226,19 +225,19 @@ SKY_LINES = (
     (9814.3, 4.5),
 )
 
-TIME_SCATTER = 0.15  # of ln(effective time) in all arms: positioning and transparency within a tile
-BAD_PIXEL_FRACTION = 0.001  # single samples, per arm
-COSMIC_RAYS, COSMIC_RAY_LENGTH = 1.0, 3  # mean number per arm, and samples lost to each
+TIME_SCATTER = 0.15  # of ln(effective time), common to all arms: fibre positioning and transparency within a tile
+BAD_PIXEL_FRACTION = 0.001  # isolated bad samples, per arm
+COSMIC_RAYS, COSMIC_RAY_LENGTH = 1.0, 3  # mean number per arm; samples lost per cosmic ray
 
-OVERSAMPLING = 3  # the fine grid's step is a third of a sample: 0.4 of the line-spread sigma
+OVERSAMPLING = 3  # step of the fine grid: a third of a sample, 0.4 of the line-spread sigma
 LSF_REACH = 5.0  # sigma
 
 
 @dataclass(frozen=True)
 class Observed:
-    """A spectrum on the survey's grid, in 1e-17 erg/s/cm2/A."""
+    """Spectrum on the survey grid, in 1e-17 erg/s/cm2/A."""
 
-    true_L: np.ndarray  # float64; noise-free, behind resolution and flux calibration
+    true_L: np.ndarray  # float64; noise-free, includes resolution and flux calibration errors
     flux_L: np.ndarray  # float32
     ivar_L: np.ndarray  # float32; exact inverse variance of flux - true, 0 = bad
 
@@ -246,15 +245,15 @@ class Observed:
 @dataclass(frozen=True)
 class _ArmGrid:
     arm: Arm
-    samples_A: np.ndarray  # place of each sample on the survey's grid
+    samples_A: np.ndarray  # index of each sample on the survey grid
     wavelength_A: np.ndarray
-    smear_AF: csr_array  # light on the fine grid -> light behind the line-spread function
+    smear_AF: csr_array  # line-spread function: fine grid -> samples of the arm
     blank_variance_A: np.ndarray
     sky_flux_A: np.ndarray
 
 
 def blank_variance(arm: Arm, wavelength: np.ndarray) -> np.ndarray:
-    """Variance of blank sky in 1000 s of effective time, (1e-17 erg/s/cm2/A)^2; any shape."""
+    """Variance of blank sky in 1000 s of effective time, (1e-17 erg/s/cm2/A)^2; wavelength of any shape."""
     node_wavelength, node_sigma = np.transpose(arm.noise)
     sigma = np.exp(np.interp(wavelength, node_wavelength, np.log(node_sigma)))
     excess = np.zeros_like(sigma)
@@ -272,13 +271,13 @@ def observe(
     spec: SurveySpec,
     effective_time: float = DARK_TIME,
 ) -> Observed:
-    """The spectrum of an object.
+    """Simulate the spectrum of an object.
 
     Args:
-        light: the object's components (observed scale, 1e-17 erg/s/cm2/A) and the share of each that
-            the fibre keeps, relative to a star: DESI calibrates on stars.
-        spec: any linear grid. Samples outside all arms have true_L, flux_L and ivar_L 0.
-        effective_time: seconds; the variance goes as its inverse.
+        light: SED (observed flux, 1e-17 erg/s/cm2/A) and fibre fraction of each component; the fibre
+            fraction is relative to a point source, as DESI calibrates on stars.
+        spec: any linear wavelength grid; samples outside all arms have true_L, flux_L and ivar_L 0.
+        effective_time: seconds; the variance is proportional to its inverse.
     """
     grids = _arm_grids(spec)
     true_L, weight_L = np.zeros(spec.n_wavelengths), np.zeros(spec.n_wavelengths)
@@ -295,7 +294,7 @@ def observe(
         flux_A = true_A + np.sqrt(variance_A) * rng.standard_normal(true_A.size)
         fluxes.append(flux_A)
         ivars.append(good_A / variance_A)
-        # Weights of the join below; a sample that is bad everywhere takes those it would have had.
+        # Weights of the coaddition below; a sample that is bad in all arms keeps the weights without masking.
         weight_A = (good_A + 1e-9) / variance_A
         true_L[grid.samples_A] += weight_A * true_A
         weight_L[grid.samples_A] += weight_A
@@ -312,9 +311,9 @@ def _bad_samples(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _light_on_fine_grid(light: Sequence[tuple[Sed, float]], redshift: float, spec: SurveySpec) -> np.ndarray:
-    """What enters the fibre (F,), before the spectrograph."""
+    """Flux density in the fibre (F,), before the line-spread function."""
     wavelength_F = _fine_grid(spec)
-    # A line must not fall between samples: 16 km/s on DESI's grid, far below its resolution.
+    # Minimum line sigma so that lines are sampled: 16 km/s on the DESI grid, far below its resolution.
     narrowest = 0.7 * spec.wavelength_step / OVERSAMPLING / spec.wavelength_start * LIGHT_SPEED_KMS
     return sum(
         (
@@ -326,7 +325,7 @@ def _light_on_fine_grid(light: Sequence[tuple[Sed, float]], redshift: float, spe
 
 
 def _reach(spec: SurveySpec) -> int:
-    """Fine samples on either side that the line-spread function of any arm reaches."""
+    """Half-width of the widest line-spread function, in samples of the fine grid."""
     widest = max(sigma for arm in ARMS for _, sigma in arm.line_spread)
     return int(np.ceil(LSF_REACH * widest * OVERSAMPLING / spec.wavelength_step))
 
@@ -340,7 +339,7 @@ def _fine_grid(spec: SurveySpec) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _arm_grids(spec: SurveySpec) -> tuple[_ArmGrid, ...]:
-    """The arms that see some of the grid."""
+    """The arms that overlap the survey grid."""
     wavelength_L, rounding = spec.wavelength_L(), 1e-3 * spec.wavelength_step
     grids = []
     for arm in ARMS:
@@ -362,9 +361,9 @@ def _arm_grids(spec: SurveySpec) -> tuple[_ArmGrid, ...]:
 
 
 def _smear_matrix(arm: Arm, samples_A: np.ndarray, spec: SurveySpec) -> csr_array:
-    """The line-spread function as a matrix (A,F); its rows sum to 1."""
+    """Line-spread function as a sparse matrix (A,F); rows sum to 1."""
     reach = _reach(spec)
-    offset_T = np.arange(-reach, reach + 1)  # T: fine samples around one
+    offset_T = np.arange(-reach, reach + 1)  # T: fine samples around a sample
     sigma_A = line_spread_sigma(arm, spec.wavelength_L()[samples_A])
     distance_AT = offset_T * (spec.wavelength_step / OVERSAMPLING) / sigma_A[:, None]
     weight_AT = np.exp(-0.5 * distance_AT**2)

@@ -1,10 +1,10 @@
-"""Stars of the Milky Way in the field of an image: how many, how bright, of what colour.
+"""Field stars of the Milky Way: counts, magnitudes and colours.
 
-A star's spectrum is that of the Sun (Kurucz, in the BaSeL library: Lejeune+1997), brought to its
-temperature by a ratio of Planck functions and by a smooth factor that gives it the median colours
-of the stellar locus, u to J (Covey+2007). Broad-band colours are therefore those of real
-dwarfs; lines and bands are the Sun's, at 10-20 A resolution: no TiO. Good for images, not for
-spectra. Left out: giants, white dwarfs, brown dwarfs, binaries, metallicity in the colours.
+Spectra are the solar spectrum (Kurucz, in the BaSeL library: Lejeune+1997) times a ratio of Planck functions
+and a smooth factor that reproduces the median colours of the stellar locus, u to J (Covey+2007). Broad-band
+colours are those of real dwarfs; lines and bands are solar, at 10-20 A resolution, without TiO: suitable for
+images, not for spectra. Not included: giants, white dwarfs, brown dwarfs, binaries, metallicity dependence
+of the colours.
 
 Shape suffixes: W rest-frame samples, T points of the locus, B bands u g r i z J, P populations,
 D distances, M magnitudes.
@@ -21,8 +21,8 @@ from scipy.interpolate import CubicSpline
 
 from mmae.simulation.seds import HSC_FILTERS, Sed, planck
 
-SUN_TEMPERATURE = 5777.0  # K, of the model
-LIBRARY_SIZE = 1221  # wavelengths of the BaSeL library
+SUN_TEMPERATURE = 5777.0  # K, of the model spectrum
+LIBRARY_SIZE = 1221  # number of wavelengths in the BaSeL library
 REST_RANGE = (3000.0, 14000.0)  # Angstrom: u to J
 
 # Median locus of Covey+2007, every few rows: g-i, u-g, g-r, r-i, i-z (AB) and z-J (J Vega).
@@ -51,29 +51,29 @@ LOCUS = (
 )
 LOCUS_FILTERS = ("sdss2010-u", "sdss2010-g", "sdss2010-r", "sdss2010-i", "sdss2010-z", "twomass-J")
 J_AB_OFFSET = 0.91  # J(AB) - J(Vega): Blanton & Roweis 2007
-KNOTS = (3550.0, 4700.0, 6170.0, 7480.0, 8930.0, 12350.0)  # Angstrom, middles of those filters
+KNOTS = (3550.0, 4700.0, 6170.0, 7480.0, 8930.0, 12350.0)  # Angstrom, central wavelengths of LOCUS_FILTERS
 
-# Galactic structure, Juric+2008, table 10 (lengths in pc): scale height, scale length and local share
-# of thin and thick disk; share, flattening and power of the halo.
+# Galactic structure, Juric+2008, table 10 (lengths in pc): scale height, scale length and local density of the
+# thick disk relative to the thin disk; relative density, flattening and power-law index of the halo.
 THIN_HEIGHT, THIN_LENGTH = 300.0, 2600.0
 THICK_HEIGHT, THICK_LENGTH, THICK_SHARE = 900.0, 3600.0, 0.12
 HALO_SHARE, HALO_FLATTENING, HALO_POWER = 0.0051, 0.64, 2.77
 SUN_RADIUS, SUN_HEIGHT = 8000.0, 25.0
 METALLICITY_P = (-0.2, -0.7, -1.5)  # [Fe/H] of thin disk, thick disk, halo: Ivezic+2008
 # Luminosity function of the solar neighbourhood, stars / pc3 / mag in V: Bahcall & Soneira 1980
-# (Wielen's counts), constant from M_V = 15.
+# (Wielen's counts), constant beyond M_V = 15.
 LF_NORM, LF_MAG, LF_BRIGHT, LF_FAINT, LF_SHARPNESS = 4.03e-3, 1.28, 0.74, 0.04, 1 / 3.40
-TURN_OFF_P = (2.0, 3.8, 3.8)  # brightest M_V on the main sequence: old populations have no young stars
+TURN_OFF_P = (2.0, 3.8, 3.8)  # M_V of the main-sequence turn-off of each population
 DIRECTION = (237.0, 42.0)  # galactic longitude and latitude: the HSC COSMOS field
 MAG_RANGE = (14.0, 26.0)  # i
-TYPICAL_RANGE = (17.0, 25.0)  # i, where `draw_star` draws a magnitude if it is given none
+TYPICAL_RANGE = (17.0, 25.0)  # i, of the random magnitude in `draw_star` if none is given
 
 
 def star_sed(temperature: float) -> Sed:
-    """Spectrum of a dwarf, 1 at 5500 A, vacuum wavelengths, no lines apart.
+    """Spectrum of a dwarf star, 1 at 5500 A, vacuum wavelengths, no separate lines.
 
     Args:
-        temperature: effective temperature in K; clipped to the locus, 3000 to 6700 K.
+        temperature: effective temperature in K, clipped to the range of the locus, 3000 to 6700 K.
     """
     log_temperature_T, wavelength_W, log_flux_TW = _spectra()
     place = np.interp(np.log(temperature), log_temperature_T[::-1], np.arange(log_temperature_T.size)[::-1])
@@ -83,38 +83,38 @@ def star_sed(temperature: float) -> Sed:
 
 
 def draw_star(rng: np.random.Generator, magnitude: float | None = None) -> float:
-    """Temperature in K of a star of that i magnitude (AB, HSC), at high galactic latitude.
+    """Random temperature in K of a star of an i magnitude (AB, HSC) at high galactic latitude.
 
-    Bright stars are turn-off stars of disk and halo, faint ones K and M dwarfs. Without a magnitude
+    Bright stars are turn-off stars of disk and halo, faint stars K and M dwarfs. If no magnitude is given,
     one between 17 and 25 is drawn first.
     """
     if magnitude is None:
         magnitude = draw_star_magnitude(rng, *TYPICAL_RANGE)
     magnitude_M, counts_MT = _counts()
     share_T = np.cumsum(counts_MT[np.abs(magnitude_M - magnitude).argmin()])
-    # Half a point of the locus to either side: no two stars are alike.
+    # Scatter by half a locus point: continuous temperatures.
     place = np.searchsorted(share_T, rng.random() * share_T[-1]) + rng.uniform(-0.5, 0.5)
     log_temperature_T = np.log(locus_temperature())
     return float(np.exp(np.interp(place, np.arange(share_T.size), log_temperature_T)))
 
 
 def draw_star_magnitude(rng: np.random.Generator, bright: float, faint: float) -> float:
-    """An i magnitude (AB, HSC) between two limits, from the counts."""
+    """Random i magnitude (AB, HSC) between two limits, distributed as the counts."""
     magnitude_M, cumulative_M = _cumulative_counts()
     low, high = np.interp((bright, faint), magnitude_M, cumulative_M)
     return float(np.interp(rng.uniform(low, high), cumulative_M, magnitude_M))
 
 
 def stars_per_square_arcmin(limit_i: float) -> float:
-    """Stars with 14 < i < limit per square arcmin toward the COSMOS field (l = 237, b = 42)."""
+    """Number of stars with 14 < i < limit_i per square arcmin toward the COSMOS field (l = 237, b = 42)."""
     return float(np.interp(limit_i, *_cumulative_counts()))
 
 
 def locus_temperature() -> np.ndarray:
-    """Effective temperature (T,) in K along the locus, falling.
+    """Effective temperature (T,) in K along the locus, decreasing.
 
-    From g-r where g-r < 1.1 (Ivezic+2008, equation 3), from r-z where it is above 1.3 (M dwarfs,
-    Mann+2015, table 2 of the 2016 erratum), in between a weighted mean.
+    From g-r where g-r < 1.1 (Ivezic+2008, equation 3), from r-z where g-r > 1.3 (M dwarfs, Mann+2015, table 2
+    of the 2016 erratum), a weighted mean in between.
     """
     _, _, gr_T, ri_T, iz_T, _ = np.array(LOCUS).T
     warm_T = 10 ** (3.882 - 0.316 * gr_T + 0.0488 * gr_T**2 + 0.0283 * gr_T**3)
@@ -126,10 +126,10 @@ def locus_temperature() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def solar_spectrum() -> tuple[np.ndarray, np.ndarray]:
-    """The Sun's wavelength_W (Angstrom) and flux_W (erg/s/cm2/A at its surface).
+    """Solar spectrum: wavelength_W (Angstrom) and flux_W (erg/s/cm2/A at the surface).
 
-    BaSeL format (Lejeune+1997): wavelengths in nm, then one model's numbers, then H_nu, all in
-    columns of fixed width; f_lambda = 0.4 H_nu c / lambda^2 with c and lambda in nm.
+    BaSeL format (Lejeune+1997): wavelengths in nm, then the parameters of one model, then H_nu, in columns of
+    fixed width; f_lambda = 0.4 H_nu c / lambda^2 with c and lambda in nm.
     """
     lines = (files("kcorrect") / "data/basel/lcbsun.ori").read_text().splitlines()
     n_rows = -(-LIBRARY_SIZE // 8)
@@ -151,10 +151,10 @@ def _spectra() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     log_flux_TW = np.log(
         sun_W * np.stack([planck(wavelength_W, t) for t in temperature_T]) / planck(wavelength_W, SUN_TEMPERATURE)
     )
-    # A natural spline in ln wavelength through one value per band, constant beyond the outer knots.
+    # Natural spline in ln wavelength with one value per band, constant beyond the outer knots.
     spline = CubicSpline(np.log(KNOTS), np.eye(len(KNOTS)), bc_type="natural")
     spline_WB = spline(np.log(np.clip(wavelength_W, KNOTS[0], KNOTS[-1])))
-    for _ in range(8):  # converges by a factor of ten a round
+    for _ in range(8):  # the residual decreases tenfold per iteration
         magnitude_TB = -2.5 * np.log10(np.exp(log_flux_TW) @ weight_WB)
         log_flux_TW += 0.4 * np.log(10) * (magnitude_TB - wanted_TB) @ spline_WB.T
     log_flux_TW -= log_flux_TW[:, [np.abs(wavelength_W - 5500.0).argmin()]]
@@ -162,7 +162,7 @@ def _spectra() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _photon_weights(wavelength_W: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """Columns whose product with f_lambda is f_nu in a band, up to one constant for all (W,B)."""
+    """Weights (W,B) whose product with f_lambda is f_nu in each band, up to one common constant."""
     curves = speclite.filters.load_filters(*names)
     response_WB = np.stack([np.interp(wavelength_W, c.wavelength, c.response, 0, 0) for c in curves], axis=1)
     weight_WB = response_WB * wavelength_W[:, None]
@@ -173,20 +173,20 @@ def _photon_weights(wavelength_W: np.ndarray, names: tuple[str, ...]) -> np.ndar
 
 
 def absolute_r_magnitude(gi: np.ndarray, metallicity: float) -> np.ndarray:
-    """M_r (SDSS) of a dwarf of that g-i; Ivezic+2008, equations A2 and A7."""
+    """M_r (SDSS) of a dwarf star from g-i and [Fe/H]; Ivezic+2008, equations A2 and A7."""
     at_zero = -5.06 + gi * (14.32 + gi * (-12.97 + gi * (6.127 + gi * (-1.267 + gi * 0.0967))))
     return at_zero + 4.50 - 1.11 * metallicity - 0.18 * metallicity**2
 
 
 def luminosity_function(magnitude_v: np.ndarray) -> np.ndarray:
-    """Stars / pc3 / mag near the Sun against M_V; Bahcall & Soneira 1980."""
+    """Stars / pc3 / mag near the Sun at M_V; Bahcall & Soneira 1980."""
     offset = np.minimum(magnitude_v, 15.0) - LF_MAG
     fall = (1 + 10 ** (-(LF_BRIGHT - LF_FAINT) * LF_SHARPNESS * offset)) ** (1 / LF_SHARPNESS)
     return LF_NORM * 10 ** (LF_FAINT * offset) / fall
 
 
 def population_density(distance_D: np.ndarray) -> np.ndarray:
-    """Density (P,D) of thin disk, thick disk and halo along DIRECTION, thin disk at the Sun = 1."""
+    """Density (P,D) of thin disk, thick disk and halo along DIRECTION, relative to the local thin disk."""
     longitude, latitude = np.radians(DIRECTION)
     in_plane_D = distance_D * np.cos(latitude)
     height_D = distance_D * np.sin(latitude) + SUN_HEIGHT
@@ -203,12 +203,12 @@ def population_density(distance_D: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _counts() -> tuple[np.ndarray, np.ndarray]:
-    """i magnitude_M and stars / mag / arcmin2 of each point of the locus (M,T)."""
+    """i magnitudes (M,) and stars / mag / arcmin2 at each point of the locus (M,T)."""
     gi_T, _, gr_T, *_ = np.array(LOCUS).T
     hsc_i_minus_r_T = _hsc_i_minus_r()
     magnitude_M = np.arange(MAG_RANGE[0], MAG_RANGE[1] + 0.05, 0.1)
     distance_D = np.geomspace(10.0, 1e5, 800)
-    # Volume per ln(distance) of a square arcmin.
+    # Volume per step in ln(distance) and square arcmin.
     shell_D = distance_D**3 * np.log(distance_D[1] / distance_D[0]) * np.radians(1 / 60) ** 2
     local_share = 1 + THICK_SHARE + HALO_SHARE
     counts_MT = np.zeros((magnitude_M.size, gi_T.size))
@@ -218,7 +218,7 @@ def _counts() -> tuple[np.ndarray, np.ndarray]:
         number_T = luminosity_function(absolute_v_T) * np.abs(np.gradient(absolute_v_T)) / local_share
         number_T[absolute_v_T < turn_off] = 0
         for t, absolute_i in enumerate(absolute_r_T + hsc_i_minus_r_T):
-            # Stars of one absolute magnitude: a distance is an apparent magnitude.
+            # At fixed absolute magnitude each distance corresponds to an apparent magnitude.
             apparent_D = absolute_i + 5 * np.log10(distance_D / 10)
             per_mag_D = number_T[t] * density_D * shell_D / (apparent_D[1] - apparent_D[0])
             counts_MT[:, t] += np.interp(magnitude_M, apparent_D, per_mag_D, left=0, right=0)
@@ -234,6 +234,7 @@ def _hsc_i_minus_r() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _cumulative_counts() -> tuple[np.ndarray, np.ndarray]:
+    """i magnitudes (M,) and stars per square arcmin brighter than each (M,)."""
     magnitude_M, counts_MT = _counts()
     density_M = counts_MT.sum(axis=1)
     steps = np.diff(magnitude_M) * (density_M[1:] + density_M[:-1]) / 2

@@ -1,4 +1,4 @@
-"""The truth table of a simulated survey: one flat row per galaxy, beside what was observed.
+"""Truth table of a simulated survey: one row of true properties per galaxy.
 
 Shape suffixes: C bands, E the widths of `lines.LINE_NAMES`.
 """
@@ -37,10 +37,9 @@ NUMBERS = (
 def truth_schema(bands: tuple[str, ...]) -> pa.Schema:
     """Columns of the truth table; null where a quantity does not exist (the disk of a quasar).
 
-    Magnitudes (AB, total) and line fluxes (1e-17 erg/s/cm2, all of the object's light) as they reach us
-    through Galactic dust, whose E(B-V) is galactic_reddening; attenuation_v is the A_V inside the galaxy;
-    line widths (_ew) in rest-frame Angstrom; radii in arcsec along the major axis; angles in radians from
-    the x axis.
+    Magnitudes (AB, total) and line fluxes (1e-17 erg/s/cm2, of the whole object) include Galactic extinction of
+    E(B-V) = galactic_reddening; attenuation_v: A_V in the galaxy; line widths (_ew): rest-frame Angstrom;
+    radii: arcsec along the major axis; angles: radians from the x axis.
     """
     lines = [f"{name}_{what}" for name in LINE_NAMES for what in ("ew", "flux")]
     return pa.schema(
@@ -76,7 +75,7 @@ def truth_row(
     n_neighbours: int,
     n_stars: int,
 ) -> dict[str, Any]:
-    """One row with the columns of `truth_schema`."""
+    """Row of the truth table, with the columns of `truth_schema`."""
     galaxy = target.galaxy
     has_bulge = galaxy is not None and structure.bulge_fraction > 0
     has_disk = galaxy is not None and structure.bulge_fraction < 1

@@ -1,4 +1,4 @@
-"""Who is in the survey."""
+"""Target population: redshifts, classes, types, distances."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def targets() -> list:
     return [draw_target(np.random.default_rng([9, i])) for i in range(3000)]
 
 
-def test_redshifts_follow_galaxiesml_spectra(targets):
+def test_redshift_percentiles_of_galaxiesml_spectra(targets):
     z = np.array([t.redshift for t in targets])
     published = {5: 0.075, 25: 0.162, 50: 0.338, 75: 0.611, 95: 2.320}
     for percentile, value in published.items():
@@ -32,7 +32,7 @@ def test_redshifts_follow_galaxiesml_spectra(targets):
     assert np.mean(z > 1.5) == pytest.approx(0.11, abs=0.02)
 
 
-def test_every_class_keeps_its_limits():
+def test_every_class_is_within_its_redshift_and_magnitude_limits():
     rng = np.random.default_rng(0)
     assert sum(c.fraction for c in TARGET_CLASSES) == pytest.approx(1)
     for target in TARGET_CLASSES:
@@ -43,7 +43,7 @@ def test_every_class_keeps_its_limits():
             assert (drawn.galaxy is None) == (target is QSO)
 
 
-def test_types_change_with_redshift_and_luminosity(targets):
+def test_passive_fraction_by_class_and_luminosity(targets):
     passive = {
         t: np.mean([x.galaxy.galaxy_type == "passive" for x in targets if x.target_class is t]) for t in (BGS, LRG, ELG)
     }
@@ -57,7 +57,7 @@ def test_types_change_with_redshift_and_luminosity(targets):
     assert np.mean(bright) > np.mean(faint) + 0.1
 
 
-def test_strong_lines_mean_young_stars():
+def test_strong_halpha_implies_young_stars():
     rng = np.random.default_rng(1)
     galaxies = [draw_star_forming(rng, -20.5, 0.2) for _ in range(600)]
     halpha = np.array([g.widths_E[lines.HALPHA] for g in galaxies])
@@ -67,7 +67,7 @@ def test_strong_lines_mean_young_stars():
     assert draw_passive(rng, -22.0, 0.4).disk_mixture_K[3] > 0.6
 
 
-def test_massive_galaxies_have_fast_stars():
+def test_velocity_dispersion_increases_with_luminosity():
     rng = np.random.default_rng(1)
     fast, slow = (
         np.median([draw_passive(rng, m, 0.3).velocity_dispersion for _ in range(200)]) for m in (-23.0, -20.0)
@@ -75,7 +75,7 @@ def test_massive_galaxies_have_fast_stars():
     assert 200 < fast < 280 and 80 < slow < 140
 
 
-def test_distances_equal_astropys():
+def test_distances_equal_astropy():
     for z in (0.0123, 0.35, 1.7, 3.9):
         assert cosmology.distance_modulus(z) == pytest.approx(Planck18.distmod(z).value, abs=1e-3)
         exact = Planck18.kpc_proper_per_arcmin(z).value / 60

@@ -1,4 +1,4 @@
-"""Rows of the simulated survey: reproducible, checked, with their truth beside them."""
+"""Rows of the simulated survey: reproducibility, validity and truth table."""
 
 import dataclasses
 import pickle
@@ -26,38 +26,38 @@ def row_bytes(galaxy) -> bytes:
     return pickle.dumps([v.tobytes() if isinstance(v, np.ndarray) else v for v in vars(galaxy).values()])
 
 
-def test_rows_do_not_depend_on_the_chunking_or_on_the_process():
+def test_rows_are_independent_of_chunking_and_pickling():
     config = SimulationConfig(galaxies=6, seed=4)
     read = simulation_source(config, SPEC).read
     whole = read({"start": 0, "stop": 6})
-    elsewhere = pickle.loads(pickle.dumps(read))
-    late, early = elsewhere({"start": 4, "stop": 6}), elsewhere({"start": 0, "stop": 4})
+    unpickled = pickle.loads(pickle.dumps(read))
+    late, early = unpickled({"start": 4, "stop": 6}), unpickled({"start": 0, "stop": 4})
     assert [row_bytes(g) for g in whole.galaxies] == [row_bytes(g) for g in early.galaxies + late.galaxies]
     assert pickle.dumps(whole.truth) == pickle.dumps(early.truth + late.truth)
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_one_two_and_four_workers_write_the_same_bytes(tmp_path):
+def test_files_are_identical_with_one_two_and_four_workers(tmp_path):
     source = simulation_source(SimulationConfig(galaxies=48, seed=2), SPEC)
     source = dataclasses.replace(source, chunks=[{"start": s, "stop": s + 8} for s in range(0, 48, 8)])
     surveys = [build_survey([source], tmp_path / str(n), workers=n) for n in (1, 2, 4)]
     files = [sorted(p.relative_to(s.path) for p in s.path.rglob("*.parquet")) for s in surveys]
-    assert files[0] == files[1] == files[2] and len(files[0]) >= 12  # shards and their truth
+    assert files[0] == files[1] == files[2] and len(files[0]) >= 12  # shards and truth tables
     for name in files[0]:
         assert len({(s.path / name).read_bytes() for s in surveys}) == 1
     assert len({s.content_hash for s in surveys}) == 1
 
 
-def test_another_seed_gives_other_galaxies():
+def test_galaxies_differ_between_seeds_and_rows():
     one, _ = simulate_galaxy(0, SimulationConfig(seed=1), SPEC)
     two, _ = simulate_galaxy(0, SimulationConfig(seed=2), SPEC)
     assert one.redshift != two.redshift
     assert not np.array_equal(one.image_CHW, two.image_CHW)
-    other_chunk, _ = simulate_galaxy(512, SimulationConfig(seed=1), SPEC)
-    assert one.redshift != other_chunk.redshift
+    other_row, _ = simulate_galaxy(512, SimulationConfig(seed=1), SPEC)
+    assert one.redshift != other_row.redshift
 
 
-def test_chunks_cover_every_row_once_in_bounded_pieces():
+def test_chunks_cover_every_row_once():
     source = simulation_source(SimulationConfig(galaxies=1300, seed=0), SPEC)
     covered = [row for c in source.chunks for row in range(c["start"], c["stop"])]
     assert covered == list(range(1300))
@@ -65,7 +65,7 @@ def test_chunks_cover_every_row_once_in_bounded_pieces():
     assert simulation_source(SimulationConfig(galaxies=0), SPEC).chunks == []
 
 
-def test_every_galaxy_passes_the_check(rows):
+def test_galaxies_pass_the_schema_check(rows):
     for galaxy, _ in rows:
         checked = check_galaxy(dataclasses.replace(galaxy), SPEC, "simulation")
         assert checked.rejections == []
@@ -73,10 +73,10 @@ def test_every_galaxy_passes_the_check(rows):
     assert len({g.object_id for g, _ in rows}) == len({g.targetid for g, _ in rows}) == len(rows)
 
 
-def test_fractions_take_spectra_and_labels_away_and_change_nothing_else():
+def test_fractions_remove_spectra_and_redshifts_only():
     full = SimulationConfig(galaxies=150, seed=5, field_density=0)
     part = dataclasses.replace(full, paired_fraction=0.3, labelled_fraction=0.6)
-    spec = dataclasses.replace(SPEC, image_size=8)  # cheap stamps
+    spec = dataclasses.replace(SPEC, image_size=8)  # fast
     rows = [(simulate_galaxy(i, full, spec)[0], simulate_galaxy(i, part, spec)[0]) for i in range(150)]
     # Binomial scatter is 0.04; 3.5 sigma.
     assert np.mean([p.flux_L is not None for _, p in rows]) == pytest.approx(0.3, abs=0.14)
@@ -100,12 +100,12 @@ def test_fractions_take_spectra_and_labels_away_and_change_nothing_else():
         {"field_density": 99.0},
     ],
 )
-def test_a_bad_configuration_is_refused_by_name(wrong):
+def test_invalid_options_raise(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         SimulationConfig(**wrong)
 
 
-def test_truth_rows_fit_their_schema_and_tell_what_was_drawn(rows):
+def test_truth_rows_follow_the_schema_and_the_drawn_values(rows):
     schema = truth_schema(SPEC.bands)
     table = pa.Table.from_pylist([t.row for _, t in rows], schema=schema)
     assert set(rows[0][1].row) == set(schema.names)
@@ -121,7 +121,7 @@ def test_truth_rows_fit_their_schema_and_tell_what_was_drawn(rows):
             assert galaxy.redshift == pytest.approx(row["redshift_true"], abs=0.01)
 
 
-def test_a_flagged_redshift_loses_its_label_and_is_listed(monkeypatch):
+def test_flagged_redshifts_are_removed_and_reported(monkeypatch):
     from mmae.simulation import labels
 
     monkeypatch.setattr(labels, "FLAGGED", dict.fromkeys(labels.FLAGGED, 0.5))
@@ -134,8 +134,8 @@ def test_a_flagged_redshift_loses_its_label_and_is_listed(monkeypatch):
     assert {g.object_id for g in read.galaxies if g.redshift is None} == set(flagged)
 
 
-def test_images_hold_the_light_of_the_catalogue(rows):
-    """Synthetic photometry of the rendered targets, on stamps wide enough for their wings."""
+def test_flux_of_the_target_image_is_the_true_magnitude(rows):
+    """On cutouts large enough for the wings of the profiles."""
     bright = [t for _, t in rows if t.mag_C[2] < 20][:12]
     assert len(bright) == 12
     for truth in bright:
@@ -143,17 +143,17 @@ def test_images_hold_the_light_of_the_catalogue(rows):
         np.testing.assert_allclose(SPEC.zero_point - 2.5 * np.log10(counts_C), truth.mag_C, atol=0.03)
 
 
-def test_the_noise_of_a_row_is_what_stands_between_it_and_its_truth(rows):
+def test_noise_of_images_and_spectra(rows):
     for c, sigma in enumerate(SPEC.band_noise):
         blank = [(g.image_CHW[c] - t.image_CHW[c])[np.abs(t.image_CHW[c]) < 0.02 * sigma] for g, t in rows]
-        corners = np.concatenate(blank)
-        assert corners.size > 3000
-        assert corners.std() == pytest.approx(sigma, rel=0.1)
+        sky = np.concatenate(blank)
+        assert sky.size > 3000
+        assert sky.std() == pytest.approx(sigma, rel=0.1)
     pulls = np.concatenate([((g.flux_L - t.flux_L) * np.sqrt(g.ivar_L))[g.ivar_L > 0] for g, t in rows])
     assert pulls.std() == pytest.approx(1.0, abs=0.02)
 
 
-def test_neighbours_stand_in_the_image_only_when_asked_for():
+def test_field_density_changes_field_objects_only():
     alone = SimulationConfig(seed=3, field_density=0)
     crowded = dataclasses.replace(alone, field_density=4)
     pairs = [[simulate_galaxy(row, c, SPEC)[1] for c in (alone, crowded)] for row in range(6)]
@@ -163,7 +163,7 @@ def test_neighbours_stand_in_the_image_only_when_asked_for():
         assert many.image_CHW.sum() > one.image_CHW.sum()
 
 
-def test_a_larger_cutout_is_the_same_sky():
+def test_larger_cutout_of_the_same_target():
     large = dataclasses.replace(SPEC, image_size=127)
     galaxy, truth = simulate_galaxy(1, SimulationConfig(field_density=0), large)
     _, small = simulate_galaxy(1, SimulationConfig(field_density=0), SPEC)

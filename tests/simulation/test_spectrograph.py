@@ -1,4 +1,4 @@
-"""DESI's spectrograph: resolution, noise and arms as the ivar says and as the real coadds have them."""
+"""Spectrograph: resolution, noise, ivar and arms, also against real DESI coadds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def flat(level: float = 1.0, lines: tuple[tuple[float, float], ...] = (), sigma:
 
 @pytest.fixture
 def calibrated(monkeypatch) -> None:
-    """Arms without an error of their flux scale, for what is compared with an exact flux."""
+    """Arms without flux calibration scatter, for comparisons with an exact flux."""
     arms = tuple(dataclasses.replace(arm, calibration_scatter=0.0) for arm in ARMS)
     monkeypatch.setattr(spectrograph, "ARMS", arms)
     spectrograph._arm_grids.cache_clear()
@@ -49,10 +49,10 @@ def line_only(rng_seed: int, rest: float, flux: float, sigma: float, redshift: f
     return observe(rng, [(flat(0.0, ((rest, flux),), sigma), 1.0)], redshift, SPEC).true_L
 
 
-# --- light ------------------------------------------------------------------------------------
+# --- signal -----------------------------------------------------------------------------------
 
 
-def test_the_o2_doublet_is_resolved():
+def test_oii_doublet_is_resolved():
     oii = flat(0.1, ((3727.09, 20.0), (3729.88, 27.0)), sigma=50.0)
     true_L = observe(np.random.default_rng(0), [(oii, 1.0)], 0.9, SPEC).true_L
     peaks = [true_L[near(rest * 1.9, 1.0)].max() for rest in (3727.09, 3729.88)]
@@ -62,8 +62,8 @@ def test_the_o2_doublet_is_resolved():
 
 
 @pytest.mark.parametrize("rest, redshift", [(3728.0, 0.1), (5008.24, 0.31), (6564.61, 0.40)])
-def test_a_line_keeps_its_place_its_flux_and_its_width(calibrated, rest, redshift):
-    """One line in each arm, clear of the overlaps."""
+def test_centroid_flux_and_width_of_a_line(calibrated, rest, redshift):
+    """One line in each arm, outside the overlaps."""
     centre = rest * (1 + redshift)
     true_L = line_only(1, rest, 30.0, 120.0, redshift)
     flux = true_L.sum() * STEP
@@ -76,18 +76,18 @@ def test_a_line_keeps_its_place_its_flux_and_its_width(calibrated, rest, redshif
     assert width == pytest.approx(expected, rel=0.01)
 
 
-def test_the_narrowest_line_has_the_width_of_the_spectrograph(calibrated):
+def test_unresolved_line_has_the_width_of_the_line_spread_function(calibrated):
     for arm in ARMS:
         centre = (arm.start + arm.stop) / 2 + 0.31
         true_L = line_only(2, centre, 5.0, 0.0, 0.0)
         mean = (true_L * WAVELENGTH_L).sum() / true_L.sum()
         width = np.sqrt((true_L * (WAVELENGTH_L - mean) ** 2).sum() / true_L.sum())
-        # Lines are kept wide enough to be sampled (16 km/s at 3600 A): a little wider than the LSF alone.
+        # Lines have a minimum sigma of 16 km/s (at 3600 A): slightly wider than the LSF alone.
         assert 1.0 < width / line_spread_sigma(arm, centre) < 1.2
         assert true_L.sum() * STEP == pytest.approx(5.0, rel=1e-3)
 
 
-def test_a_sharp_edge_in_the_continuum_is_smeared_too(calibrated):
+def test_line_spread_function_applies_to_the_continuum(calibrated):
     wavelength_W = np.array([500.0, 4999.99, 5000.01, 12000.0])
     edge = Sed(wavelength_W, np.array([0.0, 0.0, 1.0, 1.0]), EMPTY, EMPTY, 100.0)
     true_L = observe(np.random.default_rng(3), [(edge, 1.0)], 0.0, SPEC).true_L
@@ -95,12 +95,12 @@ def test_a_sharp_edge_in_the_continuum_is_smeared_too(calibrated):
     x_L = WAVELENGTH_L[near(5000, 12)]
     mean = (slope_L * x_L).sum() / slope_L.sum()
     width = np.sqrt((slope_L * (x_L - mean) ** 2).sum() / slope_L.sum())
-    # The slope of a smeared edge is the line-spread function; np.gradient averages it over two samples.
+    # The derivative of a step is the line-spread function; np.gradient averages over two samples.
     assert width == pytest.approx(np.hypot(line_spread_sigma(ARMS[0], 5000.0), STEP / np.sqrt(3)), rel=0.03)
     assert true_L[near(4500, 50)].max() < 1e-9 and true_L[near(5500, 50)].min() > 0.999
 
 
-def test_components_add_up_with_the_share_that_the_fibre_keeps(calibrated):
+def test_components_add_with_their_fibre_fractions(calibrated):
     bulge, disk = flat(2.0), flat(1.0, ((6564.61, 40.0),))
     both = observe(np.random.default_rng(4), [(bulge, 0.3), (disk, 0.6)], 0.1, SPEC).true_L
     alone = [observe(np.random.default_rng(4), [(part, 1.0)], 0.1, SPEC).true_L for part in (bulge, disk)]
@@ -111,35 +111,35 @@ def test_components_add_up_with_the_share_that_the_fibre_keeps(calibrated):
 # --- noise ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("level", [0.0, 30.0])  # sky and photons of the source
-def test_the_noise_is_what_ivar_says(level):
+@pytest.mark.parametrize("level", [0.0, 30.0])  # sky noise; photon noise
+def test_pulls_are_standard_normal(level):
     pulls = []
     for seed in range(25):
-        seen = observe(np.random.default_rng(seed), [(flat(level), 1.0)], 0.0, SPEC)
-        good_L = seen.ivar_L > 0
-        pulls.append(((seen.flux_L - seen.true_L) * np.sqrt(seen.ivar_L))[good_L])
+        observed = observe(np.random.default_rng(seed), [(flat(level), 1.0)], 0.0, SPEC)
+        good_L = observed.ivar_L > 0
+        pulls.append(((observed.flux_L - observed.true_L) * np.sqrt(observed.ivar_L))[good_L])
     pulls = np.concatenate(pulls)
     assert abs(pulls.mean()) < 0.01
     assert pulls.std() == pytest.approx(1.0, abs=0.01)
     assert np.mean(np.abs(pulls) > 3) == pytest.approx(0.0027, abs=0.0006)
 
 
-def test_noise_of_neighbouring_samples_is_independent():
-    seen = observe(np.random.default_rng(0), [(flat(), 1.0)], 0.0, SPEC)
-    pull_L = (seen.flux_L - seen.true_L) * np.sqrt(seen.ivar_L)
+def test_noise_of_adjacent_samples_is_uncorrelated():
+    observed = observe(np.random.default_rng(0), [(flat(), 1.0)], 0.0, SPEC)
+    pull_L = (observed.flux_L - observed.true_L) * np.sqrt(observed.ivar_L)
     assert abs(np.corrcoef(pull_L[1:], pull_L[:-1])[0, 1]) < 0.05
 
 
-def test_spectra_come_back_from_the_same_generator_and_differ_otherwise():
+def test_spectra_depend_on_the_seed_only():
     one, again, other = (observe(np.random.default_rng(s), [(flat(), 1.0)], 0.2, SPEC) for s in (5, 5, 6))
     assert np.array_equal(one.flux_L, again.flux_L) and np.array_equal(one.ivar_L, again.ivar_L)
     assert not np.array_equal(one.flux_L, other.flux_L)
-    # Depth differs between spectra, not only the noise.
+    # Effective times differ between spectra.
     assert np.median(one.ivar_L) != pytest.approx(np.median(other.ivar_L), rel=1e-3)
     assert one.flux_L.dtype == one.ivar_L.dtype == np.float32 and one.true_L.dtype == np.float64
 
 
-def test_ivar_of_an_overlap_is_the_sum_of_both_arms(monkeypatch):
+def test_ivar_in_an_overlap_is_the_sum_of_both_arms(monkeypatch):
     monkeypatch.setattr(spectrograph, "TIME_SCATTER", 0.0)
     arms = tuple(dataclasses.replace(arm, time_scatter=0.0) for arm in ARMS)
     monkeypatch.setattr(spectrograph, "ARMS", arms)
@@ -154,25 +154,25 @@ def test_ivar_of_an_overlap_is_the_sum_of_both_arms(monkeypatch):
         good = ivar_L[overlap_L] > 0.99 * sum(parts)
         assert good.mean() > 0.9
         np.testing.assert_allclose(ivar_L[overlap_L][good], sum(parts)[good], rtol=1e-5)
-        # Just outside there is one arm only.
+        # Outside the overlap: one arm.
         before = (WAVELENGTH_L > red.start - 10) & (WAVELENGTH_L < red.start - 1)
         np.testing.assert_allclose(
             np.median(ivar_L[before] * blank_variance(blue, WAVELENGTH_L[before])), 1.0, rtol=1e-5
         )
 
 
-def test_few_samples_are_bad_and_those_have_no_flux():
+def test_bad_samples():
     bad = np.array([observe(np.random.default_rng(s), [(flat(), 1.0)], 0.0, SPEC).ivar_L == 0 for s in range(60)])
-    # One arm: 0.1% and a cosmic ray of three samples in 2300 to 2900; overlaps heal half of them.
+    # Per arm 0.1% and one cosmic ray of 3 in 2300 to 2900 samples; fewer where arms overlap.
     assert 0.001 < bad.mean() < 0.004
-    seen = observe(np.random.default_rng(0), [(flat(), 1.0)], 0.0, SPEC)
-    assert (seen.flux_L[seen.ivar_L == 0] == 0).all()
-    # Also there the truth is the spectrum, for whoever trains on it.
-    assert np.abs(seen.true_L - 1.0).max() < 0.2
-    assert np.isfinite(seen.flux_L).all() and np.isfinite(seen.ivar_L).all()
+    observed = observe(np.random.default_rng(0), [(flat(), 1.0)], 0.0, SPEC)
+    assert (observed.flux_L[observed.ivar_L == 0] == 0).all()
+    # true_L is defined at bad samples.
+    assert np.abs(observed.true_L - 1.0).max() < 0.2
+    assert np.isfinite(observed.flux_L).all() and np.isfinite(observed.ivar_L).all()
 
 
-def test_noise_rises_to_the_blue_and_on_sky_lines():
+def test_noise_increases_to_the_blue_and_on_sky_lines():
     sigma_L = (
         np.median([observe(np.random.default_rng(s), [(flat(0.0), 1.0)], 0.0, SPEC).ivar_L for s in range(5)], axis=0)
         ** -0.5
@@ -187,10 +187,10 @@ def test_noise_rises_to_the_blue_and_on_sky_lines():
     assert median(9378, 9379) > 5 * median(9260, 9300)
 
 
-def test_a_longer_exposure_and_a_fainter_source_have_less_noise():
+def test_noise_depends_on_exposure_time_and_source_flux():
     def ivar(level: float, time: float) -> float:
-        seen = observe(np.random.default_rng(0), [(flat(level), 1.0)], 0.0, SPEC, time)
-        return float(np.median(seen.ivar_L))
+        observed = observe(np.random.default_rng(0), [(flat(level), 1.0)], 0.0, SPEC, time)
+        return float(np.median(observed.ivar_L))
 
     assert ivar(0.0, 4000.0) == pytest.approx(4 * ivar(0.0, 1000.0), rel=1e-4)
     assert ivar(0.0, spectrograph.BRIGHT_TIME) == pytest.approx(0.18 * ivar(0.0, 1000.0), rel=1e-4)
@@ -207,27 +207,27 @@ def test_a_longer_exposure_and_a_fainter_source_have_less_noise():
     ],
     ids=["few", "overlap", "coarse", "outside"],
 )
-def test_any_linear_grid_works(spec):
-    seen = observe(np.random.default_rng(0), [(flat(3.0), 1.0)], 0.0, spec)
+def test_other_linear_grids(spec):
+    observed = observe(np.random.default_rng(0), [(flat(3.0), 1.0)], 0.0, spec)
     wavelength_L = spec.wavelength_L()
     inside_L = (wavelength_L >= ARMS[0].start) & (wavelength_L <= ARMS[-1].stop)
-    assert len(seen.true_L) == len(seen.flux_L) == len(seen.ivar_L) == spec.n_wavelengths
-    assert (seen.ivar_L[~inside_L] == 0).all() and (seen.true_L[~inside_L] == 0).all()
-    assert np.abs(seen.true_L[inside_L] - 3.0).max(initial=0) < 0.5
-    assert np.isfinite(seen.flux_L).all()
+    assert len(observed.true_L) == len(observed.flux_L) == len(observed.ivar_L) == spec.n_wavelengths
+    assert (observed.ivar_L[~inside_L] == 0).all() and (observed.true_L[~inside_L] == 0).all()
+    assert np.abs(observed.true_L[inside_L] - 3.0).max(initial=0) < 0.5
+    assert np.isfinite(observed.flux_L).all()
 
 
-# --- the real coadds --------------------------------------------------------------------------
+# --- real coadds ------------------------------------------------------------------------------
 
 QUASARS = "desi_coadd-1-80693-thru20210204.fits"
 GALAXY = "desi_coadd-4-80613-thru20210324.fits"
-# Effective seconds of the galaxy's coadd: 12.15 x TSNR2_LRG (Guy+2023) with the 241.94 of its file. The
-# quasars' file has no TSNR2_LRG: 1.6 times the galaxy's, from the ratio of their z arms.
+# Effective time of the galaxy coadd in seconds: 12.15 x TSNR2_LRG (Guy+2023), TSNR2_LRG = 241.94 in the file.
+# The quasar file has no TSNR2_LRG: 1.6 times the galaxy coadd, from the ratio of the z arms.
 GALAXY_TIME, QUASAR_TIME = 12.15 * 241.94, 4800.0
 
 
 def real_arm(name: str, arm: int, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Wavelength_A, noise variance of blank sky in 1000 s (A,) and the second moment of the resolution."""
+    """Wavelength_A, noise variance of blank sky in 1000 s (A,) and sigma of the line-spread function (A,)."""
     letter = "BRZ"[arm]
     with fits.open(SHARED_GALAXIES / name) as file:
         wavelength_A = np.array(file[f"{letter}_WAVELENGTH"].data, float)
@@ -246,7 +246,7 @@ def real_arm(name: str, arm: int, row: int) -> tuple[np.ndarray, np.ndarray, np.
 
 @needs_shared
 @pytest.mark.parametrize("arm", range(3))
-def test_the_resolution_is_that_of_the_real_coadds(arm):
+def test_resolution_of_real_coadds(arm):
     for name, row in ((QUASARS, 4), (QUASARS, 2), (GALAXY, 0)):
         wavelength_A, _, sigma_A = real_arm(name, arm, row)
         for low in np.arange(wavelength_A[0], wavelength_A[-1] - 200, 200):
@@ -259,11 +259,11 @@ def test_the_resolution_is_that_of_the_real_coadds(arm):
     "arm, name, worst",
     [(0, QUASARS, 0.20), (1, QUASARS, 0.15), (1, GALAXY, 0.15), (2, QUASARS, 0.42), (2, GALAXY, 0.20)],
 )
-def test_the_noise_level_is_that_of_the_real_coadds(arm, name, worst):
-    """Medians over 100 A, away from the dichroics, where spectrographs differ among themselves.
+def test_noise_level_of_real_coadds(arm, name, worst):
+    """Medians over 100 A, excluding the dichroics, where spectrographs differ.
 
-    Not the blue arm of the galaxy: its 30 exposures of 300 s are dominated by read noise. The quasars'
-    pipeline allowed for larger errors of sky lines, which fill the z arm beyond 9300 A.
+    Without the blue arm of the galaxy: its 30 exposures of 300 s are dominated by read noise. The pipeline version
+    of the quasars assumed larger errors of the sky lines, which dominate the z arm beyond 9300 A.
     """
     wavelength_A, variance_A, _ = real_arm(name, arm, 4 if name == QUASARS else 0)
     simulated_A = blank_variance(ARMS[arm], wavelength_A)
@@ -278,13 +278,13 @@ def test_the_noise_level_is_that_of_the_real_coadds(arm, name, worst):
 
 @needs_shared
 @pytest.mark.parametrize("arm", [1, 2])
-def test_sky_lines_stand_where_they_stand_in_the_real_coadds(arm):
-    """Log variance over that between lines, sample by sample."""
+def test_sky_lines_of_real_coadds(arm):
+    """Correlation of the log variance relative to that between lines, sample by sample."""
     for name, row in ((QUASARS, 4), (GALAXY, 0)):
         wavelength_A, variance_A, _ = real_arm(name, arm, row)
         simulated_A = blank_variance(ARMS[arm], wavelength_A)
         inside_A = (wavelength_A > ARMS[arm].start + 200) & (wavelength_A < ARMS[arm].stop - 30)
         excess = [np.log(v / percentile_filter(v, 20, 121))[inside_A] for v in (variance_A, simulated_A)]
         assert np.corrcoef(*excess)[0, 1] > 0.85
-        # Moved by three samples the agreement must go: the lines are sharp.
+        # Shifted by three samples the correlation is lost.
         assert np.corrcoef(np.roll(excess[0], 3), excess[1])[0, 1] < 0.5

@@ -1,4 +1,4 @@
-"""Bulges and disks."""
+"""Bulge and disk structure."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from mmae.simulation.structure import (
 )
 
 
-def test_light_inside_agrees_with_an_integrated_sersic_profile():
+def test_light_inside_equals_an_integrated_sersic_profile():
     for index in (1.0, 2.5, 4.0):
         radius = np.geomspace(1e-7, 1e4, 200_000)
         total = cumulative_trapezoid(radius * Sersic1D(1.0, r_eff=0.8, n=index)(radius), radius, initial=0)
@@ -25,7 +25,7 @@ def test_light_inside_agrees_with_an_integrated_sersic_profile():
         assert share == pytest.approx(np.interp([0.1, 0.8, 2.4], radius, total / total[-1]), abs=1e-3)
 
 
-def test_the_half_light_radius_of_a_sum_lies_between_those_of_its_parts():
+def test_half_light_radius_of_bulge_plus_disk():
     bulge, disk = Profile(4.0, 0.5, 1.0, 0.0), Profile(1.0, 2.0, 1.0, 0.0)
     assert Structure(1.0, bulge, disk).half_light_radius() == pytest.approx(0.5, rel=0.01)
     assert Structure(0.0, bulge, disk).half_light_radius() == pytest.approx(2.0, rel=0.01)
@@ -47,7 +47,7 @@ def test_sizes_follow_van_der_wel_2014():
     assert sizes(draw_early, 11.4, 0.5) > 2 * sizes(draw_early, 10.6, 0.5)
 
 
-def test_types_differ_as_galaxies_do():
+def test_structure_by_galaxy_type():
     rng = np.random.default_rng(2)
     early = [draw_early(rng, 11.0, 0.3) for _ in range(300)]
     old = [draw_late(rng, 10.8, 0.3, 0.0) for _ in range(300)]
