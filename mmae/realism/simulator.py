@@ -64,10 +64,10 @@ def survey_simulator(survey: Survey, objects: Objects) -> Loaded[Simulator]:
         mag_C=lambda truth: truth.mag_C,
         target_image=lambda truth, size: source.target_image(truth, survey.spec, size),
         total_spectrum=lambda truth, wavelength_L: np.sum(
-            [seds.observed_flux(c.sed, truth.thing.redshift, wavelength_L) for c in truth.thing.components], axis=0
+            [seds.observed_flux(c.sed, truth.sky_object.redshift, wavelength_L) for c in truth.sky_object.components], axis=0
         ),
         subaru_mag_C=lambda truth: sky.total_magnitudes(
-            truth.thing.magnitudes_PC(tuple(f"subaru_{b}" for b in SUBARU_BANDS))
+            truth.sky_object.magnitudes_PC(tuple(f"subaru_{b}" for b in SUBARU_BANDS))
         ),
         line_spread=lambda wavelength_L: _line_spread(spectrograph, wavelength_L),
     )
