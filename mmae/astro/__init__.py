@@ -1,0 +1,1 @@
+"""Sky match, HEALPix cells, catalogue tables in archive formats, the line list, constants of DESI's arms."""

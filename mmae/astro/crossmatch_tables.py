@@ -1,10 +1,10 @@
-"""The sky match of two Parquet tables: in this process, or in pieces of the sky on all of Ray's CPUs.
+"""Sky match of two Parquet tables: in memory in one process, or in parallel on a Ray cluster.
 
-In Ray, the sky is divided into HEALPix cells and the cells into buckets. A row of the first table is in the bucket of
-its cell. A row of the second is in that of its cell and of any other cell within the radius. So every pair meets in
-one bucket, exactly once, and buckets know nothing of each other:
+With Ray, the sky is divided into HEALPix cells, and the cells are distributed over buckets. A row of the first table
+is in the bucket of its cell. A row of the second is in the bucket of its cell and in those of all cells within the
+radius. So each pair is found in exactly one bucket, and buckets are matched independently:
 
-    tables -> one scratch file per row group, its rows by bucket -> one match per bucket -> files of pairs
+    tables -> one scratch file per row group, rows sorted by bucket -> one match per bucket -> files of pairs
 
 Shape suffixes: N rows, B buckets.
 """
@@ -27,18 +27,18 @@ from mmae.core.tasks import Job, in_ray
 
 Keep = Literal["all", "nearest", "one-to-one"]
 Engine = Literal["auto", "memory", "ray"]
-MOST_IN_MEMORY = 10_000_000  # rows of both tables that `auto` matches in this process
-BUCKET_ROWS = 1_000_000  # of both tables, about; 40 MB as coordinates, 0.3 GB while matched
-CELL_ORDER = 5  # 1.8 degrees: far more cells than buckets, and few rows at their edges
-# A point outside of a pixel and its neighbours is at least 0.62 sides from every point inside; with room to spare:
+MOST_IN_MEMORY = 10_000_000  # rows of both tables together up to which `auto` matches in memory
+BUCKET_ROWS = 1_000_000  # approximate, of both tables together; 40 MB of coordinates, 0.3 GB during the match
+CELL_ORDER = 5  # 1.8 degrees: many more cells than buckets, and few rows near cell edges
+# Every point outside a pixel and its neighbours is at least 0.62 pixel sides away from the pixel; rounded down.
 MARGIN = 0.5
 
 
 @dataclass(frozen=True)
 class SkyTable:
-    """A Parquet file, or several as one, with the names of its coordinates (ICRS degrees).
+    """One or several Parquet files, read as one table, and the names of the coordinate columns (ICRS degrees).
 
-    Rows are counted through all files in their order.
+    Row numbers run through all files in order.
     """
 
     paths: tuple[Path, ...]
@@ -46,10 +46,10 @@ class SkyTable:
     dec: str = "dec"
 
     def row_groups(self) -> list[Job]:
-        """One job for each row group: its file, its number and the index of its first row.
+        """One job per row group: file, row group number, first row and number of rows.
 
         Raises:
-            InputError: a file cannot be read or lacks a coordinate.
+            InputError: a file cannot be read or has no such column.
         """
         jobs, start = [], 0
         for path in self.paths:
@@ -60,7 +60,9 @@ class SkyTable:
             except (pa.ArrowInvalid, OSError) as error:
                 raise InputError(f"{path}: not a readable Parquet table ({str(error).splitlines()[0]}).") from error
             if missing:
-                raise InputError(f"{path}: no column {', '.join(sorted(missing))}; name the coordinates' columns.")
+                raise InputError(
+                    f"{path}: no column {', '.join(sorted(missing))}. Give the names of the coordinate columns."
+                )
             for group, n in enumerate(rows):
                 jobs.append({"path": str(path), "group": group, "start": start, "rows": n})
                 start += n
@@ -70,7 +72,7 @@ class SkyTable:
         """RA and declination (N,), (N,) of one row group.
 
         Raises:
-            InputError: a coordinate is not on the sky.
+            InputError: a coordinate is NaN or out of range.
         """
         with pq.ParquetFile(job["path"]) as file:
             table = file.read_row_group(job["group"], [self.ra, self.dec], use_threads=False)
@@ -80,7 +82,7 @@ class SkyTable:
             row = int(np.flatnonzero(bad_N)[0])
             raise InputError(
                 f"{job['path']}: row {job['start'] + row} of the table has RA {ra_N[row]}, declination {dec_N[row]}: "
-                f"not on the sky. Set such rows aside; convert hours to degrees."
+                f"out of range. Remove such rows; convert hours to degrees."
             )
         return ra_N, dec_N
 
@@ -88,17 +90,17 @@ class SkyTable:
 def match_tables(
     first: SkyTable, second: SkyTable, radius_arcsec: float, scratch: Path, keep: Keep = "all", engine: Engine = "auto"
 ) -> Pairs:
-    """The pairs of rows of two tables no further apart than a radius, the same from either engine.
+    """The pairs of rows of two tables within a radius; both engines return the same pairs.
 
     Args:
         radius_arcsec: as in `crossmatch.match`.
-        scratch: an empty folder, on storage that all nodes see; for the Ray engine.
-        keep: all pairs; of each row of the first table the nearest; or each row of either at most once, the
-            closest pairs first (`crossmatch.nearest`, `crossmatch.one_to_one`).
-        engine: auto takes Ray beyond 10 million rows.
+        scratch: an empty folder on storage shared by all nodes; used by the Ray engine.
+        keep: all pairs, only the nearest for each row of the first table (`crossmatch.nearest`), or a greedy
+            one-to-one match (`crossmatch.one_to_one`).
+        engine: auto uses Ray for more than 10 million rows.
 
     Raises:
-        InputError: a table cannot be read, a coordinate is not on the sky, the radius is out of range.
+        InputError: a table cannot be read, a coordinate or the radius is out of range.
     """
     n_rows = sum(job["rows"] for table in (first, second) for job in table.row_groups())
     if engine == "auto":
@@ -113,9 +115,9 @@ def match_tables(
 def match_in_ray(
     first: SkyTable, second: SkyTable, radius_arcsec: float, scratch: Path, workers: int | None = None
 ) -> list[Path]:
-    """Match in Ray and leave the pairs in files: index1, index2 and separation_arcsec, one file per bucket.
+    """Match on Ray and return one Parquet file of pairs per bucket: index1, index2, separation_arcsec.
 
-    No process holds more than one bucket, so that neither the tables nor the pairs need fit into memory.
+    No process holds more than one bucket, so neither the tables nor the pairs have to fit into memory.
     Arguments and errors as `match_tables`; `workers` as in `tasks.in_ray`.
     """
     margin_order = _margin_order(radius_arcsec)
@@ -133,7 +135,7 @@ def match_in_ray(
         cell_N = nested_cell(ra_N, dec_N, CELL_ORDER)
         row_N, bucket_N = np.arange(len(ra_N)), cell_N % n_buckets
         if job["side"] == "second":
-            row_N, bucket_N = _also_beyond_edges(ra_N, dec_N, margin_order, n_buckets)
+            row_N, bucket_N = _with_margin(ra_N, dec_N, margin_order, n_buckets)
         order_N = np.argsort(bucket_N, kind="stable")
         row_N = row_N[order_N]
         starts_B = np.searchsorted(bucket_N[order_N], np.arange(n_buckets + 1))
@@ -179,7 +181,7 @@ def match_in_ray(
 
 
 def read_pairs(paths: list[Path]) -> Pairs:
-    """The pairs of all buckets, sorted by index1, then index2."""
+    """The pairs of all files, sorted by index1, then index2."""
     table = pa.concat_tables(pq.read_table(path) for path in paths)
     pairs = Pairs(*(table[name].to_numpy() for name in ("index1", "index2", "separation_arcsec")))
     return pairs.select(np.lexsort((pairs.index2, pairs.index1)))
@@ -187,14 +189,15 @@ def read_pairs(paths: list[Path]) -> Pairs:
 
 def _whole(table: SkyTable) -> tuple[np.ndarray, np.ndarray]:
     parts = [table.read(job) for job in table.row_groups()]
-    return tuple(np.concatenate([part[axis] for part in parts]) if parts else np.zeros(0) for axis in (0, 1))
+    ra_N, dec_N = (np.concatenate([part[axis] for part in parts]) if parts else np.zeros(0) for axis in (0, 1))
+    return ra_N, dec_N
 
 
 def _margin_order(radius_arcsec: float) -> int:
-    """The order of the finest pixels that reach, with their neighbours, further than the radius.
+    """The highest HEALPix order at which a pixel and its neighbours cover the radius around every point of the pixel.
 
     Raises:
-        InputError: the radius is negative or NaN, or so wide that cells would be smaller than their margins.
+        InputError: the radius is negative or NaN, or too large for cells of CELL_ORDER.
     """
     if not radius_arcsec >= 0:
         raise InputError(f"match radius {radius_arcsec} arcsec: it must be 0 or more.")
@@ -203,16 +206,14 @@ def _margin_order(radius_arcsec: float) -> int:
     if order < CELL_ORDER:
         widest = PIXEL_SIDE_DEG / 2**CELL_ORDER * MARGIN * 3600
         raise InputError(
-            f"match radius {radius_arcsec} arcsec: in pieces of the sky at most {widest:.0f} arcsec can be "
-            f"matched. Take the engine `memory` for wide searches."
+            f"match radius {radius_arcsec} arcsec: the engine `ray` supports at most {widest:.0f} arcsec. "
+            f"Use the engine `memory` for larger radii."
         )
     return order
 
 
-def _also_beyond_edges(
-    ra_N: np.ndarray, dec_N: np.ndarray, order: int, n_buckets: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and their buckets, once for every bucket with a cell within the margin of the row."""
+def _with_margin(ra_N: np.ndarray, dec_N: np.ndarray, order: int, n_buckets: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row and bucket numbers, one entry for each bucket with a cell within the margin of the row."""
     fine_N9 = with_neighbours(nested_cell(ra_N, dec_N, order), order)
     bucket_N9 = np.sort((fine_N9 >> 2 * (order - CELL_ORDER)) % n_buckets, axis=1)
     new_N9 = np.diff(bucket_N9, axis=1, prepend=-1) != 0
@@ -225,7 +226,7 @@ def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _bucket(paths: list[str], bucket: int) -> dict[str, np.ndarray]:
-    """One bucket's rows of all scratch files, copied so that the files' memory is free again."""
+    """The rows of one bucket from all scratch files, copied so that the memory maps can be released."""
     batches = []
     for path in paths:
         with pa.memory_map(path) as source:

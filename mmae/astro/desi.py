@@ -1,6 +1,6 @@
-"""DESI's spectrograph arms: their constants, and how they are joined on one wavelength grid.
+"""DESI spectrograph arms: instrument constants, and coaddition of the arms on one wavelength grid.
 
-The numbers were measured on public tile coadds of two spectrographs (six spectra; tests compare).
+The constants were measured on public tile coadds of two spectrographs (six spectra; the tests compare them).
 
 Shape suffixes: L samples of the survey's grid, A samples of one arm.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from mmae.core.errors import InputError
 
 GRID_TOLERANCE = 0.01  # Angstrom; one sample is 0.8 A
-Curve = tuple[tuple[float, float], ...]  # (wavelength in Angstrom, value), joined by straight lines
+Curve = tuple[tuple[float, float], ...]  # (wavelength in Angstrom, value), linearly interpolated
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class Arm:
     start: float  # first and last sample
     stop: float
     # Gaussian sigma of the line-spread function in Angstrom: second moment of the RESOLUTION rows.
-    # With lambda / (2.355 sigma) it is R = 2250..3650, 3900..5000, 4300..5500, as in the overview of
-    # the instrument (DESI Collaboration 2022; required: 2000..3200, 3200..4100, 4100..5000).
+    # R = lambda / (2.355 sigma) is 2250..3650, 3900..5000, 4300..5500, consistent with the instrument overview
+    # (DESI Collaboration 2022; requirements: 2000..3200, 3200..4100, 4100..5000).
     line_spread: Curve
-    # Noise per 0.8 A sample between sky lines in 1000 s, 1e-17 erg/s/cm2/A.
+    # Noise per 0.8 A sample between sky lines for 1000 s, in 1e-17 erg/s/cm2/A.
     noise: Curve
-    # Source flux that doubles that variance, same unit: sky and read noise as seen by a star.
+    # Source flux at which the source noise variance equals that of sky and read noise, same unit.
     sky_flux: Curve
-    # Scatter of ln(effective time) of this arm alone: that of the five quasar coadds.
+    # Scatter of ln(effective exposure time) of this arm, from the five quasar coadds.
     time_scatter: float
     calibration_scatter: float  # relative error of the arm's flux scale: a few per cent (Guy+2023)
 
@@ -133,7 +133,7 @@ ARMS = (
 
 
 def line_spread_sigma(arm: Arm, wavelength: np.ndarray | float) -> np.ndarray:
-    """Gaussian sigma in Angstrom of an arm's line-spread function; any shape."""
+    """Gaussian sigma in Angstrom of an arm's line-spread function, of the shape of `wavelength`."""
     return np.interp(wavelength, *np.transpose(arm.line_spread))
 
 
@@ -144,26 +144,26 @@ def join_arms(
     masks: Sequence[np.ndarray | None],
     grid: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Join spectrograph arms on one grid, weighting by inverse variance where they overlap:
+    """Coadd spectrograph arms on one grid, with inverse-variance weights where they overlap:
 
         ivar_L = sum_a w_aL,    flux_L = sum_a w_aL f_aL / ivar_L,
         w_aL = ivar_aL where mask_aL = 0, else 0
 
-    with flux 0 where ivar_L is 0. Arm samples must coincide with grid samples, so nothing
-    is interpolated and the noise stays uncorrelated.
+    and flux 0 where ivar_L is 0. Arm samples must coincide with grid samples: nothing is interpolated, so the noise
+    stays uncorrelated.
 
     Args:
-        wavelengths: for each arm (A,), in the unit of the grid.
-        fluxes, ivars: for each arm (..., A); ivar in 1/flux^2, 0 = bad pixel.
-        masks: for each arm (..., A), bad where > 0; or None.
+        wavelengths: (A,) for each arm, in the unit of the grid.
+        fluxes, ivars: (..., A) for each arm; ivar in 1/flux^2, 0 = bad pixel.
+        masks: (..., A) for each arm, bad where > 0; or None.
         grid: (L,), linear.
 
     Returns:
-        flux (..., L) and ivar (..., L), float32. A negative or NaN ivar gives a NaN ivar,
-        a NaN flux of positive ivar a NaN flux: neither hides in the overlap.
+        flux (..., L) and ivar (..., L), float32. A negative or NaN ivar gives a NaN ivar, and a NaN flux with
+        positive ivar a NaN flux, also in the overlap.
 
     Raises:
-        InputError: an arm has samples off the grid by more than 0.01 A, or outside it.
+        InputError: a sample of an arm is outside the grid or more than 0.01 A from a grid sample.
     """
     shape = (*np.shape(fluxes[0])[:-1], len(grid))
     weighted_L, ivar_L = np.zeros(shape), np.zeros(shape)
@@ -173,28 +173,28 @@ def join_arms(
         if mask_A is not None:
             weight_A = np.where(mask_A > 0, 0.0, weight_A)
         ivar_L[..., samples] += weight_A
-        # Where the weight is 0 the flux may be NaN, and 0 x NaN is NaN.
+        # The flux may be NaN where the weight is 0, and 0 x NaN is NaN.
         weighted_L[..., samples] += weight_A * np.where(weight_A == 0, 0.0, flux_A)
     flux_L = np.divide(weighted_L, ivar_L, out=np.zeros(shape), where=ivar_L != 0)
     return flux_L.astype(np.float32), ivar_L.astype(np.float32)
 
 
 def grid_samples(wave_A: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """The index on the grid of each sample of an arm."""
+    """The grid index of each sample of an arm (A,)."""
     wave_A = np.asarray(wave_A, np.float64)
     step = (grid[-1] - grid[0]) / (len(grid) - 1)
-    mend = (
-        f"Only coadds on DESI's own grid ({grid[0]:.1f} A + {step:.1f} A x i, to "
-        f"{grid[-1]:.1f} A) can be read: resample it to that grid."
+    advice = (
+        f"Only coadds on the DESI grid ({grid[0]:.1f} A + {step:.1f} A x i, to "
+        f"{grid[-1]:.1f} A) can be read; resample the spectrum."
     )
     index = np.rint((wave_A - grid[0]) / step)
     if not ((index >= 0) & (index < len(grid))).all():  # also catches NaN
-        raise InputError(f"wavelengths {wave_A[0]:.2f}..{wave_A[-1]:.2f} A leave the grid. {mend}")
+        raise InputError(f"wavelengths {wave_A[0]:.2f}..{wave_A[-1]:.2f} A are outside the grid. {advice}")
     samples = index.astype(np.int64)
     offset = float(np.abs(wave_A - grid[samples]).max())
     if offset > GRID_TOLERANCE or np.bincount(samples).max() > 1:
         raise InputError(
-            f"wavelengths {wave_A[0]:.2f}..{wave_A[-1]:.2f} A lie up to {offset:.3f} "
-            f"A beside the grid's samples. {mend}"
+            f"wavelengths {wave_A[0]:.2f}..{wave_A[-1]:.2f} A deviate by up to {offset:.3f} A "
+            f"from the grid samples. {advice}"
         )
     return samples

@@ -8,13 +8,13 @@ from __future__ import annotations
 import numpy as np
 
 BLUE_BAND, RED_BAND = (3850.0, 3950.0), (4000.0, 4100.0)  # Angstrom, rest frame; Balogh+1999
-LEAST_BAND = 0.8  # fraction of a band that must have good samples
+MIN_COVERAGE = 0.8  # fraction of good samples that a band must have
 
 
 def dn4000(
     wavelength_L: np.ndarray, flux_BL: np.ndarray, ivar_BL: np.ndarray, redshift_B: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The 4000 A break: mean f_nu at 4000-4100 A over that at 3850-3950 A, rest frame (Balogh+1999).
+    """The 4000 A break: mean f_nu at 4000-4100 A divided by that at 3850-3950 A, rest frame (Balogh+1999).
 
     Args:
         wavelength_L: Angstrom, vacuum, evenly spaced.
@@ -23,8 +23,7 @@ def dn4000(
         redshift_B: NaN where unknown.
 
     Returns:
-        value_B and error_B; NaN where a band lies less than 80% in good samples or the blue one is
-        not above zero.
+        value_B and error_B; NaN where less than 80% of a band has good samples or the blue mean is not positive.
     """
     redshift_B = np.asarray(redshift_B, np.float64)
     flux_BL, ivar_BL = np.asarray(flux_BL, np.float64), np.asarray(ivar_BL, np.float64)
@@ -36,7 +35,7 @@ def dn4000(
         """Mean of lambda^2 f_lambda, which is proportional to f_nu, and its error."""
         in_BL = good_BL & (wavelength_L >= low * stretch_B1) & (wavelength_L < high * stretch_B1)
         count_B = in_BL.sum(axis=1)
-        enough_B = count_B >= LEAST_BAND * (high - low) * stretch_B1[:, 0] / step
+        enough_B = count_B >= MIN_COVERAGE * (high - low) * stretch_B1[:, 0] / step
         square_L = np.square(wavelength_L)
         mean_B = (square_L * np.where(in_BL, flux_BL, 0.0)).sum(axis=1) / count_B
         variance_B = np.divide(np.square(square_L), ivar_BL, out=np.zeros_like(flux_BL), where=in_BL).sum(axis=1)

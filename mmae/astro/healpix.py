@@ -1,4 +1,4 @@
-"""Cells of the sky: HEALPix pixels, all of one area (Gorski et al. 2005, ApJ 622, 759).
+"""HEALPix pixels of sky positions (Gorski et al. 2005, ApJ 622, 759).
 
 Shape suffixes: N positions, P pixels.
 """
@@ -10,12 +10,12 @@ import numpy as np
 from astropy import units as u
 from numpy.typing import ArrayLike
 
-FINEST = 29  # order of the finest pixels, 0.4 milliarcsec, whose numbers fit into 64 bits
-PIXEL_SIDE_DEG = float(np.degrees(np.sqrt(np.pi / 3)))  # side of a square of the area of a pixel of order 0
+FINEST = 29  # highest order whose pixel numbers fit into 64 bits; pixels of 0.4 milliarcsec
+PIXEL_SIDE_DEG = float(np.degrees(np.sqrt(np.pi / 3)))  # side of a square with the area of an order-0 pixel
 
 
 def on_sky(ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
-    """Which positions are on the sky: RA -180 to 360, declination -90 to 90 degrees; NaN is not."""
+    """Mask of valid positions: RA -180 to 360, declination -90 to 90 degrees, not NaN."""
     ra_N, dec_N = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
     return (ra_N >= -180) & (ra_N <= 360) & (dec_N >= -90) & (dec_N <= 90)
 
@@ -24,8 +24,8 @@ def sky_cell(ra: ArrayLike, dec: ArrayLike, nside: int) -> np.ndarray:
     """The HEALPix pixel of each position, in the RING numbering.
 
     Args:
-        ra, dec: (N,) or () degrees, on the sky.
-        nside: 1 or more; the sphere has 12 nside^2 pixels of 58.6 degrees / nside along a side.
+        ra, dec: (N,) or () degrees; see `on_sky`.
+        nside: 1 or more; the sphere has 12 nside^2 pixels with a side of 58.6 degrees / nside.
 
     Returns:
         (N,) or () int64, 0 to 12 nside^2 - 1.
@@ -34,14 +34,16 @@ def sky_cell(ra: ArrayLike, dec: ArrayLike, nside: int) -> np.ndarray:
 
 
 def nested_cell(ra: ArrayLike, dec: ArrayLike, order: int = FINEST) -> np.ndarray:
-    """The HEALPix pixel of each position in the NESTED numbering of nside 2^order, in which the pixel of a lower
-    order is that number without its last two bits per order. Arguments and result as `sky_cell`."""
+    """The HEALPix pixel of each position in the NESTED numbering, nside 2^order.
+
+    The number of the parent pixel is obtained by dropping two bits per order. Arguments and result as `sky_cell`.
+    """
     return _pixel(ra, dec, 1 << order, "nested")
 
 
 def with_neighbours(cell: np.ndarray, order: int) -> np.ndarray:
-    """NESTED pixels (P, 9): each of (P,) and its neighbours; where it has seven only, itself again."""
-    with np.errstate(invalid="ignore"):  # of the eighth neighbour that is not there
+    """NESTED pixels (P, 9): each pixel and its neighbours; pixels with seven neighbours are repeated once."""
+    with np.errstate(invalid="ignore"):  # the missing eighth neighbour
         around_P8 = healpix.neighbours(cell, 1 << order, order="nested").T
     return np.concatenate([cell[:, None], np.where(around_P8 < 0, cell[:, None], around_P8)], axis=1)
 

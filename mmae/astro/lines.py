@@ -1,6 +1,6 @@
-"""The line list of the project: vacuum wavelengths at rest in Angstrom, and doublet ratios.
+"""Line list: rest-frame vacuum wavelengths in Angstrom, and doublet ratios.
 
-Shape suffixes: E the measured widths of LINE_NAMES, J single transitions.
+Shape suffixes: E the lines of LINE_NAMES, J single transitions.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LINE_WAVELENGTH_J = np.array(
 # [S II] 6716 / 6731 = 1.4, low density (Osterbrock & Ferland 2006, figure 5.8).
 OII_RATIO, OIII_RATIO, NII_RATIO, SII_RATIO = 1.35, 2.98, 3.05, 1.4
 
-# Laboratory wavelengths of Vanden Berk+2001, table 2: blends at their mean.
+# Laboratory wavelengths of Vanden Berk+2001, table 2; mean wavelength for blends.
 LYMAN_ALPHA, CIV, CIII, MGII = 1215.67, 1549.06, 1908.73, 2798.75
-# Absorption features of old stars (NIST): Ca K and H, Mg b and Na D at the mean of their blends.
+# Absorption features of old stars (NIST): Ca K and H; Mg b and Na D at the mean wavelength of the blend.
 CA_K, CA_H, MG_B, NA_D = 3934.78, 3969.59, 5176.0, 5894.6

@@ -1,4 +1,4 @@
-"""Tables as the archives serve them: FITS, VOTable, CSV or Parquet, units, sexagesimal coordinates."""
+"""Read catalogues from archives: FITS, VOTable, CSV or Parquet, with units and sexagesimal coordinates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FORMATS = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-# What astropy and pyarrow raise on files that are cut short, garbled, or of another kind.
+# Raised by astropy and pyarrow for truncated or corrupt files and for other formats.
 _UNREADABLE = (
     OSError,
     EOFError,
@@ -44,10 +44,10 @@ _UNREADABLE = (
 
 
 def read_table(path: Path) -> Table:
-    """The (first) table of a file, told by its ending; also gzipped FITS, VOTable and CSV.
+    """The first table of a file; the format follows from the suffix, also of gzipped FITS, VOTable and CSV.
 
     Raises:
-        InputError: no such file, an unknown ending, a file that cannot be read, or one without rows.
+        InputError: the file does not exist, has an unknown suffix, cannot be read, or has no rows.
     """
     path = Path(path)
     if not path.is_file():
@@ -55,13 +55,11 @@ def read_table(path: Path) -> Table:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     ending = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
     if ending not in _FORMATS:
-        raise InputError(
-            f"{path}: unknown ending {ending or '(none)'}. Catalogues are read from {', '.join(sorted(_FORMATS))}."
-        )
+        raise InputError(f"{path}: unknown suffix {ending or '(none)'}. Supported are {', '.join(sorted(_FORMATS))}.")
     kind = _FORMATS[ending]
     try:
         with warnings.catch_warnings():
-            # Units and UCDs of archive files often break the standards; what matters is checked by `convert`.
+            # Units and UCDs of archive files often violate the standards; `convert` checks the units that are used.
             warnings.simplefilter("ignore", AstropyWarning)
             if kind == "parquet":
                 arrow = pq.read_table(path)
@@ -70,7 +68,7 @@ def read_table(path: Path) -> Table:
             elif kind == "fits":
                 table = Table.read(path, format="fits", hdu=_first_table(path))
             elif kind == "votable":
-                # The names, not the XML identifiers, in which "S1.4" is "S1_4".
+                # Names instead of XML identifiers: the identifier of "S1.4" is "S1_4".
                 table = Table.read(path, format="votable", table_id=0, use_names_over_ids=True)
             else:
                 table = Table.read(path, format=kind, fill_values=[("", "0"), ("nan", "0"), ("NaN", "0")])
@@ -82,14 +80,14 @@ def read_table(path: Path) -> Table:
             f"({error or type(error).__name__}). Download it again."
         ) from error
     if not len(table):
-        raise InputError(f"{path}: the table has no rows. Check the query that made it.")
+        raise InputError(f"{path}: the table has no rows. Check the query.")
     return table
 
 
 def find_column(table: Table, names: tuple[str, ...]) -> str | None:
-    """The column of the table that bears the first of these names it has, else None.
+    """The first of the names that is a column of the table; None if there is none.
 
-    Where no name fits exactly, case and punctuation are ignored: archives write "SPW/WB" as "SPW_WB".
+    If no name matches exactly, case and punctuation are ignored: archives write "SPW/WB" as "SPW_WB".
     """
     for name in names:
         if name in table.colnames:
@@ -101,11 +99,14 @@ def find_column(table: Table, names: tuple[str, ...]) -> str | None:
 def convert(column: Column, described: str, wanted: u.UnitBase, where: str) -> np.ndarray:
     """Values (N,) float64 in the wanted unit; masked values are NaN.
 
-    The file's own unit counts; the described one stands in where the file has none. A beam in the
-    unit is ignored: surveys differ on whether a peak is in mJy or mJy/beam.
+    A "per beam" in a unit is ignored: surveys differ on whether a peak flux is in mJy or mJy/beam.
+
+    Args:
+        described: unit to assume if the file gives none.
+        where: start of the error message.
 
     Raises:
-        InputError: the values are not numbers, or the unit is of another kind.
+        InputError: the values are not numbers, or the unit cannot be converted.
     """
     if column.dtype.kind not in "fiub":
         text = text_values(column)
@@ -114,7 +115,7 @@ def convert(column: Column, described: str, wanted: u.UnitBase, where: str) -> n
         except ValueError:
             row = next(i for i, word in enumerate(text) if not _is_number(word))
             raise InputError(
-                f"{where}: row {row} is {str(text[row])!r}, not a number. Check which column is meant."
+                f"{where}: row {row} is {str(text[row])!r}, not a number. Check the choice of the column."
             ) from None
     else:
         values = np.ma.filled(np.ma.asarray(column.data).astype(np.float64), np.nan)
@@ -124,14 +125,14 @@ def convert(column: Column, described: str, wanted: u.UnitBase, where: str) -> n
         factor = _per_beam(unit).to(_per_beam(wanted))
     except (ValueError, TypeError, u.UnitConversionError):
         raise InputError(
-            f"{where}: the unit is {unit}, which is no {wanted or 'pure number'}. Correct the unit in "
+            f"{where}: the unit {unit} cannot be converted to {wanted or 'a pure number'}. Correct the unit in "
             f"the file or in the survey's description."
         ) from None
     return values * factor
 
 
 def text_values(column: Column) -> np.ndarray:
-    """(N,) str, stripped; masked values are "". Whole numbers, as identifiers, have no ".0"."""
+    """Values as text (N,), stripped; masked values are "", integers have no ".0"."""
     data = np.ma.asarray(column.data) if isinstance(column, MaskedColumn) else np.asarray(column.data)
     mask = np.ma.getmaskarray(data)
     data = np.ma.getdata(data)
@@ -142,10 +143,10 @@ def text_values(column: Column) -> np.ndarray:
 
 
 def sexagesimal(column: Column, hours: bool, where: str) -> np.ndarray:
-    """Degrees (N,) from "hh mm ss.s" or "dd:mm:ss"; text of plain degrees is taken as that; blank = NaN.
+    """Degrees (N,) from "hh mm ss.s" or "dd:mm:ss"; a single number is in degrees; blank is NaN.
 
     Raises:
-        InputError: a row is neither.
+        InputError: a row has another form.
     """
     text = text_values(column)
     split = [re.split(r"[:\s]+", word.replace("−", "-")) if word else ["nan"] for word in text]
@@ -158,7 +159,7 @@ def sexagesimal(column: Column, hours: bool, where: str) -> np.ndarray:
         if not 1 <= len(sizes) <= 3 or any(size >= 60 for size in sizes[1:]):
             raise InputError(
                 f"{where}: row {row} is {str(text[row])!r}, neither degrees nor sexagesimal "
-                f"({'hh mm ss' if hours else 'dd mm ss'}). Correct that row or remove it."
+                f"({'hh mm ss' if hours else 'dd mm ss'}). Correct or remove the row."
             )
         size = sum(part / 60**power for power, part in enumerate(sizes))
         degrees[row] = (-size if parts[0].startswith("-") else size) * (15 if hours and len(sizes) > 1 else 1)
@@ -170,7 +171,7 @@ def _plain(name: str) -> str:
 
 
 def _per_beam(unit: u.UnitBase) -> u.UnitBase:
-    """The unit times the beam, if it is per beam."""
+    """The unit without "per beam"."""
     powers = dict(zip(unit.bases, unit.powers, strict=True))
     return unit * u.beam if powers.get(u.beam) == -1 else unit
 
@@ -187,7 +188,7 @@ def _from_arrow(arrow: pa.Table) -> Table:
     table = Table()
     for name, column in zip(arrow.column_names, arrow.columns, strict=True):
         if pa.types.is_nested(column.type):
-            continue  # not a catalogue value
+            continue  # arrays are not catalogue values
         mask = np.asarray(column.is_null())
         if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
             filled = column.fill_null(0).to_numpy()
@@ -203,4 +204,4 @@ def _first_table(path: Path) -> int:
         for number, hdu in enumerate(file):
             if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU)):
                 return number
-    raise ValueError("no table in it")
+    raise ValueError("the file has no table")

@@ -1,22 +1,22 @@
-"""The one exception that means "your input is wrong, here is the mend"."""
+"""The exception for invalid user input."""
 
 from __future__ import annotations
 
 
 class InputError(ValueError):
-    """Bad input from the user: a file, row, field or option.
+    """Invalid user input: a file, row, field or option.
 
-    The message names what is wrong, where, and how to mend it. The command line
-    prints it alone, without a traceback, and exits with status 2.
+    The message states what is wrong, where, and how to fix it. The command line prints it without a traceback and
+    exits with status 2.
     """
 
 
 def input_error_behind(error: BaseException | None) -> InputError | None:
-    """The InputError that Ray wrapped on its way from a worker, if that is what happened."""
+    """The InputError in the chain of causes of an exception; None if there is none."""
     while error is not None:
         if type(error) is InputError:
             return error
-        # Ray hides the worker's exception in `cause`, Python's own chaining in __cause__.
-        hidden = getattr(error, "cause", None)
-        error = hidden if isinstance(hidden, BaseException) else error.__cause__
+        # Ray stores the worker's exception in `cause`, exception chaining in `__cause__`.
+        cause = getattr(error, "cause", None)
+        error = cause if isinstance(cause, BaseException) else error.__cause__
     return None

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, their hashes, and locks on folders."""
+"""Atomic writes, file hashes and folder locks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ LOCK = "lock"
 
 
 def partial_path(path: Path) -> Path:
-    """A temporary path beside `path`: write there, then rename to `path`, so that the file appears at once and whole.
+    """A temporary path in the folder of `path`, for an atomic write: write there, then rename to `path`.
 
-    Every attempt gets its own name: where Ray retries a task whose node it has lost, the
-    first attempt may still be writing.
+    The name is unique to each attempt: when Ray retries a task after losing contact with its node, the first attempt
+    may still be writing.
     """
     return path.with_name(f"{path.stem}.{uuid.uuid4().hex}.partial")
 
@@ -32,20 +32,19 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def file_hash(path: Path) -> str:
-    """BLAKE2b (128 bit) of the file's bytes, as hexadecimal digits."""
+    """BLAKE2b digest (128 bit) of the file's bytes, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 @contextmanager
 def folder_lock(folder: Path, busy: str) -> Iterator[None]:
-    """Create the folder and hold its lock file, so that one process at a time writes there.
+    """Create the folder if needed and hold an exclusive lock on it (one process at a time).
 
-    The operating system releases the lock when the process ends, however it ends, so a
-    killed process never blocks the next one.
+    The operating system releases the lock when the process ends, also when it is killed.
 
     Args:
-        busy: the message, after the folder's path, if another process holds the lock.
+        busy: the error message if another process holds the lock; it follows the folder's path.
 
     Raises:
         InputError: another process holds the lock.

@@ -1,4 +1,4 @@
-"""The folders in which surveys, runs and pages are kept, and the rules for their names."""
+"""Default folders of surveys, runs and reports, and the rules for folder names."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ FORBIDDEN_CHARACTERS = "/\\\0"
 def home() -> Path:
     """The default folder for surveys, runs and the MLflow database: $MMAE_HOME, else ~/mmae.
 
-    Not the current folder: a Ray job runs in a copy of the working directory that is
-    removed with the job.
+    It is not the current folder, because a Ray job runs in a copy of the working directory that is deleted with the
+    job.
     """
     return Path(os.environ.get("MMAE_HOME", "~/mmae")).expanduser().resolve()
 
 
 def home_folder(folder: str) -> Path:
-    """The home folder given in a configuration as an absolute path; `home()` where it is empty."""
+    """The home folder of a configuration as an absolute path; `home()` if the field is empty."""
     return Path(folder).expanduser().resolve() if folder else home()
 
 
 def require_folder_name(name: str, field: str) -> None:
-    """Check that a configured name can be the name of one folder; an empty name is allowed.
+    """Check that a configured name is valid as a folder name; an empty name is allowed.
 
     Raises:
         ValueError: the name contains a slash, a backslash or NUL, or is "." or "..".

@@ -1,4 +1,4 @@
-"""Files that others made: what may be in them before they are read, and what may be shown of them."""
+"""Checks of files from untrusted sources, and removal of credentials from URIs."""
 
 from __future__ import annotations
 
@@ -11,35 +11,33 @@ from mmae.core.errors import InputError
 
 
 def require_plain_columns(schema: pa.Schema, path: Path) -> None:
-    """Refuse columns of extension types. Ray registers one whose values are pickles, and reading them runs code.
+    """Refuse columns of Arrow extension types: Ray registers one that unpickles its values, which can run code.
 
     Raises:
-        InputError: naming file and column.
+        InputError: there is such a column.
     """
     for field in schema:
         if isinstance(field.type, pa.BaseExtensionType):
             raise InputError(
-                f"{path}: column {field.name} is of the extension type {field.type.extension_name}, which may run code "
-                f"when it is read. Write it again with plain columns."
+                f"{path}: column {field.name} has the extension type {field.type.extension_name}; reading it may run "
+                f"code. Rewrite the file with plain columns."
             )
 
 
 def require_inside(path: str, manifest: Path) -> str:
-    """A path of a manifest that stays in the manifest's folder.
+    """The path, if it is inside the manifest's folder.
 
     Raises:
-        InputError: it is absolute or goes up.
+        InputError: it is absolute or contains "..".
     """
     parts = PurePosixPath(path)
     if parts.is_absolute() or ".." in parts.parts:
-        raise InputError(
-            f"{manifest}: {path!r} lies outside of this folder. Rebuild the survey, or ask who gave it to you."
-        )
+        raise InputError(f"{manifest}: {path!r} is outside this folder. Rebuild the survey, or contact its author.")
     return path
 
 
 def without_password(uri: str) -> str:
-    """A URI that may be printed and kept: user and password are left out."""
+    """The URI with user and password replaced by ***, for printing and logging."""
     parts = urlsplit(uri)
     if "@" not in parts.netloc:
         return uri

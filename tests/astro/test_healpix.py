@@ -1,4 +1,4 @@
-"""HEALPix pixels: of one area, compact, and numbered as everybody numbers them."""
+"""HEALPix pixels: standard numbering, equal areas, compact shapes."""
 
 import numpy as np
 import pytest
@@ -16,14 +16,14 @@ def uniform(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     ("nside", "expected"),
     [(1, [6, 0, 7, 11, 1]), (64, [23786, 8071, 36413, 47167, 6]), (512, [1513296, 533565, 2335211, 3016187, 329])],
 )
-def test_numbers_are_those_of_astropy_healpix(nside, expected):
+def test_pixel_numbers_equal_reference_values(nside, expected):
     ra, dec = np.array([(149.1, 2.2), (10.68, 41.27), (266.4, -29.0), (359.99999, -66.6), (123.4, 88.8)]).T
     assert sky_cell(ra, dec, nside).tolist() == expected
     assert [int(sky_cell(a, d, nside)) for a, d in zip(ra, dec, strict=True)] == expected
 
 
 @pytest.mark.parametrize("nside", [1, 3, 8])
-def test_pixels_have_one_area(nside):
+def test_pixels_have_equal_areas(nside):
     n_pixels = 12 * nside**2
     n_K = np.bincount(sky_cell(*uniform(200 * n_pixels), nside), minlength=n_pixels)
     assert len(n_K) == n_pixels
@@ -32,8 +32,8 @@ def test_pixels_have_one_area(nside):
 
 
 @pytest.mark.parametrize("nside", [16, 512])
-def test_pixels_are_compact_everywhere(nside):
-    """Two positions of one pixel are never further apart than its longest diagonal (1.9 sides at the poles)."""
+def test_pixel_diameter_is_below_the_longest_diagonal(nside):
+    """The longest diagonal is 1.9 sides, at the poles."""
     ra, dec = uniform(20_000)
     side = np.degrees(np.sqrt(4 * np.pi / (12 * nside**2)))
     rng = np.random.default_rng(1)
@@ -45,7 +45,7 @@ def test_pixels_are_compact_everywhere(nside):
     assert apart[same].max() < 1.9 * side
 
 
-def test_right_ascension_goes_round():
+def test_right_ascension_is_periodic():
     ra, dec = uniform(5000)
     for turned in (ra - 360, ra + 360):
         assert np.array_equal(sky_cell(turned, dec, 512), sky_cell(ra, dec, 512))
@@ -53,14 +53,14 @@ def test_right_ascension_goes_round():
     assert sky_cell(-1e-18, 12.3, 512) < 12 * 512**2
 
 
-def test_poles_and_the_largest_grid_are_on_the_sphere():
+def test_poles_have_valid_pixels_at_all_orders():
     for nside in (1, 512, 1 << 29):
         cells = sky_cell([0, 90, 200, 0, 359.9], [90, 90, 90, -90, -90], nside)
         assert cells.min() >= 0 and cells.max() < 12 * nside**2
         assert set(cells[:3]) <= set(range(4)) and cells[3] >= 12 * nside**2 - 4
 
 
-def test_what_is_not_on_the_sky():
+def test_out_of_range_and_nan_positions_are_not_on_the_sky():
     ra = [0, 360, -180, np.nan, 10, 361, -181, 10, 10, np.inf, -999]
     dec = [0, 90, -90, 0, np.nan, 0, 0, 91, -90.1, 0, -999]
     assert on_sky(ra, dec).tolist() == [True] * 3 + [False] * 8
