@@ -1,5 +1,6 @@
 # make run     set up, then train on the embedded survey and print the scores
 # make test    set up, then run the tests
+# make check   set up, then check style, import contracts and types (under a minute)
 # make ui      look at all runs in the MLflow UI
 
 PYTHON ?= python3
@@ -8,13 +9,19 @@ BIN = $(VENV)/bin
 MMAE_HOME ?= $(HOME)/mmae
 export MMAE_HOME
 
-.PHONY: run test ui setup
+.PHONY: run test check ui setup
 
 run: setup
 	$(BIN)/python ray_jobs/pretrain.py
 
 test: setup
 	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 ui: setup
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(MMAE_HOME)/mlflow/mlflow.db

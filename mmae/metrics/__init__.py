@@ -1,0 +1,1 @@
+"""Scatter, bias and outliers with errors, scores and calibration of p(z), photometric features."""

@@ -1,0 +1,1 @@
+"""The networks in plain torch: modalities, masks, encoder, decoder, p(z), baselines."""

@@ -1,0 +1,1 @@
+"""Figures of images, spectra, redshifts and training curves; contact sheet."""

@@ -1,1 +1,1 @@
-"""How much a simulated survey looks like the real sky: a section a module, and `report` of them all."""
+"""Comparison of a simulated survey with published numbers and real data."""

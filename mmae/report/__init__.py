@@ -1,0 +1,1 @@
+"""Sections, tables and figures as an HTML page, as JSON and in the terminal."""

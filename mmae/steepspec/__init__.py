@@ -1,1 +1,1 @@
-"""Steep-spectrum radio sources inside Fermi error regions: from catalogues to pulsar candidates."""
+"""Search for steep-spectrum radio sources in Fermi error ellipses: from catalogues to pulsar candidates."""

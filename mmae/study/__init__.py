@@ -1,0 +1,1 @@
+"""Hyperparameter study with Optuna on Ray Tune."""

@@ -1,1 +1,1 @@
-"""What is on the sky: schema, readers, simulator, splits, and the stream of Parquet shards."""
+"""The survey format: schema, Parquet store, splits, duplicates, simulation truth, leakage check."""

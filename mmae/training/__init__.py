@@ -1,0 +1,1 @@
+"""Optimiser step, training loop, Ray Train worker, checkpoints, final scores."""

@@ -1,0 +1,79 @@
+"""Draw docs/images/architecture.png: the rooms of the package in the layers of the import contract.
+
+    python docs/figures/architecture.py
+
+The layers come from [tool.importlinter] in pyproject.toml, the text of a room from the docstring of its package or
+module, the number of lines from its files. Nothing is typed here, so that the picture cannot differ from the contract.
+"""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+import tomllib
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+ROOT = Path(__file__).parents[2]
+PICTURE = ROOT / "docs" / "images" / "architecture.png"
+WIDTH, GAP = 12.0, 0.12  # inches
+LOW, HIGH = 0.52, 0.78  # height of a row with one or two rooms, and with more
+FACE, EDGE = "#eaf1f8", "#33658a"
+
+
+def layers() -> list[list[str]]:
+    """The rooms of each layer, from the top."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    contract = next(c for c in contracts if c["type"] == "layers")
+    return [[room.strip() for room in layer.split("|")] for layer in contract["layers"]]
+
+
+def files_of(room: str) -> list[Path]:
+    folder = ROOT / "mmae" / room
+    return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+
+
+def purpose(room: str) -> str:
+    """The first line of the room's docstring."""
+    folder = ROOT / "mmae" / room
+    file = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+    docstring = ast.get_docstring(ast.parse(file.read_text()))
+    if not docstring:
+        raise SystemExit(f"{file}: has no docstring.")
+    return docstring.splitlines()[0]
+
+
+def lines_of(room: str) -> int:
+    return sum(len(file.read_text().splitlines()) for file in files_of(room))
+
+
+def draw() -> Figure:
+    rows = layers()
+    heights = [LOW if len(rooms) <= 2 else HIGH for rooms in rows]
+    height = sum(heights) + GAP * len(rows) + 0.7
+    figure = Figure(figsize=(WIDTH, height))
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, WIDTH), ylim=(height, 0))
+    ax.axis("off")
+    ax.text(0.2, 0.42, "mmae: a room imports only rooms below its own row", fontsize=13, va="center")
+    top = 0.7
+    for rooms, row in zip(rows, heights, strict=True):
+        width = (WIDTH - 0.4 - GAP * (len(rooms) - 1)) / len(rooms)
+        for column, room in enumerate(rooms):
+            left = 0.2 + column * (width + GAP)
+            ax.add_patch(
+                FancyBboxPatch((left, top), width, row, boxstyle="round,pad=0,rounding_size=0.06", fc=FACE, ec=EDGE)
+            )
+            ax.text(left + 0.12, top + 0.2, room, fontsize=11.5, fontweight="bold", va="center")
+            ax.text(left + width - 0.12, top + 0.2, f"{lines_of(room):,} lines", fontsize=8, va="center", ha="right")
+            text = textwrap.fill(purpose(room), int(width * 16))
+            ax.text(left + 0.12, top + 0.32, text, fontsize=8.5, va="top", linespacing=1.15)
+        top += row + GAP
+    return figure
+
+
+if __name__ == "__main__":
+    draw().savefig(PICTURE, dpi=110)
+    print(PICTURE)
