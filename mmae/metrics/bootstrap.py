@@ -1,4 +1,4 @@
-"""A statistic with its 68% interval: of a bootstrap over galaxies, or of Wilson for rates.
+"""Statistics with 68% intervals: bootstrap over galaxies, or Wilson score interval for rates.
 
 Shape suffixes: N galaxies, R bootstrap resamples.
 """
@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
 
-BOOTSTRAP_ELEMENTS = 200_000  # resampled values held at a time: they stay in a core's cache
+ONE_SIGMA = math.erf(1 / math.sqrt(2))  # confidence level of a one-sigma interval, 0.6827
+BOOTSTRAP_ELEMENTS = 200_000  # resampled values per chunk, small enough for the CPU cache
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class Score:
 
     Attributes:
         value: the statistic of the sample; NaN when the sample is empty.
-        low, high: ends of the interval; NaN when it has none (a count, an empty sample).
-        n: number of galaxies the statistic was computed from.
+        low, high: ends of the interval; NaN if there is none (a count, an empty sample).
+        n: number of galaxies in the sample.
     """
 
     value: float
@@ -36,27 +38,27 @@ class Score:
 
 
 Scores = dict[str, Score]
-"""metric -> score, as `bootstrap_scores` returns them."""
+"""metric -> score, the result of `bootstrap_scores`."""
 EMPTY = Score(math.nan, math.nan, math.nan, 0)
 
 
 def beyond(value_N: np.ndarray, limit: float) -> np.ndarray:
-    """Where |value| > limit, or is not finite: booleans (N,)."""
-    return ~(np.abs(value_N) <= limit)  # negated so that NaN is beyond
+    """Mask (N,) of |value| > limit or not finite."""
+    return ~(np.abs(value_N) <= limit)  # negated, so that NaN counts
 
 
 def rate_score(hit_N: np.ndarray) -> Score:
-    """Which part of the galaxies is hit (N,) bool, with its Wilson interval."""
+    """The fraction of True values, with its Wilson interval."""
     n, hits = hit_N.size, int(hit_N.sum())
     return Score(hits / n, *wilson_interval(hits, n), n) if n else EMPTY
 
 
 Statistics = Callable[[np.ndarray], dict[str, np.ndarray]]
-"""Of samples (R, N), which it may overwrite, to name -> one value a sample (R,)."""
+"""Maps samples (R, N), which it may overwrite, to name -> one value per sample (R,)."""
 
 
 def bootstrap_scores(value_N: np.ndarray, statistics: Statistics, *, seed: int, resamples: int) -> Scores:
-    """Statistics of the values, with the 16th-84th percentile of their bootstrap."""
+    """Statistics of the values, with the 16th and 84th percentile of their bootstrap distribution."""
     if value_N.size == 0:
         return dict.fromkeys(statistics(np.zeros((1, 1))), EMPTY)
     drawn = bootstrap_draws(value_N, statistics, seed, resamples)
@@ -67,7 +69,7 @@ def bootstrap_scores(value_N: np.ndarray, statistics: Statistics, *, seed: int, 
 
 
 def bootstrap_draws(value_N: np.ndarray, statistics: Statistics, seed: int, resamples: int) -> dict[str, np.ndarray]:
-    """Statistics of `resamples` bootstrap samples of the values: name -> (R,); (0,) for no values."""
+    """Statistics of `resamples` bootstrap samples of the values: name -> (R,); (0,) for an empty sample."""
     if not (value_N.size and resamples):
         return {name: np.empty(0) for name in statistics(np.zeros((1, 1)))}
     rng = np.random.default_rng(seed)
@@ -80,7 +82,7 @@ def bootstrap_draws(value_N: np.ndarray, statistics: Statistics, seed: int, resa
 
 
 def with_percentiles(value: float, value_R: np.ndarray, n: int) -> Score:
-    """A statistic and the 16th-84th percentile of its bootstrap values (R,)."""
+    """A statistic with the 16th and 84th percentile of its bootstrap values (R,)."""
     if value_R.size == 0:
         return Score(value, math.nan, math.nan, n)
     low, high = np.percentile(value_R, [16.0, 84.0])
@@ -88,9 +90,6 @@ def with_percentiles(value: float, value_R: np.ndarray, n: int) -> Score:
 
 
 def wilson_interval(hits: int, n: int) -> tuple[float, float]:
-    """One-sigma score interval of a rate of `hits` in `n` (Wilson 1927, JASA 22, 209)."""
-    rate = hits / n
-    centre = (rate + 0.5 / n) / (1.0 + 1.0 / n)
-    half = math.sqrt(rate * (1.0 - rate) / n + 0.25 / n**2) / (1.0 + 1.0 / n)
-    # The interval holds the rate; at 0 and 1 rounding may put its end just inside.
-    return max(0.0, min(rate, centre - half)), min(1.0, max(rate, centre + half))
+    """One-sigma score interval of the rate hits / n (Wilson 1927, JASA 22, 209)."""
+    interval = binomtest(hits, n).proportion_ci(ONE_SIGMA, method="wilson")
+    return float(interval.low), float(interval.high)

@@ -1,7 +1,7 @@
-"""How good is p(z): CRPS, CDE loss and log-likelihood, each with its 68% interval.
+"""Scores of p(z): CRPS, CDE loss and log-likelihood, each with its 68% interval.
 
-All three are proper: in the mean, no p(z) scores better than the true one. Each is of p(z) as a
-density in z. Shape suffixes: N galaxies, R bootstrap resamples, K bins, K1 = K + 1 edges.
+All three are proper scores: their expectation is best for the true distribution. All refer to p(z) as a density in z.
+ Shape suffixes: N galaxies, R bootstrap resamples, K bins, K1 = K + 1 edges.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from mmae.metrics.pz_distribution import RedshiftPDF
 
 CRPS, CDE_LOSS, LOG_LIKELIHOOD = "CRPS", "CDE loss", "mean ln p"
 DENSITY_FLOOR = 1e-6
-"""Least density in z that the log-likelihood knows. One galaxy in the wrong place, with a p(z) of 0
-there, would make it minus infinity; no test sample can prove that a probability is below 1e-6."""
+"""Minimum density in z for the log-likelihood. Without it, a single galaxy with p(z_true) = 0 would make the mean
+minus infinity; no test sample can show that a probability is below 1e-6."""
 
 
 def galaxy_scores(pdf: RedshiftPDF, z_N: ArrayLike) -> dict[str, np.ndarray]:
-    """CRPS, CDE loss and ln p of every galaxy: name -> (N,); see `crps`, `cde_loss`, `log_likelihood`.
+    """CRPS, CDE loss and ln p of each galaxy: name -> (N,); see `crps`, `cde_loss`, `log_likelihood`.
 
     Args:
         z_N: true redshifts, finite.
@@ -32,12 +32,12 @@ def galaxy_scores(pdf: RedshiftPDF, z_N: ArrayLike) -> dict[str, np.ndarray]:
 
 
 def crps(pdf: RedshiftPDF, z_N: ArrayLike) -> np.ndarray:
-    """Continuous ranked probability score (N,), in units of redshift: smaller is better.
+    """Continuous ranked probability score (N,) in units of redshift; smaller is better.
 
     The integral over z of (F(z) - [z >= z_true])^2 (Matheson & Winkler 1976, Management Science 22,
-    1087; Gneiting & Raftery 2007, JASA 102, 359, section 4.2); the absolute error if p(z) is a
-    spike. Exact for the bins' CDF, which is linear in ln(1+z); truths outside the bins included.
-    With [.] squared being [.], it is int F^2 + (z_max - z_true) - 2 int_(z_true)^(z_max) F.
+    1087; Gneiting & Raftery 2007, JASA 102, 359, section 4.2); for a delta function it is the
+    absolute error. Exact for a CDF linear in ln(1+z) within bins, also for true redshifts outside the bins. Since
+    [.]^2 = [.], it equals int F^2 + (z_max - z_true) - 2 int_(z_true)^(z_max) F.
     """
     cdf_NK1, mass_NK, width_K = pdf.cumulative_NK1(), pdf.probability_NK, pdf.width_K
     one_K, first_K, second_K = _moments(width_K)
@@ -55,16 +55,16 @@ def crps(pdf: RedshiftPDF, z_N: ArrayLike) -> np.ndarray:
     below_N = np.cumsum(area_NK, axis=1)[row_N, bin_N] - area_NK[row_N, bin_N]
     below_N += scale_K[bin_N] * (low_NK[row_N, bin_N] * one_N + slope_NK[row_N, bin_N] * first_N)
     z_max = pdf.z_edges_K1[-1]
-    beyond_N = np.maximum(z_N - z_max, 0)  # F is 1 there
+    beyond_N = np.maximum(z_N - z_max, 0)  # F = 1 beyond z_max
     to_max_N = area_NK.sum(axis=1) - below_N - beyond_N
-    return np.maximum(square_N + (z_max - z_N) - 2 * to_max_N, 0)  # a spike may round below zero
+    return np.maximum(square_N + (z_max - z_N) - 2 * to_max_N, 0)  # rounding may give negative values for narrow p(z)
 
 
 def cde_loss(pdf: RedshiftPDF, z_N: ArrayLike) -> np.ndarray:
-    """int p(z)^2 dz - 2 p(z_true) (N,); smaller is better, and usually negative.
+    """int p(z)^2 dz - 2 p(z_true) (N,); smaller is better, usually negative.
 
-    Its mean is the squared distance between p(z) and the true conditional density, up to a constant
-    that does not depend on p(z) (Izbicki & Lee 2017, EJS 11, 2800; as in Schmidt et al. 2020, MNRAS
+    Its expectation is the squared distance between p(z) and the true conditional density, up to a constant
+    independent of p(z) (Izbicki & Lee 2017, EJS 11, 2800; as in Schmidt et al. 2020, MNRAS
     499, 1587).
     """
     inverse_K = -np.diff(np.exp(-pdf.edges_K1))  # int dz / (1+z)^2 over a bin
@@ -73,30 +73,30 @@ def cde_loss(pdf: RedshiftPDF, z_N: ArrayLike) -> np.ndarray:
 
 
 def log_likelihood(pdf: RedshiftPDF, z_N: ArrayLike) -> np.ndarray:
-    """ln of the density in z at the true redshift (N,), of DENSITY_FLOOR where it is less."""
+    """ln of the density in z at the true redshift (N,), but at least ln(DENSITY_FLOOR)."""
     return np.log(np.maximum(pdf.density(z_N), DENSITY_FLOOR))
 
 
 def at_floor(pdf: RedshiftPDF, z_N: ArrayLike) -> np.ndarray:
-    """Where DENSITY_FLOOR stands in for p(z) (N,) bool; every redshift outside the bins is there."""
+    """Mask (N,) of p(z_true) < DENSITY_FLOOR; True for all redshifts outside the bins."""
     return pdf.density(z_N) < DENSITY_FLOOR
 
 
 def mean_scores(values: Mapping[str, np.ndarray], *, seed: int, resamples: int = 1000) -> Scores:
-    """Means over galaxies with the 16th and 84th percentile of a bootstrap over galaxies.
+    """Means over galaxies, with the 16th and 84th percentile of a bootstrap over galaxies.
 
     Args:
-        values: name -> (N,) as of `galaxy_scores`; all are resampled alike.
-        seed: of the bootstrap.
-        resamples: of the bootstrap.
+        values: name -> (N,) as from `galaxy_scores`; all use the same bootstrap samples.
+        seed: seed of the bootstrap.
+        resamples: number of bootstrap samples.
 
     Raises:
         InputError: resamples below 2.
     """
     if resamples < 2:
-        raise InputError(f"resamples = {resamples}: an interval needs 2 at least; some hundreds are usual.")
+        raise InputError(f"resamples = {resamples}: at least 2 are required for an interval; some hundreds are usual.")
     n = len(next(iter(values.values())))
-    if n < 2:  # one galaxy has no spread
+    if n < 2:  # no spread
         return {
             name: Score(float(value_N[0]), math.nan, math.nan, 1) if n else EMPTY for name, value_N in values.items()
         }

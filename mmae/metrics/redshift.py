@@ -1,4 +1,4 @@
-"""How good are point redshifts: scatter, bias and outliers, each with its error.
+"""Scores of point redshifts: scatter, bias and outlier rate, with errors.
 
 Shape suffixes: N galaxies, R bootstrap resamples.
 
@@ -7,8 +7,8 @@ sigma_NMAD = 1.4826 median|dz - median(dz)|: the median absolute deviation about
 median, scaled to the standard deviation of a Gaussian (Hoaglin, Mosteller & Tukey 1983,
 "Understanding Robust and Exploratory Data Analysis"). Definitions vary: Brammer, van
 Dokkum & Coppi (2008, ApJ 686, 1503) subtract the median before dividing by 1 + z, and
-Ilbert et al. (2009, ApJ 690, 1236) do not subtract it at all, so that a bias counts as
-scatter. Compare numbers only after checking which one was used.
+Ilbert et al. (2009, ApJ 690, 1236) do not subtract it, so that a bias counts as scatter.
+Check the definition before comparing published values.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from mmae.metrics.bootstrap import (
 )
 
 MAD_TO_SIGMA = 1.4826  # 1 / Phi^-1(3/4), rounded as in the photometric-redshift literature
-OUTLIER_LIMIT = 0.15  # |dz| beyond which a redshift is catastrophically wrong
-LOW_REDSHIFT = 0.4  # the paper's low-redshift sample is z_spec < 0.4
+OUTLIER_LIMIT = 0.15  # outliers have |dz| above this
+LOW_REDSHIFT = 0.4  # upper limit in z_spec of the paper's low-redshift sample
 LOW_Z, ALL_Z = "z<0.4", "all z"
 BASELINE = "training median"
 
 ScoreTable = dict[str, dict[str, Scores]]
-"""mode -> selection -> metric -> score, as `score_table` returns them."""
+"""input mode -> selection -> metric -> score, the result of `score_table`."""
 
 
 def normalised_residual(z_spec_N: ArrayLike, z_pred_N: ArrayLike) -> np.ndarray:
@@ -52,19 +52,19 @@ def normalised_residual(z_spec_N: ArrayLike, z_pred_N: ArrayLike) -> np.ndarray:
 
 
 def sigma_nmad(dz_N: ArrayLike) -> float:
-    """1.4826 x the median absolute deviation of dz about its median; NaN for no galaxies."""
+    """1.4826 x median absolute deviation of dz about its median; NaN for an empty sample."""
     dz_N = np.array(dz_N, np.float64).ravel()
     return float(robust(dz_N)["sigma_nmad"]) if dz_N.size else math.nan
 
 
 def bias(dz_N: ArrayLike) -> float:
-    """The median of dz; NaN for no galaxies."""
+    """The median of dz; NaN for an empty sample."""
     dz_N = np.asarray(dz_N, np.float64)
     return float(np.median(dz_N)) if dz_N.size else math.nan
 
 
 def outlier_rate(dz_N: ArrayLike) -> float:
-    """The fraction with |dz| > 0.15. A dz that is not finite is an outlier."""
+    """The fraction with |dz| > 0.15 or dz not finite; NaN for an empty sample."""
     dz_N = np.asarray(dz_N, np.float64)
     return float(np.mean(beyond(dz_N, OUTLIER_LIMIT))) if dz_N.size else math.nan
 
@@ -72,21 +72,20 @@ def outlier_rate(dz_N: ArrayLike) -> float:
 def score_redshift(z_spec_N: ArrayLike, z_pred_N: ArrayLike, *, seed: int, resamples: int = 1000) -> Scores:
     """Scatter, bias and outlier rate of point redshifts.
 
-    Galaxies without a finite spectroscopic redshift are left out. A prediction that is not
-    finite counts as an outlier, takes no part in scatter and bias, and is counted.
+    Galaxies without a finite spectroscopic redshift are excluded. A prediction that is not finite counts as an outlier
+    and is excluded from scatter and bias.
 
     Args:
         z_spec_N: spectroscopic redshifts.
         z_pred_N: predicted redshifts.
-        seed: of the bootstrap. With one seed, two models that predict the same galaxies
-            are resampled alike.
-        resamples: bootstrap resamples of the galaxies.
+        seed: seed of the bootstrap. The same seed gives the same bootstrap samples for all models that predict the
+            same galaxies.
+        resamples: number of bootstrap samples.
 
     Returns:
-        "sigma_nmad" and "bias" with the 16th-84th percentile of the bootstrap,
-        "outlier_rate" with its Wilson (1927) interval at one sigma (the bootstrap of a
-        rate has no width when no outlier was seen), and "not_finite", the number of
-        predictions that are NaN or infinite, without interval.
+        "sigma_nmad" and "bias" with the 16th and 84th percentile of the bootstrap, "outlier_rate" with its one-sigma
+        Wilson (1927) interval (without outliers in the sample, the bootstrap interval of a rate has zero width), and
+        "not_finite", the number of predictions that are NaN or infinite, without interval.
     """
     z_spec_N, z_pred_N = _paired(z_spec_N, z_pred_N)
     labelled_N = is_redshift(z_spec_N)
@@ -106,11 +105,10 @@ def score_redshift(z_spec_N: ArrayLike, z_pred_N: ArrayLike, *, seed: int, resam
 def scatter_difference(
     z_spec_N: ArrayLike, z_pred_N: ArrayLike, z_other_N: ArrayLike, *, seed: int, resamples: int = 1000
 ) -> Score:
-    """sigma_NMAD of one prediction minus that of another of the same galaxies, with its error.
+    """Difference of sigma_NMAD between two predictions for the same galaxies, first minus second.
 
-    Both are resampled alike, so that what makes a galaxy hard for both does not count: the error
-    is smaller than that of two independent samples. Galaxies without a finite redshift in all
-    three are left out.
+    The bootstrap is paired: both predictions use the same samples, so errors common to both cancel and the interval is
+    narrower than for two independent samples. Galaxies without a finite value in all three arrays are excluded.
     """
     dz_N, other_N = normalised_residual(z_spec_N, z_pred_N), normalised_residual(z_spec_N, z_other_N)
     both_N = np.isfinite(dz_N) & np.isfinite(other_N)
@@ -121,14 +119,13 @@ def scatter_difference(
 
 
 def median_baseline(z_train: ArrayLike, z_spec: ArrayLike) -> np.ndarray:
-    """Predict the median training redshift for every galaxy of z_spec.
+    """The median training redshift as the prediction for each galaxy of z_spec, as a baseline without input data.
 
-    A model that does not beat this has learned nothing from the data. NaN everywhere if
-    the training set has no redshift.
+    NaN if the training set has no redshift.
     """
-    z_train = np.asarray(z_train, np.float64)
-    z_train = z_train[np.isfinite(z_train)]
-    median = float(np.median(z_train)) if z_train.size else math.nan
+    known = np.asarray(z_train, np.float64)
+    known = known[np.isfinite(known)]
+    median = float(np.median(known)) if known.size else math.nan
     return np.full(np.shape(z_spec), median)
 
 
@@ -141,14 +138,14 @@ def score_table(
     resamples: int = 1000,
     score: Callable[..., Scores] = score_redshift,
 ) -> ScoreTable:
-    """Scores of several predictions of the same galaxies, at z_spec < 0.4 and at all z.
+    """Scores of several predictions for the same galaxies, at z_spec < 0.4 and at all z.
 
     Args:
         z_spec_N: spectroscopic redshifts.
-        predictions: predicted redshifts by mode ("image", "spectrum", "both").
+        predictions: input mode ("image", "spectrum", "both") -> predicted redshifts.
         z_train: redshifts of the training set; adds the row "training median".
         seed, resamples: of the bootstrap.
-        score: called as `score_redshift` is.
+        score: scoring function with the signature of `score_redshift`.
     """
     z_spec_N = np.asarray(z_spec_N, np.float64)
     rows = dict(predictions)
@@ -165,21 +162,21 @@ def score_table(
 
 
 def selection(z_spec_N: np.ndarray, name: str) -> np.ndarray:
-    """Which galaxies belong to "z<0.4" or "all z", as booleans; never one without redshift."""
+    """Mask (N,) of the galaxies in the selection "z<0.4" or "all z"; False without a redshift."""
     limit = {LOW_Z: LOW_REDSHIFT, ALL_Z: math.inf}[name]
     return is_redshift(z_spec_N) & (z_spec_N < limit)
 
 
 def is_redshift(z_spec_N: np.ndarray) -> np.ndarray:
-    """Where there is a spectroscopic redshift that can be scored: finite and above -1, as booleans."""
+    """Mask (N,) of valid spectroscopic redshifts: finite and above -1."""
     return np.isfinite(z_spec_N) & (z_spec_N > -1.0)
 
 
 def flat_metrics(table: ScoreTable, prefix: str = "test") -> dict[str, float]:
-    """The table under names MLflow accepts; what is NaN is left out.
+    """The table as a flat dictionary with names that MLflow accepts, without NaN values.
 
-    `test/image/all_z/sigma_nmad`, with `_low` and `_high` for the interval; "z<0.4" becomes
-    `z_lt_0.4`. The number of galaxies is `test/image/all_z/n`.
+    Example: `test/image/all_z/sigma_nmad`, with suffix `_low` and `_high` for the interval; "z<0.4" becomes
+    `z_lt_0.4`; `test/image/all_z/n` is the number of galaxies.
     """
     metrics: dict[str, float] = {}
     for mode, selections in table.items():
@@ -189,31 +186,31 @@ def flat_metrics(table: ScoreTable, prefix: str = "test") -> dict[str, float]:
             for metric, score in {**scores, "n": count}.items():
                 key = "/".join(_mlflow_name(part) for part in (prefix, mode, name, metric))
                 if key in metrics:
-                    raise InputError(f"two scores share the name {key}: rename mode {mode!r}.")
+                    raise InputError(f"two scores have the name {key}: rename mode {mode!r}.")
                 values = {key: score.value, f"{key}_low": score.low, f"{key}_high": score.high}
                 metrics.update({k: v for k, v in values.items() if math.isfinite(v)})
     return metrics
 
 
 def _mlflow_name(text: str) -> str:
-    """MLflow allows alphanumerics, _ - . space : and / ; a space is a nuisance in a URL."""
+    """MLflow allows alphanumerics, _ - . : / and spaces; spaces are replaced as well, because of URLs."""
     return re.sub(r"[^A-Za-z0-9_\-./:]", "_", text.replace("<", "_lt_").replace(">", "_gt_"))
 
 
 def _paired(z_spec_N: ArrayLike, z_pred_N: ArrayLike, what: str = "z_pred") -> tuple[np.ndarray, np.ndarray]:
-    # float64: the redshift columns are float32, whose rounding (3e-7 at z = 3) is harmless
-    # itself but would make scores depend on the dtype a caller happens to hold.
+    # The redshift columns are float32. Rounding (3e-7 at z = 3) is negligible, but with float64 the scores do not
+    # depend on the dtype of the input.
     z_spec_N, z_pred_N = np.asarray(z_spec_N, np.float64), np.asarray(z_pred_N, np.float64)
     if z_spec_N.shape != z_pred_N.shape or z_spec_N.ndim != 1:
         raise InputError(
             f"{what} has shape {z_pred_N.shape} but z_spec has {z_spec_N.shape}: give one "
-            f"predicted redshift for each galaxy."
+            f"predicted redshift per galaxy."
         )
     return z_spec_N, z_pred_N
 
 
 def robust(dz_RN: np.ndarray) -> dict[str, np.ndarray]:
-    """Scatter and bias of samples (R, N), or of one (N,). Overwrites them: a copy would double the time."""
+    """Scatter and bias of samples (R, N), or of one sample (N,). Overwrites its input; a copy would double the time."""
     median_R1 = np.median(dz_RN, axis=-1, overwrite_input=True, keepdims=True)
     dz_RN -= median_R1
     np.abs(dz_RN, out=dz_RN)

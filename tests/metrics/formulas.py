@@ -1,4 +1,4 @@
-"""The scores written out anew in plain Python, galaxy by galaxy."""
+"""Reference implementations of the scores in plain Python, galaxy by galaxy."""
 
 from __future__ import annotations
 
