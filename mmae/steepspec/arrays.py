@@ -1,4 +1,4 @@
-"""Columns of one table, checked once at the door of each step."""
+"""Conversion and checks of the input columns of each step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def columns(what: str, **named: object) -> dict[str, np.ndarray]:
     """Plain 1-D float64 (or bool, or text) arrays of equal length, masked values as NaN or "".
 
     Args:
-        what: the table these columns belong to, for the message.
+        what: name of the table, for the error message.
         named: column name -> (N) values.
 
     Raises:
@@ -21,15 +21,15 @@ def columns(what: str, **named: object) -> dict[str, np.ndarray]:
     lengths = {name: array.shape for name, array in arrays.items()}
     if any(len(shape) != 1 for shape in lengths.values()) or len(set(lengths.values())) > 1:
         raise InputError(
-            f"{what}: the columns must be one-dimensional and equally long, but their shapes are "
+            f"{what}: the columns must be one-dimensional and of equal length, but their shapes are "
             + ", ".join(f"{name} {shape}" for name, shape in lengths.items())
-            + "; take all of them from the same rows of one table"
+            + "; use the same rows of one table for all of them"
         )
     return arrays
 
 
 def plain_column(values: object) -> np.ndarray:
-    """One column without units and masks: text and booleans stay, numbers become float64."""
+    """One column without unit and mask: text and booleans keep their kind, numbers become float64."""
     array = np.ma.asanyarray(getattr(values, "value", values))
     if array.dtype.kind in "USO":
         text = np.ma.filled(array.astype(str) if array.dtype.kind == "O" else array, "")
@@ -39,11 +39,11 @@ def plain_column(values: object) -> np.ndarray:
     return np.ma.filled(array.astype(np.float64), np.nan)
 
 
-def require(condition: np.ndarray | bool, what: str, problem: str, mend: str) -> None:
-    """InputError naming the first row that breaks `condition` (N), a bool per row.
+def require(condition: np.ndarray | bool, what: str, problem: str, advice: str) -> None:
+    """Check a condition, one bool or one per row (N).
 
     Raises:
-        InputError: `condition` is False anywhere.
+        InputError: `condition` is False anywhere; the message names the first such row.
     """
     condition = np.asarray(condition)
     if condition.all():
@@ -51,4 +51,4 @@ def require(condition: np.ndarray | bool, what: str, problem: str, mend: str) ->
     where = ""
     if condition.ndim:
         where = f" (row {int(np.argmin(condition))} first, {int((~condition).sum())} in all)"
-    raise InputError(f"{what}: {problem}{where}; {mend}")
+    raise InputError(f"{what}: {problem}{where}; {advice}")

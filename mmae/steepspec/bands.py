@@ -11,20 +11,20 @@ from mmae.steepspec.catalogue import Window
 
 @dataclass(frozen=True)
 class Band:
-    """One window of the radio catalogue; (N,) arrays, NaN where a source is not detected in it."""
+    """Measurements in one window of the radio catalogue; (N,) arrays, NaN where a source is not detected."""
 
     name: str
     window: Window
     scale_error: float
     flux_N: np.ndarray
     error_N: np.ndarray
-    """Noise of the flux density, mJy: the catalogue's, else its rms, else a fifth of the survey's limit."""
+    """Error of the flux density, mJy: that of the catalogue, else its rms, else from the survey limit."""
     peak_N: np.ndarray
     peak_err_N: np.ndarray
-    """The catalogue's error of the peak, else the rms; NaN where it has neither."""
+    """Error of the peak in the catalogue, else the rms; NaN if it has neither."""
     major_N: np.ndarray
 
     @property
     def snr_N(self) -> np.ndarray:
-        """Peak over noise; NaN where the catalogue gives no noise."""
+        """Peak over noise; NaN where the noise is unknown."""
         return self.peak_N / self.peak_err_N

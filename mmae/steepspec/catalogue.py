@@ -1,4 +1,4 @@
-"""Survey catalogues brought to one form, each by a declarative description in surveys/*.yaml.
+"""Reading of survey catalogues into standard columns, by declarative descriptions in surveys/*.yaml.
 
 Shape suffix: N rows.
 """
@@ -22,7 +22,7 @@ from mmae.core.errors import InputError
 from mmae.steepspec.counts import Rejections, rejections
 
 _FLUX, _PEAK, _NONE = u.mJy, u.mJy / u.beam, u.dimensionless_unscaled
-# Unit of each standard column; None = text. Every table has all columns of its kind.
+# Unit of each standard column; None: text. Every table has all columns of its kind.
 RADIO_COLUMNS: dict[str, u.UnitBase | None] = {
     "source_id": None,
     "ra": u.deg,
@@ -61,7 +61,7 @@ OPTICAL_COLUMNS: dict[str, u.UnitBase | None] = {
 
 @dataclass(frozen=True)
 class Filter:
-    """Rows to keep: those whose `column` (its name in the file) compares so with `value`."""
+    """Selection of rows by comparing `column` (its name in the file) with `value`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -73,7 +73,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Window:
-    """One frequency of a survey whose catalogue has a row for each detection at each frequency."""
+    """Spectral window of a survey with one catalogue row per detection in each window."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -84,16 +84,16 @@ class Window:
 
 @dataclass(frozen=True)
 class SurveyDescription:
-    """How to read one survey's catalogue, and what the survey can see.
+    """Format of the catalogue of a survey, and properties of the survey.
 
-    `columns`: standard name -> the names it may have in the file, in order of preference (VizieR's
-    and the survey's own); the standard name itself comes last and need not be listed. `units`:
-    standard name -> its unit where the file states none; where neither does, the standard one, as
-    for columns under the standard name. `sentinels`: numbers that mean "missing". `flux_scale_error`
-    is a fraction; `limit_mjy` the usual detection limit (peak flux). `windows`: value of `band` ->
-    its window. `declination`: from, to, degrees. `pointed`: single pointings, each less deep away
-    from its centre. `epoch`: Julian year of the positions. Optical surveys: `magnitude` is the
-    standard column by which counterparts are told from unrelated objects, `limit_mag` its usual depth.
+    `columns`: standard name -> possible names in the file, in order of preference (VizieR and the
+    survey itself); the standard name is always tried last and need not be listed. `units`: standard
+    name -> unit if the file has none; without either, and for columns with the standard name, the
+    standard unit. `sentinels`: numbers that mean "missing". `flux_scale_error`: fractional;
+    `limit_mjy`: nominal detection limit (peak flux). `windows`: value of `band` -> window.
+    `declination`: range in degrees. `pointed`: single pointings, with sensitivity decreasing from the
+    centre. `epoch`: Julian year of the positions. Optical surveys: `magnitude` is the standard column
+    used in the likelihood ratio of counterparts, `limit_mag` its nominal depth.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -118,12 +118,12 @@ class SurveyDescription:
     limit_mag: float | None = None
 
     def reaches(self, dec: ArrayLike) -> np.ndarray:
-        """Whether the survey covers these declinations, degrees; it may still have holes there."""
+        """Whether the declinations (degrees) are in the range of the survey, which may have holes."""
         return (np.asarray(dec) >= self.declination[0]) & (np.asarray(dec) <= self.declination[1])
 
 
 def survey_names() -> list[str]:
-    """The surveys described in the package."""
+    """Names of the surveys described in the package."""
     return sorted(
         path.name.removesuffix(".yaml")
         for path in resources.files("mmae.steepspec").joinpath("surveys").iterdir()
@@ -132,11 +132,11 @@ def survey_names() -> list[str]:
 
 
 def survey_description(name_or_path: str | Path) -> SurveyDescription:
-    """The description of a survey by its name in the package, or from a YAML file of the same form.
+    """The description of a survey by its name in the package, or from a YAML file of the same format.
 
     Raises:
-        InputError: unknown name; the YAML is broken, has an unknown key, an unknown standard
-            column or a unit that does not exist; an optical survey has no magnitude or limit_mag.
+        InputError: the name is unknown; the YAML is invalid, or has an unknown key, standard column or
+            unit; an optical survey has no magnitude or limit_mag.
     """
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml"):
@@ -147,8 +147,8 @@ def survey_description(name_or_path: str | Path) -> SurveyDescription:
         text = resources.files("mmae.steepspec").joinpath("surveys", f"{name_or_path}.yaml").read_text()
     else:
         raise InputError(
-            f"unknown survey {name_or_path!r}: name one of {', '.join(survey_names())}, or a YAML "
-            f"file of the same form."
+            f"unknown survey {name_or_path!r}: choose from {', '.join(survey_names())}, or give a YAML "
+            f"file of the same format."
         )
     try:
         survey = TypeAdapter(SurveyDescription).validate_python(yaml.safe_load(text))
@@ -158,23 +158,24 @@ def survey_description(name_or_path: str | Path) -> SurveyDescription:
         wrong = error.errors()[0]
         raise InputError(
             f"{name_or_path}: {'.'.join(map(str, wrong['loc'])) or 'the file'}: {wrong['msg']}. See "
-            f"mmae/steepspec/surveys/ for the form."
+            f"mmae/steepspec/surveys/ for the format."
         ) from error
     standard = standard_columns(survey)
     for name in (*survey.columns, *survey.units):
         if name not in standard:
             raise InputError(
-                f"{name_or_path}: {name} is no standard column. The {survey.kind} ones are {', '.join(standard)}."
+                f"{name_or_path}: {name} is not a standard column. Those of {survey.kind} surveys: "
+                f"{', '.join(standard)}."
             )
     if survey.magnitude is not None and standard.get(survey.magnitude) != u.mag:
         raise InputError(
-            f"{name_or_path}: magnitude is {survey.magnitude}, which is no standard column in "
-            f"mag: {', '.join(name for name, unit in standard.items() if unit == u.mag)}."
+            f"{name_or_path}: magnitude is {survey.magnitude}, which is not a standard column in mag: "
+            f"choose from {', '.join(name for name, unit in standard.items() if unit == u.mag)}."
         )
     if survey.kind == "optical" and (survey.magnitude is None or survey.limit_mag is None):
         raise InputError(
-            f"{name_or_path}: an optical survey needs magnitude, the standard column that the "
-            f"counterpart search uses, and limit_mag, its depth. Add both."
+            f"{name_or_path}: an optical survey needs magnitude, the standard column for the "
+            f"counterpart search, and limit_mag, its depth. Add both."
         )
     for name, unit in survey.units.items():
         try:
@@ -185,54 +186,54 @@ def survey_description(name_or_path: str | Path) -> SurveyDescription:
 
 
 def standard_columns(survey: SurveyDescription) -> dict[str, u.UnitBase | None]:
-    """Names and units of the columns that `read_catalogue` gives for this survey."""
+    """Names and units of the columns of `read_catalogue` for this survey."""
     return RADIO_COLUMNS if survey.kind == "radio" else OPTICAL_COLUMNS
 
 
 def read_catalogue(path: Path, survey: SurveyDescription) -> tuple[Table, list[Rejections]]:
-    """A survey's catalogue in standard columns and units, and what was set aside.
+    """The catalogue of a survey in standard columns and units, and the rejections.
 
-    A column is looked for under the names that the survey describes, then under its standard name.
+    A column is identified by the names in the survey description, then by its standard name.
 
     Columns: those of `standard_columns`, (N,) float64 with units, NaN = missing, or str, "" =
-    missing; RA 0 to 360. `source_id` is made of survey and row where the file has none. meta:
+    missing; RA 0 to 360. `source_id` is survey and row number if the file has none. meta:
     survey, path, filters_skipped (filters on columns that the file does not have).
 
-    Rows set aside: filtered ones; without or with impossible coordinates; radio rows whose flux
-    is missing or not positive (the peak stands in for a flux that the survey does not give).
-    Errors that are not positive become NaN, and are counted.
+    Rejected rows: those that fail a filter; with missing or invalid coordinates; radio rows with
+    missing or non-positive flux (the peak is used if the survey has no flux). Errors that are not
+    positive become NaN and are counted.
 
     Raises:
-        InputError: as `read_table`; coordinates or (radio) all fluxes have no column; a unit is
-            of the wrong kind; text stands where a number should; no row is left.
+        InputError: as `read_table`; a column of the coordinates, or of both fluxes of a radio survey, is
+            missing; a unit has the wrong dimension; a number column has text; no row is left.
     """
     raw = read_table(path)
     step = f"read {survey.name}"
     standard = standard_columns(survey)
-    names = {ours: find_column(raw, tuple(theirs)) for ours, theirs in survey.columns.items()}
-    own = {ours: name for ours in standard if not names.get(ours) and (name := find_column(raw, (ours,)))}
+    names = {column: find_column(raw, tuple(options)) for column, options in survey.columns.items()}
+    own = {column: name for column in standard if not names.get(column) and (name := find_column(raw, (column,)))}
     names |= own
-    needed = [("ra", "dec")[i] for i in range(2) if not names.get(("ra", "dec")[i])]
+    missing = [column for column in ("ra", "dec") if not names.get(column)]
     if survey.kind == "radio" and not (names.get("flux_mjy") or names.get("peak_mjy")):
-        needed.append("flux_mjy")
-    if needed:
-        wanted = "; ".join(f"{ours} ({' or '.join(survey.columns.get(ours, [ours]))})" for ours in needed)
+        missing.append("flux_mjy")
+    if missing:
+        wanted = "; ".join(f"{column} ({' or '.join(survey.columns.get(column, [column]))})" for column in missing)
         raise InputError(
-            f"{path}: no column for {wanted}. The file has {', '.join(raw.colnames[:40])}. Is it "
-            f"{survey.title}? Else choose another survey, or correct the column names."
+            f"{path}: no column for {wanted}. The file has {', '.join(raw.colnames[:40])}. If it is not "
+            f"{survey.title}, choose another survey; else correct the column names."
         )
     table = Table(meta={"survey": survey.name, "path": str(path)})
-    for ours, unit in standard.items():
-        # The described unit is that of the survey's own column, not of one in our form.
-        stated = str(unit) if ours in own else survey.units.get(ours, str(unit))
-        table[ours] = _standard(raw, names.get(ours), ours, unit, stated, survey.sentinels, path)
-        table[ours].unit = unit
+    for column, unit in standard.items():
+        # The unit in the description applies to the columns of the survey, not to those with standard names.
+        default_unit = str(unit) if column in own else survey.units.get(column, str(unit))
+        table[column] = _standard(raw, names.get(column), column, unit, default_unit, survey.sentinels, path)
+        table[column].unit = unit
     table["ra"][table["ra"] < 0] += 360
     if not names.get("source_id"):
         table["source_id"] = [f"{survey.name}:{row}" for row in range(len(table))]
     counts: list[tuple[str, int]] = []
     keep = _filtered(raw, survey, table.meta, counts)
-    keep = _sound_rows(table, survey, keep, counts)
+    keep = _valid_rows(table, survey, keep, counts)
     for name in ("flux_err_mjy", "peak_err_mjy", "alpha_err"):
         if name in table.colnames:
             bad = keep & (np.asarray(table[name]) <= 0)
@@ -241,35 +242,41 @@ def read_catalogue(path: Path, survey: SurveyDescription) -> tuple[Table, list[R
     if not keep.any():
         reasons = ", ".join(f"{reason}: {count}" for reason, count in counts if count)
         raise InputError(
-            f"{path}: none of its {len(table)} rows can be used ({reasons}). Check the columns and "
+            f"{path}: none of the {len(table)} rows can be used ({reasons}). Check the columns and "
             f"units of {survey.title}."
         )
     return table[keep], rejections(step, counts)
 
 
 def _standard(
-    raw: Table, name: str | None, ours: str, unit: u.UnitBase | None, stated: str, sentinels: list[float], path: Path
+    raw: Table,
+    name: str | None,
+    target: str,
+    unit: u.UnitBase | None,
+    default_unit: str,
+    sentinels: list[float],
+    path: Path,
 ) -> np.ndarray:
-    """One standard column (N,); `stated` is its unit if the file has none."""
+    """The standard column `target` (N,) from the column `name`; `default_unit`: if the file has no unit."""
     if name is None:
         return np.full(len(raw), np.nan) if unit is not None else np.full(len(raw), "", "U1")
     where, column = f"{path}: column {name}", raw[name]
     if column.ndim != 1:
-        raise InputError(f"{where} has {column.shape[1:]} values a row: a catalogue has one.")
+        raise InputError(f"{where} has {column.shape[1:]} values per row; it must have one.")
     if unit is None:
         return text_values(column)
-    if ours in ("ra", "dec") and column.dtype.kind in "USO":
-        values = sexagesimal(column, ours == "ra", where)
+    if target in ("ra", "dec") and column.dtype.kind in "USO":
+        values = sexagesimal(column, target == "ra", where)
     else:
-        values = convert(column, stated, unit, where)
-        # A sentinel is a number in the file's unit, before any conversion.
+        values = convert(column, default_unit, unit, where)
+        # Sentinels are in the unit of the file, before conversion.
         raw_values = np.ma.filled(np.ma.asarray(column.data), 0) if column.dtype.kind in "fiu" else values
         values = np.where(np.isin(raw_values, sentinels), np.nan, values)
     return np.where(np.isfinite(values), values, np.nan)
 
 
 def _filtered(raw: Table, survey: SurveyDescription, meta: dict[str, Any], counts: list[tuple[str, int]]) -> np.ndarray:
-    """Rows (N,) bool that pass all filters."""
+    """(N,) bool: rows that pass all filters."""
     keep, skipped = np.ones(len(raw), bool), []
     for rule in survey.filters:
         name = find_column(raw, (rule.column,))
@@ -282,7 +289,7 @@ def _filtered(raw: Table, survey: SurveyDescription, meta: dict[str, Any], count
             data, wanted_data = text_values(values), np.array(wanted, str)
         else:
             data, wanted_data = (convert(values, str(values.unit or ""), values.unit or _NONE, name), np.array(wanted))
-        good = {
+        passed = {
             "==": lambda a, b: np.isin(a, b),
             "in": lambda a, b: np.isin(a, b),
             "!=": lambda a, b: ~np.isin(a, b),
@@ -291,18 +298,18 @@ def _filtered(raw: Table, survey: SurveyDescription, meta: dict[str, Any], count
             ">": lambda a, b: a > b[0],
             ">=": lambda a, b: a >= b[0],
         }[rule.keep](data, wanted_data)
-        counts.append((rule.reason, int((keep & ~good).sum())))
-        keep &= good
+        counts.append((rule.reason, int((keep & ~passed).sum())))
+        keep &= passed
     meta["filters_skipped"] = skipped
     return keep
 
 
-def _sound_rows(table: Table, survey: SurveyDescription, keep: np.ndarray, counts: list[tuple[str, int]]) -> np.ndarray:
-    """`keep` less the rows without a place or a flux; each row is counted for its first fault."""
+def _valid_rows(table: Table, survey: SurveyDescription, keep: np.ndarray, counts: list[tuple[str, int]]) -> np.ndarray:
+    """`keep` without the rows that lack valid coordinates or a flux; each is counted once."""
     ra, dec = np.asarray(table["ra"]), np.asarray(table["dec"])
     faults = [
         ("no coordinates", np.isnan(ra) | np.isnan(dec)),
-        ("impossible coordinates", ~((ra >= 0) & (ra <= 360) & (abs(dec) <= 90))),
+        ("coordinates out of range", ~((ra >= 0) & (ra <= 360) & (abs(dec) <= 90))),
     ]
     if survey.kind == "radio":
         flux = np.asarray(table["flux_mjy"])

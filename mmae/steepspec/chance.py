@@ -1,12 +1,12 @@
-"""How many sources fall into error regions by chance: the same regions, moved where the survey is as deep.
+"""Number of chance coincidences in error regions, from regions moved to positions of equal survey depth.
 
-In a survey of the sky that is another right ascension: the declination, hence depth, beam and source
-density, stay. In a survey of single pointings, whose depth falls from the centre of each, it is the
-same distance from the centre of any pointing. Only regions that lie in the survey are moved, and only
-to places in the survey, so that the moved fields see as much of it as the real ones. The chance count
-includes sources of real interest that happen to lie there; for rare sources this is negligible.
+In a survey of the sky regions are moved in right ascension: declination and hence depth, beam and source
+density are unchanged. In a survey of single pointings, whose depth falls from the centre of each, they are
+moved to the same distance from the centre of any pointing. Only regions in the survey are moved, and only
+to positions in the survey, so that the moved fields are covered as well as the real ones. The chance count
+includes physical associations at the new positions; for rare sources this is negligible.
 
-Shape suffixes: R regions, S sources, K shifts, T places tried, C cells.
+Shape suffixes: R regions, S sources, K shifts, T trial positions, C cells.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from mmae.astro.crossmatch import separation
 from mmae.core.errors import InputError
 from mmae.steepspec.regions import members, usable_ellipse
 
-# Expected sources in a cell: with 20, one cell in 5e8 inside the survey is empty by chance.
+# Expected sources per cell: with 20, one cell in 5e8 inside the survey is empty by chance.
 _SOURCES_PER_CELL = 20
-_GOLDEN = (np.sqrt(5) - 1) / 2  # its multiples fill the circle evenly, whatever their number
+_GOLDEN = (np.sqrt(5) - 1) / 2  # multiples modulo 1 are evenly distributed for any number of them
 _TRIES = 400
 MAX_SHIFTS = _TRIES // 2
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Where a catalogue has sources, on a grid of equal-area cells: `bands` strips of equal width
-    in sin(dec), each cut into 2 `bands` cells in RA. `occupied` is (bands, 2 bands) bool.
+    """Sky area of a catalogue on a grid of equal-area cells: `bands` strips of equal width in
+    sin(dec), each divided into 2 `bands` cells in RA. `occupied` is (bands, 2 bands) bool.
     """
 
     bands: int
     occupied: np.ndarray
 
     def contains(self, ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
-        """bool: the cell at these ICRS degrees holds a source of the catalogue."""
+        """bool: the cell of this position (ICRS degrees) contains a source of the catalogue."""
         return self.occupied[_cell(ra, dec, self.bands)]
 
     @property
@@ -52,7 +52,7 @@ class Footprint:
 
 @dataclass(frozen=True)
 class Centres:
-    """(C,) ICRS degrees of a survey's pointings."""
+    """(C,) centres of the pointings of a survey, ICRS degrees."""
 
     ra: np.ndarray
     dec: np.ndarray
@@ -62,10 +62,10 @@ class Centres:
 class Chance:
     """Counts in K sets of moved regions.
 
-    `sources_K` counts sources in at least one region, `fields_K` the regions with at least one.
-    `mean_sources` +- `error_sources` (of the mean, sd/sqrt(K)); `sd_sources`: the scatter of
-    one set. `regions`: how many regions lie in the footprint and were moved. `unmoved`: in the
-    footprint, but with no other place in it of the same depth; they are in no set.
+    `sources_K`: number of sources in at least one region; `fields_K`: number of regions with at least
+    one source. `mean_sources` +- `error_sources` (of the mean, sd/sqrt(K)); `sd_sources`: standard
+    deviation of one set. `regions`: number of regions in the footprint that were moved. `unmoved`:
+    regions in the footprint without enough other positions of equal depth; they are in no set.
     """
 
     sources_K: np.ndarray
@@ -84,9 +84,9 @@ class Chance:
 
 
 def footprint(ra: ArrayLike, dec: ArrayLike) -> Footprint:
-    """The sky that a catalogue covers, judged by where it has sources.
+    """The sky area that a catalogue covers, inferred from its sources.
 
-    The cells are as small as they can be with a median of 20 sources or more in an occupied cell.
+    The cells are the smallest with a median of at least 20 sources per occupied cell.
 
     Args:
         ra, dec: (S,) ICRS degrees.
@@ -95,7 +95,7 @@ def footprint(ra: ArrayLike, dec: ArrayLike) -> Footprint:
         InputError: no sources.
     """
     if not np.size(ra):
-        raise InputError("no sources to take a footprint from: the radio catalogue is empty.")
+        raise InputError("no sources to measure the footprint: the catalogue is empty.")
     best = None
     for bands in (4, 8, 16, 32, 64, 128, 256, 512):
         count_C = np.bincount(
@@ -108,10 +108,11 @@ def footprint(ra: ArrayLike, dec: ArrayLike) -> Footprint:
 
 
 def pointing_centres(ra: ArrayLike, dec: ArrayLike, pointing: ArrayLike) -> Centres:
-    """Mean direction of each pointing's sources, which is its centre, as pointings are round.
+    """Centres of the pointings: the mean direction of the sources of each, because pointings are round.
 
     Args:
-        ra, dec: (S,) ICRS degrees. pointing: (S,) names; sources without one ("") are left out.
+        ra, dec: (S,) ICRS degrees.
+        pointing: (S,) names; sources without one ("") are ignored.
     """
     pointing = np.asarray(pointing, str)
     xyz_S3 = erfa.s2c(np.radians(np.asarray(ra, np.float64)), np.radians(np.asarray(dec, np.float64)))
@@ -121,14 +122,14 @@ def pointing_centres(ra: ArrayLike, dec: ArrayLike, pointing: ArrayLike) -> Cent
 
 
 def shifted(regions: Table, survey: Footprint, shifts: int, centres: Centres | None = None) -> list[Table]:
-    """Copies of the regions in the footprint, each region moved to another place in it.
+    """Copies of the regions in the footprint, each region moved to another position in it.
 
-    Deterministic: region r takes the first `shifts` of a fixed sequence of places that lie in the
-    footprint and at least two semi-major axes from where it was. Regions outside the footprint,
-    without an ellipse, or with too few such places are in no copy.
+    Deterministic: a region is moved to the first `shifts` positions of a fixed sequence that are in the
+    footprint and more than two semi-major axes from its original position. Regions outside the footprint,
+    without an ellipse, or with too few such positions are in no copy.
 
     Args:
-        centres: of a survey of pointings; None: of a survey of the sky.
+        centres: pointing centres of a survey of pointings; None: survey of the sky.
 
     Returns:
         `shifts` tables of the same regions, with ra and dec changed and `region` = row in `regions`.
@@ -141,24 +142,25 @@ def shifted(regions: Table, survey: Footprint, shifts: int, centres: Centres | N
     far_RT = separation(ra_R[:, None], dec_R[:, None], ra_RT, dec_RT) > 2 * np.asarray(regions["semi_major"])[:, None]
     good_RT = far_RT & survey.contains(ra_RT, dec_RT)
     enough = good_RT.sum(1) >= shifts
-    # The first good places of each region: a stable sort puts them first, in their order.
+    # A stable sort puts the valid positions of each region first, in their order.
     chosen_RK = np.argsort(~good_RT[enough], axis=1, kind="stable")[:, :shifts]
     copies = []
     for k in range(shifts):
         copy = regions[enough]
-        for name, places_RT in (("ra", ra_RT), ("dec", dec_RT)):
-            copy[name][:] = np.take_along_axis(places_RT[enough], chosen_RK[:, k : k + 1], axis=1)[:, 0]
+        for name, position_RT in (("ra", ra_RT), ("dec", dec_RT)):
+            copy[name][:] = np.take_along_axis(position_RT[enough], chosen_RK[:, k : k + 1], axis=1)[:, 0]
         copies.append(copy)
     return copies
 
 
 def _along_strips(ra_R: np.ndarray, dec_R: np.ndarray, survey: Footprint) -> tuple[np.ndarray, np.ndarray]:
-    """(R, T) places in the occupied cells of each region's own strip, laid end to end."""
+    """(R, T) positions in the occupied cells of the strip of each region, evenly over these cells."""
     strip_R, _ = _cell(ra_R, dec_R, survey.bands)
     ra_RT = np.empty((len(ra_R), _TRIES))
     for row, (ra, strip) in enumerate(zip(ra_R, strip_R, strict=True)):
         cells = np.flatnonzero(survey.occupied[strip])
-        # Each region starts elsewhere: moved all alike they would meet the sky's large-scale structure together.
+        # The sequence starts differently for each region: with equal shifts the counts would be correlated
+        # by large-scale structure.
         along_T = (_sequence(_GOLDEN) + ra / 360 + row * np.sqrt(2)) % 1 * len(cells)
         index_T = np.minimum(along_T.astype(int), len(cells) - 1)
         ra_RT[row] = (cells[index_T] + along_T - index_T) / (2 * survey.bands) * 360
@@ -166,7 +168,7 @@ def _along_strips(ra_R: np.ndarray, dec_R: np.ndarray, survey: Footprint) -> tup
 
 
 def _in_pointings(ra_R: np.ndarray, dec_R: np.ndarray, centres: Centres) -> tuple[np.ndarray, np.ndarray]:
-    """(R, T) places as far from a pointing's centre as each region is from that of its own."""
+    """(R, T) positions at the same distance from a pointing centre as each region from the nearest one."""
     distance_R = separation(ra_R[:, None], dec_R[:, None], centres.ra[None], centres.dec[None]).min(axis=1)
     row_R1 = np.arange(len(ra_R))[:, None]
     which_RT = ((_sequence(_GOLDEN) + row_R1 * np.sqrt(2)) % 1 * len(centres.ra)).astype(int)
@@ -177,7 +179,7 @@ def _in_pointings(ra_R: np.ndarray, dec_R: np.ndarray, centres: Centres) -> tupl
 
 
 def _sequence(step: float) -> np.ndarray:
-    """(T,) multiples of an irrational number: their fractions fill 0 to 1 evenly, however many are taken."""
+    """(T,) multiples of an irrational number: their fractional parts are evenly distributed in 0 to 1."""
     return np.arange(1, _TRIES + 1) * step
 
 
@@ -187,23 +189,23 @@ def chance_estimate(
     """The number of sources expected in the regions by chance, from moved regions.
 
     Args:
-        ra, dec: (S,) ICRS degrees of the sources of interest, e.g. the steep ones.
+        ra, dec: (S,) ICRS degrees of the selected sources, e.g. the steep ones.
         regions: R rows of `read_4fgl`.
-        survey: of the whole radio catalogue, not of the sources of interest.
-        shifts: how many moved sets; at least 2.
+        survey: footprint of the whole radio catalogue, not of the selected sources.
+        shifts: number of moved sets, 2 to `MAX_SHIFTS`.
         centres: of `pointing_centres`, for a survey of pointings.
 
     Raises:
-        InputError: fewer than 2 shifts, or no region in the footprint can be moved.
+        InputError: `shifts` is out of range, or no region in the footprint can be moved.
     """
     if shifts < 2 or shifts > MAX_SHIFTS:
-        raise InputError(f"{shifts} shifts: the chance estimate needs 2 to {MAX_SHIFTS} of them.")
+        raise InputError(f"shifts is {shifts}: the chance estimate needs 2 to {MAX_SHIFTS}.")
     in_survey = int((usable_ellipse(regions) & survey.contains(regions["ra"], regions["dec"])).sum())
     copies = shifted(regions, survey, shifts, centres)
     if not len(copies[0]):
         raise InputError(
-            f"none of the {in_survey} regions in the radio survey's footprint can be moved to another "
-            f"place in it of the same depth: give a larger radio catalogue or fewer shifts."
+            f"none of the {in_survey} regions in the footprint of the radio survey can be moved to another "
+            f"position of equal depth in it: give a larger radio catalogue or fewer shifts."
         )
     found = [members(ra, dec, copy) for copy in copies]
     sources_K = np.array([len(np.unique(pairs.index1)) for pairs in found])
@@ -223,6 +225,6 @@ def chance_estimate(
 
 
 def _cell(ra: ArrayLike, dec: ArrayLike, bands: int) -> tuple[np.ndarray, np.ndarray]:
-    """Strip and cell of a position."""
+    """Indices of the strip and cell of a position."""
     strip = ((np.sin(np.radians(dec)) + 1) / 2 * bands).astype(int)
     return np.minimum(strip, bands - 1), (np.asarray(ra) % 360 / 360 * 2 * bands).astype(int) % (2 * bands)

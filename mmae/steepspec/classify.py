@@ -1,9 +1,9 @@
-"""What a steep-spectrum source is, by rules that can be read, argued with and changed.
+"""Rule-based classification of radio sources.
 
 Each rule that applies adds points (natural logarithms of odds, rounded; set by hand from the
-cited properties, not fitted) to classes and leaves one sentence. The score is the share of the
-best class, exp(points) / sum exp(points): an ordering, not a calibrated probability. A lead that
-is too small is called ambiguous.
+cited properties, not fitted) to classes and records a reason. The score is the share of the
+best class, exp(points) / sum exp(points): for ranking, not a calibrated probability. Below a
+minimum score the source is ambiguous.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where the rules bite."""
+    """Thresholds of the rules."""
 
     steep_likely: float = 0.8
-    """P(alpha < -1.4) from which a source counts as steep."""
+    """P(alpha < -1.4) above which the rules treat a source as steep."""
     steep_possible: float = 0.5
     steep_unlikely: float = 0.1
     flat_alpha: float = -0.5
-    """Above, by one error: synchrotron self-absorbed cores (Condon 1984, ApJ 287, 461)."""
+    """Flat spectrum if alpha exceeds this by one error: self-absorbed cores (Condon 1984, ApJ 287, 461)."""
     curvature_sigma: float = 3.0
     peaked_curvature: float = -0.2
     """q below this: peaked spectrum (Callingham+2017, ApJ 836, 174)."""
     reliable: float = 0.8
-    """Counterpart reliability (Sutherland & Saunders 1992) of the best candidate."""
+    """Minimum reliability (Sutherland & Saunders 1992) of the best counterpart candidate."""
     no_counterpart: float = 0.8
-    """P(no counterpart) that counts as an empty field."""
+    """Minimum P(no counterpart) of an empty field."""
     deep_limit_mag: float = 21.0
-    """An empty field says something only to this depth (AB, r or i): most radio galaxies closer
-    than z = 0.5 are brighter (Sadler+2007, MNRAS 381, 211)."""
+    """Depth (AB, r or i) from which an empty field is evidence: most radio galaxies closer than
+    z = 0.5 are brighter (Sadler+2007, MNRAS 381, 211)."""
     wise_agn_colour: float = 0.8
     """W1 - W2 (Vega), Stern+2012, ApJ 753, 30."""
     wise_agn_w2: float = 15.05
@@ -53,7 +53,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of one source; NaN, None or "" where a step found or did nothing."""
+    """Measurements of one source; NaN, None or "" where there is none."""
 
     size: Size = "unknown"
     alpha: float = NAN
@@ -65,7 +65,7 @@ class Evidence:
     """Of the best optical/IR candidate; 0 when the search found none."""
     p_no_counterpart: float = NAN
     counterpart_is_galaxy: bool | None = None
-    """Resolved in the optical image; None: not told."""
+    """Resolved in the optical image; None: unknown."""
     w1_mag: float = NAN
     w2_mag: float = NAN
     parallax_over_error: float = NAN
@@ -79,7 +79,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Rule:
-    """Points for classes when the test holds."""
+    """Points added to classes if the condition holds; `reason` is a format string of the evidence `e`."""
 
     reason: str
     points: Mapping[SourceClass, float]
@@ -95,27 +95,27 @@ class Verdict:
     """Share of the best class, 0.25 to 1."""
     reasons: tuple[str, ...]
     vetoed: bool
-    """A known source: it is counted but is no new candidate."""
+    """A known source: counted, but not a new candidate."""
 
 
-def _matched(e: Evidence, t: Thresholds) -> bool:
+def _has_counterpart(e: Evidence, t: Thresholds) -> bool:
     return e.reliability >= t.reliable
 
 
-def _empty(e: Evidence, t: Thresholds) -> bool:
+def _empty_field(e: Evidence, t: Thresholds) -> bool:
     return e.p_no_counterpart >= t.no_counterpart
 
 
 def _moves(e: Evidence, t: Thresholds) -> bool:
-    # Pulsar companions move too (Antoniadis 2021, MNRAS 501, 1116): so this is not a veto.
-    return _matched(e, t) and (abs(e.parallax_over_error) >= t.gaia_sigma or e.pm_over_error >= t.gaia_sigma)
+    # Not a veto: companions of pulsars also have proper motions (Antoniadis 2021, MNRAS 501, 1116).
+    return _has_counterpart(e, t) and (abs(e.parallax_over_error) >= t.gaia_sigma or e.pm_over_error >= t.gaia_sigma)
 
 
 def _wise_agn(e: Evidence, t: Thresholds) -> bool:
-    return _matched(e, t) and e.w1_mag - e.w2_mag >= t.wise_agn_colour and e.w2_mag < t.wise_agn_w2
+    return _has_counterpart(e, t) and e.w1_mag - e.w2_mag >= t.wise_agn_colour and e.w2_mag < t.wise_agn_w2
 
 
-# NaN compares false: a rule about something unknown never applies.
+# Comparisons with NaN are false: a rule on an unknown quantity never applies.
 RULES: tuple[Rule, ...] = (
     Rule(
         "steep: P(alpha < -1.4) = {e.p_steep:.2f}",
@@ -123,7 +123,7 @@ RULES: tuple[Rule, ...] = (
         lambda e, t: e.p_steep >= t.steep_likely,
     ),
     Rule(
-        "perhaps steep: P(alpha < -1.4) = {e.p_steep:.2f}",
+        "possibly steep: P(alpha < -1.4) = {e.p_steep:.2f}",
         {"pulsar_candidate": 1.0, "radio_galaxy": 0.5},
         lambda e, t: t.steep_possible <= e.p_steep < t.steep_likely,
     ),
@@ -143,7 +143,7 @@ RULES: tuple[Rule, ...] = (
         lambda e, t: e.alpha - e.alpha_err > t.flat_alpha,
     ),
     Rule(
-        "spectrum of optically thin synchrotron: alpha = {e.alpha:.2f}",
+        "optically thin synchrotron spectrum: alpha = {e.alpha:.2f}",
         {"radio_galaxy": 1.5},
         lambda e, t: e.alpha <= t.flat_alpha and e.p_steep < t.steep_possible,
     ),
@@ -161,23 +161,23 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "no counterpart to magnitude {e.optical_limit_mag:.1f}",
         {"pulsar_candidate": 2.0, "star": -1.0},
-        lambda e, t: _empty(e, t) and e.optical_limit_mag >= t.deep_limit_mag,
+        lambda e, t: _empty_field(e, t) and e.optical_limit_mag >= t.deep_limit_mag,
     ),
     Rule(
         "no counterpart, but the optical survey is shallow ({e.optical_limit_mag:.1f})",
         {},
-        lambda e, t: _empty(e, t) and not e.optical_limit_mag >= t.deep_limit_mag,
+        lambda e, t: _empty_field(e, t) and not e.optical_limit_mag >= t.deep_limit_mag,
     ),
-    Rule("counterpart with reliability {e.reliability:.2f}", {"pulsar_candidate": -2.5}, _matched),
+    Rule("counterpart with reliability {e.reliability:.2f}", {"pulsar_candidate": -2.5}, _has_counterpart),
     Rule(
         "counterpart is a galaxy",
         {"radio_galaxy": 2.5},
-        lambda e, t: _matched(e, t) and e.counterpart_is_galaxy is True,
+        lambda e, t: _has_counterpart(e, t) and e.counterpart_is_galaxy is True,
     ),
     Rule(
-        "counterpart is a point and does not move",
+        "counterpart is a point source without significant motion",
         {"agn": 1.5},
-        lambda e, t: _matched(e, t) and e.counterpart_is_galaxy is False and not _moves(e, t),
+        lambda e, t: _has_counterpart(e, t) and e.counterpart_is_galaxy is False and not _moves(e, t),
     ),
     Rule("WISE colours of an AGN", {"agn": 3.0}, _wise_agn),
     Rule("counterpart has a parallax or proper motion (Gaia)", {"star": 6.0}, _moves),
@@ -194,10 +194,10 @@ KNOWN: Mapping[str, SourceClass] = {
 def classify(evidence: Evidence, thresholds: Thresholds = Thresholds(), rules: Sequence[Rule] = RULES) -> Verdict:
     """Class, score and reasons of one source.
 
-    A known source takes its known class with score 1 and is marked as vetoed.
+    A known source is given its known class and score 1, and is marked as vetoed.
 
     Raises:
-        InputError: a probability outside [0, 1], or an unknown size or known class.
+        InputError: a probability is outside [0, 1], or the size or known class is not a valid one.
     """
     _check(evidence)
     if evidence.known_class:
@@ -244,7 +244,7 @@ def _check(e: Evidence) -> None:
     for name in ("p_steep", "reliability", "p_no_counterpart"):
         value = getattr(e, name)
         if isfinite(value) and not 0 <= value <= 1:
-            raise InputError(f"evidence: {name} = {value:g} is no probability; give 0 to 1, or NaN where unknown")
+            raise InputError(f"evidence: {name} = {value:g} is not a probability; give 0 to 1, or NaN if unknown")
     if e.size not in ("compact", "extended", "unknown"):
         raise InputError(f"evidence: size {e.size!r}; choose compact, extended or unknown")
     if e.known_class and e.known_class not in KNOWN:

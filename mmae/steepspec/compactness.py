@@ -1,7 +1,7 @@
-"""Is a radio source a point to its survey, or extended?
+"""Classification of radio sources as compact or extended at the resolution of the survey.
 
-A point has the same integrated and peak flux and the fitted size of the beam; both are tested
-against their errors. Pulsars are points; what is extended is none.
+A point source has equal integrated and peak flux and the fitted size of the beam; both are tested
+against their errors. Pulsars are point sources.
 
 Suffix: N sources.
 """
@@ -21,28 +21,28 @@ COMPACT, EXTENDED, UNKNOWN = "compact", "extended", "unknown"
 
 @dataclass(frozen=True)
 class CompactnessSettings:
-    """Choices of the test."""
+    """Settings of the test."""
 
     sigma: float = 3.0
-    """Extended from this significance of either measure."""
+    """Minimum significance of either measure of an extended source."""
     agree_sigma: float = 1.0
-    """The other measure, where known, must reach this: a fit that went astray in one convinces nobody."""
+    """Minimum significance of the other measure, if known: protects against failed fits."""
     systematic: float = 0.05
-    """Added in quadrature to ln(flux / peak): smearing and beam errors of point sources."""
+    """Added in quadrature to the error of ln(flux / peak): smearing and beam errors of point sources."""
     compact_beams: float = 1.0
-    """Called compact only if a source this many beams wide would have been seen as extended."""
+    """A source is compact only if one of this width in beams would have been detected as extended."""
 
 
 @dataclass(frozen=True)
 class Compactness:
-    """Per source; NaN where not measured."""
+    """Result per source; NaN where not measured."""
 
     size: np.ndarray
     """(N) compact, extended or unknown."""
     ln_flux_ratio: np.ndarray
     """(N) ln(integrated / peak)."""
     flux_sigma: np.ndarray
-    """(N) its significance."""
+    """(N) its significance, ln(integrated / peak) / error."""
     size_sigma: np.ndarray
     """(N) (major axis - beam) / error."""
     deconvolved_arcsec: np.ndarray
@@ -62,20 +62,21 @@ def compactness(
 ) -> Compactness:
     """Compact, extended or unknown, by flux ratio and by fitted size.
 
-    The errors of the two fluxes are taken as independent. They share the peak's noise, so this
-    overestimates the error of the ratio and calls fewer points extended (Franzen+2015, MNRAS
-    453, 4020, section 4).
+    The errors of the two fluxes are treated as independent. They share the noise of the peak, so that
+    the error of the ratio is overestimated and fewer point sources are called extended (Franzen+2015,
+    MNRAS 453, 4020, section 4).
 
     Args:
-        flux, flux_err: (N) integrated flux density. peak, peak_err: (N), in the same unit per beam.
-        major_arcsec, major_err_arcsec: (N) fitted, not deconvolved, FWHM; NaN or None: not known.
-        beam_arcsec: FWHM of the survey's beam.
+        flux, flux_err: (N) integrated flux density.
+        peak, peak_err: (N) in the same unit per beam.
+        major_arcsec, major_err_arcsec: (N) fitted, not deconvolved, FWHM; NaN or None: unknown.
+        beam_arcsec: FWHM of the beam.
 
     Raises:
         InputError: shapes differ, or the beam is not positive.
     """
     if not beam_arcsec > 0:
-        raise InputError(f"compactness: a beam of {beam_arcsec} arcsec; give the survey's FWHM")
+        raise InputError(f"compactness: beam_arcsec is {beam_arcsec}; give the FWHM of the beam")
     missing = np.full(np.size(flux), np.nan)
     c = columns(
         "compactness",
@@ -98,12 +99,12 @@ def compactness(
     low = np.fmin(flux_sigma, size_sigma)
     with np.errstate(invalid="ignore"):
         extended = (high >= settings.sigma) & (low >= settings.agree_sigma)
-        # a round Gaussian of b beams has flux / peak = 1 + b^2 and a fitted axis of sqrt(1 + b^2) beams
+        # A circular Gaussian of b beams has flux / peak = 1 + b^2 and a fitted axis of sqrt(1 + b^2) beams.
         b2 = settings.compact_beams**2
         by_flux = settings.sigma * error < np.log1p(b2)
         by_size = settings.sigma * c["major_err_arcsec"] < beam_arcsec * (np.sqrt(1 + b2) - 1)
-        telling = by_flux | (sized & by_size)
-        doubtful = high >= settings.sigma  # extended by one measure, contradicted by the other
-    size = np.where(extended, EXTENDED, np.where(telling & ~doubtful, COMPACT, UNKNOWN))
+        sensitive = by_flux | (sized & by_size)
+        contradicted = high >= settings.sigma  # extended by one measure, contradicted by the other
+    size = np.where(extended, EXTENDED, np.where(sensitive & ~contradicted, COMPACT, UNKNOWN))
     deconvolved = np.sqrt(np.maximum(c["major_arcsec"] ** 2 - beam_arcsec**2, 0))
     return Compactness(size, ln_ratio, flux_sigma, size_sigma, deconvolved)

@@ -3,9 +3,9 @@
 LR = q(m) f(r) / n(m) (Sutherland & Saunders 1992, MNRAS 259, 413, eq. 1): q(m) is the magnitude
 distribution of true counterparts, here the excess of objects near the radio sources over the
 background, n(m) the density of unrelated objects, from a ring around the same sources, f(r) a
-circular Gaussian. Q0, the fraction with a counterpart in the catalogue at all, comes from blank
-fields (Fleuren+2012, MNRAS 423, 2407, section 3.2), which counting excess objects would
-overestimate where several objects belong to one source.
+circular Gaussian. Q0, the fraction of sources with a counterpart in the catalogue, is measured from
+blank fields (Fleuren+2012, MNRAS 423, 2407, section 3.2): the excess of objects would overestimate it
+where several objects belong to one source.
 
 Suffixes: N radio sources, P pairs, B magnitude bins, G radii.
 """
@@ -28,11 +28,11 @@ class MatchSettings:
     """Radii in arcsec."""
 
     search_radius: float = 8.0
-    """Candidates are looked for this far; 5 positional errors or more."""
+    """Search radius for candidates; at least 5 positional errors."""
     magnitude_radius: float = 3.0
-    """q(m) is the excess within this radius: little background, most counterparts."""
+    """q(m) is the excess within this radius, which contains most counterparts and little background."""
     ring: tuple[float, float] = (10.0, 20.0)
-    """Background density comes from here; the catalogue must reach that far around each source."""
+    """Inner and outer radius for the background density; the catalogue must cover it around each source."""
     bin_mag: float = 0.5
     smooth_bins: float = 1.0
     """Gaussian smoothing of q(m), in bins: the excess of a few hundred sources is noisy."""
@@ -40,7 +40,7 @@ class MatchSettings:
 
 @dataclass(frozen=True)
 class Counterparts:
-    """Candidates of all sources, and per source whether there is a counterpart at all."""
+    """Candidates of all sources, and the best candidate of each source."""
 
     source: np.ndarray
     """(P) index of the radio source."""
@@ -49,9 +49,9 @@ class Counterparts:
     separation_arcsec: np.ndarray
     likelihood_ratio: np.ndarray
     reliability: np.ndarray
-    """(P) chance that this candidate is the counterpart."""
+    """(P) probability that this candidate is the counterpart."""
     p_none: np.ndarray
-    """(N) chance that none of the candidates is; 1 less the sum of the reliabilities."""
+    """(N) probability that none of the candidates is; 1 minus the sum of the reliabilities."""
     best: np.ndarray
     """(N) catalogue index of the most reliable candidate, -1 without candidates."""
     best_reliability: np.ndarray
@@ -75,27 +75,27 @@ def find_counterparts(
 
     Args:
         ra, dec: (N) radio positions, degrees.
-        error_arcsec: (N) or one number: error of a radio position in one coordinate, arcsec.
+        error_arcsec: (N) or one number: 1-sigma error of a radio position in one coordinate, arcsec.
         catalogue_ra, catalogue_dec: (M) degrees.
         catalogue_error_arcsec: (M) or one number.
-        magnitude: (M); objects without one (NaN) form a bin of their own.
+        magnitude: (M); objects without a magnitude (NaN) are in a separate bin.
 
     Raises:
-        InputError: shapes differ, an error is not positive, the radii make no sense, or the ring
-            holds no object (the catalogue ends inside it).
+        InputError: shapes differ, an error is not positive, the radii are not in increasing order, or
+            the ring contains no object (the catalogue does not cover it).
     """
-    radio = columns("radio sources", ra=ra, dec=dec, error=_spread(error_arcsec, np.size(ra)))
+    radio = columns("radio sources", ra=ra, dec=dec, error=_per_row(error_arcsec, np.size(ra)))
     other = columns(
         "counterpart catalogue",
         ra=catalogue_ra,
         dec=catalogue_dec,
-        error=_spread(catalogue_error_arcsec, np.size(catalogue_ra)),
+        error=_per_row(catalogue_error_arcsec, np.size(catalogue_ra)),
         magnitude=magnitude,
     )
     _check(radio, other, settings)
     n = len(radio["ra"])
     if n == 0 or len(other["ra"]) == 0:
-        return _nothing(n)
+        return _no_candidates(n)
     pairs = match(radio["ra"], radio["dec"], other["ra"], other["dec"], settings.ring[1])
     source, candidate, r = pairs.index1, pairs.index2, pairs.separation_arcsec
     bin_of, bins = _magnitude_bins(other["magnitude"], settings.bin_mag)
@@ -104,11 +104,11 @@ def find_counterparts(
     in_ring = np.bincount(bin_of[candidate[r >= settings.ring[0]]], minlength=bins)
     if not in_ring.any():
         raise InputError(
-            f"no catalogue object lies {settings.ring[0]:g} to {settings.ring[1]:g} arcsec from any of {n} "
+            f"no catalogue object is {settings.ring[0]:g} to {settings.ring[1]:g} arcsec from any of {n} "
             "radio sources, so the background is unknown; use a catalogue that covers the ring, or change "
             "MatchSettings.ring"
         )
-    # half an object more than counted: a bin without background must not make LR infinite
+    # Half an object is added to the count, so that LR is finite in a bin without background.
     density_B = (in_ring + 0.5) / ring_area
     near = r < settings.search_radius
     sigma = np.hypot(radio["error"][source], other["error"][candidate])
@@ -126,12 +126,12 @@ def find_counterparts(
     f = np.exp(-0.5 * (r / sigma) ** 2) / (2 * np.pi * sigma**2)
     ratio = q0 * (share_B / density_B)[bin_of[candidate]] * f
     total = np.bincount(source, weights=ratio, minlength=n) + (1 - q0)
-    # only when every source has a counterpart (Q0 = 1) can a source without candidates have no weight
+    # The total is 0 only for Q0 = 1 and a source without candidates.
     total = np.where(total > 0, total, 1.0)
     reliability = ratio / total[source]
     p_none = 1 - np.bincount(source, weights=reliability, minlength=n)
     best, best_reliability = np.full(n, -1), np.zeros(n)
-    order = np.argsort(reliability, kind="stable")  # the highest is written last
+    order = np.argsort(reliability, kind="stable")  # the highest is assigned last
     best[source[order]], best_reliability[source[order]] = candidate[order], reliability[order]
     return Counterparts(
         source,
@@ -152,13 +152,16 @@ def blank_field_q0(
 ) -> float:
     """Q0 from the fraction of sources without any object within r, for r up to `radius`.
 
-    Blank(r) = (1 - Q0 F(r)) exp(-pi r^2 density): a source is blank when neither its counterpart
-    nor an unrelated object lies within r (Fleuren+2012, eq. 6, with random fields' blanks as a
-    Poisson law of the ring's density).
+    Blank(r) = (1 - Q0 F(r)) exp(-pi r^2 density): a source is blank if neither its counterpart
+    nor an unrelated object is within r (Fleuren+2012, eq. 6, with the blank fraction of random
+    fields from the Poisson distribution at the density of the ring).
 
     Args:
-        n: number of sources. source, r: (P) pairs, arcsec. density: objects per arcsec^2.
-        error: (N) positional error in one coordinate.
+        n: number of sources.
+        source, r: (P) index and separation in arcsec of the pairs.
+        density: unrelated objects per arcsec^2.
+        error: (N) positional error in one coordinate, arcsec.
+        radius: largest r, arcsec.
     """
     nearest = np.full(n, np.inf)
     np.minimum.at(nearest, source, r)
@@ -166,14 +169,14 @@ def blank_field_q0(
     blank_G = (nearest[None, :] > radius_G[:, None]).mean(axis=1)
     random_G = np.exp(-np.pi * radius_G**2 * density)
     inside_G = 1 - np.exp(-0.5 * (radius_G[:, None] / error[None, :]) ** 2).mean(axis=1)
-    # least squares of (1 - blank/random) = Q0 F, each radius with its binomial error
+    # Least-squares fit of (1 - blank/random) = Q0 F, each radius weighted by its binomial error.
     weight_G = random_G**2 / np.maximum(blank_G * (1 - blank_G), 1 / n)
     q0 = (weight_G * inside_G * (1 - blank_G / random_G)).sum() / (weight_G * inside_G**2).sum()
     return float(np.clip(q0, 0.0, 1.0))
 
 
 def _counterpart_magnitudes(total_B: np.ndarray, background_B: np.ndarray, smooth: float) -> np.ndarray:
-    """Share of true counterparts per bin, sum 1; the last bin holds objects without magnitude."""
+    """(B,) fraction of true counterparts per bin; the last bin is that of objects without magnitude."""
     excess = np.maximum(total_B - background_B, 0)
     if smooth > 0 and len(excess) > 2:
         excess[:-1] = gaussian_filter1d(excess[:-1], smooth, mode="nearest")
@@ -190,7 +193,8 @@ def _magnitude_bins(magnitude: np.ndarray, width: float) -> tuple[np.ndarray, in
     return index, bins
 
 
-def _spread(values: ArrayLike, n: int) -> np.ndarray:
+def _per_row(values: ArrayLike, n: int) -> np.ndarray:
+    """(n,) values from an array or from one number."""
     values = np.asarray(values, dtype=np.float64)
     return np.full(n, values) if values.ndim == 0 else values
 
@@ -201,11 +205,11 @@ def _check(radio: dict[str, np.ndarray], other: dict[str, np.ndarray], s: MatchS
     if not 0 < s.magnitude_radius <= s.search_radius <= s.ring[0] < s.ring[1] or s.bin_mag <= 0:
         raise InputError(
             f"counterpart radii: magnitude {s.magnitude_radius:g}, search {s.search_radius:g}, ring "
-            f"{s.ring[0]:g} to {s.ring[1]:g} arcsec, bins {s.bin_mag:g} mag; they must be positive "
-            "and grow in this order"
+            f"{s.ring[0]:g} to {s.ring[1]:g} arcsec, bins {s.bin_mag:g} mag; the radii must be positive "
+            "and increase in this order"
         )
 
 
-def _nothing(n: int) -> Counterparts:
+def _no_candidates(n: int) -> Counterparts:
     empty, none = np.zeros(0), np.zeros(0, dtype=int)
     return Counterparts(none, none, empty, empty, empty, np.ones(n), np.full(n, -1), np.zeros(n), 0.0, 0.0)

@@ -1,4 +1,4 @@
-"""What each step of a search set aside: the rows of its rejection table."""
+"""Rejections of each step of the search: the rows of the rejection table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from astropy.table import Table
 
 @dataclass(frozen=True)
 class Rejections:
-    """`count` rows that `step` set aside, and the `reason`, in words a user can act on."""
+    """Number of rows (`count`) that a `step` rejected for a `reason`."""
 
     step: str
     reason: str
@@ -18,7 +18,7 @@ class Rejections:
 
 
 def rejections(step: str, reasons: Iterable[tuple[str, int]]) -> list[Rejections]:
-    """One entry for each reason that set anything aside."""
+    """One entry for each reason with a count above 0."""
     return [Rejections(step, reason, int(count)) for reason, count in reasons if count]
 
 

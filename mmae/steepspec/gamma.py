@@ -1,11 +1,11 @@
-"""Which unassociated Fermi sources look like pulsars: curved, steady, with an exponential cut-off.
+"""Ranking of Fermi sources by their similarity to pulsars: curved spectra, steady fluxes, exponential cut-offs.
 
-Gamma-ray pulsars keep their flux and their spectra bend down above a few GeV, blazars vary and
-follow power laws (Ackermann+2012, ApJ 753, 83; Saz Parkinson+2016, ApJ 820, 8). The score is a
-logistic regression on three numbers of the 4FGL catalogue that do not follow brightness:
-curvature itself and not its significance, which grows with the flux: unassociated sources are
-fainter than the associated ones the coefficients come from, and a rule made of significances
-does not carry over (AUC 0.68-0.69 instead of 0.80 on the sources of `tests/steepspec/test_gamma.py`).
+Gamma-ray pulsars have steady fluxes and spectral cut-offs at a few GeV, blazars are variable and
+have power-law spectra (Ackermann+2012, ApJ 753, 83; Saz Parkinson+2016, ApJ 820, 8). The score is a
+logistic regression on three quantities of the 4FGL catalogue that do not depend on brightness, e.g. the
+curvature instead of its significance, which increases with the flux. Unassociated sources are fainter
+than the associated ones used for the fit, so that a score from significances does not generalise
+(AUC 0.68-0.69 instead of 0.80 on the sources of `tests/steepspec/test_gamma.py`).
 
 Suffixes: N sources, F features.
 """
@@ -23,26 +23,26 @@ from mmae.core.errors import InputError
 from mmae.steepspec.arrays import columns, require
 
 FEATURES = ("lp_beta", "ln_variability", "cutoff_preference")
-PULSAR_CLASSES = ("psr", "msp")  # 4FGL CLASS1 in any case; capitals mean pulsations seen
+PULSAR_CLASSES = ("psr", "msp")  # 4FGL CLASS1 in lower case; capitals in the catalogue: pulsations detected
 # CLASS1 of active and normal galaxies (Ballet+2023, arXiv:2307.12546, table 5), in lower case.
 EXTRAGALACTIC_CLASSES = ("bcu", "bll", "fsrq", "rdg", "agn", "ssrq", "css", "nlsy1", "sey", "sbg", "gal")
-# One outlier must not outvote the rest: LP_beta ends at 1 in the catalogue's own fit.
+# Clipping ranges against outliers; the LP_beta of the catalogue ends at 1.
 BETA_RANGE = (-0.2, 1.0)
 LN_VARIABILITY_RANGE = (-0.7, 2.0)
 CUTOFF_RANGE = (-2.0, 2.0)
-RIDGE = 1e-3  # keeps the fit finite where classes separate
+RIDGE = 1e-3  # keeps the coefficients finite if the classes are separable
 
 
 @dataclass(frozen=True)
 class GammaScore:
-    """Log odds = bias + sum of weight_F x feature_F, with as many pulsars as others a priori."""
+    """Log odds = bias + sum of weight_F x feature_F, for equal prior probabilities of pulsars and others."""
 
     bias: float
     weight_F: tuple[float, float, float]
 
 
-# Fitted by `fit_score` to the sources of 4FGL (gll_psc_v20) that both v20 and v35 associate,
-# measured in v35; none of the sources it is tested on. The test repeats the fit.
+# Fitted by `fit_score` to the sources of 4FGL (gll_psc_v20) that are associated in v20 and in v35, with the
+# measurements of v35; disjoint from the test sources. The test repeats the fit.
 FERMI_SCORE = GammaScore(bias=-2.376, weight_F=(9.010, -0.648, 0.993))
 
 
@@ -61,9 +61,9 @@ def pulsar_features(
         variability_index: (N) Variability_Index, chi-square like with intervals - 1 degrees of
             freedom for a steady source (Abdollahi+2020, ApJS 247, 33, section 3.6).
         lp_sigcurv, plec_sigcurv: (N) significance, in sigma, of the log-parabola and of the
-            power law with exponential cut-off over a power law. Their difference says which
-            bend fits better.
-        intervals: yearly bins of the release's light curves: 8 in v20, 14 in v35.
+            power law with exponential cut-off over a power law. Their difference is the
+            preference for a cut-off.
+        intervals: yearly bins of the light curves of the release: 8 in v20, 14 in v35.
 
     Raises:
         InputError: columns of different length, or fewer than 2 intervals.
@@ -93,7 +93,7 @@ def pulsar_features(
 
 
 def region_scores(regions: Table, years: int) -> np.ndarray:
-    """(N) log odds of the rows of `regions.read_4fgl`; `years` stands in where the file has no light curves."""
+    """(N) log odds of the rows of `regions.read_4fgl`; `years` is used if the file has no light curves."""
     return pulsar_score(
         pulsar_features(
             regions["lp_beta"],
@@ -106,12 +106,12 @@ def region_scores(regions: Table, years: int) -> np.ndarray:
 
 
 def pulsar_score(features_NF: np.ndarray, model: GammaScore = FERMI_SCORE) -> np.ndarray:
-    """(N) log odds of being a pulsar; NaN where a feature is missing. Higher is more pulsar-like."""
+    """(N) log odds of being a pulsar; NaN where a feature is missing."""
     return model.bias + np.asarray(features_NF, dtype=np.float64) @ np.array(model.weight_F)
 
 
 def rank_pulsars(score_N: np.ndarray) -> np.ndarray:
-    """(N) rank, 1 the most pulsar-like; sources without a score come last."""
+    """(N) rank, 1: most pulsar-like; sources without a score are last."""
     return rankdata(-np.nan_to_num(score_N, nan=-np.inf), method="min").astype(int)
 
 
@@ -121,22 +121,22 @@ def is_class(class1: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
 
 
 def fit_score(features_NF: np.ndarray, is_pulsar: np.ndarray, group: np.ndarray) -> GammaScore:
-    """Logistic regression in which pulsars weigh as much as all others together.
+    """Logistic regression with equal total weights of pulsars and of all other sources.
 
     Args:
-        features_NF: (N,F); rows with NaN are left out.
+        features_NF: (N,F); rows with NaN are ignored.
         is_pulsar: (N) bool.
-        group: (N) label; among the others every group weighs the same. Blazars are 20 times as
-            many as other Galactic sources in the catalogue, not among what is unassociated.
+        group: (N) label; among the others every group has the same total weight. Blazars outnumber
+            other Galactic sources by 20 in the catalogue, but not among the unassociated sources.
 
     Raises:
-        InputError: no pulsars, or nothing but pulsars.
+        InputError: no pulsars, or only pulsars.
     """
     used = np.isfinite(features_NF).all(axis=1)
     x_NF, y, group = features_NF[used], np.asarray(is_pulsar)[used], np.asarray(group)[used]
     if not y.any() or y.all():
         raise InputError(
-            "the gamma-ray score needs pulsars and other sources to be fitted; "
+            "the fit of the gamma-ray score needs pulsars and other sources; "
             "check CLASS1 and that the features are not NaN"
         )
     weight = np.where(y, 0.5 / y.sum(), 0.0)
@@ -160,19 +160,19 @@ def fit_score(features_NF: np.ndarray, is_pulsar: np.ndarray, group: np.ndarray)
 def ranking_auc(
     score_N: np.ndarray, is_pulsar: np.ndarray, *, bootstrap: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Chance that a pulsar outranks another source, ties counted half, and its bootstrap error.
+    """AUC, the probability that a pulsar ranks above another source (ties count half), and its bootstrap error.
 
-    Pulsars and others are resampled separately, so that no resample lacks a kind.
+    Pulsars and others are resampled separately, so that each resample has both.
 
     Raises:
-        InputError: a score is NaN, or one of the two kinds is absent.
+        InputError: a score is NaN, or there are no pulsars or no others.
     """
     c = columns("ranking", score=score_N, is_pulsar=np.asarray(is_pulsar, dtype=bool))
     require(np.isfinite(c["score"]), "ranking", "a score is not finite", "drop sources without a score")
     positive, negative = c["score"][c["is_pulsar"]], c["score"][~c["is_pulsar"]]
     if not len(positive) or not len(negative):
         raise InputError(
-            f"an AUC needs both kinds: {len(positive)} pulsars and {len(negative)} others were given; check CLASS1"
+            f"an AUC needs pulsars and others: {len(positive)} pulsars, {len(negative)} others; check CLASS1"
         )
     order = positive[:, None] - negative[None, :]
     wins = (order > 0) + 0.5 * (order == 0)
@@ -184,7 +184,7 @@ def ranking_auc(
 
 @dataclass(frozen=True)
 class LaterCheck:
-    """The ranking against what a later release found out about sources unassociated in the earlier one."""
+    """AUC of the ranking on sources that are unassociated in one release and associated in a later one."""
 
     pulsars: int
     others: int
@@ -192,18 +192,19 @@ class LaterCheck:
     """With the measurements of the earlier release, and its bootstrap error."""
     error_earlier: float
     auc_later: float
-    """With those of the later one."""
+    """With the measurements of the later release, and its bootstrap error."""
     error_later: float
 
 
 def check_later(earlier: Table, later: Table, years: int) -> LaterCheck:
-    """How the ranking fares on sources without an association in one release and with one in the next.
+    """AUC of the ranking on sources that are unassociated in one release and associated in a later one.
 
     Args:
-        earlier, later: of `regions.read_4fgl`. years: as in `region_scores`.
+        earlier, later: tables of `regions.read_4fgl`.
+        years: as in `region_scores`.
 
     Raises:
-        InputError: the later release associates no such source with a pulsar, or none with anything else.
+        InputError: the later associations of these sources do not include both pulsars and others.
     """
     link = link_releases(
         earlier["name"],
@@ -239,15 +240,15 @@ def link_releases(
     new_ra: np.ndarray,
     new_dec: np.ndarray,
 ) -> np.ndarray:
-    """(N) row of the newer 4FGL release for each older source, -1 where there is none.
+    """(N) row in the newer 4FGL release of each source of the older one, -1 where there is none.
 
-    By the older name (v35's ASSOC_4FGL names the source of an earlier release, whose own name
-    may differ), else by position: the nearest new source not yet taken inside the circle of the
-    old 95% semi-major axis.
+    Sources are linked by name (ASSOC_4FGL of v35 is the name in an earlier release), else by
+    position: the nearest new source, if it is within the old 95% semi-major axis and not linked yet.
 
     Args:
-        old_name, new_name: Source_Name. new_assoc: ASSOC_4FGL.
-        ra, dec, old_semi_major: degrees; a NaN semi-major axis links by name only.
+        old_name, new_name: Source_Name.
+        new_assoc: ASSOC_4FGL.
+        old_ra, old_dec, old_semi_major, new_ra, new_dec: degrees; a NaN semi-major axis links by name only.
 
     Raises:
         InputError: columns of different length.

@@ -1,4 +1,4 @@
-"""The job behind ray_jobs/steep_spectrum.py: read or simulate, search, write, draw, record."""
+"""The job of ray_jobs/steep_spectrum.py: read or simulate catalogues, search, write tables and report, log."""
 
 from __future__ import annotations
 
@@ -35,41 +35,41 @@ from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
 EXPERIMENT = "steep-spectrum"
 REPORT = "report"
 MAY_CHANGE = ("home", "ray")
-"""Fields that a search may have changed when it is made again in its folder."""
+"""Options that may differ when a search is repeated in its folder."""
 
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """What to search, and where to write."""
+    """Inputs, outputs and settings of the search."""
 
     name: str = ""
     """Name of the run and its folder. Empty: the radio survey and the date."""
     home: str = ""
     """Folder for runs and the MLflow database. Empty: $MMAE_HOME, else ~/mmae."""
     radio: Path | None = None
-    """Radio catalogue (FITS, VOTable, CSV, Parquet). None: a simulated sky, written beside the results."""
+    """Radio catalogue (FITS, VOTable, CSV, Parquet). None: a simulated sky, written to the run folder."""
     radio_survey: str = "mals_dr1"
-    """Whose catalogue that is: a survey described in mmae/steepspec/surveys, or a YAML file of that form."""
+    """Survey of the radio catalogue: a name in mmae/steepspec/surveys, or a YAML file of that format."""
     regions: Path | None = None
     """A 4FGL release, gll_psc_v*.fit."""
     later_regions: Path | None = None
-    """A later release: says how the gamma-ray ranking of --regions fares on what was associated since."""
+    """A later release, to test the gamma-ray ranking of --regions on the sources associated since."""
     companions: dict[str, Path] = field(default_factory=dict)
-    """Other radio surveys: survey (or YAML file) and catalogue, survey and catalogue, ..."""
+    """Other radio surveys, as pairs: survey (or YAML file) and catalogue."""
     optical: dict[str, Path] = field(default_factory=dict)
     """Optical and infrared surveys for counterparts, as --companions."""
     pulsars: Path | None = None
     """psrcat.db: known pulsars are vetoed, and their detectability is computed."""
     known: Path | None = None
-    """More known sources: a table with the columns name, ra, dec, class."""
+    """Further known sources: a table with the columns name, ra, dec, class."""
     charts: int = 12
-    """Finder charts drawn: one for each region of the highest-ranked candidates."""
+    """Maximum number of finder charts: one per region, for the highest-ranked candidates."""
     ray: bool = False
-    """Fit the spectra on the Ray cluster: worth it from about 100,000 sources."""
-    # No prefix: --shifts and not --settings.shifts.
+    """Fit the spectra on the Ray cluster: useful from about 100,000 sources."""
+    # Without a prefix: --shifts, not --settings.shifts.
     settings: Annotated[SearchSettings, tyro.conf.arg(name="")] = field(default_factory=SearchSettings)
     sky: SkySettings = field(default_factory=SkySettings)
-    """The simulated sky, used where --radio names none."""
+    """The simulated sky, used without --radio."""
 
     def __post_init__(self) -> None:
         require_folder_name(self.name, "name")
@@ -83,7 +83,7 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Where the tables and the page are, and what they hold."""
+    """Output folder and report page, the result of the search, and the MLflow run."""
 
     folder: Path
     page: Path
@@ -92,11 +92,11 @@ class SearchResult:
 
 
 def search_job(config: SearchConfig, console: Console | None = None) -> SearchResult:
-    """Search, write tables, figures and page, and record the run in MLflow.
+    """Search, write tables, figures and report page, and log the run to MLflow.
 
     Raises:
-        InputError: options do not go together, a file cannot be used, or the run's folder holds
-            another search.
+        InputError: options are incompatible, a file cannot be used, or the folder of the run contains
+            a search with other options.
     """
     console = console or Console()
     _check(config)
@@ -107,12 +107,12 @@ def search_job(config: SearchConfig, console: Console | None = None) -> SearchRe
     require_unchanged(folder / "config.yaml", config, f"search {config.name}", MAY_CHANGE)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(to_yaml(config))
-    given = config
+    with_files = config
     if config.radio is None:
         console.print(f"simulating a sky into {folder / 'sky'}", highlight=False, soft_wrap=True)
-        given = simulated_inputs(config, folder / "sky")
+        with_files = simulated_inputs(config, folder / "sky")
     console.print(f"search  {folder}", highlight=False, soft_wrap=True)
-    inputs, pulsars = read_inputs(given)
+    inputs, pulsars = read_inputs(with_files)
     tracker, _ = open_named_run(
         tracking_uri(config.home_path),
         EXPERIMENT,
@@ -125,7 +125,7 @@ def search_job(config: SearchConfig, console: Console | None = None) -> SearchRe
         truth = None if config.radio else Table.read(folder / "sky" / "truth.parquet")
         sections = make_sections(found, inputs, pulsars, config.settings, config.charts, truth)
         page = _write(found, inputs, sections, config, folder)
-        _record(tracker, found, sections, page, folder)
+        _log(tracker, found, sections, page, folder)
     except BaseException:
         tracker.finish("FAILED")
         raise
@@ -133,8 +133,8 @@ def search_job(config: SearchConfig, console: Console | None = None) -> SearchRe
     for section in terminal_sections(sections):
         print_section(section, console)
     console.print(
-        f"\ntables  {folder}\npage    {page}\nlook    {tracker.how_to_look}\n"
-        f"again   python ray_jobs/steep_spectrum.py --config {folder / 'config.yaml'} --name another",
+        f"\ntables  {folder}\npage    {page}\nview    {tracker.how_to_look}\n"
+        f"repeat  python ray_jobs/steep_spectrum.py --config {folder / 'config.yaml'} --name another",
         highlight=False,
         soft_wrap=True,
     )
@@ -142,7 +142,7 @@ def search_job(config: SearchConfig, console: Console | None = None) -> SearchRe
 
 
 def read_inputs(config: SearchConfig) -> tuple[Inputs, Table | None]:
-    """Every catalogue that is named, in standard columns, and the pulsars of psrcat if given.
+    """All input catalogues, in standard columns, and the pulsars of psrcat if given.
 
     Raises:
         InputError: a file cannot be used.
@@ -177,7 +177,7 @@ def _pairs(named: dict[str, Path], kind: str, option: str) -> list[tuple[SurveyD
 def _described(name: str, kind: str, option: str) -> SurveyDescription:
     survey = survey_description(name)
     if survey.kind != kind:
-        raise InputError(f"{option} {name}: that is a survey of kind {survey.kind}, and {option} takes {kind} ones.")
+        raise InputError(f"{option} {name}: the kind of this survey is {survey.kind}; {option} needs {kind} surveys.")
     return survey
 
 
@@ -197,8 +197,8 @@ def _check(config: SearchConfig) -> None:
         ]
         if named:
             raise InputError(
-                f"{', '.join(named)}: without --radio a simulated sky is searched, which has its own. "
-                f"Add --radio CATALOGUE, or leave {'it' if len(named) == 1 else 'them'} out."
+                f"{', '.join(named)}: without --radio a simulated sky with its own catalogues is searched. "
+                f"Add --radio CATALOGUE, or remove {'this option' if len(named) == 1 else 'these options'}."
             )
     elif config.regions is None:
         raise InputError(
@@ -208,7 +208,7 @@ def _check(config: SearchConfig) -> None:
 
 
 def simulated_inputs(config: SearchConfig, folder: Path) -> SearchConfig:
-    """The same search with the files of a simulated sky, written into a folder, as its input."""
+    """Write a simulated sky into a folder; the configuration with its files as inputs."""
     files = write_sky(simulate_sky(config.sky), folder)
     return replace(
         config,
@@ -222,7 +222,7 @@ def simulated_inputs(config: SearchConfig, folder: Path) -> SearchConfig:
 
 
 def _write(found: Search, inputs: Inputs, sections: list[Section], config: SearchConfig, folder: Path) -> Path:
-    """Tables and page. Sources and points are as many as the catalogue has: Parquet only."""
+    """Write tables and report page. Sources and points, which are as long as the catalogue, in Parquet only."""
     about = {"radio": str(inputs.radio.meta["path"]), "regions": str(inputs.regions.meta["path"]), "name": config.name}
     for name, table, spec, formats in (
         ("candidates", found.candidates, MEMBERS, None),
@@ -236,7 +236,7 @@ def _write(found: Search, inputs: Inputs, sections: list[Section], config: Searc
     rejection_table(found.counts).write(folder / "rejections.csv", overwrite=True)
     facts = about | {
         "radio survey": f"{inputs.survey.title} ({inputs.survey.citation})",
-        "with": ", ".join(c.survey.title for c in (*inputs.companions, *inputs.optical)) or "no other survey",
+        "other surveys": ", ".join(c.survey.title for c in (*inputs.companions, *inputs.optical)) or "none",
     }
     return save_report(
         folder / REPORT,
@@ -247,7 +247,7 @@ def _write(found: Search, inputs: Inputs, sections: list[Section], config: Searc
     )
 
 
-def _record(tracker: Tracker, found: Search, sections: list[Section], page: Path, folder: Path) -> None:
+def _log(tracker: Tracker, found: Search, sections: list[Section], page: Path, folder: Path) -> None:
     tracker.file(folder / "config.yaml")
     for path in sorted(folder.glob("candidates.*")) + sorted(folder.glob("regions.*")) + [folder / "rejections.csv"]:
         tracker.file(path, "tables")

@@ -1,4 +1,4 @@
-"""Sources that are known already: counted, shown, and no new candidates.
+"""Known sources, which are not new candidates.
 
 Shape suffix: N sources.
 """
@@ -24,34 +24,35 @@ def read_known(path: Path) -> Table:
     """A list of known sources: columns name, ra and dec (degrees), class (pulsar, radio_galaxy, agn, star).
 
     Raises:
-        InputError: as `read_table`; a column is missing, coordinates are impossible, or a class is none of these.
+        InputError: as `read_table`, or if a column is missing, a coordinate is out of range, or a class is not
+            one of these.
     """
     raw = read_table(path)
-    names = {ours: find_column(raw, (ours,)) for ours in COLUMNS}
-    if missing := [ours for ours, theirs in names.items() if theirs is None]:
+    names = {column: find_column(raw, (column,)) for column in COLUMNS}
+    if missing := [column for column, name in names.items() if name is None]:
         raise InputError(
             f"{path}: no column {', '.join(missing)}. A list of known sources has the columns {', '.join(COLUMNS)}."
         )
-    table = Table({ours: text_values(raw[names[ours]]) for ours in ("name", "class")})
-    for ours in ("ra", "dec"):
-        table[ours] = convert(raw[names[ours]], "deg", u.deg, f"{path}: column {names[ours]}")
+    table = Table({column: text_values(raw[names[column]]) for column in ("name", "class")})
+    for column in ("ra", "dec"):
+        table[column] = convert(raw[names[column]], "deg", u.deg, f"{path}: column {names[column]}")
     require(
         (table["ra"] >= 0) & (table["ra"] <= 360) & (abs(table["dec"]) <= 90),
         str(path),
-        "impossible or missing coordinates",
-        "correct these rows (degrees) or remove them",
+        "coordinates missing or out of range",
+        "correct (degrees) or remove these rows",
     )
     wrong = ~np.isin(table["class"], list(KNOWN))
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise InputError(
-            f"{path}: row {row} has the class {str(table['class'][row])!r}. Classes are {', '.join(KNOWN)}."
+            f"{path}: row {row} has the class {str(table['class'][row])!r}; choose from {', '.join(KNOWN)}."
         )
     return table
 
 
 def pulsars_as_known(pulsars: Table) -> Table:
-    """psrcat's pulsars (`pulsars.read_psrcat`) as known sources."""
+    """The pulsars of psrcat (`pulsars.read_psrcat`) as known sources."""
     return Table(
         {
             "name": pulsars["name"],
@@ -68,8 +69,9 @@ def find_known(
     """Name and class (N,) of the nearest known source within the radius, "" where there is none.
 
     Args:
-        ra_N, dec_N: ICRS degrees. radius_N: arcsec, of each source.
-        known: tables of `read_known` or `pulsars_as_known`; the first that has a source decides.
+        ra_N, dec_N: ICRS degrees.
+        known: tables of `read_known` or `pulsars_as_known`; the first with a match has precedence.
+        radius_N: match radius of each source, arcsec.
     """
     name_N, class_N = np.full(len(ra_N), "", "U64"), np.full(len(ra_N), "", "U16")
     for table in reversed(known):

@@ -1,8 +1,8 @@
-"""What optical and infrared catalogues say about each radio source: is anything there, and what.
+"""Optical and infrared counterparts of the radio sources, with their colours, morphology and motion.
 
-Each catalogue is searched by itself (`counterparts.find_counterparts`), with its own magnitude and
-depth. The most reliable counterpart of all names the source; colours, morphology and motion are
-taken from a catalogue only where its own counterpart is reliable.
+Each catalogue is searched separately (`counterparts.find_counterparts`), with its own magnitude and
+depth. The most reliable counterpart of all catalogues is adopted; colours, morphology and motion are
+taken from a catalogue only if its own counterpart is reliable.
 
 Shape suffixes: N radio sources, M objects of a catalogue.
 """
@@ -20,9 +20,9 @@ from mmae.steepspec.catalogue import SurveyDescription
 from mmae.steepspec.chance import footprint
 from mmae.steepspec.counterparts import MatchSettings, find_counterparts
 
-# Extended in Pan-STARRS: PSF less Kron magnitude in i (Farrow et al. 2014, MNRAS 437, 748).
+# Extended in Pan-STARRS: PSF minus Kron magnitude in i (Farrow et al. 2014, MNRAS 437, 748).
 EXTENDED_I_KRON = 0.05
-NUMBERS = (
+NUMBER_COLUMNS = (
     "counterpart_arcsec",
     "optical_limit_mag",
     "optical_mag",
@@ -31,18 +31,18 @@ NUMBERS = (
     "parallax_over_error",
     "pm_over_error",
 )
-WORDS = ("counterpart_catalogue", "counterpart_id", "morphology")
+TEXT_COLUMNS = ("counterpart_catalogue", "counterpart_id", "morphology")
 
 
 @dataclass(frozen=True)
 class OpticalSettings:
-    """How counterparts are looked for."""
+    """Settings of the counterpart search."""
 
     match: MatchSettings = MatchSettings()
     position_error_arcsec: float = 0.3
-    """Of a catalogue that states none."""
+    """Position error for catalogues that give none."""
     reliable: float = 0.8
-    """Colours, morphology and motion are those of counterparts at least this reliable."""
+    """Minimum reliability of counterparts from which colours, morphology and motion are taken."""
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,21 @@ def optical_evidence(
 ) -> dict[str, np.ndarray]:
     """Counterparts of N radio sources, as (N,) columns of `schema.SOURCES`.
 
-    Where no catalogue has objects nothing is known: reliability and p_no_counterpart are NaN.
+    Outside the footprints of all catalogues reliability and p_no_counterpart are NaN.
 
     Args:
-        ra_N, dec_N: ICRS degrees. error_N: 1-sigma error of one coordinate, arcsec.
-        epoch: Julian year of the radio positions, to which measured proper motions carry the
-            catalogues' positions; None leaves them where they are.
+        ra_N, dec_N: ICRS degrees.
+        error_N: 1-sigma error of one coordinate, arcsec.
+        epoch: Julian year of the radio positions, to which the positions in the catalogues are moved by
+            their measured proper motions; None: not moved.
         catalogues: in any order.
 
     Raises:
         InputError: as `find_counterparts`.
     """
     n = len(ra_N)
-    columns = {name: np.full(n, np.nan) for name in (*NUMBERS, "reliability", "p_no_counterpart")}
-    columns |= {name: np.full(n, "", "U64") for name in WORDS}
+    columns = {name: np.full(n, np.nan) for name in (*NUMBER_COLUMNS, "reliability", "p_no_counterpart")}
+    columns |= {name: np.full(n, "", "U64") for name in TEXT_COLUMNS}
     for catalogue in catalogues:
         table, survey = catalogue.table, catalogue.survey
         ra, dec = _positions(catalogue, epoch)
@@ -100,14 +101,14 @@ def optical_evidence(
         if not catalogue.infrared:
             columns["optical_limit_mag"][rows] = np.fmax(columns["optical_limit_mag"][rows], survey.limit_mag)
         columns["p_no_counterpart"][rows] = np.fmin(columns["p_no_counterpart"][rows], found.p_none)
-        better = ~(found.best_reliability <= columns["reliability"][rows])  # also where nothing is known yet
+        better = ~(found.best_reliability <= columns["reliability"][rows])  # true where it is NaN so far
         columns["reliability"][rows[better]] = found.best_reliability[better]
         named = better & (found.best >= 0)
         columns["counterpart_catalogue"][rows[named]] = survey.name
         columns["counterpart_id"][rows[named]] = np.asarray(table["source_id"], str)[found.best[named]]
         columns["counterpart_arcsec"][rows[named]] = _separation(found)[named]
-        sure = found.best_reliability >= settings.reliable
-        _describe(columns, rows[sure], table[found.best[sure]], catalogue)
+        reliable = found.best_reliability >= settings.reliable
+        _describe(columns, rows[reliable], table[found.best[reliable]], catalogue)
     return columns
 
 
@@ -120,14 +121,14 @@ def _positions(catalogue: OpticalCatalogue, epoch: float | None) -> tuple[np.nda
 
 
 def _position_error(table: Table, settings: OpticalSettings) -> np.ndarray:
-    """(M,) of one coordinate, arcsec."""
+    """(M,) error of one coordinate, arcsec."""
     ra_err, dec_err = (np.asarray(table[name], np.float64) for name in ("ra_err_arcsec", "dec_err_arcsec"))
     error = np.sqrt((ra_err**2 + dec_err**2) / 2)
     return np.where(error > 0, error, settings.position_error_arcsec)
 
 
 def _separation(found) -> np.ndarray:
-    """(N,) of the best candidate; inf where there is none."""
+    """(N,) separation of the best candidate, arcsec; inf where there is none."""
     n = len(found.best)
     best = found.candidate == found.best[found.source]
     separation = np.full(n, np.inf)
@@ -136,7 +137,7 @@ def _separation(found) -> np.ndarray:
 
 
 def _describe(columns: dict[str, np.ndarray], rows: np.ndarray, objects: Table, catalogue: OpticalCatalogue) -> None:
-    """Fill in what this catalogue measures of the counterparts in these rows."""
+    """Set the colours, morphology and motion of these rows from their counterparts in the catalogue."""
     measured = {
         "w1_mag": objects["w1_mag"],
         "w2_mag": objects["w2_mag"],
@@ -152,5 +153,5 @@ def _describe(columns: dict[str, np.ndarray], rows: np.ndarray, objects: Table, 
         known = np.isfinite(values)
         columns[name][rows[known]] = values[known]
     excess = np.asarray(objects["i_mag"], np.float64) - np.asarray(objects["i_kron_mag"], np.float64)
-    told = np.isfinite(excess)
-    columns["morphology"][rows[told]] = np.where(excess > EXTENDED_I_KRON, "galaxy", "point")[told]
+    known = np.isfinite(excess)
+    columns["morphology"][rows[known]] = np.where(excess > EXTENDED_I_KRON, "galaxy", "point")[known]

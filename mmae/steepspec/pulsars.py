@@ -1,8 +1,8 @@
-"""Known pulsars from psrcat's text format, and how many of them a radio survey would detect.
+"""Known pulsars from the text format of psrcat, and the fraction of them that a radio survey would detect.
 
-psrcat: Manchester et al. 2005, AJ 129, 1993. The format, as in psrcat.db 1.67: lines `NAME VALUE
-[ERROR] [REFERENCE]`, the error in units of the value's last digit; `#` starts a comment; a line
-that starts with `@` ends a pulsar. Flux densities `S<frequency in MHz>` are in mJy.
+psrcat: Manchester et al. 2005, AJ 129, 1993. Format, as in psrcat.db 1.67: lines `NAME VALUE
+[ERROR] [REFERENCE]`, the error in units of the last digit of the value; `#` starts a comment; a line
+that starts with `@` ends a record. Flux densities `S<frequency in MHz>` are in mJy.
 
 Shape suffixes: N pulsars, F flux frequencies, B resamplings.
 """
@@ -26,7 +26,7 @@ from mmae.steepspec.counts import Rejections, rejections
 
 # Spectral indices of 276 pulsars that follow a power law: Jankowski et al. 2018, MNRAS 473, 4436.
 MEAN_INDEX, SD_INDEX = -1.60, 0.62
-# A pulsar's fluxes scintillate: this fractional error stands in where none is given, and is the least.
+# Minimum fractional flux error, because of scintillation; also used where no error is given.
 _FLUX_ERROR = 0.3
 _FLUX = re.compile(r"S(\d+)(G?)")
 _NUMBER = re.compile(r"[<>]?([+-]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][+-]?\d+)?)")
@@ -35,10 +35,10 @@ _ANGLE = re.compile(r"([+-]?)(\d{1,3})(?::(\d{1,2}(?:\.\d*)?))?(?::(\d{1,2}(?:\.
 
 @dataclass(frozen=True)
 class Detectability:
-    """Of `pulsars` with a known flux, `detectable` reach the survey's limit.
+    """Number and fraction of the `pulsars` with a known flux that are above the survey limit.
 
     `low` and `high` are the 68% binomial (Clopper-Pearson) interval of `fraction`; `scatter` is the
-    standard deviation of the fraction when the spectral indices are drawn anew within their errors.
+    standard deviation of the fraction if the spectral indices are drawn within their errors.
     """
 
     pulsars: int
@@ -50,17 +50,16 @@ class Detectability:
 
 
 def read_psrcat(path: Path) -> tuple[Table, list[Rejections]]:
-    """All pulsars of a psrcat.db.
+    """All pulsars of a psrcat.db, and the rejections.
 
-    Columns: name; ra, dec (deg, ICRS; from ecliptic coordinates where only these are given);
-    position (`equatorial` or `ecliptic`: which the file gives); period (s); dm (pc/cm3);
-    flux_NNNN and flux_err_NNNN (mJy, NNNN the frequency in MHz, NaN unknown); spindx,
-    spindx_err (psrcat's own index); type, assoc. A record without a name or a position, or with a
-    value that cannot be read where one is needed, is set aside and counted; an unreadable flux is
-    dropped and counted.
+    Columns: name; ra, dec (deg, ICRS; from ecliptic coordinates if only these are given);
+    position (`equatorial` or `ecliptic`: the coordinates in the file); period (s); dm (pc/cm3);
+    flux_NNNN and flux_err_NNNN (mJy, NNNN the frequency in MHz, NaN: unknown); spindx,
+    spindx_err (spectral index of psrcat); type, assoc. Records without a name or a readable position
+    are rejected and counted; an unreadable flux is dropped and counted.
 
     Raises:
-        InputError: no such file; not text; no record in psrcat's format.
+        InputError: the file cannot be read, or has no record in the format of psrcat.
     """
     path = Path(path)
     try:
@@ -88,12 +87,12 @@ def read_psrcat(path: Path) -> tuple[Table, list[Rejections]]:
             record = {}
         elif line.strip() and not line.startswith("#"):
             words = line.split()
-            record.setdefault(words[0], words[1:])  # of repeated entries (23 in psrcat 1.67) the first
+            record.setdefault(words[0], words[1:])  # the first of repeated entries (23 in psrcat 1.67)
     if record and rows:
-        reasons["record without an end line, at the end of the file"] += 1  # it may have been cut short
+        reasons["record without an end line, at the end of the file"] += 1  # the file may be truncated
     if not rows:
         raise InputError(
-            f"{path}: no pulsar in psrcat's text format (lines `PSRJ name`, records ended by @---). "
+            f"{path}: no pulsar in the text format of psrcat (lines `PSRJ name`, records ended by @---). "
             f"Name a psrcat.db, from https://www.atnf.csiro.au/research/pulsar/psrcat/."
         )
     return _table(rows), rejections("read psrcat", reasons.items())
@@ -102,18 +101,18 @@ def read_psrcat(path: Path) -> tuple[Table, list[Rejections]]:
 def number_with_error(words: list[str]) -> tuple[float, float]:
     """Value and 1-sigma error of a psrcat entry: ["0.134", "11", "ref"] is 0.134 +- 0.011.
 
-    The error is NaN where none is given, and both are NaN where the value is no number.
+    The error is NaN if none is given; both are NaN if the value is not a number or is a limit.
     """
     match = _NUMBER.fullmatch(words[0]) if words else None
     if not match:
         return np.nan, np.nan
     text = match.group(1).upper().replace("D", "E")
-    if words[0][0] in "<>":  # a limit is no measurement
+    if words[0][0] in "<>":  # a limit, not a measurement
         return np.nan, np.nan
-    # A reference may start with a digit but is no bare number.
+    # A reference may start with a digit but is not a plain number.
     if len(words) < 2 or not re.fullmatch(r"\d+(?:\.\d+)?", words[1]):
         return float(text), np.nan
-    if "." in words[1]:  # an error with a point of its own is in the unit of the value
+    if "." in words[1]:  # an error with a decimal point is in the unit of the value
         return float(text), float(words[1])
     mantissa, _, power = text.partition("E")
     digits = len(mantissa.partition(".")[2])
@@ -121,10 +120,10 @@ def number_with_error(words: list[str]) -> tuple[float, float]:
 
 
 def fitted_index(pulsars: Table) -> tuple[np.ndarray, np.ndarray]:
-    """Spectral index of each pulsar from its own fluxes: a weighted straight line in log S, log nu.
+    """Spectral index of each pulsar from its fluxes: weighted linear fit of log S against log nu.
 
-    Errors are at least 30% of the flux (scintillation). Pulsars with fewer than two fluxes, or none
-    an octave from another, have NaN.
+    Errors are at least 30% of the flux (scintillation). NaN for pulsars with fewer than two fluxes or
+    a frequency range below one octave.
 
     Returns:
         alpha, error: (N,).
@@ -151,11 +150,11 @@ def fitted_index(pulsars: Table) -> tuple[np.ndarray, np.ndarray]:
 
 
 def known_or_mean_index(pulsars: Table) -> tuple[np.ndarray, np.ndarray]:
-    """psrcat's spectral index where it has one, else the mean of Jankowski et al. (2018).
+    """Spectral index of psrcat if known, else the mean of Jankowski et al. (2018).
 
     Returns:
-        alpha, error: (N,); the error is psrcat's, and the population's spread (0.62) where the
-        index or its error is not known.
+        alpha, error: (N,); the error is that of psrcat, or the standard deviation of the population
+        (0.62) if the index or its error is unknown.
     """
     alpha, error = np.asarray(pulsars["spindx"]), np.asarray(pulsars["spindx_err"])
     known = np.isfinite(alpha)
@@ -165,24 +164,24 @@ def known_or_mean_index(pulsars: Table) -> tuple[np.ndarray, np.ndarray]:
 def flux_at(
     pulsars: Table, frequency_mhz: float, index: ArrayLike | None = None, reference_mhz: tuple[int, ...] = (1400,)
 ) -> np.ndarray:
-    """Flux in mJy (N,) at a frequency, scaled from the first of the reference fluxes that is known.
+    """Flux in mJy (N,) at a frequency, scaled from the first known reference flux.
 
     Args:
         index: () or (N,) spectral index; None = `known_or_mean_index`.
-        reference_mhz: psrcat frequencies in order of preference; (1400, 400) also takes the
-            pulsars of which only S400 is known.
+        reference_mhz: psrcat frequencies in order of preference; (1400, 400) includes the pulsars for
+            which only S400 is known.
 
     Raises:
         InputError: the table has none of these fluxes; the frequency is not positive.
     """
     if not frequency_mhz > 0:
-        raise InputError(f"frequency {frequency_mhz} MHz: give a positive one.")
-    have = [reference for reference in reference_mhz if f"flux_{reference}" in pulsars.colnames]
-    if not have:
+        raise InputError(f"frequency {frequency_mhz} MHz: give a positive value.")
+    available = [reference for reference in reference_mhz if f"flux_{reference}" in pulsars.colnames]
+    if not available:
         raise InputError(f"the pulsar table has no flux at {', '.join(map(str, reference_mhz))} MHz.")
     index = known_or_mean_index(pulsars)[0] if index is None else index
     flux = np.full(len(pulsars), np.nan)
-    for reference in have:
+    for reference in available:
         scaled = np.asarray(pulsars[f"flux_{reference}"]) * (frequency_mhz / reference) ** np.asarray(index)
         flux = np.where(np.isnan(flux), scaled, flux)
     return flux
@@ -199,20 +198,20 @@ def detectability(
     unknown_undetected: bool = False,
     resamplings: int = 200,
 ) -> Detectability:
-    """The fraction of known pulsars whose flux at a frequency reaches a survey's limit.
+    """Fraction of the known pulsars with a flux at or above the limit of a survey.
 
     Args:
         index, reference_mhz: as in `flux_at`.
-        index_error: () or (N,) spread of the indices, for `scatter`; None = that of
+        index_error: () or (N,) error of the indices, for `scatter`; None = that of
             `known_or_mean_index`.
-        unknown_undetected: count pulsars without a flux as not detectable, instead of leaving them out.
-        resamplings: B, how often indices are drawn; fixed seed.
+        unknown_undetected: count pulsars without a flux as undetected; by default they are excluded.
+        resamplings: B, number of draws of the indices; fixed seed.
 
     Raises:
-        InputError: as `flux_at`; the limit is not positive; no pulsar has a flux.
+        InputError: as `flux_at`, or if the limit is not positive or no pulsar has a flux.
     """
     if not limit_mjy > 0:
-        raise InputError(f"detection limit {limit_mjy} mJy: give a positive one.")
+        raise InputError(f"detection limit {limit_mjy} mJy: give a positive value.")
     default, default_error = known_or_mean_index(pulsars)
     index = default if index is None else index
     index_error = default_error if index_error is None else index_error
@@ -231,10 +230,10 @@ def detectability(
 def detectability_by_band(
     pulsars: Table, values: ArrayLike, edges: ArrayLike, frequency_mhz: float, limit_mjy: float, **options
 ) -> Table:
-    """`detectability` in bands of any (N,) value: declination, galactic latitude, period.
+    """`detectability` in bins of a quantity (N,): declination, Galactic latitude, period.
 
     Returns:
-        One row a band with low_edge <= value < high_edge that holds a pulsar with a known flux;
+        One row per bin low_edge <= value < high_edge with at least one pulsar with a known flux;
         columns low_edge, high_edge and those of `Detectability`.
     """
     values, edges = np.asarray(values), np.asarray(edges)
@@ -293,7 +292,7 @@ def _position(record: dict[str, list[str]]) -> tuple[str, float, float] | None:
 
 
 def _angle(words: list[str]) -> float:
-    """Hours or degrees of "12:34:56.7", "-01:30" or "12"; NaN if it is none of these."""
+    """Hours or degrees from "12:34:56.7", "-01:30" or "12"; NaN for any other format."""
     match = _ANGLE.fullmatch(words[0]) if words else None
     if not match:
         return np.nan

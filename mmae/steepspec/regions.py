@@ -1,4 +1,4 @@
-"""Fermi error regions: the 4FGL catalogues, and which radio sources lie inside the 95% ellipses.
+"""Fermi error regions: reading of the 4FGL catalogues, and the radio sources inside the 95% ellipses.
 
 4FGL: Abdollahi et al. 2020, ApJS 247, 33; DR4: Ballet et al. 2023, arXiv:2307.12546. Column
 meanings: table 12 of the former (position angle east of north; blank CLASS1 = unassociated,
@@ -24,7 +24,7 @@ from mmae.steepspec.counts import Rejections, rejections
 
 HDU = "LAT_Point_Source_Catalog"
 
-# Ours: (4FGL's, unit). The same in all releases from gll_psc_v20 to v35.
+# Column name: (name in 4FGL, unit). The same in all releases from gll_psc_v20 to v35.
 _NUMBERS = {
     "ra": ("RAJ2000", u.deg),
     "dec": ("DEJ2000", u.deg),
@@ -39,23 +39,23 @@ _NUMBERS = {
     "pl_index": ("PL_Index", None),
     "lp_beta": ("LP_beta", None),
 }
-_WORDS = {"name": "Source_Name", "class1": "CLASS1", "class2": "CLASS2", "assoc1": "ASSOC1"}
+_TEXTS = {"name": "Source_Name", "class1": "CLASS1", "class2": "CLASS2", "assoc1": "ASSOC1"}
 _UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, zlib.error, fits.VerifyError)
 
 
 def read_4fgl(path: Path) -> Table:
-    """A 4FGL release (gll_psc_v*.fit) as a table of regions, one row a gamma-ray source, none left out.
+    """A 4FGL release (gll_psc_v*.fit) as a table of regions, one row per gamma-ray source, all rows kept.
 
-    Columns: name, class1, class2, assoc1, earlier_name (str, blanks stripped; the last is the source's
-    name in an earlier release, where the file has it); ra, dec, semi_major, semi_minor,
+    Columns: name, class1, class2, assoc1, earlier_name (str, blanks stripped; the last is the name of
+    the source in an earlier release, if the file has it); ra, dec, semi_major, semi_minor,
     pa (float64, deg; the 95% ellipse, NaN where there is none); significance, lp_sigcurv,
     plec_sigcurv (sigma), variability_index, pl_index, lp_beta (float64); energy_flux (0.1 to
-    100 GeV, erg/cm2/s); flags (int64, the analysis flags' bits). meta: path, release, and intervals, the
-    bins of the yearly light curve, if the file has it.
+    100 GeV, erg/cm2/s); flags (int64, bits of the analysis flags). meta: path, release, and intervals, the
+    number of bins of the yearly light curve, if the file has it.
 
     Raises:
-        InputError: the file cannot be read, lacks the catalogue's table or a column, or has a row
-            without coordinates.
+        InputError: the file cannot be read, lacks the catalogue table or a column, or has a row
+            without valid coordinates.
     """
     path = Path(path)
     if not path.is_file():
@@ -68,19 +68,19 @@ def read_4fgl(path: Path) -> Table:
                     f"https://fermi.gsfc.nasa.gov/ssc/data/access/lat/."
                 )
             data = file[HDU].data
-            wanted = [*_WORDS.values(), *(name for name, _ in _NUMBERS.values()), "Flags"]
+            wanted = [*_TEXTS.values(), *(name for name, _ in _NUMBERS.values()), "Flags"]
             if missing := [name for name in wanted if name not in data.names]:
                 raise InputError(
                     f"{path}: {HDU} has no column {', '.join(missing)}. Name a 4FGL release from gll_psc_v20 on."
                 )
-            table = Table({ours: np.char.strip(np.asarray(data[name], str)) for ours, name in _WORDS.items()})
-            for ours, (name, unit) in _NUMBERS.items():
-                table[ours] = np.asarray(data[name], np.float64)
-                table[ours].unit = unit
+            table = Table({column: np.char.strip(np.asarray(data[name], str)) for column, name in _TEXTS.items()})
+            for column, (name, unit) in _NUMBERS.items():
+                table[column] = np.asarray(data[name], np.float64)
+                table[column].unit = unit
             table["flags"] = np.asarray(data["Flags"], np.int64)
             earlier = data["ASSOC_4FGL"] if "ASSOC_4FGL" in data.names else np.full(len(table), "")
             table["earlier_name"] = np.char.strip(np.asarray(earlier, str))
-            if "Flux_History" in data.names:  # one bin a year
+            if "Flux_History" in data.names:  # one bin per year
                 table.meta["intervals"] = int(np.asarray(data["Flux_History"]).shape[1])
     except InputError:
         raise
@@ -106,11 +106,11 @@ def usable_ellipse(regions: Table) -> np.ndarray:
 
 
 def unassociated(regions: Table, include_unknown: bool = False) -> tuple[Table, list[Rejections]]:
-    """The regions without an association that have an ellipse, and what was set aside.
+    """The unassociated regions that have an ellipse, and the rejections.
 
     Args:
-        regions: of `read_4fgl`.
-        include_unknown: also take CLASS1 `unk`: associated, but with a thing of unknown kind.
+        regions: table of `read_4fgl`.
+        include_unknown: also keep CLASS1 `unk`: associated with an object of unknown class.
     """
     class1 = np.char.lower(np.asarray(regions["class1"], str))
     unknown = class1 == "unk"
@@ -119,20 +119,20 @@ def unassociated(regions: Table, include_unknown: bool = False) -> tuple[Table, 
     return regions[wanted & usable], rejections(
         "unassociated regions",
         [
-            ("associated with a known kind of source", (~wanted & ~unknown).sum()),
-            ("class unk (associated, kind unknown)", (unknown & ~wanted).sum()),
+            ("associated with a known class of source", (~wanted & ~unknown).sum()),
+            ("class unk (associated, class unknown)", (unknown & ~wanted).sum()),
             ("no usable 95% ellipse", (wanted & ~usable).sum()),
         ],
     )
 
 
 def normalised_radius(regions: Table, ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
-    """How far from the centre of error ellipses positions lie, on the sphere; 1 is the edge:
+    """Elliptical radius of positions in error ellipses, on the sphere; 1 is the edge:
 
         sqrt((s cos D / a)^2 + (s sin D / b)^2)
 
-    with s the great-circle separation from the centre, D the direction from there counted from
-    the major axis (DESIGN section 5), a and b the semi-axes.
+    with s the great-circle separation from the centre, D the position angle minus that of the
+    major axis (DESIGN section 5), a and b the semi-axes.
 
     Args:
         regions: R rows, or one row (a `Row` or a table of length 1).
@@ -152,7 +152,7 @@ def normalised_radius(regions: Table, ra: ArrayLike, dec: ArrayLike) -> np.ndarr
 
 
 def inside_ellipse(regions: Table, ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
-    """Whether positions lie inside error ellipses, the edge included. Arguments as `normalised_radius`.
+    """Whether positions are inside error ellipses, the edge included. Arguments as `normalised_radius`.
 
     Returns:
         bool of the broadcast shape; False where the region has no usable ellipse.
@@ -161,7 +161,7 @@ def inside_ellipse(regions: Table, ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
 
 
 def members(ra: ArrayLike, dec: ArrayLike, regions: Table) -> Pairs:
-    """All pairs of a source and a region whose ellipse it lies in.
+    """All pairs of a source and a region with the source inside the ellipse.
 
     Args:
         ra, dec: (S,) ICRS degrees of the sources.
@@ -169,17 +169,17 @@ def members(ra: ArrayLike, dec: ArrayLike, regions: Table) -> Pairs:
 
     Returns:
         Pairs with index1 into the sources, index2 into the regions. A source in two ellipses
-        occurs twice.
+        is in two pairs.
 
     Raises:
-        InputError: a source has impossible coordinates.
+        InputError: the coordinates of a source are out of range.
     """
     ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
     rows = np.flatnonzero(usable_ellipse(regions))
     if not len(rows):
         return match(ra, dec, [], [], 0)
     usable = regions[rows]
-    # Rounding must not lose a source on the very tip of the largest ellipse: hence 1 in 1e9.
+    # The factor 1 + 1e-9 keeps a source at the tip of the largest ellipse despite rounding.
     radius = float(np.max(usable["semi_major"])) * 3600 * (1 + 1e-9)
     near = match(ra, dec, usable["ra"], usable["dec"], min(radius, 180 * 3600))
     pairs = near.select(inside_ellipse(usable[near.index2], ra[near.index1], dec[near.index1]))

@@ -1,4 +1,4 @@
-"""The search itself: radio sources -> spectra -> counterparts -> classes -> error regions -> candidates.
+"""The search: radio sources -> spectra -> counterparts -> classes -> error regions -> candidates.
 
 Shape suffixes: N radio sources, R regions, P pairs of a source and a region.
 """
@@ -46,18 +46,18 @@ _EVIDENCE = (
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """Every choice of the search."""
+    """Settings of the search."""
 
     include_unknown: bool = False
-    """Also search regions of CLASS1 `unk`: associated, but with a thing of unknown kind."""
+    """Also search regions of CLASS1 `unk`: associated with an object of unknown class."""
     known_radius_arcsec: float = 5.0
-    """A source within this of a known pulsar (or other known source) is that source ..."""
+    """Match radius with known pulsars and other known sources ..."""
     known_sigma: float = 3.0
-    """... or within this many errors of its own position, if that is more."""
+    """... or this many position errors of the radio source, if that is larger."""
     shifts: int = 100
-    """Moved copies of the regions behind the chance estimate; 0: none."""
+    """Number of moved copies of the regions for the chance estimate; 0: no estimate."""
     light_curve_years: int = 14
-    """Bins of 4FGL's Variability_Index where the file has no light curves: 8 in v20, 14 in v35."""
+    """Bins of the 4FGL Variability_Index if the file has no light curves: 8 in v20, 14 in v35."""
     sources: SourceSettings = field(default_factory=SourceSettings)
     points: PointSettings = field(default_factory=PointSettings)
     sed: SEDSettings = field(default_factory=SEDSettings)
@@ -76,7 +76,7 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is searched. `counts`: what reading set aside."""
+    """Input tables of the search. `counts`: rejections on reading."""
 
     radio: Table
     """Rows of `read_catalogue`."""
@@ -88,22 +88,22 @@ class Inputs:
     known: Sequence[Table] = ()
     counts: Sequence[Rejections] = ()
     later: Table | None = None
-    """A later release, to see how the gamma-ray ranking fares on what it has associated since."""
+    """A later release, to test the gamma-ray ranking on the sources associated since."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What was found; the tables are those of `schema`."""
+    """Result of the search; the tables are those of `schema`."""
 
     sources: Table
     points: Table
     members: Table
-    """One row a source and ellipse, candidates first, by rank."""
+    """One row per source and ellipse, candidates first, by rank."""
     regions: Table
     """The regions searched."""
     footprint: Footprint
     chance: Chance | None
-    """Sources in moved regions; None where no region lies in the survey or none can be moved."""
+    """Counts of sources in moved regions; None if no region is in the survey or `shifts` is 0."""
     chance_steep: Chance | None
     counts: list[Rejections]
 
@@ -114,13 +114,13 @@ class Search:
 
 
 def search(inputs: Inputs, settings: SearchSettings = SearchSettings(), on_ray: bool = False) -> Search:
-    """Run the whole search.
+    """Run the search.
 
     Args:
         on_ray: fit the spectra on the Ray cluster; the result is the same.
 
     Raises:
-        InputError: a catalogue that a step cannot use; the step says which and why.
+        InputError: a catalogue cannot be used; the message names it and the reason.
     """
     counts = list(inputs.counts)
     merged, step = merge_detections(inputs.radio, inputs.survey)
@@ -152,8 +152,8 @@ def search(inputs: Inputs, settings: SearchSettings = SearchSettings(), on_ray: 
     counts += step
     regions = _ranked(regions, survey_area, settings.light_curve_years)
     pairs = members(ra_N, dec_N, regions)
-    counts += _set_aside(sources, pairs)
-    regions = as_table(_tallies(sources, regions, pairs), REGIONS)
+    counts += _non_candidates(sources, pairs)
+    regions = as_table(_with_counts(sources, regions, pairs), REGIONS)
     steep_N = np.asarray(sources["steep"])
     centres = pointing_centres(ra_N, dec_N, columns["pointing"]) if inputs.survey.pointed else None
     return Search(
@@ -192,7 +192,7 @@ def _classes(columns: dict[str, np.ndarray], thresholds: Thresholds) -> dict[str
 
 
 def _ranked(regions: Table, survey_area: Footprint, years: int) -> Table:
-    """The searched regions with their gamma-ray rank and whether the radio survey looked there."""
+    """The searched regions with gamma-ray score and rank, and whether the radio survey covers their centre."""
     regions = regions.copy()
     regions["gamma_score"] = region_scores(regions, years)
     regions["gamma_rank"] = rank_pulsars(np.asarray(regions["gamma_score"]))
@@ -201,37 +201,37 @@ def _ranked(regions: Table, survey_area: Footprint, years: int) -> Table:
 
 
 def _is_candidate(sources: Table) -> np.ndarray:
-    """(N,) bool: steep, and not known."""
+    """(N,) bool: steep and not known."""
     return np.asarray(sources["steep"]) & ~np.asarray(sources["vetoed"])
 
 
 def _members(sources: Table, regions: Table, pairs: Pairs) -> Table:
-    """Sources in ellipses, candidates first: by class, then by the odds of radio and gamma rays together."""
-    found, theirs = sources[pairs.index1], regions[pairs.index2]
+    """Sources in ellipses, candidates first: by class, then by the product of radio and gamma-ray odds."""
+    found, region = sources[pairs.index1], regions[pairs.index2]
     candidate_P = _is_candidate(found)
     score_P = np.asarray(found["score"])
     with np.errstate(divide="ignore"):
-        odds_P = np.log(score_P / (1 - score_P)) + np.nan_to_num(np.asarray(theirs["gamma_score"]))
-    # Ambiguous ones may still be pulsars: they come right after these.
-    place = {name: number for number, name in enumerate((CLASSES[0], "ambiguous", *CLASSES[1:-1]))}
-    class_P = np.array([place[name] for name in found["source_class"]], int)
+        odds_P = np.log(score_P / (1 - score_P)) + np.nan_to_num(np.asarray(region["gamma_score"]))
+    # Ambiguous sources may be pulsars: they follow the pulsar candidates.
+    class_order = {name: number for number, name in enumerate((CLASSES[0], "ambiguous", *CLASSES[1:-1]))}
+    class_P = np.array([class_order[name] for name in found["source_class"]], int)
     order = np.lexsort((pairs.index1, -odds_P, class_P, ~candidate_P))
     rank_P = np.zeros(len(order), int)
     rank_P[order[: int(candidate_P.sum())]] = np.arange(1, int(candidate_P.sum()) + 1)
     columns = {
         "rank": rank_P,
-        "region": np.asarray(theirs["name"], str),
-        "region_deg": separation(theirs["ra"], theirs["dec"], found["ra"], found["dec"]),
-        "region_radius": normalised_radius(theirs, found["ra"], found["dec"]),
-        "gamma_score": np.asarray(theirs["gamma_score"]),
-        "gamma_rank": np.asarray(theirs["gamma_rank"]),
+        "region": np.asarray(region["name"], str),
+        "region_deg": separation(region["ra"], region["dec"], found["ra"], found["dec"]),
+        "region_radius": normalised_radius(region, found["ra"], found["dec"]),
+        "gamma_score": np.asarray(region["gamma_score"]),
+        "gamma_rank": np.asarray(region["gamma_rank"]),
         **{name: np.asarray(found[name]) for name in found.colnames},
     }
     return as_table({name: values[order] for name, values in columns.items()}, MEMBERS)
 
 
-def _tallies(sources: Table, regions: Table, pairs: Pairs) -> dict[str, np.ndarray]:
-    """The regions' columns, with what was found in each."""
+def _with_counts(sources: Table, regions: Table, pairs: Pairs) -> dict[str, np.ndarray]:
+    """The columns of the regions, and the number of sources and candidates in each."""
     candidate_N = _is_candidate(sources)
     chosen = {
         "sources": np.full(len(sources), True),
@@ -246,8 +246,8 @@ def _tallies(sources: Table, regions: Table, pairs: Pairs) -> dict[str, np.ndarr
     return {name: np.asarray(regions[name]) for name in regions.colnames} | counted
 
 
-def _set_aside(sources: Table, pairs: Pairs) -> list[Rejections]:
-    """Why sources of the catalogue are no candidates; each is counted for the first reason that holds."""
+def _non_candidates(sources: Table, pairs: Pairs) -> list[Rejections]:
+    """Sources that are not candidates, by reason; each is counted once."""
     inside = np.bincount(pairs.index1, minlength=len(sources)) > 0
     steep, vetoed = np.asarray(sources["steep"]), np.asarray(sources["vetoed"])
     alpha_from = np.asarray(sources["alpha_from"])
@@ -255,11 +255,11 @@ def _set_aside(sources: Table, pairs: Pairs) -> list[Rejections]:
     return rejections(
         "candidates",
         [
-            ("in no ellipse of an unassociated gamma-ray source", (~inside).sum()),
+            ("not in an ellipse of an unassociated gamma-ray source", (~inside).sum()),
             ("in an ellipse, one detection: no spectral index", (inside & (alpha_from == "")).sum()),
-            ("in an ellipse, one detection and upper limits: too little", (inside & (alpha_from == "limits")).sum()),
+            ("in an ellipse, one detection and upper limits only", (inside & (alpha_from == "limits")).sum()),
             ("in an ellipse, not steep", (inside & ~steep & ~no_index).sum()),
-            ("in an ellipse, steep, a known source", (inside & steep & vetoed).sum()),
+            ("in an ellipse, steep, known source", (inside & steep & vetoed).sum()),
         ],
     )
 

@@ -1,4 +1,4 @@
-"""From a catalogue's rows to radio sources: windows merged, repeats dropped, sizes and in-band indices.
+"""From catalogue rows to radio sources: merging of windows, removal of duplicates, sizes and in-band indices.
 
 Shape suffix: N sources.
 """
@@ -22,23 +22,23 @@ FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """From detections to sources."""
+    """Settings of `measure_sources`."""
 
     min_snr: float = 5.0
-    """Sources below this in every window are set aside; those without a known noise stay."""
+    """Sources below this in every window are rejected; those without a known noise are kept."""
     astrometry_arcsec: float = 0.2
-    """Error of the radio frame, added in quadrature to that of the fit."""
+    """Error of the radio frame, added in quadrature to the fit error."""
     size: CompactnessSettings = field(default_factory=CompactnessSettings)
 
 
 def merge_detections(table: Table, survey: SurveyDescription) -> tuple[Table, list[Rejections]]:
-    """One row a source, from one row a detection (`read_catalogue`), and what was merged or dropped.
+    """One row per source, from one row per detection (`read_catalogue`), and the rejections.
 
-    Repeats in overlapping pointings are looked for where rows name their pointing, windows are
-    merged where the survey has several.
+    Windows are merged if the survey has several; duplicates in overlapping pointings are removed if
+    the rows name their pointing.
 
     Raises:
-        InputError: the survey has windows, and no row belongs to one.
+        InputError: the survey has windows, but no row belongs to one of them.
     """
     counts: list[Rejections] = []
     if len(survey.windows) > 1:
@@ -53,27 +53,28 @@ def merge_detections(table: Table, survey: SurveyDescription) -> tuple[Table, li
 
 
 def windows_of(survey: SurveyDescription) -> dict[str, Window]:
-    """The survey's windows; a survey of one frequency is its own only window."""
+    """The windows of the survey by name; a survey at one frequency has one window."""
     if survey.windows:
         return dict(survey.windows)
     return {survey.name: Window(survey.frequency_mhz, survey.beam_arcsec, survey.limit_mjy)}
 
 
 def bands_of(table: Table, survey: SurveyDescription, detection_sigma: float) -> list[Band]:
-    """What each window measured, in order of frequency.
+    """The measurements of each window, in order of frequency.
 
     Args:
         table: N sources of `merge_detections`.
-        detection_sigma: significance that the survey's limit stands for.
+        detection_sigma: significance to which the limit of the survey corresponds.
     """
     found = []
     for name, window in sorted(windows_of(survey).items(), key=lambda item: item[1].frequency_mhz):
-        at = f"_{round(window.frequency_mhz)}" if len(survey.windows) > 1 else ""
+        suffix = f"_{round(window.frequency_mhz)}" if len(survey.windows) > 1 else ""
         flux, flux_err, peak, peak_err, rms = (
-            np.asarray(table[f"{stem}{at}_mjy"], np.float64) for stem in ("flux", "flux_err", "peak", "peak_err", "rms")
+            np.asarray(table[f"{stem}{suffix}_mjy"], np.float64)
+            for stem in ("flux", "flux_err", "peak", "peak_err", "rms")
         )
         noise = np.where(np.isfinite(rms), rms, window.limit_mjy / detection_sigma)
-        flux = np.where(np.isfinite(flux), flux, peak)  # a survey of peaks only
+        flux = np.where(np.isfinite(flux), flux, peak)  # for surveys with peak fluxes only
         found.append(
             Band(
                 name,
@@ -83,7 +84,7 @@ def bands_of(table: Table, survey: SurveyDescription, detection_sigma: float) ->
                 np.where(flux_err > 0, flux_err, noise),
                 peak,
                 np.where(peak_err > 0, peak_err, rms),
-                np.asarray(table[f"major{at}_arcsec"], np.float64),
+                np.asarray(table[f"major{suffix}_arcsec"], np.float64),
             )
         )
     return found
@@ -96,12 +97,12 @@ def measure_sources(
 
     Args:
         table: N sources of `merge_detections`.
-        bands: of `bands_of`, from the same rows.
+        bands: of `bands_of`, for the same rows.
 
     Returns:
-        (N,) columns of `schema.SOURCES`; (N,) bool, which sources reach `min_snr`; and how many do not.
+        (N,) columns of `schema.SOURCES`; (N,) bool, the sources to keep by `min_snr`; and the rejections.
     """
-    snr_N = _best([band.snr_N for band in bands])
+    snr_N = np.fmax.reduce([band.snr_N for band in bands])
     columns = {
         "source_id": np.asarray(table["source_id"], str),
         "ra": np.asarray(table["ra"], np.float64),
@@ -125,13 +126,9 @@ def measure_sources(
     )
 
 
-def _best(values: list[np.ndarray]) -> np.ndarray:
-    return np.fmax.reduce(values)
-
-
 def _position_error(bands: list[Band], settings: SourceSettings) -> np.ndarray:
-    """sigma = FWHM / (2 sqrt(2 ln 2) S/N) of a point in one coordinate (Condon 1997, PASP 109, 166,
-    eqs. 20-21), of the window that fixes it best; at S/N `min_snr` where the noise is not known."""
+    """sigma = FWHM / (2 sqrt(2 ln 2) S/N) of a point source in one coordinate (Condon 1997, PASP 109, 166,
+    eqs. 20-21) in the window with the smallest error; for S/N = `min_snr` where the noise is unknown."""
     errors = [
         np.where(
             np.isfinite(band.flux_N),
@@ -144,7 +141,7 @@ def _position_error(bands: list[Band], settings: SourceSettings) -> np.ndarray:
 
 
 def _sizes(bands: list[Band], settings: SourceSettings) -> dict[str, np.ndarray]:
-    """By the window of the smallest beam that says compact or extended; extended in any is extended."""
+    """Size from the window with the smallest beam where it is known; extended if extended in any window."""
     n = len(bands[0].flux_N)
     size, deconvolved = np.full(n, UNKNOWN), np.full(n, np.nan)
     for band in sorted(bands, key=lambda band: band.window.beam_arcsec):
@@ -153,8 +150,8 @@ def _sizes(bands: list[Band], settings: SourceSettings) -> dict[str, np.ndarray]
             band.error_N,
             band.peak_N,
             band.peak_err_N,
-            # Error of a fitted axis of a point: its length / (S/N) (Condon 1997, as above), and half of the
-            # systematic error of the area that the two axes share.
+            # Error of the fitted axis of a point source: length / (S/N) (Condon 1997, as above), and half of
+            # the systematic error of the area, which is the product of two axes.
             band.major_N,
             band.major_N * np.hypot(1 / band.snr_N, settings.size.systematic / 2),
             beam_arcsec=band.window.beam_arcsec,
@@ -166,7 +163,7 @@ def _sizes(bands: list[Band], settings: SourceSettings) -> dict[str, np.ndarray]
 
 
 def _band_index(bands: list[Band], n: int) -> dict[str, np.ndarray]:
-    """Between the lowest and the highest window: one observation, so the scale errors count once each."""
+    """Spectral index between the lowest and the highest window, with the scale error of each."""
     if len(bands) < 2:
         return {"alpha_band": np.full(n, np.nan), "alpha_band_err": np.full(n, np.nan)}
     low, high = bands[0], bands[-1]

@@ -1,7 +1,7 @@
-"""From detections to sources: spectral windows merged, repeats in overlapping pointings removed.
+"""Merging of spectral windows, and removal of duplicates in overlapping pointings.
 
-MALS lists a source once for each window and each pointing in which it was found (Deka et al. 2024,
-ApJS 270, 33), so a source may have four rows.
+MALS lists a source once per window and pointing in which it is detected (Deka et al. 2024,
+ApJS 270, 33), so that a source may have four rows.
 
 Shape suffixes: N rows, P pairs.
 """
@@ -16,7 +16,7 @@ from mmae.core.errors import InputError
 from mmae.steepspec.catalogue import SurveyDescription
 from mmae.steepspec.counts import Rejections, rejections
 
-# What each window keeps of its own; the rest of a source's row comes from its best window.
+# Columns kept per window; the other columns of a source are those of the window with the smallest beam.
 _PER_WINDOW = (
     "flux_mjy",
     "flux_err_mjy",
@@ -32,34 +32,34 @@ _PER_WINDOW = (
 def merge_windows(
     table: Table, survey: SurveyDescription, radius_arcsec: float | None = None
 ) -> tuple[Table, list[Rejections]]:
-    """One row a source and pointing, from one row a detection in a window.
+    """One row per source and pointing, from one row per detection in a window.
 
     Detections of one pointing in two windows are one source if they match one to one within the
     radius. Position, name, s_code and the other common columns are those of the window with the
-    smallest beam that has the source; alpha and alpha_err are the first known of the windows.
+    smallest beam in which the source is detected; alpha and alpha_err are the first known values.
 
     Args:
-        table: of `read_catalogue`, with the window in `band`.
-        survey: with two or more windows.
+        table: table of `read_catalogue`, with the window in `band`.
+        survey: description with two or more windows.
         radius_arcsec: None = half the largest beam of the windows.
 
     Returns:
-        For each window of F MHz columns flux_F_mjy, flux_err_F_mjy, peak_F_mjy, peak_err_F_mjy,
-        rms_F_mjy, major_F_arcsec, minor_F_arcsec, pa_F_deg (NaN: not detected there), in place of
-        those without F; `band` lists the windows, joined by "+". And what was set aside or merged.
+        The sources: for each window of F MHz columns flux_F_mjy, flux_err_F_mjy, peak_F_mjy,
+        peak_err_F_mjy, rms_F_mjy, major_F_arcsec, minor_F_arcsec, pa_F_deg (NaN: not detected), in
+        place of those without F; `band` lists the windows, joined by "+". And the rejections.
 
     Raises:
-        InputError: the survey has no windows, or no row is of any of them.
+        InputError: the survey has fewer than two windows, or no row belongs to any of them.
     """
     if len(survey.windows) < 2:
         raise InputError(f"{survey.name} has {len(survey.windows)} windows in its description: merging needs two.")
     bands = np.asarray(table["band"], str)
     known = np.isin(bands, list(survey.windows))
     if not known.any():
-        seen = ", ".join(np.unique(bands)[:5]) or "none"
+        present = ", ".join(np.unique(bands)[:5]) or "none"
         raise InputError(
-            f"{survey.name}: no row is of a window {' or '.join(survey.windows)}; the column band has "
-            f"{seen}. Correct `windows` or the column of `band` in the description."
+            f"{survey.name}: no row of the windows {' or '.join(survey.windows)}; the column band has "
+            f"{present}. Correct `windows` or the column of `band` in the description."
         )
     radius = max(w.beam_arcsec for w in survey.windows.values()) / 2 if radius_arcsec is None else radius_arcsec
     ordered = sorted(survey.windows.items(), key=lambda item: item[1].beam_arcsec)
@@ -74,36 +74,36 @@ def merge_windows(
         pairs = one_to_one_of(pairs.select(same))
         sources = _joined(sources, rows, pairs.index1, pairs.index2, round(window.frequency_mhz))
         merged += len(pairs)
-    for _, window in ordered:  # a window without any row of its own has its columns all the same
+    for _, window in ordered:  # columns also for windows without rows
         _fill_window(sources, table, round(window.frequency_mhz))
     return sources, rejections(
         "merge windows",
         [
-            (f"window is none of {', '.join(survey.windows)}", int((~known).sum())),
-            ("detection in a further window, merged into its source", merged),
+            (f"window is not one of {', '.join(survey.windows)}", int((~known).sum())),
+            ("detection in a second window, merged into its source", merged),
         ],
     )
 
 
 def drop_overlaps(table: Table, radius_arcsec: float) -> tuple[Table, list[Rejections]]:
-    """Each source once, where neighbouring pointings overlap.
+    """Remove duplicate rows of sources in overlapping pointings.
 
-    Rows of different pointings (and of the same `band`, as long as windows are not merged) within
-    the radius are one source. Kept is the one nearest its pointing's centre (pointing_offset_deg)
-    if every repeated row has its offset, else the one of the lower noise (rms), else the first row.
+    Rows of different pointings (and of the same `band` if windows are not merged) within the radius
+    are one source. The row nearest to the centre of its pointing (pointing_offset_deg) is kept if all
+    duplicates have an offset, else the row with the lowest noise (rms), else the first row.
 
     Raises:
-        InputError: no row names its pointing.
+        InputError: no row has a pointing.
     """
     pointing = np.asarray(table["pointing"], str)
     if not (pointing != "").any():
         raise InputError(
-            "no row names its pointing, so repeats cannot be told from neighbours. Map the column "
-            "`pointing` in the survey's description."
+            "the column pointing is empty, so that duplicates cannot be distinguished from neighbours. Map the "
+            "column `pointing` in the survey description."
         )
     pairs = match(table["ra"], table["dec"], table["ra"], table["dec"], radius_arcsec)
     a, b = pairs.index1, pairs.index2
-    # After a merge a source that lies in one window in one pointing, in both in the other, is still one.
+    # After merging, a source detected in one window in one pointing and in both in another is one source.
     shared = np.array(
         [
             bool(set(x.split("+")) & set(y.split("+")))
@@ -117,7 +117,7 @@ def drop_overlaps(table: Table, radius_arcsec: float) -> tuple[Table, list[Rejec
     for i, j in zip(a[repeat].tolist(), b[repeat].tolist(), strict=True):
         neighbours.setdefault(i, []).append(j)
     offset, noise = np.asarray(table["pointing_offset_deg"], float), _noise(table)
-    # Rank by offset only where every competitor has one: mixed ranks would not be an order.
+    # Rank by offset only if all duplicates have one: offset and noise cannot be compared.
     involved = np.array(sorted(neighbours), int)
     use_offset = bool(np.isfinite(offset[involved]).all())
     rank = np.where(np.isfinite(noise), noise, np.inf)
@@ -126,9 +126,9 @@ def drop_overlaps(table: Table, radius_arcsec: float) -> tuple[Table, list[Rejec
     for row in involved[np.argsort(rank[involved], kind="stable")]:
         if not dropped[row]:
             dropped[neighbours[int(row)]] = True
-    why = "its own pointing's centre is farther" if use_offset else "its pointing is noisier there"
+    why = "farther from the pointing centre" if use_offset else "higher noise"
     return table[~dropped], rejections(
-        "drop overlaps", [(f"also found in a neighbouring pointing; {why}", int(dropped.sum()))]
+        "drop overlaps", [(f"also detected in an overlapping pointing, {why}", int(dropped.sum()))]
     )
 
 
@@ -147,7 +147,7 @@ def _at(name: str, frequency: int) -> str:
 
 
 def _joined(sources: Table, rows: Table, index1: np.ndarray, index2: np.ndarray, frequency: int) -> Table:
-    """Sources with the matched rows of one more window beside them and the unmatched ones below."""
+    """Sources with the matched rows of another window as columns and its unmatched rows appended."""
     _fill_window(sources, rows, frequency)
     for name in _PER_WINDOW:
         sources[_at(name, frequency)][index1] = rows[_at(name, frequency)][index2]
@@ -157,9 +157,9 @@ def _joined(sources: Table, rows: Table, index1: np.ndarray, index2: np.ndarray,
     sources["band"][index1] = [
         f"{one}+{two}" for one, two in zip(sources["band"][index1], rows["band"][index2], strict=True)
     ]
-    alone = np.ones(len(rows), bool)
-    alone[index2] = False
-    added = rows[alone]
+    unmatched = np.ones(len(rows), bool)
+    unmatched[index2] = False
+    added = rows[unmatched]
     for name in sources.colnames:
         if name not in added.colnames:
             added[name] = np.full(len(added), np.nan)
@@ -169,14 +169,14 @@ def _joined(sources: Table, rows: Table, index1: np.ndarray, index2: np.ndarray,
 
 def _fill_window(sources: Table, like: Table, frequency: int) -> None:
     for name in _PER_WINDOW:
-        ours = _at(name, frequency)
-        if ours not in sources.colnames:
-            sources[ours] = np.full(len(sources), np.nan)
-            sources[ours].unit = (like[ours] if ours in like.colnames else like[name]).unit
+        column = _at(name, frequency)
+        if column not in sources.colnames:
+            sources[column] = np.full(len(sources), np.nan)
+            sources[column].unit = (like[column] if column in like.colnames else like[name]).unit
 
 
 def _noise(table: Table) -> np.ndarray:
-    """rms (N,) of a row: of its least noisy window, NaN if unknown."""
+    """(N,) rms of the window with the lowest noise, NaN if unknown."""
     columns = [
         np.asarray(table[name], float)
         for name in table.colnames

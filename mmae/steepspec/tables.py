@@ -1,4 +1,4 @@
-"""Tables as the search writes them: Parquet, FITS and VOTable, each with units, UCDs and descriptions.
+"""Output tables of the search in Parquet, FITS and VOTable, with units, UCDs and descriptions.
 
 Shape suffix: N rows.
 """
@@ -30,19 +30,19 @@ from mmae.steepspec.schema import ColumnSpec
 
 
 def as_table(columns: Mapping[str, ArrayLike], spec: Sequence[ColumnSpec], meta: Mapping[str, str] = {}) -> Table:
-    """Exactly the columns of `spec`, in its order, with units, descriptions and UCDs (meta["ucd"]).
+    """Table with exactly the columns of `spec`, in its order, with units, descriptions and UCDs (meta["ucd"]).
 
     Args:
-        columns: name -> (N) values; those with a unit are converted, those without are in the
-            spec's. Masked values become NaN or "". Names that the spec lacks are left out.
-        spec: of `schema`.
-        meta: of the table: provenance, settings; kept as words.
+        columns: name -> (N) values; those with a unit are converted, those without are in the unit of
+            the spec. Masked values become NaN or "". Names that are not in the spec are ignored.
+        spec: column specifications of `schema`.
+        meta: metadata of the table (provenance, settings), converted to text.
 
     Returns:
-        N rows of float64 (NaN unknown), int64, bool or str, as the spec says.
+        N rows of float64 (NaN: unknown), int64, bool or str according to the spec.
 
     Raises:
-        InputError: a column is missing, not one-dimensional, of another length, of the wrong kind
+        InputError: a column is missing, not one-dimensional, of a different length, of the wrong kind
             or in a unit that cannot be converted.
     """
     if missing := [wanted.name for wanted in spec if wanted.name not in columns]:
@@ -62,22 +62,22 @@ def as_table(columns: Mapping[str, ArrayLike], spec: Sequence[ColumnSpec], meta:
 def write_table(
     table: Table, stem: Path, spec: Sequence[ColumnSpec], formats: Sequence[str] = ("parquet", "fits", "vot")
 ) -> list[Path]:
-    """Write the columns of `spec` as <stem>.parquet, <stem>.fits and <stem>.vot, also of zero rows.
+    """Write the columns of `spec` as <stem>.parquet, <stem>.fits and <stem>.vot, also for zero rows.
 
-    Units, UCDs and descriptions are each column's metadata in all three: the field's metadata in
-    Parquet, TUNITn, TUCDn and TCOMMn in FITS, the FIELD in the VOTable. So is the table's meta,
-    except for entries that no FITS card can hold. NaN is null in Parquet. FITS knows ASCII only:
-    other letters become "?" there. The files replace older ones only once all are complete.
+    Units, UCDs and descriptions are in the field metadata in Parquet, in TUNITn, TUCDn and TCOMMn in
+    FITS, in the FIELD element in the VOTable. The metadata of the table is written as well, except for
+    entries that do not fit into a FITS card. NaN is null in Parquet. FITS text is ASCII: other
+    characters become "?". Existing files are replaced only when all new ones are complete.
 
     Args:
-        formats: which of parquet, fits and vot.
+        formats: any of parquet, fits and vot.
 
     Returns:
         The paths, in that order.
 
     Raises:
-        InputError: as `as_table`; an unknown format.
-        OSError: the folder cannot be written.
+        InputError: as `as_table`, or for an unknown format.
+        OSError: the folder cannot be written to.
     """
     table, stem = as_table({name: table[name] for name in table.colnames}, spec, table.meta), Path(stem)
     writers = {"parquet": write_parquet, "fits": _write_fits, "vot": _write_votable}
@@ -85,19 +85,19 @@ def write_table(
         raise InputError(f"table: unknown format {', '.join(sorted(unknown))}; choose {', '.join(writers)}")
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_name(f"{stem.name}.{ending}") for ending in formats]
-    # Beside its destination, and so on the same disk: a rename there is one step.
-    with TemporaryDirectory(dir=stem.parent, prefix=f".{stem.name}-") as unfinished:
+    # In the same folder, so that the rename is atomic.
+    with TemporaryDirectory(dir=stem.parent, prefix=f".{stem.name}-") as temporary:
         for path, ending in zip(paths, formats, strict=True):
-            writers[ending](table, Path(unfinished) / path.name)
+            writers[ending](table, Path(temporary) / path.name)
         for path in paths:
-            os.replace(Path(unfinished) / path.name, path)
+            os.replace(Path(temporary) / path.name, path)
     return paths
 
 
 def write_parquet(table: Table, path: Path) -> None:
-    """Any table of numbers, flags and words; unit, UCD (meta["ucd"]) and description in its fields.
+    """Write any table of numbers, flags and text, with unit, UCD (meta["ucd"]) and description per field.
 
-    NaN and masked values become null, and the table's meta goes into the schema.
+    NaN and masked values become null; the metadata of the table is written into the schema.
     """
     columns = table.columns.values()
     arrays = [pa.array(np.ma.getdata(column.data), mask=_missing(column)) for column in columns]
@@ -110,7 +110,7 @@ def write_parquet(table: Table, path: Path) -> None:
 
 
 def _values(values: ArrayLike, wanted: ColumnSpec) -> np.ndarray:
-    """(N) values of the wanted dtype."""
+    """(N) values in the dtype of the specification."""
     where, column = f"table: column {wanted.name}", MaskedColumn(values)
     if wanted.kind == "text":
         return text_values(column)
@@ -118,9 +118,9 @@ def _values(values: ArrayLike, wanted: ColumnSpec) -> np.ndarray:
     if wanted.kind == "float":
         return numbers
     if wanted.kind == "bool":
-        require(np.isin(numbers, (0, 1)), where, "no flag", "give true or false")
+        require(np.isin(numbers, (0, 1)), where, "not a flag", "give true or false")
         return numbers.astype(bool)
-    require(numbers == np.rint(numbers), where, "no whole number", "give integers, none missing")
+    require(numbers == np.rint(numbers), where, "not an integer", "give integers, none missing")
     return numbers.astype(np.int64)
 
 
@@ -142,7 +142,7 @@ def _write_fits(table: Table, path: Path) -> None:
             table[name].unit = notes[name]["unit"] or None
     table.meta = {key: value for key, value in table.meta.items() if _fits_card(key, value)}
     with warnings.catch_warnings():
-        # Of meta whose name is long (HIERARCH) or FITS's own (left out).
+        # Warnings on metadata with long names (HIERARCH) or reserved FITS keywords (not written).
         warnings.simplefilter("ignore", AstropyWarning)
         hdu = fits.table_to_hdu(table, name=path.stem)
         for number, name in enumerate(table.colnames, 1):
@@ -152,7 +152,7 @@ def _write_fits(table: Table, path: Path) -> None:
 
 
 def _fits_card(key: str, value: str) -> bool:
-    """Whether a header card holds this entry, as it does not if it is too long or not ASCII."""
+    """Whether the entry fits into a FITS header card: not too long, and ASCII."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
@@ -163,7 +163,7 @@ def _fits_card(key: str, value: str) -> bool:
 
 def _write_votable(table: Table, path: Path) -> None:
     bare = table.copy(copy_data=False)
-    bare.meta.clear()  # astropy would take entries like "ID" or "ref" for attributes of the TABLE
+    bare.meta.clear()  # astropy would write entries such as "ID" or "ref" as attributes of the TABLE element
     file = from_table(bare)
     element = file.get_first_table()
     element.name = path.stem

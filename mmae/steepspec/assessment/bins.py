@@ -1,4 +1,4 @@
-"""Columns, rates and bins: what every comparison of the search with a known truth needs.
+"""Columns, rates and bins for the comparisons of the search with a known truth.
 
 Shape suffixes: N rows, B bins.
 """
@@ -40,13 +40,13 @@ _KINDS: dict[str, dict[str, str]] = {
 class Binned:
     """Statistics in bins of one quantity, each with its 68% interval and number of objects.
 
-    A rate's interval is Wilson's (1927, JASA 22, 209): objects count as independent.
+    Rates have the interval of Wilson (1927, JASA 22, 209), for independent objects.
     """
 
     quantity: str
-    """What is binned, with its unit."""
+    """The binned quantity, with its unit."""
     edges: np.ndarray
-    """(B+1,), low edge included; the outermost may be infinite."""
+    """(B+1,); bins include their low edge, the outermost edges may be infinite."""
     labels: tuple[str, ...]
     """(B,) such as "0.3 to 0.6"."""
     centre: np.ndarray
@@ -54,14 +54,14 @@ class Binned:
     scores: Mapping[str, tuple[Score, ...]]
     """Name of the statistic -> (B,) scores."""
     total: Mapping[str, Score]
-    """The same of all objects, binned or not."""
+    """Name of the statistic -> score of all objects, including those in no bin."""
 
     def joined(self, other: Binned) -> Binned:
-        """With the statistics of another, binned alike, beside its own; the centres stay."""
+        """With the statistics of another `Binned` with the same bins added; the centres are kept."""
         return replace(self, scores={**self.scores, **other.scores}, total={**self.total, **other.total})
 
     def only(self, *names: str) -> Binned:
-        """With these statistics alone."""
+        """With these statistics only."""
         return replace(
             self, scores={name: self.scores[name] for name in names}, total={name: self.total[name] for name in names}
         )
@@ -74,14 +74,14 @@ def binned(
     score: Callable[[np.ndarray], dict[str, Score]],
     labels: Sequence[str] = (),
 ) -> Binned:
-    """Statistics in each bin and of all rows; a NaN is in no bin.
+    """Statistics in each bin and of all rows; rows with NaN are in no bin.
 
     Args:
-        quantity: what is binned, with its unit.
-        values_N: (N,) the quantity.
+        quantity: the binned quantity, with its unit.
+        values_N: (N,) its values.
         edges: (B+1,) ascending.
-        score: of a mask (N,): the statistics of these rows by name.
-        labels: (B,) of the bins; made of the edges when left out.
+        score: function of a mask (N,) to the statistics of these rows by name.
+        labels: (B,) of the bins; by default made from the edges.
     """
     edges_B1 = np.asarray(edges, np.float64)
     bin_N = np.searchsorted(edges_B1, values_N, side="right") - 1
@@ -106,13 +106,13 @@ def _label(low: float, high: float) -> str:
 
 
 def rate(hit_N: np.ndarray, of_N: np.ndarray) -> Score:
-    """Which part of `of_N` (N,) bool is `hit_N` (N,) bool, with Wilson's 68% interval."""
+    """Fraction of the rows `of_N` (N,) bool with `hit_N` (N,) bool, with its 68% Wilson interval."""
     n, hits = int(of_N.sum()), int((hit_N & of_N).sum())
     return Score(hits / n, *wilson_interval(hits, n), n) if n else EMPTY
 
 
 def mean(values_N: np.ndarray) -> Score:
-    """Mean and its standard error, from the spread of the values; none for fewer than two."""
+    """Mean and its standard error from the sample standard deviation; no error for fewer than two values."""
     n = len(values_N)
     if n == 0:
         return EMPTY
@@ -122,7 +122,7 @@ def mean(values_N: np.ndarray) -> Score:
 
 
 def take(table: Table, what: str, *names: str) -> dict[str, np.ndarray]:
-    """Columns of one of the four tables as plain arrays (N,) of the kind they should have.
+    """Columns of one of the four tables as plain arrays (N,) of the kind in the schema.
 
     Args:
         what: sources, members, regions or truth.
@@ -133,7 +133,7 @@ def take(table: Table, what: str, *names: str) -> dict[str, np.ndarray]:
     missing = [name for name in names if name not in table.colnames]
     if missing:
         raise InputError(
-            f"{what}: no column {', '.join(missing)}; give the table with all columns, those "
+            f"{what}: no column {', '.join(missing)}; give the table with all columns "
             f"of {'the simulated sky' if what == 'truth' else 'mmae/steepspec/schema.py'}"
         )
     found = columns(what, **{name: table[name] for name in names})
@@ -141,7 +141,7 @@ def take(table: Table, what: str, *names: str) -> dict[str, np.ndarray]:
 
 
 def _as_kind(array: np.ndarray, kind: str) -> np.ndarray:
-    """An empty table has no useful types, and whole numbers come as floats with NaN for none."""
+    """The array in the kind of the schema; empty tables are untyped, and missing integers are NaN in floats."""
     if kind == "text":
         return array.astype(str)
     if kind == "float":
@@ -149,8 +149,8 @@ def _as_kind(array: np.ndarray, kind: str) -> np.ndarray:
     return np.nan_to_num(array, nan=0 if kind == "bool" else -1).astype(bool if kind == "bool" else int)
 
 
-def of_truth(column_N: np.ndarray, match_S: np.ndarray, missing: object) -> np.ndarray:
-    """(S,) the truth's value for each detected source, `missing` where it has no true one."""
+def true_values(column_N: np.ndarray, match_S: np.ndarray, missing: object) -> np.ndarray:
+    """(S,) true value of each detected source, `missing` for sources without a match."""
     found = match_S >= 0
     values = np.full(len(match_S), missing, dtype=column_N.dtype)
     values[found] = column_N[match_S[found]]
@@ -161,7 +161,7 @@ def check_match(match_S: np.ndarray, sources: Table, truth: Table) -> np.ndarray
     """The match as (S,) int.
 
     Raises:
-        InputError: not one row of the truth, or -1, for each source, or a row used twice.
+        InputError: the match is not a unique row of the truth, or -1, for each source.
     """
     match_S = np.asarray(match_S)
     used = match_S[match_S >= 0]
@@ -172,7 +172,7 @@ def check_match(match_S: np.ndarray, sources: Table, truth: Table) -> np.ndarray
         or len(np.unique(used)) < len(used)
     ):
         raise InputError(
-            f"match of shape {match_S.shape}: give, for each of the {len(sources)} sources, a "
-            f"row of its own of the truth's {len(truth)}, or -1, as match_truth does"
+            f"match of shape {match_S.shape}: give, for each of the {len(sources)} sources, a unique "
+            f"row of the {len(truth)} rows of the truth, or -1, as match_truth does"
         )
     return match_S.astype(int)

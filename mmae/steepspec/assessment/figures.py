@@ -1,4 +1,4 @@
-"""A search over a simulated sky against its truth: completeness, purity, pulls, classes, ellipses.
+"""Figures of a search over a simulated sky: completeness, purity, pulls, classes, ellipses.
 
 Shape suffixes: B bins.
 """
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mmae.metrics.bootstrap import Score
+from mmae.report.contents import Measured, cell_text
 from mmae.report.style import BLACK, BLUE, GREEN, GREY, LIGHT_GREY, ORANGE, PURPLE, VERMILLION, say_absent, style
 from mmae.steepspec.assessment.bins import Binned
 from mmae.steepspec.assessment.pulls import FITTED, LIMITS, MEAN, P_MEAN, P_TRUE, P_TRUE_NO_FIELD, WIDTH, Pulls
@@ -32,10 +33,10 @@ from mmae.steepspec.assessment.recovery import (
 from mmae.steepspec.classify import CLASSES
 
 MARKS = ((BLUE, "o"), (VERMILLION, "s"), (GREEN, "D"))
-PULL_RANGE = 5.0  # beyond, pulls are counted in the outermost columns
+PULL_RANGE = 5.0  # pulls beyond are counted in the outermost bins
 SHARE_CMAP = LinearSegmentedColormap.from_list("share", ["white", BLUE])
 CLASS_NAMES = ("pulsar", "radio galaxy", "AGN", "star", "ambiguous")
-APART = 0.015  # of the axis: markers of one bin stand side by side
+MARKER_OFFSET = 0.015  # of the axis, between the markers of one bin
 LEGEND = {PURITIES[0]: "whole simulated sky", PURITIES[1]: "in ellipses", PURITIES[2]: "in ellipses, no field pulsars"}
 
 
@@ -44,22 +45,22 @@ def completeness_figure(complete: Completeness, selected: Binned, steep_limit: f
     """Completeness against expected flux and true alpha; recovery and purity against S/N.
 
     Args:
-        complete: of `assess.completeness`.
-        selected: of `assess.selection_by_snr`.
-        steep_limit: drawn into the panel of alpha.
+        complete: of `recovery.completeness`.
+        selected: of `recovery.selection_by_snr`.
+        steep_limit: vertical line in the panel of alpha.
     """
     figure = Figure(figsize=(9.5, 6.8), layout="constrained")
     flux, alpha, recovery, purity = figure.subplots(2, 2).flat
     population = POPULATIONS[0]
     _draw_rates(flux, complete.by_flux[population], STAGES, log=True)
-    flux.set(title=f"{population} pulsars", ylabel="part of the injected")
+    flux.set(title=f"{population} pulsars", ylabel="fraction of injected pulsars")
     if _draw_rates(alpha, complete.by_alpha, STAGES):
         alpha.axvline(steep_limit, color=GREY, linestyle="--", linewidth=0.9, zorder=0)
-    alpha.set(title="all pulsars", ylabel="part of the injected")
+    alpha.set(title="all pulsars", ylabel="fraction of injected pulsars")
     _draw_rates(recovery, selected, STAGES[1:], log=True, marks=MARKS[1:])
-    recovery.set(title="detected, truly steep pulsars", ylabel="part of the detected")
+    recovery.set(title="detected, truly steep pulsars", ylabel="fraction of detected pulsars")
     _draw_rates(purity, selected, PURITIES, log=True, marks=((GREY, "o"), (ORANGE, "s"), (BLACK, "D")))
-    purity.set(title="pulsar candidates", ylabel="part that are pulsars")
+    purity.set(title="pulsar candidates", ylabel="purity")
     return figure
 
 
@@ -68,8 +69,8 @@ def pull_figure(pulls: Pulls, calibration: Mapping[str, Binned]) -> Figure:
     """Histogram of pulls, their mean and robust width against S/N, and the calibration of p_steep.
 
     Args:
-        pulls: of `assess_pulls.alpha_pulls`.
-        calibration: of `assess_pulls.steep_calibration`.
+        pulls: of `pulls.alpha_pulls`.
+        calibration: of `pulls.steep_calibration`.
     """
     figure = Figure(figsize=(9.5, 6.8), layout="constrained")
     (histogram, mean), (steep, width) = figure.subplots(2, 2)
@@ -78,16 +79,16 @@ def pull_figure(pulls: Pulls, calibration: Mapping[str, Binned]) -> Figure:
         if _draw_scores(ax, pulls.by_snr, (name,), log=True, marks=MARKS[:1]):
             ax.axhline(target, color=GREY, linestyle="--", linewidth=0.9, zorder=0)
         ax.set_ylabel(f"{name} of the pulls")
-    mean.set_title("against S/N, errors from pointings")
+    mean.set_title("errors from a bootstrap over pointings")
     _draw_calibration(steep, calibration)
     return figure
 
 
 def _draw_histogram(ax: Axes, pulls: Pulls) -> None:
     if not pulls.pull.size:
-        say_absent(ax, "no fitted spectral index has a true one")
+        say_absent(ax, "no fitted spectral index with a true value")
         return
-    # As many columns as the pulls can fill, 0.25 wide at the finest.
+    # Bins of 0.25, or of 0.5 for few pulls.
     edges = np.linspace(-PULL_RANGE, PULL_RANGE, 41 if pulls.pull.size > 400 else 21)
     ax.hist(
         np.clip(pulls.pull, -PULL_RANGE, PULL_RANGE),
@@ -100,7 +101,7 @@ def _draw_histogram(ax: Axes, pulls: Pulls) -> None:
     x = np.linspace(-PULL_RANGE, PULL_RANGE, 300)
     ax.plot(x, np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi), color=BLACK, label="normal, width 1")
     total = pulls.by_snr.total
-    lines = [f"{name} {_with_error(total[name])}" for name in (MEAN, WIDTH)]
+    lines = [f"{name} {cell_text(Measured(total[name].value, total[name].error))}" for name in (MEAN, WIDTH)]
     beyond = int((np.abs(pulls.pull) > PULL_RANGE).sum())
     lines += [f"{beyond} beyond {PULL_RANGE:g}"] * bool(beyond)
     ax.text(0.03, 0.96, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=8)
@@ -113,19 +114,14 @@ def _draw_histogram(ax: Axes, pulls: Pulls) -> None:
     ax.legend(loc="upper right")
 
 
-def _with_error(score: Score) -> str:
-    error = f" ± {score.error:.3f}" if np.isfinite(score.error) else ""
-    return f"{score.value:.3f}{error}".replace("-", "\N{MINUS SIGN}")
-
-
 def _draw_calibration(ax: Axes, calibration: Mapping[str, Binned]) -> None:
     if not any(shown.total[P_TRUE].n for shown in calibration.values()):
-        say_absent(ax, "no source has a p_steep and a true index")
+        say_absent(ax, "no source with p_steep and a true index")
         return
     ax.plot((0, 1), (0, 1), color=GREY, linestyle="--", linewidth=0.9)
     lines = (
         (FITTED, P_TRUE, FITTED),
-        (FITTED, P_TRUE_NO_FIELD, "the same, no field pulsars"),
+        (FITTED, P_TRUE_NO_FIELD, f"{FITTED}, no field pulsars"),
         (LIMITS, P_TRUE, LIMITS),
     )
     for (group, name, label), (colour, marker) in zip(lines, MARKS, strict=True):
@@ -133,7 +129,7 @@ def _draw_calibration(ax: Axes, calibration: Mapping[str, Binned]) -> None:
         _errorbar(ax, p_B, calibration[group].scores[name], colour, marker, label)
     ax.set(
         xlabel="mean p_steep",
-        ylabel="part truly steep",
+        ylabel="fraction truly steep",
         xlim=(-0.03, 1.03),
         ylim=(-0.03, 1.03),
         title="calibration of p_steep",
@@ -143,20 +139,20 @@ def _draw_calibration(ax: Axes, calibration: Mapping[str, Binned]) -> None:
 
 @style()
 def confusion_figure(found: Confusion) -> Figure:
-    """True class against found class: counts, and in colour their share of the true class.
+    """True class against found class: counts, and in colour the fraction of the true class.
 
     Args:
-        found: of `assess.confusion`.
+        found: of `recovery.confusion`.
     """
     figure = Figure(figsize=(10.5, 4.2), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for ax, matrix, title in zip(
         panels, (found.all_TF, found.steep_TF), ("all detected sources", "called steep"), strict=True
     ):
-        image = _draw_matrix(ax, matrix[:-1])  # no source is truly ambiguous
+        image = _draw_matrix(ax, matrix[:-1])  # "ambiguous" is not a true class
         ax.set(title=f"{title} ({int(matrix.sum()):,})", xlabel="found class")
     panels[0].set_ylabel("true class")
-    figure.colorbar(image, ax=panels, label="share of the true class", pad=0.01, aspect=30)
+    figure.colorbar(image, ax=panels, label="fraction of the true class", pad=0.01, aspect=30)
     return figure
 
 
@@ -178,18 +174,18 @@ def _draw_matrix(ax: Axes, matrix_TF: np.ndarray):
 
 @style()
 def ellipse_figure(found: Binned) -> Figure:
-    """Against the size of the ellipse: pulsars recovered, purity, and chance sources.
+    """Recovered pulsars, purity and chance sources against the size of the ellipse.
 
     Args:
-        found: of `assess.by_ellipse`.
+        found: of `recovery.by_ellipse`.
     """
     figure = Figure(figsize=(9.5, 6.8), layout="constrained")
     (inside, purity), (chance, candidates) = figure.subplots(2, 2, sharex=True)
     if _draw_rates(inside, found, (INSIDE, CANDIDATE), log=True):
         inside.axhline(ELLIPSE_SHARE, color=GREY, linestyle="--", linewidth=0.9, zorder=0)
-    inside.set(ylabel="part of the detected", title="pulsars of the ellipses")
+    inside.set(ylabel="fraction of detected pulsars", title="pulsars of the ellipses")
     _draw_rates(purity, found, PURITIES[1:], log=True, marks=((ORANGE, "s"), (BLACK, "D")))
-    purity.set(ylabel="part that are pulsars", title="steep candidates")
+    purity.set(ylabel="purity", title="steep candidates")
     for ax, name in ((chance, CHANCE), (candidates, CHANCE_CANDIDATES)):
         _draw_scores(ax, found, (name,), log=True, marks=((PURPLE, "o"),))
         ax.set_ylabel(name)
@@ -202,7 +198,7 @@ def ellipse_figure(found: Binned) -> Figure:
 def _draw_rates(
     ax: Axes, shown: Binned, names: tuple[str, ...], *, log: bool = False, marks: tuple[tuple[str, str], ...] = MARKS
 ) -> bool:
-    """Rates from 0 to 1, and below them the number of objects, once if all of them share it; any?"""
+    """Draw rates from 0 to 1 and the number of objects below, once if common to all; whether there were any."""
     if not _draw_scores(ax, shown, names, log=log, marks=marks):
         return False
     counts = [tuple(score.n for score in shown.scores[name]) for name in names]
@@ -225,12 +221,12 @@ def _draw_rates(
 def _draw_scores(
     ax: Axes, shown: Binned, names: tuple[str, ...], *, log: bool, marks: tuple[tuple[str, str], ...]
 ) -> bool:
-    """Scores with their intervals at the bins' medians; say whether there were any."""
+    """Draw scores with their intervals at the medians of the bins; whether there were any."""
     if not any(score.n for name in names for score in shown.scores[name]):
-        say_absent(ax, f"nothing to bin in {shown.quantity}")
+        say_absent(ax, f"no objects in the bins of {shown.quantity}")
         return False
     x_B = np.log(shown.centre) if log else shown.centre
-    step = APART * np.ptp(x_B[np.isfinite(x_B)])
+    step = MARKER_OFFSET * np.ptp(x_B[np.isfinite(x_B)])
     for k, (name, (colour, marker)) in enumerate(zip(names, marks, strict=False)):
         moved_B = x_B + step * (k - (len(names) - 1) / 2)
         moved_B = np.exp(moved_B) if log else moved_B
@@ -248,7 +244,7 @@ def _draw_scores(
 
 def _errorbar(ax: Axes, x_B: np.ndarray, scores: tuple[Score, ...], colour: str, marker: str, label: str) -> None:
     value_B, low_B, high_B = np.array([(s.value, s.low, s.high) for s in scores]).T
-    # A point without an interval (one pointing, one ellipse) is drawn bare.
+    # A point without an interval (one pointing, one ellipse) is drawn without error bar.
     ax.plot(x_B, value_B, color=colour, linewidth=0.8, alpha=0.4)
     ax.errorbar(
         x_B,

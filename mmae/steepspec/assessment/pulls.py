@@ -1,6 +1,6 @@
-"""Are the errors of the spectral indices, and the chances of being steep, what they say?
+"""Calibration of the errors of the spectral index, and of the probability of being steep.
 
-Pull = (alpha - true alpha) / alpha_err: mean 0 and width 1 if alpha has no bias and honest errors.
+Pull = (alpha - true alpha) / alpha_err: mean 0 and width 1 if alpha is unbiased with correct errors.
 
 Shape suffixes: S detected sources, N true sources, K pulls, C clusters, R resamples.
 """
@@ -17,7 +17,7 @@ from astropy.table import Table
 from mmae.core.errors import InputError
 from mmae.metrics.bootstrap import EMPTY, Score
 from mmae.metrics.redshift import sigma_nmad
-from mmae.steepspec.assessment.bins import Binned, binned, check_match, mean, of_truth, rate, take
+from mmae.steepspec.assessment.bins import Binned, binned, check_match, mean, rate, take, true_values
 from mmae.steepspec.assessment.recovery import PULSAR, SNR_EDGES, STEEP
 
 MEAN, WIDTH, STD = "mean", "robust width", "std"
@@ -29,7 +29,7 @@ FITTED, LIMITS = "two detections or more", "one detection and limits"
 
 @dataclass(frozen=True)
 class Pulls:
-    """Pulls of alpha, and "mean", "robust width" (1.4826 MAD) and "std" of them in bins."""
+    """Pulls of alpha, and their "mean", "robust width" (1.4826 MAD) and "std" in bins."""
 
     pull: np.ndarray
     """(K,)"""
@@ -37,16 +37,16 @@ class Pulls:
     by_detections: Binned
     """Against the number of flux densities in the spectrum."""
     pointings: int
-    """Resampling units; the errors from ten are themselves good to a quarter only."""
+    """Number of resampling units; with ten the errors are uncertain by about 25%."""
 
 
 def alpha_pulls(sources: Table, truth: Table, match: np.ndarray, *, resamples: int = 500, seed: int = 0) -> Pulls:
-    """Pulls of matched sources whose alpha is of a fitted spectrum ("sed") and has an error.
+    """Pulls of matched sources with alpha from a fitted spectrum ("sed") and an error.
 
     The flux-scale error of a pointing and window is shared by all its sources, which are therefore
-    not independent. Errors come from resampling pointings (cluster bootstrap: Field & Welsh 2007,
-    JRSS B 69, 369), times sqrt(C / (C - 1)) since the spread of C resampled pointings is too small
-    by that. A source without a pointing stands for itself; no error where there is one pointing.
+    not independent. Errors are from resampling pointings (cluster bootstrap: Field & Welsh 2007,
+    JRSS B 69, 369), times sqrt(C / (C - 1)) to correct the bias of the standard deviation for C
+    pointings. A source without a pointing is its own resampling unit; with one unit there is no error.
 
     Args:
         match: (S,) of `match_truth`.
@@ -57,10 +57,10 @@ def alpha_pulls(sources: Table, truth: Table, match: np.ndarray, *, resamples: i
         InputError: missing columns, a match that does not fit the tables, or resamples below 2.
     """
     if resamples < 2:
-        raise InputError(f"resamples = {resamples}: a spread needs 2 at least; some hundreds are usual")
+        raise InputError(f"resamples = {resamples}: give at least 2; several hundred are usual")
     match_S = check_match(match, sources, truth)
     s = take(sources, "sources", "alpha", "alpha_err", "alpha_from", "snr", "n_detections", "pointing")
-    true_S = of_truth(take(truth, "truth", "alpha")["alpha"], match_S, np.nan)
+    true_S = true_values(take(truth, "truth", "alpha")["alpha"], match_S, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         pull_S = (s["alpha"] - true_S) / s["alpha_err"]
     kept_S = (s["alpha_from"] == "sed") & (s["alpha_err"] > 0) & np.isfinite(pull_S)
@@ -79,10 +79,10 @@ def alpha_pulls(sources: Table, truth: Table, match: np.ndarray, *, resamples: i
 
 
 def _units(pointing_K: np.ndarray) -> tuple[np.ndarray, int]:
-    """Number of each pull's pointing, sources without one standing for themselves, and how many."""
+    """(K,) resampling unit of each pull: its pointing, or the source itself without one; and their number."""
     names, unit_K = np.unique(pointing_K, return_inverse=True)
-    lone_K = pointing_K == ""
-    unit_K = np.where(lone_K, len(names) + np.cumsum(lone_K), unit_K)
+    without_K = pointing_K == ""
+    unit_K = np.where(without_K, len(names) + np.cumsum(without_K), unit_K)
     return unit_K, len(np.unique(unit_K))
 
 
@@ -99,12 +99,12 @@ def bootstrap_units(
     resamples: int,
     seed: int,
 ) -> tuple[Score, ...]:
-    """Statistics with errors from drawing whole units, with replacement; see `alpha_pulls`.
+    """Statistics with errors from a bootstrap over units, drawn with replacement; see `alpha_pulls`.
 
     Args:
         values_K: (K,) values.
-        unit_K: (K,) which unit each belongs to.
-        statistic: of values (K',), K' > 0.
+        unit_K: (K,) unit of each value.
+        statistic: function of values (K',), K' > 0.
         resamples, seed: of the bootstrap.
     """
     if not len(values_K):
@@ -120,10 +120,10 @@ def bootstrap_units(
     for row in range(resamples):
         unit_C = rng.integers(n_units, size=n_units)
         size = size_C[unit_C]
-        # Row numbers of the drawn units one after another: each unit's start, counted up.
+        # Concatenated row numbers of the drawn units: the start of each unit plus a running index.
         within = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
         drawn[row] = statistic(values_K[np.repeat(start_C[unit_C], size) + within])
-    # A resample of a few single sources may hold one value only, which has no std.
+    # A resample of few units may have a single value, for which the std is NaN.
     error = np.nanstd(drawn, axis=0) * math.sqrt(n_units / (n_units - 1))
     return tuple(Score(v, v - e, v + e, len(values_K)) for v, e in zip(value, error.tolist(), strict=True))
 
@@ -131,21 +131,20 @@ def bootstrap_units(
 def steep_calibration(
     sources: Table, truth: Table, match: np.ndarray, *, steep_limit: float = STEEP
 ) -> dict[str, Binned]:
-    """In bins of p_steep: its mean, and the part of the sources that is truly steeper.
+    """In bins of p_steep: its mean, and the fraction of truly steep sources.
 
-    p_steep comes from the source's own likelihood, with a prior on alpha that is flat. Most
-    sources are flatter than the limit, so noise scatters more of them across it than back: the
-    true part falls below p_steep where errors are large, and most where upper limits leave alpha
-    to that prior. "truly steep, no field pulsars" leaves out the steep sources that were injected
-    beyond their real number.
+    p_steep is from the likelihood of the source with a flat prior on alpha. Most sources are flatter
+    than the limit, so that noise scatters more of them below it than above: the true fraction is below
+    p_steep where errors are large, most of all for one detection with limits, where alpha depends on the
+    prior. "truly steep, no field pulsars" excludes the steep sources injected above their real number.
 
     Args:
         match: (S,) of `match_truth`.
-        steep_limit: the limit that p_steep refers to.
+        steep_limit: limit in alpha to which p_steep refers.
 
     Returns:
-        Binned statistics of sources with "two detections or more" (or the radio catalogue's own
-        index) and with "one detection and limits".
+        Binned statistics of sources with "two detections or more" (or the index of the radio catalogue)
+        and with "one detection and limits".
 
     Raises:
         InputError: missing columns, or a match that does not fit the tables.

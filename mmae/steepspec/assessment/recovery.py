@@ -1,11 +1,10 @@
-"""How complete and how pure a search over a simulated sky was, whose truth is known.
+"""Completeness and purity of a search over a simulated sky with known truth.
 
-Known pulsars are left out of completeness and classification: a list names them, not the search.
-The simulated sky has field pulsars, injected anywhere and far more of them than in the sky, to
-measure completeness. They make a purity of the whole simulated sky far too good. The purity that
-says something about real error ellipses counts members of ellipses only, and of these no field
-pulsar: what is left are pulsars of the regions, in the share that the simulation gives them, and
-sources that lie in an ellipse by chance.
+Known pulsars are excluded from completeness and classification: they are identified by a list, not by
+the search. To measure completeness, field pulsars are injected at random positions, far more than in the
+real sky. They make the purity of the whole simulated sky too high. The purity that applies to real error
+ellipses is that of members of ellipses without field pulsars: the pulsars of the regions, with the share
+set in the simulation, and sources in ellipses by chance.
 
 Shape suffixes: S detected sources, N true sources, M members, R searched regions, B bins, T and F
 true and found classes.
@@ -21,30 +20,30 @@ from astropy.table import Table
 
 from mmae.astro.crossmatch import one_to_one
 from mmae.core.errors import InputError
-from mmae.steepspec.assessment.bins import Binned, binned, check_match, mean, of_truth, rate, take
+from mmae.steepspec.assessment.bins import Binned, binned, check_match, mean, rate, take, true_values
 from mmae.steepspec.classify import CLASSES, confusion_matrix
 from mmae.steepspec.spectra.sed import SEDSettings
 
 PULSAR = "pulsar_candidate"
 STEEP = SEDSettings().steep_alpha
-REFERENCE_MHZ = 1006.0  # MALS's window in which a steep source is brightest
+REFERENCE_MHZ = 1006.0  # the MALS window in which a steep source is brighter
 INF = float("inf")
 FLUX_EDGES_MJY = (-INF, 0.15, 0.3, 0.6, 1.2, 2.5, 5.0, INF)
 ALPHA_OFFSETS = (-INF, -1.2, -0.8, -0.4, -0.2, 0.0, 0.2, 0.4, 0.8, INF)
-"""Edges of the bins of true alpha, counted from the steep limit: no bin straddles it."""
+"""Edges of the bins of true alpha, relative to the steep limit, which is one of the edges."""
 SNR_EDGES = (-INF, 7.0, 10.0, 15.0, 25.0, 50.0, INF)
 ELLIPSE_EDGES_DEG = (-INF, 0.05, 0.1, 0.15, 0.25, INF)
 POPULATIONS = ("truly steep", "all")
 STAGES = ("detected", "called steep", "classed pulsar")
 PURITIES = ("purity, sky", "purity, ellipses", "purity, no field pulsars")
-ELLIPSE_SHARE = 0.95  # of the pulsars lie in their ellipse: 4FGL's ellipses are 95% contours
+ELLIPSE_SHARE = 0.95  # expected fraction of pulsars in their own ellipse, a 95% contour in 4FGL
 INSIDE, CANDIDATE = "in own ellipse", "candidate"
 CHANCE, CHANCE_CANDIDATES = "chance sources per ellipse", "chance candidates per ellipse"
 
 
 @dataclass(frozen=True)
 class Completeness:
-    """Of injected pulsars not known before: the part that each stage of the search keeps."""
+    """Fraction of the injected pulsars, without the known ones, that each stage of the search keeps."""
 
     by_flux: Mapping[str, Binned]
     """Population ("truly steep", "all") -> STAGES against expected flux density at 1006 MHz."""
@@ -59,20 +58,20 @@ class Confusion:
     all_TF: np.ndarray
     """(5,5) int; matched sources that are not vetoed."""
     steep_TF: np.ndarray
-    """(5,5) int; of these the ones called steep."""
+    """(5,5) int; those of them called steep."""
     unmatched: int
-    """Sources, vetoed or not, without a true one."""
+    """Number of sources, vetoed ones included, without a match in the truth."""
 
 
 def match_truth(sources: Table, truth: Table, radius_arcsec: float = 6.0) -> np.ndarray:
     """(S,) row of the truth for each detected source, -1 for none: one to one, nearest first.
 
-    The truth reaches below the detection limit: where it has D sources per square degree, a part
-    2.4e-7 D r^2 (r in arcsec; some 1% at 6 arcsec) of the places has one by chance, but a detection
-    takes it only if its own lies further away.
+    The truth extends below the detection limit: at D sources per square degree, a fraction
+    2.4e-7 D r^2 (r in arcsec; about 1% at 6 arcsec) of all positions has one by chance, but a detection
+    is matched with it only if its own source is farther away.
 
     Raises:
-        InputError: missing columns, impossible coordinates or radius.
+        InputError: missing columns, coordinates or radius out of range.
     """
     s, t = take(sources, "sources", "ra", "dec"), take(truth, "truth", "ra", "dec")
     pairs = one_to_one(s["ra"], s["dec"], t["ra"], t["dec"], radius_arcsec)
@@ -84,11 +83,11 @@ def match_truth(sources: Table, truth: Table, radius_arcsec: float = 6.0) -> np.
 def completeness(
     sources: Table, truth: Table, match: np.ndarray, *, steep_limit: float = STEEP, reference_mhz: float = REFERENCE_MHZ
 ) -> Completeness:
-    """Which part of the injected pulsars is detected, then called steep, then classed a pulsar.
+    """Fractions of the injected pulsars that are detected, then called steep, then classed as pulsars.
 
-    Each stage counts what the one before kept; the last is the list of new pulsar candidates, so
-    vetoed sources are not in it. Pulsars known before are left out. Undetected pulsars have no
-    measured S/N: the axis is the flux density that they should have, S1400 (nu / 1400)^alpha.
+    Each stage selects from the one before; the last is the list of new pulsar candidates, which has no
+    vetoed sources. Known pulsars are excluded. Undetected pulsars have no measured S/N: the fractions are
+    binned in the expected flux density, S1400 (nu / 1400)^alpha.
 
     Args:
         match: (S,) of `match_truth`.
@@ -124,7 +123,7 @@ def completeness(
 
 
 def _stages(sources: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(S,) bool each: detected, called steep, and of these new and classed pulsar candidates."""
+    """(S,) bool each: detected; called steep; steep, not vetoed and classed as pulsar candidate."""
     s = take(sources, "sources", "steep", "source_class", "vetoed")
     classed_S = s["steep"] & (s["source_class"] == PULSAR) & ~s["vetoed"]
     return np.ones(len(sources), bool), s["steep"], classed_S
@@ -133,71 +132,69 @@ def _stages(sources: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def selection_by_snr(
     sources: Table, members: Table, truth: Table, match: np.ndarray, *, steep_limit: float = STEEP
 ) -> Binned:
-    """Against measured S/N: what becomes of detected steep pulsars, and how pure the candidates are.
+    """Against measured S/N: recovery of detected steep pulsars, and purity of the candidates.
 
-    "called steep", "classed pulsar": part of the detected, truly steep pulsars not known before.
-    The purities are the part of the pulsar candidates (steep, classed so, not vetoed) that are
-    pulsars: "purity, sky" of all candidates found in this sky, where injected field pulsars, far
-    more than in the real sky, make it too good; "purity, ellipses" of those inside an ellipse;
-    "purity, no field pulsars" of these without the field pulsars, as it should be in real
-    ellipses if as many of them hold a pulsar. A candidate without a true source is no pulsar. A
-    source in two ellipses counts once.
+    "called steep", "classed pulsar": fraction of the detected, truly steep pulsars without the known ones.
+    The purities are the fraction of the pulsar candidates (steep, classed as pulsar, not vetoed) that are
+    pulsars: "purity, sky" for all candidates, too high because of the field pulsars; "purity, ellipses"
+    for those inside an ellipse; "purity, no field pulsars" for these without field pulsars, as expected in
+    real ellipses if the same share of them contains a pulsar. A candidate without a match in the truth is
+    not a pulsar. A source in two ellipses counts once.
 
     Args:
         match: (S,) of `match_truth`.
         steep_limit: alpha below this is steep.
 
     Raises:
-        InputError: missing columns, a match that does not fit the tables, or a member that is no source.
+        InputError: missing columns, a match that does not fit the tables, or a member that is not a source.
     """
     match_S = check_match(match, sources, truth)
     snr_S = take(sources, "sources", "snr")["snr"]
     t = take(truth, "truth", "alpha", "known")
     _, steep_S, classed_S = _stages(sources)
     pulsar_S, field_S = _true_pulsars(truth, match_S)
-    truly_steep_S = of_truth(t["alpha"], match_S, INF) < steep_limit
-    sought_S = pulsar_S & truly_steep_S & ~of_truth(t["known"], match_S, True)
+    truly_steep_S = true_values(t["alpha"], match_S, INF) < steep_limit
+    target_S = pulsar_S & truly_steep_S & ~true_values(t["known"], match_S, True)
     inside_S = np.zeros(len(sources), bool)
     inside_S[_source_rows(sources, members)] = True
-    asked = {STAGES[1]: (steep_S, sought_S), STAGES[2]: (classed_S, sought_S)}
+    rates = {STAGES[1]: (steep_S, target_S), STAGES[2]: (classed_S, target_S)}
     bases = (classed_S, classed_S & inside_S, classed_S & inside_S & ~field_S)
-    asked |= {name: (pulsar_S, of_S) for name, of_S in zip(PURITIES, bases, strict=True)}
+    rates |= {name: (pulsar_S, of_S) for name, of_S in zip(PURITIES, bases, strict=True)}
     return binned(
         "measured S/N",
         snr_S,
         SNR_EDGES,
-        lambda mask: {name: rate(hit_S, of_S & mask) for name, (hit_S, of_S) in asked.items()},
+        lambda mask: {name: rate(hit_S, of_S & mask) for name, (hit_S, of_S) in rates.items()},
     )
 
 
 def _true_pulsars(truth: Table, match_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(S,) bool: is truly a pulsar; is a pulsar injected anywhere, not for a region."""
+    """(S,) bool each: true pulsar; field pulsar."""
     t = take(truth, "truth", "source_class", "region")
-    pulsar_S = of_truth(t["source_class"], match_S, "") == PULSAR
-    return pulsar_S, pulsar_S & (of_truth(t["region"], match_S, -1) < 0)
+    pulsar_S = true_values(t["source_class"], match_S, "") == PULSAR
+    return pulsar_S, pulsar_S & (true_values(t["region"], match_S, -1) < 0)
 
 
 def by_ellipse(
     sources: Table, members: Table, regions: Table, truth: Table, match: np.ndarray, all_region_names: np.ndarray
 ) -> Binned:
-    """Against the size of the 95% ellipse, the square root of the product of its semi-axes.
+    """Statistics against the size of the 95% ellipse, the square root of the product of its semi-axes.
 
-    "in own ellipse": part of the detected pulsars of searched regions whose measured position lies
-    inside their region's ellipse. The simulation draws offsets from the 2-D Gaussian that the
-    ellipse is the 95% contour of (its radius follows a Rayleigh law): this should be 0.95.
-    "candidate": part of these, not known before, that became candidates (steep, not vetoed) there.
-    The purities are the part of the candidates that are pulsars, of this region or any other:
-    with and without the field pulsars, as in `selection_by_snr`; a source in two ellipses is a
-    candidate in each. "chance ..." are the numbers per ellipse, of those with their centre in the
-    footprint, of all sources and of candidates that are neither the region's own pulsar nor a
-    field pulsar; errors from the spread between ellipses.
+    "in own ellipse": fraction of the detected pulsars of searched regions with the measured position
+    inside the ellipse of their region. The simulation draws offsets from the 2-D Gaussian with the
+    ellipse as 95% contour, so that 0.95 is expected. "candidate": fraction of these pulsars, without the
+    known ones, that are candidates (steep, not vetoed) in that ellipse. The purities are the fraction of
+    the candidates that are pulsars, of this region or another: with and without field pulsars, as in
+    `selection_by_snr`; a source in two ellipses is a candidate in each. "chance ...": numbers per ellipse
+    (centred in the footprint) of all sources and of candidates, without the pulsar of the region and field
+    pulsars; errors from the scatter between ellipses.
 
     Args:
         match: (S,) of `match_truth`.
         all_region_names: name of each region that truth["region"] refers to.
 
     Raises:
-        InputError: missing columns, a match that does not fit the tables, a member that is no
+        InputError: missing columns, a match that does not fit the tables, a member that is not a
             source or in no searched region, or a region of the truth without a name.
     """
     match_S = check_match(match, sources, truth)
@@ -208,7 +205,7 @@ def by_ellipse(
     source_M = _source_rows(sources, members)
     region_M = _rows_in(r["name"].tolist(), take(members, "members", "region")["region"].tolist(), "region")
     home_N = _searched_row(t["region"], all_region_names, r["name"])
-    home_S = of_truth(home_N, match_S, -1)
+    home_S = true_values(home_N, match_S, -1)
     new_S = s["steep"] & ~s["vetoed"]
     pulsar_S, field_S = _true_pulsars(truth, match_S)
     own_M = pulsar_S[source_M] & (home_S[source_M] == region_M)
@@ -216,7 +213,7 @@ def by_ellipse(
     inside_S[source_M[own_M]] = True
 
     quantity, rows_P = "ellipse size [deg]", np.flatnonzero(pulsar_S & (home_S >= 0))
-    known_P = of_truth(t["known"], match_S, True)[rows_P]
+    known_P = true_values(t["known"], match_S, True)[rows_P]
     pulsars = binned(
         quantity,
         size_R[home_S[rows_P]],
@@ -248,7 +245,7 @@ def by_ellipse(
 
 
 def _source_rows(sources: Table, members: Table) -> np.ndarray:
-    """(M,) row among the sources of each member, by name and place: names alone may repeat."""
+    """(M,) row in the sources of each member, by name and position, because names may repeat."""
     keys = [
         list(zip(*(column.tolist() for column in take(table, what, "source_id", "ra", "dec").values()), strict=True))
         for table, what in ((sources, "sources"), (members, "members"))
@@ -260,23 +257,23 @@ def _rows_in(keys: Sequence[Hashable], wanted: Sequence[Hashable], what: str) ->
     """Row of each wanted key."""
     row_of = {key: row for row, key in enumerate(keys)}
     if len(row_of) < len(keys):
-        raise InputError(f"{what}s: {len(keys)} rows are only {len(row_of)} different ones; give each once")
-    lost = [key for key in wanted if key not in row_of]
-    if lost:
+        raise InputError(f"{what}s: {len(keys)} rows, but only {len(row_of)} unique ones; remove the duplicates")
+    missing = [key for key in wanted if key not in row_of]
+    if missing:
         raise InputError(
-            f"members: {what} {lost[0]} ({len(lost)} such) is not in the table of {what}s; "
+            f"members: {what} {missing[0]} ({len(missing)} such) is not in the table of {what}s; "
             "give the tables of one search"
         )
     return np.array([row_of[key] for key in wanted], int)
 
 
 def _searched_row(region_N: np.ndarray, all_names: np.ndarray, searched: np.ndarray) -> np.ndarray:
-    """(N,) row among the searched regions of each true source's region, -1 for none."""
+    """(N,) row in the searched regions of the region of each true source, -1 for none."""
     all_names = np.asarray(all_names).astype(str)
     if (region_N >= len(all_names)).any():
         raise InputError(
-            f"truth: region {region_N.max()} has no name among {len(all_names)}; "
-            "all_region_names must have all regions of the simulated sky, in its order"
+            f"truth: region {region_N.max()} is out of range of the {len(all_names)} names; "
+            "all_region_names must have all regions of the simulated sky, in order"
         )
     row_of = {name: row for row, name in enumerate(searched.tolist())}
     home = np.array([row_of.get(name, -1) for name in all_names.tolist()] + [-1], int)
@@ -286,8 +283,8 @@ def _searched_row(region_N: np.ndarray, all_names: np.ndarray, searched: np.ndar
 def confusion(sources: Table, truth: Table, match: np.ndarray) -> Confusion:
     """True class against found class, of matched sources that are not vetoed.
 
-    Shares of a true class (rows) hold for any mixture of classes; shares of a found class
-    (columns) do not, for pulsars are injected far above their real number.
+    Fractions of a true class (rows) are valid for any mixture of classes; fractions of a found class
+    (columns) are not, because pulsars are injected far above their real number.
 
     Args:
         match: (S,) of `match_truth`.
@@ -297,7 +294,7 @@ def confusion(sources: Table, truth: Table, match: np.ndarray) -> Confusion:
     """
     match_S = check_match(match, sources, truth)
     s = take(sources, "sources", "source_class", "steep", "vetoed")
-    true_S = of_truth(take(truth, "truth", "source_class")["source_class"], match_S, "")
+    true_S = true_values(take(truth, "truth", "source_class")["source_class"], match_S, "")
     counted_S = (match_S >= 0) & ~s["vetoed"]
     both = [
         confusion_matrix(true_S[of_S], s["source_class"][of_S], CLASSES) for of_S in (counted_S, counted_S & s["steep"])

@@ -1,4 +1,4 @@
-"""All sources at once: spectral indices, colours, places on the sky, and what chance would give.
+"""Figures of all sources: spectral indices, colours, sky map, and chance coincidences.
 
 Tables have the columns of `mmae.steepspec.schema`. Suffixes: N sources, R regions, K moved sets.
 """
@@ -42,11 +42,11 @@ from mmae.steepspec.report.spectrum_panel import (
 from mmae.steepspec.spectra.two_point import STEEP
 
 BIN_WIDTH = 0.2  # of alpha
-BINS_EACH_SIDE = 17  # of the steep limit, which is an edge; beyond, the outermost bin takes all
+BINS_EACH_SIDE = 17  # of the steep limit, which is a bin edge; the outermost bins include all values beyond
 MAX_CHANCE_BINS = 30
-LOG_FROM = 30  # counts from which the axis is logarithmic, lest a few candidates be invisible
-ERROR_BARS = 400  # more of them would hide their points
-CLASS_LOOKS = {
+LOG_FROM = 30  # counts from which the axis is logarithmic, so that a few candidates are visible
+MAX_ERROR_BARS = 400  # with more, error bars would hide the points
+CLASS_STYLES = {
     "pulsar_candidate": (VERMILLION, "*", 9),
     "radio_galaxy": (BLUE, "o", 4),
     "agn": (PURPLE, "s", 4),
@@ -54,7 +54,7 @@ CLASS_LOOKS = {
     "ambiguous": (GREY, "^", 4),
 }
 CLASS_NAMES = {name: name.replace("_", " ").replace("agn", "AGN") for name in CLASSES}
-# Above the panel: no corner is sure to be free of bars.
+# Legend above the panel, where it cannot cover bars.
 ABOVE = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "fontsize": 7.5, "borderaxespad": 0.2}
 
 
@@ -62,16 +62,16 @@ ABOVE = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "fontsize": 7.5, "bo
 def alpha_figure(sources: Table, members: Table, steep_limit: float = STEEP) -> Figure:
     """Spectral indices of all sources, of those in error ellipses and of the candidates.
 
-    Members and candidates are counts; all sources are scaled to the number of members, the shape
-    that members drawn at random would have. A source in two ellipses counts once. Indices that come
-    from upper limits lean on a prior, they are counted in words only. The right panel has alpha
-    against flux density, or S/N where more sources have that.
+    Members and candidates are counts; all sources are scaled to the number of members, the distribution
+    of members drawn at random. A source in two ellipses counts once. Indices from upper limits depend on a
+    prior and are not drawn, only counted in the legend. The right panel is alpha against flux density, or
+    against S/N if more sources have that.
 
     Args:
-        sources: (N) SOURCES, all of the radio catalogue.
-        members: MEMBERS; those of rank 1 and more are candidates.
+        sources: (N) SOURCES, the whole radio catalogue.
+        members: MEMBERS; those with rank > 0 are candidates.
     """
-    members = each_source_once(members)
+    members = unique_sources(members)
     candidates = members[plain_column(members["rank"]) > 0]
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -84,14 +84,14 @@ def alpha_figure(sources: Table, members: Table, steep_limit: float = STEEP) -> 
 def colour_figure(members: Table, thresholds: Thresholds) -> Figure:
     """WISE colour against W2 with the AGN of Stern et al. (2012, ApJ 753, 30), and against optical - W2.
 
-    Only reliable counterparts have magnitudes in the table; how many sources of each panel have none
-    is said in words. A source in two ellipses is drawn once.
+    Only reliable counterparts have magnitudes in the table; the title of each panel has the number of
+    sources with magnitudes. A source in two ellipses is drawn once.
 
     Args:
         members: MEMBERS.
         thresholds: of the classification, for the AGN region.
     """
-    members = each_source_once(members)
+    members = unique_sources(members)
     w1, w2, optical = (plain_column(members[name]) for name in ("w1_mag", "w2_mag", "optical_mag"))
     figure = Figure(figsize=(10, 4.9), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -116,11 +116,11 @@ def colour_figure(members: Table, thresholds: Thresholds) -> Figure:
 
 @style()
 def sky_figure(regions: Table, members: Table) -> Figure:
-    """The regions in Galactic coordinates, Mollweide projection, longitude growing to the left.
+    """The regions in Galactic coordinates, Mollweide projection, longitude increasing to the left.
 
     Args:
         regions: (R) REGIONS.
-        members: MEMBERS; they tell which regions have candidates.
+        members: MEMBERS, for the regions with candidates.
     """
     figure = Figure(figsize=(9, 5.2), layout="constrained")
     ax = figure.add_subplot(projection="mollweide")
@@ -133,14 +133,14 @@ def sky_figure(regions: Table, members: Table) -> Figure:
         text.set(fontsize=7, path_effects=outlined())
     sky = SkyCoord(plain_column(regions["ra"]), plain_column(regions["dec"]), unit="deg").galactic
     x, y = -sky.l.wrap_at("180d").rad, sky.b.rad
-    looks = (
+    styles = (
         ("outside the radio survey", GREY, "x", 14),
         ("inside, no candidates", BLUE, "o", 16),
         ("candidates", VERMILLION, "o", 42),
         ("pulsar candidates", VERMILLION, "*", 150),
     )
     kind = _kind_of_region(regions, members)
-    for i, (label, colour, marker, size) in enumerate(looks):
+    for i, (label, colour, marker, size) in enumerate(styles):
         at = kind == i
         ax.scatter(
             x[at],
@@ -160,10 +160,10 @@ def sky_figure(regions: Table, members: Table) -> Figure:
 
 @style()
 def chance_figure(panels: Mapping[str, tuple[ArrayLike, int]]) -> Figure:
-    """Counts in moved regions against the count in the real ones, one panel for each kind of source.
+    """Distribution of counts in moved regions and the observed count, one panel per kind of source.
 
     Args:
-        panels: ((K,) counts in the moved sets, observed count) by what is counted, for the title.
+        panels: kind of source, for the title -> ((K,) counts in the moved sets, observed count).
     """
     figure = Figure(figsize=(max(4.6 * len(panels), 4.6), 3.8), layout="constrained")
     axes = figure.subplots(1, max(len(panels), 1), squeeze=False)[0]
@@ -174,13 +174,13 @@ def chance_figure(panels: Mapping[str, tuple[ArrayLike, int]]) -> Figure:
     return figure
 
 
-def each_source_once(members: Table) -> Table:
-    """One row a source, as a candidate where it is one in any of its ellipses."""
+def unique_sources(members: Table) -> Table:
+    """One row per source, a candidate row if the source is a candidate in any of its ellipses."""
     rank = plain_column(members["rank"])
     order = np.lexsort((rank, rank == 0))
-    # Names may repeat in a catalogue, places do not.
-    place = plain_column(members["ra"]) + 1j * plain_column(members["dec"])
-    _, first = np.unique(place[order], return_index=True)
+    # Names may repeat in a catalogue, positions do not.
+    position = plain_column(members["ra"]) + 1j * plain_column(members["dec"])
+    _, first = np.unique(position[order], return_index=True)
     return members[np.sort(order[first])]
 
 
@@ -195,7 +195,7 @@ def _draw_histograms(ax: Axes, sources: Table, members: Table, candidates: Table
         say_absent(ax, "no spectral indices")
         return
     share = len(known["in error ellipses"]) / len(known["all sources"])
-    looks = {
+    styles = {
         "all sources": {"color": LIGHT_GREY},
         "in error ellipses": {"color": BLUE, "histtype": "step"},
         "candidates": {"color": VERMILLION, "alpha": 0.75},
@@ -211,7 +211,7 @@ def _draw_histograms(ax: Axes, sources: Table, members: Table, candidates: Table
             gid=name,
             linewidth=1.4,
             weights=np.full(len(alpha), scale),
-            **looks[name],
+            **styles[name],
         )
         tallest = max(tallest, counts.max())
     ax.set_ylim(0, 1.1 * tallest)
@@ -221,13 +221,14 @@ def _draw_histograms(ax: Axes, sources: Table, members: Table, candidates: Table
     ax.axvline(steep_limit, color=BLACK, linestyle="--", linewidth=0.9)
     ax.set(
         xlim=(edges[0], edges[-1]),
-        xlabel=f"spectral index {ALPHA} (outermost bins: and beyond)",
-        ylabel=f"sources in {BIN_WIDTH:g} of {ALPHA}",
+        xlabel=f"spectral index {ALPHA} (outermost bins include values beyond)",
+        ylabel=f"sources per {BIN_WIDTH:g} in {ALPHA}",
     )
     ax.legend(**ABOVE)
 
 
 def _counted(name: str, table: Table) -> str:
+    """Legend label with the numbers of sources that are drawn and not drawn."""
     drawn, without = measured_index(table), np.isnan(plain_column(table["alpha"]))
     left_out = {"from limits": ~drawn & ~without, f"without {ALPHA}": without}
     more = ", ".join(f"{rows.sum():,} {why}" for why, rows in left_out.items() if rows.any())
@@ -237,17 +238,17 @@ def _counted(name: str, table: Table) -> str:
 def _draw_against_brightness(ax: Axes, sources: Table, members: Table, candidates: Table, steep_limit: float) -> None:
     _, name = brightness(sources)
     column = "snr" if name == "S/N" else "sed_flux_mjy"
-    looks = (
+    styles = (
         ("all sources", sources, GREY, 1.2, 0.0),
         ("in error ellipses", members, BLUE, 3.5, 0.3),
         ("candidates", candidates, VERMILLION, 5.5, 1.0),
     )
     drawn = 0
-    for zorder, (label, table, colour, size, opacity) in enumerate(looks, 2):
+    for zorder, (label, table, colour, size, opacity) in enumerate(styles, 2):
         x, alpha, error = (plain_column(table[key]) for key in (column, "alpha", "alpha_err"))
         good = (x > 0) & measured_index(table)
         drawn += good.sum()
-        bars = np.nan_to_num(error[good]) if opacity and good.sum() <= ERROR_BARS else None
+        bars = np.nan_to_num(error[good]) if opacity and good.sum() <= MAX_ERROR_BARS else None
         ax.errorbar(
             x[good],
             alpha[good],
@@ -262,7 +263,7 @@ def _draw_against_brightness(ax: Axes, sources: Table, members: Table, candidate
             label=label,
             gid=label,
             rasterized=label == "all sources",
-        )  # vectors of a whole catalogue would be huge
+        )  # vector graphics of a whole catalogue would be huge
     if not drawn:
         say_absent(ax, "no spectral indices with a brightness")
         return
@@ -272,7 +273,7 @@ def _draw_against_brightness(ax: Axes, sources: Table, members: Table, candidate
     ax.set_ylim(steep_limit - reach, steep_limit + reach)
     plain_ticks(ax.xaxis)
     ax.legend(
-        title="1\N{GREEK SMALL LETTER SIGMA} errors, of sources in ellipses",
+        title="1\N{GREEK SMALL LETTER SIGMA} errors for sources in ellipses",
         title_fontsize=7.5,
         alignment="left",
         ncols=3,
@@ -284,13 +285,12 @@ def _draw_against_brightness(ax: Axes, sources: Table, members: Table, candidate
 
 
 def _draw_classes(ax: Axes, members: Table, x: np.ndarray, y: np.ndarray, needed: str) -> bool:
-    """Points by class, and in the title how many sources lack what is needed; was there any point?"""
+    """Draw points by class, with the number of sources in the title; whether there were any points."""
     good = np.isfinite(x) & np.isfinite(y)
     none = (plain_column(members["counterpart_id"]) == "").sum()
     if len(members):
         ax.set_title(
-            f"{good.sum():,} of {len(members):,} sources in ellipses have {needed};\n"
-            f"{none:,} have no counterpart at all",
+            f"{good.sum():,} of {len(members):,} sources in ellipses have {needed};\n{none:,} have no counterpart",
             fontsize=9,
         )
     if not good.any():
@@ -300,7 +300,7 @@ def _draw_classes(ax: Axes, members: Table, x: np.ndarray, y: np.ndarray, needed
     for name in reversed(CLASSES):
         at = good & (classes == name)
         if at.any():
-            colour, marker, size = CLASS_LOOKS[name]
+            colour, marker, size = CLASS_STYLES[name]
             ax.plot(
                 x[at],
                 y[at],
@@ -337,13 +337,13 @@ def _mark_agn(ax: Axes, thresholds: Thresholds) -> None:
 
 
 def _kind_of_region(regions: Table, members: Table) -> np.ndarray:
-    """(R,) 0 outside the survey, 1 in it, 2 with candidates, 3 with one that is classed as a pulsar."""
-    names, home = plain_column(regions["name"]), plain_column(members["region"])
+    """(R,) 0: outside the survey, 1: inside, 2: with candidates, 3: with pulsar candidates."""
+    names, region = plain_column(regions["name"]), plain_column(members["region"])
     candidate = plain_column(members["rank"]) > 0
     pulsar = candidate & (plain_column(members["source_class"]) == "pulsar_candidate")
     kind = plain_column(regions["in_footprint"]).astype(int)
-    kind[np.isin(names, home[candidate])] = 2
-    kind[np.isin(names, home[pulsar])] = 3
+    kind[np.isin(names, region[candidate])] = 2
+    kind[np.isin(names, region[pulsar])] = 3
     return kind
 
 
@@ -352,7 +352,7 @@ def _draw_chance(ax: Axes, what: str, counts_K: np.ndarray, observed: int) -> No
         say_absent(ax, f"{what}: no moved regions")
         return
     low, high = int(counts_K.min()), int(counts_K.max())
-    # Whole numbers to a bin, lest some bins hold more of them than others.
+    # Integer bin width, so that all bins contain the same number of integers.
     width = -(-(high - low + 1) // MAX_CHANCE_BINS)
     edges = np.arange(low, high + width + 1, width) - 0.5
     ax.hist(
@@ -372,7 +372,7 @@ def _draw_chance(ax: Axes, what: str, counts_K: np.ndarray, observed: int) -> No
         color=BLUE,
         drawstyle="steps-mid",
         linewidth=1.0,
-        label="Poisson of that mean",
+        label="Poisson with this mean",
     )
     reached = int((counts_K >= observed).sum())
     ax.axvline(
@@ -380,7 +380,7 @@ def _draw_chance(ax: Axes, what: str, counts_K: np.ndarray, observed: int) -> No
         color=VERMILLION,
         linewidth=1.8,
         gid="observed",
-        label=f"observed: {observed:,} (as many or more in {reached:,} of {len(counts_K):,} sets)",
+        label=f"observed: {observed:,} (at least this in {reached:,} of {len(counts_K):,} sets)",
     )
     ax.set(xlabel="sources in the regions", ylabel="moved sets")
     ends = (min(low, observed) - width, max(high, observed) + width)

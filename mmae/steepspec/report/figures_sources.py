@@ -1,4 +1,4 @@
-"""One source at a time: where it lies in a gamma-ray error ellipse, and its radio spectrum.
+"""Figures of single sources: finder charts of gamma-ray error ellipses, and radio spectra.
 
 Tables have the columns of `mmae.steepspec.schema`. Suffixes: N sources, P points of a spectrum.
 """
@@ -32,15 +32,15 @@ from mmae.steepspec.report.spectrum_panel import (
     legend_outside,
     measured_index,
     minus_signs,
-    survey_looks,
+    survey_styles,
     text_of,
     value_of,
 )
 from mmae.steepspec.spectra.two_point import STEEP
 
-FIELD = 1.3  # half the side of a chart over the semi-major axis
-ALPHA_RANGE = 1.4  # colours end this far from the steep limit
-KEY_ROWS = 12  # candidates that the key of a chart has room for
+FIELD = 1.3  # half the side of a chart in semi-major axes
+ALPHA_RANGE = 1.4  # half the range of the colour scale, centred on the steep limit
+KEY_ROWS = 12  # maximum number of candidates in the key of a chart
 GALLERY_PANELS = 12
 
 
@@ -50,16 +50,16 @@ def finder_chart(
 ) -> Figure:
     """Tangent-plane chart of an error ellipse, east to the left: its radio sources and candidates.
 
-    Circles grow with the flux density, or with S/N where more of the sources in the field have that;
-    sources that have neither are drawn smallest. Colours tell alpha, grey that there is none or only
-    one from upper limits, which leans on a prior. Steep sources wear a ring.
+    The size of the circles is flux density, or S/N if more sources in the field have that; sources
+    without either have the smallest size. The colour is alpha; grey: unknown, or from upper limits and
+    hence dependent on a prior. Steep sources are marked by a ring.
 
     Args:
         region: one of REGIONS.
         sources: (N) SOURCES in and around the ellipse, candidates included; others are not drawn.
-        candidates: MEMBERS of this region, perhaps none; those of rank 0 are not numbered.
-        beam_arcsec: FWHM of the radio beam, drawn as a disc in the corner.
-        steep_limit: the index that is white.
+        candidates: MEMBERS of this region, possibly none; those of rank 0 are not numbered.
+        beam_arcsec: FWHM of the radio beam, drawn as a disc in a corner.
+        steep_limit: centre of the colour scale (white).
 
     Raises:
         InputError: the region has no usable ellipse.
@@ -93,24 +93,24 @@ def finder_chart(
 
 @style()
 def sed_figure(points: Table, source: Row, reference_mhz: float, steep_limit: float = STEEP) -> Figure:
-    """Flux density against frequency: measurements, upper limits, fit and a line of the limiting index.
+    """Flux density against frequency: measurements, upper limits, fit and a line with the steep-limit index.
 
-    Error bars hold noise and flux-scale error in quadrature; the shaded band is the fit's 1-sigma
-    error from those of flux, alpha and curvature taken as independent, which they are not: the
-    tables hold no covariances. Without a fit there are only points.
+    Error bars are noise and flux-scale error in quadrature; the shaded band is the 1-sigma error of the
+    fit from the errors of flux, alpha and curvature without their covariances, which are not in the
+    tables. Without a fit only the points are drawn.
 
     Args:
-        points: (P) POINTS of this source; fluxes that are not positive have no place on a log axis.
-        source: one of SOURCES.
-        reference_mhz: of alpha and of the fitted flux.
+        points: (P) POINTS of this source; non-positive fluxes are not drawn, because the axis is logarithmic.
+        source: one row of SOURCES.
+        reference_mhz: reference frequency of alpha and of the fitted flux.
         steep_limit: index of the comparison line.
     """
     figure = Figure(figsize=(7.0, 4.3), layout="constrained")
     ax = figure.subplots()
-    looks, x_range = survey_looks(points), frequency_range(points, reference_mhz)
-    draw_spectrum(ax, points, source, looks, reference_mhz, steep_limit, x_range, fontsize=8)
+    styles, x_range = survey_styles(points), frequency_range(points, reference_mhz)
+    draw_spectrum(ax, points, source, styles, reference_mhz, steep_limit, x_range, fontsize=8)
     ax.set(xlabel="frequency (MHz)", ylabel="flux density (mJy)")
-    legend_outside(figure, [ax], looks, loc="outside right upper")
+    legend_outside(figure, [ax], styles, loc="outside right upper")
     return figure
 
 
@@ -123,10 +123,10 @@ def sed_gallery(
     title: str = "",
     steep_limit: float = STEEP,
 ) -> Figure:
-    """The spectra of up to 12 sources, drawn as in `sed_figure`, surveys looking alike in all panels.
+    """The spectra of up to 12 sources, drawn as in `sed_figure`, with the same survey styles in all panels.
 
     Args:
-        points: POINTS of all sources, `source` being the row in `sources`.
+        points: POINTS of all sources, with `source` the row in `sources`.
         sources: (N) SOURCES.
         rows: of `sources`, in the order of the panels.
 
@@ -134,18 +134,18 @@ def sed_gallery(
         InputError: more than 12 rows.
     """
     if len(rows) > GALLERY_PANELS:
-        raise InputError(f"gallery of {len(rows)} spectra: give {GALLERY_PANELS} or fewer a figure")
+        raise InputError(f"gallery of {len(rows)} spectra: give at most {GALLERY_PANELS} per figure")
     across = max(1, min(3, len(rows)))
     down = max(1, -(-len(rows) // across))
     figure = Figure(figsize=(3.0 * across + 0.6, 2.35 * down + 0.9), layout="constrained")
     figure.suptitle(title)
     panels = figure.subplots(down, across, squeeze=False).ravel()
-    owner = plain_column(points["source"])
-    drawn = points[np.isin(owner, list(rows))]
-    looks, x_range = survey_looks(drawn), frequency_range(drawn, reference_mhz)
+    source_P = plain_column(points["source"])
+    drawn = points[np.isin(source_P, list(rows))]
+    styles, x_range = survey_styles(drawn), frequency_range(drawn, reference_mhz)
     for ax, row in zip(panels, rows, strict=False):
-        own = points[owner == row]
-        draw_spectrum(ax, own, sources[row], looks, reference_mhz, steep_limit, x_range, fontsize=7)
+        own = points[source_P == row]
+        draw_spectrum(ax, own, sources[row], styles, reference_mhz, steep_limit, x_range, fontsize=7)
     for ax in panels[max(len(rows), 1) :]:
         ax.set_axis_off()
     if not len(rows):
@@ -156,12 +156,12 @@ def sed_gallery(
             ax.set_xlabel("frequency (MHz)")
         if i % across == 0:
             ax.set_ylabel("flux density (mJy)")
-    legend_outside(figure, panels, looks, loc="outside lower center", ncols=2 * across)
+    legend_outside(figure, panels, styles, loc="outside lower center", ncols=2 * across)
     return figure
 
 
 def ellipse_outline(region: Row, n: int = 361) -> tuple[np.ndarray, np.ndarray]:
-    """ICRS degrees (n,), (n,) along the edge of `regions.inside_ellipse`, the first point repeated last.
+    """ICRS degrees (n,), (n,) along the edge of the ellipse; the last point is the first.
 
     Raises:
         InputError: the region has no usable ellipse.
@@ -178,7 +178,7 @@ def ellipse_outline(region: Row, n: int = 361) -> tuple[np.ndarray, np.ndarray]:
 def tangent_plane(region: Row, ra: ArrayLike, dec: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Offsets east and north (N,), arcmin, in the gnomonic projection about the region's centre.
 
-    NaN for positions 90 degrees or more away, which have no image there.
+    NaN for positions 90 degrees or more away, for which the projection is undefined.
     """
     sky = SkyCoord(np.asarray(ra), np.asarray(dec), unit="deg").transform_to(SkyOffsetFrame(origin=_centre(region)))
     lon, lat = sky.lon.rad, sky.lat.rad
@@ -194,7 +194,7 @@ def _centre(region: Row) -> SkyCoord:
 def _in_field(region: Row, sources: Table, half: float) -> tuple[Table, np.ndarray]:
     """The sources of the field, and their offsets (N,2) east and north."""
     ra, dec = (plain_column(sources[name]) for name in ("ra", "dec"))
-    # The corner of the field is never further than its offset in the plane.
+    # The separation on the sphere is never larger than the offset in the tangent plane.
     near = separation(value_of(region, "ra"), value_of(region, "dec"), ra, dec) * 60 <= half * np.sqrt(2)
     at_N2 = np.stack(tangent_plane(region, ra[near], dec[near]), 1)
     inside = (abs(at_N2) <= half).all(1)
@@ -202,7 +202,7 @@ def _in_field(region: Row, sources: Table, half: float) -> tuple[Table, np.ndarr
 
 
 def _circle_area(value: np.ndarray, faintest: float) -> np.ndarray:
-    """Points squared; the diameter grows by the same step with each decade, on every chart."""
+    """Marker area in points squared; the diameter increases by the same step per decade in all charts."""
     steps = 1 + np.log10(np.fmax(value, faintest) / faintest)
     return np.where(np.isfinite(value), 14 * steps**2, 14)
 
@@ -214,8 +214,8 @@ def _draw_sources(
     faintest = 5.0 if name == "S/N" else 0.1
     area, alpha = _circle_area(value, faintest), plain_column(near["alpha"])
     known = measured_index(near)
-    look = {"edgecolors": BLACK, "linewidths": 0.5, "zorder": 2.5}
-    ax.scatter(east[~known], north[~known], area[~known], color=GREY, gid="no alpha", **look)
+    style = {"edgecolors": BLACK, "linewidths": 0.5, "zorder": 2.5}
+    ax.scatter(east[~known], north[~known], area[~known], color=GREY, gid="no alpha", **style)
     dots = ax.scatter(
         east[known],
         north[known],
@@ -224,7 +224,7 @@ def _draw_sources(
         cmap=SIGNED_CMAP,
         norm=CenteredNorm(steep_limit, ALPHA_RANGE),
         gid="alpha",
-        **look,
+        **style,
     )
     bar = figure.colorbar(
         dots,
@@ -236,13 +236,13 @@ def _draw_sources(
         pad=0.02,
         ticks=steep_limit + ALPHA_RANGE * np.array([-1, -0.5, 0, 0.5, 1]),
     )
-    bar.set_label(minus_signs(f"spectral index {ALPHA} (white: the steep limit, {steep_limit:g})"))
+    bar.set_label(minus_signs(f"spectral index {ALPHA} (white: steep limit, {steep_limit:g})"))
     steep = plain_column(near["steep"]).astype(bool)
     ring = {"facecolors": "none", "edgecolors": BLACK, "linewidths": 1.4}
     ax.scatter(east[steep], north[steep], (np.sqrt(area[steep]) + 6) ** 2, gid="steep", zorder=2.6, **ring)
     ax.scatter([], [], 90, label="steep", **ring)
     if not known.all():
-        ax.scatter([], [], 40, color=GREY, label="no index, or from limits only", **look)
+        ax.scatter([], [], 40, color=GREY, label="no index, or from limits only", **style)
     for decade in (faintest * 2, faintest * 20, faintest * 200):
         ax.scatter(
             [],
@@ -257,22 +257,22 @@ def _draw_sources(
 
 
 def _draw_numbers(ax: Axes, ranked: Table, region: Row, sources_N2: np.ndarray) -> None:
-    """The rank beside each candidate, where it hides neither a source nor another number."""
+    """Write the rank beside each candidate, where it covers neither a source nor another number."""
     if not len(ranked):
         return
     at_C2 = np.stack(tangent_plane(region, *(plain_column(ranked[name]) for name in ("ra", "dec"))), 1)
-    # Points on the page, to the right and up; the chart is about 5 inches wide.
+    # Typographic points, to the right and up; the chart is about 5 inches wide.
     scale = np.array([-1, 1]) * 5.0 * 72 / np.ptp(ax.get_ylim())
     taken, half = [np.zeros(2), *(sources_N2 * scale)], np.ptp(ax.get_ylim()) / 2
     angle = np.radians(np.arange(45, 405, 30))
     ring = np.concatenate([r * np.stack([np.cos(angle), np.sin(angle)], 1) for r in (17, 26, 36)])
     for rank, at in zip(plain_column(ranked["rank"]), at_C2, strict=True):
-        places = at * scale + ring
-        gap = np.min([np.hypot(*(places - other).T) for other in taken], axis=0)
-        outside = (abs(places / scale) > 0.96 * half).any(1)
+        positions = at * scale + ring
+        gap = np.min([np.hypot(*(positions - other).T) for other in taken], axis=0)
+        outside = (abs(positions / scale) > 0.96 * half).any(1)
         best = int(np.argmax(np.minimum(gap, 15) - np.hypot(*ring.T) / 20 - 99 * outside))
-        taken.append(places[best])
-        # A number right beside its ring needs no line to it.
+        taken.append(positions[best])
+        # No line for a number next to its source.
         line = {"arrowstyle": "-", "linewidth": 0.7, "shrinkA": 2, "shrinkB": 9}
         ax.annotate(
             f"{rank:.0f}",
@@ -290,10 +290,10 @@ def _draw_numbers(ax: Axes, ranked: Table, region: Row, sources_N2: np.ndarray) 
 
 
 def _draw_scale(ax: Axes, half: float, beam_arcsec: float | None, sources_N2: np.ndarray) -> None:
-    """Scale bar and beam left, compass right: under the sources, in the emptier corners."""
+    """Draw scale bar and beam on the left, the compass on the right, each in the corner with fewer sources."""
     corners = [(x, y) for x in (1, -1) for y in (-1, 1)]
-    crowd = [(sources_N2 / half * at > (0.4, 0.65)).all(1).sum() for at in corners]
-    left, right = (-1 if below <= above else 1 for below, above in (crowd[:2], crowd[2:]))
+    number = [(sources_N2 / half * at > (0.4, 0.65)).all(1).sum() for at in corners]
+    left, right = (-1 if below <= above else 1 for below, above in (number[:2], number[2:]))
     lengths = np.outer(10.0 ** np.arange(-2, 5), (1, 2, 5)).ravel()
     length = lengths[lengths <= 0.45 * half][-1]
     east, north = 0.93 * half, (-0.93 if left < 0 else 0.76) * half

@@ -118,7 +118,7 @@ def summary_section(found: Search) -> Section:
         "observed number or more.",
         (Table("counts", "Counts", (Column("quantity"), Column("n", "number")), rows), _chance_table(found)),
         tuple(drawings),
-        "" if panels else "No chance estimate: no region is in the radio survey, or none can be moved within it.",
+        "" if panels else "No chance estimate: no region is in the radio survey, or --shifts is 0.",
     )
 
 

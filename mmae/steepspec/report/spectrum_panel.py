@@ -1,4 +1,4 @@
-"""One radio spectrum drawn into one panel, and small parts that the search's figures share.
+"""Drawing of a radio spectrum into a panel, and functions shared by the figures of the search.
 
 Tables have the columns of `mmae.steepspec.schema`. Suffix: P points of a spectrum.
 """
@@ -34,12 +34,12 @@ from mmae.steepspec.arrays import plain_column
 
 SURVEY_COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY_BLUE)
 SURVEY_MARKERS = ("o", "s", "D", "^", "P")
-# The bar lies on the limit itself and the tip below it, in a panel of any size.
+# Marker with the bar at the limit and the arrow below it.
 LIMIT_ARROW = Path(
     [(-0.5, 0), (0.5, 0), (0, 0), (0, -1.4), (-0.35, -0.9), (0, -1.4), (0.35, -0.9)],
     [*[Path.MOVETO, Path.LINETO] * 3, Path.LINETO],
 )
-LINE_NAMES = {"catalogue": "catalogue's index", "limits": "index from limits"}
+LINE_NAMES = {"catalogue": "catalogue index", "limits": "index from limits"}
 ALPHA, PLUS_MINUS = "\N{GREEK SMALL LETTER ALPHA}", "\N{PLUS-MINUS SIGN}"
 LIMIT = ", limit"
 SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
@@ -51,17 +51,17 @@ def value_of(row: Row, name: str) -> float:
 
 
 def text_of(row: Row, name: str) -> str:
-    """A word of a row, "" where it is masked."""
+    """A text of a row, "" where it is masked."""
     return "" if row[name] is np.ma.masked else str(row[name])
 
 
 def minus_signs(text: str) -> str:
-    """Hyphens of numbers as minus signs."""
+    """The text with hyphens replaced by minus signs."""
     return text.replace("-", "\N{MINUS SIGN}")
 
 
 def alpha_text(source: Row) -> str:
-    """The adopted index with its error, in words where it is not known."""
+    """The adopted index with its error, or "unknown"."""
     alpha, error = value_of(source, "alpha"), value_of(source, "alpha_err")
     if not np.isfinite(alpha):
         return f"{ALPHA} unknown"
@@ -70,7 +70,7 @@ def alpha_text(source: Row) -> str:
 
 
 def brightness(table: Table) -> tuple[np.ndarray, str]:
-    """(N,) fitted flux density, mJy, or S/N where more of the rows have that; and the axis label."""
+    """(N,) fitted flux density in mJy, or S/N if more rows have that; and the axis label."""
     flux, snr = (plain_column(table[name]) for name in ("sed_flux_mjy", "snr"))
     if np.isfinite(snr).sum() > np.isfinite(flux).sum():
         return snr, "S/N"
@@ -78,12 +78,12 @@ def brightness(table: Table) -> tuple[np.ndarray, str]:
 
 
 def measured_index(table: Table) -> np.ndarray:
-    """(N,) bool: alpha is known, and not only from upper limits, where it leans on a prior."""
+    """(N,) bool: alpha is known and not from upper limits, for which it depends on a prior."""
     return np.isfinite(plain_column(table["alpha"])) & (plain_column(table["alpha_from"]) != "limits")
 
 
-def survey_looks(points: Table) -> dict[str, tuple[str, str]]:
-    """Colour and marker by survey, in the order of the frequencies."""
+def survey_styles(points: Table) -> dict[str, tuple[str, str]]:
+    """Colour and marker by survey, in order of frequency."""
     surveys, first = np.unique(plain_column(points["survey"]), return_index=True)
     ordered = surveys[np.argsort(plain_column(points["frequency_mhz"])[first], kind="stable")]
     return {
@@ -93,13 +93,13 @@ def survey_looks(points: Table) -> dict[str, tuple[str, str]]:
 
 
 def legend_outside(figure: Figure, panels: Iterable[Axes], first: Iterable[str], **place) -> None:
-    """One legend outside the panels, each name once: those of `first` in their order, then the others."""
+    """One legend outside the panels, each label once: those of `first` in their order, then the others."""
     named = {}
     for ax in panels:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
     for label, handle in named.items():
-        if label.endswith(LIMIT):  # hung from its bar, the arrow would reach into the next entry
+        if label.endswith(LIMIT):  # centred, because the arrow would otherwise overlap the next entry
             named[label] = copy(handle)
             named[label].set(marker=LIMIT_ARROW.transformed(Affine2D().translate(0, 0.7)), markersize=8)
     wanted = [label for name in first for label in (name, name + LIMIT) if label in named]
@@ -109,7 +109,7 @@ def legend_outside(figure: Figure, panels: Iterable[Axes], first: Iterable[str],
 
 
 def frequency_range(points: Table, reference_mhz: float) -> tuple[float, float]:
-    """Ends of a frequency axis, MHz, that holds all points and the reference."""
+    """Range of a frequency axis, MHz, that includes all points and the reference."""
     frequency = plain_column(points["frequency_mhz"])
     ends = np.append(frequency[frequency > 0], reference_mhz)
     return float(ends.min() / 1.3), float(ends.max() * 1.3)
@@ -119,17 +119,18 @@ def draw_spectrum(
     ax: Axes,
     points: Table,
     source: Row,
-    looks: Mapping[str, tuple[str, str]],
+    styles: Mapping[str, tuple[str, str]],
     reference_mhz: float,
     steep_limit: float,
     x_range: tuple[float, float],
     fontsize: float,
 ) -> None:
-    """Points, limits, fit and text of one source; log axes in MHz and mJy.
+    """Draw points, limits, fit and results of one source; logarithmic axes in MHz and mJy.
 
     Args:
         points: (P) POINTS of the source.
-        looks: of `survey_looks`, of these points or of more; `x_range`: so of `frequency_range`.
+        styles: of `survey_styles`, for at least the surveys of these points.
+        x_range: of `frequency_range`, including at least these points.
     """
     known_name = text_of(source, "known_name")
     ax.set_title(
@@ -145,10 +146,10 @@ def draw_spectrum(
     error = np.hypot(np.nan_to_num(noise), np.nan_to_num(scale) * flux)
     is_limit = plain_column(points["is_limit"]).astype(bool)
     ax.set(xscale="log", yscale="log", xlim=x_range)
-    _draw_points(ax, plain_column(points["survey"]), frequency, flux, error, is_limit, looks)
+    _draw_points(ax, plain_column(points["survey"]), frequency, flux, error, is_limit, styles)
     x = np.geomspace(*frequency_range(points, reference_mhz), 121)
     model = _draw_fit(ax, source, x, reference_mhz, steep_limit)
-    # An error larger than the flux reaches to zero, which a log axis cannot show.
+    # The lower end is bounded, because an error larger than the flux has none on a logarithmic axis.
     low = np.where(is_limit, flux / 2.5, np.maximum(flux - error, flux / 3))
     high = np.where(is_limit, flux, flux + error)
     ax.set_ylim(min([*low, *model]) / 1.6, max([*high, *model]) * 1.6)
@@ -166,15 +167,15 @@ def _draw_points(
     flux: np.ndarray,
     error: np.ndarray,
     is_limit: np.ndarray,
-    looks: Mapping[str, tuple[str, str]],
+    styles: Mapping[str, tuple[str, str]],
 ) -> None:
-    for name, (colour, marker) in looks.items():
-        seen, limit = (survey == name) & ~is_limit, (survey == name) & is_limit
-        if seen.any():
+    for name, (colour, marker) in styles.items():
+        detected, limit = (survey == name) & ~is_limit, (survey == name) & is_limit
+        if detected.any():
             ax.errorbar(
-                frequency[seen],
-                flux[seen],
-                error[seen],
+                frequency[detected],
+                flux[detected],
+                error[detected],
                 fmt=marker,
                 color=colour,
                 markersize=5,
@@ -199,12 +200,12 @@ def _draw_points(
 
 
 def _draw_fit(ax: Axes, source: Row, x: np.ndarray, reference_mhz: float, steep_limit: float) -> np.ndarray:
-    """The fit with its band and the comparison line; the fitted flux at `x`, empty without a fit."""
+    """Draw the fit with its error band and the comparison line; the fitted flux at `x`, empty without a fit."""
     alpha, flux = value_of(source, "alpha"), value_of(source, "sed_flux_mjy")
     if not (np.isfinite(alpha) and flux > 0):
         return np.zeros(0)
     ln_x, origin = np.log(x / reference_mhz), text_of(source, "alpha_from")
-    # The curvature belongs to the fit: a catalogue's index is a straight line.
+    # The curvature applies to a fit only: the index of a catalogue is a straight line.
     q = 0.0 if origin == "catalogue" else np.nan_to_num(value_of(source, "curvature"))
     q_err = 0.0 if q == 0 else value_of(source, "curvature_err")
     model = flux * np.exp(alpha * ln_x + q * ln_x**2)
@@ -241,21 +242,23 @@ def _draw_fit(ax: Axes, source: Row, x: np.ndarray, reference_mhz: float, steep_
 def _write_results(
     ax: Axes, source: Row, measured_P2: np.ndarray, model_P2: np.ndarray, steep_limit: float, fontsize: float
 ) -> None:
-    """Index, chance to be steep and flags in the corner that holds least, or in room made above."""
+    """Write index, P(steep) and flags in the corner with the fewest points, or above after extending the axis."""
     lines, p_steep = [alpha_text(source)], value_of(source, "p_steep")
     if np.isfinite(p_steep):
         lines.append(minus_signs(f"P({ALPHA} < {steep_limit:g}) = {p_steep:.2f}"))
     lines += text_of(source, "sed_flags").replace("_", " ").split(",") if text_of(source, "sed_flags") else []
-    # A legend beside the panel will take a fifth of the room that it has now.
+    # A legend beside the panel will take about a fifth of its present size.
     panel = 0.8 * ax.get_window_extent().size / ax.figure.dpi * 72
     box = np.array([0.62 * max(map(len, lines)), 1.3 * len(lines) + 1]) * fontsize / panel + 0.03
     corners = [(x, y) for y in (1, 0) for x in (1, 0)]
-    # A covered measurement is worse than any length of covered line.
-    held = [999 * _held(ax, measured_P2, at, box) + _held(ax, model_P2, at, box) for at in corners]
-    if min(held) >= 999:
+    # A covered measurement counts more than any length of covered line.
+    covered = [
+        999 * _points_in_corner(ax, measured_P2, at, box) + _points_in_corner(ax, model_P2, at, box) for at in corners
+    ]
+    if min(covered) >= 999:
         low, high = ax.get_ylim()
         ax.set_ylim(low, high * (high / low) ** (box[1] / (1 - min(box[1], 0.7))))
-    x, y = corners[int(np.argmin(held))] if min(held) < 999 else (1, 1)
+    x, y = corners[int(np.argmin(covered))] if min(covered) < 999 else (1, 1)
     ax.text(
         0.97 if x else 0.03,
         0.96 if y else 0.04,
@@ -270,8 +273,8 @@ def _write_results(
     )
 
 
-def _held(ax: Axes, drawn_P2: np.ndarray, corner: tuple[int, int], box: np.ndarray) -> int:
-    """How many points lie in a box, given as a share of the panel, in one of its corners."""
+def _points_in_corner(ax: Axes, drawn_P2: np.ndarray, corner: tuple[int, int], box: np.ndarray) -> int:
+    """Number of points in a box in one corner of the panel; `box` is its size as a fraction of the panel."""
     if not len(drawn_P2):
         return 0
     at_P2 = ax.transAxes.inverted().transform(ax.transData.transform(drawn_P2))
@@ -279,7 +282,7 @@ def _held(ax: Axes, drawn_P2: np.ndarray, corner: tuple[int, int], box: np.ndarr
 
 
 def plain_ticks(axis: Axis) -> None:
-    """Log ticks as 100, 200, 500 instead of powers of ten, of which a short axis holds one or two."""
+    """Ticks of a logarithmic axis at 100, 200, 500: a short axis has only one or two powers of ten."""
     low, high = axis.get_view_interval()
     steps = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0) if high < 5 * low else (1.0, 2.0, 5.0)
     axis.set_major_locator(LogLocator(subs=steps if high < 60 * low else (1.0,)))

@@ -1,4 +1,4 @@
-"""What the surveys of the simulated sky see: MALS windows, companion surveys, optical objects.
+"""Simulated catalogues of the surveys: MALS windows, companion surveys, optical objects.
 
 Suffixes: N true sources or detections.
 """
@@ -15,8 +15,8 @@ from scipy.spatial import cKDTree
 
 from mmae.steepspec.catalogue import survey_description
 
-MISSING = -999.0  # MALS's own sentinel
-OPTICAL_SCATTER_ARCSEC = 0.2  # of a counterpart about its radio source, in one coordinate
+MISSING = -999.0  # sentinel of MALS
+OPTICAL_SCATTER_ARCSEC = 0.2  # position scatter of a counterpart about its radio source, in one coordinate
 GALAXY_COUNTS = 0.35  # slope of log10 of the cumulative counts against magnitude (Capak+2007, ApJS 172, 99)
 
 
@@ -28,16 +28,16 @@ class Window:
     frequency_mhz: float
     beam_arcsec: float
     rms_mjy: float
-    """Median over the pointing."""
+    """Noise at the centre of a pointing."""
     radius_deg: float
-    """Catalogued area of a pointing: 2289 and 1132 square degrees in 391."""
+    """Radius of a pointing, from the catalogued areas of 2289 and 1132 square degrees in 391 pointings."""
 
 
 @dataclass(frozen=True)
 class Companion:
-    """One other radio survey; detections are peaks above `limit_sigma` times the noise.
+    """Another radio survey; detections are peaks above `limit_sigma` times the noise.
 
-    Its noise is such that this is the limit in the survey's description, which the search assumes.
+    The noise is set so that this is the limit in the survey description, which the search assumes.
     """
 
     name: str
@@ -69,7 +69,7 @@ COMPANIONS = (_companion("tgss", 7.0), _companion("racs_low", 5.0), _companion("
 def offset(
     ra: np.ndarray, dec: np.ndarray, angle: np.ndarray, distance_deg: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions moved along great circles; angle in radians east of north."""
+    """Positions moved along great circles; all in degrees except `angle`, in radians east of north."""
     moved = SkyCoord(ra, dec, unit="deg").directional_offset_by(angle * u.rad, distance_deg * u.deg)
     return moved.ra.deg, moved.dec.deg
 
@@ -80,6 +80,7 @@ def disc(rng: np.random.Generator, ra: np.ndarray, dec: np.ndarray, radius: floa
 
 
 def separation_deg(ra: np.ndarray, dec: np.ndarray, ra0: float, dec0: float) -> np.ndarray:
+    """Great-circle distance in degrees by the haversine formula."""
     ra, dec, ra0, dec0 = (np.deg2rad(x) for x in (ra, dec, ra0, dec0))
     haversine = np.sin((dec - dec0) / 2) ** 2 + np.cos(dec) * np.cos(dec0) * np.sin((ra - ra0) / 2) ** 2
     return np.rad2deg(2 * np.arcsin(np.sqrt(haversine)))
@@ -92,7 +93,7 @@ def _unit_vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
 def _measure(
     rng: np.random.Generator, truth: Table, survey: Window | Companion, rms: np.ndarray, scale_error: float | np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Noisy fluxes, sizes and positions as a Gaussian fit gives them (Condon 1997, PASP 109, 166)."""
+    """Noisy fluxes, sizes and positions with the errors of a Gaussian fit (Condon 1997, PASP 109, 166)."""
     n, beam = len(truth), survey.beam_arcsec
     flux = truth["s1400_mjy"].value * (survey.frequency_mhz / 1400.0) ** truth["alpha"].value
     size = truth["size_arcsec"].value
@@ -103,7 +104,7 @@ def _measure(
     snr = np.maximum(measured_peak / peak_err, 1.0)
     widen = np.exp(rng.normal(0, 1, (2, n)) / snr * 0.7)
     flux_err = peak_err * np.sqrt(major * minor) / beam
-    # peak and total share the noise of the peak; the rest comes from the fitted size
+    # Peak and integrated flux share the noise of the peak; the rest is from the fitted size.
     measured = measured_peak * major * minor / beam**2 + flux_err * 0.5 * rng.normal(size=n)
     sigma_pos = np.hypot(beam / (2.355 * snr), 0.2)
     ra, dec = truth["ra"].value, truth["dec"].value
@@ -126,24 +127,24 @@ def _measure(
 
 
 def mals_rows(rng: np.random.Generator, truth: Table, pointings: Table, scale_error: float) -> Table:
-    """Detections above 5 sigma of every pointing and window, MALS DR1 columns (VizieR J/ApJS/270/33).
+    """Detections above 5 sigma in every pointing and window, in MALS DR1 columns (VizieR J/ApJS/270/33).
 
     The noise is divided by the primary beam, Gaussian with FWHM 57.5' (1.5 GHz / nu) (Mauch+2020,
-    ApJ 888, 61, section 2): that is why MALS has 216 sources a square degree and
-    not 1,000 (340 here, without the artefacts around bright sources).
+    ApJ 888, 61, section 2), which reduces the source density from 1,000 to 216 per square degree in MALS
+    (340 here, without the artefacts around bright sources).
     """
     rows = []
     for name, ra0, dec0 in pointings.iterrows():
         distance = separation_deg(truth["ra"].value, truth["dec"].value, ra0, dec0)
-        seen = {}
+        detected = {}
         for window in WINDOWS:
             near = np.flatnonzero(distance < window.radius_deg)
             fwhm = 57.5 / 60 * 1500.0 / window.frequency_mhz
             rms = window.rms_mjy * np.exp(4 * np.log(2) * (distance[near] / fwhm) ** 2)
             m = _measure(rng, truth[near], window, rms, scale_error * rng.normal())
             kept = m["peak"] > 5 * m["rms"]
-            seen[window.name] = {key: values[kept] for key, values in m.items()} | {"id": near[kept]}
-        rows += _rows_of_pointing(rng, name, seen)
+            detected[window.name] = {key: values[kept] for key, values in m.items()} | {"id": near[kept]}
+        rows += _rows_of_pointing(rng, name, detected)
     table = vstack(rows)
     for columns, unit in (
         (("RAJ2000", "DEJ2000", "PA"), u.deg),
@@ -155,8 +156,9 @@ def mals_rows(rng: np.random.Generator, truth: Table, pointings: Table, scale_er
     return table
 
 
-def _rows_of_pointing(rng: np.random.Generator, pointing: str, seen: dict[str, dict]) -> list[Table]:
-    low, high = (seen[w.name] for w in WINDOWS)
+def _rows_of_pointing(rng: np.random.Generator, pointing: str, detected: dict[str, dict]) -> list[Table]:
+    """One table per window; alpha from the two windows where both detections are strong."""
+    low, high = (detected[w.name] for w in WINDOWS)
     _, at_low, at_high = np.intersect1d(low["id"], high["id"], return_indices=True)
     strong = (low["snr"][at_low] > 8) & (high["snr"][at_high] > 8)  # MALS gives alpha above 8 sigma
     at_low, at_high = at_low[strong], at_high[strong]
@@ -200,7 +202,7 @@ def _rows_of_pointing(rng: np.random.Generator, pointing: str, seen: dict[str, d
 
 
 def companion_rows(rng: np.random.Generator, c: Companion, truth: Table) -> Table:
-    """Detections of a companion survey, with the project's standard columns."""
+    """Detections of a companion survey, in the standard columns of `catalogue.RADIO_COLUMNS`."""
     truth = truth[truth["dec"] > c.dec_min]
     rms = np.full(len(truth), c.rms_mjy)
     m = _measure(rng, truth, c, rms, c.scale_error * rng.normal(size=len(truth)))
@@ -241,11 +243,11 @@ def optical_rows(
     """Counterparts brighter than r = `limit_mag`, and unrelated objects around MALS detections.
 
     Args:
-        density_deg2: of unrelated objects to r = 23, per square degree; more are fainter.
+        density_deg2: unrelated objects to r = 23 per square degree, scaled to `limit_mag`.
     """
     n, kind = len(truth), np.asarray(truth["source_class"])
     normal = rng.normal(size=n)
-    # magnitudes of radio sources: half of mJy galaxies fainter than r = 22 (Prandoni+2018)
+    # Magnitudes of radio sources: half of the mJy galaxies are fainter than r = 22 (Prandoni+2018).
     r_mag = np.select(
         [kind == "radio_galaxy", kind == "agn", kind == "star"],
         [21.8 + 1.9 * normal, 20.5 + 1.6 * normal, 14.0 + 2.0 * normal],
@@ -277,7 +279,7 @@ def optical_rows(
     count = rng.poisson(density * np.pi * (radius_arcsec / 3600) ** 2, len(mals))
     centre = [mals[name].value for name in ("RAJ2000", "DEJ2000")]
     ra, dec = disc(rng, *(np.repeat(x, count) for x in centre), radius_arcsec / 3600)
-    # where circles overlap the nearest centre owns the object: the density is even everywhere
+    # An object in overlapping circles is kept only for the nearest centre, so that the density is uniform.
     owner = cKDTree(_unit_vectors(*centre)).query(_unit_vectors(ra, dec))[1]
     ra, dec = (x[owner == np.repeat(np.arange(len(mals)), count)] for x in (ra, dec))
     m = len(ra)

@@ -1,4 +1,4 @@
-"""The simulated sky as files in the forms of the surveys themselves, read as real catalogues are.
+"""Writing of the simulated sky to files in the formats of the real catalogues.
 
 Suffix: N objects or pulsars.
 """
@@ -20,25 +20,25 @@ from mmae.steepspec.tables import write_parquet
 
 R_MINUS_I = 0.3
 PSF_MINUS_KRON = 0.3  # of a galaxy: resolved from 0.05 on (surveys/panstarrs.yaml)
-GAIA_ERROR = 0.1  # mas and mas/yr: about that of a star of G = 18 (Lindegren+2021, A&A 649, A2)
-_GOLDEN_ANGLE = 2.399963  # directions of motion, spread evenly without a random draw
+GAIA_ERROR = 0.1  # mas and mas/yr: about the error of a star with G = 18 (Lindegren+2021, A&A 649, A2)
+_GOLDEN_ANGLE = 2.399963  # radians; evenly distributed directions of motion without a random draw
 
 
 def write_sky(sky: Sky, folder: str | Path) -> dict[str, Path]:
-    """Write one file for each catalogue of the sky; the same sky gives the same bytes.
+    """Write one file per catalogue of the sky; the same sky gives the same bytes.
 
-    mals.fits has MALS's columns, regions.fits is a 4FGL release, known_pulsars.db is in psrcat's
-    format, and panstarrs, allwise and gaia (.parquet) have those surveys' columns; the companions
-    tgss, racs_low and nvss (.parquet) have the standard ones. All of these are read as the real ones
-    are: `read_catalogue`, `read_4fgl`, `read_psrcat`. pointings.parquet and truth.parquet are
-    astropy's own.
+    mals.fits has the columns of MALS, regions.fits those of a 4FGL release, known_pulsars.db is in the
+    format of psrcat, panstarrs, allwise and gaia (.parquet) have the columns of those surveys; the
+    companions tgss, racs_low and nvss (.parquet) have the standard columns. All are read by the readers
+    of the real catalogues: `read_catalogue`, `read_4fgl`, `read_psrcat`. pointings.parquet and
+    truth.parquet are written by astropy.
 
     Returns:
-        Name, as in the file's own, -> path: mals, regions, tgss, racs_low, nvss, panstarrs, allwise,
-        gaia, known_pulsars, pointings, truth.
+        File stem -> path: mals, regions, tgss, racs_low, nvss, panstarrs, allwise, gaia, known_pulsars,
+        pointings, truth.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written to.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ def gaia(optical: Table) -> Table:
 
 def psrcat(pulsars: Table) -> str:
     """Pulsars (N) in psrcat's text format: positions to 0.0001 s and 0.001 arcsec, S1400 in mJy."""
-    # rounded here, so that 23:59:59.99999 becomes 0 hours and not 24
+    # Rounded before formatting, so that 23:59:59.99999 becomes 0 hours and not 24.
     hours = np.round(np.asarray(pulsars["RAJD"]) * 240, 4) % 86400 / 3600
     ra_N = Angle(hours, u.hour).to_string(sep=":", pad=True, precision=4)
     dec_N = Angle(pulsars["DECJD"], u.deg).to_string(sep=":", pad=True, precision=3, alwayssign=True)
@@ -130,13 +130,13 @@ def psrcat(pulsars: Table) -> str:
 def _catalogue(
     objects: Table,
     name: str,
-    place: tuple[str, str, str, str],
+    position_names: tuple[str, str, str, str],
     error_unit: u.UnitBase,
     identifier: object,
     **measured: u.Quantity,
 ) -> Table:
-    """Identifier, and position with its error, under the names given; then what was measured."""
-    ra, dec, ra_error, dec_error = place
+    """Identifier, position and position error under the given names, and the measured columns."""
+    ra, dec, ra_error, dec_error = position_names
     error = (np.full(len(objects), OPTICAL_SCATTER_ARCSEC) * u.arcsec).to(error_unit)
     ra_N, dec_N = (np.asarray(objects[axis]) * u.deg for axis in ("ra", "dec"))
     return Table({name: identifier, ra: ra_N, dec: dec_N, ra_error: error, dec_error: error, **measured})

@@ -1,8 +1,8 @@
-"""A made-up sky with a known truth: the default input of the search, needing no download.
+"""Simulated sky with a known truth: the default input of the search, without any download.
 
-MALS-like pointings laid over gamma-ray error ellipses, with injected pulsars, radio galaxies, flat
+MALS-like pointings on gamma-ray error ellipses, with injected pulsars, radio galaxies, flat-spectrum
 AGN and stars, companion radio surveys, optical/infrared objects around the radio sources, and a
-list of known pulsars. Numbers come from papers; no catalogue is copied.
+list of known pulsars. Distributions are from the literature; no catalogue is copied.
 
 Suffixes: N true sources, T pointings.
 """
@@ -32,9 +32,9 @@ from mmae.steepspec.simulation.detections import (
 # log10 of Euclidean-normalised counts S^2.5 dN/dS (Jy^1.5 / sr) at 1.4 GHz as a polynomial in
 # log10(S / mJy), 0.05 to 1000 mJy: Hopkins+2003, AJ 125, 465, section 5.
 HOPKINS_2003 = (0.859, 0.508, 0.376, -0.049, -0.121, 0.057, -0.008)
-COUNTS_RANGE_MJY = (0.08, 1000.0)  # below, nothing reaches MALS's 5 sigma unless steeper than -1.4
+COUNTS_RANGE_MJY = (0.08, 1000.0)  # below, only sources steeper than -1.4 reach 5 sigma in MALS
 PULSAR_ALPHA = (-1.60, 0.62)  # mean, sd of simple power laws: Jankowski+2018, MNRAS 473, 4436
-# S1400 of pulsars near the middle of the ATNF list (Manchester+2005), log10 mJy: mean and sd.
+# S1400 of pulsars, roughly the median of the ATNF catalogue (Manchester+2005), log10 mJy: mean and sd.
 PULSAR_LOG_S1400 = (-0.3, 0.5)
 # Mean and sd of alpha, share of extragalactic sources: thin synchrotron (Condon 1992, ARA&A 30,
 # 575), its steep tail (fossil and high-redshift sources: De Breuck+2000, A&AS 143, 303: 0.5-3%),
@@ -48,7 +48,7 @@ SPECTRA = {
 # 4FGL-like: ln of the 95% semi-major axis in degrees, axis ratio, share and scale height of
 # sources in the Galactic disc (parametrised after Abdollahi+2020, ApJS 247, 33, figures 4, 9).
 ELLIPSE_LN_DEG, AXIS_RATIO, DISC = (-2.3, 0.55), (0.82, 0.11), (0.4, 3.0)
-CLASSES_ELSEWHERE = ("bll", "bcu", "fsrq", "PSR", "unk")
+ASSOCIATED_CLASSES = ("bll", "bcu", "fsrq", "PSR", "unk")
 
 
 @dataclass(frozen=True)
@@ -58,23 +58,24 @@ class SkySettings:
     seed: int = 0
     pointings: int = 7
     overlapping: int = 1
-    """Of the pointings, so many lie 1.2 degrees from another: their sources appear twice."""
+    """Number of pointings that are 1.2 degrees from another: sources in the overlap appear twice."""
     regions: int = 80
     regions_per_pointing: int = 4
     unassociated_fraction: float = 0.7
     pulsar_regions: float = 0.4
-    """Share of unassociated regions inside pointings that hold a pulsar."""
+    """Fraction of the unassociated regions that contain a pulsar."""
     field_pulsars: int = 150
-    """Pulsars anywhere in the pointings, far more than in the sky: to measure completeness."""
+    """Pulsars at random positions in the pointings, far more than in the real sky, to measure completeness."""
     known_pulsars: float = 0.2
+    """Fraction of the pulsars in the list of known pulsars."""
     mals_scale_error: float = 0.06
-    """The survey's own (Deka+2024, ApJS 270, 33, abstract), which the search assumes."""
+    """Flux-scale error of the survey (Deka+2024, ApJS 270, 33, abstract), which the search assumes."""
     optical_limit_mag: float = 21.8
-    """r, of Pan-STARRS mean magnitudes (surveys/panstarrs.yaml), which the search assumes."""
+    """Limit in r of Pan-STARRS mean magnitudes (surveys/panstarrs.yaml), which the search assumes."""
     optical_density: float = 18_000.0
     """Unrelated objects per square degree to r = 23 (Capak+2007, ApJS 172, 99)."""
     optical_radius_arcsec: float = 20.0
-    """Unrelated objects are drawn this far around radio detections only."""
+    """Unrelated objects are drawn only within this radius of radio detections."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,9 @@ class Sky:
     regions: Table
     """4FGL columns."""
     companions: Mapping[str, Table]
-    """By survey name, with the project's standard columns."""
+    """By survey name, in the standard columns of `catalogue.RADIO_COLUMNS`."""
     optical: Table
-    """Positions, r and its limit, W1, W2, resolved or not, Gaia parallax and motion over error."""
+    """Positions, r and its limit, W1, W2, resolved or not, Gaia parallax and proper motion over error."""
     known_pulsars: Table
     pointings: Table
     truth: Table
@@ -99,7 +100,7 @@ def simulate_sky(settings: SkySettings = SkySettings()) -> Sky:
     """Draw the sky; the same settings give the same tables.
 
     Raises:
-        InputError: counts or fractions that make no sky.
+        InputError: counts or fractions are out of range.
     """
     _check(settings)
     rng = np.random.default_rng(settings.seed)
@@ -129,7 +130,7 @@ def simulate_sky(settings: SkySettings = SkySettings()) -> Sky:
 
 
 def draw_fluxes(rng: np.random.Generator, area_deg2: float) -> np.ndarray:
-    """(N) flux densities at 1.4 GHz, mJy, N Poisson, from the counts of Hopkins+2003."""
+    """(N) flux densities at 1.4 GHz, mJy, from the counts of Hopkins+2003; N is Poisson distributed."""
     log_edge = np.linspace(*np.log10(COUNTS_RANGE_MJY), 400)
     log_mid = (log_edge[1:] + log_edge[:-1]) / 2
     width_jy = np.diff(10.0**log_edge) / 1000
@@ -143,7 +144,7 @@ def _check(s: SkySettings) -> None:
     if s.pointings < 1 or not 0 <= s.overlapping < s.pointings or s.regions < s.pointings:
         raise InputError(
             f"simulated sky: {s.pointings} pointings, {s.overlapping} overlapping, {s.regions} regions; "
-            "give at least one pointing, fewer overlapping than pointings, and a region for each pointing"
+            "give at least one pointing, fewer overlapping than pointings, and at least one region per pointing"
         )
     for name in ("unassociated_fraction", "pulsar_regions", "known_pulsars"):
         if not 0 <= getattr(s, name) <= 1:
@@ -159,7 +160,7 @@ def _regions_and_pointings(rng: np.random.Generator, s: SkySettings) -> tuple[Ta
         np.rad2deg(np.arcsin(rng.uniform(-1, 1, s.regions))),
     )
     sky = SkyCoord(rng.uniform(0, 360, s.regions), latitude, unit="deg", frame="galactic").icrs
-    # where MALS and Pan-STARRS both look, which takes the other surveys in; if too few do, others serve
+    # Prefer regions covered by MALS and Pan-STARRS, hence by the other surveys; others if these are too few.
     order = np.argsort((sky.dec.deg > 20) | (sky.dec.deg < -27), kind="stable")[: s.pointings]
     ra_T, dec_T = disc(rng, sky.ra.deg[order], sky.dec.deg[order], 0.6)
     for index in range(s.pointings - s.overlapping, s.pointings):
@@ -172,12 +173,12 @@ def _regions_and_pointings(rng: np.random.Generator, s: SkySettings) -> tuple[Ta
     major = np.exp(rng.normal(*ELLIPSE_LN_DEG, n))
     pulsar = rng.random(n) < s.pulsar_regions
     blank = rng.random(n) < s.unassociated_fraction
-    beta = np.where(pulsar, rng.normal(0.40, 0.11, n), rng.normal(0.08, 0.06, n))  # ours, of 4FGL-DR4
+    beta = np.where(pulsar, rng.normal(0.40, 0.11, n), rng.normal(0.08, 0.06, n))  # measured in 4FGL-DR4
     significance = 4 + rng.lognormal(0.7, 0.9, n)
     curved = np.abs(rng.normal(np.maximum(beta, 0) * significance * 0.9, 1.0))
     major[rng.random(n) < 0.01] = np.nan  # 4FGL has a few sources without an ellipse
     ratio = np.clip(rng.normal(*AXIS_RATIO, n), 0.4, 1)
-    association = np.where(blank, "", rng.choice(CLASSES_ELSEWHERE, n))
+    association = np.where(blank, "", rng.choice(ASSOCIATED_CLASSES, n))
     degree = dict.fromkeys(
         ("RAJ2000", "DEJ2000", "GLON", "GLAT", "Conf_95_SemiMajor", "Conf_95_SemiMinor", "Conf_95_PosAng"), u.deg
     )
@@ -228,7 +229,7 @@ def _true_sources(rng: np.random.Generator, s: SkySettings, regions: Table, poin
     drawn = [rng.normal(*law, len(flux)) for law, _ in SPECTRA.values()]
     alpha = np.select([kinds == name for name in SPECTRA], drawn)
 
-    # pulsars: in their gamma-ray ellipses (2-D Gaussian whose 95% contour is the ellipse), and anywhere
+    # Pulsars: in gamma-ray ellipses (2-D Gaussian with the ellipse as 95% contour), and field pulsars.
     inside = [
         np.flatnonzero(separation_deg(regions["RAJ2000"], regions["DEJ2000"], a, d) < radius - 0.3)
         for a, d in zip(ra_T, dec_T, strict=True)
@@ -248,7 +249,7 @@ def _true_sources(rng: np.random.Generator, s: SkySettings, regions: Table, poin
     kinds = np.where(kinds == "steep_galaxy", "radio_galaxy", kinds)
     kinds = np.concatenate([kinds, ["pulsar_candidate"] * n])
     flux = np.concatenate([flux, 10 ** rng.normal(*PULSAR_LOG_S1400, n)])
-    # median size of galaxies 2" S^0.3 (Windhorst+1990, ASP 10, 389); cores, stars, pulsars are points
+    # Median size of galaxies 2" S^0.3 (Windhorst+1990, ASP 10, 389); AGN, stars and pulsars are point sources.
     size = np.where(kinds == "radio_galaxy", 2.0 * flux**0.3 * rng.lognormal(0, 0.7, total), 0.0)
     region = np.full(total, -1)
     region[total - n : total - s.field_pulsars] = host

@@ -1,6 +1,6 @@
-"""Did a survey look at a place, judged from where it has sources: only then does silence mean a limit.
+"""Whether a survey covers a position, inferred from its sources: only there is a non-detection a limit.
 
-Shape suffixes: N places, M sources of the survey, K neighbours.
+Shape suffixes: N positions, M sources of the survey, K neighbours.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from scipy.spatial import cKDTree
 
 from mmae.astro.crossmatch import position_angle
 
-# A place in the middle of a survey is outside the hull of its 12 nearest by chance in 0.6% of cases.
+# A position well inside a survey is outside the hull of its 12 nearest sources by chance in 0.6% of cases.
 NEIGHBOURS = 12
-# Neighbours this many times farther than usual: a hole, or so much shallower that it is as good as one.
+# Above this ratio of the neighbour distance to its median the position is in a hole or a much shallower area.
 SPARSE = 2.0
 
 
 def surroundings(
     ra: ArrayLike, dec: ArrayLike, survey_ra: ArrayLike, survey_dec: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Whether the survey looked at each place, and its nearest sources there.
+    """Whether the survey covers each position, and its nearest sources.
 
-    It did if the place lies inside the convex hull of the survey's 12 nearest sources (in no direction
-    do they leave a gap of 180 degrees: beyond an edge they all lie on one side), and these are not
-    much farther than is usual for the survey's own sources. Places near an edge may be missed.
+    A position is covered if it is inside the convex hull of the 12 nearest survey sources (their position
+    angles leave no gap of 180 degrees, as they do beyond an edge), and if the 12th is at most `SPARSE`
+    times farther than the median for the survey's own sources. Positions near an edge may be missed.
 
     Args:
         ra, dec: (N,) ICRS degrees.

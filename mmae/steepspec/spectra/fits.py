@@ -1,6 +1,6 @@
-"""Spectra of all sources: fitted one by one, here or on a Ray cluster, and the index adopted for each.
+"""Fits of the spectra of all sources, in this process or on a Ray cluster, and the adopted spectral index.
 
-Every fit depends on its own points alone, so that one process and many give the same numbers.
+Each fit depends only on the points of its source, so that one process and many give the same numbers.
 
 Shape suffixes: N sources, P points.
 """
@@ -19,7 +19,7 @@ from mmae.steepspec.spectra.sed import SEDFit, SEDSettings, fit_sed
 from mmae.steepspec.spectra.two_point import probability_steep
 
 FITTED = ("alpha", "alpha_err", "p_steep", "curvature", "curvature_err", "chi2", "dof", "n_detections", "n_limits")
-CHUNK = 2000  # fits in one task: a few seconds
+CHUNK = 2000  # fits per task, which take a few seconds
 _POINT_FIELDS = ("frequency_mhz", "flux_mjy", "error_mjy", "scale_error", "is_limit", "beam_arcsec")
 
 Points = dict[str, np.ndarray]
@@ -28,34 +28,35 @@ Points = dict[str, np.ndarray]
 def fit_spectra(points: Table, n: int, settings: SEDSettings, on_ray: bool = False) -> dict[str, np.ndarray]:
     """The fits of N sources, as (N,) columns of `schema.SOURCES`.
 
-    Sources with a single point have nothing to fit: their counts are filled in, the rest is NaN.
+    Sources with a single point are not fitted: they have counts, the other columns are NaN.
 
     Args:
         points: `schema.POINTS`, sorted by source.
         n: number of sources.
-        on_ray: spread the fits over the Ray cluster (started if there is none).
+        on_ray: distribute the fits over the Ray cluster (started if there is none).
     """
     source_P = np.asarray(points["source"])
     first = np.searchsorted(source_P, np.arange(n + 1))
     values = {name: np.asarray(points[name]) for name in _POINT_FIELDS}
     detected_N = np.bincount(source_P[~values["is_limit"]], minlength=n)
-    worth = np.flatnonzero((np.diff(first) > 1) & (detected_N > 0))
+    fittable = np.flatnonzero((np.diff(first) > 1) & (detected_N > 0))
     chunks = [
         [{name: column[first[i] : first[i + 1]] for name, column in values.items()} for i in part]
-        for part in np.array_split(worth, range(CHUNK, len(worth), CHUNK))
+        for part in np.array_split(fittable, range(CHUNK, len(fittable), CHUNK))
     ]
     fits = (fit for part in _fitted(chunks, settings, on_ray) for fit in part)
     columns = {name: np.full(n, np.nan) for name in (*FITTED, "sed_flux_mjy", "sed_flux_err_mjy")}
     columns["curvature"][:] = columns["dof"][:] = 0
     columns["n_detections"][:], columns["n_limits"][:] = detected_N, np.diff(first) - detected_N
     flags = np.full(n, "", "U128")
-    for i, fit in tqdm(zip(worth, fits, strict=True), total=len(worth), desc="spectra", unit="source", leave=False):
+    progress = tqdm(zip(fittable, fits, strict=True), total=len(fittable), desc="spectra", unit="source", leave=False)
+    for i, fit in progress:
         for name in FITTED:
             columns[name][i] = getattr(fit, name)
         columns["sed_flux_mjy"][i], columns["sed_flux_err_mjy"][i] = fit.flux_mjy, fit.flux_err_mjy
         flags[i] = ",".join(fit.flags)
-    whole = {name: columns[name].astype(np.int64) for name in ("dof", "n_detections", "n_limits")}
-    return columns | whole | {"sed_flags": flags}
+    integers = {name: columns[name].astype(np.int64) for name in ("dof", "n_detections", "n_limits")}
+    return columns | integers | {"sed_flags": flags}
 
 
 def _fitted(chunks: list[list[Points]], settings: SEDSettings, on_ray: bool) -> Iterator[list[SEDFit]]:
@@ -69,7 +70,7 @@ def _fitted(chunks: list[list[Points]], settings: SEDSettings, on_ray: bool) -> 
 
 
 def fit_chunk(chunk: list[Points], settings: SEDSettings) -> list[SEDFit]:
-    """The fits of some sources; each a dict of (P,) arrays named as `schema.POINTS`."""
+    """The fits of the sources of a chunk; each source is a dict of (P,) arrays named as in `schema.POINTS`."""
     return [
         fit_sed(
             p["frequency_mhz"],
@@ -85,14 +86,14 @@ def fit_chunk(chunk: list[Points], settings: SEDSettings) -> list[SEDFit]:
 
 
 def adopt_index(columns: dict[str, np.ndarray], settings: SEDSettings) -> dict[str, np.ndarray]:
-    """`alpha`, its error, where it comes from, and whether the source counts as steep.
+    """Adopted `alpha`, its error and origin, P(steep), and whether the source is steep.
 
-    In this order: the fit, if two detections constrain it (`sed`); the catalogue's own index
+    In order of preference: the fit of two detections or more (`sed`); the index of the radio catalogue
     (`catalogue`); the fit of one detection and limits (`limits`). A source is steep if alpha is
-    below `settings.steep_alpha`; `limits` are never called steep, their alpha leans on the prior.
+    below `settings.steep_alpha`; `limits` are never called steep, because their alpha depends on the prior.
 
     Args:
-        columns: of `fit_spectra`, with alpha_catalogue and alpha_catalogue_err beside them.
+        columns: those of `fit_spectra`, and alpha_catalogue and alpha_catalogue_err.
     """
     fitted_N = np.isfinite(columns["alpha"]) & np.isfinite(columns["alpha_err"])
     sed_N = fitted_N & (columns["n_detections"] >= 2)

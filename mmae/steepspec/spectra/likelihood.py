@@ -1,8 +1,8 @@
-"""Likelihood of a radio spectrum: detections, upper limits, and the maximum of both together.
+"""Likelihood of a radio spectrum with detections and upper limits, and its maximum.
 
 S(nu) = S0 x^alpha exp(q ln(x)^2). Detections are Gaussian in flux density, upper limits enter with the
-chance of a measurement below them (Sawicki 2012, PASP 124, 1208, eq. 8), the flux-scale error of each
-survey is a fraction of the model's flux.
+probability of a measurement below them (Sawicki 2012, PASP 124, 1208, eq. 8), the flux-scale error of each
+survey is a fraction of the model flux.
 
 Suffixes: P points, K parameters (ln S0, alpha and, when curved, q), any dimensions before P in `loss_terms`.
 """
@@ -18,7 +18,7 @@ from scipy.special import log_ndtr
 
 @dataclass(frozen=True)
 class Points:
-    """What is fitted: flux densities or limits in mJy, their noise, and the fractional errors of their scales."""
+    """Points of a spectrum: flux densities or limits in mJy, their noise, and the fractional flux-scale errors."""
 
     flux_P: np.ndarray
     error_P: np.ndarray
@@ -28,23 +28,23 @@ class Points:
 
 
 def noise(points: Points, model_P: np.ndarray) -> np.ndarray:
-    """Noise and flux-scale error of each point, of the shape of the model."""
+    """Noise and flux-scale error of each point in quadrature, in the shape of the model."""
     return np.sqrt(points.error_P**2 + (points.scale_P * model_P) ** 2)
 
 
 def residuals(points: Points, parameters_K: np.ndarray) -> np.ndarray:
-    """(P,) data less model over their error."""
+    """(P,) (data - model) / error."""
     model_P = np.exp(points.basis_PK[:, : len(parameters_K)] @ parameters_K)
     return (points.flux_P - model_P) / noise(points, model_P)
 
 
 def loss_terms(points: Points, model: np.ndarray, sigma: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Negative log likelihood of each point, (..., P); `z` are its residuals, `sigma` their errors."""
+    """Negative log likelihood of each point, (..., P); `z` are the residuals, `sigma` the errors."""
     return np.where(points.limit_P, -log_ndtr(z), 0.5 * z**2 + np.log(sigma))
 
 
 def loss_and_gradient(parameters_K: np.ndarray, points: Points) -> tuple[float, np.ndarray]:
-    """Negative log likelihood, and its gradient through the model's flux."""
+    """Negative log likelihood, and its gradient (K,), including that of the flux-scale errors."""
     basis_PK = points.basis_PK[:, : len(parameters_K)]
     model_P = np.exp(np.clip(basis_PK @ parameters_K, -60, 60))
     sigma_P = noise(points, model_P)
@@ -58,7 +58,7 @@ def loss_and_gradient(parameters_K: np.ndarray, points: Points) -> tuple[float, 
 
 
 def maximise(points: Points, k: int) -> tuple[np.ndarray, float, np.ndarray]:
-    """Parameters (K), negative log likelihood and its Hessian (K,K) at the maximum."""
+    """Parameters (K), negative log likelihood and its Hessian (K,K) at the maximum of the likelihood."""
     detected = ~points.limit_P
     sigma_ln = noise(points, points.flux_P)[detected] / points.flux_P[detected]
     start, *_ = np.linalg.lstsq(
@@ -75,7 +75,7 @@ def maximise(points: Points, k: int) -> tuple[np.ndarray, float, np.ndarray]:
 
 
 def parameter_errors(hessian: np.ndarray) -> np.ndarray:
-    """(K,) 1-sigma errors, NaN where the loss has no minimum there."""
+    """(K,) 1-sigma errors; NaN if the Hessian is not positive definite."""
     try:
         variance = np.diag(np.linalg.inv(hessian))
     except np.linalg.LinAlgError:

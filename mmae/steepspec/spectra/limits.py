@@ -1,7 +1,7 @@
-"""The index of a source whose upper limits cut its likelihood off, from the posterior on a grid.
+"""Spectral index of sources with constraining upper limits, from the posterior on a grid.
 
-There the curvature at the maximum is no error: a limit falls off steeply on its side, the detections
-gently on the other, and the true index lies on the gentle side.
+The likelihood is then asymmetric: it falls off steeply on the side of the limit and slowly on the other,
+where the true index is. The curvature at the maximum is not a valid error.
 
 Suffixes: A grid of alpha, F grid of ln flux, P points.
 """
@@ -14,9 +14,9 @@ import numpy as np
 
 from mmae.steepspec.spectra.likelihood import Points, loss_terms, maximise, noise
 
-INDICES, FLUXES = 161, 41  # of the grid: 0.05 in alpha over the prior's range
+INDICES, FLUXES = 161, 41  # grid points: steps of 0.05 in alpha over the range of the prior
 REACH, FLUX_REACH = 6.0, 5.0  # half-widths of the grids, in errors
-AT_WORK = 3.0  # a limit this many errors above the model adds 0.001 to the loss
+NEGLIGIBLE_SIGMA = 3.0  # a limit this many errors above the model adds 0.001 to the loss
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,11 @@ class LimitedIndex:
 
 
 def limits_matter(points: Points, best: np.ndarray, alpha_err: float) -> bool:
-    """Does a limit cut into the range that the detections allow?
+    """Whether a limit constrains alpha within 2 errors of the fit.
 
     Args:
-        best: (2,) ln S0 and alpha of the fit, alpha_err: the error of alpha there.
+        best: (2,) ln S0 and alpha of the fit.
+        alpha_err: its error of alpha.
     """
     if not points.limit_P.any():
         return False
@@ -42,13 +43,13 @@ def limits_matter(points: Points, best: np.ndarray, alpha_err: float) -> bool:
     for alpha in (best[1], best[1] - 2 * alpha_err, best[1] + 2 * alpha_err):
         model = np.exp(np.clip(best[0] + alpha * ln_x, -60, 60))
         sigma = np.hypot(points.error_P[points.limit_P], points.scale_P[points.limit_P] * model)
-        if ((points.flux_P[points.limit_P] - model) / sigma < AT_WORK).any():
+        if ((points.flux_P[points.limit_P] - model) / sigma < NEGLIGIBLE_SIGMA).any():
             return True
     return False
 
 
 def index_of_one(points: Points, alpha_range: tuple[float, float], steep_alpha: float) -> LimitedIndex:
-    """One detection: alpha by the limits alone, under a flat prior on its range."""
+    """One detection: alpha from the limits, with a flat prior on its range."""
     at = int(np.argmin(points.limit_P))
     relative = float(noise(points, points.flux_P)[at] / points.flux_P[at])
     ln_flux_F = np.log(points.flux_P[at]) + np.log(
@@ -58,7 +59,7 @@ def index_of_one(points: Points, alpha_range: tuple[float, float], steep_alpha: 
 
 
 def index_of_several(points: Points, steep_alpha: float) -> LimitedIndex:
-    """Two detections or more: the range that they allow, cut by the limits; flat in alpha and ln flux."""
+    """Two detections or more, with limits; flat prior in alpha and ln flux, grid around the fit of the detections."""
     seen = ~points.limit_P
     detections = Points(
         points.flux_P[seen], points.error_P[seen], points.scale_P[seen], points.limit_P[seen], points.basis_PK[seen]
@@ -66,7 +67,7 @@ def index_of_several(points: Points, steep_alpha: float) -> LimitedIndex:
     best, _, hessian = maximise(detections, 2)
     covariance = np.linalg.inv(hessian)
     alpha_err = np.sqrt(covariance[1, 1])
-    # At the pivot the flux does not depend on alpha: there a small grid of flux is enough for every alpha.
+    # At the pivot frequency flux and alpha are uncorrelated, so that a small grid of flux serves for every alpha.
     pivot = -covariance[0, 1] / covariance[1, 1]
     flux_err = np.sqrt(max(covariance[0, 0] - covariance[0, 1] ** 2 / covariance[1, 1], 0.0))
     return _posterior(
@@ -81,7 +82,7 @@ def index_of_several(points: Points, steep_alpha: float) -> LimitedIndex:
 def _posterior(
     points: Points, alpha_A: np.ndarray, pivot: float, ln_flux_F: np.ndarray, steep_alpha: float
 ) -> LimitedIndex:
-    """Moments over the grid; `ln_flux_F` at ln x = `pivot`."""
+    """Moments of the posterior over the grid; `ln_flux_F` is at ln x = `pivot`."""
     ln_model_AFP = ln_flux_F[None, :, None] + alpha_A[:, None, None] * (points.basis_PK[:, 1] - pivot)
     model_AFP = np.exp(np.clip(ln_model_AFP, -60, 60))
     sigma_AFP = noise(points, model_AFP)
@@ -96,7 +97,7 @@ def _posterior(
     return LimitedIndex(
         mean,
         float(np.sqrt(weight_A @ (alpha_A - mean) ** 2)),
-        min(float(weight_A[alpha_A < steep_alpha].sum()), 1.0),  # rounding may take the sum above 1
+        min(float(weight_A[alpha_A < steep_alpha].sum()), 1.0),  # rounding may give a sum above 1
         float(np.exp(ln_flux)),
         float(np.exp(ln_flux)) * spread,
     )

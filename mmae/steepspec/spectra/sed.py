@@ -1,11 +1,11 @@
 """Radio spectrum of one source through several surveys: power law, curvature, upper limits.
 
 S(nu) = S0 x^alpha exp(q ln(x)^2) with x = nu / reference (Callingham+2017, ApJ 836, 174, eq. 3).
-Detections are Gaussian in flux density, upper limits enter with the chance of a measurement
+Detections are Gaussian in flux density, upper limits enter with the probability of a measurement
 below them (Sawicki 2012, PASP 124, 1208, eq. 8), the flux-scale error of each survey is a fraction
-of the model's flux: taken of the measured flux, low points would weigh more and drag the fit
-down (D'Agostini 1994, NIM A 346, 306). What is left is a bias of the order of the scale error
-squared, a tenth of the error of alpha.
+of the model flux: as a fraction of the measured flux it would give low points more weight and bias
+the fit low (D'Agostini 1994, NIM A 346, 306). The remaining bias is of the order of the squared
+scale error, a tenth of the error of alpha.
 
 Suffixes: P points, K parameters (ln S0, alpha and, when curved, q), G grid.
 """
@@ -25,21 +25,21 @@ from mmae.steepspec.spectra.likelihood import Points, maximise, noise, parameter
 from mmae.steepspec.spectra.limits import LimitedIndex, index_of_one, index_of_several, limits_matter
 
 FLAGS = (
-    "few_points",  # fewer than 3 detections: nothing tests the power law
-    "resolution_mismatch",  # beams differ so much that extended flux is missed by some
-    "variable",  # two points at one frequency disagree: no spectrum explains that
-    "poorly_fit",  # chi-square improbable
-    "extrapolated",  # the reference frequency lies outside the detections
-    "unconstrained",  # no maximum, or no curvature at it: alpha has no error
+    "few_points",  # fewer than 3 detections: no test of the power law
+    "resolution_mismatch",  # beams so different that some surveys may miss extended flux
+    "variable",  # two points at one frequency disagree, which no spectrum explains
+    "poorly_fit",  # improbable chi-square
+    "extrapolated",  # the reference frequency is outside the range of the detections
+    "unconstrained",  # no maximum, or Hessian not positive definite: no error of alpha
 )
 
 
 @dataclass(frozen=True)
 class SEDSettings:
-    """Choices of the fit."""
+    """Settings of the fit."""
 
     reference_mhz: float = 1200.0
-    """Where alpha and the flux are quoted: between MALS's windows at 1006 and 1381 MHz."""
+    """Reference frequency of alpha and the flux: between the MALS windows at 1006 and 1381 MHz."""
     steep_alpha: float = -1.4
     """P(alpha < this) is reported (arXiv:2412.12470)."""
     min_curved_detections: int = 4
@@ -51,12 +51,12 @@ class SEDSettings:
     same_frequency: float = 0.15
     """Points closer than this in ln(frequency) are compared for variability."""
     alpha_range: tuple[float, float] = (-5.0, 3.0)
-    """Flat prior where a single detection leaves alpha to the upper limits."""
+    """Range of the flat prior on alpha for a single detection with upper limits."""
 
 
 @dataclass(frozen=True)
 class SEDFit:
-    """Result of `fit_sed`; NaN where the data say nothing."""
+    """Result of `fit_sed`; NaN where the data give no constraint."""
 
     alpha: float
     """Slope at the reference frequency."""
@@ -76,7 +76,7 @@ class SEDFit:
     n_limits: int
     reference_mhz: float
     delta_bic: float
-    """BIC of the power law less that of the curved fit; NaN when that was not tried."""
+    """BIC of the power law minus that of the curved fit; NaN if no curved fit was made."""
     flags: tuple[str, ...] = field(default=())
 
     @property
@@ -103,12 +103,12 @@ def fit_sed(
         is_limit: (P) or one bool.
         beam_arcsec: (P) or one number: beam FWHM, arcsec; NaN where unknown.
 
-    Points whose flux is NaN are left out. Where limits cut into what the detections allow, alpha, flux
-    and their errors are mean and standard deviation of the posterior (`sed_limits`). With one
-    detection alpha has a flat prior on `settings.alpha_range`, and is NaN when there is no limit either.
+    Points with NaN flux are ignored. If limits constrain alpha (`limits.limits_matter`), alpha, flux
+    and their errors are mean and standard deviation of the posterior. With one detection alpha has a
+    flat prior on `settings.alpha_range`, and is NaN if there is no limit.
 
     Raises:
-        InputError: shapes differ, no detection, or a frequency, error or detected flux is not
+        InputError: shapes differ, there is no detection, or a frequency, error or detected flux is not
             positive.
     """
     n = np.size(frequency_mhz)
@@ -117,9 +117,9 @@ def fit_sed(
         frequency_mhz=np.atleast_1d(frequency_mhz),
         flux_mjy=np.atleast_1d(flux_mjy),
         error_mjy=np.atleast_1d(error_mjy),
-        scale_error=_spread(scale_error, n),
-        is_limit=_spread(is_limit, n).astype(bool),
-        beam_arcsec=_spread(beam_arcsec, n),
+        scale_error=_per_point(scale_error, n),
+        is_limit=_per_point(is_limit, n).astype(bool),
+        beam_arcsec=_per_point(beam_arcsec, n),
     )
     c = {name: values[np.isfinite(c["flux_mjy"])] for name, values in c.items()}
     limit = c["is_limit"]
@@ -172,7 +172,7 @@ def fit_sed(
 
 
 def _fit_single(points: Points, settings: SEDSettings, flags: list[str], common: dict) -> SEDFit:
-    """One detection: alpha from the limits, if there are any."""
+    """Result for one detection: alpha from the limits, if there are any."""
     nan = float("nan")
     index = LimitedIndex(nan, nan, nan, nan, nan)
     if points.limit_P.any():
@@ -192,12 +192,13 @@ def _fit_single(points: Points, settings: SEDSettings, flags: list[str], common:
 
 
 def sed_model(fit: SEDFit, frequency_mhz: ArrayLike) -> np.ndarray:
-    """Flux density (mJy) of a fit at the given frequencies (MHz), of the same shape."""
+    """Flux density (mJy) of a fit at the given frequencies (MHz), in the same shape."""
     ln_x = np.log(np.asarray(frequency_mhz, dtype=np.float64) / fit.reference_mhz)
     return fit.flux_mjy * np.exp(fit.alpha * ln_x + fit.curvature * ln_x**2)
 
 
-def _spread(values: ArrayLike, n: int) -> np.ndarray:
+def _per_point(values: ArrayLike, n: int) -> np.ndarray:
+    """(n,) values from an array or from one number."""
     values = np.asarray(values)
     return np.full(n, values) if values.ndim == 0 else values
 
@@ -206,10 +207,10 @@ def _check_points(c: dict[str, np.ndarray]) -> None:
     what, detected = "SED points", ~c["is_limit"]
     if not detected.any():
         raise InputError(f"{what}: no detection among {len(detected)} points; a spectrum needs at least one")
-    require(c["frequency_mhz"] > 0, what, "a frequency is not positive", "give MHz")
-    require(c["error_mjy"] > 0, what, "a flux error is not positive", "give the map's noise in mJy")
-    require(c["scale_error"] >= 0, what, "a flux-scale error is negative or NaN", "give a fraction, as 0.1")
-    require(c["flux_mjy"][detected] > 0, what, "a detection has no positive flux", "mark it as a limit")
+    require(c["frequency_mhz"] > 0, what, "frequency_mhz is not positive", "give MHz")
+    require(c["error_mjy"] > 0, what, "error_mjy is not positive", "give the noise of the map in mJy")
+    require(c["scale_error"] >= 0, what, "scale_error is negative or NaN", "give a fraction, e.g. 0.1")
+    require(c["flux_mjy"][detected] > 0, what, "flux_mjy of a detection is not positive", "mark it as a limit")
 
 
 def _flags_of_points(c: dict[str, np.ndarray], ln_x: np.ndarray, settings: SEDSettings) -> list[str]:
@@ -225,7 +226,7 @@ def _flags_of_points(c: dict[str, np.ndarray], ln_x: np.ndarray, settings: SEDSe
 
 
 def _is_variable(points: Points, best: np.ndarray, settings: SEDSettings) -> bool:
-    """Do two detections at one frequency disagree, the fitted slope between them taken out?"""
+    """Whether two detections at one frequency disagree, after removing the fitted slope between them."""
     z = residuals(points, best)[~points.limit_P]
     ln_x = points.basis_PK[~points.limit_P, 1]
     model = np.exp(points.basis_PK[~points.limit_P, : len(best)] @ best)

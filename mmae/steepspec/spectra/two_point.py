@@ -1,4 +1,4 @@
-"""Spectral index from two flux densities of one source, S ~ nu^alpha, and how surely it is steep."""
+"""Spectral index from two flux densities of one source, S ~ nu^alpha, and the probability that it is steep."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy.special import ndtr
 
 from mmae.core.errors import InputError
 
-STEEP = -1.4  # sources below it are the paper's steep-spectrum sample (arXiv:2412.12470)
+STEEP = -1.4  # limit of the steep-spectrum sample of arXiv:2412.12470
 
 
 def two_point_index(
@@ -26,23 +26,23 @@ def two_point_index(
         alpha = ln(S2/S1) / ln(nu2/nu1)
         error = sqrt((e1/S1)^2 + (e2/S2)^2 + c1^2 + c2^2) / |ln(nu2/nu1)|
 
-    The error is of first order in e/S: trust it above a signal-to-noise ratio of about 5.
+    The error is of first order in e/S, valid above a signal-to-noise ratio of about 5.
 
     Args:
-        flux1, error1, flux2, error2: (N,) in one unit.
+        flux1, error1, flux2, error2: (N,) in the same unit.
         frequency1_mhz, frequency2_mhz: of the two fluxes.
-        scale_error1, scale_error2: fractional error of each flux scale, c. Leave both 0 for two bands
-            of one observation, whose scales err together.
+        scale_error1, scale_error2: fractional flux-scale errors c. Use 0 for two bands of one
+            observation, which share the flux scale.
 
     Returns:
         alpha, error: (N,), NaN where a flux or error is missing or not positive.
 
     Raises:
-        InputError: a frequency is not positive, or the two are equal; a scale error is negative.
+        InputError: a frequency is not positive, the two are equal, or a scale error is negative.
     """
     for name, frequency in (("first", frequency1_mhz), ("second", frequency2_mhz)):
         if not (np.isfinite(frequency) and frequency > 0):
-            raise InputError(f"the {name} frequency is {frequency} MHz: give a positive one.")
+            raise InputError(f"the {name} frequency is {frequency} MHz: give a positive value.")
     if frequency1_mhz == frequency2_mhz:
         raise InputError(f"both fluxes are at {frequency1_mhz} MHz: a spectral index needs two frequencies.")
     if not (scale_error1 >= 0 and scale_error2 >= 0):
@@ -52,9 +52,9 @@ def two_point_index(
     )
     known = (flux1 > 0) & (flux2 > 0) & (error1 > 0) & (error2 > 0)
     flux1, error1, flux2, error2 = (np.where(known, x, np.nan) for x in (flux1, error1, flux2, error2))
-    octave = np.log(frequency2_mhz / frequency1_mhz)
+    ln_ratio = np.log(frequency2_mhz / frequency1_mhz)
     relative = (error1 / flux1) ** 2 + (error2 / flux2) ** 2 + scale_error1**2 + scale_error2**2
-    return np.log(flux2 / flux1) / octave, np.sqrt(relative) / abs(octave)
+    return np.log(flux2 / flux1) / ln_ratio, np.sqrt(relative) / abs(ln_ratio)
 
 
 def probability_steep(alpha: ArrayLike, error: ArrayLike, limit: float = STEEP) -> np.ndarray:
