@@ -1,4 +1,4 @@
-"""Matched budgets: how long a trial is, so that none is favoured for being cheap or punished for it."""
+"""The length of a trial at equal budget: the same galaxies or the same FLOPs for all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmae.study.config import StudyConfig
 from mmae.study.space import Parameters, run_of
 from mmae.training.step import create_state, training_step
 
-# Of the batch and the mask draws over which FLOPs are averaged. Every trial gets the same draws.
+# Batch size and number of mask draws over which FLOPs are averaged; the draws are the same for every trial.
 COUNTED_GALAXIES, COUNTED_STEPS = 8, 8
 
 
@@ -25,9 +25,9 @@ class Plan:
     """One trial at full length.
 
     Attributes:
-        run: what it trains, with its own number of steps.
+        run: its configuration, with its own number of steps.
         flops_per_galaxy: floating-point operations of one training step, forward and backward,
-            for one galaxy; the mean over the masks that are drawn.
+            per galaxy; the mean over the masks drawn.
     """
 
     run: RunConfig
@@ -40,12 +40,12 @@ class Plan:
 
     @property
     def flops(self) -> float:
-        """Of the training of a full trial."""
+        """Floating-point operations of the training of a full trial."""
         return self.galaxies * self.flops_per_galaxy
 
 
 def plan_trial(config: StudyConfig, parameters: Parameters, spec: InputSpec) -> Plan:
-    """How a trial trains: its parameters, and as many steps as the budget gives it."""
+    """The configuration of a trial: its parameters, and the number of steps that the budget allows."""
     run = run_of(parameters, config.run)
     per_galaxy = flops_per_galaxy(run, spec)
     galaxies = float(config.galaxies_seen)
@@ -56,8 +56,8 @@ def plan_trial(config: StudyConfig, parameters: Parameters, spec: InputSpec) -> 
         run.optim,
         steps=steps,
         warmup_steps=round(run.optim.warmup_steps * steps / config.run.optim.steps),
-        # An average over hundreds of steps would still hold the untrained weights at the first
-        # look. The end of the cosine does the averaging.
+        # An average over hundreds of steps would still contain the untrained weights at the first
+        # validation. The end of the cosine schedule averages instead.
         ema_decay=0.0,
     )
     validation = replace(run.validation, every=math.ceil(steps / config.looks))
@@ -65,16 +65,16 @@ def plan_trial(config: StudyConfig, parameters: Parameters, spec: InputSpec) -> 
     return Plan(replace(run, optim=optim, validation=validation, compute=compute), per_galaxy)
 
 
-def look_at(step: int, steps: int, looks: int) -> int:
-    """Which of the looks the validation after a step is: 1, ..., looks."""
-    return max(1, round(looks * step / steps))
+def validation_number(step: int, steps: int, validations: int) -> int:
+    """The number of the validation after a step: 1, ..., validations."""
+    return max(1, round(validations * step / steps))
 
 
 def flops_per_galaxy(run: RunConfig, spec: InputSpec) -> float:
     """Floating-point operations of a training step, per galaxy, on any device."""
     run = replace(run, compute=replace(run.compute, precision="float32"))
     state, batch = create_state(run, spec, torch.device("cpu")), noise_batch(COUNTED_GALAXIES, spec)
-    # The plain attention: the counter knows the fused one of a GPU and not that of a CPU.
+    # Unfused attention: the counter has formulas for the fused kernels of GPUs but not for that of CPUs.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         for _ in range(COUNTED_STEPS):
             training_step(state, batch, run)
@@ -82,15 +82,15 @@ def flops_per_galaxy(run: RunConfig, spec: InputSpec) -> float:
 
 
 def noise_batch(n: int, spec: InputSpec) -> Batch:
-    """Galaxies of noise, complete: for counting and timing, not for learning."""
+    """Galaxies of pure noise with all modalities, for counting FLOPs and for timing."""
     generator = torch.Generator().manual_seed(0)
-    yes_B = torch.ones(n, dtype=torch.bool)
+    true_B = torch.ones(n, dtype=torch.bool)
     shapes = {name: shape for kind in MODALITIES.values() for name, shape in kind.shapes(spec).items()}
     return Batch(
         values={name: torch.randn(n, *shape, generator=generator) for name, shape in shapes.items()}
         | {"ivar": torch.ones(n, spec.n_wavelengths)},
-        present=dict.fromkeys(MODALITIES, yes_B),
+        present=dict.fromkeys(MODALITIES, true_B),
         redshift_B=torch.rand(n, generator=generator),
-        redshift_known_B=yes_B,
+        redshift_known_B=true_B,
         object_id=[str(i) for i in range(n)],
     )

@@ -18,7 +18,7 @@ from mmae.report.score_table import scores_text, with_error
 from mmae.report.terminal import print_section
 from mmae.study.config import OPTIONS
 from mmae.study.record import read_validation
-from mmae.study.report import best_section, study_sections, test_rows, test_section
+from mmae.study.report import best_section, study_sections, winner_rows, winner_section
 from mmae.study.results import TrialRecord, complete, read_records
 from mmae.study.space import Parameters, run_of
 from mmae.study.storage import StudyStore
@@ -28,7 +28,7 @@ from mmae.tracking.runs import Tracker
 from mmae.training.run import score_checkpoint
 
 BEST, TEST, REPORT = "best.yaml", "test.json", "report"
-WEIGHTS = "best"  # folder of the winner's weights
+WEIGHTS = "best"  # folder of the winner's checkpoint
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class StudyResult:
 
     Attributes:
         records: all trials.
-        winner: the one of the lowest validated scatter at full budget.
-        best: the file that `ray_jobs/pretrain.py --config` runs at full length.
+        winner: the full trial with the lowest validation scatter.
+        best: its configuration, for `ray_jobs/pretrain.py --config` at full length.
     """
 
     folder: Path
@@ -63,8 +63,8 @@ def conclude(
     if winner is not None:
         best = job.folder / BEST
         best.write_text(to_yaml(replace(run_of(winner.parameters, job.config.run), name="")))
-        test = _tested(job, survey, winner)
-    behind = _behind(job, full)
+        test = _score_winner(job, survey, winner)
+    behind = _differences_to_best(job, full)
     page = _report(job, records, study_sections(job.config, records, base, behind, test), survey)
     print_section(best_section(records, base, behind), console)
     if winner is None:
@@ -72,7 +72,7 @@ def conclude(
         raise RuntimeError(f"no trial reached the full budget ({reasons}). See {page}.")
     print_section(test, console)
     console.print(
-        f"\nreport  {page}\nlook    {job.parent.how_to_look}\n"
+        f"\nreport  {page}\nMLflow  {job.parent.how_to_look}\n"
         f"next    python ray_jobs/pretrain.py --config {best} --name best",
         highlight=False,
         soft_wrap=True,
@@ -80,10 +80,10 @@ def conclude(
     return StudyResult(job.folder, job.parent, records, winner, best)
 
 
-def _tested(job: StudyJob, survey: Survey, winner: TrialRecord) -> Section:
-    """The winner's test scores: those that are there, or made now and kept for ever."""
-    kept = job.folder / TEST
-    values = json.loads(kept.read_text()) if kept.exists() else {}
+def _score_winner(job: StudyJob, survey: Survey, winner: TrialRecord) -> Section:
+    """The winner's test scores; stored ones of the same trial are reused."""
+    stored = job.folder / TEST
+    values = json.loads(stored.read_text()) if stored.exists() else {}
     if values.get("trial") != winner.number:
         checkpoint = job.folder / WEIGHTS
         shutil.rmtree(checkpoint, ignore_errors=True)
@@ -91,13 +91,13 @@ def _tested(job: StudyJob, survey: Survey, winner: TrialRecord) -> Section:
         scores = score_checkpoint(
             job.config.run, survey, checkpoint, job.parent, curves=Tracker(job.parent.uri, winner.run_id)
         )
-        values = {"trial": winner.number, "text": scores_text(scores.table), "rows": test_rows(scores.table)}
-        kept.write_text(json.dumps(values, indent=1) + "\n")
-    return test_section(winner, values["rows"])
+        values = {"trial": winner.number, "text": scores_text(scores.table), "rows": winner_rows(scores.table)}
+        stored.write_text(json.dumps(values, indent=1) + "\n")
+    return winner_section(winner, values["rows"])
 
 
-def _behind(job: StudyJob, full: list[TrialRecord]) -> dict[int, Score]:
-    """How far each other full trial is behind the best on the same validation galaxies, by number."""
+def _differences_to_best(job: StudyJob, full: list[TrialRecord]) -> dict[int, Score]:
+    """Scatter of each other full trial minus that of the best, on the same validation galaxies, by number."""
     tables = {r.number: read_validation(job.trial_folder(r.number)) for r in full}
     run = job.config.run
     z_spec_N, best_N = tables[full[0].number] if full else ((), ())
@@ -110,12 +110,12 @@ def _behind(job: StudyJob, full: list[TrialRecord]) -> dict[int, Score]:
 
 
 def _report(job: StudyJob, records: list[TrialRecord], sections: list[Section], survey: Survey) -> Path:
-    """Write the page with its figures, and keep it in the study's MLflow run."""
+    """Write the report and log it, the options and the winner to the study's MLflow run."""
     config, tracker = job.config, job.parent
     facts = {
         "survey": f"{survey.path}, content hash {survey.content_hash}",
         "budget of a full trial": f"{config.galaxies_seen:,} galaxies"
-        + ("" if config.budget == "galaxies" else ", of the base run; the same FLOPs for all"),
+        + ("" if config.budget == "galaxies" else " of the base run; equal FLOPs for all trials"),
         "objective": config.objective,
         "scheduler": config.scheduler,
         "MLflow": f"{tracker.shown}, run {tracker.run_id}",
@@ -145,7 +145,7 @@ def _report(job: StudyJob, records: list[TrialRecord], sections: list[Section], 
         )
         scores = json.loads((job.folder / TEST).read_text())["text"]
         tracker.describe(
-            f"Best of {len(records)} trials: number {full[0].number}, validated σ_NMAD from the image "
+            f"Best of {len(records)} trials: number {full[0].number}, validation σ_NMAD from the image "
             f"{with_error(full[0].scatter)}. On the test split:\n```\n{scores}```"
         )
     return page

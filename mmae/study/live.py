@@ -1,4 +1,4 @@
-"""The live table of a study in the terminal; in a log file, a line for every trial that ends."""
+"""Progress of a study: a live table in the terminal, or one line for each finished trial in a log file."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from mmae.study.report import HEADINGS
+from mmae.study.report import parameter_columns
 from mmae.study.trial import NUMBER, SCATTER
 
-EVERY = 1.0  # seconds between two drawings
-MAX_ROWS = 24  # a taller table would not stay in place
-STATES = {Trial.PENDING: "waits", Trial.RUNNING: "runs", Trial.PAUSED: "waits", Trial.ERROR: "failed"}
+EVERY = 1.0  # seconds between two updates
+MAX_ROWS = 24  # a taller table would scroll
+STATES = {Trial.PENDING: "waiting", Trial.RUNNING: "running", Trial.PAUSED: "waiting", Trial.ERROR: "failed"}
 
 
 class LiveTable(tune.ProgressReporter):
     """Ray Tune's reporter: number, parameters, galaxies seen, scatter and state of every trial.
 
-    A context manager: the table is there between enter and exit.
+    A context manager: the table is shown between enter and exit.
     """
 
     def __init__(self, console: Console, n_trials: int, n_before: int):
         self.console, self.n_trials, self.n_before = console, n_trials, n_before
         self.live = Live(console=console, transient=True, auto_refresh=False)
         self.drawn = 0.0
-        self.told: set[int] = set()
+        self.printed: set[int] = set()
 
     def __enter__(self) -> Self:
         self.live.start()
@@ -40,7 +40,7 @@ class LiveTable(tune.ProgressReporter):
         self.live.stop()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Ray Tune keeps a copy to restore a Tuner, which no study does; a console has none
+        return {}  # Ray Tune pickles reporters; a console cannot be pickled
 
     def should_report(self, trials: list[Trial], done: bool = False) -> bool:
         return done or time.monotonic() - self.drawn > EVERY
@@ -52,14 +52,14 @@ class LiveTable(tune.ProgressReporter):
             return
         for trial in trials:
             number = trial.config[NUMBER]
-            if trial.is_finished() and number not in self.told:
-                self.told.add(number)
+            if trial.is_finished() and number not in self.printed:
+                self.printed.add(number)
                 self.console.print(_line(trial), highlight=False, soft_wrap=True)
 
     def _table(self, trials: list[Trial]) -> Table:
-        ended = sum(t.is_finished() for t in trials) + self.n_before
+        finished = sum(t.is_finished() for t in trials) + self.n_before
         table = Table(
-            title=f"{ended} of {self.n_trials} trials have ended",
+            title=f"{finished} of {self.n_trials} trials finished",
             title_justify="left",
             box=box.SIMPLE_HEAD,
             show_edge=False,
@@ -67,7 +67,8 @@ class LiveTable(tune.ProgressReporter):
             padding=(0, 0, 0, 1),
         )
         names = [name for name in (trials[0].config if trials else {}) if name != NUMBER]
-        for heading in ("trial", *(HEADINGS.get(name, name) for name in names), "galaxies\nseen", "σ_NMAD"):
+        headings = ("trial", *(column.heading for column in parameter_columns(names)), "galaxies\nseen", "σ_NMAD")
+        for heading in headings:
             table.add_column(heading, justify="right")
         table.add_column("state")
         for trial in _shown(trials):
@@ -83,11 +84,11 @@ class LiveTable(tune.ProgressReporter):
 
 
 def _shown(trials: list[Trial]) -> list[Trial]:
-    """All trials, or the running and the last ones of many."""
+    """All trials; of more than `MAX_ROWS` the running ones and the last finished ones."""
     running = [t for t in trials if not t.is_finished()]
-    ended = [t for t in trials if t.is_finished()]
-    kept = ended[-max(0, MAX_ROWS - len(running)) :] if len(trials) > MAX_ROWS else ended
-    return sorted([*kept, *running], key=lambda t: t.config[NUMBER])
+    finished = [t for t in trials if t.is_finished()]
+    last = finished[::-1][: max(0, MAX_ROWS - len(running))]
+    return sorted([*last, *running], key=lambda t: t.config[NUMBER])
 
 
 def _state(trial: Trial) -> str:

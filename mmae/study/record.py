@@ -1,7 +1,7 @@
-"""What became of each trial, told once to MLflow and to Optuna: finished, stopped early or failed.
+"""Record the outcome of each trial in MLflow and Optuna: finished, stopped early or failed.
 
-A trial is over for Optuna only after MLflow has all of it. Whatever kills the study in between
-leaves the trial unfinished there, and it is run again.
+A trial is finished in Optuna only after everything is in MLflow. If the study is killed in between, the trial
+is unfinished in Optuna and runs again.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from mmae.metrics.redshift import ALL_Z, score_table
 from mmae.plots.redshift import redshift_figure
-from mmae.study.storage import StudyStore
-from mmae.study.trial import LOOK, NUMBER, PLACEMENT, PREDICTIONS, SCATTER, StudyJob, open_trial
+from mmae.study.storage import VALIDATIONS, StudyStore
+from mmae.study.trial import NUMBER, PLACEMENT, PREDICTIONS, SCATTER, VALIDATION, StudyJob, open_trial
 
 OBJECTIVES = {
     "scatter": (SCATTER,),
@@ -38,40 +38,40 @@ COSTS = (
     "full_flops",
     "throughput",
 )
-"""Numbers of a trial's last report that are kept with it: how far it came and what it cost."""
-LOW_MEMORY = "running low on memory"  # what Ray says of a node where it kills workers
-MAX_REASON = 400  # characters; MLflow takes 5000 in a tag, a table shows fewer
+"""Numbers of a trial's last report that are stored with it: its progress and cost."""
+LOW_MEMORY = "running low on memory"  # in Ray's message about a node where it kills workers
+MAX_REASON = 400  # characters, for a table; MLflow accepts 5000 in a tag
 
 
 class Recorder(tune.Callback):
-    """Ray Tune's callback on the driver."""
+    """Ray Tune's callback in the driver process."""
 
     def __init__(self, job: StudyJob, store: StudyStore):
         self.job, self.store = job, store
-        self.looks: dict[int, dict[int, float]] = {}
+        self.validations: dict[int, dict[int, float]] = {}
 
     def on_trial_result(self, iteration: int, trials: list, trial: Trial, result: dict[str, Any], **info) -> None:
         number = trial.config[NUMBER]
-        looks = self.looks.setdefault(number, {})
-        looks[result[LOOK]] = result[SCATTER]
-        self.store.note(number, {"looks": looks, "costs": _costs(result)})
-        if self.job.config.objective == "scatter":  # with two objectives Optuna takes no looks
-            self.store.set_look(number, result[LOOK], result[SCATTER])
+        validations = self.validations.setdefault(number, {})
+        validations[result[VALIDATION]] = result[SCATTER]
+        self.store.note(number, {VALIDATIONS: validations, "costs": _costs(result)})
+        if self.job.config.objective == "scatter":  # Optuna takes no intermediate values with two objectives
+            self.store.set_validation(number, result[VALIDATION], result[SCATTER])
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Trial, **info) -> None:
         number, result = trial.config[NUMBER], trial.last_result
         if not result.get("finished"):
-            self._settle(number, TrialState.PRUNED, result)
+            self._record_end(number, TrialState.PRUNED, result)
             return
-        self._settle(number, TrialState.COMPLETE, result)
+        self._record_end(number, TrialState.COMPLETE, result)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Trial, **info) -> None:
-        self._settle(trial.config[NUMBER], TrialState.FAIL, trial.last_result, reason_of(_error_of(trial)))
+        self._record_end(trial.config[NUMBER], TrialState.FAIL, trial.last_result, reason_of(_error_of(trial)))
 
-    def _settle(self, number: int, state: TrialState, result: dict[str, Any], reason: str = "") -> None:
+    def _record_end(self, number: int, state: TrialState, result: dict[str, Any], reason: str = "") -> None:
         if PLACEMENT in result:
-            # Ray Train frees the CPUs of a trial that was stopped by asking Ray's dashboard, which may
-            # be absent, or ambiguous where several clusters share a host.
+            # Ray Train uses Ray's dashboard to free the CPUs of a stopped trial. The dashboard may be absent,
+            # or ambiguous if several clusters share a host.
             remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(result[PLACEMENT])))
         tracker = open_trial(self.job, number)
         tracker.tags({"mmae.trial": str(number), "mmae.state": state.name.lower()})
@@ -80,7 +80,7 @@ class Recorder(tune.Callback):
             tracker.tags({"mmae.reason": reason})
             notes["reason"] = reason
         redshifts = read_validation(self.job.trial_folder(number))
-        if redshifts is not None and LOOK in result:
+        if redshifts is not None and VALIDATION in result:
             run = self.job.config.run
             scores = score_table(redshifts[0], {"image": redshifts[1]}, seed=run.seed, resamples=run.score.bootstrap)
             scores = scores["image"]
@@ -109,9 +109,9 @@ def _costs(result: dict[str, Any]) -> dict[str, float]:
 
 
 def read_validation(trial_folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Spectroscopic and image-only redshifts (N,) at a trial's last look; None if there was none.
+    """Spectroscopic and image-only redshifts (N,) at a trial's last validation; None if there was none.
 
-    The same validation galaxies in the same order for all trials of a study.
+    All trials of a study have the same validation galaxies in the same order.
     """
     file = trial_folder / PREDICTIONS
     if not file.exists():
@@ -121,15 +121,15 @@ def read_validation(trial_folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _error_of(trial: Trial) -> BaseException | str:
-    """What Ray Tune has just written down. Not trial.get_error(): that looks for files which are
-    copied to their place later."""
+    """The error that Ray Tune has just written. Not trial.get_error(): it reads files that are copied
+    to their place later."""
     if trial.pickled_error_file:
         return cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
     return Path(trial.error_file).read_text()
 
 
 def reason_of(error: BaseException | str) -> str:
-    """Why a trial failed, in one line."""
+    """The reason why a trial failed, in one line."""
     if isinstance(error, RayTaskError):
         error = error.as_instanceof_cause()
         error = getattr(error, "cause", error)

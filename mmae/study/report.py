@@ -1,26 +1,28 @@
-"""The report of a study: the best trials with their errors, how it went, what the parameters do."""
+"""The report of a study: best trials with errors, history, cost, and the effect of each parameter."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from mmae.metrics.bootstrap import Score
 from mmae.metrics.redshift import ALL_Z, BASELINE, LOW_Z, ScoreTable
-from mmae.report.contents import Drawing, Section, Table
-from mmae.report.score_table import ROW_NAMES, with_error
-from mmae.study.config import StudyConfig
+from mmae.report.contents import Cell, Column, Drawing, Measured, Section, Table
+from mmae.report.score_table import ROW_NAMES
+from mmae.study.config import Space, StudyConfig
 from mmae.study.figures import (
+    COST_NAMES,
     NAMES,
     history_figure,
     importance_figure,
-    looks_figure,
     pareto_figure,
     slice_figure,
+    validations_figure,
     varied,
 )
 from mmae.study.figures_map import contour_figure, heat_figure
-from mmae.study.results import MIN_ANALYSED, TrialRecord, common_look, complete, importances, pareto_front
+from mmae.study.results import MIN_ANALYSED, TrialRecord, common_validation, complete, cost_study, importances
 from mmae.study.space import Parameters
 
 BEST = 5  # trials in the table of the best
@@ -32,6 +34,14 @@ HEADINGS = {
     "spectrum_patch": "spec.\npatch",
     "learning_rate": "learning\nrate",
 }
+TRIAL, SIGMA = Column("trial"), Column("sigma_nmad", "σ_NMAD")
+TEST_COLUMNS = (
+    Column("mode", "redshift from"),
+    Column("sigma_nmad_low_z", "σ_NMAD z<0.4"),
+    Column("sigma_nmad", "σ_NMAD all z"),
+    Column("bias", "bias all z"),
+    Column("outlier_rate_percent", "outliers all z [%]"),
+)
 
 
 def study_sections(
@@ -44,24 +54,24 @@ def study_sections(
     """All sections, in order.
 
     Args:
-        base: parameters of the base run, where they lie in the space.
-        behind: scatter of a full trial less that of the winner, by number.
+        base: parameters of the base run, if it is a point of the space.
+        behind: scatter of a full trial minus that of the winner, by number.
         test: the winner's scores on the test split.
     """
-    look = common_look(records)
-    makers = [
+    validation = common_validation(records)
+    sections = [
         best_section(records, base, behind),
         test,
         history_section(config, records),
-        cost_section(records),
-        *parameter_sections(config, records, look),
+        cost_section(config.space, records),
+        parameter_section(config, records, validation),
         all_section(records, base),
     ]
-    return [section for section in makers if section is not None]
+    return [section for section in sections if section is not None]
 
 
 def best_section(records: Sequence[TrialRecord], base: Parameters | None, behind: Mapping[int, Score]) -> Section:
-    """The best trials of the full budget, and the base run where it came so far."""
+    """The best trials of the full budget, and the base run if it reached the full budget."""
     full = complete(records)
     if not full:
         return Section("best", "Best trials", "", left_out="No trial reached the full budget.")
@@ -70,169 +80,195 @@ def best_section(records: Sequence[TrialRecord], base: Parameters | None, behind
     rows = tuple(
         (
             _name(r, base),
-            with_error(r.scatter),
-            with_error(behind.get(r.number)),
-            *(_number(r.parameters[n]) for n in names),
+            _measured(r.scatter),
+            _measured(behind.get(r.number)),
+            *(r.parameters.get(name) for name in names),
         )
         for r in shown
     )
-    columns = ("trial", "σ_NMAD", "behind\nthe best", *(HEADINGS.get(n, n) for n in names))
-    near = sum(score.low <= 0 for score in behind.values())
+    columns = (TRIAL, SIGMA, Column("behind_best", "behind\nthe best"), *parameter_columns(names))
+    equal = sum(score.low <= 0 for score in behind.values())
     note = (
-        f"Validation galaxies, image only; errors are 68% intervals of their bootstrap. Of {len(full)} full "
-        f"trials, {near} are as good as the best within the error of the difference."
+        f"Validation galaxies, image only; errors are 68% bootstrap intervals. Of {len(full)} full "
+        f"trials, {equal} equal the best within the error of the difference."
     )
     text = (
-        "Trials of the full budget, the lowest scatter first. How far one is behind the best is measured on the "
-        "same galaxies, resampled together. Trials that were stopped early are not judged."
+        "Trials of the full budget, lowest scatter first. The difference to the best is measured on the same "
+        "galaxies, resampled together. Trials that were stopped early are not ranked."
     )
     return Section("best", "Best trials", text, (Table("best", "", columns, rows, note),))
+
+
+def parameter_columns(names: Iterable[str]) -> tuple[Column, ...]:
+    """One column for each parameter of the space, with a heading short enough for a terminal."""
+    return tuple(Column(name, HEADINGS.get(name, "")) for name in names)
 
 
 def _name(record: TrialRecord, base: Parameters | None) -> str:
     return f"{record.number} base" if record.parameters == base else str(record.number)
 
 
-def _number(value: float) -> str:
-    return f"{value:.3g}"
+def _measured(score: Score | None, scale: float = 1.0) -> Measured | None:
+    return None if score is None else Measured(scale * score.value, scale * score.error)
 
 
-def test_rows(table: ScoreTable) -> list[list[str]]:
-    """One row a mode of looking: scatter at z < 0.4 and at all z, bias and outliers at all z."""
-    return [
-        [
-            ROW_NAMES.get(mode, mode),
-            with_error(scores[LOW_Z]["sigma_nmad"]),
-            *(with_error(scores[ALL_Z][name]) for name in ("sigma_nmad", "bias")),
-            with_error(scores[ALL_Z]["outlier_rate"], percent=True),
-        ]
-        for mode, scores in sorted(table.items(), key=lambda row: row[0] == BASELINE)
-    ]
+def winner_rows(table: ScoreTable) -> list[list[Any]]:
+    """Test scores as plain values for JSON: the input mode, then [value, error] in the order of `TEST_COLUMNS`."""
+    rows = []
+    for mode, scores in sorted(table.items(), key=lambda row: row[0] == BASELINE):
+        cells = [_measured(scores[LOW_Z]["sigma_nmad"])]
+        cells += [_measured(scores[ALL_Z][name]) for name in ("sigma_nmad", "bias")]
+        cells.append(_measured(scores[ALL_Z]["outlier_rate"], 100.0))
+        rows.append([ROW_NAMES.get(mode, mode), *([cell.value, cell.error] for cell in cells)])
+    return rows
 
 
-def test_section(winner: TrialRecord, rows: Sequence[Sequence[str]]) -> Section:
-    """The winner on the test split, which nothing was chosen by."""
-    columns = ("redshift from", "σ_NMAD z<0.4", "σ_NMAD all z", "bias all z", "outliers all z")
+def winner_section(winner: TrialRecord, rows: Sequence[Sequence[Any]]) -> Section:
+    """The winner on the test split, which was used for no choice.
+
+    Args:
+        rows: of `winner_rows`. Studies before mmae 0.2 stored their cells as texts, which are shown unchanged.
+    """
+    cells: tuple[tuple[Cell, ...], ...] = tuple(
+        tuple(Measured(*cell) if isinstance(cell, list) else cell for cell in row) for row in rows
+    )
     text = (
-        f"Trial {winner.number} as it was at the end of its budget, on the test split. Its validation scatter "
-        f"is the lowest of many and so a little too good; this is not."
+        f"Trial {winner.number} at the end of its budget, on the test split. Its validation scatter is the lowest "
+        f"of many and therefore biased low; the test scatter is not."
     )
     return Section(
         "test",
         f"The winner, trial {winner.number}, on the test split",
         text,
-        (Table("scores", "", columns, tuple(map(tuple, rows)), "Errors are 68% intervals."),),
+        (Table("scores", "", TEST_COLUMNS, cells, "Errors are 68% intervals."),),
     )
 
 
 def history_section(config: StudyConfig, records: Sequence[TrialRecord]) -> Section:
-    """How the study went."""
+    """Numbers of trials by outcome, scatter by trial and by budget."""
     counts = {state: sum(r.state == state for r in records) for state in ("complete", "stopped", "failed")}
     spent = sum(r.progress for r in records)
     text = (
-        f"{len(records)} trials: {counts['complete']} of the full budget, {counts['stopped']} stopped early, "
+        f"{len(records)} trials: {counts['complete']} with the full budget, {counts['stopped']} stopped early, "
         f"{counts['failed']} failed. Together they spent {spent:.1f} full budgets."
     )
-    if not any(r.looks for r in records):
-        return Section("history", "How it went", text, left_out="No trial was ever validated.")
-    drawings = (
-        Drawing("history", "Scatter of every trial. Dotted: failed trials.", history_figure(records)),
-        Drawing("looks", "Scatter against the budget spent.", looks_figure(records, config.looks)),
-    )
-    return Section("history", "How it went", text, drawings=drawings)
+    if not any(r.validations for r in records):
+        return Section("history", "History", text, left_out="No trial reached a validation.")
+    drawings = [
+        Drawing(
+            "validations", "Scatter of every trial against the budget spent.", validations_figure(records, config.looks)
+        )
+    ]
+    if counts["complete"]:
+        figure = history_figure(records, config.space)
+        drawings.insert(0, Drawing("history", "Scatter of the full trials. Errors are 68% intervals.", figure))
+    return Section("history", "History", text, drawings=tuple(drawings))
 
 
-def cost_section(records: Sequence[TrialRecord]) -> Section | None:
-    """Scatter against cost."""
-    full = complete(records)
+def cost_section(space: Space, records: Sequence[TrialRecord]) -> Section | None:
+    """Scatter against training cost and against inference throughput, of full trials."""
+    full = {r.number: r for r in records if r.state == "complete"}
     if not full:
         return None
-    fronts = {
-        "training cost": pareto_front([(r.cost("full_flops"), r.scatter.value) for r in full]),
-        "inference": pareto_front([(-r.cost("throughput"), r.scatter.value) for r in full]),
-    }
-    rows = tuple(
-        (
-            what,
-            str(full[i].number),
-            with_error(full[i].scatter),
-            full[i].cost("full_flops") / GIGA,
-            full[i].cost("throughput"),
-        )
-        for what, front in fronts.items()
-        for i in front
+    rows, drawings = [], []
+    for cost, name in COST_NAMES.items():
+        front = sorted(cost_study(records, cost, space).best_trials, key=lambda trial: trial.values[1], reverse=True)
+        for record in (full[trial.number] for trial in front):
+            rows.append(
+                (
+                    name.split(" [")[0],
+                    str(record.number),
+                    _measured(record.scatter),
+                    record.cost("full_flops") / GIGA,
+                    record.cost("throughput"),
+                )
+            )
+        caption = f"Scatter against {name}. Labels are numbers of trials, errors are 68% intervals."
+        drawings.append(Drawing(f"pareto_{cost}", caption, pareto_figure(records, cost, space)))
+    columns = (
+        Column("front"),
+        TRIAL,
+        SIGMA,
+        Column("training_gflop", "training [GFLOP]"),
+        Column("inference_galaxies_per_s", "inference [galaxies/s]"),
     )
-    columns = ("front", "trial", "σ_NMAD", "training [GFLOP]", "inference [galaxies/s]")
-    text = "Full trials that no other beats both in scatter and in cost."
-    drawing = Drawing("pareto", "Numbers are trials. Errors are 68% intervals.", pareto_figure(records))
-    return Section("cost", "Scatter against cost", text, (Table("front", "Pareto fronts", columns, rows),), (drawing,))
+    text = "Pareto fronts: full trials than which no other is better in both scatter and cost."
+    table = Table("front", "Pareto fronts", columns, tuple(rows))
+    return Section("cost", "Scatter against cost", text, (table,), tuple(drawings))
 
 
-def parameter_sections(config: StudyConfig, records: Sequence[TrialRecord], look: int) -> list[Section]:
-    """Importance, slices, contours and the heat map."""
-    seen = [r for r in records if look in r.looks]
-    if look == 0 or len(seen) < MIN_ANALYSED:
+def parameter_section(config: StudyConfig, records: Sequence[TrialRecord], validation: int) -> Section:
+    """Importance, slices, contours and the map of mask ratio by patch size."""
+    name, title = "parameters", "Effect of the parameters"
+    reached = [r for r in records if validation in r.validations]
+    if validation == 0 or len(reached) < MIN_ANALYSED:
         why = f"Fewer than {MIN_ANALYSED} trials were validated: add trials with --trials."
-        return [Section("parameters", "What the parameters do", "", left_out=why)]
+        return Section(name, title, "", left_out=why)
+    space, seed, last = config.space, config.run.seed, config.looks
+    where = f"validation {validation} of {last}"
     shares = {
-        f"after {look} of {config.looks} looks, {len(seen)} trials": importances(
-            records, look, config.space, config.run.seed
-        )
+        Column("common_validation", f"{where}, {len(reached)} trials"): importances(records, validation, space, seed)
     }
     full = complete(records)
-    if look < config.looks and len(full) >= MIN_ANALYSED:
-        shares[f"full budget, {len(full)} trials"] = importances(full, config.looks, config.space, config.run.seed)
-    names = tuple(next(iter(shares.values())))
+    if validation < last and len(full) >= MIN_ANALYSED:
+        shares[Column("full_budget", f"full budget, {len(full)} trials")] = importances(full, last, space, seed)
     table = Table(
         "importance",
         "importance",
-        ("parameter", *shares),
-        tuple((NAMES[n], *(s.get(n) for s in shares.values())) for n in names),
-        "Of a random forest fitted to so few trials: large differences mean something, small ones do not.",
+        (Column("parameter"), *shares),
+        tuple((NAMES[n], *(share.get(n) for share in shares.values())) for n in next(iter(shares.values()))),
+        "From a random forest fitted to these trials: with so few, only large differences are significant.",
     )
-    text = f"All trials that did not fail are compared after {look} of {config.looks} looks"
-    text += "." if look == config.looks else ", the last that they share: later ones exist only of better trials."
+    text = f"All trials that did not fail are compared at {where}"
+    text += "." if validation == last else ", the last that all of them reached."
     drawings = [
-        Drawing("importance", "Share of the variance that each parameter explains.", importance_figure(shares)),
-        Drawing("slices", "Scatter against each parameter.", slice_figure(records, look, config.looks)),
+        Drawing(
+            "importance",
+            "Share of the variance that each parameter explains.",
+            importance_figure(records, validation, space, seed),
+        ),
+        Drawing("slices", f"Scatter at {where} against each parameter.", slice_figure(reached, validation, space)),
     ]
+    if validation < last and full:
+        caption = "Scatter of the full trials against each parameter."
+        drawings.append(Drawing("slices_full", caption, slice_figure(full, last, space)))
     if len(varied(records)) > 1:
         drawings += [
             Drawing(
                 "contours",
                 "Every pair of parameters, linear between trials.",
-                contour_figure(records, look, config.looks),
+                contour_figure(records, validation, last),
             ),
             Drawing(
                 "mask_patch",
                 "Mask ratio by patch size: the lowest scatter, and the number of trials.",
-                heat_figure(records, look, config.looks),
+                heat_figure(records, validation, last),
             ),
         ]
-    return [Section("parameters", "What the parameters do", text, (table,), tuple(drawings))]
+    return Section(name, title, text, (table,), tuple(drawings))
 
 
 def all_section(records: Sequence[TrialRecord], base: Parameters | None) -> Section:
-    """Every trial, also the failed ones with their reasons."""
+    """Every trial, including failed ones with their reasons."""
     names = varied(records)
     columns = (
-        "trial",
-        "state",
-        "σ_NMAD",
-        *(HEADINGS.get(n, n) for n in names),
-        "galaxies seen",
-        "time [s]",
-        "galaxies/s",
-        "weights",
-        "MFLOP/galaxy",
-        "reason",
+        TRIAL,
+        Column("state"),
+        SIGMA,
+        *parameter_columns(names),
+        Column("galaxies_seen"),
+        Column("seconds", "time [s]"),
+        Column("galaxies_per_s", "galaxies/s"),
+        Column("weights"),
+        Column("mflop_per_galaxy", "MFLOP/galaxy"),
+        Column("reason"),
     )
     rows = tuple(
         (
             _name(r, base),
             r.state if r.state != "stopped" else f"stopped at {r.progress:.0%}",
-            with_error(r.scatter),
-            *(_number(r.parameters[n]) if n in r.parameters else "-" for n in names),
+            _measured(r.scatter),
+            *(r.parameters.get(name) for name in names),
             _whole(r.cost("galaxies_seen")),
             r.cost("seconds"),
             r.cost("galaxies_per_s"),
@@ -245,7 +281,7 @@ def all_section(records: Sequence[TrialRecord], base: Parameters | None) -> Sect
     return Section(
         "trials",
         "All trials",
-        "Each is a run in MLflow below that of the study, named trial-NNN.",
+        "Each is an MLflow run below that of the study, named trial-NNN.",
         (Table("trials", "all trials", columns, rows),),
     )
 

@@ -1,4 +1,4 @@
-"""Ray Tune's searcher and scheduler for a study: Optuna proposes, ASHA or the median rule stops."""
+"""Ray Tune's search algorithm (Optuna) and scheduler (ASHA or the median rule) for a study."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mmae.model.batch import InputSpec
 from mmae.study.config import StudyConfig
 from mmae.study.record import OBJECTIVES
 from mmae.study.space import suggest
-from mmae.study.storage import DIRECTIONS, FINISHED, StudyStore, looks_of
-from mmae.study.trial import LOOK, NUMBER, SCATTER, StudyJob
+from mmae.study.storage import DIRECTIONS, FINISHED, StudyStore, validations_of
+from mmae.study.trial import NUMBER, SCATTER, VALIDATION, StudyJob
 
 MODES = {"minimize": "min", "maximize": "max"}
 
 
-class AskOnly(OptunaSearch):
-    """Asks Optuna for trials; what became of them the Recorder tells.
+class AskOnlySearch(OptunaSearch):
+    """Asks Optuna for parameters; results are stored by `Recorder`.
 
-    OptunaSearch itself would tell a stopped trial as complete, with the scatter of its short
+    OptunaSearch itself would store a stopped trial as complete, with the scatter of its partial
     training, and a failed one without the reason.
     """
 
@@ -38,16 +38,16 @@ class AskOnly(OptunaSearch):
 
 
 def make_search(job: StudyJob, store: StudyStore) -> OptunaSearch:
-    """TPE over the study's space. A trial in progress counts as a bad one, so that trials that
-    run side by side are not alike."""
+    """TPE over the study's space. Running trials count as bad ones (`constant_liar`), so that concurrent
+    trials differ."""
     config = job.config
     sampler = TPESampler(
-        # A study that goes on must not draw what it drew at its start.
+        # A continued study must not repeat the draws of its start.
         seed=config.run.seed + len(store.trials),
         n_startup_trials=config.random_trials,
         constant_liar=True,
     )
-    return AskOnly(
+    return AskOnlySearch(
         partial(_define_by_run, config, input_spec(job.survey.spec)),
         metric=list(OBJECTIVES[config.objective]) if config.objective != "scatter" else SCATTER,
         mode=[MODES[d] for d in DIRECTIONS[config.objective]] if config.objective != "scatter" else "min",
@@ -58,52 +58,53 @@ def make_search(job: StudyJob, store: StudyStore) -> OptunaSearch:
 
 
 def _define_by_run(config: StudyConfig, spec: InputSpec, trial: optuna.Trial) -> dict[str, int]:
-    """Suggest a point; Ray Tune collects it and adds the number to the trial's configuration."""
+    """Suggest a point. Ray Tune collects the suggestions and adds the returned number to the trial's configuration."""
     suggest(trial, config.space, config.run, spec)
     return {NUMBER: trial.number}
 
 
 @dataclass(frozen=True)
-class Before:
-    """A trial of an earlier process, as far as a scheduler must know it."""
+class PastTrial:
+    """A trial of an earlier process, with the attributes that schedulers read."""
 
     trial_id: str
 
 
 def make_scheduler(job: StudyJob, store: StudyStore) -> TrialScheduler:
-    """The scheduler, which remembers all looks of finished trials."""
+    """The scheduler, initialised with the validations of finished trials."""
     config = job.config
     if config.scheduler == "none" or config.grace == config.looks:
         return FIFOScheduler()
     if config.scheduler == "median":
         scheduler = MedianStoppingRule(
-            time_attr=LOOK,
+            time_attr=VALIDATION,
             metric=SCATTER,
             mode="min",
             grace_period=config.grace,
-            min_time_slice=math.inf,  # else it pauses trials, and a paused one begins again
+            min_time_slice=math.inf,  # otherwise it pauses trials, and a paused trial restarts
         )
     else:
         scheduler = ASHAScheduler(
-            time_attr=LOOK,
+            time_attr=VALIDATION,
             metric=SCATTER,
             mode="min",
             grace_period=config.grace,
             reduction_factor=config.reduction,
-            # No rung at the end: a trial that has come so far ends by itself.
+            # No rung at the last validation, where a trial ends anyway.
             max_t=config.looks - 1,
             stop_last_trials=False,
         )
     for trial in store.study.get_trials(deepcopy=False, states=FINISHED):
-        _remember(scheduler, trial)
+        _replay(scheduler, trial)
     return scheduler
 
 
-def _remember(scheduler: TrialScheduler, trial: FrozenTrial) -> None:
-    stand_in = Before(f"before-{trial.number}")
-    scheduler.on_trial_add(None, stand_in)
-    # The median rule would judge on_trial_result, and refuse to hear more of a trial it would stop.
+def _replay(scheduler: TrialScheduler, trial: FrozenTrial) -> None:
+    """Report the validations of a finished trial to a scheduler again."""
+    past = PastTrial(f"before-{trial.number}")
+    scheduler.on_trial_add(None, past)
+    # on_trial_result of the median rule ignores further results of a trial that it would stop.
     median = isinstance(scheduler, MedianStoppingRule)
-    remind = scheduler.on_trial_complete if median else scheduler.on_trial_result
-    for look, scatter in looks_of(trial).items():
-        remind(None, stand_in, {LOOK: look, SCATTER: scatter})
+    report = scheduler.on_trial_complete if median else scheduler.on_trial_result
+    for validation, scatter in validations_of(trial).items():
+        report(None, past, {VALIDATION: validation, SCATTER: scatter})

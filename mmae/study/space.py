@@ -1,7 +1,7 @@
-"""The search space: what Optuna may suggest, and the run that a suggestion stands for.
+"""The search space: what Optuna may suggest, and the run configuration of a suggestion.
 
-Define-by-run: the largest mask ratio depends on the patch that was drawn before it, so that no trial
-starts whose encoder would see next to nothing.
+Define-by-run: the largest mask ratio depends on the patch size drawn before it, so that the encoder of every
+trial has at least `MIN_VISIBLE` visible tokens.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from mmae.model.build import Model, ModelConfig, build_model
 from mmae.model.mmae import MMAEConfig
 from mmae.study.config import Space
 
-MIN_VISIBLE = 2  # tokens of either modality at the highest mask ratio: one alone has no neighbour
+MIN_VISIBLE = 2  # tokens of each modality at the highest mask ratio: a single one has no neighbour
 MODEL_FIELDS = ("image_patch", "spectrum_patch", "depth", "width")
 MASKS = {"image_mask_ratio": "image_ratio", "spectrum_mask_ratio": "spectrum_ratio"}
 
 Parameters = dict[str, float | int]
-"""Value by name of the field of `Space`; only what is varied."""
+"""Value by field name of `Space`; varied fields only."""
 
 
 class Suggester(Protocol):
-    """What is used of an Optuna trial."""
+    """The methods of an Optuna trial that `suggest` uses."""
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
     def suggest_categorical(self, name: str, choices: tuple[int, ...]) -> int: ...
 
 
 def suggest(trial: Suggester, space: Space, base: RunConfig, spec: InputSpec) -> Parameters:
-    """Draw one point of the space, patches before mask ratios."""
+    """Draw one point of the space; patches before mask ratios, whose range depends on them."""
     drawn: Parameters = {
         name: trial.suggest_categorical(name, getattr(space, name)) for name in MODEL_FIELDS if getattr(space, name)
     }
@@ -52,10 +52,10 @@ def suggest(trial: Suggester, space: Space, base: RunConfig, spec: InputSpec) ->
 
 
 def run_of(parameters: Parameters, base: RunConfig) -> RunConfig:
-    """The base run with the parameters of a trial in place.
+    """The base run with the parameters of a trial.
 
-    A mask ratio is the upper end of the range that the run draws from. The final learning
-    rate keeps its ratio to the peak, as the schedule keeps its shape.
+    A mask ratio is the upper end of the range that the run draws from. The ratio of the final learning rate
+    to its peak is kept.
     """
     masks = {
         field: _with_upper_end(getattr(base.masks, field), parameters[name])
@@ -73,7 +73,7 @@ def run_of(parameters: Parameters, base: RunConfig) -> RunConfig:
 
 
 def model_field(model: ModelConfig, name: str) -> int:
-    """A field of `Space` in a model's configuration; the patch of a modality is one of its own fields."""
+    """Value of a field of `Space` in a model's configuration; patch sizes are fields of the modalities."""
     modality = name.removesuffix("_patch")
     if isinstance(model, MMAEConfig) and modality != name:
         return getattr(model.modalities, modality).patch
@@ -81,7 +81,7 @@ def model_field(model: ModelConfig, name: str) -> int:
 
 
 def with_fields(model: ModelConfig, values: Parameters) -> ModelConfig:
-    """The configuration with fields of `Space` set."""
+    """The model's configuration with fields of `Space` replaced."""
     if not isinstance(model, MMAEConfig):
         return replace(model, **values)
     patches = {name.removesuffix("_patch"): value for name, value in values.items() if name.endswith("_patch")}
@@ -96,14 +96,14 @@ def _with_upper_end(ends: tuple[float, float], ratio: float) -> tuple[float, flo
 
 
 def parameters_of(run: RunConfig) -> Parameters:
-    """All that a space can vary, as a run has it."""
+    """The values of a run for every field of `Space`."""
     values: Parameters = {name: model_field(run.model, name) for name in MODEL_FIELDS}
     values |= {name: getattr(run.masks, field)[1] for name, field in MASKS.items()}
     return values | {"learning_rate": run.optim.learning_rate}
 
 
 def base_parameters(space: Space, base: RunConfig, spec: InputSpec) -> Parameters | None:
-    """The point of the space where the base run is; None if it lies outside."""
+    """The base run as a point of the space; None if it is outside."""
     values = {name: value for name, value in parameters_of(base).items() if getattr(space, name)}
     if any(values[name] not in getattr(space, name) for name in MODEL_FIELDS if name in values):
         return None
@@ -118,24 +118,24 @@ def require_possible(space: Space, base: RunConfig, spec: InputSpec) -> None:
     """Check every combination of choices before anything starts.
 
     Raises:
-        InputError: a model that cannot be built, or whose patches are too few to be masked so much.
+        InputError: a model cannot be built, or has too few tokens for the lowest mask ratio.
     """
     if not any(getattr(space, name) for name in (*MODEL_FIELDS, *MASKS, "learning_rate")):
-        raise InputError("--space: nothing is varied. Give at least one range or list of choices.")
+        raise InputError("--space: no field is varied. Give at least one range or list of choices.")
     for chosen in choices(space):
         try:
             run = run_of(chosen, base)
             model = described_model(run, spec)
-        except (ValueError, AssertionError) as error:  # torch asserts that heads divide the width
-            raise InputError(f"--space: {error} Leave it out.") from error
+        except (ValueError, AssertionError) as error:  # torch asserts that the width is a multiple of the heads
+            raise InputError(f"--space: {error} Remove this value.") from error
         for name, field in MASKS.items():
             lowest = (getattr(space, name) or getattr(run.masks, field)[1:])[0]
             if lowest > highest_ratio(model, name):
                 patch = name.replace("mask_ratio", "patch")
                 raise InputError(
-                    f"--space: {patch} {model_field(run.model, patch)} leaves {_tokens(model, name)} tokens, of "
-                    f"which a mask ratio of {lowest:g} shows fewer than {MIN_VISIBLE}. Leave this patch out, "
-                    f"or lower {name}."
+                    f"--space: {patch} {model_field(run.model, patch)} gives {_tokens(model, name)} tokens, of "
+                    f"which fewer than {MIN_VISIBLE} stay visible at a mask ratio of {lowest:g}. Remove this patch "
+                    f"size, or lower {name}."
                 )
 
 
@@ -147,13 +147,13 @@ def choices(space: Space) -> Iterator[Parameters]:
 
 
 def described_model(run: RunConfig, spec: InputSpec) -> Model:
-    """The model of a run without its weights: all checks, no memory."""
+    """The model of a run on the meta device: configuration checks without memory for weights."""
     with torch.device("meta"):
         return build_model(run.model, spec)
 
 
 def highest_ratio(model: Model, name: str) -> float:
-    """The mask ratio that leaves just enough tokens visible: masks hide round(ratio * tokens)."""
+    """The largest mask ratio that leaves `MIN_VISIBLE` tokens: masks hide round(ratio * tokens)."""
     tokens = _tokens(model, name)
     return max(0.0, (tokens - MIN_VISIBLE + 0.49) / tokens)
 
@@ -168,7 +168,7 @@ def _mask_range(name: str, space: Space, model: Model) -> tuple[float, float]:
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """The whole space as Optuna's analyses need it: one range for all trials."""
+    """The whole space with one range for all trials, as Optuna's analyses need it."""
     spread: dict[str, BaseDistribution] = {}
     for name in (*MODEL_FIELDS, *MASKS, "learning_rate"):
         searched = getattr(space, name)
@@ -180,23 +180,23 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
 
 
 def extremes(space: Space, base: RunConfig, spec: InputSpec) -> tuple[Parameters, Parameters]:
-    """The cheapest and the dearest trial of the space: of fewest and of most visible tokens."""
+    """The cheapest and the most expensive trial of the space: fewest and most visible tokens."""
 
-    class Ends:
+    class EndOfRange:
         def __init__(self, cheap: bool):
             self.cheap = cheap
 
-        def suggest_categorical(self, name: str, listed: tuple[int, ...]) -> int:
-            return max(listed) if name.endswith("patch") == self.cheap else min(listed)
+        def suggest_categorical(self, name: str, choices: tuple[int, ...]) -> int:
+            return max(choices) if name.endswith("patch") == self.cheap else min(choices)
 
         def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
             return high if self.cheap else low
 
-    return suggest(Ends(True), space, base, spec), suggest(Ends(False), space, base, spec)
+    return suggest(EndOfRange(True), space, base, spec), suggest(EndOfRange(False), space, base, spec)
 
 
 def space_lines(space: Space, base: RunConfig) -> list[tuple[str, str, Any]]:
-    """Name, what is searched, and the base run's value, one a parameter."""
+    """For each parameter its name, the searched values as text, and the base run's value."""
     lines = []
     for name, value in parameters_of(base).items():
         searched = getattr(space, name)

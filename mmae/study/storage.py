@@ -1,4 +1,4 @@
-"""The study in Optuna: a database in its folder, which outlives every process that works on it."""
+"""The study in Optuna: an SQLite database in the study's folder."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mmae.study.config import StudyConfig
 from mmae.study.space import Parameters
 
 DATABASE = "optuna.db"
+VALIDATIONS = "looks"  # user attribute of a trial; stored in existing studies under this name
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 DIRECTIONS = {
     "scatter": ("minimize",),
@@ -28,7 +29,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 @dataclass(frozen=True)
 class StudyStore:
-    """A study and the database that it lies in; trials go by their numbers."""
+    """A study and its database; trials are addressed by number."""
 
     study: optuna.Study
     storage: RDBStorage
@@ -46,27 +47,27 @@ class StudyStore:
         return self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
 
     def note(self, number: int, values: dict[str, Any]) -> None:
-        """Attributes of a trial that is not finished."""
+        """Set attributes of an unfinished trial."""
         for key, value in values.items():
             self.storage.set_trial_user_attr(self._trial_id(number), key, value)
 
-    def set_look(self, number: int, look: int, value: float) -> None:
-        """An intermediate value; a trial that runs a second time replaces its own."""
-        self.storage.set_trial_intermediate_value(self._trial_id(number), look, value)
+    def set_validation(self, number: int, validation: int, value: float) -> None:
+        """Record an intermediate value; a trial that runs again overwrites it."""
+        self.storage.set_trial_intermediate_value(self._trial_id(number), validation, value)
 
     def finish(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> None:
         self.study.tell(number, values, state)
 
     def queue(self, points: Sequence[Parameters]) -> None:
-        """What is tried first. One by one: what a killed process has queued stays as it is."""
+        """Enqueue the first trials of the study, except those that an earlier process has queued."""
         for parameters in points[len(self.trials) :]:
             self.study.enqueue_trial(parameters)
 
     def requeue_interrupted(self) -> list[int]:
-        """Put trials that were running when their study was killed back into its queue.
+        """Return trials that were running when the study was killed to the queue.
 
-        They keep their numbers and parameters: Optuna hands out what waits before it makes a
-        new trial, and suggests again what it has suggested. Call only while holding the lock.
+        They keep their numbers and parameters: Optuna runs waiting trials before it creates new ones, and
+        suggests their stored parameters again. Call only while holding the study's lock.
 
         Returns:
             Their numbers.
@@ -78,7 +79,7 @@ class StudyStore:
 
 
 def open_store(config: StudyConfig) -> StudyStore:
-    """The study of this name, or a new one."""
+    """The study of this name, created if it does not exist."""
     storage = _storage(config.folder)
     study = optuna.create_study(
         storage=storage, study_name=config.full_name, directions=DIRECTIONS[config.objective], load_if_exists=True
@@ -87,13 +88,13 @@ def open_store(config: StudyConfig) -> StudyStore:
 
 
 def read_store(folder: Path) -> StudyStore:
-    """A study that is there.
+    """An existing study.
 
     Raises:
-        InputError: there is none.
+        InputError: the folder has no study.
     """
     if not (folder / DATABASE).exists():
-        raise InputError(f"{folder}: no study here ({DATABASE} is missing).")
+        raise InputError(f"{folder}: not a study ({DATABASE} is missing).")
     storage = _storage(folder)
     return StudyStore(optuna.load_study(study_name=folder.name, storage=storage), storage)
 
@@ -102,6 +103,6 @@ def _storage(folder: Path) -> RDBStorage:
     return RDBStorage(f"sqlite:///{(folder / DATABASE).resolve()}")
 
 
-def looks_of(trial: FrozenTrial) -> dict[int, float]:
-    """Validated scatter by look, in order. JSON has made texts of the numbers."""
-    return dict(sorted((int(look), value) for look, value in trial.user_attrs.get("looks", {}).items()))
+def validations_of(trial: FrozenTrial) -> dict[int, float]:
+    """Scatter by number of the validation, in order; JSON stores the numbers as strings."""
+    return dict(sorted((int(number), value) for number, value in trial.user_attrs.get(VALIDATIONS, {}).items()))

@@ -1,4 +1,4 @@
-"""The study: survey -> trials -> report -> the winner on the test split, once, in this order."""
+"""Run a study: survey -> trials -> the winner's score on the test split, once -> report."""
 
 from __future__ import annotations
 
@@ -36,22 +36,23 @@ from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
 from mmae.training.run import require_usable
 
 TUNE_ENV = {
-    "RAY_AIR_NEW_OUTPUT": "0",  # the new output has no place for a table of our own
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new output does not support a custom table
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the Recorder keeps the reasons
-    # Ctrl-C then raises KeyboardInterrupt. Ray Tune's own handler ends quietly, as it does for other reasons.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the Recorder stores the reasons
+    # SIGINT then raises KeyboardInterrupt. With Ray Tune's own handler `fit` returns as after an early end for
+    # another reason, and the two cannot be told apart.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
-# Ray kills what fills a node's memory, and Ray Tune 2.60 then ends with an unexpected exception: it knows
-# trials that died, and OutOfMemoryError is of another kind. Here it is a trial that died, and others go on.
+# Ray kills workers when a node runs out of memory. Ray Tune 2.60 handles RayActorError only and ends with an
+# unexpected exception on OutOfMemoryError. With this, the trial fails and the others continue.
 actor_manager.RayActorError = (RayActorError, OutOfMemoryError)
 
 SURVEY_HASH = "survey_hash"
-INTERRUPTED_STATUS = 130  # as shells report a process that Ctrl-C ended
+INTERRUPTED_STATUS = 130  # exit status by which shells report a process ended by SIGINT
 
 
 def parse_study(description: str, argv: list[str] | None = None) -> StudyConfig:
-    """The options of a study: a recipe or a file for its base run, then single fields.
+    """The options of a study: a recipe or a configuration file for the base run, then single fields.
 
     Raises:
         InputError: a wrong recipe, file or value.
@@ -62,12 +63,12 @@ def parse_study(description: str, argv: list[str] | None = None) -> StudyConfig:
 
 
 def run_study(config: StudyConfig, console: Console | None = None) -> StudyResult | None:
-    """Run all trials that a study still lacks, then report it; None for a dry run.
+    """Run the missing trials of a study, then report it; None for a dry run.
 
     Raises:
         InputError: the survey, the options or the tracking server is wrong.
-        RuntimeError: no trial reached the full budget.
-        SystemExit: Ctrl-C; the same call goes on.
+        RuntimeError: Ray Tune ended before all trials, or no trial reached the full budget.
+        SystemExit: Ctrl-C; the same call continues the study.
     """
     console = console or Console()
     if config.dry_run:
@@ -81,7 +82,9 @@ def run_study(config: StudyConfig, console: Console | None = None) -> StudyResul
     require_possible(config.space, config.run, spec)
     base = base_parameters(config.space, config.run, spec)
     queue = _points_to_repeat(config) if config.repeat else [base] if base else []
-    with folder_lock(config.folder, "another process is running this study. Wait for it, or choose another --name."):
+    with folder_lock(
+        config.folder, "another process is running this study. Wait until it ends, or use another --name."
+    ):
         require_same_options(config)
         store = open_store(config)
         _require_same_survey(store, survey)
@@ -97,12 +100,12 @@ def run_study(config: StudyConfig, console: Console | None = None) -> StudyResul
             _run_missing_trials(job, store, survey, console)
             if store.n_finished < config.trials:
                 raise RuntimeError(
-                    f"study {config.full_name}: Ray Tune ended early, with {store.n_finished} of {config.trials} trials. "
-                    f"{_first_reason(store)}Give the same command again to continue."
+                    f"study {config.full_name}: Ray Tune ended early with {store.n_finished} of {config.trials} trials "
+                    f"finished. {_first_reason(store)}Run the same command again to continue."
                 )
             result = conclude(job, store, survey, base, console)
         except KeyboardInterrupt:
-            _leave(job, store, console)
+            _record_interruption(job, store, console)
             raise SystemExit(INTERRUPTED_STATUS) from None
         except BaseException:
             parent.finish("FAILED")
@@ -112,7 +115,7 @@ def run_study(config: StudyConfig, console: Console | None = None) -> StudyResul
 
 
 def _dry_run(config: StudyConfig, console: Console) -> None:
-    """What the study would be, without Ray and without a file."""
+    """Print the estimate of a study; starts no Ray and writes no file."""
     folder = embedded_folder(config.run.home_path, config.run.simulated_galaxies)
     if config.run.survey or (folder / MANIFEST).exists():
         survey = open_survey(config.run.survey or folder)
@@ -134,8 +137,8 @@ def _require_same_survey(store: StudyStore, survey: Survey) -> None:
     before = store.study.user_attrs.get(SURVEY_HASH, survey.content_hash)
     if before != survey.content_hash:
         raise InputError(
-            f"study {store.study.study_name} was begun on a survey of hash {before}; {survey.path} now has "
-            f"{survey.content_hash}. Choose another --name."
+            f"study {store.study.study_name} was started on a survey with content hash {before}; {survey.path} has "
+            f"{survey.content_hash}. Use another --name."
         )
     store.study.set_user_attr(SURVEY_HASH, survey.content_hash)
 
@@ -168,7 +171,7 @@ def _run_missing_trials(job: StudyJob, store: StudyStore, survey: Survey, consol
     config = job.config
     again = store.requeue_interrupted()
     if again:
-        console.print(f"trials that were interrupted run again: {', '.join(map(str, again))}", highlight=False)
+        console.print(f"interrupted trials run again: {', '.join(map(str, again))}", highlight=False)
     n_before = store.n_finished
     if n_before >= config.trials:
         return
@@ -183,7 +186,7 @@ def _run_missing_trials(job: StudyJob, store: StudyStore, survey: Survey, consol
                 search_alg=make_search(job, store),
                 scheduler=make_scheduler(job, store),
                 num_samples=config.trials - n_before,
-                reuse_actors=config.workers_per_trial == 1,  # a new process imports for seconds
+                reuse_actors=config.workers_per_trial == 1,  # imports in a new process take seconds
                 max_concurrent_trials=concurrency(config, cluster.get("CPU", 1), cluster.get("GPU", 0), job.gpus),
                 trial_name_creator=lambda trial: trial_name(trial.config[NUMBER]),
                 trial_dirname_creator=lambda trial: trial_name(trial.config[NUMBER]),
@@ -197,7 +200,7 @@ def _run_missing_trials(job: StudyJob, store: StudyStore, survey: Survey, consol
                 verbose=1,
             ),
         ).fit()
-    for leftover in ("tune", "train"):  # all of it is in Optuna and MLflow
+    for leftover in ("tune", "train"):  # results are in Optuna and MLflow
         shutil.rmtree(job.folder / leftover, ignore_errors=True)
 
 
@@ -207,13 +210,14 @@ def _first_reason(store: StudyStore) -> str:
     return reasons[0] if reasons else ""
 
 
-def _leave(job: StudyJob, store: StudyStore, console: Console) -> None:
-    """After Ctrl-C: what runs is marked as killed in MLflow; Optuna keeps it for the next time."""
+def _record_interruption(job: StudyJob, store: StudyStore, console: Console) -> None:
+    """After Ctrl-C: mark running trials as killed in MLflow. In Optuna they stay running and are requeued next time."""
     for trial in store.trials:
         if trial.state.name == "RUNNING":
             open_trial(job, trial.number).finish("KILLED")
     job.parent.finish("KILLED")
     console.print(
-        f"interrupted: {store.n_finished} of {job.config.trials} trials have ended. The same command goes on.",
+        f"interrupted: {store.n_finished} of {job.config.trials} trials finished. "
+        "Run the same command again to continue.",
         highlight=False,
     )

@@ -1,4 +1,4 @@
-"""One trial: the training loop inside Ray Tune, on one device or on a few Ray Train workers."""
+"""One trial: the training loop inside Ray Tune, on one device or on several Ray Train workers."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from mmae.core.settings import to_yaml
 from mmae.inference.predict import Predictions
 from mmae.loader.collate import input_spec
 from mmae.model.build import Model
-from mmae.model.masking import MODES, fixed_visible
-from mmae.study.budget import Plan, look_at, noise_batch, plan_trial
+from mmae.model.masking import INPUT_MODES, fixed_visible
+from mmae.study.budget import Plan, noise_batch, plan_trial, validation_number
 from mmae.study.config import StudyConfig
 from mmae.study.space import Parameters, parameters_of
 from mmae.survey.store import Survey
@@ -37,24 +37,24 @@ from mmae.training.final_scores import predictions_table
 from mmae.training.loop import Loop
 from mmae.training.step import NonFiniteLoss, TrainState, create_state
 
-NUMBER = "number"  # of the Optuna trial, beside its parameters in Tune's configuration
-SCATTER = "sigma_nmad"  # validated, image only: what trials are stopped and chosen by
-LOOK = "look"
-PLACEMENT = "placement_group"  # of the workers of a trial that has several
+NUMBER = "number"  # key of the Optuna trial number, next to the parameters in Tune's configuration
+SCATTER = "sigma_nmad"  # key of validation sigma_NMAD, image only: the criterion for stopping and for the winner
+VALIDATION = "validation"  # key of the number of the validation, 1 ... StudyConfig.looks
+PLACEMENT = "placement_group"  # key of the placement group of a trial with several workers
 CHECKPOINT, PREDICTIONS = "checkpoint", "predictions.parquet"
-TIMED_BATCHES = 5  # of the inference whose throughput is measured, after one to warm up
+TIMED_BATCHES = 5  # for the inference throughput, after one batch of warm-up
 
 
 @dataclass(frozen=True)
 class StudyJob:
-    """What every trial of a study shares; plain values, it travels to the workers."""
+    """What all trials of a study share; plain values that are sent to the workers."""
 
     config: StudyConfig
     survey: Survey
     folder: Path
     parent: Tracker
     gpus: float
-    """Of each worker of a trial."""
+    """GPUs of each worker of a trial."""
 
     def trial_folder(self, number: int) -> Path:
         return self.folder / "trials" / f"{number:03d}"
@@ -65,7 +65,7 @@ def trial_name(number: int) -> str:
 
 
 def open_trial(job: StudyJob, number: int) -> Tracker:
-    """The MLflow run of a trial, below that of the study: the one that is there, or a new one."""
+    """The MLflow run of a trial, a child of the study's run; created if it does not exist."""
     tracker, _ = open_named_run(
         job.parent.uri, job.config.run.experiment, trial_name(number), job.trial_folder(number), {}, job.parent
     )
@@ -73,12 +73,12 @@ def open_trial(job: StudyJob, number: int) -> Tracker:
 
 
 def run_trial(config: dict[str, Any], job: StudyJob, val: Dataset) -> None:
-    """The function that Ray Tune runs.
+    """The trainable of Ray Tune.
 
     Args:
         config: the trial's number and parameters.
         job: the study.
-        val: its validation galaxies, read once for all trials.
+        val: validation split, read once for all trials.
     """
     if job.config.workers_per_trial == 1:
         set_data_context()
@@ -105,30 +105,30 @@ def run_trial(config: dict[str, Any], job: StudyJob, val: Dataset) -> None:
 
 
 def train_trial_worker(loop: dict[str, Any]) -> None:
-    """One Ray Train worker of a trial that has several."""
+    """One Ray Train worker of a trial with several workers."""
     quiet_logs()
     set_data_context()
     context = ray.train.get_context()
-    place = {PLACEMENT: ray.util.get_current_placement_group().id.hex()}
+    placement = {PLACEMENT: ray.util.get_current_placement_group().id.hex()}
     TrialHost(
         loop["config"],
         loop["job"],
         ray.train.torch.get_device(),
         lambda: ray.train.get_dataset_shard("val"),
-        lambda metrics: ray.train.report(metrics | place),
+        lambda metrics: ray.train.report(metrics | placement),
         context.get_world_rank(),
         context.get_world_size(),
     ).train()
 
 
 class TrialHost:
-    """One rank of a trial and its surroundings; see `mmae.training.loop.Host`.
+    """The host of one rank of a trial; see `mmae.training.loop.Host`.
 
     Args:
         config: the trial's number and parameters.
-        validation: gives the rows of the validation split.
-        report: hands a result to the scheduler. It does not come back from the report after
-            which a trial is stopped, so all that must be kept is written before it.
+        validation: returns the rows of the validation split.
+        report: reports a result to the scheduler. It does not return if the scheduler stops the trial,
+            so everything must be stored before the call.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class TrialHost:
         self.folder = job.trial_folder(self.number)
 
     def train(self) -> None:
-        """The whole trial, from the first step: an interrupted one begins again."""
+        """Run the trial from its first step; an interrupted trial restarts from there too."""
         if self.device.type == "cpu":
             torch.set_num_threads(max(1, int(self.job.config.cpus_per_trial)))
         self.plan: Plan = plan_trial(self.job.config, self.parameters, input_spec(self.job.survey.spec))
@@ -161,7 +161,7 @@ class TrialHost:
         Loop(self.plan.run, self.job.survey, self.state, self).run()
 
     def _open(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)  # what an interrupted trial has left
+        shutil.rmtree(self.folder, ignore_errors=True)  # files of an interrupted trial
         self.folder.mkdir(parents=True)
         self.tracker = open_trial(self.job, self.number)
         described = parameters_of(self.plan.run) | {"steps": self.plan.run.optim.steps}
@@ -198,7 +198,7 @@ class TrialHost:
         galaxies, seconds = step * self.plan.run.stream.batch_size, time.perf_counter() - self.started
         self.report(
             {
-                LOOK: look_at(step, steps, self.job.config.looks),
+                VALIDATION: validation_number(step, steps, self.job.config.looks),
                 SCATTER: scatter,
                 "finished": step == steps,
                 "progress": step / steps,
@@ -213,21 +213,24 @@ class TrialHost:
 
 @torch.no_grad()
 def inference_throughput(state: TrainState, plan: Plan, device: torch.device) -> float:
-    """Galaxies per second whose redshift is read from the image alone."""
+    """Galaxies per second of redshift inference from the image alone."""
     model, n = state.model.eval(), plan.run.stream.batch_size
     batch = noise_batch(n, model.spec).to(device)
-    visible = fixed_visible(batch, model.n_tokens, MODES["image"])
+    visible = fixed_visible(batch, model.n_tokens, INPUT_MODES["image"])
     for turn in range(1 + TIMED_BATCHES):
         if turn == 1:
             started = time.perf_counter()
         redshift_B, _, _ = model.redshift(batch, visible)
-        redshift_B.cpu()  # a GPU works behind our back until its result is asked for
+        redshift_B.cpu()  # waits for a GPU, which computes asynchronously
     return TIMED_BATCHES * n / (time.perf_counter() - started)
 
 
 def trial_resources(job: StudyJob) -> dict[str, float]:
-    """What a trial asks Ray for. The workers of one with several ask for themselves; as Ray Tune
-    takes no empty request, it asks for a byte of memory and leaves the CPUs to them."""
+    """The resources that Ray Tune reserves for a trial.
+
+    Several workers request their CPUs and GPUs themselves; because Ray Tune accepts no empty request, it then
+    reserves one byte of memory.
+    """
     if job.config.workers_per_trial > 1:
         return {"memory": 1.0}
     return {"cpu": job.config.cpus_per_trial, "gpu": job.gpus}

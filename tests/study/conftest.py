@@ -1,4 +1,4 @@
-"""A study so small that a trial takes a second."""
+"""A study with trials of about a second."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPEC = input_spec(SurveySpec())
 
 @pytest.fixture
 def tiny_study(quick_run: RunConfig) -> StudyConfig:
-    """Three looks at trials of six steps of 32 galaxies; the base run lies in the space."""
+    """Trials of six steps of 32 galaxies with three validations; the base run is a point of the space."""
     return StudyConfig(
         name="tiny",
         trials=3,
@@ -33,6 +33,6 @@ def tiny_study(quick_run: RunConfig) -> StudyConfig:
 
 @pytest.fixture
 def study(tiny_study: StudyConfig, tmp_path: Path, small_survey: Path, monkeypatch) -> StudyConfig:
-    """The same with a survey, and a home of its own."""
+    """`tiny_study` with a survey and its own home folder."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return replace(tiny_study, run=replace(tiny_study.run, home=str(tmp_path), survey=str(small_survey)))

@@ -1,28 +1,43 @@
-"""Records, figures and sections of a study, from trials made up here."""
+"""Records, figures and report of a study, from synthetic trials."""
 
 from __future__ import annotations
 
-import math
+import json
+import warnings
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib import pyplot
+from matplotlib.figure import Figure
 
-from mmae.metrics.bootstrap import Score
+from mmae.metrics.bootstrap import EMPTY, Score
+from mmae.metrics.redshift import ALL_Z, LOW_Z
 from mmae.recipes import recipe
-from mmae.report.contents import Section
+from mmae.report.contents import Measured, Section, numbers
 from mmae.report.save import save_report
 from mmae.study.config import Space, StudyConfig
-from mmae.study.figures import history_figure, looks_figure, pareto_figure, slice_figure
+from mmae.study.figures import history_figure, importance_figure, pareto_figure, slice_figure, validations_figure
 from mmae.study.figures_map import contour_figure, heat_figure
-from mmae.study.report import study_sections
-from mmae.study.results import TrialRecord, common_look, complete, importances, pareto_front
+from mmae.study.report import study_sections, winner_rows, winner_section
+from mmae.study.results import TrialRecord, common_validation, complete, cost_study, importances
 
 SPACE = Space()
 STUDY = StudyConfig(run=recipe("small"))
-NAN = Score(math.nan, math.nan, math.nan, 0)
+FIGURES = {
+    "history",
+    "validations",
+    "pareto_full_flops",
+    "pareto_throughput",
+    "importance",
+    "slices",
+    "slices_full",
+    "contours",
+    "mask_patch",
+}
 
 
-def record(number: int, state: str = "complete", n_looks: int = 9, **parameters) -> TrialRecord:
+def record(number: int, state: str = "complete", n_validations: int = 9, **parameters) -> TrialRecord:
     """A trial whose scatter depends on its image patch, a little on its mask ratio, and on nothing else."""
     rng = np.random.default_rng(number)
     drawn = {
@@ -33,76 +48,97 @@ def record(number: int, state: str = "complete", n_looks: int = 9, **parameters)
         "spectrum_mask_ratio": float(rng.uniform(0.5, 0.9)),
     } | parameters
     end = 0.02 + 0.002 * drawn["image_patch"] + 0.005 * drawn["image_mask_ratio"]
-    looks = {k: end * (10 - k) for k in range(1, n_looks + 1)}
-    scatter = Score(looks[n_looks], 0.9 * looks[n_looks], 1.1 * looks[n_looks], 0) if looks else NAN
+    validations = {k: end * (10 - k) for k in range(1, n_validations + 1)}
+    scatter = (
+        Score(validations[n_validations], 0.9 * validations[n_validations], 1.1 * validations[n_validations], 0)
+        if validations
+        else EMPTY
+    )
     costs = {
         "full_flops": 1e12 / drawn["image_patch"],
         "throughput": 100.0 * drawn["image_patch"],
         "seconds": 60.0,
-        "galaxies_seen": 2000.0 * n_looks,
+        "galaxies_seen": 2000.0 * n_validations,
         "galaxies_per_s": 100.0,
         "parameters": 1e5,
         "flops_per_galaxy": 1e7,
     }
-    return TrialRecord(number, state, drawn, looks, scatter, n_looks / 9, costs if looks else {}, "", "")
+    return TrialRecord(
+        number, state, drawn, validations, scatter, n_validations / 9, costs if validations else {}, "", ""
+    )
 
 
 @pytest.fixture
 def records() -> list[TrialRecord]:
     stopped = [record(n, "stopped", 1) for n in range(8, 14)]
-    failed = TrialRecord(14, "failed", record(14).parameters, {}, NAN, 0.0, {}, "RuntimeError: <out of luck>", "")
+    failed = TrialRecord(14, "failed", record(14).parameters, {}, EMPTY, 0.0, {}, "RuntimeError: <reason>", "")
     return [*(record(n) for n in range(8)), *stopped, failed]
 
 
-def test_full_trials_are_ranked_and_others_are_not(records):
+def test_only_full_trials_are_ranked(records):
     full = complete(records)
     assert len(full) == 8 and full[0].parameters["image_patch"] == min(r.parameters["image_patch"] for r in full)
     assert [r.scatter.value for r in full] == sorted(r.scatter.value for r in full)
 
 
-def test_trials_are_compared_where_all_have_been(records):
-    assert common_look(records) == 1
-    assert common_look([r for r in records if r.state != "stopped"]) == 9
-    assert common_look(records[-1:]) == 0  # a failed trial hides no look of the others, and shows none
+def test_common_validation_is_the_last_that_all_trials_reached(records):
+    assert common_validation(records) == 1
+    assert common_validation([r for r in records if r.state != "stopped"]) == 9
+    assert common_validation(records[-1:]) == 0  # failed trials do not count
 
 
-def test_what_matters_is_found(records):
+def test_importance_finds_the_parameter_that_the_scatter_depends_on(records):
     shares = importances(records, 1, SPACE, seed=0)
     assert next(iter(shares)) == "image_patch" and shares["image_patch"] > 0.5
     assert set(shares) == set(records[0].parameters) and sum(shares.values()) == pytest.approx(1)
     assert importances(records[:5], 1, SPACE, seed=0) == {}
 
 
-@pytest.mark.parametrize(
-    ("points", "front"),
-    [
-        ([(1, 3), (2, 2), (3, 1)], [0, 1, 2]),
-        ([(1, 1), (2, 2)], [0]),
-        ([(2, 1), (1, 2), (2, 2)], [1, 0]),
-        ([(1, 1), (1, 1)], [0, 1]),
-        ([(1, 2), (1, 1)], [1]),
-        ([], []),
-    ],
-)
-def test_pareto_front(points, front):
-    assert pareto_front(points) == front
+@pytest.mark.parametrize("cost", ["full_flops", "throughput"])
+def test_pareto_front_has_the_trials_that_no_other_beats(records, cost):
+    full = complete(records)
+    sign = {"full_flops": 1, "throughput": -1}[cost]
+    points = {r.number: (sign * r.cost(cost), r.scatter.value) for r in full}
+    front = {
+        number
+        for number, (x, y) in points.items()
+        if not any((a, b) != (x, y) and a <= x and b <= y for a, b in points.values())
+    }
+    assert {trial.number for trial in cost_study(records, cost, SPACE).best_trials} == front
 
 
 def test_figures_show_the_trials(records):
-    figure = history_figure(records)
-    (step,) = [line for line in figure.axes[0].lines if line.get_label().startswith("best so far")]
-    assert np.all(np.diff(step.get_ydata()) <= 0) and step.get_ydata()[-1] == complete(records)[0].scatter.value
-    lines = [line for line in looks_figure(records, 9).axes[0].lines if len(line.get_xdata())]
-    assert len(lines) == 14  # a line for each but the failed trial
-    figure = slice_figure(records, 1, 9)
-    assert len(figure.axes) == 2 * 5
-    assert len(slice_figure(complete(records), 9, 9).axes) == 5
-    assert [t.get_text() for t in figure.axes[5 + 2].get_xticklabels()] == ["8", "16", "32"]
+    line = history_figure(records, SPACE).axes[0].lines[0]  # the others are the ends of error bars
+    assert np.all(np.diff(line.get_ydata()) <= 0) and line.get_ydata()[-1] == complete(records)[0].scatter.value
+    lines = [line for line in validations_figure(records, 9).axes[0].lines if len(line.get_xdata())]
+    assert len(lines) == 14  # all but the failed trial
+    *panels, bar = slice_figure(records, 1, SPACE).axes
+    assert len(panels) == 5 and all(len(panel.collections[0].get_offsets()) == 14 for panel in panels)
+    (image_patch,) = [panel for panel in panels if panel.get_xlabel() == "image patch [pix]"]
+    assert [t.get_text() for t in image_patch.get_xticklabels()] == ["8", "16", "32"]
     assert len(contour_figure(records, 1, 9).axes) == 4 * 4 + 1
     cells = [text.get_text() for text in heat_figure(records, 1, 9).axes[0].texts]
     assert sum(int(cell.split("n = ")[1]) for cell in cells) == 14
-    numbers = {text.get_text() for text in pareto_figure(records).axes[0].texts}
-    assert numbers == {str(n) for n in range(8)}
+    labels = {text.get_text() for text in pareto_figure(records, "throughput", SPACE).axes[0].texts}
+    assert labels == {str(n) for n in range(8)}
+
+
+def test_plots_of_optuna_leave_matplotlib_unchanged(records):
+    with matplotlib.rc_context({"font.size": 7.25}):
+        mine = pyplot.figure()
+        settings, backend = dict(matplotlib.rcParams), matplotlib.get_backend()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for figure in (
+                history_figure(records, SPACE),
+                importance_figure(records, 1, SPACE, 0),
+                slice_figure(records, 1, SPACE),
+                pareto_figure(records, "full_flops", SPACE),
+            ):
+                assert isinstance(figure, Figure)
+        assert dict(matplotlib.rcParams) == settings and matplotlib.get_backend() == backend
+        assert pyplot.get_fignums() == [mine.number]
+        pyplot.close(mine)
 
 
 def test_the_report_has_every_section_and_figure(records, tmp_path):
@@ -110,36 +146,62 @@ def test_the_report_has_every_section_and_figure(records, tmp_path):
     sections = study_sections(STUDY, records, base, {1: Score(0.01, -0.001, 0.02, 9)}, Section("test", "Test", ""))
     assert [s.name for s in sections] == ["best", "test", "history", "cost", "parameters", "trials"]
     page = save_report(tmp_path, "Study", {}, sections, "mmae-study-1").read_text()
-    for name in ("history", "looks", "pareto", "importance", "slices", "contours", "mask_patch"):
+    for name in FIGURES:
         assert (tmp_path / f"{name}.png").stat().st_size > 5000
     assert page.count("data:image/png") == sum(len(s.drawings) for s in sections) == len(list(tmp_path.glob("*.png")))
-    assert "RuntimeError: &lt;out of luck&gt;" in page and "3 base" in page
-    best = sections[0].tables[0].rows
-    assert len(best) >= 5 and best[0][0].split()[0] == str(complete(records)[0].number)
+    assert "RuntimeError: &lt;reason&gt;" in page and "3 base" in page
+    best, winner = sections[0].tables[0].rows, complete(records)[0]
+    assert len(best) >= 5 and best[0][0].split()[0] == str(winner.number)
+    assert best[0][1] == Measured(winner.scatter.value, winner.scatter.error)
+    behind = {row[0].split()[0]: row[2] for row in best}
+    assert behind.pop("1") == Measured(0.01, pytest.approx(0.0105)) and set(behind.values()) == {None}
     (table,) = sections[-1].tables
     assert len(table.rows) == 15
     assert {row[1] for row in table.rows} == {"complete", "stopped at 11%", "failed"}
 
 
-def test_the_base_run_is_shown_however_far_behind(records):
+def test_the_numbers_of_the_report_have_stable_names(records):
+    found = numbers(study_sections(STUDY, records, None, {}, None))
+    names = {name.rsplit("/", 1)[1] for name in found if name.startswith("best/best/")}
+    assert names == {"sigma_nmad", "sigma_nmad_error", *records[0].parameters}
+    winner = complete(records)[0]
+    assert found[f"best/best/{winner.number}/sigma_nmad"] == winner.scatter.value
+    assert found["parameters/importance/image_patch_pix/common_validation"] > 0.5
+    assert found["trials/trials/0_complete/weights"] == 1e5
+
+
+def test_scores_on_the_test_split_keep_value_and_error_in_json(records):
+    scores = {"sigma_nmad": Score(0.03, 0.028, 0.032, 9), "bias": Score(-0.001, -0.002, 0.0, 9)}
+    scores["outlier_rate"] = Score(0.05, 0.04, 0.06, 9)
+    rows = json.loads(json.dumps(winner_rows({"image": {LOW_Z: scores, ALL_Z: scores}})))
+    found = numbers([winner_section(records[0], rows)])
+    assert found["test/scores/image_only/sigma_nmad"] == 0.03
+    assert found["test/scores/image_only/sigma_nmad_low_z_error"] == pytest.approx(0.002)
+    assert found["test/scores/image_only/outlier_rate_percent"] == pytest.approx(5.0)
+    old = [["image only", "0.0300±0.0020", "0.0300±0.0020", "0.0010±0.0010", "5.00±1.00%"]]
+    assert list(winner_section(records[0], old).tables[0].rows[0]) == old[0]
+
+
+def test_the_base_run_is_shown_also_if_it_is_not_among_the_best(records):
     worst = complete(records)[-1]
     rows = study_sections(STUDY, records, worst.parameters, {}, None)[0].tables[0].rows
     assert rows[-1][0] == f"{worst.number} base" and len(rows) == 6
 
 
-def test_few_or_hopeless_trials_still_make_a_report(records, tmp_path):
+def test_few_or_failed_trials_make_a_report_without_the_analysis_of_parameters(records, tmp_path):
     for some in (records[:1], records[:3], records[-1:], records[8:10], [records[0], records[-1]]):
         sections = study_sections(STUDY, some, None, {}, None)
         save_report(tmp_path, "Study", {}, sections, "mmae-study-1")
-        assert any("Fewer than 6 trials" in s.left_out for s in sections)
+        (parameters,) = [s for s in sections if s.name == "parameters"]
+        assert parameters.left_out and "--trials" in parameters.left_out and not parameters.tables
 
 
-def test_a_single_varied_parameter_makes_a_report(tmp_path):
+def test_a_study_of_one_parameter_has_no_figures_of_pairs(tmp_path):
     records = [
-        TrialRecord(r.number, r.state, {"depth": r.parameters["depth"]}, r.looks, r.scatter, 1.0, r.costs, "", "")
+        TrialRecord(r.number, r.state, {"depth": r.parameters["depth"]}, r.validations, r.scatter, 1.0, r.costs, "", "")
         for r in (record(n) for n in range(8))
     ]
     study = StudyConfig(space=Space((), (), (), (), (2, 3)), run=recipe("small"))
     sections = study_sections(study, records, None, {}, None)
     save_report(tmp_path, "Study", {}, sections, "mmae-study-1")
-    assert {d.name for s in sections for d in s.drawings} == {"history", "looks", "pareto", "importance", "slices"}
+    assert {d.name for s in sections for d in s.drawings} == FIGURES - {"slices_full", "contours", "mask_patch"}

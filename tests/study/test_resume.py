@@ -1,4 +1,4 @@
-"""A study whose driver is killed goes on with the same command, and every trial is there once."""
+"""A study with a killed or interrupted driver continues with the same command; every trial runs once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mmae.core.settings import to_yaml
 from mmae.study.config import StudyConfig
-from mmae.study.storage import DATABASE, FINISHED, looks_of, read_store
+from mmae.study.storage import DATABASE, FINISHED, read_store, validations_of
 from tests.study.test_study import runs_of
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ TRIALS = 3
 
 @pytest.fixture
 def long_study(study: StudyConfig) -> StudyConfig:
-    """Trials of 12 steps, two at a time, so that a kill finds some over and some in the middle."""
+    """Trials of 12 steps, two at a time, so that a kill finds finished and running trials."""
     return replace(study, trials=TRIALS, galaxies_seen=384, looks=4, concurrent=2, scheduler="none")
 
 
@@ -76,23 +76,23 @@ def start(study: StudyConfig, log: Path) -> subprocess.Popen:
     )
 
 
-def wait_for_the_middle(study: StudyConfig, driver: subprocess.Popen, log: Path, over_before: int) -> None:
-    """Until another trial is over, and one has been looked at and is not over."""
+def wait_for_the_middle(study: StudyConfig, driver: subprocess.Popen, log: Path) -> None:
+    """Wait until a trial is finished and a running one has been validated."""
     deadline = time.monotonic() + 300
     while True:
         assert driver.poll() is None, log.read_text()[-3000:]
         assert time.monotonic() < deadline, log.read_text()[-3000:]
         if (study.folder / DATABASE).exists() and study.folder.joinpath("trials").exists():
             trials = read_store(study.folder).trials
-            over = [t for t in trials if t.state in FINISHED]
-            running = [t for t in trials if t.state == TrialState.RUNNING and looks_of(t)]
-            if len(over) > over_before and running:
+            finished = [t for t in trials if t.state in FINISHED]
+            running = [t for t in trials if t.state == TrialState.RUNNING and validations_of(t)]
+            if finished and running:
                 return
         time.sleep(0.1)
 
 
-def points(study: StudyConfig) -> int:
-    """Metric values in MLflow over all trials."""
+def logged_values(study: StudyConfig) -> int:
+    """Number of logged losses in MLflow over all trials."""
     client = MlflowClient(f"sqlite:///{study.run.home_path}/mlflow/mlflow.db")
     _, children = runs_of(study)
     return sum(
@@ -102,75 +102,77 @@ def points(study: StudyConfig) -> int:
     )
 
 
-def test_a_killed_study_goes_on(long_study, ray_cluster, tmp_path):
+def test_a_study_continues_after_its_driver_was_killed(long_study, ray_cluster, tmp_path):
     """kill -9 of the driver, then the same command."""
-    over, torn = killed(long_study, tmp_path / "killed.log")
+    finished, interrupted = kill_in_the_middle(long_study, tmp_path / "killed.log")
     restarted = now()
-    require_whole(long_study, tmp_path / "last.log", over, torn)
+    finish(long_study, tmp_path / "last.log", finished, interrupted)
     _, children = runs_of(long_study)
     for number in range(TRIALS):
-        assert (children[f"trial-{number:03d}"].info.end_time < restarted) == (number in over)
+        assert (children[f"trial-{number:03d}"].info.end_time < restarted) == (number in finished)
 
 
 @pytest.mark.slow
-def test_a_study_stopped_by_hand_goes_on(long_study, ray_cluster, tmp_path):
-    """Ctrl-C, then the same command."""
-    over, torn = stopped(long_study, tmp_path / "stopped.log", {})
-    require_whole(long_study, tmp_path / "last.log", over, torn)
+def test_a_study_continues_after_sigint(long_study, ray_cluster, tmp_path):
+    """Ctrl-C gives exit status 130 and KILLED in MLflow; then the same command."""
+    finished, interrupted = interrupt_in_the_middle(long_study, tmp_path / "stopped.log")
+    finish(long_study, tmp_path / "last.log", finished, interrupted)
 
 
-def require_whole(study: StudyConfig, log: Path, over: dict[int, FrozenTrial], torn: dict[int, FrozenTrial]) -> None:
-    """Run the same command to its end: each trial once, finished ones untouched, torn ones with their parameters."""
+def finish(
+    study: StudyConfig, log: Path, finished: dict[int, FrozenTrial], interrupted: dict[int, FrozenTrial]
+) -> None:
+    """Run the same command to its end; finished trials are unchanged, interrupted ones keep their parameters."""
     assert start(study, log).wait(timeout=400) == 0, log.read_text()[-3000:]
     trials = read_store(study.folder).trials
     assert [t.number for t in trials] == list(range(TRIALS))
     assert {t.state for t in trials} == {TrialState.COMPLETE}
-    for number, trial in over.items():
+    for number, trial in finished.items():
         assert trials[number] == trial
-    for number, trial in torn.items():
-        # The kill may fall between two questions to the sampler: what it had answered stays.
+    for number, trial in interrupted.items():
+        # The kill may come between two suggestions: the stored ones are kept.
         assert trial.params.items() <= trials[number].params.items()
     parent, children = runs_of(study)
     assert parent.info.status == "FINISHED" and len(children) == TRIALS
     assert {run.info.status for run in children.values()} == {"FINISHED"}
 
 
-def killed(study: StudyConfig, log: Path) -> tuple[dict[int, FrozenTrial], dict[int, FrozenTrial]]:
-    """Trials that are over and trials in the middle, after a kill -9."""
+def kill_in_the_middle(study: StudyConfig, log: Path) -> tuple[dict[int, FrozenTrial], dict[int, FrozenTrial]]:
+    """Finished and interrupted trials after kill -9 of the driver."""
     driver = start(study, log)
-    wait_for_the_middle(study, driver, log, over_before=0)
+    wait_for_the_middle(study, driver, log)
     driver.kill()
     driver.wait(timeout=120)
-    time.sleep(8)  # Ray needs a moment to notice that a driver is dead
-    logged = points(study)
+    time.sleep(8)  # Ray notices a dead driver after some seconds
+    logged = logged_values(study)
     time.sleep(3)
-    assert points(study) == logged  # nobody goes on without the study
+    assert logged_values(study) == logged  # the trials have stopped too
     return by_state(study)
 
 
-def stopped(study: StudyConfig, log: Path, before: dict) -> tuple[dict[int, FrozenTrial], dict[int, FrozenTrial]]:
-    """The same after Ctrl-C, which also tidies up."""
+def interrupt_in_the_middle(study: StudyConfig, log: Path) -> tuple[dict[int, FrozenTrial], dict[int, FrozenTrial]]:
+    """Finished and interrupted trials after SIGINT to the driver."""
     driver = start(study, log)
-    wait_for_the_middle(study, driver, log, over_before=len(before))
+    wait_for_the_middle(study, driver, log)
     driver.send_signal(signal.SIGINT)
     status = driver.wait(timeout=120)
-    over, torn = by_state(study)
+    finished, interrupted = by_state(study)
     parent, children = runs_of(study)
-    assert status == 130 and f"interrupted: {len(over)} of {TRIALS} trials have ended" in log.read_text()
+    assert status == 130 and f"interrupted: {len(finished)} of {TRIALS} trials" in log.read_text()
     assert "Traceback" not in log.read_text()
     assert parent.info.status == "KILLED"
-    assert {children[f"trial-{n:03d}"].info.status for n in torn} == {"KILLED"}
-    return over, torn
+    assert {children[f"trial-{n:03d}"].info.status for n in interrupted} == {"KILLED"}
+    return finished, interrupted
 
 
 def by_state(study: StudyConfig) -> tuple[dict[int, FrozenTrial], dict[int, FrozenTrial]]:
     trials = read_store(study.folder).trials
-    over = {t.number: t for t in trials if t.state in FINISHED}
-    torn = {t.number: t for t in trials if t.state == TrialState.RUNNING}
-    assert over and torn
-    return over, torn
+    finished = {t.number: t for t in trials if t.state in FINISHED}
+    interrupted = {t.number: t for t in trials if t.state == TrialState.RUNNING}
+    assert finished and interrupted
+    return finished, interrupted
 
 
 def now() -> int:
-    """As MLflow writes times: milliseconds."""
+    """Time in MLflow's unit, milliseconds."""
     return int(1000 * time.time())

@@ -1,4 +1,4 @@
-"""What may be suggested: only what can be built and still sees something."""
+"""The search space: suggested runs can be built and keep tokens visible; impossible spaces are refused."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ SMALL = recipe("small")
 
 
 def sampled(space: Space, base: RunConfig, spec, seed: int) -> dict:
-    """One point, as Optuna draws it."""
+    """One point drawn by Optuna."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     return suggest(study.ask(), space, base, spec)
 
 
 class Drawn:
-    """Suggests what hypothesis draws: it likes the ends of ranges."""
+    """Suggests values drawn by hypothesis, which favours the ends of ranges."""
 
     def __init__(self, data: st.DataObject):
         self.data = data
@@ -53,7 +53,7 @@ class Drawn:
         return self.data.draw(st.sampled_from(choices), label=name)
 
 
-# On this grid of 16 pixels and 50 samples large patches leave four tokens: 0.95 of them is all.
+# On this grid of 16 pixels and 50 samples large patches give four tokens, of which a ratio of 0.95 masks all.
 SPACES = {
     "mmae": (Space((0.05, 0.95), (0.05, 0.95), (4, 8), (8, 16, 24), (1, 2), (16, 32), (1e-4, 1e-2)), TINY),
     "paper": (Space((0.05, 0.95), (0.05, 0.95), (4, 8), (2, 4), (1, 2), (16, 32)), TINY_PAPER),
@@ -114,7 +114,7 @@ def test_parameters_land_where_the_run_reads_them():
     assert run_of({}, SMALL) == SMALL and run_of(parameters_of(SMALL), SMALL) == SMALL
 
 
-def test_one_ratio_stays_one_ratio():
+def test_a_base_run_with_a_single_mask_ratio_keeps_a_single_one():
     paper = recipe("paper")
     assert run_of({"image_mask_ratio": 0.5}, paper).masks.image_ratio == (0.5, 0.5)
 
@@ -128,39 +128,39 @@ def test_the_base_run_is_a_point_of_the_default_space():
 
 
 @pytest.mark.parametrize(
-    ("space", "says"),
+    ("space", "match"),
     [
-        (Space(image_patch=(16, 7)), "image.patch is 7: it must be a power of two, 4 or more"),
-        (Space(spectrum_patch=(8000,)), "spectrum.patch is 8000, longer than the spectrum"),
-        (Space(width=(50,)), "width is 50: it must be a multiple of 4 x heads"),
-        (Space(image_patch=(64,)), "image_patch 64 leaves 1 tokens.*shows fewer than 2.*Leave this patch out"),
-        (Space(image_mask_ratio=(0.8, 0.9), image_patch=(32,)), "image_patch 32 leaves 4 tokens.*ratio of 0.8"),
-        (Space(image_mask_ratio=(), image_patch=(32,)), "image_patch 32 leaves 4 tokens.*ratio of 0.75"),
-        (Space((), (), (), (), ()), "nothing is varied"),
+        (Space(image_patch=(16, 7)), "image.patch is 7"),
+        (Space(spectrum_patch=(8000,)), "spectrum.patch is 8000"),
+        (Space(width=(50,)), "width is 50"),
+        (Space(image_patch=(64,)), "image_patch 64 .* 1 tokens.*fewer than 2"),
+        (Space(image_mask_ratio=(0.8, 0.9), image_patch=(32,)), "image_patch 32 .* 4 tokens.*ratio of 0.8"),
+        (Space(image_mask_ratio=(), image_patch=(32,)), "image_patch 32 .* 4 tokens.*ratio of 0.75"),
+        (Space((), (), (), (), ()), "--space"),
     ],
 )
-def test_impossible_choices_are_told_before_anything_starts(space, says):
-    with pytest.raises(InputError, match=says):
+def test_impossible_choices_are_refused_before_anything_starts(space, match):
+    with pytest.raises(InputError, match=match):
         require_possible(space, SMALL, SPEC)
 
 
-def test_heads_that_do_not_divide_the_width_of_the_published_model_are_told():
+def test_a_width_of_the_published_model_that_its_heads_do_not_divide_is_refused():
     with pytest.raises(InputError, match="embed_dim must be divisible by num_heads"):
         require_possible(Space(width=(100,), spectrum_patch=(8,), image_patch=(8,)), recipe("paper"), SPEC)
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
+    ("values", "match"),
     [
         ({"image_mask_ratio": (0.5,)}, "image_mask_ratio is"),
-        ({"image_mask_ratio": (0.9, 0.5)}, "0 < low < high"),
-        ({"spectrum_mask_ratio": (0.5, 1.0)}, "below 1"),
-        ({"learning_rate": (0.0, 1.0)}, "0 < low < high"),
-        ({"depth": (2, 2)}, "depth is .* twice"),
+        ({"image_mask_ratio": (0.9, 0.5)}, "image_mask_ratio is"),
+        ({"spectrum_mask_ratio": (0.5, 1.0)}, "spectrum_mask_ratio is"),
+        ({"learning_rate": (0.0, 1.0)}, "learning_rate is"),
+        ({"depth": (2, 2)}, "depth is"),
     ],
 )
-def test_impossible_spaces_are_refused(values, says):
-    with pytest.raises(ValueError, match=says):
+def test_impossible_spaces_are_refused(values, match):
+    with pytest.raises(ValueError, match=match):
         Space(**values)
 
 
@@ -168,31 +168,31 @@ def test_all_choices_are_combined():
     assert len(list(choices(Space(depth=(1, 2), width=(16, 32, 64))))) == 3 * 3 * 2 * 3
 
 
-def test_extremes_are_cheap_and_dear():
-    cheap, dear = extremes(Space(), SMALL, SPEC)
+def test_extremes_have_the_fewest_and_the_most_visible_tokens():
+    cheap, expensive = extremes(Space(), SMALL, SPEC)
     assert cheap["image_patch"] == 32 and cheap["depth"] == 2 and cheap["spectrum_mask_ratio"] > 0.9
-    assert dear["image_patch"] == 8 and dear["depth"] == 4 and dear["image_mask_ratio"] == 0.2
+    assert expensive["image_patch"] == 8 and expensive["depth"] == 4 and expensive["image_mask_ratio"] == 0.2
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
+    ("values", "match"),
     [
         ({"trials": 0}, "trials is 0"),
         ({"looks": 0}, "looks is 0"),
         ({"grace": 10}, "grace is 10"),
         ({"reduction": 1}, "reduction is 1"),
         ({"cpus_per_trial": 0}, "cpus_per_trial"),
-        ({"galaxies_seen": 500}, "galaxies_seen is 500: 9 looks"),
-        ({"workers_per_trial": 3}, "multiple of workers_per_trial"),
-        ({"objective": "scatter-cost", "budget": "flops"}, "all trials cost the same"),
+        ({"galaxies_seen": 500}, "galaxies_seen is 500: looks 9"),
+        ({"workers_per_trial": 3}, "workers_per_trial 3"),
+        ({"objective": "scatter-cost", "budget": "flops"}, "scatter-cost.*budget flops"),
         ({"name": "a/b"}, "name is 'a/b'"),
     ],
 )
-def test_impossible_studies_are_refused(values, says):
-    with pytest.raises(ValueError, match=says):
+def test_impossible_studies_are_refused(values, match):
+    with pytest.raises(ValueError, match=match):
         StudyConfig(run=SMALL, **values)
 
 
-def test_a_study_without_a_name_has_that_of_recipe_and_survey():
+def test_the_default_name_of_a_study_is_recipe_and_survey():
     assert StudyConfig(run=SMALL).full_name == "small-simulated-6000"
     assert StudyConfig(run=replace(SMALL, survey="/data/surveys/mine")).full_name == "small-mine"

@@ -1,4 +1,4 @@
-"""Optuna's database: queue, resume, lock, and what schedulers remember of it."""
+"""Optuna's database: queue, resume, lock, and the state of schedulers restored from it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ray.tune.schedulers import TrialScheduler
 from mmae.core.errors import InputError
 from mmae.core.files import folder_lock
 from mmae.study.config import StudyConfig
-from mmae.study.search import Before, make_scheduler, make_search
-from mmae.study.storage import StudyStore, looks_of, open_store, read_store
-from mmae.study.trial import LOOK, NUMBER, SCATTER
+from mmae.study.search import PastTrial, make_scheduler, make_search
+from mmae.study.storage import StudyStore, open_store, read_store, validations_of
+from mmae.study.trial import NUMBER, SCATTER, VALIDATION
 from mmae.survey.schema import SurveySpec
 
 
@@ -32,82 +32,82 @@ def job(config: StudyConfig) -> SimpleNamespace:
     return SimpleNamespace(config=config, survey=SimpleNamespace(spec=SurveySpec()))
 
 
-def asked(config: StudyConfig, store: StudyStore, n: int) -> list[dict]:
+def suggested(config: StudyConfig, store: StudyStore, n: int) -> list[dict]:
     search = make_search(job(config), store)
     return [search.suggest(f"tune-{i}") for i in range(n)]
 
 
-def test_what_is_queued_comes_first_and_once(config):
+def test_queued_points_are_tried_first_and_once(config):
     points = [
         {"image_patch": 16, "depth": 2, "image_mask_ratio": 0.25},
         {"image_patch": 32, "depth": 1, "image_mask_ratio": 0.5},
     ]
     store = open_store(config)
-    store.queue(points[:1])  # the process is killed after one
+    store.queue(points[:1])  # the process was killed after the first
     store = open_store(config)
     store.queue(points)
     store.queue(points)
-    drawn = asked(config, store, 3)
+    drawn = suggested(config, store, 3)
     assert drawn[:2] == [{**points[0], NUMBER: 0}, {**points[1], NUMBER: 1}]
     assert drawn[2][NUMBER] == 2 and len(store.trials) == 3
 
 
 def test_interrupted_trials_keep_number_and_parameters(config):
     store = open_store(config)
-    before = asked(config, store, 3)
-    store.set_look(1, 1, 0.5)
+    before = suggested(config, store, 3)
+    store.set_validation(1, 1, 0.5)
     store.finish(1, TrialState.PRUNED)
     store = open_store(config)  # another process
     assert store.requeue_interrupted() == [0, 2]
-    again = asked(config, store, 3)
+    again = suggested(config, store, 3)
     assert again[:2] == [before[0], before[2]]
     assert again[2][NUMBER] == 3 and store.trials[1].state == TrialState.PRUNED
 
 
-def test_a_study_that_goes_on_draws_new_points(config):
+def test_a_continued_study_draws_new_points(config):
     config = replace(config, random_trials=10)
     store = open_store(config)
-    first = asked(config, store, 2)
+    first = suggested(config, store, 2)
     for number in (0, 1):
         store.finish(number, TrialState.FAIL)
-    second = asked(config, open_store(config), 2)
+    second = suggested(config, open_store(config), 2)
     assert {p["image_mask_ratio"] for p in first}.isdisjoint(p["image_mask_ratio"] for p in second)
 
 
-def test_a_second_look_at_the_same_step_replaces_the_first(config):
+def test_a_repeated_validation_replaces_the_first(config):
     store = open_store(config)
-    asked(config, store, 1)
+    suggested(config, store, 1)
     for value in (0.5, 0.4):
-        store.set_look(0, 1, value)
+        store.set_validation(0, 1, value)
         store.note(0, {"looks": {1: value, 10: 0.2, 9: 0.3}})
     store.finish(0, TrialState.PRUNED)
     (trial,) = store.trials
     assert trial.intermediate_values == {1: 0.4} and trial.value == 0.4
-    assert list(looks_of(trial).items()) == [(1, 0.4), (9, 0.3), (10, 0.2)]
+    assert list(validations_of(trial).items()) == [(1, 0.4), (9, 0.3), (10, 0.2)]
 
 
 @pytest.mark.parametrize("scheduler", ["asha", "median"])
-def test_a_scheduler_remembers_the_trials_of_an_earlier_process(config, scheduler):
+def test_a_scheduler_compares_with_trials_of_an_earlier_process(config, scheduler):
     config = replace(config, scheduler=scheduler, trials=10)
     store = open_store(config)
-    asked(config, store, 4)
+    suggested(config, store, 4)
     for number, end in enumerate((0.1, 0.2, 0.3)):
         store.note(number, {"looks": {1: end + 0.2, 2: end + 0.1, 3: end}})
         store.finish(number, TrialState.COMPLETE, [end])
 
-    def judged(store: StudyStore, value: float) -> str:
-        rule, trial = make_scheduler(job(config), store), Before("new")
+    def decision(store: StudyStore, value: float) -> str:
+        rule, trial = make_scheduler(job(config), store), PastTrial("new")
         rule.on_trial_add(None, trial)
-        return rule.on_trial_result(None, trial, {LOOK: 1, SCATTER: value})
+        return rule.on_trial_result(None, trial, {VALIDATION: 1, SCATTER: value})
 
-    assert judged(store, 0.6) == TrialScheduler.STOP
-    assert judged(store, 0.25) == TrialScheduler.CONTINUE
+    assert decision(store, 0.6) == TrialScheduler.STOP
+    assert decision(store, 0.25) == TrialScheduler.CONTINUE
     new = replace(config, name="new")
     new.folder.mkdir(parents=True)
-    assert judged(open_store(new), 0.6) == TrialScheduler.CONTINUE
+    assert decision(open_store(new), 0.6) == TrialScheduler.CONTINUE
 
 
-def test_a_study_is_held_by_one_process(tmp_path):
+def test_one_process_at_a_time_holds_the_lock_of_a_study(tmp_path):
     code = f"""
 from pathlib import Path
 from mmae.core.files import folder_lock
@@ -126,6 +126,6 @@ with folder_lock(Path({str(tmp_path)!r}), "busy"):
         pass
 
 
-def test_a_study_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(InputError, match=r"no study here \(optuna.db is missing\)"):
+def test_reading_a_folder_without_a_study_names_the_missing_database(tmp_path):
+    with pytest.raises(InputError, match=r"optuna\.db"):
         read_store(tmp_path)

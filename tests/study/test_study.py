@@ -1,4 +1,4 @@
-"""A study from end to end: trials in Optuna and MLflow, winner, report, and all over again."""
+"""A study from end to end: trials in Optuna and MLflow, winner, report; repeated and extended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def quiet() -> Console:
 
 
 def runs_of(study: StudyConfig) -> tuple[Run, dict[str, Run]]:
-    """The study's run in MLflow and its children by name."""
+    """The MLflow run of the study, and its children by name."""
     client = MlflowClient(f"sqlite:///{study.run.home_path}/mlflow/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name(study.run.experiment).experiment_id])
     (parent,) = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
@@ -53,7 +53,7 @@ def test_a_study_ends_with_a_winner_and_a_report(study, ray_cluster, monkeypatch
     trials = read_store(study.folder).trials
     assert [t.number for t in trials] == [0, 1, 2]
     assert all(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials)
-    # The base run comes first.
+    # The first trial is the base run.
     assert trials[0].params == {"image_patch": 16, "depth": 1, "image_mask_ratio": 0.75}
 
     parent, children = runs_of(study)
@@ -87,13 +87,13 @@ def test_a_study_ends_with_a_winner_and_a_report(study, ray_cluster, monkeypatch
         "figures/redshift_image.png",
         "report/report.html",
         "report/history.png",
-        "report/pareto.png",
+        "report/pareto_full_flops.png",
     }
     assert parent.data.metrics["best/sigma_nmad"] == pytest.approx(best.value, rel=1e-6)
     assert parent.data.metrics["test/image/all_z/n"] > 0
     assert f"trial {best.number}, on the test split" in console.file.getvalue()
 
-    # The same command again: nothing runs, and the test split is left alone.
+    # The same command again runs no trial and does not score the test split.
     monkeypatch.setattr(mmae.study.conclude, "score_checkpoint", forbidden)
     again = run_study(study, quiet())
     assert again.winner == result.winner and again.records == result.records
@@ -104,7 +104,7 @@ def test_a_study_ends_with_a_winner_and_a_report(study, ray_cluster, monkeypatch
     with pytest.raises(InputError, match=r"space\.depth was \[1, 2\], is \[1\]"):
         run_study(replace(study, space=replace(study.space, depth=(1,))), quiet())
 
-    # More trials extend it.
+    # More trials extend the study.
     monkeypatch.undo()
     run_study(replace(study, trials=4), quiet())
     assert [t.number for t in read_store(study.folder).trials] == [0, 1, 2, 3]
@@ -114,4 +114,4 @@ def test_a_study_ends_with_a_winner_and_a_report(study, ray_cluster, monkeypatch
 
 
 def forbidden(*args, **kwargs):
-    raise AssertionError("the test split is for the winner, once")
+    raise AssertionError("the test split may be scored once only")

@@ -1,4 +1,4 @@
-"""Runs a study on a Ray cluster of two nodes of one CPU each; its options come as JSON. For test_nodes.py."""
+"""Run a study on a Ray cluster of two nodes with one CPU each; options as JSON in argv[1]. Used by test_nodes.py."""
 
 import json
 import os
