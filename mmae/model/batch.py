@@ -1,4 +1,4 @@
-"""What the model eats: one batch of galaxies as tensors.
+"""The model's input: one batch of galaxies as tensors.
 
 Shape suffixes of all tensor code in this project: B batch, C band, H and W image pixels,
 L wavelength sample, T tokens, D width, K redshift bins, P samples in one patch, N galaxies.
@@ -20,13 +20,13 @@ class InputSpec:
     The last three are empty or 0 in checkpoints of mmae 0.1, which did not record them.
     """
 
-    image_size: int
+    image_size: int  # pixels on a side
     n_wavelengths: int
     band_noise: tuple[float, ...]  # background sigma per band, counts / pixel
     arcsinh_mean: tuple[float, ...]  # of arcsinh(pixel / band_noise), per band
     arcsinh_std: tuple[float, ...]
     wavelength_start: float  # Angstrom, vacuum
-    wavelength_step: float
+    wavelength_step: float  # Angstrom
     bands: tuple[str, ...] = ()  # names, in order
     pixel_scale: float = 0.0  # arcsec / pixel
     zero_point: float = 0.0  # AB magnitude of one count
@@ -38,9 +38,9 @@ class InputSpec:
 
 @dataclass
 class Batch:
-    """A batch of galaxies. What a galaxy lacks is zero-filled, and its modality's `present` flag False."""
+    """A batch of galaxies. A missing modality is zero-filled and its `present` flag is False."""
 
-    values: dict[str, Tensor]  # float32, as the modalities name and shape them
+    values: dict[str, Tensor]  # float32, names and shapes as the modalities declare them
     present: dict[str, Tensor]  # by modality: (B,) bool
     redshift_B: Tensor  # float32; 0 where unknown
     redshift_known_B: Tensor  # bool
@@ -64,13 +64,13 @@ class Batch:
         """Inverse variance of the flux; 0 = bad pixel."""
         return self.values["ivar"]
 
-    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """The batch with every tensor changed alike."""
+    def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with `function` applied to every tensor."""
         return Batch(
-            {name: change(value) for name, value in self.values.items()},
-            {name: change(value) for name, value in self.present.items()},
-            change(self.redshift_B),
-            change(self.redshift_known_B),
+            {name: function(value) for name, value in self.values.items()},
+            {name: function(value) for name, value in self.present.items()},
+            function(self.redshift_B),
+            function(self.redshift_known_B),
             self.object_id,
         )
 

@@ -1,4 +1,4 @@
-"""Transformer pieces. Legend of suffixes: batch.py; Q queries, V keys and values."""
+"""Transformer blocks. Legend of suffixes: batch.py; Q queries, V keys and values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """Multi-head attention of queries on keys; those that are not valid are left out (None: all are valid)."""
+    """Multi-head attention; keys with valid_BV False are masked out (None: all are valid)."""
 
     def __init__(self, width: int, heads: int, key_width: int | None = None):
         super().__init__()
@@ -18,7 +18,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x_BQD: Tensor, keys_BVD: Tensor, valid_BV: Tensor | None) -> Tensor:
-        """Queries may be (1, Q, D): the same for every galaxy, and worked out once."""
+        """Queries of shape (1, Q, D) are shared by all galaxies and projected once."""
         B, H = len(keys_BVD), self.heads
         q_BHQD = self.query(x_BQD).unflatten(-1, (H, -1)).transpose(1, 2).expand(B, -1, -1, -1)
         k_BHVD, v_BHVD = self.key_value(keys_BVD).unflatten(-1, (2, H, -1)).permute(2, 0, 3, 1, 4)
@@ -28,7 +28,7 @@ class Attention(nn.Module):
 
 
 def _attend(q_BHQD: Tensor, k_BHVD: Tensor, v_BHVD: Tensor, mask_B11V: Tensor | None) -> Tensor:
-    """Scaled dot products (H heads). On a CPU always in float32: in bfloat16 the gradient takes six times as long there."""
+    """Scaled dot-product attention (H heads). In float32 on a CPU: the bfloat16 gradient takes six times as long."""
     if q_BHQD.device.type != "cpu":
         return F.scaled_dot_product_attention(q_BHQD, k_BHVD, v_BHVD, attn_mask=mask_B11V)
     with torch.autocast("cpu", enabled=False):
@@ -37,6 +37,7 @@ def _attend(q_BHQD: Tensor, k_BHVD: Tensor, v_BHVD: Tensor, mask_B11V: Tensor | 
 
 
 def mlp(width: int, ratio: float) -> nn.Sequential:
+    """Two linear layers with a hidden width of `ratio` times `width`."""
     hidden = int(width * ratio)
     return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
 
@@ -57,8 +58,10 @@ class EncoderBlock(nn.Module):
 
 
 class CrossBlock(nn.Module):
-    """Queries attend to encoded tokens, not to each other: cost grows with queries x visible. See `Attention` for queries
-    that all galaxies share."""
+    """Pre-norm cross-attention and MLP: queries attend to encoded tokens, not to each other.
+
+    The cost is proportional to queries x visible tokens. For queries shared by all galaxies see `Attention`.
+    """
 
     def __init__(self, width: int, heads: int, mlp_ratio: float, key_width: int):
         super().__init__()
@@ -72,14 +75,14 @@ class CrossBlock(nn.Module):
 
 
 def sincos_positions(n_positions: int, width: int, longest: float = 10_000.0) -> Tensor:
-    """Fixed sine-cosine positions (Vaswani et al. 2017, eq. in section 3.5): (n, width)."""
+    """Sine-cosine position embeddings (Vaswani et al. 2017, section 3.5): (n, width)."""
     frequency_F = longest ** (-torch.arange(0, width, 2) / width)
     angle_NF = torch.arange(n_positions)[:, None] * frequency_F
     return torch.cat([angle_NF.sin(), angle_NF.cos()], -1)[:, :width]
 
 
 def sincos_positions_2d(side: int, width: int) -> Tensor:
-    """Half of the width tells the row, half the column: (side * side, width)."""
+    """Two-dimensional position embeddings, half of the width for the row, half for the column: (side * side, width)."""
     axis = sincos_positions(side, width // 2)
     rows = axis[:, None].expand(side, side, -1)
     columns = axis[None].expand(side, side, -1)

@@ -1,4 +1,4 @@
-"""From a configuration to a model."""
+"""Builds a model from its configuration."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _MODELS = {MMAEConfig: MMAE, PaperConfig: PaperMMAE, CNNConfig: CNN, Contrastive
 
 
 def build_model(config: ModelConfig, spec: InputSpec) -> Model:
-    """The model that a configuration describes.
+    """Build the model of a configuration, with random weights.
 
     Raises:
-        ValueError: its patches do not fit the survey's image or spectrum.
+        ValueError: a size in the configuration does not fit the survey's image or spectrum.
     """
     return _MODELS[type(config)](config, spec)

@@ -1,6 +1,6 @@
 """Reconstruction losses over masked tokens only. Legend of suffixes: batch.py; P samples of a patch.
 
-Every mean runs over what there is to predict and is 0, not NaN, when there is nothing.
+Every mean runs over the targets and is 0, not NaN, when there are none.
 """
 
 from __future__ import annotations
@@ -8,9 +8,11 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def with_targets(is_target_BT: Tensor) -> Tensor:
-    """The galaxies that have anything to predict, as row numbers. Of a training batch that is a part, and an image has
-    20,000 pixels: losses of the others are not worked out only to be left out."""
+def rows_with_targets(is_target_BT: Tensor) -> Tensor:
+    """Row numbers of the galaxies that have a target token.
+
+    These are a fraction of a training batch, and an image has 20,000 pixels: losses are computed for these rows only.
+    """
     return is_target_BT.any(-1).nonzero()[:, 0]
 
 
@@ -25,8 +27,8 @@ def masked_chi_square(
 ) -> Tensor:
     """Chi-square per good pixel of target tokens, with sigma^2 = 1/ivar + error_floor^2.
 
-    The floor (in units of the spectrum's rms) keeps one bright spectrum, whose formal
-    errors are far below what any model reaches, from outweighing the rest of the batch.
+    The floor (in units of the spectrum's rms) keeps a bright spectrum, with formal errors far below the model's
+    accuracy, from dominating the batch.
     """
     weight_BTP = ivar_BTP / (1 + error_floor**2 * ivar_BTP) * is_target_BT[..., None]
     n_good = ((ivar_BTP > 0) & is_target_BT[..., None]).sum().clamp(min=1)

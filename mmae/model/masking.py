@@ -1,7 +1,7 @@
-"""Which tokens the encoder may see. Legend of suffixes: batch.py; T tokens of a modality.
+"""Masks: the tokens that are visible to the encoder. Legend of suffixes: batch.py; T tokens of a modality.
 
-Presence and mask are two things. A modality that was not measured is absent: no token
-of it is visible and none is a target. A masked token was measured and is hidden: it is a target.
+Absent and masked are different. A modality that was not measured is absent: none of its tokens is visible or a target.
+A masked token was measured and is hidden: it is a target.
 """
 
 from __future__ import annotations
@@ -24,50 +24,54 @@ def _mask_fields() -> list[tuple[str, Any, Any]]:
     for name, kind in MODALITIES.items():
         rule = kind.mask
         unit = "galaxy" if rule.per_galaxy else "batch"
-        ratio_text = f"Fraction of {name} tokens that is masked: drawn for every {unit} from this range."
+        ratio_text = f"Range (low, high) of the fraction of {name} tokens that is masked; one draw per {unit}."
         ratios.append((f"{name}_ratio", Annotated[tuple[float, float], Doc(ratio_text)], rule.ratio))
-        drop_text = f"Probability that {name} is hidden as a whole where another modality is visible."
+        drop_text = f"Probability that all {name} tokens are hidden, if another modality is visible."
         drops.append((f"drop_{name}", Annotated[float, Doc(drop_text)], rule.drop))
         if rule.whole is not None:
             whole_text = (
-                f"Probability that no token of {name} is masked, whatever {name}_ratio is, as in inference. Galaxies "
-                f"that have only this modality and no redshift are always masked: a complete input has no target."
+                f"Probability that no token of {name} is masked, instead of a fraction from {name}_ratio, as in "
+                f"inference. Not applied to galaxies with only this modality and no redshift: a complete input "
+                f"has no target."
             )
             wholes.append((f"whole_{name}", Annotated[float, Doc(whole_text)], rule.whole))
-    unit_text = "Hide whole modalities galaxy by galaxy, or for all galaxies of a batch at once (as the paper does)."
+    unit_text = "Draw drop_NAME per galaxy (sample), or once for all galaxies of a batch (batch, as in the paper)."
     units = [("drop_unit", Annotated[Literal["sample", "batch"], Doc(unit_text)], "sample")]
     return ratios + drops + units + wholes
 
 
+# The base class is built from the modality files, so that mypy cannot check it.
 @dataclass(frozen=True)
 class MaskConfig(make_dataclass("MaskFields", _mask_fields(), frozen=True)):  # type: ignore[misc]
-    """How much of each modality the encoder sees in training: NAME_ratio, drop_NAME and, for some, whole_NAME."""
+    """Masks in training: NAME_ratio and drop_NAME of each modality, and whole_NAME of some."""
 
     def __post_init__(self) -> None:
         for name in MODALITIES:
             low, high = getattr(self, f"{name}_ratio")
             if not 0 <= low <= high < 1:
-                raise ValueError(f"{name}_ratio is ({low}, {high}): a mask ratio is a range low <= high inside [0, 1).")
+                raise ValueError(f"{name}_ratio is ({low}, {high}): it must be a range low <= high in [0, 1).")
             for field in (f"drop_{name}", f"whole_{name}"):
                 if not 0 <= getattr(self, field, 0.0) <= 1:
-                    raise ValueError(f"{field} is {getattr(self, field)}: a probability lies in [0, 1].")
+                    raise ValueError(f"{field} is {getattr(self, field)}: it must be a probability in [0, 1].")
         drops = [f"drop_{name}" for name, kind in MODALITIES.items() if kind.mask.exclusive]
         if sum(getattr(self, field) for field in drops) > 1:
-            raise ValueError(f"{' + '.join(drops)} exceeds 1: a galaxy keeps one of these modalities.")
+            raise ValueError(f"{' + '.join(drops)} exceeds 1: at most one of these modalities of a galaxy is hidden.")
 
 
 Visible = dict[str, Tensor]
-"""The tokens that the encoder sees, by modality: (B, T) bool."""
+"""The tokens that are visible to the encoder, by modality: (B, T) bool."""
 
 
 def random_visible(present_B: Tensor, n_tokens: int, mask_ratio: float | Tensor, generator: torch.Generator) -> Tensor:
     """Hide round(mask_ratio * n_tokens) tokens of every present galaxy, uniformly at random.
 
-    Args:
-        mask_ratio: one for all, or (B,) on the generator's device.
+    Drawn on the generator's device, so that a seed gives the same masks on any device.
 
-    Returns (B, n_tokens) bool on the device of `present_B`; all False where absent.
-    The draw is made on the generator's device, so that a seed gives the same masks anywhere.
+    Args:
+        mask_ratio: one for all galaxies, or (B,) on the generator's device.
+
+    Returns:
+        (B, n_tokens) bool on the device of `present_B`; all False where absent.
     """
     n_masked_B1 = (torch.as_tensor(mask_ratio) * n_tokens).round().reshape(-1, 1)
     noise_BT = torch.rand(len(present_B), n_tokens, generator=generator, device=generator.device)
@@ -76,25 +80,25 @@ def random_visible(present_B: Tensor, n_tokens: int, mask_ratio: float | Tensor,
 
 
 def draw_visible(batch: Batch, n_tokens: Mapping[str, int], config: MaskConfig, generator: torch.Generator) -> Visible:
-    """The masks of one training batch. A galaxy with one modality keeps it.
+    """The masks of one training batch. The modality of a galaxy that has only one is never hidden as a whole.
 
     Args:
-        n_tokens: of each modality that the model reads.
+        n_tokens: of each modality of the model.
     """
 
-    def ratio(name: str) -> Tensor:
+    def draw_ratio(name: str) -> Tensor:
         low, high = getattr(config, f"{name}_ratio")
         n_draws = len(batch) if MODALITIES[name].mask.per_galaxy else 1
         return low + (high - low) * torch.rand(n_draws, generator=generator, device=generator.device)
 
-    ratios = {name: ratio(name) for name in n_tokens}
+    ratios = {name: draw_ratio(name) for name in n_tokens}
     for name in n_tokens:
         whole = getattr(config, f"whole_{name}", 0.0)
         if whole:
             whole_B = torch.rand(len(batch), generator=generator, device=generator.device) < whole
             n_present_B = torch.stack([batch.present[other] for other in n_tokens]).sum(0)
-            teaches_B = batch.redshift_known_B | (n_present_B > 1)
-            ratios[name] = ratios[name].where(~(whole_B & teaches_B.to(whole_B.device)), 0.0)
+            has_target_B = batch.redshift_known_B | (n_present_B > 1)
+            ratios[name] = ratios[name].where(~(whole_B & has_target_B.to(whole_B.device)), 0.0)
     shown = _draw_dropped(batch, n_tokens, config, generator)
     return {name: random_visible(shown[name], n, ratios[name], generator) for name, n in n_tokens.items()}
 
@@ -102,7 +106,7 @@ def draw_visible(batch: Batch, n_tokens: Mapping[str, int], config: MaskConfig, 
 def _draw_dropped(
     batch: Batch, n_tokens: Mapping[str, int], config: MaskConfig, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """The modalities of each galaxy that are not hidden as a whole, (B,) bool each. One of them always remains."""
+    """The galaxies for which each modality is not hidden as a whole, (B,) bool. Every galaxy keeps at least one."""
     n_draws = len(batch) if config.drop_unit == "sample" else 1
 
     def draw() -> Tensor:
@@ -113,8 +117,8 @@ def _draw_dropped(
     shown = dict(present)
     exclusive = [name for name in n_tokens if MODALITIES[name].mask.exclusive]
     if len(exclusive) > 1:
-        # One draw decides for all, so that never two of them are hidden: the last has the upper end of [0, 1), the
-        # others follow one another from 0.
+        # One draw for all of them, so that at most one is hidden: the last is hidden by the upper end of [0, 1), the
+        # others by consecutive intervals from 0.
         draw_B, low = draw(), 0.0
         *others, last = exclusive
         hidden = {last: draw_B >= 1 - getattr(config, f"drop_{last}")}
@@ -125,21 +129,21 @@ def _draw_dropped(
             has_other_B = torch.stack([present[other] for other in exclusive if other != name]).any(0)
             shown[name] = present[name] & ~(hidden[name] & has_other_B)
     for name in n_tokens:
-        others = [shown_B for other, shown_B in shown.items() if other != name]
-        if name not in exclusive and others:
+        shown_others = [shown_B for other, shown_B in shown.items() if other != name]
+        if name not in exclusive and shown_others:
             drop = getattr(config, f"drop_{name}")
-            shown[name] = shown[name] & ~((draw() < drop) & torch.stack(others).any(0))
+            shown[name] = shown[name] & ~((draw() < drop) & torch.stack(shown_others).any(0))
     return shown
 
 
-def visible_share(visible: Visible) -> Tensor:
-    """How much of each modality is visible, from 0 to 1: (B, modalities)."""
+def visible_fraction(visible: Visible) -> Tensor:
+    """Fraction of visible tokens of each modality, from 0 to 1: (B, modalities)."""
     return torch.stack([visible_BT.float().mean(-1) for visible_BT in visible.values()], -1)
 
 
 def shown_set(visible: Visible) -> Tensor:
-    """The modalities of which something is visible, as a number: bit m for the one at place m; (B,)."""
-    shown_BM = visible_share(visible) > 0
+    """The set of modalities with visible tokens, as a number: bit m is the m-th modality; (B,)."""
+    shown_BM = visible_fraction(visible) > 0
     return (shown_BM * 2 ** torch.arange(shown_BM.shape[1], device=shown_BM.device)).sum(-1)
 
 
@@ -149,11 +153,11 @@ INPUT_MODES: dict[InputMode, tuple[str, ...]] = {
     "spectrum": ("spectrum",),
     "both": ("image", "spectrum"),
 }
-"""The standard combinations of modalities from which redshifts are scored, and the modalities that each shows."""
+"""The standard input modes for which redshifts are scored, and the modalities visible in each."""
 
 
 def modes_of(modalities: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """The combinations that are scored for a model that reads these modalities.
+    """The input modes that are scored for a model of these modalities.
 
     The standard ones, and each further modality alone and together with the image.
     """
@@ -176,11 +180,12 @@ def fixed_visible(
     ratio: Mapping[str, float] | float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Visible:
-    """What the encoder sees at inference.
+    """The masks of one batch at inference.
 
     Args:
+        n_tokens: of each modality of the model.
         shown: modalities that are not hidden as a whole.
-        ratio: masked fraction of those, one for all or by modality.
+        ratio: masked fraction of their tokens, one for all or by modality.
     """
     generator = generator or torch.Generator()
     none_B = torch.zeros_like(batch.redshift_known_B)

@@ -1,7 +1,7 @@
-"""What a modality is: the one place that knows how its measurements become tokens and come back.
+"""Interface of a modality: a kind of measurement, its conversion to tokens and back.
 
-Each modality is one file in mmae/model/modalities, found there by itself: a class as below, and `MODALITY`, which
-names it. Survey reader, masks, encoder, decoder and losses ask these methods and know no modality by name.
+Each modality is one file in mmae/model/modalities, imported automatically: a subclass of `Modality`, and `MODALITY`
+bound to it. Survey reader, masks, encoder, decoder and losses use this interface only, for any modality.
 Legend of suffixes: batch.py; T tokens of this modality, V its visible ones, E decoder width, Z fine bins of ln(1+z).
 """
 
@@ -19,7 +19,7 @@ from mmae.model.redshift import RedshiftConfig
 
 @dataclass(frozen=True)
 class Sizes:
-    """What all modalities of a model share."""
+    """Sizes that all modalities of a model share."""
 
     width: int  # D
     decoder_width: int  # E
@@ -28,15 +28,15 @@ class Sizes:
 
 @dataclass(frozen=True)
 class MaskRule:
-    """How a modality is masked in training: defaults of its fields in `MaskConfig`, and their meaning.
+    """Masking of a modality in training: the defaults of its fields in `MaskConfig`, and how they are drawn.
 
     Attributes:
-        ratio: range of the masked fraction of tokens.
-        drop: probability that the modality is hidden as a whole where another is visible.
-        per_galaxy: draw the ratio for every galaxy, not for every batch. With one ratio for a batch all galaxies
-            have as many tokens; batch normalisation needs ratios of the whole range in every batch.
-        exclusive: one draw decides which of the exclusive modalities of a galaxy is hidden, so that never two are.
-        whole: default of `whole_NAME`, the probability that nothing is masked; None: no such option.
+        ratio: range of the masked fraction of tokens; default of `NAME_ratio`.
+        drop: probability that all tokens are hidden if another modality is visible; default of `drop_NAME`.
+        per_galaxy: draw the ratio for every galaxy, not for every batch. With one ratio per batch all galaxies
+            have equally many tokens; batch normalisation needs the whole range of ratios in every batch.
+        exclusive: one draw per galaxy hides at most one of the exclusive modalities.
+        whole: probability that nothing is masked; default of `whole_NAME`. None: no such option.
     """
 
     ratio: tuple[float, float] = (0.0, 0.75)
@@ -48,23 +48,23 @@ class MaskRule:
 
 @dataclass
 class Evidence:
-    """What the visible part of a modality says of the redshift by itself, without the encoder.
+    """Redshift information from the visible part of a modality, computed without the encoder.
 
     Attributes:
-        row_B: galaxies of the batch that show the modality; all else is of these, in this order.
-        log_odds_BZ: of ln(1+z), to be added to what the encoder says.
-        seen: whatever `complete` needs.
+        row_B: rows of the batch in which the modality is visible; the other attributes have these rows, in this order.
+        log_odds_BZ: of ln(1+z), added to the logits of the redshift head.
+        features: input of `complete`.
     """
 
     row_B: Tensor
     log_odds_BZ: Tensor
-    seen: Any
+    features: Any
 
 
 def patch_head(decoder_width: int, n_values: int) -> nn.Sequential:
-    """From a decoded query to the values of its patch: zeros before anything is learned.
+    """Linear layer from a decoded query to the values of its patch, initialised to zero.
 
-    Random weights would leave their pattern, pixel by pixel, in all reconstructions for a long time.
+    Random initial weights would leave a pixel pattern in all reconstructions for thousands of steps.
     """
     linear = nn.Linear(decoder_width, n_values)
     nn.init.zeros_(linear.weight)
@@ -73,7 +73,9 @@ def patch_head(decoder_width: int, n_values: int) -> nn.Sequential:
 
 
 class Modality(nn.Module):
-    """Turns one kind of measurement into tokens, and tokens back.
+    """Converts one kind of measurement to tokens, and tokens back to measurements.
+
+    The type of prepared and of predicted values is a subclass's own.
 
     Attributes:
         name: of the modality, in configurations, masks and metrics.
@@ -81,7 +83,7 @@ class Modality(nn.Module):
         mask: how it is masked in training.
         config: as given.
         n_tokens: T.
-        query_TE: what the decoder asks for: one query for each token.
+        query_TE: decoder queries, one per token.
     """
 
     name: ClassVar[str]
@@ -98,7 +100,7 @@ class Modality(nn.Module):
 
     @staticmethod
     def columns(bands: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-        """Name in `Batch.values` -> the survey's columns: one tensor column, or numbers to be put side by side."""
+        """Name in `Batch.values` -> the survey's columns: one tensor column, or scalar columns to be stacked."""
         raise NotImplementedError
 
     @staticmethod
@@ -108,47 +110,50 @@ class Modality(nn.Module):
 
     @staticmethod
     def augment(values: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Changed values of a training batch, by name in `Batch.values`: transformations that leave a galaxy what it is."""
+        """Randomly transformed values of a training batch, by name in `Batch.values`; labels must stay valid."""
         return {}
 
     def prepare(self, batch: Batch, visible_BT: Tensor) -> Any:
-        """The measurements as normalised patches: whatever the methods below need.
+        """Normalised patches and whatever else the methods below need.
 
-        What is visible must not depend on what is hidden, by no mean or scale either.
+        The visible part must not depend on hidden samples, also not through a mean or scale.
         """
         raise NotImplementedError
 
     def embed(self, prepared: Any, row_B: Tensor, order_BV: Tensor) -> Tensor:
-        """The tokens of some galaxies at the given places, with their positions: (B, V, D)."""
+        """Tokens with position embeddings, for the given galaxies and token indices: (B, V, D)."""
         raise NotImplementedError
 
     def evidence(self, prepared: Any, visible_BT: Tensor) -> Evidence | None:
-        """What the visible part tells of the redshift by itself; None if nothing."""
+        """Redshift information from the visible part, without the encoder; None if the modality has none."""
+        return None
 
-    def predict(self, decoded_BTE: Tensor) -> Tensor:
-        """From decoded queries to patches, or to what `loss` and `restore` make patches of."""
+    def predict(self, decoded_BTE: Tensor) -> Any:
+        """Decoded queries to patches, or to the input of `complete`, `loss` and `restore`."""
         raise NotImplementedError
 
     def complete(
-        self, predicted_BTP: Tensor, evidence: Evidence, shift_B: Tensor, certainty_B: Tensor, summary_BD: Tensor
-    ) -> Tensor:
-        """The patches with what only the redshift tells.
+        self, predicted: Any, evidence: Evidence, shift_B: Tensor, certainty_B: Tensor, summary_BD: Tensor
+    ) -> Any:
+        """Add to the predictions what follows from the redshift.
 
         Args:
+            predicted: output of `predict`.
+            evidence: output of `evidence`.
             shift_B: ln(1+z) of every galaxy.
-            certainty_B: how certain it is, from 0 to 1.
-            summary_BD: each galaxy as one encoded token.
+            certainty_B: probability of that redshift, from 0 to 1.
+            summary_BD: one encoded token per galaxy.
         """
-        return predicted_BTP
+        return predicted
 
-    def loss(self, predicted_BTP: Tensor, prepared: Any, is_target_BT: Tensor) -> Tensor:
-        """How far the patches of target tokens are off: one number, 0 without targets."""
+    def loss(self, predicted: Any, prepared: Any, is_target_BT: Tensor) -> Tensor:
+        """Reconstruction loss of the target tokens: a scalar, 0 without targets."""
         raise NotImplementedError
 
-    def restore(self, predicted_BTP: Tensor, prepared: Any) -> Tensor:
-        """Patches in the units and the shape of the measurement."""
+    def restore(self, predicted: Any, prepared: Any) -> Tensor:
+        """The prediction in the units and the shape of the measurement."""
         raise NotImplementedError
 
-    def seen(self, visible_BT: Tensor) -> Tensor:
-        """Which samples lie in visible tokens, bool."""
+    def visible_samples(self, visible_BT: Tensor) -> Tensor:
+        """Mask of the samples in visible tokens, bool, in the shape of the measurement."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""What every model of this project gives back. Legend of suffixes: batch.py."""
+"""Outputs that all models share. Legend of suffixes: batch.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from torch import Tensor
 
 @dataclass
 class Losses:
-    """`total` is what the optimiser sees; the parts, each modality's and the redshift's, are unweighted, for the log."""
+    """Losses of one batch.
+
+    Attributes:
+        total: weighted sum that is minimised.
+        parts: unweighted losses of the modalities and of the redshift, for the log.
+    """
 
     total: Tensor
     parts: dict[str, Tensor]
@@ -17,39 +22,39 @@ class Losses:
 
 @dataclass
 class Reading:
-    """What is read from the encoded tokens, without the cost of a reconstruction."""
+    """Redshift and embedding, without reconstructions."""
 
     redshift_B: Tensor  # point estimate
-    probability_BK: Tensor | None  # p(z) in the bins of redshift.bin_edges; None for a model without
+    probability_BK: Tensor | None  # p(z) in the bins of redshift.bin_edges; None for a model without p(z)
     embedding_BD: Tensor
 
 
 @dataclass
 class Estimate:
-    """Inference in physical units. p(z) is None for a model that gives a point only."""
+    """Redshift and reconstructions in physical units. The percentiles are None for a model without p(z)."""
 
     redshift_B: Tensor  # point estimate
     redshift_low_B: Tensor | None  # 16th percentile of p(z)
     redshift_high_B: Tensor | None  # 84th percentile
-    made: dict[str, Tensor]  # by modality: all tokens as the decoder gives them
-    seen: dict[str, Tensor]  # by modality, bool: samples that the encoder saw
+    values: dict[str, Tensor]  # by modality: all tokens as reconstructed by the decoder
+    visible: dict[str, Tensor]  # by modality, bool: samples that were visible to the encoder
 
     @property
     def image_BCHW(self) -> Tensor:
         """Counts."""
-        return self.made["image"]
+        return self.values["image"]
 
     @property
     def flux_BL(self) -> Tensor:
         """1e-17 erg/s/cm2/A."""
-        return self.made["spectrum"]
+        return self.values["spectrum"]
 
     @property
     def visible_BHW(self) -> Tensor:
-        """Pixels that the encoder saw."""
-        return self.seen["image"]
+        """Pixels that were visible to the encoder."""
+        return self.visible["image"]
 
     @property
     def visible_BL(self) -> Tensor:
-        """Wavelengths that the encoder saw."""
-        return self.seen["spectrum"]
+        """Wavelength samples that were visible to the encoder."""
+        return self.visible["spectrum"]

@@ -1,8 +1,8 @@
-"""The published model, to the parameter: the baseline of every comparison (arXiv:2510.22527).
+"""The published model (arXiv:2510.22527), with the published number of parameters: the baseline of every comparison.
 
+All 96 tokens are encoded. A masked token is set to zero after its position embedding was added, so that it carries
+no position. One pooled vector is decoded to the whole image and the whole spectrum.
 Legend of suffixes: batch.py; T = 64 image tokens, S = 32 spectrum tokens, R pooled samples.
-All 96 tokens go through; a masked token is set to zero after its position was added, so it
-has lost its place; one pooled vector is decoded to the whole image and the whole spectrum.
 """
 
 from __future__ import annotations
@@ -27,26 +27,39 @@ PAPER_PARAMETERS = 16_364_036
 
 @dataclass(frozen=True)
 class PaperConfig:
-    """The published sizes and loss weights; change one and it is no longer the paper's model."""
+    """Sizes and loss weights of arXiv:2510.22527; the defaults are the published ones."""
 
     kind: Literal["paper"] = "paper"
     image_patch: int = 8
+    """Side of an image token in pixels; must divide the image."""
     spectrum_pool: int = 30
-    spectrum_patch: int = 8  # pooled samples
+    """Wavelength samples averaged to one pooled sample."""
+    spectrum_patch: int = 8
+    """Pooled samples per spectrum token."""
     width: int = 256
+    """Width of the tokens."""
     depth: int = 4
+    """Encoder layers of each modality."""
     cross_depth: int = 4
+    """Number of cross-attention blocks."""
     heads: int = 8
+    """Attention heads of every block."""
     mlp_ratio: int = 4
+    """Hidden width of the feed-forward layers, in units of `width`."""
     dropout: float = 0.1
+    """Dropout probability."""
     hidden: tuple[int, int] = (512, 256)
+    """Hidden widths of the two decoders; the second is also that of the redshift head."""
     image_weight: float = 0.1
+    """Weight of the image's mean squared error (counts^2) in the total loss."""
     spectrum_weight: float = 0.01
+    """Weight of the mean squared error of the normalised, pooled spectrum in the total loss."""
     redshift_weight: float = 1.0
+    """Weight of the redshift loss in the total loss."""
 
 
 class CrossAttentionBlock(nn.Module):
-    """Attention, add, norm, FFN, add, norm: the same weights serve both directions."""
+    """Attention, add, norm, FFN, add, norm; used with the same weights in both directions."""
 
     def __init__(self, c: PaperConfig):
         super().__init__()
@@ -63,7 +76,7 @@ class CrossAttentionBlock(nn.Module):
 
 
 class AttentionPooling(nn.Module):
-    """One learned query reads all tokens of a modality."""
+    """Pools the tokens of a modality by attention with one learned query."""
 
     def __init__(self, c: PaperConfig):
         super().__init__()
@@ -142,13 +155,14 @@ class PaperMMAE(nn.Module):
             image_BTD, spectrum_BSD = block(image_BTD, spectrum_BSD), block(spectrum_BSD, image_BTD)
         return torch.cat([self.image_pool(image_BTD), self.spectrum_pool(spectrum_BSD)], -1)
 
-    def _predict(self, batch: Batch, pooled_BR: Tensor, visible: Visible):
+    def _predict(self, batch: Batch, pooled_BR: Tensor, visible: Visible) -> tuple[Tensor, Tensor, Tensor]:
+        """Image (B, C, H, W) in counts, normalised pooled spectrum (B, R), and redshift (B,)."""
         latent_B2D = self._latent(batch, pooled_BR, visible)
         image_BCHW = self.image_decoder(latent_B2D).reshape(batch.image_BCHW.shape)
         return image_BCHW, self.spectrum_decoder(latent_B2D), self.redshift_head(latent_B2D)[:, 0]
 
     def forward(self, batch: Batch, visible: Visible) -> Losses:
-        """0.1 MSE(image) + 0.01 MSE(spectrum) on masked tokens + redshift loss, the paper's eq."""
+        """The paper's loss: 0.1 MSE(image) + 0.01 MSE(spectrum) on masked tokens + redshift loss."""
         c = self.config
         pooled_BR, _, _ = self._pooled_spectrum(batch)
         image_BCHW, spectrum_BR, z_B = self._predict(batch, pooled_BR, visible)
@@ -169,39 +183,39 @@ class PaperMMAE(nn.Module):
 
     @torch.no_grad()
     def embedding(self, batch: Batch, visible: Visible) -> Tensor:
-        """The galaxy as one vector: the pooled image and spectrum that every decoder reads, (B, 2D)."""
+        """The pooled image and spectrum tokens, the input of all decoders: (B, 2D)."""
         pooled_BR, _, _ = self._pooled_spectrum(batch)
         return self._latent(batch, pooled_BR, visible).float()
 
     @torch.no_grad()
     def read(self, batch: Batch, visibles: Sequence[Visible]) -> list[Reading]:
-        """Redshift and embedding under each of several masks; this model has no p(z)."""
+        """Redshift and embedding under each of several masks, without p(z)."""
         latents = [self.embedding(batch, visible) for visible in visibles]
         return [Reading(self.redshift_head(latent_BD)[:, 0].float(), None, latent_BD) for latent_BD in latents]
 
     @torch.no_grad()
     def redshift(self, batch: Batch, visible: Visible) -> tuple[Tensor, None, None]:
-        """The point estimate; this model has no p(z)."""
+        """The point estimate; None for the percentiles of p(z), which this model does not have."""
         pooled_BR, _, _ = self._pooled_spectrum(batch)
         return self._predict(batch, pooled_BR, visible)[2].float(), None, None
 
     @torch.no_grad()
     def estimate(self, batch: Batch, visible: Visible) -> Estimate:
-        """Redshift and reconstructions in physical units; the spectrum in steps of the pooling."""
+        """Redshift and reconstructions in physical units; the spectrum is constant within each pooled sample."""
         c, L = self.config, self.spec.n_wavelengths
         pooled_BR, mean_B, rms_B = self._pooled_spectrum(batch)
         image_BCHW, spectrum_BR, z_B = self._predict(batch, pooled_BR, visible)
 
-        def to_grid(x_BR: Tensor) -> Tensor:  # the few samples beyond the last pool repeat it
+        def to_grid(x_BR: Tensor) -> Tensor:  # samples beyond the last pool repeat its value
             x_BL = x_BR.repeat_interleave(c.spectrum_pool, 1)
             return torch.cat([x_BL, x_BL[:, -1:].expand(-1, L - x_BL.shape[1])], 1)
 
-        seen_BR = visible["spectrum"].repeat_interleave(c.spectrum_patch, 1)
-        seen_BR = F.pad(seen_BR, (0, self.n_pooled - seen_BR.shape[1]))
+        visible_BR = visible["spectrum"].repeat_interleave(c.spectrum_patch, 1)
+        visible_BR = F.pad(visible_BR, (0, self.n_pooled - visible_BR.shape[1]))
         return Estimate(
             z_B.float(),
             None,
             None,
             {"image": image_BCHW.float(), "spectrum": mean_B[:, None] + rms_B[:, None] * to_grid(spectrum_BR.float())},
-            {"image": tk.visible_pixels(visible["image"], self.spec.image_size), "spectrum": to_grid(seen_BR)},
+            {"image": tk.visible_pixels(visible["image"], self.spec.image_size), "spectrum": to_grid(visible_BR)},
         )

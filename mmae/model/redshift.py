@@ -1,9 +1,10 @@
-"""Redshift as a distribution over bins. Legend of suffixes: batch.py; K redshift bins, Z fine bins, M of them."""
+"""p(z) as a histogram in ln(1+z). Legend of suffixes: batch.py; K redshift bins, Z fine bins, M bins of a label."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -11,34 +12,35 @@ from torch import Tensor, nn
 
 from mmae.model.blocks import CrossBlock
 
-COARSE = 6  # bins of the coarsest level of a redshift head, at least
-LABEL_REACH = 3.0  # standard deviations of the training label that count
-SAME_REDSHIFT = 16  # fine bins on either side of the most probable one that are no other redshift: 1,500 km/s
+COARSE = 6  # minimum number of bins of a coarse level of a redshift head
+LABEL_REACH = 3.0  # the training label is cut off at this many standard deviations
+PEAK_HALF_WIDTH = 16  # of the peak of p(z) about its maximum, in fine bins: 1,500 km/s
 
 
 @dataclass(frozen=True)
 class RedshiftConfig:
-    """p(z) on equal bins of ln(1+z), in which a scatter of dz/(1+z) has the same size everywhere."""
+    """p(z) in equal bins of ln(1+z): a scatter of dz/(1+z) is equally many bins at all redshifts."""
 
     z_max: float = 6.0
-    """Upper edge of the last bin; brighter quasars than z = 6 are not in DESI-DR1."""
+    """Upper edge of the last redshift bin; higher redshifts are counted in it."""
     bins: int = 384
-    """Bins that a network gives a number for, and that p(z) is told in; between their middles ln p is linear."""
+    """Redshift bins: one logit of the network each, and the bins in which p(z) is stored. Logits are interpolated
+    linearly between bin centres."""
     refinement: int = 16
-    """Fine bins in each of them, for redshifts as precise as a spectrum's."""
+    """Fine bins per redshift bin, for the precision of spectroscopic redshifts."""
     label_width: float = 1.0
-    """Gaussian width of the training label, in fine bins."""
+    """Standard deviation of the Gaussian training label, in fine bins."""
 
     def __post_init__(self) -> None:
         if self.bins < 2 or self.z_max <= 0 or self.label_width <= 0 or self.refinement < 1:
             raise ValueError(
-                f"redshift needs bins >= 2, z_max > 0, refinement >= 1 and label_width > 0, "
-                f"not {self.bins}, {self.z_max}, {self.refinement}, {self.label_width}."
+                f"model.redshift: bins {self.bins}, z_max {self.z_max}, refinement {self.refinement}, label_width "
+                f"{self.label_width}: must be bins >= 2, z_max > 0, refinement >= 1 and label_width > 0."
             )
 
     @property
     def fine_bins(self) -> int:
-        """Z"""
+        """Total number of fine bins, Z."""
         return self.bins * self.refinement
 
     @property
@@ -48,10 +50,11 @@ class RedshiftConfig:
 
 
 class RedshiftHead(nn.Module):
-    """One learned query reads all encoded tokens; two layers turn it into bin logits.
+    """Attention pooling with one learned query, and an MLP of two layers to bin logits.
 
-    Not one: logits that are linear in a few dozen numbers cannot be narrow peaks anywhere among hundreds of bins.
-    A logit is a sum over bins of several widths: what holds for a range of redshifts is learned from all galaxies in it.
+    Two layers, because logits linear in a few dozen numbers cannot form narrow peaks in any of hundreds of bins.
+    A logit is a sum over bins of several widths, so that coarse redshift information is learned from all galaxies of a
+    redshift range.
     """
 
     def __init__(self, width: int, heads: int, config: RedshiftConfig):
@@ -65,19 +68,19 @@ class RedshiftHead(nn.Module):
 
     def forward(self, tokens_BVD: Tensor, valid_BV: Tensor | None) -> Tensor:
         logits = self.logits(self.read(self.query, tokens_BVD, valid_BV)[:, 0]).split(self.levels, -1)
-        return sum(interpolated(level_BK, self.levels[0]) for level_BK in logits)
+        return cast(Tensor, sum(interpolate_bins(level_BK, self.levels[0]) for level_BK in logits))
 
 
 def bins_of_levels(bins: int) -> list[int]:
-    """The bins, and half as many of twice the width, until fewer than COARSE are left."""
+    """Number of bins of each level: halved from level to level while at least COARSE remain."""
     levels = [bins]
     while levels[-1] >= 2 * COARSE:
         levels.append(levels[-1] // 2)
     return levels
 
 
-def interpolated(logits_BK: Tensor, bins: int) -> Tensor:
-    """Told in other bins of equal width, (B, bins): linear between their middles, constant beyond the outermost."""
+def interpolate_bins(logits_BK: Tensor, bins: int) -> Tensor:
+    """Linear interpolation to another number of equal bins, (B, bins); constant beyond the outermost bin centres."""
     return F.interpolate(logits_BK.float()[:, None], bins, mode="linear")[:, 0]
 
 
@@ -87,34 +90,38 @@ def bin_edges(config: RedshiftConfig, device: torch.device | None = None) -> Ten
 
 
 def refined(logits_BK: Tensor, config: RedshiftConfig) -> Tensor:
-    """Logits of the fine bins, (B, Z)."""
-    return interpolated(logits_BK, config.fine_bins)
+    """Logits of the fine bins, (B, Z), from logits of the redshift bins."""
+    return interpolate_bins(logits_BK, config.fine_bins)
 
 
 def bin_probability(logits_BZ: Tensor, config: RedshiftConfig) -> Tensor:
-    """p(z) in the bins, (B, K), from logits of the fine ones."""
+    """Probability of the redshift bins, (B, K), from logits of the fine bins."""
     return logits_BZ.softmax(-1).unflatten(-1, (config.bins, -1)).sum(-1)
 
 
 def most_probable(logits_BZ: Tensor, config: RedshiftConfig) -> tuple[Tensor, Tensor]:
-    """ln(1+z) about the most probable fine bin, their mean: (B,), and the probability of the bins about it, (B,)."""
+    """The highest peak of p(z): fine bins within PEAK_HALF_WIDTH of the most probable one.
+
+    Returns:
+        The mean of ln(1+z) over the peak, (B,), and the probability of the peak, (B,).
+    """
     probability_BZ, bin_B = logits_BZ.softmax(-1), logits_BZ.argmax(-1)
     bin_Z = torch.arange(logits_BZ.shape[1], device=logits_BZ.device)
-    near_BZ = probability_BZ * ((bin_Z - bin_B[:, None]).abs() <= SAME_REDSHIFT)
-    certainty_B = near_BZ.sum(-1)
-    return (near_BZ @ (bin_Z + 0.5)) / certainty_B * config.fine_width, certainty_B
+    peak_BZ = probability_BZ * ((bin_Z - bin_B[:, None]).abs() <= PEAK_HALF_WIDTH)
+    certainty_B = peak_BZ.sum(-1)
+    return (peak_BZ @ (bin_Z + 0.5)) / certainty_B * config.fine_width, certainty_B
 
 
 def redshift_loss(logits_BZ: Tensor, redshift_B: Tensor, known_B: Tensor, config: RedshiftConfig) -> Tensor:
     """Mean cross entropy of p(z) over the galaxies with a redshift; 0 when there is none.
 
-    The label is a Gaussian of `label_width` fine bins: neighbours share the truth. A redshift beyond the bins is
-    counted in the outermost.
+    The label is a Gaussian with a standard deviation of `label_width` fine bins, truncated at LABEL_REACH. Redshifts
+    outside the bins count in the outermost bin.
     """
-    place_B = (torch.log1p(redshift_B) / config.fine_width).clamp(0, config.fine_bins)
+    position_B = (torch.log1p(redshift_B) / config.fine_width).clamp(0, config.fine_bins)
     reach = math.ceil(LABEL_REACH * config.label_width)
-    bin_BM = place_B.floor().long()[:, None] + torch.arange(-reach, reach + 1, device=place_B.device)
-    weight_BM = torch.exp(-0.5 * ((bin_BM + 0.5 - place_B[:, None]) / config.label_width).square())
+    bin_BM = position_B.floor().long()[:, None] + torch.arange(-reach, reach + 1, device=position_B.device)
+    weight_BM = torch.exp(-0.5 * ((bin_BM + 0.5 - position_B[:, None]) / config.label_width).square())
     weight_BM = weight_BM / weight_BM.sum(-1, keepdim=True)
     log_p_BM = F.log_softmax(logits_BZ, -1).gather(1, bin_BM.clamp(0, config.fine_bins - 1))
     loss_B = -(weight_BM * log_p_BM).sum(-1)
@@ -122,9 +129,9 @@ def redshift_loss(logits_BZ: Tensor, redshift_B: Tensor, known_B: Tensor, config
 
 
 def redshift_quantile(logits_BZ: Tensor, quantile: float, config: RedshiftConfig) -> Tensor:
-    """The redshift below which `quantile` of p(z) lies, linear within a fine bin: (B,).
+    """Quantile of p(z), interpolated linearly within a fine bin: (B,).
 
-    The median (0.5) is the point estimate: the one that the absolute error calls for.
+    The median (0.5) is the point estimate, because it minimises the expected absolute error.
     """
     probability_BZ = logits_BZ.softmax(-1)
     cdf_BZ = probability_BZ.cumsum(-1)
@@ -141,5 +148,5 @@ def redshift_interval(logits_BZ: Tensor, config: RedshiftConfig) -> tuple[Tensor
 
 
 def point_and_probability(logits_BZ: Tensor, config: RedshiftConfig) -> tuple[Tensor, Tensor]:
-    """Median of p(z), (B,), and p(z) in the bins, (B, K)."""
+    """Median of p(z), (B,), and probability of the redshift bins, (B, K)."""
     return redshift_quantile(logits_BZ, 0.5, config), bin_probability(logits_BZ, config)

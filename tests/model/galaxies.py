@@ -1,4 +1,4 @@
-"""Small random batches and small models, for every test that needs a model.
+"""Small random batches and small models for tests.
 
 Shape suffixes as in mmae/model/batch.py.
 """
@@ -6,6 +6,7 @@ Shape suffixes as in mmae/model/batch.py.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,16 @@ import torch
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.build import Model
 from mmae.model.masking import Visible
-from mmae.model.mmae import MMAEConfig
+from mmae.model.mmae import MMAE, MMAEConfig
 from mmae.model.modalities import MODALITIES, ModalitiesConfig
 from mmae.model.modalities.image import ImageConfig
 from mmae.model.modalities.spectrum import SpectrumConfig
 from mmae.model.paper import PaperConfig
 from mmae.model.redshift import RedshiftConfig
 
-torch.set_num_threads(1)  # models this small only wait for a second thread
+torch.set_num_threads(1)  # a second thread is slower for models this small
 
-# 16 image tokens of 4 x 4 pixels; 50 samples are 6 full spectrum patches and a quarter of one.
+# 16 image tokens of 4 x 4 pixels; 50 samples are 6 full spectrum patches of 8 and a quarter of one.
 SPEC = InputSpec(16, 50, (0.05, 0.1), (1.5, 1.8), (1.8, 1.9), 4000.0, 60.0)
 TINY = MMAEConfig(
     modalities=ModalitiesConfig(image=ImageConfig(patch=4), spectrum=SpectrumConfig(patch=8)),
@@ -36,7 +37,7 @@ TINY = MMAEConfig(
 
 
 def tiny(**values: Any) -> MMAEConfig:
-    """TINY with other values; those of a modality as a dictionary under its name."""
+    """TINY with some values replaced; those of a modality as a dictionary under its name."""
     modalities = {
         name: dataclasses.replace(getattr(TINY.modalities, name), **values.pop(name))
         for name in MODALITIES
@@ -45,10 +46,13 @@ def tiny(**values: Any) -> MMAEConfig:
     return dataclasses.replace(TINY, modalities=dataclasses.replace(TINY.modalities, **modalities), **values)
 
 
-# 16 pooled samples, 8 spectrum tokens, and two samples beyond the last pool.
+# 16 pooled samples, 8 spectrum tokens, and two samples after the last pool.
 TINY_PAPER = PaperConfig(
     image_patch=4, spectrum_pool=3, spectrum_patch=2, width=16, depth=1, cross_depth=1, heads=2, hidden=(16, 16)
 )
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+"""Tolerance for batches of different size, which are summed in different order: float32 rounding errors of 6e-8 per
+operation accumulate over sums of up to a few hundred terms and a dozen layers."""
 # The grid of GalaxiesML-Spectra: 5 bands of 64 x 64 pixels, 7781 samples.
 FULL_SPEC = InputSpec(
     64,
@@ -87,18 +91,18 @@ def random_batch(n: int, spec: InputSpec = SPEC, seed: int = 0) -> Batch:
 
 
 def copied(batch: Batch) -> Batch:
-    """Another batch of the same galaxies that shares no memory with the first."""
+    """A deep copy of the batch."""
     return rows(batch, list(range(len(batch))))
 
 
 def rows(batch: Batch, which: list[int]) -> Batch:
-    """Some galaxies of a batch."""
-    chosen = batch.map(lambda tensor: tensor[which].clone())
-    return dataclasses.replace(chosen, object_id=[batch.object_id[i] for i in which])
+    """Copies of some galaxies of a batch."""
+    selected = batch.map(lambda tensor: tensor[which].clone())
+    return dataclasses.replace(selected, object_id=[batch.object_id[i] for i in which])
 
 
-def without(batch: Batch, *, redshift: list[int] = (), **modalities: list[int]) -> Batch:
-    """The batch with some measurements of some galaxies taken away, zero-filled as the reader does."""
+def without(batch: Batch, *, redshift: Sequence[int] = (), **modalities: Sequence[int]) -> Batch:
+    """The batch with modalities of the given galaxies made absent, zero-filled as by the reader."""
     batch = copied(batch)
     for tensor in (batch.redshift_B, batch.redshift_known_B):
         tensor[list(redshift)] = 0
@@ -115,11 +119,32 @@ def random_masks(n: int, n_tokens: dict[str, int], seed: int = 0) -> Visible:
 
 
 def all_tokens(batch: Batch, n_tokens: dict[str, int], visible: bool) -> Visible:
-    """Everything that was measured is visible, or nothing."""
+    """All tokens of present modalities visible, or none."""
     return {name: (batch.present[name] & visible)[:, None].expand(-1, n).clone() for name, n in n_tokens.items()}
 
 
-def everything(model: Model, batch: Batch, visible: Visible) -> list[torch.Tensor]:
-    """All that a model says of a batch."""
+def masks(model: Model, n: int, seed: int = 0) -> Visible:
+    """`random_masks` for the tokens of a model."""
+    return random_masks(n, model.n_tokens, seed)
+
+
+def visible_samples(visible: Visible) -> torch.Tensor:
+    """Spectrum samples in visible tokens of a TINY model: (B, L)."""
+    return visible["spectrum"].repeat_interleave(TINY.modalities.spectrum.patch, 1)[:, : SPEC.n_wavelengths]
+
+
+def warmed_up() -> MMAE:
+    """A TINY model in evaluation mode, with statistics of batch normalisation and random output layers."""
+    torch.manual_seed(4)
+    model = MMAE(TINY, SPEC)
+    for seed in range(30):  # batch normalisation as after some training
+        model(random_batch(8, seed=seed), masks(model, 8, seed))
+    for modality in model.modalities.values():  # initialised to zero
+        torch.nn.init.normal_(modality.to_patch[-1].weight, std=0.2)
+    return model.eval()
+
+
+def estimates(model: Model, batch: Batch, visible: Visible) -> list[torch.Tensor]:
+    """Redshifts, percentiles and reconstructions of a batch."""
     e = model.estimate(batch, visible)
     return [e.redshift_B, e.redshift_low_B, e.redshift_high_B, e.image_BCHW, e.flux_BL]

@@ -1,4 +1,4 @@
-"""A modality of a user's own, in one file outside the package: light curves of 32 samples, 8 samples a token.
+"""A modality in a file outside the package: light curves of 32 samples, 8 samples per token.
 
 Legend of suffixes: mmae/model/batch.py; V visible tokens, E decoder width.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
-from mmae.model.indexing import pick, placed
+from mmae.model.indexing import gather_positions, gather_tokens
 from mmae.model.losses import masked_mse
 from mmae.model.modality import MaskRule, Modality, Sizes, patch_head
 
@@ -23,8 +23,9 @@ class LightCurveConfig:
     """Brightness against time."""
 
     use: bool = True
+    """Encode and reconstruct light curves."""
     weight: float = 1.0
-    """Of the mean squared error of hidden samples."""
+    """Weight of the mean squared error of hidden samples in the total loss."""
 
 
 class LightCurve(Modality):
@@ -54,7 +55,8 @@ class LightCurve(Modality):
         return batch.values["light_curve"].reshape(-1, self.n_tokens, PATCH)
 
     def embed(self, prepared: Tensor, row_B: Tensor, order_BV: Tensor) -> Tensor:
-        return self.to_token(pick(prepared[row_B], order_BV)) + placed(self.position_TD, order_BV)
+        token_BVD = self.to_token(gather_tokens(prepared[row_B], order_BV))
+        return token_BVD + gather_positions(self.position_TD, order_BV)
 
     def predict(self, decoded_BTE: Tensor) -> Tensor:
         return self.to_patch(decoded_BTE)
@@ -65,7 +67,7 @@ class LightCurve(Modality):
     def restore(self, predicted_BTP: Tensor, prepared: Tensor) -> Tensor:
         return predicted_BTP.reshape(-1, SAMPLES).float()
 
-    def seen(self, visible_BT: Tensor) -> Tensor:
+    def visible_samples(self, visible_BT: Tensor) -> Tensor:
         return visible_BT.repeat_interleave(PATCH, 1)
 
 

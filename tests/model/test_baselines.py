@@ -1,4 +1,4 @@
-"""The baselines: they see what they should, their losses are what they say, and they learn."""
+"""Baselines: inputs, losses, gradients and overfitting of a small batch."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ def model(request):
     return build_model(request.param, SPEC).eval()
 
 
-def whole(model, batch):
+def all_visible(model, batch):
     return fixed_visible(batch, model.n_tokens, ("image", "spectrum"))
 
 
-def test_all_ways_of_reading_agree(model):
+def test_redshift_read_and_estimate_agree(model):
     batch = random_batch(4)
-    visible = whole(model, batch)
+    visible = all_visible(model, batch)
     point, low, high = model.redshift(batch, visible)
     (reading,), estimate = model.read(batch, [visible]), model.estimate(batch, visible)
     assert torch.equal(point, reading.redshift_B) and torch.equal(point, estimate.redshift_B)
-    assert torch.equal(reading.embedding_BD, model.embedding(batch, visible)) and not estimate.made
+    assert torch.equal(reading.embedding_BD, model.embedding(batch, visible)) and not estimate.values
     torch.testing.assert_close(reading.probability_BK.sum(-1), torch.ones(4))
     assert (low < point).all() and (point < high).all()
 
 
-def test_an_absent_image_is_not_seen(model):
+def test_absent_image_has_no_influence(model):
     batch = without(random_batch(4), image=[1])
     other = copied(batch)
     other.values["image"][1] += 7.0
-    visible = whole(model, batch)
+    visible = all_visible(model, batch)
     assert torch.equal(model.redshift(batch, visible)[0], model.redshift(other, visible)[0])
     other.values["image"][0] += 7.0
     changed = model.redshift(batch, visible)[0] != model.redshift(other, visible)[0]
@@ -57,7 +57,7 @@ def test_an_absent_image_is_not_seen(model):
 
 
 @pytest.mark.parametrize(
-    "lacking",
+    "absent",
     [
         {},
         {"image": [0, 1, 2, 3]},
@@ -66,19 +66,19 @@ def test_an_absent_image_is_not_seen(model):
         {"image": [0, 1, 2, 3], "spectrum": [0, 1, 2, 3], "redshift": [0, 1, 2, 3]},
     ],
 )
-def test_losses_and_gradients_are_finite(model, lacking):
-    batch = without(random_batch(4), **lacking)
-    losses = model.train()(batch, whole(model, batch))
+def test_losses_and_gradients_are_finite(model, absent):
+    batch = without(random_batch(4), **absent)
+    losses = model.train()(batch, all_visible(model, batch))
     losses.total.backward()
     assert losses.total.isfinite()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
-def test_pairs_loss_is_that_of_a_choice_among_pairs():
+def test_pairs_loss_is_the_symmetric_cross_entropy_over_pairs():
     torch.manual_seed(0)
     model = build_model(CONTRASTIVE, SPEC).eval()
     batch = without(random_batch(5), spectrum=[3])
-    visible = whole(model, batch)
+    visible = all_visible(model, batch)
     only = {mode: fixed_visible(batch, model.n_tokens, (mode,)) for mode in ("image", "spectrum")}
     image, spectrum = (model.embedding(batch, only[mode])[[0, 1, 2, 4]] for mode in only)
     similarity = image @ spectrum.T / CONTRASTIVE.temperature
@@ -87,19 +87,19 @@ def test_pairs_loss_is_that_of_a_choice_among_pairs():
     torch.testing.assert_close(model(batch, visible).parts["pairs"], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_encoders_learn_from_pairs_and_not_from_redshifts():
+def test_redshift_loss_has_no_gradient_in_the_encoders():
     torch.manual_seed(0)
     model = build_model(CONTRASTIVE, SPEC)
     batch = without(random_batch(4), spectrum=[0, 1, 2, 3])  # no pair
-    model(batch, whole(model, batch)).total.backward()
-    moved = {name for name, p in model.named_parameters() if p.grad.abs().sum() > 0}
-    assert moved == {"logits.weight", "logits.bias"}
+    model(batch, all_visible(model, batch)).total.backward()
+    with_gradient = {name for name, p in model.named_parameters() if p.grad.abs().sum() > 0}
+    assert with_gradient == {"logits.weight", "logits.bias"}
 
 
-def test_they_overfit_eight_galaxies(model):
+def test_overfits_eight_galaxies(model):
     batch = random_batch(8)
-    visible = whole(model, batch)
-    optimiser = torch.optim.AdamW(model.train().parameters(), lr=3e-3)  # at 1e-2 it hangs on luck
+    visible = all_visible(model, batch)
+    optimiser = torch.optim.AdamW(model.train().parameters(), lr=3e-3)  # at 1e-2 the result depends on the seed
     first = model(batch, visible)
     for _ in range(200):
         losses = model(batch, visible)
@@ -112,14 +112,14 @@ def test_they_overfit_eight_galaxies(model):
 
 
 @pytest.mark.parametrize(
-    ("build", "says"),
+    ("build", "match"),
     [
-        (lambda: build_model(CNNConfig(halvings=4), SPEC), "halvings is 4.*16 pixels"),
-        (lambda: CNNConfig(width=0), "width is 0"),
-        (lambda: ContrastiveConfig(width=20), "width is 20"),
-        (lambda: ContrastiveConfig(temperature=0.0), "temperature is 0"),
+        (lambda: build_model(CNNConfig(halvings=4), SPEC), "halvings.*4.*16"),
+        (lambda: CNNConfig(width=0), "width.*0"),
+        (lambda: ContrastiveConfig(width=20), "width.*20"),
+        (lambda: ContrastiveConfig(temperature=0.0), "temperature.*0"),
     ],
 )
-def test_what_does_not_fit_is_refused(build, says):
-    with pytest.raises(ValueError, match=says):
+def test_invalid_sizes_are_refused(build, match):
+    with pytest.raises(ValueError, match=match):
         build()

@@ -1,4 +1,4 @@
-"""The model is plain torch: to import it starts no Ray, no Arrow and no MLflow."""
+"""Importing the model loads neither Ray nor Arrow nor MLflow."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def loaded_by(*modules: str) -> set[str]:
     return {name.split(".")[0] for name in json.loads(done.stdout)}
 
 
-def test_model_modules_load_neither_ray_nor_arrow_nor_mlflow():
+def test_model_modules_do_not_import_ray_arrow_or_mlflow():
     modules = [f"mmae.model.{m.name}" for m in pkgutil.iter_modules(mmae.model.__path__)]
     assert "mmae.model.build" in modules and "mmae.model.paper" in modules
     loaded = loaded_by(*modules)
     assert {"torch", "mmae"} <= loaded and not HEAVY & loaded
 
 
-def test_training_step_and_checkpoint_load_no_ray():
+def test_training_step_and_checkpoint_do_not_import_ray():
     assert not HEAVY & loaded_by("mmae.training.step", "mmae.training.checkpoint", "mmae.inference.predict")
 
 
-def test_processes_that_read_for_training_load_no_torch():
+def test_row_group_reader_does_not_import_torch():
     assert not {"torch", "ray", "mlflow"} & loaded_by("mmae.loader.row_groups")

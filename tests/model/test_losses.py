@@ -1,4 +1,4 @@
-"""Losses by hand, and finite whatever is lacking."""
+"""Losses against values computed by hand, and finite losses and gradients for all combinations of absent modalities."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import torch
 
 from mmae.model.build import build_model
 from mmae.model.losses import masked_chi_square, masked_mse
-from tests.model.galaxies import SPEC, TINY, all_tokens, everything, random_batch, random_masks, without
+from tests.model.galaxies import SPEC, TINY, all_tokens, estimates, random_batch, random_masks, without
 
 
 def test_masked_mse_by_hand():
     prediction = torch.tensor([[[1.0, 1.0], [0.0, 0.0]], [[9.0, 9.0], [2.0, 0.0]]])
     is_target = torch.tensor([[True, False], [False, True]])
-    # Token (0,0): errors 1, 1; token (1,1): errors 4, 0; the 9s and zeros are not targets.
+    # Token (0,0): squared errors 1, 1; token (1,1): 4, 0; the other tokens are not targets.
     assert masked_mse(prediction, torch.zeros(2, 2, 2), is_target).item() == pytest.approx((1 + 2) / 2)
     assert masked_mse(prediction, torch.zeros(2, 2, 2), torch.zeros(2, 2, dtype=torch.bool)).item() == 0
 
@@ -32,7 +32,7 @@ def test_masked_chi_square_by_hand():
 
 
 EVERY = [0, 1, 2, 3]
-LACKING = {
+ABSENT = {
     "complete": {},
     "some without image": {"image": [0, 2]},
     "some without spectrum": {"spectrum": [1]},
@@ -45,13 +45,13 @@ LACKING = {
 }
 
 
-@pytest.mark.parametrize("visible_share", ["half", "all", "nothing"])
-@pytest.mark.parametrize("lacking", LACKING)
-def test_losses_and_gradients_are_finite(lacking, visible_share):
+@pytest.mark.parametrize("shown", ["half", "all", "nothing"])
+@pytest.mark.parametrize("absent", ABSENT)
+def test_losses_and_gradients_are_finite(absent, shown):
     model = build_model(TINY, SPEC)
-    batch = without(random_batch(4), **LACKING[lacking])
-    visible = all_tokens(batch, model.n_tokens, visible_share != "nothing")
-    if visible_share == "half":
+    batch = without(random_batch(4), **ABSENT[absent])
+    visible = all_tokens(batch, model.n_tokens, shown != "nothing")
+    if shown == "half":
         half = random_masks(4, model.n_tokens)
         visible = {name: visible[name] & half[name] for name in visible}
     losses = model(batch, visible)
@@ -61,11 +61,11 @@ def test_losses_and_gradients_are_finite(lacking, visible_share):
         for part in (losses.total, losses.parts["image"], losses.parts["spectrum"], losses.parts["redshift"])
     )
     for name, parameter in model.named_parameters():
-        # None would break DistributedDataParallel, which waits for every gradient.
+        # A gradient of None breaks DistributedDataParallel, which waits for every gradient.
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
-    # A loss is zero exactly where there is nothing to predict.
-    hidden = visible_share != "all"
+    # A loss is zero exactly where there are no targets.
+    hidden = shown != "all"
     assert (losses.parts["image"] > 0) == (hidden and bool(batch.present["image"].any()))
     assert (losses.parts["spectrum"] > 0) == (hidden and bool(batch.present["spectrum"].any()))
     assert (losses.parts["redshift"] > 0) == bool(batch.redshift_known_B.any())
-    assert all(torch.isfinite(x).all() for x in everything(model, batch, visible))
+    assert all(torch.isfinite(x).all() for x in estimates(model, batch, visible))

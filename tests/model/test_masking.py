@@ -1,4 +1,4 @@
-"""Masks: how many tokens, whose, and that presence and mask stay two things."""
+"""Masks: number of masked tokens, whole-modality dropout, and the distinction of absent and masked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mmae.model.indexing import pick, visible_order
+from mmae.model.indexing import gather_tokens, visible_order
 from mmae.model.masking import INPUT_MODES, MaskConfig, draw_visible, fixed_visible, random_visible
 from tests.model.galaxies import random_batch, without
 
@@ -34,7 +34,7 @@ def test_number_of_masked_tokens_is_exact(n_tokens, ratio, masked):
 @given(
     st.integers(1, 80), st.floats(0, 1, exclude_max=True), st.lists(st.booleans(), max_size=6), st.integers(0, 2**31)
 )
-def test_present_galaxies_hide_the_ratio_and_absent_ones_show_nothing(n_tokens, ratio, present, seed):
+def test_present_galaxies_are_masked_by_the_ratio_and_absent_ones_are_hidden(n_tokens, ratio, present, seed):
     present_B = torch.tensor(present, dtype=torch.bool)
     visible = random_visible(present_B, n_tokens, ratio, seeded(seed))
     assert visible.shape == (len(present), n_tokens) and visible.dtype == torch.bool
@@ -44,7 +44,7 @@ def test_present_galaxies_hide_the_ratio_and_absent_ones_show_nothing(n_tokens, 
     assert all(abs(h - ratio * n_tokens) <= 0.5 + 1e-9 for h in hidden.tolist())
 
 
-def test_every_token_is_masked_as_often_and_galaxies_differ():
+def test_tokens_are_masked_uniformly_and_galaxies_independently():
     n, n_tokens, ratio = 4000, 16, 0.75
     visible = random_visible(torch.ones(n, dtype=torch.bool), n_tokens, ratio, seeded(1))
     share = visible.float().mean(0)
@@ -68,7 +68,7 @@ def test_ratio_zero_masks_nothing():
     st.sampled_from(["sample", "batch"]),
     st.integers(0, 10_000),
 )
-def test_a_measured_galaxy_always_shows_something(present, tenths, more, unit, seed):
+def test_every_galaxy_keeps_a_visible_modality(present, tenths, more, unit, seed):
     drop_image = tenths / 10
     config = MaskConfig(
         image_ratio=OPEN,
@@ -85,23 +85,23 @@ def test_a_measured_galaxy_always_shows_something(present, tenths, more, unit, s
     )
     visible = draw_visible(batch, {"image": 4, "spectrum": 3}, config, seeded(seed))
     for i, (image, spectrum) in enumerate(present):
-        sees_image, sees_spectrum = visible["image"][i], visible["spectrum"][i]
-        assert not (sees_image.any() and not image) and not (sees_spectrum.any() and not spectrum)
+        image_T, spectrum_T = visible["image"][i], visible["spectrum"][i]
+        assert not (image_T.any() and not image) and not (spectrum_T.any() and not spectrum)
         if image and not spectrum:
-            assert sees_image.all()
+            assert image_T.all()
         if spectrum and not image:
-            assert sees_spectrum.all()
+            assert spectrum_T.all()
         if image and spectrum:
-            assert sees_image.all() or sees_spectrum.all()
+            assert image_T.all() or spectrum_T.all()
 
 
-def test_modalities_are_hidden_as_often_as_asked():
+def test_modalities_are_dropped_with_the_given_probability():
     n = 4000
     config = MaskConfig(image_ratio=OPEN, spectrum_ratio=OPEN, drop_image=0.2, drop_spectrum=0.5)
     visible = draw_visible(random_batch(n), {"image": 2, "spectrum": 2}, config, seeded(5))
     for tokens_BT, drop in ((visible["image"], 0.2), (visible["spectrum"], 0.5)):
         shown_B = tokens_BT[:, 0]
-        assert torch.equal(shown_B, tokens_BT[:, 1])  # the whole modality, not a token of it
+        assert torch.equal(shown_B, tokens_BT[:, 1])  # all tokens or none
         assert abs((~shown_B).float().mean() - drop) < 5 * (drop * (1 - drop) / n) ** 0.5
 
 
@@ -126,7 +126,7 @@ def test_drop_unit_batch_hides_the_spectrum_of_all_or_of_none():
 
 
 def test_ratios_are_drawn_from_their_ranges():
-    """For images galaxy by galaxy, for spectra once for a batch."""
+    """Per galaxy for images, per batch for spectra."""
     config = MaskConfig(image_ratio=(0.25, 0.75), spectrum_ratio=(0.5, 0.9), drop_spectrum=0.0)
     images, spectra = [], []
     for seed in range(80):
@@ -138,12 +138,12 @@ def test_ratios_are_drawn_from_their_ranges():
     for hidden, low, high in ((image.tolist(), 25, 75), (spectra, 50, 90)):
         assert low <= min(hidden) < low + 6 and high - 6 < max(hidden) <= high
     assert sum(counts.unique().numel() > 1 for counts in images) > 70
-    # Two independent draws: not the same place in the range.
+    # The two draws are independent.
     places = [((i[0].item() - 25) / 50, (s - 50) / 40) for i, s in zip(images, spectra, strict=True)]
     assert max(abs(i - s) for i, s in places) > 0.2
 
 
-def test_a_share_of_the_images_is_whole():
+def test_fraction_of_unmasked_images():
     config = MaskConfig(
         image_ratio=(0.5, 0.9), spectrum_ratio=(0.5, 0.9), drop_image=0.0, drop_spectrum=0.0, whole_image=0.3
     )
@@ -153,22 +153,22 @@ def test_a_share_of_the_images_is_whole():
     assert set(shown_B.tolist()) - {16} <= set(range(1, 9))
     whole = (shown_B == 16).float().mean().item()
     assert abs(whole - 0.3) < 5 * (0.3 * 0.7 / 400) ** 0.5
-    assert visible["spectrum"].sum(1).max() <= 4  # spectra are masked as ever
+    assert visible["spectrum"].sum(1).max() <= 4  # spectra are masked as before
 
 
 @pytest.mark.parametrize("n_tokens", [{"image": 16, "spectrum": 8}, {"image": 16}])
-def test_an_image_that_is_all_there_is_is_masked_as_the_range_says(n_tokens):
+def test_image_without_other_target_is_masked_by_its_ratio(n_tokens):
     config = MaskConfig(
         image_ratio=(0.5, 0.9), spectrum_ratio=(0.5, 0.9), drop_image=0.0, drop_spectrum=0.0, whole_image=1.0
     )
     images_alone = without(random_batch(3), spectrum=[0, 1], redshift=[0, 2], magnitudes=[0, 1, 2])
     shown = draw_visible(images_alone, n_tokens, config, seeded(1))["image"].sum(1).tolist()
     assert shown[0] <= 8
-    assert shown[1] == 16  # its redshift is learned from it
-    assert (shown[2] == 16) == ("spectrum" in n_tokens)  # and so is its spectrum, if the model has any
+    assert shown[1] == 16  # has a redshift as target
+    assert (shown[2] == 16) == ("spectrum" in n_tokens)  # has a spectrum as target, if the model reads spectra
 
 
-def test_same_seed_same_masks():
+def test_masks_repeat_with_the_seed():
     config, batch = (
         MaskConfig(image_ratio=(0.2, 0.8), spectrum_ratio=(0.2, 0.8), drop_image=0.3, drop_spectrum=0.3),
         random_batch(8),
@@ -183,7 +183,7 @@ def test_same_seed_same_masks():
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
+    ("values", "match"),
     [
         ({"image_ratio": (0.5, 1.0)}, "image_ratio"),
         ({"image_ratio": (-0.1, 0.5)}, "image_ratio"),
@@ -195,12 +195,12 @@ def test_same_seed_same_masks():
         ({"drop_image": 0.6, "drop_spectrum": 0.6}, r"drop_image \+ drop_spectrum"),
     ],
 )
-def test_impossible_masks_are_refused_by_name(values, says):
-    with pytest.raises(ValueError, match=says):
+def test_invalid_masks_are_refused_by_name(values, match):
+    with pytest.raises(ValueError, match=match):
         MaskConfig(**values)
 
 
-def test_a_refused_ratio_is_told_with_its_value_and_the_range():
+def test_error_of_an_invalid_ratio_names_value_and_range():
     with pytest.raises(ValueError, match=r"\(0\.5, 1\.0\).*\[0, 1\)"):
         MaskConfig(image_ratio=(0.5, 1.0))
 
@@ -213,14 +213,14 @@ def test_a_refused_ratio_is_told_with_its_value_and_the_range():
         ("both", [1, 0, 1, 0], [1, 1, 0, 0]),
     ],
 )
-def test_inference_shows_what_the_mode_names_and_the_galaxy_has(mode, image, spectrum):
+def test_inference_shows_the_present_modalities_of_the_mode(mode, image, spectrum):
     batch = without(random_batch(4), image=[1, 3], spectrum=[2, 3])
     visible = fixed_visible(batch, {"image": 9, "spectrum": 5}, INPUT_MODES[mode])
     assert visible["image"].tolist() == [[bool(v)] * 9 for v in image]
     assert visible["spectrum"].tolist() == [[bool(v)] * 5 for v in spectrum]
 
 
-def test_inference_masks_by_ratio_and_generator():
+def test_inference_masks_follow_ratio_and_generator():
     batch = random_batch(4)
     first, again = (
         fixed_visible(
@@ -234,19 +234,19 @@ def test_inference_masks_by_ratio_and_generator():
 
 @settings(deadline=None, max_examples=80)
 @given(arrays(bool, st.tuples(st.integers(0, 6), st.integers(1, 12))))
-def test_visible_order_and_pick_give_exactly_the_visible_tokens(visible):
+def test_visible_order_and_gather_tokens_give_exactly_the_visible_tokens(visible):
     visible_BT = torch.from_numpy(visible)
     n, n_tokens = visible_BT.shape
-    # Every token carries its own place, so that what was picked can be told.
+    # Every token has its own number, which identifies the gathered tokens.
     tokens_BTP = torch.arange(n * n_tokens).reshape(n, n_tokens, 1).expand(-1, -1, 3)
     order_BV, valid_BV = visible_order(visible_BT)
-    picked_BVP = pick(tokens_BTP, order_BV)
-    assert order_BV.shape == valid_BV.shape == picked_BVP.shape[:2]
+    gathered_BVP = gather_tokens(tokens_BTP, order_BV)
+    assert order_BV.shape == valid_BV.shape == gathered_BVP.shape[:2]
     assert order_BV.shape[1] == max((int(v.sum()) for v in visible), default=0)
     for i in range(n):
-        assert sorted(picked_BVP[i, valid_BV[i], 2].tolist()) == [
+        assert sorted(gathered_BVP[i, valid_BV[i], 2].tolist()) == [
             i * n_tokens + t for t in range(n_tokens) if visible[i, t]
         ]
-        # What fills the row up is hidden, and no token stands there twice.
+        # Padding tokens are hidden, and no token occurs twice.
         assert not visible_BT[i, order_BV[i, ~valid_BV[i]]].any()
         assert order_BV[i].unique().numel() == order_BV.shape[1]

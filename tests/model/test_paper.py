@@ -1,4 +1,4 @@
-"""The published model: its size, its masks, its loss."""
+"""The published model: number of parameters, masks and loss."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def pooled_and_normalised(flux_L: np.ndarray, ivar_L: np.ndarray, pool: int) -> 
     return np.array([normal[i : i + pool].mean() for i in range(0, len(normal) - pool + 1, pool)])
 
 
-def test_parameter_count_is_the_published_one(published):
+def test_published_number_of_parameters(published):
     assert sum(p.numel() for p in published.parameters()) == 16_364_036
 
 
-def test_token_counts_are_the_published_ones(published):
+def test_published_token_counts(published):
     assert (published.n_tokens, published.n_pooled) == ({"image": 64, "spectrum": 32}, 259)
 
 
-def test_one_estimate_on_the_full_grid(published):
+def test_estimate_on_the_full_grid(published):
     batch = random_batch(2, FULL_SPEC)
     visible = all_tokens(batch, {"image": 64, "spectrum": 32}, True)
     visible["image"][:, :48] = False
@@ -65,7 +65,7 @@ def test_one_estimate_on_the_full_grid(published):
     assert estimate.redshift_B.shape == (2,)
     assert estimate.redshift_low_B is None and estimate.redshift_high_B is None
     assert estimate.image_BCHW.shape == (2, 5, 64, 64) and estimate.flux_BL.shape == (2, 7781)
-    # Steps of 30 samples; the 11 samples beyond the last pool (259 x 30 = 7770) repeat it.
+    # Constant over 30 samples; the 11 samples after the last pool (259 x 30 = 7770) repeat its value.
     steps = estimate.flux_BL[:, :7770].reshape(2, 259, 30)
     assert torch.equal(steps, steps[:, :, :1].expand(-1, -1, 30))
     assert (steps[:, 1:, 0] != steps[:, :-1, 0]).any()
@@ -75,14 +75,14 @@ def test_one_estimate_on_the_full_grid(published):
     assert not estimate.visible_BHW[:, :48].any() and estimate.visible_BHW[:, 48:].all()
 
 
-def test_a_grid_without_a_tail_works():
+def test_grid_without_remainder_samples():
     spec = dataclasses.replace(SPEC, n_wavelengths=48)
     model = build_model(TINY_PAPER, spec).eval()
     batch = random_batch(2, spec)
     assert model.estimate(batch, masks(model, 2)).flux_BL.shape == (2, 48)
 
 
-def test_flux_comes_back_in_the_flux_unit(tiny):
+def test_reconstructed_flux_scales_with_the_input_flux(tiny):
     batch, visible = random_batch(3), masks(tiny, 3)
     other = copied(batch)
     other.values["flux"] = torch.where(batch.ivar_BL > 0, 10 * batch.flux_BL + 4, 0)
@@ -91,7 +91,7 @@ def test_flux_comes_back_in_the_flux_unit(tiny):
     torch.testing.assert_close(there, 10 * here + 4, rtol=1e-4, atol=1e-3)
 
 
-def test_with_everything_masked_the_input_does_not_matter(tiny):
+def test_fully_masked_input_has_no_influence(tiny):
     first, second = random_batch(3, seed=1), random_batch(3, seed=2)
     nothing = all_tokens(first, tiny.n_tokens, False)
     a, b = tiny.estimate(first, nothing), tiny.estimate(second, nothing)
@@ -99,10 +99,8 @@ def test_with_everything_masked_the_input_does_not_matter(tiny):
     assert a.redshift_B.max() - a.redshift_B.min() < 1e-6
 
 
-def test_a_masked_token_has_lost_its_place(tiny):
-    """Masked tokens are zero with their position: only which tokens are visible is left.
-    The transformer does not know an order, so moving a token's content together with its
-    position among masked ones must not change anything."""
+def test_position_of_a_masked_token_has_no_influence(tiny):
+    """Masked tokens are zero including their position embedding."""
     batch = random_batch(2)
     nothing = all_tokens(batch, tiny.n_tokens, False)
     before = tiny.redshift(batch, nothing)[0]
@@ -116,8 +114,8 @@ def test_a_masked_token_has_lost_its_place(tiny):
     assert not torch.allclose(moved.redshift(batch, shown)[0], tiny.redshift(batch, shown)[0], atol=1e-5)
 
 
-def test_masked_tokens_go_through_the_encoder_as_zeros(tiny):
-    """All tokens go through: the model sees how many are masked."""
+def test_masked_tokens_enter_the_encoder_as_zeros(tiny):
+    """All tokens are encoded: the number of masked tokens reaches the model."""
     batch = random_batch(2)
     shown = all_tokens(batch, tiny.n_tokens, True)
     tokens = []
@@ -131,7 +129,7 @@ def test_masked_tokens_go_through_the_encoder_as_zeros(tiny):
     assert not tokens[0][:, ::2].any() and tokens[0][:, 1::2].abs().sum(-1).min() > 0
 
 
-def test_visible_tokens_and_their_places_matter(tiny):
+def test_visible_tokens_and_their_positions_have_influence(tiny):
     batch = random_batch(2)
     shown = all_tokens(batch, tiny.n_tokens, True)
     before = tiny.redshift(batch, shown)[0]
@@ -143,10 +141,10 @@ def test_visible_tokens_and_their_places_matter(tiny):
         other = dataclasses.replace(batch, values=batch.values | {name: value})
         if name == "flux":
             other.values["ivar"] = batch.ivar_BL.roll(6, -1)
-        assert ((tiny.redshift(other, shown)[0] - before).abs() > 1e-6).all(), name
+        assert (tiny.redshift(other, shown)[0] != before).all(), name
 
 
-def test_hidden_pixels_influence_nothing(tiny):
+def test_hidden_pixels_have_no_influence(tiny):
     batch = random_batch(3)
     visible = all_tokens(batch, tiny.n_tokens, True)
     visible["image"][:, :8] = False  # the upper half of the image
@@ -157,28 +155,28 @@ def test_hidden_pixels_influence_nothing(tiny):
 
 
 @pytest.mark.parametrize(("pool", "other"), [("image_pool", "spectrum"), ("spectrum_pool", "image")])
-def test_tokens_of_one_modality_have_read_the_other_before_they_are_pooled(tiny, pool, other):
+def test_pooled_tokens_of_one_modality_depend_on_the_other(tiny, pool, other):
     batch = random_batch(2)
     shown = all_tokens(batch, tiny.n_tokens, True)
-    blind = all_tokens(batch, tiny.n_tokens, True)
-    blind[other][:] = False
+    hidden = all_tokens(batch, tiny.n_tokens, True)
+    hidden[other][:] = False
     tokens = []
     hook = getattr(tiny, pool).register_forward_pre_hook(lambda _, args: tokens.append(args[0]))
-    for visible in (shown, blind):
+    for visible in (shown, hidden):
         tiny.redshift(batch, visible)
     hook.remove()
     assert not torch.allclose(*tokens, atol=1e-4)
 
 
-def test_weights_of_the_loss_are_the_published_ones(tiny):
+def test_published_loss_weights(tiny):
     losses = tiny(random_batch(4), masks(tiny, 4))
     expected = 0.1 * losses.parts["image"] + 0.01 * losses.parts["spectrum"] + 1.0 * losses.parts["redshift"]
     torch.testing.assert_close(losses.total, expected)
     assert min(losses.parts["image"], losses.parts["spectrum"], losses.parts["redshift"]) > 0
 
 
-def test_losses_on_a_hand_made_case():
-    """A model whose decoders say 0 and whose redshift is 0.3 whatever it sees."""
+def test_losses_by_hand():
+    """For a model with reconstructions 0 and redshift 0.3 for any input."""
     model = build_model(TINY_PAPER, SPEC).eval()
     with torch.no_grad():
         for head, bias in ((model.image_decoder, 0.0), (model.spectrum_decoder, 0.0), (model.redshift_head, 0.3)):
@@ -223,7 +221,7 @@ def test_redshift_loss_by_hand(z, predicted, loss):
     assert value.item() == pytest.approx(loss, abs=1e-6)
 
 
-def test_redshift_loss_counts_known_redshifts_only():
+def test_redshift_loss_ignores_unknown_redshifts():
     predicted, z = torch.tensor([0.15, 7.0]), torch.zeros(2)
     assert paper_redshift_loss(predicted, z, torch.tensor([True, False])).item() == pytest.approx(0.5)
     assert paper_redshift_loss(predicted, z, torch.zeros(2, dtype=torch.bool)).item() == 0
@@ -233,7 +231,7 @@ EVERY = [0, 1, 2]
 
 
 @pytest.mark.parametrize(
-    "lacking",
+    "absent",
     [
         {},
         {"image": [0]},
@@ -244,9 +242,9 @@ EVERY = [0, 1, 2]
         {"image": EVERY, "spectrum": EVERY, "redshift": EVERY},
     ],
 )
-def test_absent_modalities_give_finite_losses_and_gradients(lacking):
+def test_absent_modalities_give_finite_losses_and_gradients(absent):
     model = build_model(TINY_PAPER, SPEC)
-    batch = without(random_batch(3), **lacking)
+    batch = without(random_batch(3), **absent)
     visible = all_tokens(batch, model.n_tokens, True)
     visible["image"][:, ::2] = False
     visible["spectrum"][:, ::2] = False
@@ -260,7 +258,7 @@ def test_absent_modalities_give_finite_losses_and_gradients(lacking):
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
 
 
-def test_a_galaxy_does_not_depend_on_the_rest_of_the_batch(tiny):
+def test_galaxies_of_a_batch_are_independent(tiny):
     batch, visible = without(random_batch(3), spectrum=[1]), masks(tiny, 3)
     together = tiny.redshift(batch, visible)[0]
     for i in range(3):
@@ -268,7 +266,7 @@ def test_a_galaxy_does_not_depend_on_the_rest_of_the_batch(tiny):
         torch.testing.assert_close(alone, together[[i]], rtol=1e-5, atol=1e-5)
 
 
-def test_embedding_is_the_vector_that_the_redshift_is_read_from(tiny):
+def test_embedding_is_the_input_of_the_redshift_head(tiny):
     batch, visible = without(random_batch(4), image=[3], spectrum=[1, 3]), masks(tiny, 4)
     visible["image"][3] = False
     visible["spectrum"][[1, 3]] = False
@@ -280,11 +278,11 @@ def test_embedding_is_the_vector_that_the_redshift_is_read_from(tiny):
         torch.testing.assert_close(alone, embedding[[i]], rtol=1e-5, atol=1e-5)
 
 
-def test_hidden_content_does_not_reach_the_embedding(tiny):
+def test_hidden_content_does_not_change_the_embedding(tiny):
     batch = random_batch(3)
     visible = all_tokens(batch, tiny.n_tokens, True)
     visible["image"][:, :8] = False  # the upper half of the image
-    visible["spectrum"][:] = False  # all of it: its visible part is normalised by the whole, as published
+    visible["spectrum"][:] = False  # the whole: the published model normalises the visible part by all samples
     other = copied(batch)
     other.image_BCHW[:, :, :8] += 20
     other.values["flux"] = 3 * batch.flux_BL.flip(-1)
@@ -292,15 +290,15 @@ def test_hidden_content_does_not_reach_the_embedding(tiny):
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
-    [({"image_patch": 7}, r"image_patch is 7 .*16 pixels"), ({"spectrum_patch": 17}, r"spectrum_patch is 17.*16")],
+    ("values", "match"),
+    [({"image_patch": 7}, r"image_patch.*7.*16"), ({"spectrum_patch": 17}, r"spectrum_patch.*17.*16")],
 )
-def test_patches_that_do_not_fit_are_refused_with_the_number(values, says):
-    with pytest.raises(ValueError, match=says):
+def test_invalid_patch_sizes_are_refused(values, match):
+    with pytest.raises(ValueError, match=match):
         build_model(dataclasses.replace(TINY_PAPER, **values), SPEC)
 
 
-def test_one_reading_is_redshift_and_embedding(tiny):
+def test_reading_equals_redshift_and_embedding(tiny):
     batch, visible = random_batch(3), masks(tiny, 3)
     nothing = fixed_visible(batch, tiny.n_tokens, ("image",), 1.0)
     _, reading = tiny.read(batch, [nothing, visible])

@@ -1,4 +1,4 @@
-"""p(z) on bins of ln(1+z) and on finer ones: labels, quantiles and the loss."""
+"""p(z) in bins and fine bins of ln(1+z): labels, quantiles and the loss."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_bins_are_equal_in_log_one_plus_z():
 
 @settings(deadline=None, max_examples=40)
 @given(arrays(np.float32, (3, SOME.bins), elements=st.floats(-10, 10, width=32)))
-def test_between_the_middles_of_bins_ln_p_is_linear(logits):
+def test_fine_logits_are_interpolated_linearly_between_bin_centres(logits):
     fine = refined(torch.from_numpy(logits), SOME).numpy()
     middle, fine_middle = (np.arange(n) / n + 0.5 / n for n in (SOME.bins, SOME.fine_bins))
     expected = [np.interp(fine_middle, middle, row) for row in logits.astype(float)]
@@ -50,23 +50,23 @@ def test_between_the_middles_of_bins_ln_p_is_linear(logits):
 
 
 @pytest.mark.parametrize("bins, levels", [(4, [4]), (24, [24, 12, 6]), (50, [50, 25, 12, 6])])
-def test_a_logit_is_a_sum_over_bins_of_several_widths(bins, levels):
+def test_logits_are_sums_over_bins_of_several_widths(bins, levels):
     torch.manual_seed(3)
     head = RedshiftHead(12, 3, RedshiftConfig(bins=bins))
-    told = head.logits[-1].bias.detach().double().numpy()
+    bias = head.logits[-1].bias.detach().double().numpy()
     head.logits[-1].weight.data.zero_()
     found_BK = head(torch.randn(2, 5, 12), None).detach().numpy()
-    assert len(told) == sum(levels)
+    assert len(bias) == sum(levels)
     expected_K, start = np.zeros(bins), 0
     for n in levels:
-        expected_K += np.interp((np.arange(bins) + 0.5) / bins, (np.arange(n) + 0.5) / n, told[start : start + n])
+        expected_K += np.interp((np.arange(bins) + 0.5) / bins, (np.arange(n) + 0.5) / n, bias[start : start + n])
         start += n
     np.testing.assert_allclose(found_BK, [expected_K, expected_K], atol=1e-5)
 
 
 @settings(deadline=None, max_examples=40)
 @given(logits_of_some)
-def test_probability_of_a_bin_is_that_of_its_fine_ones(logits):
+def test_bin_probability_is_the_sum_over_its_fine_bins(logits):
     p = np.exp(logits.astype(float) - logits.max(-1, keepdims=True))
     expected = (p / p.sum(-1, keepdims=True)).reshape(3, SOME.bins, SOME.refinement).sum(-1)
     np.testing.assert_allclose(bin_probability(torch.from_numpy(logits), SOME).numpy(), expected, atol=1e-5)
@@ -79,7 +79,7 @@ def test_loss_is_the_cross_entropy_with_a_gaussian_label(z, label_width, logits)
     middle = (np.arange(config.fine_bins) + 0.5) * config.fine_width
     label = norm.pdf(middle, np.log1p(z), label_width * config.fine_width)
     place = np.log1p(z) / config.fine_width
-    assume(4 * label_width < place < 192 - 4 * label_width)  # at the ends what falls beyond counts in the last bin
+    assume(4 * label_width < place < 192 - 4 * label_width)  # at the ends the outermost bin contains the rest
     log_p = logits - np.log(np.exp(logits).sum())
     expected = -(label / label.sum() * log_p).sum()
     got = redshift_loss(torch.from_numpy(logits).float()[None], torch.tensor([z]), KNOWN, config).item()
@@ -87,13 +87,13 @@ def test_loss_is_the_cross_entropy_with_a_gaussian_label(z, label_width, logits)
 
 
 @pytest.mark.parametrize("z", [0.0, 6.0, 7.5, 100.0])
-def test_redshifts_at_the_ends_and_beyond_count_in_the_outermost_bins(z):
-    bin_there = 0 if z == 0 else CONFIG.fine_bins - 1
+def test_redshifts_outside_the_bins_count_in_the_outermost_bin(z):
+    expected_bin = 0 if z == 0 else CONFIG.fine_bins - 1
     loss = redshift_loss(torch.zeros(1, CONFIG.fine_bins), torch.tensor([z]), KNOWN, CONFIG)
     assert loss.item() == pytest.approx(math.log(CONFIG.fine_bins), rel=1e-5)
     logits = torch.zeros(1, CONFIG.fine_bins, requires_grad=True)
     redshift_loss(logits, torch.tensor([z]), KNOWN, CONFIG).backward()
-    assert logits.grad.argmin().item() == bin_there
+    assert logits.grad.argmin().item() == expected_bin
 
 
 @settings(deadline=None, max_examples=60)
@@ -114,14 +114,14 @@ def test_median_of_a_uniform_distribution_is_the_middle():
     assert median == pytest.approx(math.sqrt(4) - 1, abs=1e-5)  # half of ln 4
 
 
-@pytest.mark.parametrize("chosen", [0, 1, 95, 190, 191])
-def test_median_of_a_one_hot_distribution_is_the_middle_of_the_bin(chosen):
+@pytest.mark.parametrize("index", [0, 1, 95, 190, 191])
+def test_median_of_a_one_hot_distribution_is_the_middle_of_the_bin(index):
     logits = torch.full((1, CONFIG.fine_bins), -100.0)
-    logits[0, chosen] = 0
+    logits[0, index] = 0
     low, median, high = (redshift_quantile(logits, q, CONFIG).item() for q in (0.16, 0.5, 0.84))
     edges = z_edges(CONFIG)
-    assert edges[chosen] < low < median < high < edges[chosen + 1]
-    assert math.log1p(median) / CONFIG.fine_width == pytest.approx(chosen + 0.5, abs=1e-3)
+    assert edges[index] < low < median < high < edges[index + 1]
+    assert math.log1p(median) / CONFIG.fine_width == pytest.approx(index + 0.5, abs=1e-3)
 
 
 @settings(deadline=None, max_examples=60)
@@ -133,21 +133,21 @@ def test_quantiles_are_ordered_and_inside_the_range(logits):
 
 @settings(deadline=None, max_examples=40)
 @given(st.floats(0.01, 2.9), logits_of_some)
-def test_cross_entropy_is_least_at_the_truth(z, logits):
-    """The label itself has the least loss of all: its own entropy."""
+def test_cross_entropy_is_minimal_for_the_label(z, logits):
+    """The minimum is the entropy of the label."""
     z_B = torch.tensor([z])
     start = torch.zeros(1, SOME.fine_bins, requires_grad=True)
     redshift_loss(start, z_B, KNOWN, SOME).backward()
     label = 1 / SOME.fine_bins - start.grad  # the gradient of the softmax is p - label
-    at_truth = redshift_loss(label.clamp(min=1e-30).log(), z_B, KNOWN, SOME).item()
+    minimum = redshift_loss(label.clamp(min=1e-30).log(), z_B, KNOWN, SOME).item()
     for row in torch.from_numpy(logits):
-        assert redshift_loss(row[None], z_B, KNOWN, SOME).item() >= at_truth - 1e-5
+        assert redshift_loss(row[None], z_B, KNOWN, SOME).item() >= minimum - 1e-5
     assert label.sum().item() == pytest.approx(1, abs=1e-5)
     entropy = -(label * label.clamp(min=1e-30).log()).sum().item()
-    assert at_truth == pytest.approx(entropy, abs=1e-5)
+    assert minimum == pytest.approx(entropy, abs=1e-5)
 
 
-def test_gradient_leads_to_the_truth():
+def test_minimising_the_loss_gives_the_true_redshift():
     z_B = torch.tensor([0.8])
     logits = torch.zeros(1, CONFIG.fine_bins, requires_grad=True)
     optimiser = torch.optim.Adam([logits], lr=0.3)
@@ -158,7 +158,7 @@ def test_gradient_leads_to_the_truth():
     assert redshift_quantile(logits.detach(), 0.5, CONFIG).item() == pytest.approx(0.8, abs=0.01)
 
 
-def test_the_most_probable_redshift_is_the_mean_about_the_peak_and_as_certain_as_what_lies_there():
+def test_most_probable_redshift_and_probability_of_the_peak():
     config = RedshiftConfig(z_max=3.0, bins=50, refinement=4)
     log_p = torch.full((2, 200), -40.0)
     log_p[0, 50], log_p[0, 52], log_p[0, 120] = math.log(0.5), math.log(0.2), math.log(0.3)
@@ -171,7 +171,7 @@ def test_the_most_probable_redshift_is_the_mean_about_the_peak_and_as_certain_as
 
 def test_loss_is_the_mean_over_known_redshifts():
     logits = torch.zeros(3, SOME.fine_bins)
-    logits[1, 0] = 50.0  # the second galaxy is certain and wrong, but its redshift is unknown
+    logits[1, 0] = 50.0  # the second prediction is wrong, but its redshift is unknown
     z_B = torch.tensor([0.5, 2.5, 1.0])
     known = torch.tensor([True, False, True])
     assert redshift_loss(logits, z_B, known, SOME).item() == pytest.approx(math.log(12), rel=1e-5)
@@ -179,8 +179,8 @@ def test_loss_is_the_mean_over_known_redshifts():
 
 
 @pytest.mark.parametrize(
-    "values", [{"bins": 1}, {"z_max": 0.0}, {"label_width": 0.0}, {"z_max": -1.0}, {"refinement": 0}]
+    ("field", "value"), [("bins", 1), ("z_max", 0.0), ("label_width", 0.0), ("z_max", -1.0), ("refinement", 0)]
 )
-def test_impossible_bins_are_refused(values):
-    with pytest.raises(ValueError, match="bins >= 2, z_max > 0, refinement >= 1 and label_width > 0"):
-        RedshiftConfig(**values)
+def test_invalid_bins_are_refused(field, value):
+    with pytest.raises(ValueError, match=f"{field} {value}"):
+        RedshiftConfig(**{field: value})

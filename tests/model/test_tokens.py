@@ -1,4 +1,4 @@
-"""Patches and normalisation, against hand-made cases and independent formulas."""
+"""Patches and normalisation, compared with cases computed by hand and independent formulas."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_image_patches_round_trip(n, n_bands, side, patch):
     assert torch.equal(tk.unpatchify_image(tokens, patch, n_bands), image)
 
 
-def test_a_known_pixel_lies_in_the_known_token():
+def test_token_of_a_pixel():
     image = torch.zeros(1, 5, 64, 64)
     image[0, 2, 17, 60] = 1.0  # row 17 of patches of 8: third row; column 60: last column
     tokens = tk.patchify_image(image, 8)
@@ -37,7 +37,7 @@ def test_a_known_pixel_lies_in_the_known_token():
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 3), st.integers(1, 50), st.integers(1, 20))
-def test_spectrum_patches_round_trip_with_a_zero_filled_tail(n, n_samples, patch):
+def test_spectrum_patches_round_trip_with_zero_padding(n, n_samples, patch):
     spectrum = torch.rand(n, n_samples) + 1
     tokens = tk.patchify_spectrum(spectrum, patch)
     assert tokens.shape == (n, -(-n_samples // patch), patch)
@@ -45,7 +45,7 @@ def test_spectrum_patches_round_trip_with_a_zero_filled_tail(n, n_samples, patch
     assert (tokens == 0).sum() == tokens.numel() - spectrum.numel()
 
 
-def test_a_known_wavelength_lies_in_the_known_token():
+def test_token_of_a_wavelength_sample():
     spectrum = torch.zeros(1, 7781)
     spectrum[0, 7780] = 1.0  # the last sample: 7781 = 121 x 64 + 37
     assert tk.patchify_spectrum(spectrum, 64).nonzero().tolist() == [[0, 121, 36]]
@@ -76,7 +76,7 @@ def test_image_normalisation_by_hand():
     np.testing.assert_allclose(normalised.flatten(), [(3 - 0.5) / 2, -2 / 4], rtol=1e-6)
 
 
-def test_sky_noise_is_linear_and_every_band_has_its_own_scale():
+def test_stretch_is_linear_in_the_sky_noise_of_each_band():
     noise = CONSTANTS[0]
     zero = tk.normalise_image(torch.zeros(1, 5, 1, 1), *CONSTANTS)
     one_sigma = tk.normalise_image(0.01 * noise.reshape(1, 5, 1, 1), *CONSTANTS)
@@ -84,7 +84,7 @@ def test_sky_noise_is_linear_and_every_band_has_its_own_scale():
     np.testing.assert_allclose(slope, 0.01, rtol=2e-3)
 
 
-def test_a_patch_is_as_bright_as_its_pixels_together():
+def test_patch_brightness_is_that_of_the_summed_pixels():
     noise_C = torch.tensor([1.0, 2.0])
     image = torch.zeros(1, 2, 8, 8)
     image[0, :, 5, 2] = torch.tensor([40.0, 400.0])  # noise of 16 pixels together: 4 and 8
@@ -95,7 +95,7 @@ def test_a_patch_is_as_bright_as_its_pixels_together():
     torch.testing.assert_close(found_BTC[0], expected_TC)
 
 
-def test_the_colour_of_a_bright_patch_is_the_logarithm_of_a_ratio_of_fluxes():
+def test_colour_of_a_bright_patch_is_the_logarithm_of_the_flux_ratio():
     flux_C = torch.tensor([3.0e4, 1.2e5])
     found_C = tk.patch_brightness(flux_C.view(1, 2, 1, 1).expand(1, 2, 4, 4), torch.ones(2), 4, floor=5.0)[0, 0]
     assert found_C.diff().item() == pytest.approx(math.log(4.0), abs=1e-5)
@@ -103,7 +103,7 @@ def test_the_colour_of_a_bright_patch_is_the_logarithm_of_a_ratio_of_fluxes():
 
 @settings(deadline=None, max_examples=60)
 @given(fluxes, ivars)
-def test_spectra_get_zero_weighted_mean_and_unit_weighted_rms(flux, ivar):
+def test_normalised_spectra_have_zero_weighted_mean_and_unit_weighted_rms(flux, ivar):
     normal, normal_ivar, mean, rms = (
         x.double().numpy() for x in tk.normalise_spectrum(torch.from_numpy(flux), torch.from_numpy(ivar))
     )
@@ -116,12 +116,12 @@ def test_spectra_get_zero_weighted_mean_and_unit_weighted_rms(flux, ivar):
         true_rms = np.average((flux[i][good] - true_mean) ** 2, weights=ivar[i][good]) ** 0.5
         np.testing.assert_allclose(mean[i], true_mean, atol=1e-4, rtol=1e-5)
         assert not normal[i][~good].any() and np.isfinite(normal[i]).all()
-        if true_rms < 1e-2:  # a flat spectrum: float32 has nothing left to normalise
+        if true_rms < 1e-2:  # a flat spectrum: below the rounding error of float32
             continue
         np.testing.assert_allclose(rms[i], true_rms, rtol=1e-3)
         assert abs(np.average(normal[i], weights=ivar[i])) < 1e-2
         np.testing.assert_allclose(np.average(normal[i] ** 2, weights=ivar[i]), 1, rtol=1e-2)
-        # Signal to noise is what it was, and the way back is the documented one.
+        # Signal to noise is unchanged, and the documented inverse gives the flux.
         np.testing.assert_allclose(normal_ivar[i], ivar[i] * true_rms**2, rtol=3e-3)
         np.testing.assert_allclose((mean[i] + rms[i] * normal[i])[good], flux[i][good], atol=1e-3)
 
@@ -138,24 +138,26 @@ def test_normalised_spectra_do_not_depend_on_the_flux_unit(scale):
     torch.testing.assert_close(there[3], here[3] * scale, rtol=1e-4, atol=0)
 
 
-def test_a_spectrum_without_a_good_pixel_gives_zeros():
+def test_spectrum_without_a_good_pixel_gives_zeros():
     flux = torch.tensor([[3.0, -5.0, 7.0]])
     normal, ivar, mean, rms = tk.normalise_spectrum(flux, torch.zeros(1, 3))
     assert normal.tolist() == [[0, 0, 0]] and ivar.tolist() == [[0, 0, 0]]
     assert mean.tolist() == [0] and rms.tolist() == [1]
 
 
-def test_a_constant_spectrum_has_no_nan():
+def test_constant_spectrum_gives_no_nan():
     normal, _, mean, rms = tk.normalise_spectrum(torch.full((1, 9), 2.5), torch.ones(1, 9))
     assert torch.isfinite(normal).all() and mean.tolist() == [2.5] and rms.tolist() == [1]
 
 
-def test_bad_pixels_influence_nothing():
+def test_bad_pixels_have_no_influence():
     batch = random_batch(3)
     bad = batch.ivar_BL == 0
     assert bad.any()
-    spoilt = torch.where(bad, torch.tensor(1e6), batch.flux_BL)
+    corrupted = torch.where(bad, torch.tensor(1e6), batch.flux_BL)
     for clean, other in zip(
-        tk.normalise_spectrum(batch.flux_BL, batch.ivar_BL), tk.normalise_spectrum(spoilt, batch.ivar_BL), strict=True
+        tk.normalise_spectrum(batch.flux_BL, batch.ivar_BL),
+        tk.normalise_spectrum(corrupted, batch.ivar_BL),
+        strict=True,
     ):
         assert torch.equal(clean, other)

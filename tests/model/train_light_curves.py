@@ -1,4 +1,7 @@
-"""Build a survey with light curves, train on it, and print what the test compares. Run with MMAE_MODALITIES set."""
+"""Build a survey with light curves, train on it, and print results as JSON for test_own_modality.py.
+
+Run with MMAE_MODALITIES set to light_curve.py.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ def light_curve(row: int) -> np.ndarray:
 
 
 def read(chunk: dict) -> ChunkRead:
-    """Rows without a light curve have an image; rows 1, 4, 7, ... have a light curve alone."""
+    """Rows 0, 3, 6, ... have an image only, rows 1, 4, 7, ... a light curve only, the others both."""
     found = ChunkRead()
     for row in range(chunk["start"], chunk["stop"]):
         rng = np.random.default_rng(row)
@@ -70,12 +73,12 @@ def main(folder: Path) -> None:
     (folder / "run.yaml").write_text(to_yaml(run))
     state = create_state(run, input_spec(survey.spec), torch.device("cpu"))
     losses = [training_step(state, batch, run)[0].parts["light_curve"].item() for _ in range(STEPS)]
-    arrived = {
+    read_correctly = {
         name: bool(np.array_equal(values, light_curve(int(name[1:]))))
-        for name, values, there in zip(
+        for name, values, present in zip(
             batch.object_id, batch.values["light_curve"].numpy(), batch.present["light_curve"].tolist(), strict=True
         )
-        if there
+        if present
     }
     print(
         json.dumps(
@@ -83,7 +86,7 @@ def main(folder: Path) -> None:
                 "masks": [*run.masks.light_curve_ratio, run.masks.drop_light_curve],
                 "modes": list(modes_of(state.model.n_tokens)),
                 "tokens": state.model.n_tokens,
-                "arrived": arrived,
+                "read_correctly": read_correctly,
                 "first": float(np.mean(losses[:5])),
                 "last": float(np.mean(losses[-5:])),
                 "config": from_yaml(folder / "run.yaml", type(run)) == run,

@@ -1,7 +1,7 @@
-"""A convolutional network from image to p(z): what photometric redshifts from images are usually made with.
+"""Baseline: a convolutional network from image to p(z), the usual method for photometric redshifts from images.
 
-Inception modules on all bands, after Szegedy et al. (2015) and Pasquet et al. (2019, A&A 621, A26); the same
-stretch of the pixels, the same bins and the same loss as the MMAE.
+Inception modules on all bands, after Szegedy et al. (2015) and Pasquet et al. (2019, A&A 621, A26); pixel stretch,
+redshift bins and loss are those of the MMAE.
 Legend of suffixes: batch.py; F feature maps.
 """
 
@@ -25,16 +25,19 @@ from mmae.model.redshift import RedshiftConfig, point_and_probability, redshift_
 
 @dataclass(frozen=True)
 class CNNConfig:
-    """An Inception network on images."""
+    """An Inception network from images to p(z)."""
 
     kind: Literal["cnn"] = "cnn"
     width: int = 32
-    """Feature maps of each of a module's four branches at full resolution; twice as many after each halving."""
+    """Feature maps of each of the four branches of the first modules; doubled after each halving of the resolution."""
     depth: int = 2
-    """Modules before each halving of the resolution."""
+    """Inception modules before each halving of the resolution."""
     halvings: int = 3
+    """Number of halvings of the resolution after the first layer, which halves it as well."""
     hidden: int = 256
+    """Width of the layer before p(z), which is also the embedding."""
     redshift_weight: float = 1.0
+    """Weight of the redshift loss (cross entropy of p(z)) in the total loss."""
     redshift: RedshiftConfig = field(default_factory=RedshiftConfig)
 
     def __post_init__(self) -> None:
@@ -43,18 +46,26 @@ class CNNConfig:
                 raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1.")
 
 
-SIZES = (1, 3, 5)  # of the convolutions side by side
+SIZES = (1, 3, 5)  # kernel sizes of the parallel convolutions
 
 
 class CNN(nn.Module):
-    """The model of the `cnn` recipe. Its image is one token: seen as a whole, or not at all."""
+    """The model of the `cnn` recipe. The image is one token, visible or hidden as a whole.
+
+    Raises:
+        ValueError: the image is too small for the number of halvings.
+    """
+
+    band_noise: Tensor
+    arcsinh_mean: Tensor
+    arcsinh_std: Tensor
 
     def __init__(self, config: CNNConfig, spec: InputSpec):
         super().__init__()
         if spec.image_size < 2 ** (config.halvings + 1):
             raise ValueError(
-                f"model.halvings is {config.halvings}: an image of {spec.image_size} pixels cannot be halved "
-                f"that often after the first layer."
+                f"model.halvings is {config.halvings}: too many for an image of {spec.image_size} pixels, "
+                f"which needs at least {2 ** (config.halvings + 1)}."
             )
         self.config, self.spec = config, spec
         self.n_tokens = {"image": 1}
@@ -66,45 +77,45 @@ class CNN(nn.Module):
         self.logits = nn.Linear(config.hidden, config.redshift.bins)
         self.recalibration = Recalibration(len(self.n_tokens), config.redshift.bins)
 
-    def _embedded(self, batch: Batch, visible: Visible) -> Tensor:
+    def _embed(self, batch: Batch, visible: Visible) -> Tensor:
         image_BCHW = tk.normalise_image(batch.image_BCHW, self.band_noise, self.arcsinh_mean, self.arcsinh_std)
         shown_BCHW = image_BCHW * visible["image"][:, :, None, None]
         return self.hidden(self.features(shown_BCHW.contiguous(memory_format=torch.channels_last)))
 
     def forward(self, batch: Batch, visible: Visible) -> Losses:
-        """The entropy of p(z)."""
-        logits_BZ = refined(self.logits(self._embedded(batch, visible)), self.config.redshift)
-        # A galaxy without image says nothing but the distribution of all redshifts.
+        """The cross entropy of p(z)."""
+        logits_BZ = refined(self.logits(self._embed(batch, visible)), self.config.redshift)
+        # Galaxies without a visible image are left out: they would only teach the overall redshift distribution.
         known_B = batch.redshift_known_B & visible["image"][:, 0]
         loss = redshift_loss(logits_BZ, batch.redshift_B, known_B, self.config.redshift)
         return Losses(self.config.redshift_weight * loss, {"redshift": loss})
 
-    def _reading(self, embedding_BD: Tensor, visible: Visible) -> Tensor:
+    def _recalibrated_logits(self, embedding_BD: Tensor, visible: Visible) -> Tensor:
         """Recalibrated logits of the fine bins."""
         return self.recalibration(refined(self.logits(embedding_BD), self.config.redshift), visible)
 
     @torch.no_grad()
     def embedding(self, batch: Batch, visible: Visible) -> Tensor:
         """The last layer before p(z), (B, hidden)."""
-        return self._embedded(batch, visible).float()
+        return self._embed(batch, visible).float()
 
     @torch.no_grad()
     def read(self, batch: Batch, visibles: Sequence[Visible]) -> list[Reading]:
         """Redshift, p(z) and embedding under each of several masks."""
         readings = []
         for visible in visibles:
-            embedding_BD = self._embedded(batch, visible)
-            logits_BZ = self._reading(embedding_BD, visible)
+            embedding_BD = self._embed(batch, visible)
+            logits_BZ = self._recalibrated_logits(embedding_BD, visible)
             readings.append(Reading(*point_and_probability(logits_BZ, self.config.redshift), embedding_BD.float()))
         return readings
 
     @torch.no_grad()
     def redshift(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor, Tensor]:
         """Median, 16th and 84th percentile of p(z)."""
-        logits_BZ = self._reading(self._embedded(batch, visible), visible)
+        logits_BZ = self._recalibrated_logits(self._embed(batch, visible), visible)
         return redshift_interval(logits_BZ, self.config.redshift)
 
     @torch.no_grad()
     def estimate(self, batch: Batch, visible: Visible) -> Estimate:
-        """The redshift with its 68% interval; this model reconstructs nothing."""
+        """The redshift with its 68% interval; no reconstructions."""
         return Estimate(*self.redshift(batch, visible), {}, {})

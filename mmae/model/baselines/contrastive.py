@@ -1,17 +1,17 @@
-"""Image and spectrum of one galaxy brought to one place: the way of AstroCLIP (Parker et al. 2024, MNRAS 531, 4990).
+"""Baseline: contrastive alignment of image and spectrum, as in AstroCLIP (Parker et al. 2024, MNRAS 531, 4990).
 
-Each modality has an encoder of its own; the loss (InfoNCE, van den Oord et al. 2018; symmetric as in Radford et al.
-2021) asks which spectrum of the batch belongs to which image. Redshift is read by a linear layer from the embedding,
-through which no gradient goes back: the encoders learn from pairs alone.
+Each modality has its own encoder; the loss (InfoNCE, van den Oord et al. 2018; symmetric as in Radford et al. 2021)
+matches the images of a batch to their spectra. A linear layer predicts the redshift from the detached embedding: the
+encoders are trained on pairs only.
 Legend of suffixes: batch.py; V visible tokens.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -31,20 +31,25 @@ from mmae.model.redshift import RedshiftConfig, point_and_probability, redshift_
 
 @dataclass(frozen=True)
 class ContrastiveConfig:
-    """Two encoders aligned on pairs."""
+    """An image and a spectrum encoder, aligned by a contrastive loss."""
 
     kind: Literal["contrastive"] = "contrastive"
     image: ImageConfig = field(default_factory=ImageConfig)
     spectrum: SpectrumConfig = field(default_factory=SpectrumConfig)
     width: int = 128
+    """Width of the tokens; a multiple of 4 x heads."""
     depth: int = 4
+    """Blocks of each encoder."""
     heads: int = 4
+    """Attention heads of every block."""
     mlp_ratio: float = 4.0
+    """Hidden width of the feed-forward layers, in units of `width`."""
     embedding: int = 128
-    """Width of the common space."""
+    """Width of the common embedding space."""
     temperature: float = 0.07
-    """Where the learned temperature of the softmax over pairs starts (Radford et al. 2021)."""
+    """Initial value of the learned temperature of the softmax over pairs (Radford et al. 2021)."""
     redshift_weight: float = 1.0
+    """Weight of the redshift loss (cross entropy of p(z)) in the total loss."""
     redshift: RedshiftConfig = field(default_factory=RedshiftConfig)
 
     def __post_init__(self) -> None:
@@ -55,12 +60,16 @@ class ContrastiveConfig:
 
 
 class Encoder(nn.Module):
-    """From the visible tokens of one modality to a vector of length one."""
+    """Encodes the visible tokens of one modality to a unit vector.
+
+    Args:
+        unused: attributes of the modality to delete, as nothing is reconstructed.
+    """
 
     def __init__(self, modality: Modality, unused: tuple[str, ...], c: ContrastiveConfig):
         super().__init__()
         self.modality = modality
-        for name in unused:  # nothing is reconstructed
+        for name in unused:
             delattr(modality, name)
         self.register = nn.Parameter(torch.randn(1, 1, c.width) * 0.02)
         self.blocks = nn.ModuleList(EncoderBlock(c.width, c.heads, c.mlp_ratio) for _ in range(c.depth))
@@ -78,19 +87,26 @@ class Encoder(nn.Module):
 
 
 class Contrastive(nn.Module):
-    """The model of the `contrastive` recipe."""
+    """The model of the `contrastive` recipe.
+
+    Raises:
+        ValueError: a modality's patch does not fit the survey.
+    """
+
+    encoders: Mapping[str, Encoder]  # an nn.ModuleDict
 
     def __init__(self, config: ContrastiveConfig, spec: InputSpec):
         super().__init__()
         self.config, self.spec = config, spec
         sizes = Sizes(config.width, config.width, config.redshift)
         image, spectrum = Image(config.image, spec, sizes), Spectrum(config.spectrum, spec, sizes)
-        self.encoders = nn.ModuleDict(
+        encoders = nn.ModuleDict(
             {
                 "image": Encoder(image, ("query_TE", "to_patch"), config),
                 "spectrum": Encoder(spectrum, ("query_TE", "to_patch", "to_level", "lines"), config),
             }
         )
+        self.encoders = cast("Mapping[str, Encoder]", encoders)
         self.n_tokens = {name: encoder.modality.n_tokens for name, encoder in self.encoders.items()}
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
         self.logits = nn.Linear(config.embedding, config.redshift.bins)
@@ -101,13 +117,13 @@ class Contrastive(nn.Module):
 
     @staticmethod
     def _mean(vectors: dict[str, Tensor], visible: Visible) -> Tensor:
-        """The mean over the modalities of which something is visible; 0 without any."""
+        """The mean vector of the modalities with visible tokens; 0 without any."""
         weight = {name: visible[name].any(-1, keepdim=True).float() for name in vectors}
         total_BD = sum(vectors[name] * weight[name] for name in vectors)
-        return total_BD / sum(weight.values()).clamp(min=1)
+        return total_BD / cast(Tensor, sum(weight.values())).clamp(min=1)
 
     def forward(self, batch: Batch, visible: Visible) -> Losses:
-        """InfoNCE over the galaxies that show both, and the entropy of p(z) for the linear layer alone."""
+        """InfoNCE over the galaxies with both modalities visible, and the cross entropy of p(z)."""
         vectors = self._vectors(batch, visible)
         pair_B = visible["image"].any(-1) & visible["spectrum"].any(-1)
         similarity_BB = self.log_scale.exp().clamp(max=100) * vectors["image"] @ vectors["spectrum"].T
@@ -121,13 +137,13 @@ class Contrastive(nn.Module):
         redshift = redshift_loss(logits_BZ, batch.redshift_B, batch.redshift_known_B, self.config.redshift)
         return Losses(pairs + self.config.redshift_weight * redshift, {"pairs": pairs, "redshift": redshift})
 
-    def _reading(self, embedding_BD: Tensor, visible: Visible) -> Tensor:
+    def _recalibrated_logits(self, embedding_BD: Tensor, visible: Visible) -> Tensor:
         """Recalibrated logits of the fine bins."""
         return self.recalibration(refined(self.logits(embedding_BD), self.config.redshift), visible)
 
     @torch.no_grad()
     def embedding(self, batch: Batch, visible: Visible) -> Tensor:
-        """The galaxy in the common space, (B, embedding)."""
+        """The galaxy in the common embedding space, (B, embedding)."""
         return self._mean(self._vectors(batch, visible), visible)
 
     @torch.no_grad()
@@ -136,17 +152,17 @@ class Contrastive(nn.Module):
         readings = []
         for visible in visibles:
             embedding_BD = self.embedding(batch, visible)
-            logits_BZ = self._reading(embedding_BD, visible)
+            logits_BZ = self._recalibrated_logits(embedding_BD, visible)
             readings.append(Reading(*point_and_probability(logits_BZ, self.config.redshift), embedding_BD))
         return readings
 
     @torch.no_grad()
     def redshift(self, batch: Batch, visible: Visible) -> tuple[Tensor, Tensor, Tensor]:
         """Median, 16th and 84th percentile of p(z)."""
-        logits_BZ = self._reading(self.embedding(batch, visible), visible)
+        logits_BZ = self._recalibrated_logits(self.embedding(batch, visible), visible)
         return redshift_interval(logits_BZ, self.config.redshift)
 
     @torch.no_grad()
     def estimate(self, batch: Batch, visible: Visible) -> Estimate:
-        """The redshift with its 68% interval; this model reconstructs nothing."""
+        """The redshift with its 68% interval; no reconstructions."""
         return Estimate(*self.redshift(batch, visible), {}, {})

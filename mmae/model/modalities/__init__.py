@@ -1,6 +1,6 @@
-"""The kinds of measurements that a galaxy may have: one file each, and no list of them anywhere else.
+"""The modalities of a galaxy: one file each in this folder, imported automatically.
 
-Files outside the package are added by the environment variable MMAE_MODALITIES: their paths, separated as in PATH.
+Files outside the package are added with the environment variable MMAE_MODALITIES: their paths, separated as in PATH.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from types import ModuleType
 
 from mmae.model.modality import Modality
 
-OUTSIDE = "MMAE_MODALITIES"
+VARIABLE = "MMAE_MODALITIES"
 
 
 def _load(path: str) -> ModuleType:
-    """Import a file as a module of this package, so that all processes find its classes under one name."""
+    """Import a file as a module of this package, so that its classes have the same qualified name in all processes."""
     name = f"{__name__}.{Path(path).stem}"
     spec = importlib.util.spec_from_file_location(name, Path(path).expanduser())
     if spec is None or spec.loader is None or not Path(path).expanduser().is_file():
-        raise ImportError(f"{OUTSIDE}: {path} is not a Python file.")
+        raise ImportError(f"{VARIABLE}: {path} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
@@ -31,11 +31,12 @@ def _load(path: str) -> ModuleType:
 
 
 _files = [importlib.import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__)]
-_files += [_load(path) for path in os.environ.get(OUTSIDE, "").split(os.pathsep) if path]
+_files += [_load(path) for path in os.environ.get(VARIABLE, "").split(os.pathsep) if path]
 MODALITIES: dict[str, type[Modality]] = {file.MODALITY.name: file.MODALITY for file in _files}
 _fields = [(name, kind.Config, field(default_factory=kind.Config)) for name, kind in MODALITIES.items()]
 
 
+# The base class is built from the modality files, so that mypy cannot check it.
 @dataclass(frozen=True)
 class ModalitiesConfig(make_dataclass("ModalityFields", _fields, frozen=True)):  # type: ignore[misc]
-    """Which modalities a model reads and reconstructs, and how: one field each."""
+    """The modalities of a model, one field each: whether each is used, and its options."""

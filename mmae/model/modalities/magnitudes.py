@@ -1,4 +1,4 @@
-"""Catalogue magnitudes: one token a band. Legend of suffixes: batch.py; T = C bands, V visible, E decoder width."""
+"""Catalogue magnitudes: one token per band. Legend of suffixes: batch.py; T = C bands, V visible, E decoder width."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ import torch
 from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
-from mmae.model.indexing import pick, placed
+from mmae.model.indexing import gather_positions, gather_tokens
 from mmae.model.losses import masked_mse
 from mmae.model.modality import Modality, Sizes, patch_head
 
 
 @dataclass(frozen=True)
 class MagnitudesConfig:
-    """Total magnitudes of a catalogue, where a survey has them."""
+    """Total magnitudes from the survey's catalogue."""
 
     use: bool = False
+    """Encode and reconstruct catalogue magnitudes."""
     weight: float = 0.1
-    """Of the mean squared error of hidden magnitudes in the loss, in units of `spread`."""
+    """Weight of the mean squared error of hidden magnitudes (normalised by `spread`) in the total loss."""
     middle: float = 20.0
-    """AB magnitude that is zero to the model: about the median of DESI's galaxies in HSC's r band."""
+    """AB magnitude with normalised value 0: about the median of DESI galaxies in the HSC r band."""
     spread: float = 2.0
-    """Magnitudes that are one to the model."""
+    """Magnitude difference with normalised value 1."""
 
     def __post_init__(self) -> None:
         if not self.spread > 0:
@@ -32,14 +33,14 @@ class MagnitudesConfig:
 
 @dataclass
 class MagnitudeTokens:
-    """Normalised magnitudes (B, T, 1), 0 where a band was not measured, and where it was (B, T)."""
+    """Normalised magnitudes (B, T, 1), 0 where not measured, and the mask of measured bands (B, T)."""
 
     value_BT1: Tensor
     measured_BT: Tensor
 
 
 class Magnitudes(Modality):
-    """See mmae/model/modality.py. A band that was not measured is told so, and is no target."""
+    """See mmae/model/modality.py. The token of an unmeasured band carries a flag, and is no target."""
 
     name = "magnitudes"
     Config = MagnitudesConfig
@@ -48,9 +49,7 @@ class Magnitudes(Modality):
         super().__init__(config, spec, sizes)
         self.n_tokens = spec.n_bands
         self.to_token = nn.Linear(2, sizes.width)
-        self.position_TD = nn.Parameter(
-            torch.randn(self.n_tokens, sizes.width) * 0.02
-        )  # a band's own, and the modality's
+        self.position_TD = nn.Parameter(torch.randn(self.n_tokens, sizes.width) * 0.02)  # of band and modality
         self.query_TE = nn.Parameter(torch.randn(self.n_tokens, sizes.decoder_width) * 0.02)
         self.to_patch = patch_head(sizes.decoder_width, 1)
 
@@ -70,8 +69,9 @@ class Magnitudes(Modality):
 
     def embed(self, prepared: MagnitudeTokens, row_B: Tensor, order_BV: Tensor) -> Tensor:
         measured_BT1 = prepared.measured_BT[..., None].to(prepared.value_BT1.dtype)
-        told_BT2 = torch.cat([prepared.value_BT1, measured_BT1], -1)
-        return self.to_token(pick(told_BT2[row_B], order_BV)) + placed(self.position_TD, order_BV)
+        input_BT2 = torch.cat([prepared.value_BT1, measured_BT1], -1)
+        token_BVD = self.to_token(gather_tokens(input_BT2[row_B], order_BV))
+        return token_BVD + gather_positions(self.position_TD, order_BV)
 
     def predict(self, decoded_BTE: Tensor) -> Tensor:
         return self.to_patch(decoded_BTE)
@@ -83,7 +83,7 @@ class Magnitudes(Modality):
         """AB magnitudes (B, C)."""
         return self.config.middle + self.config.spread * predicted_BTP[..., 0].float()
 
-    def seen(self, visible_BT: Tensor) -> Tensor:
+    def visible_samples(self, visible_BT: Tensor) -> Tensor:
         """(B, C)"""
         return visible_BT
 

@@ -1,4 +1,4 @@
-"""Spectra: pieces of the full wavelength grid, and the features in them that tell a redshift (lines.py).
+"""Spectra: tokens are patches of the full wavelength grid; redshift evidence from spectral features is in lines.py.
 
 Legend of suffixes: batch.py; P samples of a patch, V visible, E decoder width, Z fine bins of ln(1+z).
 """
@@ -13,29 +13,31 @@ from torch import Tensor, nn
 from mmae.model import tokens as tk
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import sincos_positions
-from mmae.model.indexing import add_rows, pick, placed, take
+from mmae.model.indexing import add_rows, gather_positions, gather_tokens, take_rows
 from mmae.model.lines import Lines, LinesConfig
-from mmae.model.losses import masked_chi_square, masked_mse, with_targets
+from mmae.model.losses import masked_chi_square, masked_mse, rows_with_targets
 from mmae.model.modality import Evidence, MaskRule, Modality, Sizes, patch_head
 
-# Of the normalised flux that is embedded: a cosmic ray or a sky-line residual in units
-# of the spectrum's rms is no more telling at 100 than at 20.
+# Clipping limit of the embedded flux, in units of the spectrum's rms: larger values are cosmic rays or sky-line
+# residuals, and carry no more information.
 MAX_FLUX = 20.0
 
 
 @dataclass(frozen=True)
 class SpectrumConfig:
-    """Spectra at full sampling, weighted by inverse variance."""
+    """Spectra at full sampling, with a loss weighted by inverse variance."""
 
     use: bool = True
+    """Encode and reconstruct spectra."""
     patch: int = 64
-    """Samples of one token."""
+    """Wavelength samples per spectrum token."""
     weight: float = 0.1
-    """Of the chi-square per good sample of hidden patches in the loss."""
+    """Weight of the reconstruction loss (chi-square per good sample of hidden patches) in the total loss."""
     error_floor: float = 0.1
-    """Added to the errors in the loss, in units of the spectrum's rms."""
+    """Error added in quadrature to the flux errors in the loss, in units of the spectrum's rms."""
     level_weight: float = 0.1
-    """Beside the chi-square: of the squared errors of arcsinh(level) and ln(rms) where nothing is visible."""
+    """Weight, relative to the chi-square, of the squared errors of arcsinh(mean) and ln(rms) of fully hidden
+    spectra."""
     lines: LinesConfig = field(default_factory=LinesConfig)
 
     def __post_init__(self) -> None:
@@ -45,9 +47,9 @@ class SpectrumConfig:
 
 @dataclass
 class SpectrumTokens:
-    """Patches in units of the visible part's level and rms; flux = mean + rms * normalised.
+    """Patches normalised by mean and rms of the visible part; flux = mean + rms * normalised.
 
-    Where nothing is visible the units are those of the whole spectrum, and hidden like the rest.
+    For a spectrum without visible samples (`hidden_B`), mean and rms are those of the whole spectrum, and are targets.
     """
 
     flux_BTP: Tensor
@@ -58,13 +60,13 @@ class SpectrumTokens:
 
     @property
     def level_B2(self) -> Tensor:
-        """The units as numbers of order one."""
+        """arcsinh(mean) and ln(rms): numbers of order one."""
         return torch.stack([torch.arcsinh(self.mean_B), self.rms_B.log()], -1)
 
 
 @dataclass
 class SpectrumPatches:
-    """What the model makes of a spectrum: patches as in `SpectrumTokens`, and its `level_B2`."""
+    """Predicted spectra: normalised patches and `level_B2` as in `SpectrumTokens`."""
 
     flux_BTP: Tensor
     level_B2: Tensor
@@ -109,7 +111,7 @@ class Spectrum(Modality):
 
     def prepare(self, batch: Batch, visible_BT: Tensor) -> SpectrumTokens:
         flux_BL, ivar_BL, mean_B, rms_B = tk.normalise_spectrum(
-            batch.values["flux"], batch.values["ivar"], self.seen(visible_BT)
+            batch.values["flux"], batch.values["ivar"], self.visible_samples(visible_BT)
         )
         patch = self.config.patch
         return SpectrumTokens(
@@ -121,13 +123,13 @@ class Spectrum(Modality):
         )
 
     def embed(self, prepared: SpectrumTokens, row_B: Tensor, order_BV: Tensor) -> Tensor:
-        # How certain each sample is, compressed: signal to noise spans decades.
-        certainty_BVP = torch.log1p(pick(prepared.ivar_BTP[row_B], order_BV).sqrt())
-        flux_BVP = pick(prepared.flux_BTP[row_B], order_BV).clamp(-MAX_FLUX, MAX_FLUX)
+        # ln(1 + 1/sigma): signal to noise spans decades.
+        precision_BVP = torch.log1p(gather_tokens(prepared.ivar_BTP[row_B], order_BV).sqrt())
+        flux_BVP = gather_tokens(prepared.flux_BTP[row_B], order_BV).clamp(-MAX_FLUX, MAX_FLUX)
         return (
-            self.to_token(torch.cat([flux_BVP, certainty_BVP], -1))
+            self.to_token(torch.cat([flux_BVP, precision_BVP], -1))
             + self.brightness(prepared.level_B2[row_B])[:, None]
-            + placed(self.position_TD, order_BV)
+            + gather_positions(self.position_TD, order_BV)
             + self.kind_D
         )
 
@@ -135,15 +137,15 @@ class Spectrum(Modality):
         if self.lines is None:
             return None
         row_B = visible_BT.any(-1).nonzero()[:, 0]
-        if not len(row_B):  # one stands in, of which nothing is seen: workers must have gradients of the same weights
+        if not len(row_B):  # one hidden spectrum instead: all DDP workers need gradients of the same parameters
             row_B = torch.zeros(1, dtype=torch.long, device=visible_BT.device)
         weight_BTP = prepared.ivar_BTP[row_B] * visible_BT[row_B][..., None]
         flux_BL, weight_BL = (
             tk.unpatchify_spectrum(x_BTP, self.spec.n_wavelengths) for x_BTP in (prepared.flux_BTP[row_B], weight_BTP)
         )
         with torch.autocast(flux_BL.device.type, enabled=False):  # sums over thousands of samples
-            seen = self.lines.look(flux_BL, weight_BL)
-            return Evidence(row_B, self.lines.votes(seen), seen)
+            features = self.lines.features(flux_BL, weight_BL)
+            return Evidence(row_B, self.lines.log_odds(features), features)
 
     def predict(self, decoded_BTE: Tensor) -> SpectrumPatches:
         return SpectrumPatches(self.to_patch(decoded_BTE).float(), self.to_level(decoded_BTE.mean(1)).float())
@@ -151,39 +153,39 @@ class Spectrum(Modality):
     def complete(
         self, predicted: SpectrumPatches, evidence: Evidence, shift_B: Tensor, certainty_B: Tensor, summary_BD: Tensor
     ) -> SpectrumPatches:
+        assert self.lines is not None  # there is no evidence otherwise
         row_B = evidence.row_B
         with torch.autocast(shift_B.device.type, enabled=False):
             drawn_BL = self.lines.draw(
-                evidence.seen, shift_B[row_B], certainty_B[row_B], take(summary_BD, row_B).float()
+                evidence.features, shift_B[row_B], certainty_B[row_B], take_rows(summary_BD, row_B).float()
             )
         drawn_BTP = tk.patchify_spectrum(drawn_BL, self.config.patch)
         return SpectrumPatches(add_rows(predicted.flux_BTP, row_B, drawn_BTP), predicted.level_B2)
 
     def loss(self, predicted: SpectrumPatches, prepared: SpectrumTokens, is_target_BT: Tensor) -> Tensor:
-        row_B = with_targets(is_target_BT)
-        shape = masked_chi_square(
-            take(predicted.flux_BTP, row_B),
+        row_B = rows_with_targets(is_target_BT)
+        chi_square = masked_chi_square(
+            take_rows(predicted.flux_BTP, row_B),
             prepared.flux_BTP[row_B],
             prepared.ivar_BTP[row_B],
             is_target_BT[row_B],
             self.config.error_floor,
         )
-        level_asked_B = prepared.hidden_B & is_target_BT.any(-1)
-        level = masked_mse(predicted.level_B2[:, None], prepared.level_B2[:, None], level_asked_B[:, None])
-        return shape + self.config.level_weight * level
+        is_level_target_B = prepared.hidden_B & is_target_BT.any(-1)
+        level = masked_mse(predicted.level_B2[:, None], prepared.level_B2[:, None], is_level_target_B[:, None])
+        return chi_square + self.config.level_weight * level
 
     def restore(self, predicted: SpectrumPatches, prepared: SpectrumTokens) -> Tensor:
-        """Flux (B, L) in 1e-17 erg/s/cm2/A. Level and scale are those of the visible part or, where nothing is
-        visible, predicted as well."""
+        """Flux (B, L) in 1e-17 erg/s/cm2/A; mean and rms are those of the visible part, or predicted without one."""
         mean_B = torch.where(prepared.hidden_B, predicted.level_B2[:, 0].sinh(), prepared.mean_B)
         rms_B = torch.where(prepared.hidden_B, predicted.level_B2[:, 1].exp(), prepared.rms_B)
         flux_BL = tk.unpatchify_spectrum(predicted.flux_BTP, self.spec.n_wavelengths)
         return mean_B[:, None] + rms_B[:, None] * flux_BL
 
-    def seen(self, visible_BT: Tensor) -> Tensor:
+    def visible_samples(self, visible_BT: Tensor) -> Tensor:
         """(B, L)"""
-        seen_BTP = visible_BT[..., None].expand(-1, -1, self.config.patch)
-        return tk.unpatchify_spectrum(seen_BTP, self.spec.n_wavelengths)
+        visible_BTP = visible_BT[..., None].expand(-1, -1, self.config.patch)
+        return tk.unpatchify_spectrum(visible_BTP, self.spec.n_wavelengths)
 
 
 MODALITY = Spectrum

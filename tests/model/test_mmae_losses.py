@@ -1,0 +1,214 @@
+"""The masked autoencoder: targets, losses, reconstructions and gradients."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmae.model.build import build_model
+from mmae.model.mmae import MMAE, choose_reconstructed, group_by_modalities
+from mmae.model.tokens import visible_pixels
+from tests.model.galaxies import (
+    CLOSE,
+    SPEC,
+    TINY,
+    copied,
+    masks,
+    random_batch,
+    rows,
+    tiny,
+    visible_samples,
+    warmed_up,
+    without,
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> MMAE:
+    return warmed_up()
+
+
+def test_untrained_model_reconstructs_constants():
+    model = build_model(TINY, SPEC).eval()
+    batch, visible = random_batch(4), masks(model, 4)
+    visible["spectrum"][:, 0] = visible["image"][:, 0] = True
+    estimate = model.estimate(batch, visible)
+    assert (estimate.image_BCHW == estimate.image_BCHW[:1, :, :1, :1]).all()  # the mean of each band
+    assert (estimate.flux_BL == estimate.flux_BL[:, :1]).all()  # the level of each spectrum
+
+
+def test_image_loss_is_the_mse_of_hidden_present_pixels(model):
+    batch, visible = without(random_batch(5), image=[1]), masks(model, 5)
+    visible["image"][1] = False
+    losses, estimate = model(batch, visible), model.estimate(batch, visible)
+    scale = [np.array(v)[:, None, None] for v in (SPEC.band_noise, SPEC.arcsinh_mean, SPEC.arcsinh_std)]
+    normal = [
+        (np.arcsinh(x.double().numpy() / scale[0]) - scale[1]) / scale[2]
+        for x in (batch.image_BCHW, estimate.image_BCHW)
+    ]
+    hidden = ~estimate.visible_BHW.numpy() & batch.present["image"].numpy()[:, None, None]
+    error = ((normal[0] - normal[1]) ** 2).mean(1)[hidden]
+    np.testing.assert_allclose(losses.parts["image"].item(), error.mean(), rtol=1e-4)
+
+
+def test_spectrum_loss_is_chi_square_per_hidden_good_pixel(model):
+    batch, visible = without(random_batch(5), spectrum=[2]), masks(model, 5)
+    visible["spectrum"][2] = False
+    losses, estimate = model(batch, visible), model.estimate(batch, visible)
+    flux, ivar, predicted = (x.double().numpy() for x in (batch.flux_BL, batch.ivar_BL, estimate.flux_BL))
+    chi_square, n = 0.0, 0
+    for i in (0, 1, 3, 4):
+        hidden = ~estimate.visible_BL[i].numpy()
+        weight = ivar[i] * ~hidden
+        rms = np.average((flux[i] - np.average(flux[i], weights=weight)) ** 2, weights=weight) ** 0.5
+        used = (ivar[i] > 0) & hidden
+        variance = 1 / ivar[i][used] + (TINY.modalities.spectrum.error_floor * rms) ** 2
+        chi_square += ((flux[i] - predicted[i])[used] ** 2 / variance).sum()
+        n += used.sum()
+    np.testing.assert_allclose(losses.parts["spectrum"].item(), chi_square / n, rtol=1e-3)
+
+
+@pytest.mark.parametrize("modality", ["image", "spectrum"])
+def test_each_token_is_decoded_from_its_own_query(model, modality):
+    """Changing the query of the second patch changes only the second patch of its modality."""
+    batch, visible = random_batch(2), masks(model, 2)
+    before = model.estimate(batch, visible)
+    changed = copy.deepcopy(model)
+    with torch.no_grad():
+        changed.modalities[modality].query_TE[1] += torch.randn(TINY.decoder_width)
+    after = changed.estimate(batch, visible)
+    image = (after.image_BCHW != before.image_BCHW).any(0).any(0)
+    flux = (after.flux_BL != before.flux_BL).any(0)
+    expected_image, expected_flux = torch.zeros_like(image), torch.zeros_like(flux)
+    if modality == "image":
+        expected_image[:4, 4:8] = True
+    else:
+        expected_flux[8:16] = True
+    assert torch.equal(image, expected_image) and torch.equal(flux, expected_flux)
+
+
+def test_estimate_contains_masks_of_visible_samples(model):
+    batch, visible = random_batch(3), masks(model, 3)
+    estimate = model.estimate(batch, visible)
+    assert torch.equal(estimate.visible_BHW, visible_pixels(visible["image"], SPEC.image_size))
+    assert torch.equal(estimate.visible_BL, visible_samples(visible))
+    assert estimate.image_BCHW.shape == batch.image_BCHW.shape
+    assert estimate.flux_BL.shape == batch.flux_BL.shape
+
+
+def test_reconstructed_flux_scales_with_the_input_flux(model):
+    """In a model without the brightness embedding."""
+    batch, visible = random_batch(3), masks(model, 3)
+    with torch.no_grad():
+        model_without_brightness = build_model(TINY, SPEC).eval()
+        model_without_brightness.modalities["spectrum"].brightness.weight.zero_()
+    brighter = copied(batch)
+    brighter.values["flux"], brighter.values["ivar"] = 10 * batch.flux_BL, batch.ivar_BL / 100
+    here, there = (model_without_brightness.estimate(b, visible).flux_BL for b in (batch, brighter))
+    torch.testing.assert_close(there, 10 * here, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(("fraction", "n_chosen"), [(1.0, 8), (0.5, 4), (0.3, 3)])
+def test_fraction_of_a_training_batch_is_reconstructed(fraction, n_chosen):
+    torch.manual_seed(1)
+    model = build_model(tiny(reconstructed=fraction), SPEC).train()
+    batch, visible = random_batch(8), masks(model, 8)
+    visible["spectrum"][7] = False  # alone in its group, in which no galaxy may be chosen
+
+    def parts(galaxy: int | None, training: bool = True) -> dict[str, float]:
+        changed = copied(batch)
+        if galaxy is not None:
+            hidden_HW = ~visible_pixels(visible["image"], SPEC.image_size)[galaxy]
+            changed.image_BCHW[galaxy, :, hidden_HW] += 1
+            changed.flux_BL[galaxy, ~visible_samples(visible)[galaxy]] += 1
+        return {name: loss.item() for name, loss in model.train(training)(changed, visible).parts.items()}
+
+    for galaxy in range(8):
+        before, after = parts(None), parts(galaxy)
+        expected = {"image", "spectrum"} if galaxy < n_chosen else set()
+        assert {name for name in after if after[name] != before[name]} == expected
+    assert parts(7, training=False)["image"] != parts(None, training=False)["image"]  # all in validation
+    other = copied(batch)
+    other.redshift_B[7] += 0.5
+    assert model.train()(other, visible).parts["redshift"].item() != parts(None)["redshift"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 12), st.floats(0.05, 1.0), st.integers(0, 99))
+def test_chosen_galaxies_are_half_those_with_most_modalities_and_first_of_each_group(n_galaxies, fraction, seed):
+    generator = torch.Generator().manual_seed(seed)
+    visible = {
+        name: torch.rand(n_galaxies, 3, generator=generator) < 0.4 for name in ("image", "spectrum", "magnitudes")
+    }
+    is_chosen = choose_reconstructed(visible, fraction)
+    n_shown = torch.stack([tokens.any(-1) for tokens in visible.values()]).sum(0)
+    n = math.ceil(fraction * n_galaxies)
+    assert is_chosen.sum() == n
+    assert (
+        n_shown[is_chosen].sort(descending=True).values[: n // 2].tolist()
+        == n_shown.sort(descending=True).values[: n // 2].tolist()
+    )
+    for group in group_by_modalities(visible):
+        assert is_chosen[group].tolist() == sorted(is_chosen[group].tolist(), reverse=True)
+
+
+def test_total_loss_is_the_weighted_sum_of_the_parts():
+    config = tiny(image={"weight": 2.0}, spectrum={"weight": 0.5}, redshift_weight=3.0)
+    model = build_model(config, SPEC).eval()
+    losses = model(random_batch(4), masks(model, 4))
+    expected = 2 * losses.parts["image"] + 0.5 * losses.parts["spectrum"] + 3 * losses.parts["redshift"]
+    torch.testing.assert_close(losses.total, expected)
+    assert min(losses.parts["image"], losses.parts["spectrum"], losses.parts["redshift"]) > 0
+
+
+def test_absent_modalities_are_no_targets(model):
+    """The loss of a modality is that of the batch without the galaxies that lack it."""
+    batch, visible = without(random_batch(6), image=[0, 1], spectrum=[2], redshift=[3, 4]), masks(model, 6)
+    visible["image"][:2] = False
+    visible["spectrum"][2] = False
+    for name, kept in (("image", [2, 3, 4, 5]), ("spectrum", [0, 1, 3, 4, 5]), ("redshift", [0, 1, 2, 5])):
+        fewer = {which: tokens[kept] for which, tokens in visible.items()}
+        torch.testing.assert_close(
+            model(batch, visible).parts[name], model(rows(batch, kept), fewer).parts[name], **CLOSE
+        )
+
+
+def test_no_gradient_accumulates_in_thread_order(model):
+    """The gradient of indexing accumulates in thread order on a CPU, so that runs would differ in the last bits."""
+    batch = random_batch(4)
+    visited, open_nodes = set(), [model(batch, masks(model, 4)).total.grad_fn]
+    while open_nodes:
+        node = open_nodes.pop()
+        if node is not None and node not in visited:
+            visited.add(node)
+            open_nodes += [following for following, _ in node.next_functions]
+    names = {node.name() for node in visited}
+    assert "GatherBackward0" in names  # the walk has reached the gathering of tokens
+    assert not {name for name in names if name.startswith(("Index", "Embedding"))}
+
+
+def test_tiny_model_overfits_eight_galaxies():
+    torch.manual_seed(0)
+    model = build_model(TINY, SPEC)
+    batch, visible = random_batch(8), masks(model, 8)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    history = []
+    for _ in range(60):
+        losses = model(batch, visible)
+        optimiser.zero_grad()
+        losses.total.backward()
+        optimiser.step()
+        history.append(losses)
+    first, last = history[0], history[-1]
+    assert last.parts["image"] < first.parts["image"] / 5
+    assert last.parts["spectrum"] < first.parts["spectrum"] / 1.5
+    # The minimum is the entropy of the label, a Gaussian of one fine bin: about 1.4.
+    assert last.parts["redshift"] < 1.7 < 2.5 < first.parts["redshift"]
+    point, _, _ = model.eval().redshift(batch, visible)
+    assert ((point - batch.redshift_B).abs() / (1 + batch.redshift_B)).max() < 0.1
