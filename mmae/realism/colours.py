@@ -1,6 +1,6 @@
-"""Colours and magnitudes of galaxies against redshift, beside zCOSMOS-bright.
+"""Colours and magnitudes of galaxies against redshift, compared with zCOSMOS-bright.
 
-Shape suffixes: N simulated galaxies, M real ones, K simulated galaxies made again, C bands.
+Shape suffixes: N simulated galaxies, M real galaxies, C bands.
 """
 
 from __future__ import annotations
@@ -10,38 +10,38 @@ from pathlib import Path
 
 import numpy as np
 
+from mmae.realism.columns import KS_DISTANCE, PERCENTILE_COLUMNS, PERCENTS, VERDICT
 from mmae.realism.figures_population import colour_figure, magnitude_figure
 from mmae.realism.measures import ColourBin
 from mmae.realism.reference import SUBARU_BANDS, RealGalaxies, load, read_zcosmos
-from mmae.realism.rows import Objects, Watch, no_watch
+from mmae.realism.rows import Objects, Track, no_tracking
 from mmae.realism.simulator import Simulator, row_of
 from mmae.realism.stamps import aperture_magnitudes
 from mmae.realism.statistics import effective_number, ks_distance, match_weights, weighted_percentiles
-from mmae.report.contents import NOT_JUDGED, Cell, Drawing, Section, Table, judge_difference
+from mmae.report.contents import NOT_JUDGED, Cell, Column, Drawing, Section, Table, judge_difference
 from mmae.survey.schema import SurveySpec
 
 EDGES = (0.05, 0.15, 0.25, 0.35, 0.5, 0.65, 0.8, 1.0)  # of the redshift bins
 COLOURS = (("g", "r"), ("r", "i"), ("i", "z"))
-PERCENTS = (16.0, 50.0, 84.0)
-MATCH_STEP = 0.5  # mag: real galaxies are weighted to the simulated magnitudes in bins this wide
-LEAST_GALAXIES = 30  # in a bin, of either sample (of the real one: effective number)
-MADE_AGAIN, LEAST_AGAIN = 20, 8  # galaxies a bin for the conversion of colours, and the least
-APERTURE = 1.5  # arcsec, radius: COSMOS photometry is of 3 arcsec apertures (Capak+2007)
-# mag. Zero points in COSMOS are uncertain by 0.05; unconverted, HSC and Suprime-Cam colours may
-# differ by 0.1 more.
+MATCH_STEP = 0.5  # mag: bin width for weighting real galaxies to the simulated magnitudes
+MIN_GALAXIES = 30  # per bin and sample (real sample: effective number)
+RESIMULATED, MIN_RESIMULATED = 20, 8  # galaxies per bin for the colour conversion: number used, minimum
+APERTURE = 1.5  # arcsec, radius: COSMOS photometry uses 3 arcsec apertures (Capak+2007)
+# mag. COSMOS zero points are uncertain by 0.05; without conversion, HSC and Suprime-Cam colours may differ
+# by another 0.1.
 TOLERANCE, TOLERANCE_UNCONVERTED = 0.10, 0.15
-# Below, the simulated galaxies are mostly BGS, limited in magnitude as zCOSMOS is. Above, DESI
-# chooses by colour (LRG red, ELG blue), and a difference is no fault.
+# Below this redshift the simulated galaxies are mostly BGS, magnitude-limited like zCOSMOS. Above it DESI
+# selects by colour (LRG red, ELG blue) and colours are expected to differ.
 FLUX_LIMITED_BELOW = 0.35
 TITLE = "Colours against redshift"
 COLOUR_CAPTION = (
-    "Shaded: colours of the simulated galaxies in HSC's filters. Points: median and 16-84% of both samples, "
-    "simulated ones converted to zCOSMOS's filters and apertures where that is possible, real ones weighted "
-    "to the simulated magnitudes."
+    "Shaded: colours of the simulated galaxies in HSC filters. Points: median and 16-84% of both samples, the "
+    "simulated one converted to the zCOSMOS filters and apertures where possible, the real one weighted to the "
+    "simulated magnitudes."
 )
 MAGNITUDE_CAPTION = (
-    "i magnitude against redshift: simulated (HSC i, cmodel) and zCOSMOS (its selection magnitude). Where "
-    "one sample has galaxies and the other has none, the selection differs."
+    "i magnitude against redshift: simulated (HSC i, cmodel) and zCOSMOS (selection magnitude). The selections "
+    "differ where only one sample has galaxies."
 )
 
 
@@ -52,14 +52,17 @@ def colour_bins(
     conversions: dict[tuple[str, float], float] | None = None,
     edges: tuple[float, ...] = EDGES,
 ) -> list[ColourBin]:
-    """Percentiles of each colour in redshift bins, the real galaxies weighted to the simulated
-    distribution of i magnitudes within the bin and within the range that both have.
+    """Percentiles of each colour in redshift bins.
+
+    In each bin the real galaxies are weighted to the simulated distribution of i magnitudes, over the common
+    magnitude range.
 
     Args:
         redshift_N, mag_NC: simulated galaxies; g r i z, AB.
-        real: the same bands.
-        conversions: (colour, lower edge of the bin) -> what brings simulated colours to the
-            filters and apertures of the real ones.
+        real: galaxies with the same bands.
+        conversions: (colour, lower edge of the bin) -> mag to add to simulated colours for the filters and
+            apertures of the real sample.
+        edges: of the redshift bins.
     """
     i = SUBARU_BANDS.index("i")
     found = []
@@ -74,11 +77,11 @@ def colour_bins(
             use_N = np.isfinite(colour_N) & np.isfinite(bright_N)
             use_M = np.isfinite(colour_M) & np.isfinite(bright_M)
             use_N, use_M = _common_range(bright_N, use_N, bright_M, use_M)
-            if min(use_N.sum(), use_M.sum()) < LEAST_GALAXIES:
+            if min(use_N.sum(), use_M.sum()) < MIN_GALAXIES:
                 continue
             weight_M = match_weights(bright_M[use_M], bright_N[use_N], MATCH_STEP)
             n_real = effective_number(weight_M)
-            if n_real < LEAST_GALAXIES:
+            if n_real < MIN_GALAXIES:
                 continue
             found.append(
                 ColourBin(
@@ -97,33 +100,35 @@ def colour_bins(
 
 
 def colour_conversions(
-    objects: Objects, simulator: Simulator, spec: SurveySpec, seed: int, watch: Watch = no_watch
+    objects: Objects, simulator: Simulator, spec: SurveySpec, seed: int, track: Track = no_tracking
 ) -> dict[tuple[str, float], float]:
-    """From total HSC colours to zCOSMOS's, by (colour, lower edge of the redshift bin).
+    """Conversion from total HSC colours to zCOSMOS colours: (colour, lower edge of the redshift bin) -> mag.
 
-    The median over some galaxies that are made again of two differences: Suprime-Cam minus HSC
-    filters, and 3 arcsec aperture minus total light (colour gradients).
+    Median over re-simulated galaxies of two differences: Suprime-Cam minus HSC filters, and 3 arcsec aperture
+    minus total magnitude (colour gradients).
     """
     rng = np.random.default_rng(seed)
     chosen = [
         (low, row)
         for low, high in pairwise(EDGES)
         for n in rng.permutation(np.flatnonzero(objects.is_galaxy_N & _inside(objects.redshift_N, low, high)))[
-            :MADE_AGAIN
+            :RESIMULATED
         ]
         if (row := row_of(objects.object_id_N[n])) is not None
     ]
     four = [objects.bands.index(b) for b in SUBARU_BANDS]
     difference: dict[float, list[np.ndarray]] = {}
-    for low, row in watch(chosen, "galaxies made again"):
+    for low, row in track(chosen, "re-simulated galaxies"):
         truth = simulator.simulate(row)
         total_C = simulator.mag_C(truth)
-        inner_C = aperture_magnitudes(simulator.target_image(truth, spec.image_size), APERTURE, spec)
-        difference.setdefault(low, []).append(simulator.subaru_mag_C(truth) - total_C[four] + (inner_C - total_C)[four])
+        aperture_C = aperture_magnitudes(simulator.target_image(truth, spec.image_size), APERTURE, spec)
+        difference.setdefault(low, []).append(
+            simulator.subaru_mag_C(truth) - total_C[four] + (aperture_C - total_C)[four]
+        )
     return {
         (f"{blue}-{red}", low): float(np.median(_colour(np.array(parts), blue, red)))
         for low, parts in difference.items()
-        if len(parts) >= LEAST_AGAIN
+        if len(parts) >= MIN_RESIMULATED
         for blue, red in COLOURS
     }
 
@@ -139,7 +144,7 @@ def _inside(redshift: np.ndarray, low: float, high: float) -> np.ndarray:
 def _common_range(
     mag_N: np.ndarray, use_N: np.ndarray, mag_M: np.ndarray, use_M: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Those of either sample whose magnitude lies in the range (1st to 99th percentile) of both."""
+    """Restrict two selections to the magnitude range (1st to 99th percentile) common to both."""
     if not (use_N.any() and use_M.any()):
         return use_N, use_M
     range_N, range_M = (np.percentile(m[u], [1, 99]) for m, u in ((mag_N, use_N), (mag_M, use_M)))
@@ -153,23 +158,23 @@ def colour_section(
     reference: Path | None,
     simulator: Simulator | None,
     seed: int,
-    watch: Watch = no_watch,
+    track: Track = no_tracking,
 ) -> Section:
-    """g-r, r-i and i-z in redshift bins, and magnitude against redshift."""
+    """Section on g-r, r-i and i-z in redshift bins and on magnitude against redshift."""
     can_convert = simulator is not None and simulator.subaru_mag_C is not None
     text = (
         "Galaxies (no quasars, no stars) against zCOSMOS-bright DR3 (Lilly+2007, 2009): confidence classes "
-        "3.x and 4.x, no broad-line AGN, z > 0.01. Filters differ (Suprime-Cam g+ r+ z+ and CFHT i* there, "
-        "HSC g r i z here), and so does the light: 3 arcsec apertures there, whole galaxies here. "
+        "3.x and 4.x, no broad-line AGN, z > 0.01. Filters differ (zCOSMOS: Suprime-Cam g+ r+ z+ and CFHT i*; "
+        "simulation: HSC g r i z), and so do magnitudes (zCOSMOS: 3 arcsec apertures; simulation: total). "
         + (
-            "Both are taken out by the median difference, in each bin, of galaxies that are made again. "
+            "Both differences are corrected in each bin by the median over re-simulated galaxies. "
             if can_convert
-            else "Nothing corrects for that here, and colours of one galaxy may differ by 0.1 mag. "
+            else "Neither is corrected here; colours of a galaxy may differ by 0.1 mag. "
         )
-        + "Selection differs: zCOSMOS takes everything at I < 22.5, the survey what DESI would target. In each "
-        "bin of redshift the real galaxies are weighted to the simulated i magnitudes, over the range that "
-        "both have, which takes out the difference of depth; colours are judged at "
-        f"z < {FLUX_LIMITED_BELOW}, where both samples are limited by magnitude alone."
+        + "Selections differ: zCOSMOS is limited to I < 22.5, the survey consists of DESI-like targets. In each "
+        "redshift bin the real galaxies are weighted to the simulated i magnitudes over the common range, "
+        "which corrects for the different depth; colours are judged at "
+        f"z < {FLUX_LIMITED_BELOW}, where both samples are selected by magnitude only."
     )
     loaded = load(read_zcosmos, reference)
     if loaded.value is None:
@@ -178,7 +183,7 @@ def colour_section(
     if missing:
         return Section("colours", TITLE, text, left_out=f"Left out: the survey has no {', '.join(missing)} magnitudes.")
     real = loaded.value
-    conversions = colour_conversions(objects, simulator, spec, seed, watch) if can_convert else {}
+    conversions = colour_conversions(objects, simulator, spec, seed, track) if can_convert else {}
     use_N = objects.is_galaxy_N & np.isfinite(objects.redshift_N)
     redshift_N = objects.redshift_N[use_N]
     mag_NC = objects.mag_NC[use_N][:, [objects.bands.index(b) for b in SUBARU_BANDS]]
@@ -187,25 +192,20 @@ def colour_section(
         "medians",
         "Colours in mag: 16, 50 and 84%",
         (
-            "colour",
-            "redshift",
-            "n sim",
-            "n real",
-            "converted",
-            "sim 16%",
-            "sim 50%",
-            "sim 84%",
-            "real 16%",
-            "real 50%",
-            "real 84%",
-            "offset",
-            "KS D",
-            "verdict",
+            Column("colour"),
+            Column("redshift"),
+            Column("n_simulated", "n sim"),
+            Column("n_real"),
+            Column("conversion"),
+            *PERCENTILE_COLUMNS,
+            Column("offset"),
+            KS_DISTANCE,
+            VERDICT,
         ),
         tuple(_row(b) for b in bins),
-        note="n real: effective number of the weighted galaxies. Converted: added to the simulated "
-        "colours for filters and apertures; offset: what remains. Not judged: bins where DESI "
-        f"chose by colour. Left out: bins with fewer than {LEAST_GALAXIES} of either sample.",
+        note="n real: effective number of the weighted galaxies. Conversion: added to the simulated colours for "
+        "filters and apertures. Offset: simulated minus real median. Not judged: bins where DESI selects by "
+        f"colour. Omitted: bins with fewer than {MIN_GALAXIES} galaxies of either sample.",
     )
     i = SUBARU_BANDS.index("i")
     drawings = (

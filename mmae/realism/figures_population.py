@@ -1,6 +1,6 @@
 """Figures of the catalogue: redshifts, colours, magnitudes.
 
-Shape suffixes: N simulated galaxies, M real ones, C bands.
+Shape suffixes: N simulated galaxies, M real galaxies, C bands, B magnitude bins.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ CLASS_COLOURS = {
     "extended": BLUE,
     "unknown": GREY,
 }
-POINTS_BELOW = 300  # points; more are drawn as density
-REDSHIFT_EDGES = np.expm1(np.linspace(0, np.log1p(4.4), 61))  # equal on the axis, ln(1 + z)
+POINTS_BELOW = 300  # from this number of points a density is drawn
+REDSHIFT_EDGES = np.expm1(np.linspace(0, np.log1p(4.4), 61))  # equal bins in ln(1 + z), the axis scale
 
 
 @style()
 def redshift_histogram(redshift_N: np.ndarray, class_N: np.ndarray, percentiles: Mapping[int, float]) -> Figure:
-    """Redshifts by target class (stacked), and the simulated and published percentiles.
+    """Redshift histogram by target class (stacked), with simulated and published percentiles.
 
     Args:
-        class_N: target class of each.
+        class_N: target class.
         percentiles: percent -> published redshift.
     """
     figure = Figure(figsize=(8, 4), layout="constrained")
@@ -70,9 +70,9 @@ def redshift_histogram(redshift_N: np.ndarray, class_N: np.ndarray, percentiles:
     ax.set_xlim(0, 4.4)
     ax.legend(title="simulated")
     inner = [p for p in percentiles if 0 < p < 100]
-    for y, values, colour, label in (
-        (1, np.percentile(redshift_N, inner), BLACK, "simulated"),
-        (0, [percentiles[p] for p in inner], VERMILLION, "published"),
+    for y, values, colour in (
+        (1, np.percentile(redshift_N, inner), BLACK),
+        (0, [percentiles[p] for p in inner], VERMILLION),
     ):
         lower.plot(values, [y] * len(inner), "o-", color=colour, markersize=4)
         for value, percent in zip(values, inner, strict=True):
@@ -93,22 +93,22 @@ def redshift_histogram(redshift_N: np.ndarray, class_N: np.ndarray, percentiles:
 
 @style()
 def colour_figure(redshift_N: np.ndarray, mag_NC: np.ndarray, bins: Sequence[ColourBin]) -> Figure:
-    """g-r, r-i, i-z against redshift: density of the simulated, medians of both."""
+    """g-r, r-i, i-z against redshift: density of the simulated galaxies, percentiles of both samples."""
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     bands = ("g", "r", "i", "z")
-    for ax, (b, r) in zip(figure.subplots(1, 3), ((0, 1), (1, 2), (2, 3)), strict=True):
-        name = f"{bands[b]}-{bands[r]}"
-        colour_N = mag_NC[:, b] - mag_NC[:, r]
+    for ax, (blue, red) in zip(figure.subplots(1, 3), ((0, 1), (1, 2), (2, 3)), strict=True):
+        name = f"{bands[blue]}-{bands[red]}"
+        colour_N = mag_NC[:, blue] - mag_NC[:, red]
         low, high = _range(colour_N, (-0.2, 2.2))
         draw_density(ax, redshift_N, colour_N, (0, 1.05), (low, high))
-        here = [one for one in bins if one.colour == name]
-        for shift, get, colour, label in (
-            (-0.006, lambda one: one.simulated, BLACK, "simulated"),
-            (0.006, lambda one: one.real, VERMILLION, "zCOSMOS"),
+        colour_bins = [b for b in bins if b.colour == name]
+        for shift, sample, colour, label in (
+            (-0.006, "simulated", BLACK, "simulated"),
+            (0.006, "real", VERMILLION, "zCOSMOS"),
         ):
-            if here:
-                middle = np.array([0.5 * (one.low + one.high) + shift for one in here])
-                p16, p50, p84 = np.array([get(one) for one in here]).T
+            if colour_bins:
+                middle = np.array([0.5 * (b.low + b.high) + shift for b in colour_bins])
+                p16, p50, p84 = np.array([getattr(b, sample) for b in colour_bins]).T
                 ax.errorbar(
                     middle,
                     p50,
@@ -121,7 +121,7 @@ def colour_figure(redshift_N: np.ndarray, mag_NC: np.ndarray, bins: Sequence[Col
                     capsize=2,
                 )
         ax.set(xlabel="redshift", ylabel=f"${name}$ [mag]", xlim=(0, 1.05), ylim=(low, high))
-        if here:
+        if colour_bins:
             ax.legend(loc="lower right")
     return figure
 
@@ -130,7 +130,7 @@ def colour_figure(redshift_N: np.ndarray, mag_NC: np.ndarray, bins: Sequence[Col
 def magnitude_figure(
     redshift_N: np.ndarray, mag_N: np.ndarray, real_redshift_M: np.ndarray, real_mag_M: np.ndarray
 ) -> Figure:
-    """i magnitude against redshift, simulated and real side by side."""
+    """i magnitude against redshift for simulated and real galaxies."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True, sharey=True)
     for ax, z, mag, title in (
@@ -145,7 +145,7 @@ def magnitude_figure(
 
 @style()
 def photoz_figure(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """Predicted against true redshift, a panel for each named pair of arrays."""
+    """Predicted against spectroscopic redshift; panels: name -> spectroscopic and predicted redshifts."""
     figure = Figure(figsize=(3.6 * len(panels), 3.8), layout="constrained")
     axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for ax, (name, (z_N, predicted_N)) in zip(axes, panels.items(), strict=True):
@@ -179,7 +179,7 @@ def magnitude_error_figure(
 def draw_density(
     ax: Axes, x: np.ndarray, y: np.ndarray, x_range: tuple[float, float], y_range: tuple[float, float]
 ) -> None:
-    """How many points lie where: cells, or the points themselves while there are few."""
+    """Two-dimensional histogram of points, or the points themselves if there are fewer than POINTS_BELOW."""
     use = np.isfinite(x) & np.isfinite(y)
     if use.sum() < POINTS_BELOW:
         ax.plot(x[use], y[use], ".", color=GREEN, markersize=2)

@@ -1,4 +1,4 @@
-"""Figures of the spectra and of their lines.
+"""Figures of spectra and emission lines.
 
 Shape suffixes: N spectra or galaxies, L wavelength samples, B bins of wavelength, J lines.
 """
@@ -25,17 +25,17 @@ def noise_shape_figure(
     real: SpectrumMeasures | None,
     class_N: np.ndarray,
 ) -> Figure:
-    """Noise in bins, normalised and not, and S/N by class."""
+    """Noise in wavelength bins, normalised and absolute, and S/N by class."""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     shape, level, signal = figure.subplots(1, 3)
     n_bins = measures.ivar_NB.shape[1]
     width = 100.0
     middle_B = width * np.floor(wavelength_L[0] / width) + width * (np.arange(n_bins) + 0.5)
     at = int(np.argmin(np.abs(middle_B - 6550)))
-    for one, colour, name in ((similar, BLUE, "simulated, similar S/N"), (real, VERMILLION, "real")):
-        if one is None:
+    for sample, colour, name in ((similar, BLUE, "simulated, similar S/N"), (real, VERMILLION, "real")):
+        if sample is None:
             continue
-        sigma_NB = one.ivar_NB**-0.5
+        sigma_NB = sample.ivar_NB**-0.5
         for ax, value_NB in ((shape, sigma_NB / sigma_NB[:, at : at + 1]), (level, sigma_NB)):
             p16, p50, p84 = nan_percentile(value_NB, [16, 50, 84])
             ax.plot(middle_B, p50, color=colour, label=name)
@@ -61,7 +61,7 @@ def noise_shape_figure(
 
 @style()
 def width_figure(quantities: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """Histograms of log widths and ratios: name -> simulated and real values."""
+    """Histograms of log widths and ratios; quantities: name -> simulated and real values."""
     columns = 4
     rows = -(-len(quantities) // columns)
     figure = Figure(figsize=(12, 2.3 * rows), layout="constrained")
@@ -80,7 +80,7 @@ def width_figure(quantities: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Fig
 
 @style()
 def bpt_figure(simulated: LineSample, real: LineSample) -> Figure:
-    """[O III]/H-beta against [N II]/H-alpha (Baldwin, Phillips & Terlevich 1981), side by side."""
+    """[O III]/H-beta against [N II]/H-alpha (Baldwin, Phillips & Terlevich 1981), simulated and real."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True, sharey=True)
     for ax, sample, name in ((axes[0], simulated, "simulated"), (axes[1], real, "real: DESI BGS")):
@@ -103,7 +103,7 @@ def bpt_figure(simulated: LineSample, real: LineSample) -> Figure:
 
 @style()
 def correlation_figure(simulated_JJ: np.ndarray, real_JJ: np.ndarray, names: tuple[str, ...]) -> Figure:
-    """Correlation matrices of the log widths and their difference."""
+    """Correlation matrices of the log widths, simulated and real, and their difference."""
     figure = Figure(figsize=(12, 4.6), layout="constrained")
     axes = figure.subplots(1, 3)
     for ax, matrix, title in (

@@ -1,4 +1,4 @@
-"""The job behind ray_jobs/build_survey.py: build a survey and, if asked for, compare it with real data."""
+"""Job of ray_jobs/build_survey.py: build a survey and optionally compare it with real data."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mmae.realism.report import write_report
 
 
 def build_command(config: BuildConfig, console: Console | None = None) -> None:
-    """Build, then write the report on realism with `config.report`.
+    """Build a survey; with `config.report` also write the realism report.
 
     Raises:
         InputError: the options or the input files are wrong.
-        SystemExit: with status 3, if whole files could not be read and were left out of the survey.
+        SystemExit: with status 3, if input files could not be read and are missing in the survey.
     """
     console = console or Console()
     survey = build_job(config, console)

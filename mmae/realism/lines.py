@@ -1,6 +1,6 @@
-"""Equivalent widths of emission lines beside those of DESI bright galaxies, like with like.
+"""Equivalent widths of emission lines, compared with DESI bright galaxies after the same selection.
 
-Shape suffixes: N simulated galaxies, M real ones, J lines (in the order of LINE_NAMES).
+Shape suffixes: N simulated galaxies, M real galaxies, J lines (in the order of LINE_NAMES).
 """
 
 from __future__ import annotations
@@ -9,16 +9,28 @@ from pathlib import Path
 
 import numpy as np
 
+from mmae.astro.lines import LINE_NAMES
+from mmae.realism.columns import KS_DISTANCE, PERCENTILE_COLUMNS, PERCENTS, RATIO, REAL, SIMULATED, VERDICT
 from mmae.realism.figures_spectra import bpt_figure, correlation_figure, width_figure
 from mmae.realism.measures import LineSample
-from mmae.realism.reference import LINE_NAMES, RealLines, load, read_lines
+from mmae.realism.reference import RealLines, load, read_lines
 from mmae.realism.rows import NO_TRUTH, Objects
 from mmae.realism.statistics import ks_distance
-from mmae.report.contents import Cell, Drawing, Section, Table, Verdict, judge_all, judge_difference, judge_ratio
+from mmae.report.contents import (
+    Cell,
+    Column,
+    Drawing,
+    Section,
+    Table,
+    Verdict,
+    judge_all,
+    judge_difference,
+    judge_ratio,
+)
 
 REDSHIFT_RANGE = (0.06, 0.30)  # of the real sample
 COMPARED_CLASS = "BGS"
-DONORS = 20  # a simulated galaxy takes its errors from one of so many real ones, nearest in H-alpha
+DONORS = 20  # errors are taken from one of the DONORS real galaxies nearest in H-alpha width
 LABELS = ("[O II]", "H-beta", "[O III]", "H-alpha", "[N II]", "[S II]")
 RATIOS = (
     ("[N II]/H-alpha", "nii_6584", "halpha"),
@@ -28,14 +40,14 @@ RATIOS = (
     ("H-alpha/H-beta", "halpha", "hbeta"),
 )
 MEDIAN_TOLERANCE, DISTANCE_LIMIT, CORRELATION_TOLERANCE = 0.25, 0.15, 0.15
-LEAST_GALAXIES = 50
+MIN_GALAXIES = 50
 
 
 def observe_widths(true_NJ: np.ndarray, real: RealLines, rng: np.random.Generator) -> np.ndarray:
-    """True widths with the errors of real galaxies of about the same H-alpha width.
+    """True widths (N,J) plus Gaussian noise with the errors of real galaxies of similar H-alpha width.
 
-    The six errors come from one real galaxy, as they belong together: one of the DONORS nearest
-    in log width of H-alpha, at random.
+    The six errors of a galaxy are taken from the same real galaxy, as they are correlated: a random one of the
+    DONORS nearest in log H-alpha width.
     """
     halpha = LINE_NAMES.index("halpha")
     order = np.argsort(real.width_NJ[:, halpha], kind="stable")
@@ -48,7 +60,7 @@ def observe_widths(true_NJ: np.ndarray, real: RealLines, rng: np.random.Generato
 
 
 def positive(width_NJ: np.ndarray) -> LineSample:
-    """Galaxies with six positive widths: what the real table kept."""
+    """Galaxies with six positive widths, the selection of the real table."""
     return LineSample(width_NJ[(width_NJ > 0).all(axis=1)])
 
 
@@ -64,14 +76,14 @@ def quantities(simulated: LineSample, real: LineSample) -> dict[str, tuple[np.nd
 
 
 def line_section(objects: Objects, reference: Path | None, seed: int) -> Section:
-    """Widths, ratios, BPT diagram and correlations."""
+    """Section on widths, ratios, BPT diagram and correlations."""
     low, high = REDSHIFT_RANGE
     text = (
-        f"Simulated {COMPARED_CLASS} galaxies at {low} < z < {high} against the DESI bright galaxy survey "
-        "(FastSpecFit widths, rest frame). The real table holds only galaxies with all six widths positive, "
-        "so that most passive galaxies are absent. Like with like: the true widths of the simulated "
-        f"galaxies get the errors of one real galaxy (of the {DONORS} nearest in H-alpha width) and Gaussian "
-        "noise, and only those with six positive widths stay. Ratios are of widths, not of fluxes."
+        f"Simulated {COMPARED_CLASS} galaxies at {low} < z < {high} against the DESI Bright Galaxy Survey "
+        "(FastSpecFit widths, rest frame). The real table contains only galaxies with six positive widths and "
+        "lacks most passive galaxies. The same selection is applied to the simulation: Gaussian noise with the "
+        f"errors of a real galaxy (one of the {DONORS} nearest in H-alpha width) is added to the true widths, and "
+        "galaxies with six positive widths are kept. Ratios are of widths, not of fluxes."
     )
     title = "Emission lines"
     if objects.truth is None:
@@ -91,13 +103,13 @@ def line_section(objects: Objects, reference: Path | None, seed: int) -> Section
     if use_N.any():
         noisy_NJ = observe_widths(true_NJ[use_N], loaded.value, np.random.default_rng(seed))
         simulated = positive(noisy_NJ)
-    if len(simulated.width_NJ) < LEAST_GALAXIES:
+    if len(simulated.width_NJ) < MIN_GALAXIES:
         return Section(
             "lines",
             title,
             text,
-            left_out=f"Left out: only {len(simulated.width_NJ)} simulated "
-            f"galaxies have six positive widths, {LEAST_GALAXIES} are needed; simulate more.",
+            left_out=f"Left out: {len(simulated.width_NJ)} simulated galaxies have six positive widths, at least "
+            f"{MIN_GALAXIES} are needed. Simulate more galaxies.",
         )
     in_M = (loaded.value.redshift_N > low) & (loaded.value.redshift_N < high)
     real = LineSample(loaded.value.width_NJ[in_M])
@@ -106,12 +118,11 @@ def line_section(objects: Objects, reference: Path | None, seed: int) -> Section
     kept_N = (noisy_NJ > 0).all(axis=1)
     tables = (_width_table(values), _correlation_table(*matrices), _kept_table(truth["galaxy_type"][use_N], kept_N))
     drawings = (
-        Drawing("widths", "Distributions of log widths and of their ratios.", width_figure(values)),
+        Drawing("widths", "Distributions of log widths and log ratios.", width_figure(values)),
         Drawing(
             "bpt",
-            "[O III]/H-beta against [N II]/H-alpha of widths. Star-forming galaxies lie below "
-            "the solid "
-            "line, active nuclei above the dashed one.",
+            "[O III]/H-beta against [N II]/H-alpha of widths. Below the solid line: star-forming galaxies; above the "
+            "dashed line: active nuclei.",
             bpt_figure(simulated, real),
         ),
         Drawing("line_correlation", "Correlation of the log widths.", correlation_figure(*matrices, LABELS)),
@@ -122,7 +133,7 @@ def line_section(objects: Objects, reference: Path | None, seed: int) -> Section
 def _width_table(values: dict[str, tuple[np.ndarray, np.ndarray]]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for name, (a_N, b_M) in values.items():
-        simulated, real = 10 ** np.percentile(a_N, [16, 50, 84]), 10 ** np.percentile(b_M, [16, 50, 84])
+        simulated, real = 10 ** np.percentile(a_N, PERCENTS), 10 ** np.percentile(b_M, PERCENTS)
         distance = ks_distance(a_N, b_M)
         verdict = judge_all(judge_ratio(simulated[1], real[1], MEDIAN_TOLERANCE), _judge_distance(distance))
         rows.append((name, *simulated.tolist(), *real.tolist(), float(simulated[1] / real[1]), distance, verdict))
@@ -130,11 +141,10 @@ def _width_table(values: dict[str, tuple[np.ndarray, np.ndarray]]) -> Table:
     return Table(
         "widths",
         f"{n:,} simulated and {m:,} real galaxies: 16, 50, 84%",
-        ("quantity", "sim 16%", "sim 50%", "sim 84%", "real 16%", "real 50%", "real 84%", "ratio", "KS D", "verdict"),
+        (Column("quantity"), *PERCENTILE_COLUMNS, RATIO, KS_DISTANCE, VERDICT),
         tuple(rows),
-        note=f"Judged: medians to {MEDIAN_TOLERANCE:.0%} and D <= {DISTANCE_LIMIT}. At these "
-        "numbers every p-value is zero and says nothing; D says how far the distributions are "
-        "apart.",
+        note=f"Judged: medians to {MEDIAN_TOLERANCE:.0%} and D <= {DISTANCE_LIMIT}. p-values are zero for samples of "
+        "this size and not shown; D measures the difference of the distributions.",
     )
 
 
@@ -155,7 +165,8 @@ def _correlation_table(simulated_JJ: np.ndarray, real_JJ: np.ndarray) -> Table:
         for j in range(len(LABELS))
         for k in range(j + 1, len(LABELS))
     )
-    return Table("correlation", "Correlation of log widths", ("lines", "simulated", "real", "verdict"), rows)
+    columns = (Column("lines"), SIMULATED, REAL, VERDICT)
+    return Table("correlation", "Correlation of log widths", columns, rows)
 
 
 def _kept_table(type_N: np.ndarray, kept_N: np.ndarray) -> Table:
@@ -171,7 +182,13 @@ def _kept_table(type_N: np.ndarray, kept_N: np.ndarray) -> Table:
     )
     return Table(
         "kept",
-        "Simulated galaxies and those that the cut keeps, by type",
-        ("type", "galaxies", "share [%]", "kept", "kept [%]"),
+        "Simulated galaxies before and after the selection, by type",
+        (
+            Column("type"),
+            Column("n", "galaxies"),
+            Column("share_percent", "share [%]"),
+            Column("n_kept", "kept"),
+            Column("kept_percent", "kept [%]"),
+        ),
         rows,
     )

@@ -1,4 +1,4 @@
-"""What is measured on simulated and real galaxies, as sections and figures share it."""
+"""Measurements of simulated and real galaxies shared by sections and figures."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mmae.astro.lines import LINE_NAMES
 
 @dataclass(frozen=True)
 class ColourBin:
-    """One colour of both samples in one bin of redshift."""
+    """A colour of both samples in a redshift bin."""
 
     colour: str
     low: float
     high: float
     n_simulated: int
     n_real: float  # effective number of the weighted sample
-    conversion: float  # what was added to the simulated colours; NaN if unknown, and nothing was
+    conversion: float  # mag added to the simulated colours; NaN: unknown, nothing added
     simulated: np.ndarray  # 16, 50, 84%
     real: np.ndarray
     distance: float  # KS
@@ -37,10 +37,12 @@ class LineSample:
 
 @dataclass(frozen=True)
 class SpectrumMeasures:
-    """Of many spectra, in bins of 100 A."""
+    """Measurements of many spectra in bins of 100 A."""
 
-    row_N: np.ndarray  # in the survey
+    row_N: np.ndarray  # row in the survey
     signal_NB: np.ndarray  # median S/N of a pixel; NaN in a bin without good pixels
     ivar_NB: np.ndarray  # median ivar of the good pixels
-    bad_NB: np.ndarray  # share of pixels with ivar 0
-    pull_N: np.ndarray  # scatter of neighbouring samples over what ivar says; 1 = honest
+    bad_NB: np.ndarray  # fraction of pixels with ivar 0
+    pull_N: (
+        np.ndarray
+    )  # scatter of differences of adjacent samples relative to that expected from ivar; 1: ivar is correct

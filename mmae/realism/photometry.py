@@ -1,4 +1,4 @@
-"""Does the light add up: image, catalogue and spectrum against the true magnitude.
+"""Photometric consistency: image, spectrum and catalogue against true magnitudes.
 
 Shape suffixes: N galaxies, C bands, L wavelength samples, B bins of magnitude.
 """
@@ -11,26 +11,27 @@ import numpy as np
 import speclite.filters
 
 from mmae.metrics.redshift import sigma_nmad
+from mmae.realism.columns import VERDICT
 from mmae.realism.figures_population import magnitude_error_figure
 from mmae.realism.reference import Loaded
-from mmae.realism.rows import NO_TRUTH, Objects, Watch, no_watch
+from mmae.realism.rows import NO_TRUTH, Objects, Track, no_tracking
 from mmae.realism.simulator import Simulator, row_of
-from mmae.report.contents import NOT_JUDGED, Cell, Drawing, Section, Table, Verdict, judge_difference
+from mmae.report.contents import NOT_JUDGED, Cell, Column, Drawing, Section, Table, Verdict, judge_difference
 from mmae.survey.schema import SurveySpec
 
-BRIGHTER_THAN = 20.0  # i, AB: noise-free images and spectra of these are integrated
+BRIGHTER_THAN = 20.0  # i, AB: limit for the integration of noise-free images and spectra
 MAX_GALAXIES = 60
-STAMP = 384  # pixels, 64.5 arcsec: 30 arcsec hold over 99% of the light of n = 4, r_e = 1 arcsec
+STAMP = 384  # pixels, 64.5 arcsec: 30 arcsec contain over 99% of the light of n = 4, r_e = 1 arcsec
 IMAGE_TOLERANCE, SPECTRUM_TOLERANCE, CATALOGUE_TOLERANCE = 0.03, 0.03, 0.05  # mag
 MAG_EDGES = np.arange(15.0, 25.01, 1.0)
-LEAST_GALAXIES = 20
-# speclite's curves; r and i are the filters in use since 2016 (Kawanomoto+2018).
+MIN_GALAXIES = 20
+# Filter curves of speclite; r and i in use since 2016 (Kawanomoto+2018). Independent of those in mmae.simulation.
 HSC_FILTERS = {"g": "hsc2017-g", "r": "hsc2017-r2", "i": "hsc2017-i2", "z": "hsc2017-z", "y": "hsc2017-y"}
-SPECTRUM_GRID = np.arange(2500.0, 12000.0, 0.8)  # Angstrom: every band with room on either side
+SPECTRUM_GRID = np.arange(2500.0, 12000.0, 0.8)  # Angstrom: covers all bands with margin
 
 
 def image_magnitudes(image_CHW: np.ndarray, zero_point: float) -> np.ndarray:
-    """AB magnitudes (C,) of all the light on a noise-free stamp; NaN where there is none."""
+    """AB magnitudes (C,) of the total flux of a noise-free stamp; NaN where it is not positive."""
     counts_C = image_CHW.sum(axis=(1, 2), dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(counts_C > 0, zero_point - 2.5 * np.log10(counts_C), np.nan)
@@ -44,16 +45,16 @@ def spectrum_magnitudes(wavelength_L: np.ndarray, flux_L: np.ndarray, bands: tup
 
 
 def photometry_section(
-    objects: Objects, spec: SurveySpec, simulator: Loaded[Simulator], seed: int, watch: Watch = no_watch
+    objects: Objects, spec: SurveySpec, simulator: Loaded[Simulator], seed: int, track: Track = no_tracking
 ) -> Section:
-    """Images and spectra of bright galaxies made again without noise, and the catalogue."""
+    """Section on noise-free images and spectra of re-simulated bright galaxies, and on catalogue magnitudes."""
     text = (
-        f"Three checks of units. The image of the target alone, without noise, on {STAMP} pixels, summed; "
-        "the spectrum before it loses light at the fibre, through the HSC filters of speclite; both against "
-        f"the true magnitude of up to {MAX_GALAXIES} galaxies of i < {BRIGHTER_THAN:g}. And the catalogue "
-        "(cmodel) magnitudes of all rows against the true ones."
+        f"Three checks of zero points and units. Noise-free images of the target on {STAMP} pixels and spectra "
+        "before fibre losses are integrated (spectra with the HSC filters of speclite) and compared with the true "
+        f"magnitudes of up to {MAX_GALAXIES} galaxies of i < {BRIGHTER_THAN:g}. Catalogue (cmodel) magnitudes of "
+        "all rows are compared with the true magnitudes."
     )
-    title = "Photometry adds up"
+    title = "Photometric consistency"
     if objects.truth is None:
         return Section("photometry", title, text, left_out=NO_TRUTH)
     true_NC = np.stack([objects.truth[f"{b}_mag"] for b in objects.bands], axis=1)
@@ -64,13 +65,13 @@ def photometry_section(
         bright = np.flatnonzero((true_NC[:, i] < BRIGHTER_THAN) & objects.is_galaxy_N)
         bright = np.random.default_rng(seed).permutation(bright)[:MAX_GALAXIES]
         rows = [row for row in (row_of(objects.object_id_N[n]) for n in bright) if row is not None]
-        tables.insert(0, _made_again(rows, spec, simulator.value, watch))
+        tables.insert(0, _totals(rows, spec, simulator.value, track))
     return Section("photometry", title, text, tuple(tables), (drawing,), left_out=simulator.reason)
 
 
-def _made_again(rows: list[int], spec: SurveySpec, simulator: Simulator, watch: Watch) -> Table:
+def _totals(rows: list[int], spec: SurveySpec, simulator: Simulator, track: Track) -> Table:
     image_NC, spectrum_NC = [], []
-    for row in watch(rows, "galaxies made again"):
+    for row in track(rows, "re-simulated galaxies"):
         truth = simulator.simulate(row)
         true_C = np.asarray(simulator.mag_C(truth), np.float64)
         image_NC.append(image_magnitudes(simulator.target_image(truth, STAMP), spec.zero_point) - true_C)
@@ -79,8 +80,8 @@ def _made_again(rows: list[int], spec: SurveySpec, simulator: Simulator, watch: 
             spectrum_NC.append(spectrum_magnitudes(SPECTRUM_GRID, flux_L, spec.bands) - true_C)
     found: list[tuple[Cell, ...]] = []
     for name, offsets, tolerance in (
-        ("image on a wide stamp", image_NC, IMAGE_TOLERANCE),
-        ("total spectrum", spectrum_NC, SPECTRUM_TOLERANCE),
+        ("image", image_NC, IMAGE_TOLERANCE),
+        ("spectrum", spectrum_NC, SPECTRUM_TOLERANCE),
     ):
         for c, band in enumerate(spec.bands):
             if offsets:
@@ -97,14 +98,21 @@ def _made_again(rows: list[int], spec: SurveySpec, simulator: Simulator, watch: 
                     )
                 )
         if not offsets:
-            found.append((name, "all", 0, None, None, Verdict("no such galaxies")))
+            found.append((name, "all", 0, None, None, Verdict("no galaxies")))
     return Table(
         "totals",
         f"Integrated minus true magnitude, galaxies of i < {BRIGHTER_THAN:g}",
-        ("light", "band", "n", "median [mag]", "largest [mag]", "verdict"),
+        (
+            Column("data"),
+            Column("band"),
+            Column("n"),
+            Column("median", "median [mag]"),
+            Column("largest", "largest [mag]"),
+            VERDICT,
+        ),
         tuple(found),
-        note="An image that is rendered by Fourier transform on a stamp this wide has all light in "
-        "it by construction: the first lines check zero point and units, not a profile.",
+        note="Rendering by Fourier transform conserves the flux on a stamp of this size by construction: the image "
+        "rows check zero point and units, not the profile.",
     )
 
 
@@ -116,7 +124,7 @@ def _catalogue(bands: tuple[str, ...], true_NC: np.ndarray, mag_NC: np.ndarray) 
     for c, band in enumerate(bands):
         for b, (low, high) in enumerate(pairwise(MAG_EDGES)):
             inside = (true_NC[:, c] >= low) & (true_NC[:, c] < high) & np.isfinite(offset_NC[:, c])
-            if inside.sum() < LEAST_GALAXIES:
+            if inside.sum() < MIN_GALAXIES:
                 continue
             median_BC[b, c] = np.median(offset_NC[inside, c])
             judged = judge_difference(float(median_BC[b, c]), 0.0, CATALOGUE_TOLERANCE, "mag")
@@ -133,21 +141,31 @@ def _catalogue(bands: tuple[str, ...], true_NC: np.ndarray, mag_NC: np.ndarray) 
     table = Table(
         "catalogue",
         "Catalogue minus true magnitude",
-        ("band", "true magnitude", "n", "median [mag]", "scatter [mag]", "verdict"),
+        (
+            Column("band"),
+            Column("magnitude", "true magnitude"),
+            Column("n"),
+            Column("median", "median [mag]"),
+            Column("scatter", "scatter [mag]"),
+            VERDICT,
+        ),
         tuple(rows),
-        note=f"Scatter: 1.4826 MAD. The median is judged to {CATALOGUE_TOLERANCE} mag above "
-        f"magnitude {BRIGHTER_THAN + 1:g}.",
+        note=f"Scatter: 1.4826 MAD. Medians are judged to {CATALOGUE_TOLERANCE} mag, brighter than magnitude "
+        f"{BRIGHTER_THAN + 1:g}.",
     )
     known_NC = np.isfinite(true_NC)
-    share_C = [
+    missing_C = [
         100 * float(np.isnan(mag_NC[known_NC[:, c], c]).mean()) if known_NC[:, c].any() else np.nan
         for c in range(len(bands))
     ]
-    missing_rows = tuple((band, int(known_NC[:, c].sum()), share_C[c]) for c, band in enumerate(bands))
+    missing_rows = tuple((band, int(known_NC[:, c].sum()), missing_C[c]) for c, band in enumerate(bands))
     missing = Table(
-        "missing", "Objects without a catalogue magnitude", ("band", "objects", "missing [%]"), missing_rows
+        "missing",
+        "Objects without a catalogue magnitude",
+        (Column("band"), Column("n", "objects"), Column("missing_percent", "missing [%]")),
+        missing_rows,
     )
-    caption = "Catalogue minus true magnitude against the true one; the line is the running median."
+    caption = "Catalogue minus true magnitude against true magnitude; line: running median."
     return (table, missing), Drawing(
         "photometry", caption, magnitude_error_figure(true_NC, offset_NC, bands, centres, median_BC)
     )

@@ -1,4 +1,4 @@
-"""Pixel values of all images against the published ones of GalaxiesML-Spectra.
+"""Pixel statistics of all images against those published for GalaxiesML-Spectra.
 
 Shape suffixes: N images, C bands, H and W pixels, R bootstrap resamples, V kinds of value.
 """
@@ -10,29 +10,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmae.realism import published
-from mmae.realism.rows import Watch, no_watch, pieces, read_images
-from mmae.report.contents import Section, Table, judge_ratio
+from mmae.realism.columns import PUBLISHED, RATIO, SIMULATED, VERDICT
+from mmae.realism.rows import Track, no_tracking, read_images, row_groups
+from mmae.report.contents import Column, Measured, Section, Table, judge_ratio
 from mmae.survey.store import Survey
 
 RESAMPLES = 200
-IMAGES_AT_A_TIME = 64  # bounds the float64 copies to 10 MB a band set
+BATCH = 64  # images: limits the float64 copies to 10 MB
 
 
 @dataclass(frozen=True)
 class PixelSums:
-    """Sums over the pixels of each image: enough for moments and for their bootstrap errors."""
+    """Sums over the pixels of each image, for moments and their bootstrap errors."""
 
-    n_pixels: int  # of one image in one band
-    sum_VNC: np.ndarray  # V: 0 counts, 1 arcsinh(counts / noise); float64
-    square_VNC: np.ndarray
+    n_pixels: int  # per image and band
+    sum_VNC: np.ndarray  # sum of values; V: 0 counts, 1 arcsinh(counts / noise); float64
+    square_VNC: np.ndarray  # sum of squares
 
 
 @dataclass(frozen=True)
 class PixelMoments:
-    """Mean and standard deviation of all pixels of a band, and their errors (V, C).
+    """Mean and standard deviation of all pixels of a band, with errors (V, C).
 
-    Errors are standard deviations over bootstrap resamples of the images: a few bright
-    galaxies hold much of the light, so that the pixels are far from independent.
+    Errors are standard deviations over bootstrap resamples of the images, as pixels of an image are not
+    independent: a few bright galaxies contain much of the flux.
     """
 
     n_images: int
@@ -43,12 +44,12 @@ class PixelMoments:
 
 
 def pixel_sums(image_NCHW: np.ndarray, noise_C: np.ndarray) -> PixelSums:
-    """Sums of the counts and of arcsinh(counts / noise), in float64."""
+    """Sums over counts and over arcsinh(counts / noise), in float64."""
     n, c, height, width = image_NCHW.shape
     sum_VNC, square_VNC = np.empty((2, n, c)), np.empty((2, n, c))
     noise_C11 = np.asarray(noise_C)[:, None, None]
-    for start in range(0, n, IMAGES_AT_A_TIME):
-        here = slice(start, start + IMAGES_AT_A_TIME)
+    for start in range(0, n, BATCH):
+        here = slice(start, start + BATCH)
         counts_NCHW = image_NCHW[here].astype(np.float64)
         for v, value_NCHW in enumerate((counts_NCHW, np.arcsinh(counts_NCHW / noise_C11))):
             sum_VNC[v, here] = value_NCHW.sum(axis=(2, 3))
@@ -57,7 +58,7 @@ def pixel_sums(image_NCHW: np.ndarray, noise_C: np.ndarray) -> PixelSums:
 
 
 def join(parts: list[PixelSums]) -> PixelSums:
-    """The sums of several batches of images of one size."""
+    """Concatenate the sums of batches of images of the same size."""
     return PixelSums(
         parts[0].n_pixels,
         np.concatenate([p.sum_VNC for p in parts], axis=1),
@@ -66,7 +67,7 @@ def join(parts: list[PixelSums]) -> PixelSums:
 
 
 def moments(sums: PixelSums, *, seed: int, resamples: int | None = None) -> PixelMoments:
-    """Mean and standard deviation over all pixels of all images, with errors."""
+    """Mean and standard deviation over all pixels of all images, with bootstrap errors."""
     n = sums.sum_VNC.shape[1]
     rng = np.random.default_rng(seed)
     drawn = []
@@ -85,23 +86,25 @@ def _moments(sums: PixelSums, times_N: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return mean_VC, np.sqrt(np.maximum(square_VC - mean_VC**2, 0))
 
 
-def pixel_section(survey: Survey, seed: int, watch: Watch = no_watch) -> Section:
-    """Mean and spread of the pixels of every image, in counts and stretched, band by band."""
+def pixel_section(survey: Survey, seed: int, track: Track = no_tracking) -> Section:
+    """Section on mean and standard deviation of the pixels by band, in counts and after arcsinh."""
     bands = tuple(b for b in survey.spec.bands if b in published.PIXEL_MEAN)
-    place_C = [survey.spec.bands.index(b) for b in bands]
+    index_C = [survey.spec.bands.index(b) for b in bands]
     noise_C = np.array([published.BAND_NOISE[b] for b in bands])
     text = (
-        f"Every pixel of every image, against the published statistics of {published.GALAXIESML}, "
-        f"which are those of {published.GALAXIESML_SIZE} x {published.GALAXIESML_SIZE} pixels; larger "
-        "images are cut to their centre. Errors are from a bootstrap over images."
+        f"All pixels of all images, against the published statistics of {published.GALAXIESML} for images of "
+        f"{published.GALAXIESML_SIZE} x {published.GALAXIESML_SIZE} pixels; of larger images the centre is used. "
+        "Errors: bootstrap over images."
     )
     parts = []
-    for piece in watch(pieces(survey), "pixels"):
-        _, image_NCHW = read_images(piece, survey, published.GALAXIESML_SIZE)
+    for group in track(row_groups(survey), "pixels"):
+        _, image_NCHW = read_images(group, survey, published.GALAXIESML_SIZE)
         if len(image_NCHW):
-            parts.append(pixel_sums(image_NCHW[:, place_C], noise_C))
+            parts.append(pixel_sums(image_NCHW[:, index_C], noise_C))
     if not parts or not bands:
-        return Section("pixels", "Pixels", text, left_out="Left out: the survey has no image in these bands.")
+        return Section(
+            "pixels", "Pixels", text, left_out=f"Left out: no images in the bands {', '.join(published.PIXEL_MEAN)}."
+        )
     found = moments(join(parts), seed=seed)
     wanted = (
         ("counts", published.PIXEL_MEAN, published.PIXEL_SD),
@@ -119,8 +122,7 @@ def pixel_section(survey: Survey, seed: int, watch: Watch = no_watch) -> Section
                     (
                         f"{what} of {kind}",
                         band,
-                        value,
-                        float(error_VC[v, c]),
+                        Measured(value, float(error_VC[v, c])),
                         target[band],
                         value / target[band],
                         judge_ratio(value, target[band], published.PIXEL_TOLERANCE),
@@ -130,11 +132,11 @@ def pixel_section(survey: Survey, seed: int, watch: Watch = no_watch) -> Section
     table = Table(
         "moments",
         f"{found.n_images:,} images",
-        ("statistic", "band", "simulated", "error", "published", "ratio", "verdict"),
+        (Column("statistic"), Column("band"), SIMULATED, PUBLISHED, RATIO, VERDICT),
         tuple(rows),
         note=(
-            f"The images have only {survey.spec.image_size} pixels a side: less sky than the "
-            "published ones, so a higher mean is expected."
+            f"The images of this survey have {survey.spec.image_size} pixels per side and contain less sky than the "
+            "published ones: a higher mean is expected."
             if small
             else ""
         ),

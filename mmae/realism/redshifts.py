@@ -1,23 +1,24 @@
-"""Redshifts and morphological types against the published ones of GalaxiesML-Spectra."""
+"""Redshifts and morphological types against those published for GalaxiesML-Spectra."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from mmae.realism import published
+from mmae.realism.columns import PUBLISHED, RATIO, SIMULATED, VERDICT
 from mmae.realism.figures_population import redshift_histogram
 from mmae.realism.rows import UNKNOWN, Objects
 from mmae.realism.statistics import bootstrap_percentiles
-from mmae.report.contents import NOT_JUDGED, Drawing, Section, Table, judge_ratio
+from mmae.report.contents import NOT_JUDGED, Column, Drawing, Measured, Section, Table, judge_ratio
 
-EXTREMES = (0, 100)  # one galaxy decides them: printed, not judged
+EXTREMES = (0, 100)  # percentiles determined by a single galaxy: shown, not judged
 
 
 def redshift_section(objects: Objects, seed: int) -> Section:
-    """Percentiles, shares at low and high redshift, types; histogram by target class."""
+    """Section on redshift percentiles, fractions at low and high redshift, and morphological types."""
     text = (
         f"All spectroscopic redshifts of the survey against the test set of {published.GALAXIESML}. "
-        "Errors are from a bootstrap over galaxies."
+        "Errors: bootstrap over galaxies."
     )
     known_N = np.isfinite(objects.redshift_N)
     redshift_N = objects.redshift_N[known_N]
@@ -32,8 +33,7 @@ def redshift_section(objects: Objects, seed: int) -> Section:
         rows.append(
             (
                 f"{percent}%",
-                value,
-                error,
+                Measured(value, error),
                 target,
                 value / target if target else None,
                 NOT_JUDGED if percent in EXTREMES else judged,
@@ -42,7 +42,7 @@ def redshift_section(objects: Objects, seed: int) -> Section:
     percentiles = Table(
         "percentiles",
         f"Percentiles of {redshift_N.size:,} redshifts",
-        ("percentile", "simulated", "error", "published", "ratio", "verdict"),
+        (Column("percentile"), SIMULATED, PUBLISHED, RATIO, VERDICT),
         tuple(rows),
     )
 
@@ -63,8 +63,7 @@ def redshift_section(objects: Objects, seed: int) -> Section:
     share_rows = tuple(
         (
             name,
-            float(100 * share),
-            float(100 * np.sqrt(share * (1 - share) / n)),
+            Measured(float(100 * share), float(100 * np.sqrt(share * (1 - share) / n))),
             None if target is None else 100 * target,
             None if target is None else float(share / target),
             NOT_JUDGED if target is None else judge_ratio(share, target, published.SHARE_TOLERANCE),
@@ -73,14 +72,17 @@ def redshift_section(objects: Objects, seed: int) -> Section:
     )
     share_table = Table(
         "shares",
-        "Shares of the galaxies, in percent",
-        ("selection", "simulated [%]", "error [%]", "published [%]", "ratio", "verdict"),
+        "Fractions of the galaxies",
+        (
+            Column("selection"),
+            Column("simulated_percent", "simulated [%]"),
+            Column("published_percent", "published [%]"),
+            RATIO,
+            VERDICT,
+        ),
         share_rows,
     )
     class_N = np.where(objects.class_N[known_N] == UNKNOWN, "unknown", objects.class_N[known_N])
     figure = redshift_histogram(redshift_N, class_N, published.REDSHIFT_PERCENTILES)
-    caption = (
-        "Redshifts by target class. The lines above are the percentiles 5 to 99: simulated (upper) "
-        "and published (lower)."
-    )
+    caption = "Redshifts by target class. Lower panel: percentiles 5 to 99, simulated and published."
     return Section("redshift", "Redshifts", text, (percentiles, share_table), (Drawing("redshift", caption, figure),))

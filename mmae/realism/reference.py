@@ -1,8 +1,7 @@
-"""Readers of the real data that a simulated survey is compared with.
+"""Readers of the real data for the realism report.
 
-The files and where they come from: shared/data/README.md. Each reader raises InputError for a
-file that is not what it should be; `load` turns that, and a file that is not there, into a
-reason, so that one file costs one section and not the report.
+Files and their sources: shared/data/README.md. Readers raise InputError for a missing or invalid file; `load`
+converts the error into a reason, so that a bad file leaves out its sections and not the whole report.
 
 Shape suffixes: N objects, C bands, H and W pixels, J emission lines, K columns of a file,
 L wavelength samples, A samples of one spectrograph arm.
@@ -31,14 +30,14 @@ from mmae.survey.schema import SurveySpec
 HSC_FILE = "hsc_cosmos_grizy_64_shared.npz"
 ZCOSMOS_FILE = "zcosmos_bright.csv"
 LINES_FILE = "desi_bgs_line_ews.parquet"
-# Coadds and the redshift table that goes with each.
+# Coadd file -> file with its redshifts.
 COADD_FILES = {
     "desi_coadd-1-80693-thru20210204.fits": "desi_qso_cat_fuji_dark_tile.fits.gz",
     "desi_coadd-4-80613-thru20210324.fits": "desi_redrock-4-80613-thru20210324.fits",
 }
 SUBARU_BANDS = ("g", "r", "i", "z")
-# Suprime-Cam g+ r+ z+, and the i* of CFHT for i: Suprime-Cam's i+ is saturated in bright galaxies. In
-# the file it is fainter than i* by 0.15 mag at I = 17.5, 0.09 at 19.25, and agrees to 0.005 below 21.
+# Suprime-Cam g+ r+ z+ and CFHT i*: Suprime-Cam i+ is saturated in bright galaxies. In the file i+ is fainter
+# than i* by 0.15 mag at I = 17.5 and 0.09 at 19.25, and agrees to 0.005 fainter than 21.
 ZCOSMOS_COLUMNS = ("g_photzi25", "r_photzi25", "ic_photzi25", "z_photzi25")
 
 T = TypeVar("T")
@@ -46,17 +45,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Loaded(Generic[T]):
-    """What a file holds, or why there is nothing."""
+    """Content of a file, or None and the reason."""
 
     value: T | None
     reason: str = ""
 
 
 def load(reader: Callable[[Path], T], folder: Path | None) -> Loaded[T]:
-    """What `reader` makes of the folder of real data, or a sentence why it makes nothing."""
+    """Read real data from a folder; no folder, a missing or an invalid file gives a reason."""
     if folder is None:
         return Loaded(
-            None, "Left out: no real data were named. Add --reference FOLDER, for instance ../shared/data/galaxies."
+            None, "Left out: no folder of real data. Use --reference FOLDER, for example ../shared/data/galaxies."
         )
     try:
         return Loaded(reader(folder))
@@ -70,14 +69,14 @@ class RealImages:
 
     image_NCHW: np.ndarray
     weight_NCHW: np.ndarray  # 1 / variance inside the footprint of the parent, 0 outside
-    parent_N: np.ndarray  # cutouts of one parent overlap
+    parent_N: np.ndarray  # parent image; cutouts of a parent overlap
 
 
 def read_hsc(folder: Path) -> RealImages:
-    """The real cutouts. Pixels outside a footprint are observed sky all the same (see docs/realism.md).
+    """Read the real cutouts. Pixels outside a footprint are observed sky (docs/realism.md).
 
     Raises:
-        InputError: no such file, or not the archive it should be.
+        InputError: the file is missing or invalid.
     """
     path = _existing(folder, HSC_FILE)
     try:
@@ -86,11 +85,11 @@ def read_hsc(folder: Path) -> RealImages:
                 archive["image"].astype(np.float32), archive["weight"].astype(np.float32), archive["parent"]
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a readable archive of cutouts ({error}). Copy it again.") from error
+        raise InputError(f"{path}: cannot be read as an archive of cutouts ({error}). Copy it again.") from error
     if real.image_NCHW.ndim != 4 or real.image_NCHW.shape != real.weight_NCHW.shape:
         raise InputError(
-            f"{path}: image has shape {real.image_NCHW.shape} and weight "
-            f"{real.weight_NCHW.shape}, expected one (N, bands, H, W). Copy it again."
+            f"{path}: image has shape {real.image_NCHW.shape} and weight {real.weight_NCHW.shape}, expected the same "
+            f"(N, bands, H, W). Copy it again."
         )
     return real
 
@@ -100,23 +99,21 @@ class RealGalaxies:
     """Galaxies of zCOSMOS-bright with a secure redshift."""
 
     redshift_N: np.ndarray
-    selection_mag_N: np.ndarray  # I_AB, total: the survey takes I < 22.5
+    selection_mag_N: np.ndarray  # I_AB, total; zCOSMOS selects I < 22.5
     mag_NC: np.ndarray  # g+ r+ (Suprime-Cam), i* (CFHT), z+, AB, 3 arcsec apertures; NaN = missing
 
 
 def read_zcosmos(folder: Path) -> RealGalaxies:
-    """Galaxies of zCOSMOS-bright DR3 whose redshift is secure by its spectrum alone.
+    """Read galaxies of zCOSMOS-bright DR3 with a secure spectroscopic redshift.
 
-    Confidence classes (Lilly+2007, 2009; CDS J/ApJS/172/70): the integer says how sure the
-    spectrum makes the redshift (4 very secure, 3 secure, 2 likely, 1 a guess, 9 a single line;
-    + 10 a broad-line AGN), the decimal how it compares with a photometric redshift (.5 agrees,
-    .1 differs, .4 there is none, .3 agrees after a second look). Kept: 3.x and 4.x. The other
-    classes of the file (1.5, 2.4, 2.5, 9.3, 9.5) owe their place in it to a photometric
-    redshift: with them a photometric redshift would be tested on galaxies chosen because
-    it works. Broad-line AGN (1x.x) and stars (z < 0.01; nearly all of class x.4) are left out.
+    Confidence classes (Lilly+2007, 2009; CDS J/ApJS/172/70). Integer: confidence from the spectrum (4 very secure,
+    3 secure, 2 likely, 1 guess, 9 single line; + 10 broad-line AGN). Decimal: agreement with a photometric redshift
+    (.5 agrees, .1 differs, .4 none available, .3 agrees after revision). Used: 3.x and 4.x. Other classes of the
+    file (1.5, 2.4, 2.5, 9.3, 9.5) are included there because of their photometric redshift and would bias a test of
+    photometric redshifts. Broad-line AGN (1x.x) and stars (z < 0.01; nearly all of class x.4) are excluded.
 
     Raises:
-        InputError: no such file, or a column is missing.
+        InputError: the file or a column is missing.
     """
     path = _existing(folder, ZCOSMOS_FILE)
     names = ["zpec", "cc", "mag_sel", *ZCOSMOS_COLUMNS]
@@ -125,13 +122,13 @@ def read_zcosmos(folder: Path) -> RealGalaxies:
         table = pyarrow.csv.read_csv(path, convert_options=options)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise InputError(
-            f"{path}: not the zCOSMOS table ({str(error).splitlines()[0]}); it needs the "
-            f"columns {', '.join(names)}. Copy it again."
+            f"{path}: not a zCOSMOS table ({str(error).splitlines()[0]}); required columns: "
+            f"{', '.join(names)}. Copy it again."
         ) from error
     values_NK = np.stack([table[name].fill_null(np.nan).to_numpy() for name in names], axis=1)
     values_NK = values_NK[secure_galaxy(values_NK[:, names.index("cc")], values_NK[:, names.index("zpec")])]
     if not len(values_NK):
-        raise InputError(f"{path}: no galaxy with a secure redshift in it. Copy it again.")
+        raise InputError(f"{path}: no galaxy with a secure redshift. Copy it again.")
     magnitude_NK = np.where(values_NK > 0, values_NK, np.nan)  # -99 and -99.9: no measurement
     return RealGalaxies(
         redshift_N=values_NK[:, names.index("zpec")],
@@ -155,11 +152,10 @@ class RealLines:
 
 
 def read_lines(folder: Path) -> RealLines:
-    """Rows with six positive widths and errors. The file has no other: what was measured
-    negative is absent.
+    """Read rows with six positive widths and ivar. The published table contains positive widths only.
 
     Raises:
-        InputError: no such file, or a column is missing.
+        InputError: the file or a column is missing.
     """
     path = _existing(folder, LINES_FILE)
     names = [f"ew_{name}" for name in LINE_NAMES], [f"ew_ivar_{name}" for name in LINE_NAMES]
@@ -170,10 +166,10 @@ def read_lines(folder: Path) -> RealLines:
         width_NJ, ivar_NJ = (np.stack([columns[n] for n in group], axis=1) for group in names)
     except (pa.ArrowException, OSError, KeyError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not the table of line widths ({reason}). Copy it again.") from error
+        raise InputError(f"{path}: not a table of line widths ({reason}). Copy it again.") from error
     use_N = (width_NJ > 0).all(axis=1) & (ivar_NJ > 0).all(axis=1)
     if not use_N.any():
-        raise InputError(f"{path}: no row with six positive widths in it. Copy it again.")
+        raise InputError(f"{path}: no row with six positive widths. Copy it again.")
     return RealLines(columns["z"][use_N], width_NJ[use_N], ivar_NJ[use_N])
 
 
@@ -186,11 +182,11 @@ class RealSpectra:
     redshift_N: np.ndarray  # NaN where unknown
     flux_NL: np.ndarray
     ivar_NL: np.ndarray
-    line_spread: tuple[tuple[np.ndarray, np.ndarray], ...]  # an arm and file: wavelength_A, sigma_A, both A
+    line_spread: tuple[tuple[np.ndarray, np.ndarray], ...]  # per file and arm: wavelength_A and sigma_A, Angstrom
 
 
 def read_coadds(folder: Path) -> RealSpectra:
-    """The spectra of the coadds, with what their RESOLUTION says of a line's width.
+    """Read the spectra of the coadds, with the line spread from RESOLUTION.
 
     Raises:
         InputError: a file is missing or cannot be read.
@@ -217,15 +213,15 @@ def read_coadds(folder: Path) -> RealSpectra:
 
 
 def resolution_sigma(resolution: np.ndarray, step: float) -> np.ndarray:
-    """Width (N, A) of the line that each diagonal form of a resolution matrix makes of a delta.
+    """Sigma (N, A) of the line-spread function in resolution matrices.
 
     Args:
-        resolution: (N, diagonals, A); the value on diagonal k of column j belongs to sample
-            j - offset_k, the offsets falling through 0 by one.
-        step: Angstrom a sample.
+        resolution: (N, diagonals, A); the value on diagonal k of column j belongs to sample j - offset_k, with
+            offsets decreasing by one and symmetric about 0.
+        step: Angstrom per sample.
 
     Returns:
-        The standard deviation in Angstrom; NaN in a column without light.
+        Standard deviation in Angstrom; NaN for a column of zeros.
     """
     n = resolution.shape[1]
     offset_D1 = (n // 2 - np.arange(n))[:, None]
@@ -251,5 +247,5 @@ def _line_spreads(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 def _existing(folder: Path, name: str) -> Path:
     path = Path(folder) / name
     if not path.is_file():
-        raise InputError(f"{path}: no such file. Put it there, or name another folder with --reference.")
+        raise InputError(f"{path}: no such file. Copy it there, or use another folder with --reference.")
     return path

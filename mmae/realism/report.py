@@ -1,6 +1,6 @@
-"""The report "simulated against real": all sections, as tables in the terminal, a page and numbers.
+"""Realism report: all sections, as tables in the terminal, an HTML page and JSON numbers.
 
-What is compared with what, and where the numbers come from: docs/realism.md.
+Comparisons and sources of the reference values: docs/realism.md.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mmae.realism.photometry import photometry_section
 from mmae.realism.photoz import photoz_section
 from mmae.realism.pixels import pixel_section
 from mmae.realism.redshifts import redshift_section
-from mmae.realism.rows import Watch, read_objects, sample_images, spectrum_batches
+from mmae.realism.rows import Track, read_objects, sample_images, spectrum_batches
 from mmae.realism.simulator import survey_simulator
 from mmae.realism.spectra import join_measures, measure_spectra, spectrum_section
 from mmae.report.contents import Section, tally
@@ -41,61 +41,61 @@ from mmae.tracking.runs import open_named_run, tracking_uri
 FOLDER = "report"
 EXPERIMENT = "surveys"
 SEED = 0
-MAX_STAMPS, MAX_SPECTRA, KEPT_SPECTRA = 2000, 4000, 600
+MAX_STAMPS, MAX_SPECTRA, EXAMPLE_SPECTRA = 2000, 4000, 600
 
 
 def write_report(survey: Survey, reference: Path | None, console: Console) -> Path:
-    """Compare a survey with the real sky, write `<survey>/report/` and keep it in MLflow.
+    """Compare a survey with real data, write `<survey>/report/` and log it to MLflow.
 
     Args:
-        survey: a survey, simulated as a rule.
-        reference: folder of real data (shared/data/galaxies); None compares with published
-            numbers only. A file that is missing or damaged leaves out its part of the report.
-        console: where tables and progress go.
+        survey: usually a simulated survey.
+        reference: folder of real data (shared/data/galaxies); None: published values only. A missing or damaged
+            file leaves out its part of the report.
+        console: for tables and progress.
 
     Returns:
-        The page, report.html; figures and report.json lie beside it.
+        Path of report.html; figures and report.json are in the same folder.
 
     Raises:
-        InputError: `reference` is no folder, or the survey is damaged.
+        InputError: `reference` is not a folder, or the survey is damaged.
     """
     reference = None if reference is None else Path(reference).expanduser().resolve()
     if reference is not None and not reference.is_dir():
         raise InputError(
-            f"{reference}: no such folder. Give --reference the folder of real data, "
-            f"for instance ../shared/data/galaxies, or leave it out."
+            f"{reference}: no such folder. Set --reference to the folder of real data, for example "
+            f"../shared/data/galaxies, or omit it."
         )
     started = time.monotonic()
-    with _progress(console) as watch:
-        sections, seconds = make_sections(survey, reference, watch)
+    with _progress_bars(console) as track:
+        sections, seconds = make_sections(survey, reference, track)
     for section in sections:
         print_section(section, console)
     page = save_survey_report(survey, reference, sections, seconds, time.monotonic() - started)
     judged, met = tally(sections)
     log_survey_report(survey, sections, page)
-    console.print(f"\n{met} of {judged} judged lines are met.", style="bold", highlight=False)
+    console.print(f"\n{met} of {judged} judged rows are within tolerance.", style="bold", highlight=False)
     console.print(f"report        {page}", highlight=False, soft_wrap=True)
     return page
 
 
-def make_sections(survey: Survey, reference: Path | None, watch: Watch) -> tuple[list[Section], dict[str, float]]:
-    """All sections in order, and the seconds that each took."""
+def make_sections(survey: Survey, reference: Path | None, track: Track) -> tuple[list[Section], dict[str, float]]:
+    """All sections in order, and seconds per section."""
     objects = read_objects(survey)
     simulator = survey_simulator(survey, objects)
     _, image_SCHW = sample_images(survey, MAX_STAMPS, SEED, published.GALAXIESML_SIZE)
     spec = survey.spec
-    spectra = _spectra(survey, watch)
+    spectra = _spectra(survey, track)
     line_spread = None if simulator.value is None else simulator.value.line_spread
     makers: dict[str, Callable[[], Section]] = {
-        "pixels": lambda: pixel_section(survey, SEED, watch),
+        "pixels": lambda: pixel_section(survey, SEED, track),
         "redshift": lambda: redshift_section(objects, SEED),
-        "colours": lambda: colour_section(objects, spec, reference, simulator.value, SEED, watch),
-        "images": lambda: image_section(image_SCHW, spec, reference, SEED, watch),
+        "colours": lambda: colour_section(objects, spec, reference, simulator.value, SEED, track),
+        "images": lambda: image_section(image_SCHW, spec, reference, SEED, track),
         "spectra": lambda: spectrum_section(spectra.measures, objects, spec, reference, line_spread),
         "lines": lambda: line_section(objects, reference, SEED),
         "photoz": lambda: photoz_section(objects, reference, SEED),
-        "photometry": lambda: photometry_section(objects, spec, simulator, SEED, watch),
-        "examples": lambda: example_section(image_SCHW, spectra.kept, objects, spec, reference, SEED),
+        "photometry": lambda: photometry_section(objects, spec, simulator, SEED, track),
+        "examples": lambda: example_section(image_SCHW, spectra.examples, objects, spec, reference, SEED),
     }
     sections, seconds = [], {}
     for name, make in makers.items():
@@ -108,21 +108,21 @@ def make_sections(survey: Survey, reference: Path | None, watch: Watch) -> tuple
 @dataclass(frozen=True)
 class _Spectra:
     measures: SpectrumMeasures | None
-    kept: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # row_N, flux_NL, ivar_NL: examples
+    examples: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # row_N, flux_NL, ivar_NL
 
 
-def _spectra(survey: Survey, watch: Watch) -> _Spectra:
-    """One pass over a sample of spectra: measures of all, and a few whole ones."""
+def _spectra(survey: Survey, track: Track) -> _Spectra:
+    """One pass over a sample of spectra: measurements of all, and complete spectra for the examples."""
     wavelength_L = survey.spec.wavelength_L()
-    measures, kept, n_kept = [], [], 0
-    for row_N, flux_NL, ivar_NL in spectrum_batches(survey, MAX_SPECTRA, SEED, watch):
+    measures, examples, n_examples = [], [], 0
+    for row_N, flux_NL, ivar_NL in spectrum_batches(survey, MAX_SPECTRA, SEED, track):
         measures.append(measure_spectra(flux_NL, ivar_NL, wavelength_L, row_N))
-        if n_kept < KEPT_SPECTRA:
-            kept.append((row_N, flux_NL, ivar_NL))
-            n_kept += len(row_N)
+        if n_examples < EXAMPLE_SPECTRA:
+            examples.append((row_N, flux_NL, ivar_NL))
+            n_examples += len(row_N)
     if not measures:
         return _Spectra(None, None)
-    row_N, flux_NL, ivar_NL = (np.concatenate(column) for column in zip(*kept, strict=True))
+    row_N, flux_NL, ivar_NL = (np.concatenate(column) for column in zip(*examples, strict=True))
     return _Spectra(join_measures(measures), (row_N, flux_NL, ivar_NL))
 
 
@@ -134,8 +134,8 @@ def save_survey_report(
         "survey": str(survey.path),
         "galaxies": f"{sum(survey.rows_per_split().values()):,}",
         "content hash": survey.content_hash,
-        "made from": json.dumps(survey.provenance.get("sources", []))[:600],
-        "real data": str(reference) if reference is not None else "none named",
+        "sources": json.dumps(survey.provenance.get("sources", []))[:600],
+        "real data": str(reference) if reference is not None else "none",
         "time": f"{total:.0f} s",
     }
     return save_report(
@@ -149,7 +149,7 @@ def save_survey_report(
 
 
 def log_survey_report(survey: Survey, sections: list[Section], page: Path) -> None:
-    """Keep the numbers, figures and page of a report as the survey's run in MLflow."""
+    """Log numbers, figures and page of a report to the MLflow run of the survey."""
     params = {key: str(value)[:500] for source in survey.provenance.get("sources", []) for key, value in source.items()}
     tracker, _ = open_named_run(
         tracking_uri(home()), EXPERIMENT, survey.path.name, survey.path, {"content_hash": survey.content_hash, **params}
@@ -157,13 +157,13 @@ def log_survey_report(survey: Survey, sections: list[Section], page: Path) -> No
     judged, met = tally(sections)
     tracker.metrics({"judged": judged, "met": met})
     log_report(tracker, sections, page)
-    tracker.describe(f"Simulated against real: {met} of {judged} judged lines are met.")
+    tracker.describe(f"Simulated against real: {met} of {judged} judged rows are within tolerance.")
     tracker.finish()
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Watch]:
-    """A `Watch` that draws one bar at a time and leaves nothing behind."""
+def _progress_bars(console: Console) -> Iterator[Track]:
+    """A `Track` that shows one transient progress bar at a time."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -172,11 +172,11 @@ def _progress(console: Console) -> Iterator[Watch]:
     )
     with Progress(*columns, console=console, transient=True) as progress:
 
-        def watch(items: Any, what: str) -> Iterator[Any]:
-            task = progress.add_task(what, total=len(items))
+        def track(items: Any, description: str) -> Iterator[Any]:
+            task = progress.add_task(description, total=len(items))
             for item in items:
                 yield item
                 progress.advance(task)
             progress.remove_task(task)
 
-        yield watch
+        yield track

@@ -1,4 +1,4 @@
-"""Signal, noise and bad pixels of the spectra, beside real DESI coadds.
+"""Signal, noise and bad pixels of spectra, compared with real DESI coadds.
 
 Shape suffixes: N spectra, L wavelength samples, B bins of wavelength.
 """
@@ -12,31 +12,32 @@ from pathlib import Path
 import numpy as np
 
 from mmae.metrics.redshift import sigma_nmad
+from mmae.realism.columns import RATIO, REAL, SIMULATED, VERDICT
 from mmae.realism.figures_spectra import noise_shape_figure
 from mmae.realism.measures import SpectrumMeasures
 from mmae.realism.reference import RealSpectra, load, read_coadds
 from mmae.realism.rows import Objects
 from mmae.realism.statistics import nan_percentile
-from mmae.report.contents import NOT_JUDGED, Cell, Drawing, Section, Table, judge_difference, judge_ratio
+from mmae.report.contents import NOT_JUDGED, Cell, Column, Drawing, Section, Table, judge_difference, judge_ratio
 from mmae.survey.schema import SurveySpec
 
 BIN_WIDTH = 100.0  # Angstrom
-NORMALISE_AT = 6500.0  # Angstrom: free of sky lines, in the middle arm
+NORMALISE_AT = 6500.0  # Angstrom: no sky lines, in the middle arm
 ARMS = (("b", 3600.0, 5760.0), ("r", 5760.0, 7560.0), ("z", 7560.0, 9824.0))
 SHAPE_TOLERANCE = 0.25
 PULL_TOLERANCE = 0.05
 SPREAD_TOLERANCE = 0.10
 SPREAD_AT = (3800.0, 4500.0, 5500.0, 6000.0, 6500.0, 7200.0, 7800.0, 8500.0, 9500.0)  # Angstrom
-# The noise of a bright object is its own photons' and has its colour: the shape is compared among
-# simulated spectra whose S/N at 6500 A is that of the real ones within this factor.
+# The photon noise of bright objects depends on their spectrum: the noise shape is compared for simulated spectra
+# with S/N at 6500 A within this factor of the range of the real ones.
 SIMILAR_SIGNAL = 1.5
 
 LineSpread = Callable[[np.ndarray], np.ndarray]
-"""Standard deviation of a narrow line in Angstrom at wavelengths in Angstrom."""
+"""Wavelengths in Angstrom -> sigma of the line-spread function in Angstrom."""
 
 
 def bin_edges(wavelength_L: np.ndarray) -> np.ndarray:
-    """Edges of the bins; the last bin may be short."""
+    """Edges of the wavelength bins; the last bin may be incomplete."""
     first = BIN_WIDTH * np.floor(wavelength_L[0] / BIN_WIDTH)
     return np.arange(first, wavelength_L[-1] + BIN_WIDTH, BIN_WIDTH)
 
@@ -44,7 +45,7 @@ def bin_edges(wavelength_L: np.ndarray) -> np.ndarray:
 def measure_spectra(
     flux_NL: np.ndarray, ivar_NL: np.ndarray, wavelength_L: np.ndarray, row_N: np.ndarray | None = None
 ) -> SpectrumMeasures:
-    """Medians in bins, bad pixels and pulls of each spectrum."""
+    """Medians and fraction of bad pixels in bins, and pull scatter, of each spectrum."""
     flux_NL, ivar_NL = np.asarray(flux_NL, np.float32), np.asarray(ivar_NL, np.float32)
     good_NL = ivar_NL > 0
     signal_NL = np.where(good_NL, flux_NL * np.sqrt(ivar_NL), np.nan)
@@ -63,7 +64,7 @@ def measure_spectra(
 
 
 def join_measures(parts: Iterable[SpectrumMeasures]) -> SpectrumMeasures:
-    """The measures of several batches."""
+    """Concatenate the measurements of several batches."""
     columns = [(p.row_N, p.signal_NB, p.ivar_NB, p.bad_NB, p.pull_N) for p in parts]
     return SpectrumMeasures(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
@@ -71,8 +72,8 @@ def join_measures(parts: Iterable[SpectrumMeasures]) -> SpectrumMeasures:
 def pull_scatter(flux_NL: np.ndarray, ivar_NL: np.ndarray) -> np.ndarray:
     """Robust sigma (N,) of (f_i - f_i+1) / sqrt(1/ivar_i + 1/ivar_i+1).
 
-    1 for uncorrelated noise of the stated variance; spectra change little from one sample to
-    the next. NaN with fewer than 100 pairs of good samples.
+    1 for uncorrelated noise of variance 1/ivar, as the signal varies little between adjacent samples. NaN for fewer
+    than 100 pairs of good samples.
     """
     pull_N = np.full(len(flux_NL), np.nan)
     for n, (flux_L, ivar_L) in enumerate(zip(flux_NL, ivar_NL, strict=True)):
@@ -84,7 +85,7 @@ def pull_scatter(flux_NL: np.ndarray, ivar_NL: np.ndarray) -> np.ndarray:
 
 
 def noise_shape(measures: SpectrumMeasures, wavelength_L: np.ndarray) -> np.ndarray:
-    """Noise ivar^-1/2 in bins (B,) over its value at 6500 A, the median over the spectra."""
+    """Noise ivar^-1/2 in bins (B,) relative to that at 6500 A, median over the spectra."""
     sigma_NB = measures.ivar_NB**-0.5
     shape_NB = sigma_NB / sigma_NB[:, _bin_of(NORMALISE_AT, wavelength_L)][:, None]
     return nan_percentile(shape_NB, 50)
@@ -95,7 +96,7 @@ def _bin_of(wavelength: float, wavelength_L: np.ndarray) -> int:
 
 
 def select(measures: SpectrumMeasures, keep_N: np.ndarray) -> SpectrumMeasures:
-    """Some of the spectra."""
+    """Measurements of the selected spectra."""
     return SpectrumMeasures(
         measures.row_N[keep_N],
         measures.signal_NB[keep_N],
@@ -112,17 +113,17 @@ def spectrum_section(
     reference: Path | None,
     line_spread: LineSpread | None = None,
 ) -> Section:
-    """Noise shape, signal, bad pixels, honesty of ivar and line spread.
+    """Section on noise shape, signal, bad pixels, accuracy of ivar and line spread.
 
     Args:
-        measures: of a sample of the survey's spectra; None without spectra.
+        measures: of a sample of the spectra of the survey; None without spectra.
         line_spread: of the simulated spectrograph.
     """
     title = "Spectra: noise, signal, bad pixels"
     text = (
         f"Medians in bins of {BIN_WIDTH:g} A. Real: DESI coadds of five quasars and one galaxy "
-        "(early data release), which have other exposure times than the main survey, so the noise is "
-        f"compared in its shape, normalised at {NORMALISE_AT:g} A, and not in its level."
+        "(early data release). Their exposure times differ from the main survey, so only the shape of the noise is "
+        f"compared, normalised at {NORMALISE_AT:g} A."
     )
     if measures is None or not len(measures.row_N):
         return Section("spectra", title, text, left_out="Left out: the survey has no spectra.")
@@ -135,8 +136,8 @@ def spectrum_section(
         at = _bin_of(NORMALISE_AT, wavelength_L)
         low, high = np.nanmin(real_measures.signal_NB[:, at]), np.nanmax(real_measures.signal_NB[:, at])
         signal_N = measures.signal_NB[:, at]
-        keep_N = (signal_N >= low / SIMILAR_SIGNAL) & (signal_N <= high * SIMILAR_SIGNAL)
-        similar = select(measures, keep_N) if keep_N.any() else measures
+        similar_N = (signal_N >= low / SIMILAR_SIGNAL) & (signal_N <= high * SIMILAR_SIGNAL)
+        similar = select(measures, similar_N) if similar_N.any() else measures
     shape_B = noise_shape(similar, wavelength_L)
     real_shape_B = None if real_measures is None else noise_shape(real_measures, wavelength_L)
     tables = [
@@ -148,8 +149,8 @@ def spectrum_section(
         tables.append(_spread_table(real, line_spread))
     figure = noise_shape_figure(wavelength_L, measures, similar, real_measures, objects.class_N[measures.row_N])
     caption = (
-        "Left: noise in bins over its value at 6500 A, median and 16-84%. Middle: noise itself, which "
-        "goes with the exposure time. Right: S/N of a pixel by target class (median)."
+        "Left: noise relative to 6500 A, median and 16-84%. Middle: noise, which depends on the exposure time. Right: "
+        "median S/N per pixel by target class."
     )
     return Section(
         "spectra", title, text, tuple(tables), (Drawing("spectra", caption, figure),), left_out=loaded.reason
@@ -174,11 +175,11 @@ def _shape_table(shape_B: np.ndarray, real_B: np.ndarray | None, wavelength_L: n
         )
     return Table(
         "shape",
-        f"Noise over that at {NORMALISE_AT:g} A, median of the bins in each 500 A",
-        ("wavelength [A]", "simulated", "real", "ratio", "verdict"),
+        f"Noise relative to {NORMALISE_AT:g} A, median of the bins in 500 A",
+        (Column("wavelength", "wavelength [A]"), SIMULATED, REAL, RATIO, VERDICT),
         tuple(rows),
-        note=f"{n:,} simulated spectra of about the real ones' S/N at {NORMALISE_AT:g} A (within a "
-        f"factor of {SIMILAR_SIGNAL:g}).",
+        note=f"{n:,} simulated spectra with S/N at {NORMALISE_AT:g} A within a factor of {SIMILAR_SIGNAL:g} of "
+        "the range of the real spectra.",
     )
 
 
@@ -187,7 +188,7 @@ def _arm_table(measures: SpectrumMeasures, real: SpectrumMeasures | None, wavele
     pull = float(nan_percentile(measures.pull_N, 50))
     real_pull = None if real is None else float(nan_percentile(real.pull_N, 50))
     rows: list[tuple[Cell, ...]] = [
-        ("scatter of neighbours over ivar's", "all", pull, real_pull, judge_difference(pull, 1.0, PULL_TOLERANCE))
+        ("pull of adjacent pixels", "all", pull, real_pull, judge_difference(pull, 1.0, PULL_TOLERANCE))
     ]
     for name, low, high in ARMS:
         in_B = (middle_B >= low) & (middle_B < high)
@@ -216,11 +217,11 @@ def _arm_table(measures: SpectrumMeasures, real: SpectrumMeasures | None, wavele
     return Table(
         "arms",
         "By arm",
-        ("statistic", "arm", "simulated", "real", "verdict"),
+        (Column("statistic"), Column("arm"), SIMULATED, REAL, VERDICT),
         tuple(rows),
-        note="The first line is 1 if ivar is the true inverse variance and samples are "
-        "uncorrelated. The coadds of several exposures have no bad pixel left: six spectra "
-        "say little about their share.",
+        note="Pull: robust sigma of differences of adjacent pixels relative to ivar; 1 if ivar is the inverse variance "
+        "and pixels are uncorrelated. Coadds of several exposures have no bad pixels left; six spectra do not "
+        "constrain the fraction.",
     )
 
 
@@ -246,7 +247,8 @@ def _signal_table(
         for kind in sorted(set(real.kind_N)):
             member = real_measures.signal_NB[np.array(real.kind_N) == kind]
             rows.append((f"real {kind}", len(member), *_medians(member, masks)))
-    return Table("signal", "Median S/N of a pixel", ("spectra", "n", "b", "r", "z"), tuple(rows))
+    columns = tuple(Column(name) for name in ("spectra", "n", "b", "r", "z"))
+    return Table("signal", "Median S/N per pixel by arm", columns, tuple(rows))
 
 
 def _medians(signal_NB: np.ndarray, masks: list[np.ndarray]) -> list[float]:
@@ -276,8 +278,8 @@ def _spread_table(real: RealSpectra, line_spread: LineSpread | None) -> Table:
         )
     return Table(
         "spread",
-        "Standard deviation of a narrow line, Angstrom",
-        ("wavelength [A]", "simulated", "real", "ratio", "verdict"),
+        "Sigma of the line-spread function, Angstrom",
+        (Column("wavelength", "wavelength [A]"), SIMULATED, REAL, RATIO, VERDICT),
         tuple(rows),
-        note="Real: second moment of the coadds' RESOLUTION matrices, median of the files.",
+        note="Real: second moment of the RESOLUTION matrices of the coadds, median of the files.",
     )

@@ -1,7 +1,6 @@
-"""Measurements on one stamp: sky noise, its correlation, detected objects, the central one.
+"""Measurements of a stamp: sky noise, pixel correlation, detected objects, central object.
 
-The same code measures simulated and real stamps. It is made for comparison and not as a
-pipeline: no deblending, no model of the point-spread function.
+The same code measures simulated and real stamps. It serves this comparison only: no deblending, no PSF model.
 
 Shape suffixes: C bands, H and W pixels, P pixels in order of radius.
 """
@@ -16,49 +15,49 @@ from scipy import ndimage
 from mmae.metrics.redshift import MAD_TO_SIGMA, sigma_nmad
 from mmae.survey.schema import SurveySpec
 
-# Smoothing kernels in pixels: like the seeing (0.6 to 0.8 arcsec FWHM) for detection, wider for
-# the mask, which must find the faint outskirts.
+# Smoothing kernels in pixels: about the seeing (0.6 to 0.8 arcsec FWHM) for detection, wider for the mask, which
+# includes faint outskirts.
 DETECTION_SIGMA, MASK_SIGMA = 1.5, 2.0
 DETECTION_LIMIT = 5.0  # sigma of white noise after smoothing
 MASK_LIMIT, MASK_GROWTH = 2.5, 3  # sigma after smoothing; pixels
-CENTRE_TOLERANCE = 3.0  # pixels: a central object peaks this close to the middle
+CENTRE_TOLERANCE = 3.0  # pixels: maximum distance of the central object from the centre
 APERTURE, PROFILE_RADIUS = 1.5, 4.0  # arcsec
 PROFILE_EDGES = np.arange(0.0, 4.01, 0.25)  # arcsec, of the annuli
-LEAST_SKY = 200  # pixels
-CLIP = 4.0  # sigma: pairs with a pixel beyond are objects that the mask missed
+MIN_SKY_PIXELS = 200
+CLIP = 4.0  # sigma: pixel pairs beyond are excluded as unmasked objects
 
 
 @dataclass(frozen=True)
 class CentralObject:
-    """What lies in the middle of a stamp."""
+    """Object at the centre of a stamp."""
 
-    aperture_mag_C: np.ndarray  # AB, in 1.5 arcsec radius; NaN where the flux is not positive
-    half_light_radius: float  # arcsec, of the light within 4 arcsec; the seeing is in it
+    aperture_mag_C: np.ndarray  # AB, 1.5 arcsec radius; NaN where the flux is not positive
+    half_light_radius: float  # arcsec, of the light within 4 arcsec, including seeing
     concentration: float  # 5 log10(r80 / r20) (Bershady+2000)
-    profile_R: np.ndarray  # mean surface brightness in annuli over that of the first
+    profile_R: np.ndarray  # mean surface brightness in annuli relative to the first
 
 
 @dataclass(frozen=True)
 class StampMeasures:
-    """One stamp."""
+    """Measurements of a stamp."""
 
-    noise_C: np.ndarray  # robust sigma of the sky, counts; NaN with too little sky
-    correlation_C: np.ndarray  # of horizontal and vertical neighbours in the sky
-    others_yx: tuple[tuple[float, float], ...]  # peaks of the objects that are not in the middle
-    searched_HW: np.ndarray  # False where the central object hides others
+    noise_C: np.ndarray  # robust sigma of the sky, counts; NaN with too few sky pixels
+    correlation_C: np.ndarray  # of horizontally and vertically adjacent sky pixels
+    others_yx: tuple[tuple[float, float], ...]  # peaks of non-central objects
+    searched_HW: np.ndarray  # False inside the central object
     central: CentralObject | None
 
 
 def measure_stamp(image_CHW: np.ndarray, spec: SurveySpec) -> StampMeasures:
-    """All measurements of a stamp in counts at the zero point of `spec`.
+    """Measure a stamp in counts at the zero point of `spec`.
 
-    Objects are regions of the smoothed i image above 5 sigma of the survey's published noise, or
-    of the stamp's own where that is higher: the same limit for a deep and a shallow image.
+    Objects are regions of the smoothed i image above 5 sigma of the published noise of the survey, or of the noise
+    of the stamp if that is higher: deep and shallow images get the same limit.
     """
     image_CHW = image_CHW.astype(np.float64)
     rough_C = difference_noise(image_CHW)
     sky_HW = sky_pixels(image_CHW, rough_C)
-    enough_sky = sky_HW.sum() >= LEAST_SKY
+    enough_sky = sky_HW.sum() >= MIN_SKY_PIXELS
     level_C = np.median(image_CHW[:, sky_HW], axis=1) if enough_sky else np.zeros(len(image_CHW))
     noise_C, correlation_C = sky_statistics(image_CHW, sky_HW)
     i = spec.bands.index("i")
@@ -67,23 +66,23 @@ def measure_stamp(image_CHW: np.ndarray, spec: SurveySpec) -> StampMeasures:
     peak = _central_peak(smooth_HW, label_HW)
     central_label = label_HW[peak] if peak is not None else 0
     others = [n for n in range(1, label_HW.max() + 1) if n != central_label]
-    places = ndimage.maximum_position(smooth_HW, label_HW, others) if others else []
+    peaks = ndimage.maximum_position(smooth_HW, label_HW, others) if others else []
     central = None
     if peak is not None:
         blocked_HW = (label_HW > 0) & (label_HW != central_label)
-        centre = _between_pixels(smooth_HW, peak)
+        centre = _subpixel_peak(smooth_HW, peak)
         central = measure_central(image_CHW - level_C[:, None, None], blocked_HW, centre, i, spec)
     return StampMeasures(
         noise_C,
         correlation_C,
-        tuple((float(y), float(x)) for y, x in places),
+        tuple((float(y), float(x)) for y, x in peaks),
         (label_HW == 0) | (label_HW != central_label),
         central,
     )
 
 
 def aperture_magnitudes(image_CHW: np.ndarray, radius: float, spec: SurveySpec) -> np.ndarray:
-    """AB magnitudes (C,) of a noise-free image within `radius` arcsec of its middle."""
+    """AB magnitudes (C,) of a noise-free image within `radius` arcsec of its centre."""
     height, width = image_CHW.shape[1:]
     inside_HW = _radius((height, width), ((height - 1) / 2, (width - 1) / 2)) * spec.pixel_scale <= radius
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -91,20 +90,22 @@ def aperture_magnitudes(image_CHW: np.ndarray, radius: float, spec: SurveySpec) 
 
 
 def white_noise_factor(sigma: float) -> float:
-    """Standard deviation of white noise of sigma 1 after a Gaussian of `sigma` pixels."""
+    """Standard deviation of white noise of sigma 1 after smoothing with a Gaussian of `sigma` pixels."""
     return 1 / (2 * np.sqrt(np.pi) * sigma)
 
 
 def difference_noise(image_CHW: np.ndarray) -> np.ndarray:
-    """Noise (C,) from differences of horizontal neighbours: blind to anything smooth, and low
-    by sqrt(1 - correlation)."""
+    """Noise (C,) from differences of horizontally adjacent pixels.
+
+    Insensitive to smooth structure; low by sqrt(1 - correlation).
+    """
     difference_CX = np.diff(image_CHW, axis=2).reshape(len(image_CHW), -1)
     centred_CX = np.abs(difference_CX - np.median(difference_CX, axis=1, keepdims=True))
     return MAD_TO_SIGMA * np.median(centred_CX, axis=1) / np.sqrt(2)
 
 
 def sky_pixels(image_CHW: np.ndarray, noise_C: np.ndarray) -> np.ndarray:
-    """True (H,W) away from every object: the mean signal of all bands, smoothed, is below 2.5 sigma."""
+    """Sky mask (H,W), True outside objects: the smoothed combined signal of all bands is below 2.5 sigma."""
     used_C = noise_C > 0
     if not used_C.any():
         return np.zeros(image_CHW.shape[1:], bool)
@@ -120,7 +121,7 @@ def sky_statistics(image_CHW: np.ndarray, sky_HW: np.ndarray) -> tuple[np.ndarra
     The correlation is mean(a b) / mean(a^2) over horizontal and vertical pairs.
     """
     n_bands = len(image_CHW)
-    if sky_HW.sum() < LEAST_SKY:
+    if sky_HW.sum() < MIN_SKY_PIXELS:
         return np.full(n_bands, np.nan), np.full(n_bands, np.nan)
     noise_C, correlation_C = np.empty(n_bands), np.full(n_bands, np.nan)
     for c, image_HW in enumerate(image_CHW):
@@ -142,17 +143,17 @@ def sky_statistics(image_CHW: np.ndarray, sky_HW: np.ndarray) -> tuple[np.ndarra
 
 
 def detect(image_HW: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
-    """Labelled regions (0: none) above 5 sigma of a smoothed image, and that image."""
-    # Zeros beyond the edge: repeated pixels would not average out, and noise would pass the limit.
+    """Labels of regions above 5 sigma of the smoothed image (0: none), and the smoothed image."""
+    # Zero padding: with repeated edge pixels noise would not average out and would be detected.
     smooth_HW = ndimage.gaussian_filter(image_HW, DETECTION_SIGMA, mode="constant")
     limit = DETECTION_LIMIT * noise * white_noise_factor(DETECTION_SIGMA)
-    # Regions that touch at a corner are one.
+    # Diagonally adjacent pixels are connected.
     label_HW, _ = ndimage.label(smooth_HW > limit, structure=np.ones((3, 3)))
     return label_HW, smooth_HW
 
 
 def _central_peak(smooth_HW: np.ndarray, label_HW: np.ndarray) -> tuple[int, int] | None:
-    """The pixel at which a detected object peaks near the middle of the stamp."""
+    """Peak pixel (y, x) of a detected object near the centre of the stamp, or None."""
     peaks_HW = (ndimage.maximum_filter(smooth_HW, size=5) == smooth_HW) & (label_HW > 0)
     ys, xs = np.nonzero(peaks_HW)
     if ys.size == 0:
@@ -163,21 +164,21 @@ def _central_peak(smooth_HW: np.ndarray, label_HW: np.ndarray) -> tuple[int, int
     return (int(ys[nearest]), int(xs[nearest])) if distance[nearest] <= CENTRE_TOLERANCE else None
 
 
-def _between_pixels(smooth_HW: np.ndarray, peak: tuple[int, int]) -> tuple[float, float]:
-    """The place (y, x) of a peak to a fraction of a pixel: the top of a parabola along each axis."""
-    place = []
+def _subpixel_peak(smooth_HW: np.ndarray, peak: tuple[int, int]) -> tuple[float, float]:
+    """Sub-pixel position (y, x) of a peak, from a parabola along each axis."""
+    position = []
     for along, at in ((smooth_HW[:, peak[1]], peak[0]), (smooth_HW[peak[0]], peak[1])):
         offset = 0.0
         if 0 < at < along.size - 1:
             low, middle, high = along[at - 1 : at + 2]
             curvature = low - 2 * middle + high
             offset = 0.5 * (low - high) / curvature if curvature < 0 else 0.0
-        place.append(at + float(offset))
-    return place[0], place[1]
+        position.append(at + float(offset))
+    return position[0], position[1]
 
 
 def _radius(shape: tuple[int, int], centre: tuple[float, float]) -> np.ndarray:
-    """Distance (H,W) of every pixel from a place (y, x), pixels."""
+    """Distance (H,W) of every pixel from a position (y, x), pixels."""
     y_HW, x_HW = np.indices(shape)
     return np.hypot(y_HW - centre[0], x_HW - centre[1])
 
@@ -185,16 +186,16 @@ def _radius(shape: tuple[int, int], centre: tuple[float, float]) -> np.ndarray:
 def measure_central(
     image_CHW: np.ndarray, blocked_HW: np.ndarray, centre: tuple[float, float], band: int, spec: SurveySpec
 ) -> CentralObject | None:
-    """Aperture magnitudes and the light profile of the object at `centre`.
+    """Aperture magnitudes and radial profile of the object at `centre`.
 
     Args:
         image_CHW: counts, sky subtracted.
-        blocked_HW: True on other objects; an annulus is completed with the mean of its free pixels.
+        blocked_HW: True on other objects; replaced by the mean of the other pixels of the annulus.
         centre: (y, x) in pixels.
         band: of the profile.
 
     Returns:
-        None if an annulus has no free pixel or the object no light in `band`.
+        None if all pixels of an annulus are blocked or the flux in `band` is not positive.
     """
     radius_HW = _radius(image_CHW.shape[1:], centre) * spec.pixel_scale
     ring_HW = np.digitize(radius_HW, PROFILE_EDGES) - 1  # annulus of each pixel
@@ -224,7 +225,7 @@ def measure_central(
 
 
 def _radius_of_share(radius_P: np.ndarray, share_P: np.ndarray, share: float) -> float:
-    """The first radius that holds `share` of the light, between pixels linear in area."""
+    """First radius that contains a fraction `share` of the light; interpolation linear in area."""
     reached = int(np.argmax(share_P >= share))
     if reached == 0:
         return float(radius_P[0])

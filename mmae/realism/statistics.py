@@ -1,6 +1,6 @@
-"""Small statistics that several sections share.
+"""Statistics shared by several sections.
 
-Shape suffixes: N values, M other values, P percentiles, R bootstrap resamples.
+Shape suffixes: N and M values of two samples, P percentiles, R bootstrap resamples, B columns.
 """
 
 from __future__ import annotations
@@ -12,23 +12,22 @@ import numpy as np
 
 
 def nan_percentile(value_NB: np.ndarray, percent: float | list[float]) -> np.ndarray:
-    """Percentiles over the first axis; NaN, and no warning, where a column is NaN throughout."""
+    """Percentiles over the first axis ignoring NaN; NaN without warning for columns of NaN only."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.nanpercentile(value_NB, percent, axis=0)
 
 
 def ks_distance(a_N: np.ndarray, b_M: np.ndarray, b_weight_M: np.ndarray | None = None) -> float:
-    """Largest distance D between two cumulative distributions (Kolmogorov-Smirnov).
+    """Kolmogorov-Smirnov distance D: maximum difference of two cumulative distributions.
 
-    D only, no p-value: with thousands of values every difference is significant, and what
-    matters is how large it is.
+    No p-value: with thousands of values every difference is significant.
 
     Args:
-        b_weight_M: weights of the second sample; equal by default.
+        b_weight_M: weights of the second sample; default: equal.
 
     Returns:
-        0 (the same) to 1 (disjoint); NaN where either sample is empty.
+        0 (identical) to 1 (disjoint); NaN if a sample is empty.
     """
     a_N, b_M = np.asarray(a_N, np.float64), np.asarray(b_M, np.float64)
     weight_M = np.ones(b_M.size) if b_weight_M is None else np.asarray(b_weight_M, np.float64)
@@ -44,7 +43,7 @@ def ks_distance(a_N: np.ndarray, b_M: np.ndarray, b_weight_M: np.ndarray | None 
 
 
 def weighted_percentiles(values_N: np.ndarray, weight_N: np.ndarray, percents: tuple[float, ...]) -> np.ndarray:
-    """Percentiles (P,) of weighted values; half a weight lies on either side of each value."""
+    """Percentiles (P,) of weighted values; each value is at the middle of its weight."""
     values_N, weight_N = np.asarray(values_N, np.float64), np.asarray(weight_N, np.float64)
     if values_N.size == 0 or weight_N.sum() <= 0:
         return np.full(len(percents), np.nan)
@@ -55,10 +54,10 @@ def weighted_percentiles(values_N: np.ndarray, weight_N: np.ndarray, percents: t
 
 
 def match_weights(real_N: np.ndarray, simulated_M: np.ndarray, step: float) -> np.ndarray:
-    """Weights (N,), of sum N, that give `real` the histogram of `simulated` in bins of `step`.
+    """Weights (N,) with sum N that give `real` the histogram of `simulated` in bins of `step`.
 
-    A real value in a bin without simulated ones gets 0; simulated values in a bin without real
-    ones are lost, so restrict both to the range that they share first.
+    Real values in bins without simulated values get weight 0. Simulated values in bins without real values cannot be
+    matched: restrict both samples to their common range first.
     """
     edges = np.arange(min(real_N.min(), simulated_M.min()), max(real_N.max(), simulated_M.max()) + step, step)
     edges = np.append(edges, edges[-1] + step)
@@ -71,14 +70,14 @@ def match_weights(real_N: np.ndarray, simulated_M: np.ndarray, step: float) -> n
 
 
 def effective_number(weight_N: np.ndarray) -> float:
-    """(sum w)^2 / sum w^2 (Kish 1965): how many equal weights would scatter as little."""
+    """Effective sample size (sum w)^2 / sum w^2 (Kish 1965)."""
     square = float(np.square(weight_N).sum())
     return float(weight_N.sum()) ** 2 / square if square > 0 else 0.0
 
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Percentiles and the standard deviation of each over bootstrap resamples."""
+    """Percentiles and their standard deviations over bootstrap resamples."""
 
     value_P: np.ndarray
     error_P: np.ndarray
@@ -87,11 +86,11 @@ class Percentiles:
 def bootstrap_percentiles(
     values_N: np.ndarray, percents: tuple[float, ...], *, seed: int, resamples: int = 200
 ) -> Percentiles:
-    """Percentiles with their errors; NaN for no values."""
+    """Percentiles with bootstrap errors; NaN for an empty sample."""
     values_N = np.asarray(values_N, np.float64)
     if values_N.size == 0:
-        nothing = np.full(len(percents), np.nan)
-        return Percentiles(nothing, nothing)
+        missing_P = np.full(len(percents), np.nan)
+        return Percentiles(missing_P, missing_P)
     rng = np.random.default_rng(seed)
     drawn_RP = np.array(
         [np.percentile(values_N[rng.integers(0, values_N.size, values_N.size)], percents) for _ in range(resamples)]

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the report."""
+"""Fixtures of the realism tests."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(scope="package")
 def survey(tmp_path_factory) -> Survey:
-    """300 made-up objects with a truth table. Nobody writes to it."""
-    return make_survey(tmp_path_factory.mktemp("made-up") / "survey")
+    """300 synthetic objects with a truth table; read-only."""
+    return make_survey(tmp_path_factory.mktemp("synthetic") / "survey")
 
 
 @pytest.fixture(scope="package")
@@ -30,5 +30,5 @@ def objects(survey) -> Objects:
 
 @pytest.fixture(scope="package")
 def reference(tmp_path_factory) -> Path:
-    """Reference files in the layout of the shared ones. Nobody writes to them."""
+    """Reference files in the layout of shared/data/galaxies; read-only."""
     return write_reference(tmp_path_factory.mktemp("reference") / "galaxies")

@@ -1,4 +1,4 @@
-"""Small made-up surveys and reference files for the tests of the report; no simulator, no Ray.
+"""Small synthetic surveys and reference files for the realism tests, without simulator and Ray.
 
 Shape suffixes: N galaxies, C bands, H and W pixels, L wavelength samples, J lines.
 """
@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from mmae.realism.reference import COADD_FILES, HSC_FILE, LINE_NAMES, LINES_FILE, ZCOSMOS_FILE
+from mmae.astro.lines import LINE_NAMES
+from mmae.realism.reference import COADD_FILES, HSC_FILE, LINES_FILE, ZCOSMOS_FILE
 from mmae.realism.simulator import Simulator
+from mmae.report.contents import Cell, Section
 from mmae.survey.schema import SPLITS, Galaxy, SurveySpec, to_table
 from mmae.survey.store import Shard, Survey, TruthShard, open_survey, write_manifest, write_shard
 from tests.ingest.files import write_coadd, write_redrock
@@ -23,8 +25,14 @@ TYPES = ("passive", "star_forming", "quasar")
 CLASSES = {"passive": "LRG", "star_forming": "BGS", "quasar": "QSO"}
 
 
+def table_rows(section: Section, name: str) -> list[dict[str, Cell]]:
+    """Rows of a table: column name -> cell."""
+    table = next(t for t in section.tables if t.name == name)
+    return [dict(zip((c.name for c in table.columns), row, strict=True)) for row in table.rows]
+
+
 def magnitudes(redshift_N: np.ndarray, rng: np.random.Generator, noise: float = 0.02) -> np.ndarray:
-    """(N, 5): a made-up relation in which colours tell the redshift."""
+    """Magnitudes (N, 5) from a simple relation of colours and redshift."""
     i_N = 17.5 + 3 * np.minimum(redshift_N, 1.5) + rng.normal(0, 0.7, redshift_N.size)
     colours_N4 = np.stack(
         [1.5 * np.minimum(redshift_N, 0.5), 0.4 * redshift_N, 0.2 + 0.1 * redshift_N, 0.1 + 0.05 * redshift_N], axis=1
@@ -59,7 +67,7 @@ def gaussian_image(spec: SurveySpec, mag_C: np.ndarray, size: int, sigma: float 
 def make_survey(
     folder: Path, n: int = 300, *, truth: bool = True, size: int = 64, seed: int = 0, spectra: bool = True
 ) -> Survey:
-    """A survey of n made-up objects in all three splits."""
+    """A survey of n synthetic objects in all three splits."""
     rng = np.random.default_rng(seed)
     spec = SurveySpec(image_size=size)
     kind_N = rng.choice(TYPES, n, p=(0.2, 0.65, 0.15))
@@ -90,7 +98,9 @@ def make_survey(
         table = truth_table(kind_N, redshift_N, mag_NC, [g.object_id for g in galaxies], split_N, rng)
         digest = write_shard(table, folder / "truth" / "000000.parquet")
         truth_shards = (TruthShard("truth/000000.parquet", n, digest),)
-    write_manifest(Survey(folder, spec, {"sources": [{"name": "made-up"}]}, {}, "made-up", tuple(shards), truth_shards))
+    write_manifest(
+        Survey(folder, spec, {"sources": [{"name": "synthetic"}]}, {}, "synthetic", tuple(shards), truth_shards)
+    )
     return open_survey(folder)
 
 
@@ -102,7 +112,7 @@ def truth_table(
     split_N: np.ndarray,
     rng: np.random.Generator,
 ) -> pa.Table:
-    """The columns of a truth table that the report reads, rows in another order than the survey's."""
+    """Truth table with the columns of the report, rows in random order."""
     width_NJ = line_widths(len(names), rng)
     quasar_N = kind_N == "quasar"
     columns = {
@@ -120,21 +130,21 @@ def truth_table(
 
 
 def fake_simulator(survey: Survey, objects, **changes) -> Simulator:
-    """Rows "made again" from the truth table; `changes` replace fields."""
+    """Simulator that returns magnitudes of the truth table; `changes` replace fields."""
     mag = {
         name: np.array([objects.truth[f"{b}_mag"][n] for b in objects.bands])
         for n, name in enumerate(objects.object_id_N.tolist())
     }
-    first = next(iter(mag)).rsplit("-", 1)[0]
-    made = Simulator(
-        simulate=lambda row: mag[f"{first}-{row:07d}"],
+    prefix = next(iter(mag)).rsplit("-", 1)[0]
+    simulator = Simulator(
+        simulate=lambda row: mag[f"{prefix}-{row:07d}"],
         mag_C=lambda truth: truth,
         target_image=lambda truth, size: gaussian_image(survey.spec, truth, size),
         total_spectrum=None,
         subaru_mag_C=lambda truth: truth[:4] + np.array([0.1, 0.0, 0.0, 0.0]),
         line_spread=lambda wavelength_L: np.full(wavelength_L.shape, 0.7),
     )
-    return dataclasses.replace(made, **changes)
+    return dataclasses.replace(simulator, **changes)
 
 
 def write_reference(folder: Path, seed: int = 5) -> Path:
@@ -160,7 +170,7 @@ def write_reference(folder: Path, seed: int = 5) -> Path:
 
 
 def write_zcosmos(folder: Path, rng: np.random.Generator, n: int = 1200) -> None:
-    """A zCOSMOS table of secure galaxies whose colours follow `magnitudes`, and rows to be left out."""
+    """zCOSMOS table of galaxies with the colours of `magnitudes`, and rows that must be excluded."""
     redshift_N = rng.gamma(3, 0.1, n) + 0.03
     mag_NC = magnitudes(redshift_N, rng)
     confidence_N = rng.choice([3.5, 4.5, 4.1], n)

@@ -1,4 +1,4 @@
-"""The report from end to end on a made-up survey."""
+"""End-to-end tests of the report on a synthetic survey."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mmae.core.folders import home
 from mmae.realism import photoz, pixels, report
 from mmae.realism.reference import HSC_FILE, ZCOSMOS_FILE, Loaded
 from mmae.realism.report import write_report
+from mmae.realism.rows import NO_TRUTH
 from mmae.report import save
 from mmae.survey.store import open_survey
 from mmae.tracking.runs import tracking_uri
@@ -32,14 +33,14 @@ def console() -> Console:
 
 @pytest.fixture
 def own(survey, tmp_path, monkeypatch):
-    """A copy of the survey that may be written to, and a simulator that makes its rows again."""
+    """A writable copy of the survey, and a simulator that reproduces its rows."""
     monkeypatch.setattr(report, "survey_simulator", lambda s, objects: Loaded(fake_simulator(s, objects)))
     return open_survey(shutil.copytree(survey.path, tmp_path / "own"))
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Fewer trees and resamples: the report's form is tested here, its numbers elsewhere."""
+    """Fewer trees and resamples: these tests check the form of the report, not its numbers."""
     monkeypatch.setattr(photoz, "MAX_ITERATIONS", 10)
     monkeypatch.setattr(photoz, "RESAMPLES", 10)
     monkeypatch.setattr(pixels, "RESAMPLES", 10)
@@ -48,13 +49,13 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Figures are made and not drawn, which takes most of the time."""
+    """Figures are created but not rendered, which takes most of the time."""
     monkeypatch.setattr(save, "save_figure", lambda figure, path: path.write_bytes(b"a figure"))
 
 
 def read(page: Path) -> dict:
     def refuse(text):
-        raise AssertionError(f"{text} is no JSON")
+        raise AssertionError(f"{text} is not valid JSON")
 
     content = json.loads((page.parent / "report.json").read_text(), parse_constant=refuse)
     assert [s["name"] for s in content["sections"]] == SECTIONS
@@ -65,7 +66,7 @@ def left_out(content: dict) -> dict[str, str]:
     return {s["name"]: s["left_out"] for s in content["sections"] if s["left_out"]}
 
 
-def test_everything_there(own, reference, console, monkeypatch):
+def test_complete_report(own, reference, console, monkeypatch):
     monkeypatch.setattr(save, "save_figure", lambda figure, path: figure.savefig(path, dpi=40))  # quick
     page = write_report(own, reference, console)
     assert page == own.path / "report" / "report.html"
@@ -75,19 +76,22 @@ def test_everything_there(own, reference, console, monkeypatch):
     html = page.read_text()
     figures = [file.stat().st_size for file in page.parent.glob("*.png")]
     assert len(figures) == html.count("data:image/png") == 13 and min(figures) > 1000
-    assert not re.search(r'(src|href)="(https?:)?//', html)  # opens without a network
+    assert not re.search(r'(src|href)="(https?:)?//', html)  # no network access
     printed = console.file.getvalue()
     for section in content["sections"]:
         assert section["title"] in printed and section["title"] in html
-    assert "within 25%" in printed and "misses: " in printed and str(page) in printed
-    value = content["numbers"]["pixels/moments/mean_of_counts_g/simulated"]
-    table = content["sections"][0]["tables"][0]
-    assert value == table["rows"][0][table["columns"].index("simulated")]
+    assert "25%" in printed and str(page) in printed
+    numbers, table = content["numbers"], content["sections"][0]["tables"][0]
+    row = dict(zip((c["name"] for c in table["columns"]), table["rows"][0], strict=True))
+    assert row["simulated"] == {
+        "value": numbers["pixels/moments/mean_of_counts_g/simulated"],
+        "error": numbers["pixels/moments/mean_of_counts_g/simulated_error"],
+    }
 
 
-def test_the_numbers_and_the_page_are_kept_in_mlflow(own, console, undrawn):
+def test_numbers_and_page_are_logged_to_mlflow(own, console, undrawn):
     page = write_report(own, None, console)
-    write_report(own, None, console)  # a second report of a survey belongs to the same run
+    write_report(own, None, console)  # a second report of a survey uses the same run
     client = MlflowClient(tracking_uri(home()))
     experiment = client.get_experiment_by_name("surveys")
     runs = [
@@ -101,18 +105,18 @@ def test_the_numbers_and_the_page_are_kept_in_mlflow(own, console, undrawn):
     content = read(page)
     assert runs[0].data.metrics["judged"] == content["judged"]
     assert content["numbers"].items() <= runs[0].data.metrics.items()
-    kept = {f.path for f in client.list_artifacts(runs[0].info.run_id, "report")}
-    assert kept == {f"report/{file.name}" for file in page.parent.iterdir()}
+    logged = {f.path for f in client.list_artifacts(runs[0].info.run_id, "report")}
+    assert logged == {f"report/{file.name}" for file in page.parent.iterdir()}
 
 
-def test_without_real_data_the_published_tables_come(own, console, undrawn):
+def test_report_without_real_data(own, console, undrawn):
     folder = own.path / "report"
     folder.mkdir()
-    (folder / "bpt.png").write_bytes(b"of an earlier report with real data")
-    (folder / "notes.txt").write_text("the user's own")
+    (folder / "bpt.png").write_bytes(b"figure of an earlier report")
+    (folder / "notes.txt").write_text("a file of the user")
     content = read(write_report(own, None, console))
     assert not (folder / "bpt.png").exists() and (folder / "notes.txt").exists()
-    open_survey(own.path)  # a report does not damage the survey
+    open_survey(own.path)  # the survey is still valid
     out = left_out(content)
     assert set(out) == {"colours", "images", "spectra", "lines", "photoz", "examples"}
     assert all("--reference" in reason for reason in out.values())
@@ -122,25 +126,25 @@ def test_without_real_data_the_published_tables_come(own, console, undrawn):
     assert "--reference" in console.file.getvalue()
 
 
-def test_one_missing_and_one_broken_file_cost_their_parts_only(own, reference, tmp_path, console, undrawn):
+def test_missing_and_damaged_files_leave_out_their_sections_only(own, reference, tmp_path, console, undrawn):
     folder = Path(shutil.copytree(reference, tmp_path / "some"))
     (folder / ZCOSMOS_FILE).unlink()
-    (folder / HSC_FILE).write_bytes(b"no archive")
+    (folder / HSC_FILE).write_bytes(b"not an archive")
     content = read(write_report(own, folder, console))
     out = left_out(content)
     assert set(out) == {"colours", "photoz", "images", "examples"}
-    assert f"{ZCOSMOS_FILE}: no such file" in out["colours"] and HSC_FILE in out["images"]
+    assert ZCOSMOS_FILE in out["colours"] and HSC_FILE in out["images"]
     assert {s["name"]: bool(s["tables"]) for s in content["sections"]}["lines"]
 
 
-def test_a_folder_that_is_not_there_is_an_input_error(own, console, tmp_path):
-    with pytest.raises(InputError, match="nowhere: no such folder.*--reference"):
+def test_missing_reference_folder_raises(own, console, tmp_path):
+    with pytest.raises(InputError, match="nowhere.*--reference"):
         write_report(own, tmp_path / "nowhere", console)
     assert not (own.path / "report").exists()
 
 
-def test_a_survey_without_truth_spectra_and_simulator(tmp_path, reference, console, undrawn):
+def test_survey_without_truth_spectra_and_simulator(tmp_path, reference, console, undrawn):
     bare = make_survey(tmp_path / "bare", 120, truth=False, spectra=False)
     out = left_out(read(write_report(bare, reference, console)))
-    assert "no truth table" in out["lines"] and "no truth table" in out["photometry"]
-    assert "no spectra" in out["spectra"] and "images" not in out
+    assert out["lines"] == out["photometry"] == NO_TRUTH
+    assert "spectra" in out and "images" not in out

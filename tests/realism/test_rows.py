@@ -1,4 +1,4 @@
-"""What is read of a survey: rows, nulls, samples and the truth beside them."""
+"""Reading a survey: rows, nulls, samples, truth table."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import pytest
 
 from mmae.realism.rows import (
     align_truth,
-    pieces,
     read_images,
     read_objects,
     read_spectra,
+    row_groups,
     sample_images,
-    some_pieces,
+    sample_row_groups,
     tensor_rows,
 )
 from tests.realism.surveys import make_survey
 
 
-def test_truth_is_found_by_name(objects):
-    # The truth table of the fixture is in another order than the shards.
+def test_truth_is_matched_by_object_id(objects):
+    # The truth table of the fixture is in random order.
     measured = objects.mag_NC[:, 2] - objects.truth["i_mag"]
     assert np.abs(measured).max() < 0.1
     assert objects.truth["redshift_true"] == pytest.approx(objects.redshift_N, rel=1e-6)
@@ -29,7 +29,7 @@ def test_truth_is_found_by_name(objects):
     assert np.isnan(objects.truth["halpha_ew"][~objects.is_galaxy_N]).all()  # null in the file
 
 
-def test_a_row_without_truth_is_unknown():
+def test_object_without_truth_row():
     table = pa.table({"object_id": ["b"], "target_class": ["BGS"], "i_mag": [20.0], "catastrophic": [True]})
     truth = align_truth(table, np.array(["a", "b"]))
     assert truth["target_class"].tolist() == ["", "BGS"]
@@ -37,25 +37,25 @@ def test_a_row_without_truth_is_unknown():
     assert align_truth(None, np.array(["a"])) is None
 
 
-def test_without_truth_point_sources_are_no_galaxies(tmp_path):
+def test_without_truth_table_galaxies_are_extended_sources(tmp_path):
     objects = read_objects(make_survey(tmp_path / "bare", 20, truth=False, spectra=False))
     assert objects.truth is None and set(objects.class_N) <= {"PSF", "extended"}
     assert np.array_equal(objects.is_galaxy_N, objects.morphtype_N == "EXP")
 
 
-def test_row_numbers_lead_from_an_image_to_its_galaxy(survey, objects):
-    # The image's own light says which galaxy it is.
-    for piece in pieces(survey):
-        row_N, image_NCHW = read_images(piece, survey)
+def test_row_numbers_of_images_and_spectra(survey, objects):
+    # The flux of an image identifies the galaxy.
+    for group in row_groups(survey):
+        row_N, image_NCHW = read_images(group, survey)
         mag_N = 27 - 2.5 * np.log10(image_NCHW[:, 2].sum(axis=(1, 2)))
         bright = objects.mag_NC[row_N, 2] < 20
         assert np.abs(mag_N - objects.mag_NC[row_N, 2])[bright].max() < 0.1
-        row_again, flux_NL, ivar_NL = read_spectra(piece)
+        row_again, flux_NL, ivar_NL = read_spectra(group)
         assert np.array_equal(row_N, row_again)
         assert flux_NL.shape == ivar_NL.shape == (len(row_N), survey.spec.n_wavelengths)
 
 
-def test_nulls_are_skipped_and_rows_keep_their_numbers():
+def test_nulls_are_skipped():
     column = pa.chunked_array(
         [pa.array([b"\0" * 8, None], pa.binary(8)), pa.array([None, np.float32([1, 2]).tobytes()], pa.binary(8))]
     )
@@ -63,9 +63,9 @@ def test_nulls_are_skipped_and_rows_keep_their_numbers():
     assert present.tolist() == [0, 3] and values.tolist() == [[0, 0], [1, 2]]
 
 
-def test_samples_are_bounded_and_repeat(survey):
+def test_samples_are_limited_and_reproducible(survey):
     row_N, image_NCHW = sample_images(survey, 50, 3, 32)
     assert image_NCHW.shape == (50, 5, 32, 32)
     assert np.array_equal(row_N, sample_images(survey, 50, 3, 32)[0])
-    assert sum(p.rows for p in some_pieces(survey, 10_000, 0)) == 300  # all there are
-    assert max(len(some_pieces(survey, 40, seed)) for seed in range(5)) == 1 < len(pieces(survey))
+    assert sum(group.rows for group in sample_row_groups(survey, 10_000, 0)) == 300  # all
+    assert max(len(sample_row_groups(survey, 40, seed)) for seed in range(5)) == 1 < len(row_groups(survey))

@@ -1,4 +1,4 @@
-"""Medians in bins, honesty of ivar, noise shape and line width."""
+"""Medians in bins, pull scatter, noise shape and line spread."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from mmae.realism.reference import read_coadds, resolution_sigma
 from mmae.realism.spectra import bin_edges, measure_spectra, noise_shape, pull_scatter, spectrum_section
 from mmae.survey.schema import SurveySpec
 from tests.ingest.files import SHARED_GALAXIES, needs_shared
+from tests.realism.surveys import table_rows
 
 SPEC = SurveySpec()
 WAVELENGTH = SPEC.wavelength_L()
 
 
 def spectra(rng, n: int = 6) -> tuple[np.ndarray, np.ndarray]:
-    """Noise that rises with wavelength, flux 2."""
+    """Flux 2 with noise increasing with wavelength."""
     sigma_L = 0.2 + (WAVELENGTH - 3600) / 6224
     flux_NL = 2.0 + rng.normal(size=(n, WAVELENGTH.size)) * sigma_L
     return flux_NL.astype(np.float32), np.broadcast_to(sigma_L**-2.0, flux_NL.shape).astype(np.float32)
 
 
-def test_medians_in_bins_are_numpys(rng):
+def test_medians_in_bins_equal_numpy(rng):
     flux_NL, ivar_NL = spectra(rng)
     ivar_NL = np.where(rng.random(ivar_NL.shape) < 0.1, 0, ivar_NL)
     found = measure_spectra(flux_NL, ivar_NL, WAVELENGTH)
@@ -35,7 +36,7 @@ def test_medians_in_bins_are_numpys(rng):
     assert found.bad_NB[2, b] == pytest.approx(1 - good.sum() / inside.sum())
 
 
-def test_a_bin_without_good_pixels_is_empty(rng, recwarn):
+def test_bin_without_good_pixels_is_nan(rng, recwarn):
     flux_NL, ivar_NL = spectra(rng, 2)
     ivar_NL[0, :200] = 0
     found = measure_spectra(flux_NL, ivar_NL, WAVELENGTH)
@@ -43,7 +44,7 @@ def test_a_bin_without_good_pixels_is_empty(rng, recwarn):
     assert not recwarn.list
 
 
-def test_pull_scatter_tells_honest_errors_from_others(rng):
+def test_pull_scatter_for_correct_and_wrong_ivar(rng):
     flux_NL, ivar_NL = spectra(rng)
     assert pull_scatter(flux_NL, ivar_NL) == pytest.approx(np.ones(6), abs=0.05)
     assert pull_scatter(flux_NL, 4 * ivar_NL) == pytest.approx(np.full(6, 2.0), abs=0.1)
@@ -67,29 +68,25 @@ def test_resolution_sigma_of_a_gaussian_and_of_a_delta():
     assert found[1] == pytest.approx(np.zeros(7), abs=1e-9)
 
 
-def section_rows(section, name: str) -> list[tuple]:
-    return list(next(t for t in section.tables if t.name == name).rows)
-
-
-def test_section_judges_shape_pull_and_line_spread(rng, objects, reference):
+def test_section_judges_shape_and_pull(rng, objects, reference):
     flux_NL, ivar_NL = spectra(rng)
     measures = measure_spectra(flux_NL, ivar_NL, WAVELENGTH, np.arange(6))
     section = spectrum_section(measures, objects, SPEC, reference)
-    shape = section_rows(section, "shape")
-    assert shape[0][-1].ok is False  # the made-up coadds have the same noise everywhere
-    assert section_rows(section, "arms")[0][-1].ok is True
-    proud = measure_spectra(flux_NL, 2 * ivar_NL, WAVELENGTH, np.arange(6))
-    wrong = spectrum_section(proud, objects, SPEC, None)
-    assert section_rows(wrong, "arms")[0][-1].ok is False and "--reference" in wrong.left_out
-    assert "no spectra" in spectrum_section(None, objects, SPEC, reference).left_out
+    assert table_rows(section, "shape")[0]["verdict"].ok is False  # the noise of the synthetic coadds is constant
+    assert table_rows(section, "arms")[0]["verdict"].ok is True
+    overestimated = measure_spectra(flux_NL, 2 * ivar_NL, WAVELENGTH, np.arange(6))
+    wrong = spectrum_section(overestimated, objects, SPEC, None)
+    assert table_rows(wrong, "arms")[0]["verdict"].ok is False and "--reference" in wrong.left_out
+    without = spectrum_section(None, objects, SPEC, reference)
+    assert without.left_out and not without.tables
 
 
 @needs_shared
-def test_real_coadds_have_redshifts_and_the_known_resolution():
+def test_redshifts_and_resolution_of_real_coadds():
     real = read_coadds(SHARED_GALAXIES)
     assert real.kind_N.count("quasar") == 5 and real.kind_N.count("galaxy") == 1
     assert np.isfinite(real.redshift_N).all()
     assert len(real.line_spread) == 6
     for wavelength_A, sigma_A in real.line_spread:
         power = wavelength_A / (2.355 * sigma_A)
-        assert 1800 < np.median(power) < 6000  # R of DESI's arms: 2000 to 5500
+        assert 1800 < np.median(power) < 6000  # R of the DESI arms: 2000 to 5500

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from astropy.cosmology import Planck18
 
-from mmae.simulation import cosmology, lines
+from mmae.astro.lines import HALPHA
+from mmae.simulation import cosmology
 from mmae.simulation.population import (
     BGS,
     ELG,
@@ -60,7 +61,7 @@ def test_passive_fraction_by_class_and_luminosity(targets):
 def test_strong_halpha_implies_young_stars():
     rng = np.random.default_rng(1)
     galaxies = [draw_star_forming(rng, -20.5, 0.2) for _ in range(600)]
-    halpha = np.array([g.widths_E[lines.HALPHA] for g in galaxies])
+    halpha = np.array([g.widths_E[HALPHA] for g in galaxies])
     old_share = np.array([g.disk_mixture_K[3] for g in galaxies])
     order = np.argsort(halpha)
     assert old_share[order[:150]].mean() > old_share[order[-150:]].mean() + 0.3

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mmae.simulation import field, lines
+from mmae.astro.lines import HALPHA, HALPHA_WAVE, LINE_WAVELENGTH_J, WIDTH_WAVELENGTH_E
+from mmae.simulation import field
 from mmae.simulation.population import BGS, ELG, QSO, draw_class_member
 from mmae.simulation.sky import galaxy_object, star_object, target_object, total_magnitudes
 from mmae.survey.schema import SurveySpec
@@ -44,13 +45,11 @@ def test_line_fluxes_have_the_scale_of_the_continuum(target_class):
     target = draw_class_member(rng, target_class)
     sky_object, line_flux_E = target_object(rng, target)
     continuum_E = sum(
-        np.interp(lines.WIDTH_WAVELENGTH_E, c.sed.wavelength_W, c.sed.continuum_W) for c in sky_object.components
+        np.interp(WIDTH_WAVELENGTH_E, c.sed.wavelength_W, c.sed.continuum_W) for c in sky_object.components
     )
     assert line_flux_E / continuum_E == pytest.approx(np.array(target.galaxy.widths_E))
     with_lines = sky_object.components[0].sed
-    assert with_lines.line_flux_J[list(lines.LINE_WAVELENGTH_J).index(lines.HALPHA_WAVE)] == pytest.approx(
-        line_flux_E[lines.HALPHA]
-    )
+    assert with_lines.line_flux_J[list(LINE_WAVELENGTH_J).index(HALPHA_WAVE)] == pytest.approx(line_flux_E[HALPHA])
     mag_C = total_magnitudes(sky_object.magnitudes_PC(SPEC.bands))
     assert mag_C[SPEC.bands.index(target_class.band)] == pytest.approx(target.magnitude, abs=1e-6)
 
