@@ -1,9 +1,9 @@
-"""Build a survey from raw FITS files: rate, where the time goes, and what kill -9 in the middle costs.
+"""Build a survey from raw FITS files: rate, profile, and the cost of kill -9 in the middle of the build.
 
     python benchmarks/pairing.py --galaxies 2000           a few minutes
-    python benchmarks/pairing.py --raw /tmp/raw            20,000 galaxies; the files are kept there for another time
+    python benchmarks/pairing.py --raw /tmp/raw            20,000 galaxies; the files are kept there for the next run
 
-The profile is of reading and writing cells in this process, one after the other, as a Ray worker does it.
+The profile is of reading and dividing cells one after the other in this process, as the Ray workers do it.
 """
 
 import argparse
@@ -25,19 +25,20 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from mmae.core.ray_setup import start_ray  # noqa: E402
-from mmae.ingest.chunk import DEFAULT_SPLIT, write_chunk  # noqa: E402
+from mmae.ingest.chunk import DEFAULT_SPLIT, divide_chunk, read_chunk  # noqa: E402
 from mmae.ingest.pairing.config import PairConfig  # noqa: E402
 from mmae.ingest.pairing.source import paired_source, plan_folder  # noqa: E402
+from mmae.ingest.split_rows import split_rows  # noqa: E402
 from mmae.simulation.raw_files import write_raw_files  # noqa: E402
 from mmae.simulation.source import SimulationConfig  # noqa: E402
 from mmae.survey.store import Survey, open_survey, verify_content  # noqa: E402
 
 PROFILED_CELLS = 6
-STEPS = {  # functions that do not call each other -> what they are
+STEPS = {  # step -> its functions, which do not call each other
     "open and parse FITS headers": ("open_fits", "read_wcs"),
     "read FITS spectra": ("rows",),
     "read FITS images": ("cutout",),
-    "places on images": ("places",),
+    "pixel positions": ("places",),
     "join arms": ("join_arms",),
     "check": ("check_galaxy",),
     "to Arrow": ("to_table",),
@@ -48,8 +49,10 @@ STEPS = {  # functions that do not call each other -> what they are
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--galaxies", type=int, default=20_000)
-    parser.add_argument("--raw", type=Path, help="folder of the raw files; made if it is not there")
-    parser.add_argument("--field-density", type=float, default=0.0, help="neighbours: they slow the simulation only")
+    parser.add_argument("--raw", type=Path, help="folder of the raw files; created if it does not exist")
+    parser.add_argument(
+        "--field-density", type=float, default=0.0, help="density of neighbours; slows the simulation only"
+    )
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmae-pairing-")))
@@ -66,7 +69,7 @@ def main() -> None:
         whole_s = time.perf_counter() - start
         survey = open_survey(work / "whole")
         print(
-            f"built in {whole_s:.0f} s, start of Ray included: {arguments.galaxies / whole_s:.0f} galaxies/s, "
+            f"built in {whole_s:.0f} s, including the start of Ray: {arguments.galaxies / whole_s:.0f} galaxies/s, "
             f"{size / whole_s / 1e6:.0f} MB of FITS/s",
             flush=True,
         )
@@ -77,7 +80,7 @@ def main() -> None:
             time.sleep(0.2)
         os.killpg(killed.pid, signal.SIGKILL)
         killed.wait()
-        time.sleep(5)  # workers of the dead driver end
+        time.sleep(5)  # until the workers of the killed driver end
         done = {p.name: p.stat().st_mtime_ns for p in chunks.glob("*.json")}
         start = time.perf_counter()
         subprocess.run(command(raw, work / "killed"), check=True)
@@ -132,8 +135,10 @@ def profile(raw: Path, work: Path) -> None:
     source = paired_source(config, work / "profiled")
     cells = [chunk for chunk in source.chunks if "plan" in chunk][1 : 1 + PROFILED_CELLS]
     with cProfile.Profile() as watch:
-        for index, chunk in enumerate(cells):
-            write_chunk(source, chunk, index, work / "profiled", DEFAULT_SPLIT)
+        folder = work / "profiled"
+        reports = [read_chunk(source, chunk, index, folder, DEFAULT_SPLIT) for index, chunk in enumerate(cells)]
+        for index, (report, splits) in enumerate(zip(reports, split_rows(folder, reports).chunks, strict=True)):
+            divide_chunk(report, index, splits, folder)
     stats = pstats.Stats(watch)
     total = stats.total_tt
     rows = sum(chunk["rows"] for chunk in cells)
@@ -147,7 +152,7 @@ def profile(raw: Path, work: Path) -> None:
         )
         rest -= seconds
         print(f"  {step:28} {seconds:6.2f} s  {seconds / total:4.0%}")
-    print(f"  {'all else':28} {rest:6.2f} s  {rest / total:4.0%}")
+    print(f"  {'other':28} {rest:6.2f} s  {rest / total:4.0%}")
     shutil.rmtree(plan_folder(work / "profiled"))
 
 

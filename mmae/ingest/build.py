@@ -1,10 +1,11 @@
-"""Build a survey: one task for each chunk, in Ray, then duplicates put together, then one manifest."""
+"""Build a survey: one task reads each chunk, the split of every row is decided, one task divides each chunk into
+shards, then the manifest is written."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from tqdm import tqdm
 
 from mmae.core.errors import InputError
 from mmae.core.files import folder_lock
-from mmae.core.tasks import Runner, in_ray
-from mmae.ingest.chunk import DEFAULT_SPLIT, ChunkReport, SplitConfig, write_chunk
-from mmae.ingest.resume import REJECTED, describe_build, finished_chunks, keep_only, remove_traces, save_report
-from mmae.ingest.together import Together, keep_together, move_rows
+from mmae.core.tasks import Job, Runner, in_ray
+from mmae.ingest.chunk import DEFAULT_SPLIT, ChunkReport, SplitConfig, divide_chunk, hash_bytes, read_chunk
+from mmae.ingest.resume import REJECTED, describe_build, finished_chunks, keep_only, remove_build_files, save_report
+from mmae.ingest.split_rows import RowSplits, split_rows
 from mmae.survey.schema import SPLITS, Rejection
 from mmae.survey.source import Source
 from mmae.survey.splits import check_fractions, check_nside
@@ -36,10 +37,10 @@ def build_survey(
 ) -> Survey:
     """Read all sources and write one survey to the folder `out`.
 
-    Every chunk is one task of bounded memory, so the rows do not depend on the number
-    of workers. What cannot be used is set aside in rejected.parquet and counted. Rows of one
-    galaxy that chunks put into different splits are put together (`together.py`). A build
-    that was killed goes on from its last finished chunk when it is started again.
+    Every task handles one chunk, so memory is bounded and the rows do not depend on the number
+    of workers. What cannot be used is rejected, and listed in rejected.parquet. The splits are decided
+    when all chunks are read, because rows of one galaxy may be in different chunks. A build
+    that was killed continues from its last finished chunk when it is started again.
 
     Args:
         workers: at most this many chunks at once; None: as many as the cluster has CPUs.
@@ -47,7 +48,7 @@ def build_survey(
 
     Raises:
         InputError: `out` is not empty, the sources have different grids, an input file is
-            wrong as a whole, no galaxy is left, or another build is writing there.
+            invalid as a whole, no usable galaxy was read, or another build is writing there.
     """
     check_fractions(split.fractions)
     check_nside(split.nside)
@@ -60,88 +61,105 @@ def build_survey(
     for source in sources[1:]:
         spec.require_equal_grid(source.spec, f"source {source.name}")
     check_truth_schemas(sources)
-    unfinished = out.with_name(out.name + ".unfinished")
-    with folder_lock(unfinished, "another build is writing here. Wait for it, or choose another --out."):
-        done = finished_chunks(unfinished, describe_build(sources, split))
-        reports = _reports(sources, done, unfinished, split, workers, run)
-        usable = any(report.shards for report in reports)
+    folder = out.with_name(out.name + ".unfinished")
+    with folder_lock(folder, "another build is writing here. Wait for it, or choose another --out."):
+        done = finished_chunks(folder, describe_build(sources, split))
+        reports = _read_chunks(sources, done, folder, split, workers, run)
+        usable = any(report.scalars.rows for report in reports)
         if usable:
-            together = keep_together(unfinished, reports)
-            reports = _moved(reports, together, unfinished, workers, run)
-            survey = _survey(reports, sources, unfinished, split, together)
-            # Attempts that Ray gave up may have left halves.
-            keep_only(unfinished, dict(enumerate(reports)))
-            _write_rejections(reports, unfinished / REJECTED)
+            splits = split_rows(folder, reports)
+            reports = _divide_chunks(reports, splits, folder, workers, run)
+            survey = _survey(reports, sources, folder, split, splits)
+            # Attempts that Ray abandoned may have left partial files.
+            keep_only(folder, dict(enumerate(reports)))
+            _write_rejections(reports, folder / REJECTED)
             write_manifest(survey)
             if out.exists():
                 out.rmdir()
-            unfinished.rename(out)
+            folder.rename(out)
     if not usable:
-        shutil.rmtree(unfinished)
+        shutil.rmtree(folder)
         reasons = {r.reason for report in reports for r in report.rejections}
         raise InputError(f"{out}: no usable galaxy was read. Reasons: {sorted(reasons)[:5]}")
-    remove_traces(out)
+    remove_build_files(out)
     return replace(survey, path=out)
 
 
 def provenance(sources: list[Source], split: SplitConfig) -> dict[str, Any]:
-    """Where a survey comes from, as its manifest tells it."""
+    """The origin of a survey, as recorded in its manifest."""
     return {"sources": [{"name": s.name, **s.provenance} for s in sources], "split": asdict(split)}
 
 
-def _reports(
-    sources: list[Source], done: dict[int, ChunkReport], out: Path, split: SplitConfig, workers: int | None, run: Runner
+def _read_chunks(
+    sources: list[Source],
+    done: dict[int, ChunkReport],
+    folder: Path,
+    split: SplitConfig,
+    workers: int | None,
+    run: Runner,
 ) -> list[ChunkReport]:
-    """The reports of all chunks in their order; those not done yet are done here."""
+    """The reports of all chunks in their order; those not in `done` are read."""
+    chunks = [(number, chunk) for number, source in enumerate(sources) for chunk in source.chunks]
     jobs = [
         {"index": index, "source": number, "chunk": json.dumps(chunk)}
-        for index, (number, chunk) in enumerate(
-            (number, chunk) for number, source in enumerate(sources) for chunk in source.chunks
-        )
+        for index, (number, chunk) in enumerate(chunks)
+        if index not in done
     ]
-    todo = [job for job in jobs if job["index"] not in done]
+
+    def work(job: Job) -> Job:
+        report = read_chunk(sources[job["source"]], json.loads(job["chunk"]), job["index"], folder, split).to_json()
+        save_report(folder, job["index"], report)
+        return {"index": job["index"], "report": report}
+
     reports = dict(done)
-    if todo:
-        rows = _run(todo, sources, out, split, workers, run)
-        for row in tqdm(rows, total=len(jobs), initial=len(done), desc="survey", unit="chunk"):
-            reports[row["index"]] = ChunkReport.from_json(row["report"])
-    return [reports[job["index"]] for job in jobs]
+    for row in _progress(run, jobs, work, workers, len(chunks), "read"):
+        reports[row["index"]] = ChunkReport.from_json(row["report"])
+    return [reports[index] for index in range(len(chunks))]
 
 
-def _run(
-    jobs: list[dict[str, Any]], sources: list[Source], out: Path, split: SplitConfig, workers: int | None, run: Runner
-) -> Iterator[dict[str, Any]]:
-    def work(row: dict[str, Any]) -> dict[str, Any]:
-        report = write_chunk(sources[row["source"]], json.loads(row["chunk"]), row["index"], out, split).to_json()
-        save_report(out, row["index"], report)
-        return {"index": row["index"], "report": report}
-
-    return run(jobs, work, workers)
-
-
-def _moved(
-    reports: list[ChunkReport], together: Together, out: Path, workers: int | None, run: Runner
+def _divide_chunks(
+    reports: list[ChunkReport], splits: RowSplits, folder: Path, workers: int | None, run: Runner
 ) -> list[ChunkReport]:
-    """The reports when every galaxy stands in one split; the chunks concerned are written again."""
-    jobs = [
-        {"index": index, "report": reports[index].to_json(), "moves": json.dumps(moves)}
-        for index, moves in together.moves.items()
-    ]
+    """The reports of all chunks in their order, after their shards are written and the intermediate files removed.
 
-    def work(row: dict[str, Any]) -> dict[str, Any]:
-        before = ChunkReport.from_json(row["report"])
-        report = move_rows(before, row["index"], json.loads(row["moves"]), out).to_json()
-        save_report(out, row["index"], report)
-        return {"index": row["index"], "report": report}
+    Raises:
+        InputError: a chunk was divided before by other splits.
+    """
+    jobs = []
+    for index, (report, chunk_splits) in enumerate(zip(reports, splits.chunks, strict=True)):
+        if not report.is_divided:
+            jobs.append({"index": index, "report": report.to_json(), "splits": chunk_splits})
+        elif report.splits_hash != hash_bytes(chunk_splits):
+            raise InputError(
+                f"{folder}: the rows of chunk {index} have other splits than before the build was interrupted, so "
+                f"input files have changed. Remove this folder and build again."
+            )
+
+    def work(job: Job) -> Job:
+        report = divide_chunk(ChunkReport.from_json(job["report"]), job["index"], job["splits"], folder).to_json()
+        save_report(folder, job["index"], report)
+        return {"index": job["index"], "report": report}
 
     reports = list(reports)
-    for row in run(jobs, work, workers):
-        reports[row["index"]] = ChunkReport.from_json(row["report"])
+    for row in _progress(run, jobs, work, workers, len(reports), "write"):
+        report = reports[row["index"]] = ChunkReport.from_json(row["report"])
+        # Here and not in the task: Ray repeats a task that ran on a lost node.
+        for file in report.intermediate:
+            (folder / file.path).unlink(missing_ok=True)
     return reports
 
 
+def _progress(
+    run: Runner, jobs: list[Job], work: Callable[[Job], Job], workers: int | None, total: int, name: str
+) -> Iterator[Job]:
+    """The results of the jobs, with a progress bar that includes the chunks done before."""
+    if not jobs:
+        return iter(())
+    return iter(tqdm(run(jobs, work, workers), total=total, initial=total - len(jobs), desc=name, unit="chunk"))
+
+
 def _survey(
-    reports: list[ChunkReport], sources: list[Source], path: Path, split: SplitConfig, together: Together
+    reports: list[ChunkReport], sources: list[Source], path: Path, split: SplitConfig, splits: RowSplits
 ) -> Survey:
     spec = sources[0].spec
     shards = sorted((s for r in reports for s in r.shards), key=lambda s: s.path)
@@ -154,8 +172,8 @@ def _survey(
         content_hash=content_hash(spec, shards, truth),
         shards=tuple(shards),
         truth_shards=tuple(truth),
-        recorded_split_hash=together.split_hash,
-        duplicates=together.duplicates,
+        recorded_split_hash=splits.split_hash,
+        duplicates=splits.duplicates,
     )
 
 

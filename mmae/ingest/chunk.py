@@ -1,47 +1,96 @@
-"""What a worker does with one chunk: read it, check every galaxy, write its shards, report."""
+"""The two tasks of each chunk: read it into an intermediate file, then divide that file into shards.
+
+A split depends on rows of other chunks (`split_rows.py`), so shards are written when all chunks are read.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from mmae.survey.schema import SPLITS, Galaxy, Rejection, check_galaxy, to_table
 from mmae.survey.source import Chunk, ChunkRead, Source
 from mmae.survey.splits import assign_split, splitting_units
 from mmae.survey.store import Shard, TruthShard, write_shard
 from mmae.survey.strata import count_strata
-from mmae.survey.truth import write_truth
+from mmae.survey.truth import TRUTH, add_splits, truth_table
+
+ROWS = "rows"
+CHUNKS = "chunks"
+SCALARS = ["object_id", "targetid", "ra", "dec", "group_id"]
+OWN_SPLIT = "own_split"  # index in SPLITS of the split of the row's sky cell or group
 
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """How galaxies are divided: by sky cell. Rows of one galaxy, and groups (one parent image), stay together."""
+    """How galaxies are divided: by sky cell. Rows of one galaxy, and groups (one parent image), share a split."""
 
     fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
     """Train, val and test: the paper's 70/15/15."""
     seed: int = 0
     nside: int = 512
-    """HEALPix nside of the sky cells; 512: 6.9 arcmin. 0: no cells, every group for itself, as is a row
+    """HEALPix nside of the sky cells; 512: 6.9 arcmin. 0: no cells, rows are divided by group, as are rows
     without position."""
 
 
 DEFAULT_SPLIT = SplitConfig()
 
 
-@dataclass
-class ChunkReport:
-    """What became of one chunk."""
+@dataclass(frozen=True)
+class BuildFile:
+    """A file that exists only while a survey is built."""
 
-    shards: list[Shard]
+    path: str  # relative to the folder of the build
+    rows: int
+    blake2b: str  # of the file's bytes
+
+
+@dataclass(frozen=True)
+class ChunkReport:
+    """The state of one chunk: read, or read and divided.
+
+    Attributes:
+        name: of its shards.
+        rejections: rows and fields that were rejected.
+        scalars: SCALARS and OWN_SPLIT of the kept rows.
+        rows: all columns of the kept rows, with an empty split.
+        truth_rows: truth of the kept rows, without splits; None if there is none.
+        splits_hash: of the splits that the rows were divided by; empty until then, as are the following fields.
+        shards, truth: what was written.
+        redshifts, counts: per split.
+    """
+
+    name: str
     rejections: list[Rejection]
-    redshifts: dict[str, list[float]]
-    counts: dict[str, dict[str, int]]
+    scalars: BuildFile
+    rows: BuildFile
+    truth_rows: BuildFile | None
+    splits_hash: str = ""
+    shards: list[Shard] = field(default_factory=list)
     truth: list[TruthShard] = field(default_factory=list)
-    moved: int = 0  # rows put into another split when all chunks were known
+    redshifts: dict[str, list[float]] = field(default_factory=dict)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def is_divided(self) -> bool:
+        return bool(self.splits_hash)
+
+    @property
+    def intermediate(self) -> list[BuildFile]:
+        """Files that are not needed once the chunk is divided."""
+        return [self.rows] if self.truth_rows is None else [self.rows, self.truth_rows]
+
+    @property
+    def files(self) -> list[BuildFile | Shard | TruthShard]:
+        """All files that must exist in this state."""
+        return [self.scalars, *(self.shards + self.truth if self.is_divided else self.intermediate)]
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -50,57 +99,97 @@ class ChunkReport:
     def from_json(cls, text: str) -> ChunkReport:
         values = json.loads(text)
         return cls(
-            [Shard(**s) for s in values["shards"]],
-            [Rejection(**r) for r in values["rejections"]],
-            values["redshifts"],
-            values["counts"],
-            [TruthShard(**s) for s in values["truth"]],
-            values["moved"],
+            name=values["name"],
+            rejections=[Rejection(**r) for r in values["rejections"]],
+            scalars=BuildFile(**values["scalars"]),
+            rows=BuildFile(**values["rows"]),
+            truth_rows=None if values["truth_rows"] is None else BuildFile(**values["truth_rows"]),
+            splits_hash=values["splits_hash"],
+            shards=[Shard(**s) for s in values["shards"]],
+            truth=[TruthShard(**s) for s in values["truth"]],
+            redshifts=values["redshifts"],
+            counts=values["counts"],
         )
 
 
-def write_chunk(source: Source, chunk: Chunk, index: int, out: Path, split: SplitConfig) -> ChunkReport:
-    """Read, check, split and write one chunk: at most one shard per split, and one of truth."""
+def read_chunk(source: Source, chunk: Chunk, index: int, out: Path, split: SplitConfig) -> ChunkReport:
+    """Read and check the galaxies of one chunk and write the kept ones to intermediate files."""
     read: ChunkRead = source.read(chunk)
     rejections = list(read.rejections)
-    usable: list[Galaxy] = []
+    kept: list[Galaxy] = []
     for galaxy, where in zip(read.galaxies, read.where, strict=True):
         checked = check_galaxy(galaxy, source.spec, where)
         rejections += checked.rejections
         if checked.galaxy is not None:
-            usable.append(checked.galaxy)
+            kept.append(checked.galaxy)
     units = splitting_units(
-        [g.ra for g in usable], [g.dec for g in usable], [g.group_id or g.object_id for g in usable], split.nside
+        [g.ra for g in kept], [g.dec for g in kept], [g.group_id or g.object_id for g in kept], split.nside
     )
-    kept = {name: [] for name in SPLITS}
-    for galaxy, unit in zip(usable, units, strict=True):
-        kept[assign_split(unit, split.fractions, split.seed)].append(galaxy)
-    report = ChunkReport([], rejections, {}, {})
-    for name, galaxies in kept.items():
-        table = to_table(galaxies, [name] * len(galaxies), source.spec)
-        describe_rows(report, name, table)
-        if galaxies:
-            report.shards.append(write_rows(table, name, chunk.get("name", f"{index:06d}"), out))
-    split_of = {g.object_id: name for name, galaxies in kept.items() for g in galaxies}
-    report.truth = write_truth(source, read.truth, split_of, index, out)
-    return report
+    own = pa.array([SPLITS.index(assign_split(unit, split.fractions, split.seed)) for unit in units], pa.int8())
+    table = to_table(kept, [""] * len(kept), source.spec)
+    truth = truth_table(source, read.truth, {g.object_id for g in kept})
+    return ChunkReport(
+        name=chunk.get("name", f"{index:06d}"),
+        rejections=rejections,
+        scalars=_write(table.select(SCALARS).append_column(OWN_SPLIT, own), f"{CHUNKS}/{index:06d}.parquet", out),
+        rows=_write(table, f"{ROWS}/{index:06d}.parquet", out),
+        truth_rows=None if truth is None else _write(truth, f"{ROWS}/{index:06d}-truth.parquet", out),
+    )
 
 
-def write_rows(table: pa.Table, split: str, name: str, out: Path) -> Shard:
-    """Write the rows that a chunk has of one split."""
-    path = f"{split}/{name}.parquet"
-    return Shard(path, split, len(table), write_shard(table, out / path))
+def divide_chunk(report: ChunkReport, index: int, splits: bytes, out: Path) -> ChunkReport:
+    """Write the shards of a chunk that has been read: at most one per split, and one of truth.
+
+    The intermediate files are kept, so the task can be repeated.
+
+    Args:
+        splits: one byte per row, the index of its split in SPLITS.
+    """
+    table = _read(out / report.rows.path)
+    split_N = pa.array(np.frombuffer(splits, np.int8))
+    shards, redshifts, counts, split_of = [], {}, {}, {}
+    for number, name in enumerate(SPLITS):
+        rows = _with_split(table.filter(pc.equal(split_N, number)).combine_chunks(), name)
+        redshifts[name], counts[name] = rows["redshift"].drop_null().to_pylist(), _count(rows)
+        split_of |= dict.fromkeys(rows["object_id"].to_pylist(), name)
+        if len(rows):
+            path = f"{name}/{report.name}.parquet"
+            shards.append(Shard(path, name, len(rows), write_shard(rows, out / path)))
+    truth = []
+    if report.truth_rows is not None:
+        rows, path = add_splits(_read(out / report.truth_rows.path), split_of), f"{TRUTH}/{index:06d}.parquet"
+        truth.append(TruthShard(path, len(rows), write_shard(rows, out / path)))
+    return replace(
+        report, splits_hash=hash_bytes(splits), shards=shards, truth=truth, redshifts=redshifts, counts=counts
+    )
 
 
-def describe_rows(report: ChunkReport, split: str, table: pa.Table) -> None:
-    """Put into the report what there is of one split."""
-    image, spectrum, redshift = table["image"], table["flux"], table["redshift"].drop_null()
-    report.redshifts[split] = redshift.to_pylist()
-    report.counts[split] = {
+def hash_bytes(splits: bytes) -> str:
+    return hashlib.blake2b(splits, digest_size=16).hexdigest()
+
+
+def _write(table: pa.Table, path: str, out: Path) -> BuildFile:
+    return BuildFile(path, len(table), write_shard(table, out / path))
+
+
+def _read(path: Path) -> pa.Table:
+    with pq.ParquetFile(path) as parquet:
+        return parquet.read()
+
+
+def _with_split(table: pa.Table, split: str) -> pa.Table:
+    column = table.schema.get_field_index("split")
+    return table.set_column(column, table.schema.field(column), pa.array([split] * len(table), pa.string()))
+
+
+def _count(table: pa.Table) -> dict[str, int]:
+    """What the manifest counts in the rows of one split."""
+    image, spectrum = table["image"], table["flux"]
+    return {
         "galaxies": len(table),
         "images": len(table) - image.null_count,
         "spectra": len(table) - spectrum.null_count,
         "paired": pc.sum(pc.and_(image.is_valid(), spectrum.is_valid())).as_py() or 0,
-        "redshifts": len(redshift),
+        "redshifts": len(table) - table["redshift"].null_count,
         **count_strata(table),
     }

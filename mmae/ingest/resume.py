@@ -1,9 +1,11 @@
-"""The folder of a build under way, <out>.unfinished: made so that a killed build can go on.
+"""The folder of a build in progress, <out>.unfinished, from which a killed build continues.
 
-job.json              what is built: only the same build goes on
-chunks/000000.json    the report of a finished chunk, written after its shards
-lock                  held while a build writes here
-train/ val/ test/ truth/   as in the finished survey; and shards that -moved ones replace (`together.py`)
+job.json                 what is built; only the same build continues
+chunks/000000.json       report of a chunk, written after the files that it names
+chunks/000000.parquet    scalar columns of its kept rows
+rows/000000.parquet      its kept rows; rows/000000-truth.parquet: their truth. Removed when its shards are written
+lock                     held while a build writes here
+train/ val/ test/ truth/   shards, as in the finished survey
 """
 
 from __future__ import annotations
@@ -19,22 +21,21 @@ from typing import Any
 import mmae
 from mmae.core.errors import InputError
 from mmae.core.files import LOCK, file_hash, write_whole
-from mmae.ingest.chunk import ChunkReport, SplitConfig
+from mmae.ingest.chunk import CHUNKS, ROWS, ChunkReport, SplitConfig
 from mmae.survey.schema import SPLITS
 from mmae.survey.source import Source
 from mmae.survey.store import MANIFEST
 from mmae.survey.truth import TRUTH
 
 JOB = "job.json"
-CHUNKS = "chunks"
 REJECTED = "rejected.parquet"
-SHARD_FOLDERS = (*SPLITS, TRUTH)
+FOLDERS = (*SPLITS, TRUTH, CHUNKS, ROWS)
 
 
 def describe_build(sources: list[Source], split: SplitConfig) -> dict[str, Any]:
-    """All that decides what the shards hold, as plain values; and a hash of it.
+    """All that determines the content of the shards, as plain values, and a hash of it.
 
-    Not the code itself, of which only the version of mmae counts here.
+    Of the code, only the version of mmae is included.
     """
     build = {
         "mmae": mmae.__version__,
@@ -50,44 +51,45 @@ def describe_build(sources: list[Source], split: SplitConfig) -> dict[str, Any]:
 
 
 def finished_chunks(folder: Path, build: dict[str, Any]) -> dict[int, ChunkReport]:
-    """The reports of chunks that an interrupted run of this same build finished, by index.
+    """The reports of the chunks that an interrupted run of the same build has read or divided, by index.
 
-    All else that such a run left is removed. What another build left is removed whole.
+    Other files of that run are removed, and all files of a different build.
 
     Raises:
         InputError: the folder holds files that no build wrote.
     """
-    there = _leftovers(folder)
-    before = _read_json(folder / JOB)
-    if before is None or before.get("fingerprint") != build["fingerprint"]:
-        if there:
-            print(f"{folder}: left by {_other_build(before, build)}; removed, and built afresh.")
-        for path in there:
+    found = _files_of_builds(folder)
+    previous = _read_json(folder / JOB)
+    if previous is None or previous.get("fingerprint") != build["fingerprint"]:
+        if found:
+            print(f"{folder}: removed the files of {_other_build(previous, build)}; starting from the beginning.")
+        for path in found:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         write_whole(folder / JOB, json.dumps(build, indent=1) + "\n")
         return {}
     files = sorted((folder / CHUNKS).glob("*.json"))
     with ThreadPoolExecutor(8) as pool:  # mostly waits for the disk
-        reports = list(pool.map(lambda file: _whole_report(folder, file), files))
+        reports = list(pool.map(lambda file: _valid_report(folder, file), files))
     done = {int(file.stem): report for file, report in zip(files, reports, strict=True) if report}
     keep_only(folder, done)
     n_chunks = sum(len(chunks) for chunks in build["chunks"])
-    print(f"{folder}: {len(done)} of {n_chunks} chunks are done already; the build goes on from there.")
+    n_divided = sum(report.is_divided for report in done.values())
+    print(f"{folder}: continuing; {len(done)} of {n_chunks} chunks are read, {n_divided} of them divided into shards.")
     return done
 
 
 def save_report(folder: Path, index: int, report: str) -> None:
-    """Note that a chunk is finished; to be called when its shards are written."""
+    """Record the state of a chunk; to be called when the files that the report names are written."""
     path = _report_path(folder, index)
     path.parent.mkdir(exist_ok=True)
     write_whole(path, report)
 
 
 def keep_only(folder: Path, reports: dict[int, ChunkReport]) -> None:
-    """Remove half-written files, and shards that none of these reports names."""
-    keep = {folder / s.path for report in reports.values() for s in (*report.shards, *report.truth)}
+    """Remove partial files, and all files that none of these reports names."""
+    keep = {folder / file.path for report in reports.values() for file in report.files}
     keep |= {_report_path(folder, index) for index in reports}
-    for name in (*SHARD_FOLDERS, CHUNKS):
+    for name in FOLDERS:
         for path in (folder / name).rglob("*"):
             if path.is_file() and path not in keep:
                 path.unlink(missing_ok=True)
@@ -95,9 +97,10 @@ def keep_only(folder: Path, reports: dict[int, ChunkReport]) -> None:
         path.unlink()
 
 
-def remove_traces(folder: Path) -> None:
-    """Take away what a finished survey has no use for."""
-    shutil.rmtree(folder / CHUNKS, ignore_errors=True)
+def remove_build_files(folder: Path) -> None:
+    """Remove what a finished survey does not need."""
+    for name in (CHUNKS, ROWS):
+        shutil.rmtree(folder / name, ignore_errors=True)
     for name in (JOB, LOCK):
         (folder / name).unlink(missing_ok=True)
 
@@ -106,19 +109,19 @@ def _report_path(folder: Path, index: int) -> Path:
     return folder / CHUNKS / f"{index:06d}.json"
 
 
-def _leftovers(folder: Path) -> list[Path]:
-    known = {*SHARD_FOLDERS, CHUNKS, JOB, REJECTED, MANIFEST}
-    there = [path for path in folder.iterdir() if path.name != LOCK]
-    for path in there:
+def _files_of_builds(folder: Path) -> list[Path]:
+    known = {*FOLDERS, JOB, REJECTED, MANIFEST}
+    found = [path for path in folder.iterdir() if path.name != LOCK]
+    for path in found:
         if path.name not in known and path.suffix != ".partial":
-            raise InputError(f"{path}: no build wrote this. Move it away, or choose another --out.")
-    return there
+            raise InputError(f"{path}: not a file of a build. Move it away, or choose another --out.")
+    return found
 
 
-def _other_build(before: dict[str, Any] | None, now: dict[str, Any]) -> str:
-    if before is None:
+def _other_build(previous: dict[str, Any] | None, build: dict[str, Any]) -> str:
+    if previous is None:
         return "an unknown build"
-    differ = [name for name in now if name != "fingerprint" and before.get(name) != now[name]]
+    differ = [name for name in build if name != "fingerprint" and previous.get(name) != build[name]]
     return f"a build with another {', '.join(differ)}"
 
 
@@ -130,14 +133,14 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
-def _whole_report(folder: Path, file: Path) -> ChunkReport | None:
-    """The report, if every shard it names has the bytes that were written."""
+def _valid_report(folder: Path, file: Path) -> ChunkReport | None:
+    """The report, if every file that it names has the bytes that were written."""
     try:
         report = ChunkReport.from_json(file.read_text())
     except (ValueError, KeyError, TypeError):
         return None
-    for shard in (*report.shards, *report.truth):
-        path = folder / shard.path
-        if not path.is_file() or file_hash(path) != shard.blake2b:
+    for stored in report.files:
+        path = folder / stored.path
+        if not path.is_file() or file_hash(path) != stored.blake2b:
             return None
     return report

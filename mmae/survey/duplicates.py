@@ -40,7 +40,7 @@ def same_galaxy(targetid_N: np.ndarray, ra_N: np.ndarray, dec_N: np.ndarray) -> 
     )
 
 
-def kept_together(galaxy_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
+def label_sets(galaxy_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
     """Labels (N,) of the sets that share a split: rows of one galaxy, of one group, or in a chain of both."""
     return _chains(len(galaxy_N), _equal(galaxy_N), _equal(group_N))
 
@@ -53,7 +53,7 @@ def common_splits(set_N: np.ndarray, object_id_N: pa.ChunkedArray, split_N: np.n
     share the first object id, the earliest of their splits counts.
 
     Args:
-        set_N: as from `kept_together`.
+        set_N: as from `label_sets`.
         object_id_N: strings.
         split_N: integers, the index in SPLITS.
     """

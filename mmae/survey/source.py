@@ -12,7 +12,7 @@ from mmae.core.errors import InputError
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 
 Chunk = dict[str, Any]
-"""A piece of work of bounded size, as plain values: a file and a range of rows. "name", where given, names its shards."""
+"""A unit of work of bounded size, as plain values: a file and a range of rows. The optional "name" names its shards."""
 
 
 @dataclass

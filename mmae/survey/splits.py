@@ -52,8 +52,8 @@ def splitting_units(
 ) -> list[str]:
     """What is divided whole, for each row: its sky cell, or its group where it has no position on the sky.
 
-    The members of one group may lie in different cells, and no worker sees them all. They get the
-    splits of their cells here, and one split for all in `together.keep_together`, when all rows are known.
+    The members of one group may be in different cells and chunks; `duplicates.common_splits` gives them one split
+    when all rows are known.
 
     Args:
         ra_N, dec_N: ICRS degrees, None where unknown.

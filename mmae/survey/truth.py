@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +10,7 @@ import pyarrow.parquet as pq
 
 from mmae.core.errors import InputError
 from mmae.survey.source import Source
-from mmae.survey.store import Survey, TruthShard, write_shard
+from mmae.survey.store import Survey
 
 TRUTH = "truth"
 
@@ -47,27 +46,27 @@ def read_truth(survey: Survey, columns: Sequence[str] | None = None) -> pa.Table
     return table.select(list(columns))
 
 
-def write_truth(
-    source: Source, rows: list[dict[str, Any]], split_of: dict[str, str], index: int, out: Path
-) -> list[TruthShard]:
-    """Write the truth of one chunk's kept galaxies; nothing where there is none.
+def truth_table(source: Source, rows: list[dict[str, Any]], kept: set[str]) -> pa.Table | None:
+    """The truth of the kept galaxies of one chunk, without splits; None if there is none.
 
     Args:
-        split_of: the split of every kept galaxy, by object_id.
+        kept: object_id of every kept galaxy.
 
     Raises:
         InputError: a row has other columns than the source's truth_schema, or other types.
     """
     _check_rows(source, rows)
-    kept = [row for row in rows if row["object_id"] in split_of]
-    if not kept:
-        return []
-    columns = [_column(source, kept, column) for column in source.truth_schema]
-    columns.append(pa.array([split_of[row["object_id"]] for row in kept], pa.string()))
-    schema = source.truth_schema.append(pa.field("split", pa.string()))
-    path = f"{TRUTH}/{index:06d}.parquet"
-    digest = write_shard(pa.table(columns, schema=schema), out / path)
-    return [TruthShard(path, len(kept), digest)]
+    rows = [row for row in rows if row["object_id"] in kept]
+    if not rows:
+        return None
+    columns = [_column(source, rows, column) for column in source.truth_schema]
+    return pa.table(columns, schema=source.truth_schema)
+
+
+def add_splits(table: pa.Table, split_of: dict[str, str]) -> pa.Table:
+    """A truth table with the column split, given the split of each object_id."""
+    split = [split_of[name] for name in table["object_id"].to_pylist()]
+    return table.append_column(pa.field("split", pa.string()), pa.array(split, pa.string()))
 
 
 def check_truth_schemas(sources: list[Source]) -> None:

@@ -1,13 +1,17 @@
-"""Tiny surveys with places on the sky, written without Ray."""
+"""Tiny surveys with positions on the sky, built without Ray."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from mmae.core.tasks import Job
+from mmae.ingest.chunk import DEFAULT_SPLIT, ChunkReport, SplitConfig, divide_chunk, read_chunk
+from mmae.ingest.split_rows import split_rows
 from mmae.survey.schema import Galaxy, SurveySpec, to_table
 from mmae.survey.source import ChunkRead, Source
 from mmae.survey.splits import hash_splits
@@ -25,8 +29,21 @@ ARCSEC = 1 / 3600  # degrees
 TRUTH = pa.schema([("object_id", pa.string()), ("mass", pa.float64())])
 
 
+def in_turn(jobs: list[Job], work: Callable[[Job], Job], workers: int | None = None) -> Iterator[Job]:
+    """A `Runner`: one job after the other, in this process."""
+    return map(work, jobs)
+
+
+def write_one_chunk(
+    source: Source, index: int, out: Path, split: SplitConfig = DEFAULT_SPLIT, chunk: dict | None = None
+) -> ChunkReport:
+    """Read the first chunk of a source, or another, and divide it as the only chunk of a survey."""
+    report = read_chunk(source, source.chunks[0] if chunk is None else chunk, index, out, split)
+    return divide_chunk(report, index, split_rows(out, [report]).chunks[0], out)
+
+
 def galaxy(number: int, ra: float | None, dec: float | None, **fields) -> Galaxy:
-    """A galaxy whose image and spectrum tell its number; every fifth lacks its image."""
+    """A galaxy whose image and spectrum depend on its number; every fifth has no image."""
     rng = np.random.default_rng(number)
     image = None if number % 5 == 0 else rng.normal(1, 1, (2, 4, 4)).astype(np.float32)
     return replace(
@@ -45,16 +62,18 @@ def galaxy(number: int, ra: float | None, dec: float | None, **fields) -> Galaxy
 
 
 def field(n: int, seed: int = 0, side: float = 2.0, **fields) -> list[Galaxy]:
-    """Galaxies at random in a square of some degrees, further than 2 arcsec from each other."""
+    """Galaxies at random positions in a square of `side` degrees, more than 2 arcsec apart."""
     rng = np.random.default_rng(seed)
-    cells = rng.choice(int(side * 1800) ** 2, n, replace=False)  # of 2 arcsec; the inner half of them is used
+    cells = rng.choice(
+        int(side * 1800) ** 2, n, replace=False
+    )  # of 2 arcsec; positions are in the inner part of a cell
     row, column = np.divmod(cells, int(side * 1800))
     ra, dec = ((x + rng.uniform(0.3, 0.4, n)) * 2 * ARCSEC for x in (row, column))
     return [galaxy(i, 150 + ra[i], dec[i], **fields) for i in range(n)]
 
 
 def source(galaxies: list[Galaxy], size: int, truth: bool = False) -> Source:
-    """The galaxies in chunks of some rows."""
+    """The galaxies in chunks of `size` rows."""
 
     def read(chunk) -> ChunkRead:
         some = [replace(g) for g in galaxies[chunk["start"] : chunk["stop"]]]

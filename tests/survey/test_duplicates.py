@@ -12,7 +12,7 @@ from astropy.coordinates import SkyCoord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmae.survey.duplicates import common_splits, kept_together, same_galaxy
+from mmae.survey.duplicates import common_splits, label_sets, same_galaxy
 
 ARCSEC = 1 / 3600
 
@@ -60,7 +60,7 @@ def test_links_and_their_chains_are_found(rows, origin):
 
     galaxy = same_galaxy(target, ra, dec)
     assert partition(galaxy) == merged(n, one_galaxy)
-    assert partition(kept_together(galaxy, group)) == merged(n, lambda i, j: one_galaxy(i, j) or group[i] == group[j])
+    assert partition(label_sets(galaxy, group)) == merged(n, lambda i, j: one_galaxy(i, j) or group[i] == group[j])
 
 
 def test_radius_is_one_arcsec():

@@ -13,9 +13,7 @@ import pytest
 
 from mmae.core.errors import InputError
 from mmae.core.files import file_hash
-from mmae.ingest.build import SplitConfig, write_chunk
-from mmae.survey.schema import Galaxy, Rejection, SurveySpec, to_table
-from mmae.survey.source import ChunkRead, Source
+from mmae.survey.schema import Galaxy, SurveySpec, to_table
 from mmae.survey.store import (
     MANIFEST,
     Shard,
@@ -255,47 +253,3 @@ def test_shards_lie_the_way_they_read_fastest(tmp_path):
             assert columns["redshift"].is_stats_set
     # No overhead: raw tensors are 2 x 4 x 4 and 2 x 12 floats, the rest is small.
     assert path.stat().st_size < 600 * (56 * 4 + 100)
-
-
-def test_one_chunk_becomes_a_shard_per_split_and_a_report(tmp_path):
-    """Without Ray: what a worker does with one chunk."""
-    members = galaxies(40)
-    members[3].redshift = -1.0
-    members[4].image_CHW[0, 0, 0] = np.nan
-    members[5] = Galaxy("nothing")
-    for g in members[10:20]:
-        g.group_id = "one parent image"
-    unreadable = Rejection("40", "by hand, row 40", "row", "unreadable")
-
-    def read(chunk):
-        return ChunkRead(members, [f"{chunk['file']}, row {i}" for i in range(40)], [unreadable])
-
-    source = Source("hand", SPEC, {}, [{"file": "by hand"}], read)
-    report = write_chunk(source, {"file": "by hand"}, 7, tmp_path, SplitConfig((0.5, 0.3, 0.2), seed=1))
-
-    assert [(r.field, r.where) for r in report.rejections] == [
-        ("row", "by hand, row 40"),
-        ("redshift", "by hand, row 3"),
-        ("image", "by hand, row 4"),
-        ("row", "by hand, row 5"),
-    ]
-    assert sum(c["galaxies"] for c in report.counts.values()) == 39
-    assert sum(c["images"] for c in report.counts.values()) == 38
-    assert sum(c["spectra"] for c in report.counts.values()) == 39
-    assert sum(c["paired"] for c in report.counts.values()) == 38
-    assert sum(c["redshifts"] for c in report.counts.values()) == 38
-
-    assert sorted(s.path for s in report.shards) == [f"{s}/000007.parquet" for s in ("test", "train", "val")]
-    found, groups = set(), set()
-    for shard in report.shards:
-        assert shard.blake2b == file_hash(tmp_path / shard.path)
-        rows = pq.read_table(tmp_path / shard.path).to_pylist()
-        assert len(rows) == shard.rows == report.counts[shard.split]["galaxies"]
-        assert {r["split"] for r in rows} == {shard.split}
-        assert sorted(report.redshifts[shard.split]) == pytest.approx(
-            sorted(r["redshift"] for r in rows if r["redshift"] is not None)
-        )
-        found |= {r["object_id"] for r in rows}
-        groups |= {(r["group_id"], r["split"]) for r in rows if r["group_id"] == "one parent image"}
-    assert found == {g.object_id for g in members} - {"nothing"}
-    assert len(groups) == 1

@@ -11,13 +11,13 @@ import pytest
 
 from mmae.core.errors import InputError
 from mmae.ingest.build import build_survey
-from mmae.ingest.chunk import SplitConfig, write_chunk
 from mmae.loader.config import StreamConfig
 from mmae.loader.stream import read_split
 from mmae.survey.schema import SPLITS, SurveySpec
 from mmae.survey.source import ChunkRead, Source
 from mmae.survey.store import MANIFEST, Shard, content_hash, open_survey, verify_content, write_shard
 from mmae.survey.truth import read_truth
+from tests.ingest.small import write_one_chunk
 from tests.ingest.test_build import SPEC, all_rows, memory_source, read_rows
 
 TRUTH_SCHEMA = pa.schema(
@@ -71,14 +71,14 @@ def survey(finished, tmp_path):
 
 
 def one_chunk(tmp_path, truth, schema=TRUTH_SCHEMA):
-    """Without Ray: what a worker does with a chunk of ten galaxies and this truth."""
+    """The report of a chunk of ten galaxies with this truth."""
     source = memory_source(10)
 
     def read(chunk):
         return replace(read_rows(chunk), truth=truth)
 
     source = replace(source, read=read, truth_schema=schema)
-    return write_chunk(source, source.chunks[0], 3, tmp_path, SplitConfig())
+    return write_one_chunk(source, 3, tmp_path)
 
 
 def test_every_kept_galaxy_has_its_truth_and_no_other_has(finished):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 from astropy.io import fits
 
 from mmae.core.errors import InputError
-from mmae.core.files import folder_lock
+from mmae.core.files import folder_lock, partial_path
 from mmae.ingest.build import build_survey
-from mmae.ingest.chunk import DEFAULT_SPLIT, write_chunk
+from mmae.ingest.chunk import DEFAULT_SPLIT, ROWS, read_chunk
 from mmae.ingest.pairing.config import PairConfig
 from mmae.ingest.pairing.source import paired_source, plan_folder
 from mmae.ingest.resume import describe_build, finished_chunks, save_report
@@ -68,10 +69,7 @@ def test_every_galaxy_comes_out_as_it_was_put_in(built):
 def test_partitions_are_cells_of_the_sky(built):
     _, source, survey, _ = built
     for shard in survey.shards:
-        order, pixel = (
-            int(part.rpartition("=")[2].removesuffix(".parquet").removesuffix("-moved"))
-            for part in shard.path.split("/")[1::2]
-        )
+        order, pixel = (int(part.rpartition("=")[2].removesuffix(".parquet")) for part in shard.path.split("/")[1::2])
         cells = [
             row["_healpix_29"] >> 2 * (29 - order)
             for row in pq.ParquetFile(survey.path / shard.path).read(["_healpix_29"]).to_pylist()
@@ -121,23 +119,26 @@ def test_the_plan_is_made_once(built, tmp_path, ray_cluster, capsys):
     assert len(list(plan_folder(tmp_path / "s").iterdir())) == 1 and other.chunks != first.chunks
 
 
-def test_a_killed_build_goes_on_cell_by_cell(built, tmp_path, ray_cluster):
-    """What a kill -9 leaves: a plan, some finished cells, halves of others."""
+def test_killed_build_continues_cell_by_cell(built, tmp_path, ray_cluster):
+    """After kill -9 there are a plan, some finished cells and partial files of others."""
     folder, out = built[3], tmp_path / "s"
     source = paired_source(raw_config(folder), out)
     unfinished = tmp_path / "s.unfinished"
     with folder_lock(unfinished, "busy"):
         finished_chunks(unfinished, describe_build([source], DEFAULT_SPLIT))
         for index, chunk in enumerate(source.chunks[:4]):
-            save_report(unfinished, index, write_chunk(source, chunk, index, unfinished, DEFAULT_SPLIT).to_json())
-        write_chunk(source, source.chunks[4], 4, unfinished, DEFAULT_SPLIT)  # shards, but no report
-    done = {p.name: p.stat().st_mtime_ns for p in unfinished.rglob("*.parquet")}
-    half = next(unfinished.rglob("*.parquet"))
-    half.with_name("Npix=1.0123.partial").write_bytes(b"half")
-    survey = build_survey([paired_source(raw_config(folder), out)], out)
+            save_report(unfinished, index, read_chunk(source, chunk, index, unfinished, DEFAULT_SPLIT).to_json())
+        read_chunk(source, source.chunks[4], 4, unfinished, DEFAULT_SPLIT)  # rows without a report
+    partial_path(unfinished / ROWS / "000005.parquet").write_bytes(b"half")
+    again = paired_source(raw_config(folder), out)
+
+    def read(chunk):
+        if chunk in source.chunks[:4]:
+            raise AssertionError(f"{chunk} is read again")
+        return again.read(chunk)
+
+    survey = build_survey([replace(again, read=read)], out)
     assert survey.content_hash == built[2].content_hash
-    kept = [p for p in out.rglob("Npix=*.parquet") if done.get(p.name) == p.stat().st_mtime_ns]
-    assert len(kept) >= 3
     assert not list(out.rglob("*.partial"))
 
 
