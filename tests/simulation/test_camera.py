@@ -93,9 +93,9 @@ def test_sky_noise_has_the_sigma_and_pixel_correlation_of_the_survey():
     assert noise.dtype == np.float32
     for c, sigma in enumerate(SPEC.band_noise):
         assert noise[:, c].std() == pytest.approx(sigma, rel=0.01)
-        beside = (noise[:, c, :, 1:] * noise[:, c, :, :-1]).mean() / sigma**2
-        apart = (noise[:, c, 3:] * noise[:, c, :-3]).mean() / sigma**2
-        assert 0.04 < beside < 0.08 and abs(apart) < 0.02
+        adjacent = (noise[:, c, :, 1:] * noise[:, c, :, :-1]).mean() / sigma**2
+        distant = (noise[:, c, 3:] * noise[:, c, :-3]).mean() / sigma**2
+        assert 0.04 < adjacent < 0.08 and abs(distant) < 0.02
 
 
 def test_photon_noise_of_bright_pixels():
