@@ -1,4 +1,4 @@
-"""A survey at a glance: small images and spectra on one sheet.
+"""Contact sheet of a survey: small images and spectra in one figure.
 
 Shape suffixes: N galaxies, C bands, H and W pixels, L wavelength samples.
 """
@@ -32,16 +32,16 @@ def contact_sheet(
     max_images: int = MAX_IMAGES,
     max_spectra: int = MAX_SPECTRA,
 ) -> Figure:
-    """Colour images of the first galaxies and, below, the first spectra there are.
+    """Colour images of the first galaxies and, below, the first available spectra.
 
     Args:
-        images_NCHW: counts; a row all NaN or all zero has no image. None: none has.
+        images_NCHW: counts; rows that are all NaN or all zero have no image. None: no images.
         spectra: wavelength_L (Angstrom, vacuum), flux_NL (1e-17 erg/s/cm2/A) and ivar_NL;
-            a row with ivar all 0 has no spectrum. None: none has.
-        titles: one a galaxy.
+            rows with ivar 0 throughout have no spectrum. None: no spectra.
+        titles: one per galaxy.
         spec: bands and background noise.
-        redshift_N: marks the lines in the spectra; NaN where unknown.
-        max_images, max_spectra: how many to show.
+        redshift_N: for the line positions; NaN where unknown.
+        max_images, max_spectra: maximum numbers of panels.
     """
     n = len(titles)
     images = None if images_NCHW is None else np.asarray(images_NCHW, np.float64)
@@ -55,11 +55,11 @@ def contact_sheet(
     spectrum_rows = max(1, -(-len(with_spectrum) // SPECTRUM_COLUMNS))
     heights = (1.55 * image_rows + 0.2, 1.9 * spectrum_rows + 0.3)
     figure = Figure(figsize=(12, sum(heights)), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=heights)
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
 
     upper.suptitle(
-        f"red, green, blue = {', '.join(rgb_bands(spec))}; every image "
-        f"{spec.image_size * spec.pixel_scale:.1f} arcsec wide, own stretch",
+        f"red, green, blue = {', '.join(rgb_bands(spec))}; image width "
+        f"{spec.image_size * spec.pixel_scale:.1f} arcsec; individual stretch",
         fontsize=9,
     )
     axes = upper.subplots(image_rows, IMAGE_COLUMNS, squeeze=False).ravel()
@@ -73,7 +73,7 @@ def contact_sheet(
         else:
             draw_rgb(ax, images[i], spec, white_level(images[i], spec), absent=False)
 
-    if not with_spectrum:
+    if spectra is None or not with_spectrum:
         say_absent(lower.subplots(), "no spectrum")
         return figure
     lower.suptitle(
@@ -94,7 +94,7 @@ def contact_sheet(
 
 
 def _with_spectrum(spectra: tuple[ArrayLike, ArrayLike, ArrayLike] | None, n: int) -> list[int]:
-    """Indices of the galaxies with at least one good sample."""
+    """Indices of the galaxies with at least one good spectral sample."""
     if spectra is None or np.size(spectra[0]) == 0:
         return []
     wavelength_L, flux_NL, ivar_NL = (np.asarray(part) for part in spectra)

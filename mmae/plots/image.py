@@ -1,4 +1,4 @@
-"""Galaxy images in colour, and what a model made of the masked ones.
+"""Colour images of galaxies, and reconstructions of masked images.
 
 Shape suffixes: N galaxies, C bands, H and W pixels.
 """
@@ -17,8 +17,8 @@ from mmae.report.style import SIGNED_CMAP, say_absent, style
 from mmae.survey.schema import SurveySpec
 
 RGB_BANDS = ("i", "r", "g")  # red, green, blue
-SOFTENING = 3.0  # background sigma at which the arcsinh stretch turns from linear to log
-FAINTEST_WHITE = 30.0  # background sigma; keeps an empty image from being all stretched noise
+SOFTENING = 3.0  # background sigma at which the arcsinh stretch changes from linear to logarithmic
+FAINTEST_WHITE = 30.0  # background sigma; minimum white level, so that empty images do not show stretched noise
 WHITE_PERCENTILE = 99.8  # of the pixels of one galaxy
 MASKED_RGB = (0.55, 0.55, 0.55)
 RESIDUAL_LIMIT = 5.0  # background sigma at the ends of the residual colour bar
@@ -36,19 +36,18 @@ def image_reconstruction_figure(
     *,
     residual_band: str = "i",
 ) -> Figure:
-    """One row a galaxy: truth, input, reconstruction (bare and pasted), residual.
+    """One row per galaxy: truth, model input, reconstruction (alone and with visible pixels pasted), residual.
 
-    The colours of a row share one stretch, taken from the truth. The residual is
-    (truth - reconstruction) / background noise in one band; at the heart of a bright
-    galaxy photon noise exceeds the background noise, so that it may reach the ends of
-    the colour bar without being wrong.
+    All panels of a row use the stretch of the truth. The residual is (truth - reconstruction) / background noise in
+    one band. In bright cores photon noise exceeds the background noise, so residuals at the ends of the colour bar are
+    expected there.
 
     Args:
-        truth_NCHW: counts; a galaxy that is all NaN or all zero has no image.
-        visible_NHW: True where the model saw the pixel.
+        truth_NCHW: counts; galaxies that are all NaN or all zero have no image.
+        visible_NHW: True for pixels visible to the model.
         reconstruction_NCHW: counts; NaN where there is none.
         spec: bands, background noise and pixel scale.
-        titles: one a galaxy.
+        titles: one per galaxy.
         residual_band: band of the residual column.
     """
     truth_NCHW = np.asarray(truth_NCHW, np.float64)
@@ -66,24 +65,24 @@ def image_reconstruction_figure(
     axes = figure.subplots(n, len(COLUMNS) + 1, squeeze=False)
     for ax, name in zip(axes[0], COLUMNS, strict=False):
         ax.set_title(name)
-    axes[0, -1].set_title(f"residual in {residual_band},\nunits of background noise")
+    axes[0, -1].set_title(f"residual in {residual_band}\n[background noise]")
     residuals = None
     for i in range(n):
         axes[i, 0].set_ylabel(titles[i])
-        truth, visible, made = truth_NCHW[i], visible_NHW[i], reconstruction_NCHW[i]
-        white = white_level(made if is_absent(truth) else truth, spec)
-        no_truth, no_made = is_absent(truth), is_absent(made)
-        # A galaxy masked whole has an image and is drawn grey: absence is not a mask.
-        seen, pasted = np.where(visible, truth, np.nan), np.where(visible, truth, made)
+        truth, visible, model = truth_NCHW[i], visible_NHW[i], reconstruction_NCHW[i]
+        white = white_level(model if is_absent(truth) else truth, spec)
+        no_truth, no_model = is_absent(truth), is_absent(model)
+        # A completely masked image is drawn grey, unlike an absent one.
+        model_input, pasted = np.where(visible, truth, np.nan), np.where(visible, truth, model)
         draw_rgb(axes[i, 0], truth, spec, white, absent=no_truth)
-        draw_rgb(axes[i, 1], seen, spec, white, absent=no_truth)
-        draw_rgb(axes[i, 2], made, spec, white, absent=no_made)
+        draw_rgb(axes[i, 1], model_input, spec, white, absent=no_truth)
+        draw_rgb(axes[i, 2], model, spec, white, absent=no_model)
         draw_rgb(axes[i, 3], pasted, spec, white, absent=no_truth)
-        if no_truth or no_made:
+        if no_truth or no_model:
             say_absent(axes[i, -1], "no residual")
             axes[i, -1].set_box_aspect(1)
             continue
-        residual_HW = (truth[band] - made[band]) / spec.band_noise[band]
+        residual_HW = (truth[band] - model[band]) / spec.band_noise[band]
         residuals = axes[i, -1].imshow(residual_HW, cmap=SIGNED_CMAP, vmin=-RESIDUAL_LIMIT, vmax=RESIDUAL_LIMIT)
         axes[i, -1].set(xticks=[], yticks=[])
     if residuals is not None:
@@ -97,26 +96,26 @@ def image_reconstruction_figure(
         )
     side = spec.image_size * spec.pixel_scale
     figure.supxlabel(
-        f"every panel {side:.1f} arcsec wide; grey: masked; red, green, blue = {', '.join(rgb_bands(spec))}", fontsize=8
+        f"panel width {side:.1f} arcsec; grey: masked; red, green, blue = {', '.join(rgb_bands(spec))}", fontsize=8
     )
     return figure
 
 
 def rgb_bands(spec: SurveySpec) -> tuple[str, str, str]:
-    """i, r, g where the survey has them, else its reddest, middle and bluest band."""
+    """The bands for red, green, blue: i, r, g if the survey has them, else its reddest, middle and bluest band."""
     if all(band in spec.bands for band in RGB_BANDS):
         return RGB_BANDS
     return spec.bands[-1], spec.bands[len(spec.bands) // 2], spec.bands[0]
 
 
 def is_absent(values: np.ndarray) -> bool:
-    """True for a modality that was not observed: zero length, all NaN or all zero."""
+    """Whether a modality was not observed: zero length, all NaN or all zero."""
     finite = values[np.isfinite(values)]
     return finite.size == 0 or not finite.any()
 
 
 def white_level(image_CHW: np.ndarray, spec: SurveySpec) -> float:
-    """Mean signal of the three colours, in background sigma, that is drawn white."""
+    """Mean signal of the three colours, in background sigma, that is shown as white."""
     intensity_HW = _noise_units(image_CHW, spec).mean(axis=0)
     finite = intensity_HW[np.isfinite(intensity_HW)]
     if finite.size == 0:
@@ -127,15 +126,14 @@ def white_level(image_CHW: np.ndarray, spec: SurveySpec) -> float:
 def lupton_rgb(image_CHW: np.ndarray, spec: SurveySpec, white: float) -> np.ndarray:
     """Colour image (H, W, 3) in 0..1: the stretch of Lupton et al. (2004, PASP 116, 133).
 
-    The intensity is stretched and the colour kept, so that bright cores do not bleach.
-    Bands are first divided by their background noise, which makes the sky neutral.
-    Pixels that are NaN come out grey.
+    The stretch changes the intensity but not the colour, so bright cores do not saturate to white. Bands are divided
+    by their background noise, so that the sky has a neutral colour. NaN pixels are grey.
 
     Args:
         image_CHW: counts.
-        white: intensity, in background sigma, drawn white; see `white_level`.
+        white: intensity in background sigma that is shown as white; see `white_level`.
     """
-    signal_3HW = _noise_units(image_CHW, spec) + 1.0  # +1 sigma: show some of the sky noise
+    signal_3HW = _noise_units(image_CHW, spec) + 1.0  # +1 sigma, to show some of the sky noise
     intensity_HW = signal_3HW.mean(axis=0)
     masked_HW = ~np.isfinite(intensity_HW)
     positive_HW = np.where(intensity_HW > 0, intensity_HW, np.nan)
@@ -148,7 +146,7 @@ def lupton_rgb(image_CHW: np.ndarray, spec: SurveySpec, white: float) -> np.ndar
 
 
 def draw_rgb(ax: Axes, image_CHW: np.ndarray, spec: SurveySpec, white: float, *, absent: bool) -> None:
-    """One galaxy in colour, or "no image"."""
+    """Draw one galaxy in colour, or "no image"."""
     if absent:
         say_absent(ax, "no image")
         ax.set_box_aspect(1)

@@ -19,25 +19,24 @@ from mmae.metrics.redshift import ALL_Z, LOW_REDSHIFT, LOW_Z, OUTLIER_LIMIT, nor
 from mmae.report.score_table import with_error
 from mmae.report.style import BLACK, BLUE, DENSITY_CMAP, VERMILLION, outlined, say_absent, style
 
-DENSITY_FROM = 2000  # galaxies from which a scatter plot would hide its own core
-CELLS = 90  # density cells along either axis
+DENSITY_FROM = 2000  # number of galaxies from which counts in cells are drawn instead of points
+CELLS = 90  # cells per axis
 REDSHIFT_TICKS = (0.0, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)
-RESIDUAL_RANGE = 0.22  # of the residual strip: a little more than the outlier limit
+RESIDUAL_RANGE = 0.22  # y range of the residual panel, slightly above the outlier limit
 
 
 @style()
 def redshift_figure(z_spec_N: ArrayLike, z_pred_N: ArrayLike, title: str, scores: Mapping[str, Scores]) -> Figure:
     """z_pred against z_spec, with dz = (z_pred - z_spec) / (1 + z_spec) below.
 
-    The left column shows all redshifts on axes linear in log(1 + z), where the outlier
-    limits |dz| = 0.15 are parallel lines; the right one z_spec < 0.4, linear. The lower
-    panels carry the running median of dz and its 16-84% band.
+    The left column shows all redshifts on axes linear in log(1 + z), where the outlier limits |dz| = 0.15 are parallel
+    lines; the right column shows z_spec < 0.4 on linear axes. The lower panels show the running median of dz and its
+    16-84% range.
 
     Args:
-        z_spec_N, z_pred_N: spectroscopic and predicted redshifts; pairs with a NaN are
-            not drawn.
-        title: of the figure.
-        scores: one mode of `score_table`, "all z" and "z<0.4".
+        z_spec_N, z_pred_N: spectroscopic and predicted redshifts; pairs with NaN are not drawn.
+        title: title of the figure.
+        scores: one mode of `score_table`: "all z" and "z<0.4".
     """
     z_spec_N, z_pred_N = np.asarray(z_spec_N, float), np.asarray(z_pred_N, float)
     figure = Figure(figsize=(10, 6.6), layout="constrained")
@@ -59,13 +58,13 @@ def redshift_figure(z_spec_N: ArrayLike, z_pred_N: ArrayLike, title: str, scores
 
 
 def scale_axes(main: Axes, strip: Axes | None, z_spec: np.ndarray, name: str) -> None:
-    """Axes of z_pred against z_spec: linear for "z<0.4", linear in log(1 + z) for "all z".
+    """Set the axes of z_pred against z_spec: linear for "z<0.4", linear in log(1 + z) for "all z".
 
     Args:
-        main: both axes are redshifts.
-        strip: only its x axis is; None: there is no strip.
-        z_spec: the redshifts to be shown.
-        name: of the selection.
+        main: panel with redshifts on both axes.
+        strip: panel with redshifts on the x axis; None if there is none.
+        z_spec: redshifts, for the range of the axes.
+        name: name of the selection.
     """
     if name == LOW_Z:
         main.set(xlim=(0.0, LOW_REDSHIFT), ylim=(0.0, LOW_REDSHIFT + 0.2))
@@ -92,11 +91,11 @@ def _draw_main(figure: Figure, ax: Axes, z_spec: np.ndarray, z_pred: np.ndarray,
     ax.set_ylabel(r"$z_\mathrm{pred}$")
     ax.legend(loc="lower right")
     low, high = ax.get_ylim()
-    beyond = int(((z_pred < low) | (z_pred > high)).sum())
+    n_outside = int(((z_pred < low) | (z_pred > high)).sum())
     ax.text(
         0.03,
         0.97,
-        score_text(scores, beyond),
+        score_text(scores, n_outside),
         transform=ax.transAxes,
         va="top",
         fontsize=8,
@@ -105,7 +104,7 @@ def _draw_main(figure: Figure, ax: Axes, z_spec: np.ndarray, z_pred: np.ndarray,
 
 
 def draw_limits(ax: Axes) -> None:
-    """z_pred = z_spec, and dashed the outlier limits |dz| = 0.15."""
+    """Draw z_pred = z_spec, and the outlier limits |dz| = 0.15 (dashed)."""
     z = np.linspace(*ax.get_xlim(), 200)
     limit = OUTLIER_LIMIT * (1.0 + z)
     ax.plot(z, z, color=VERMILLION, linewidth=1.0, label=r"$z_\mathrm{pred}=z_\mathrm{spec}$")
@@ -129,14 +128,14 @@ def _draw_strip(ax: Axes, z_spec: np.ndarray, dz: np.ndarray) -> None:
 
 
 def draw_points(ax: Axes, x: np.ndarray, y: np.ndarray):
-    """Single points, or from DENSITY_FROM on the counts in cells (returned for a colour bar).
+    """Draw points, or counts in cells for at least DENSITY_FROM galaxies; returns the cells for a colour bar, or None.
 
-    The axes have their limits and scales already.
+    Limits and scales of the axes must be set before.
     """
     if x.size < DENSITY_FROM:
         ax.plot(x, y, ".", color=BLUE, markersize=3, alpha=0.6, markeredgewidth=0)
         return None
-    # Cells of equal size on the page, whatever the axis scale.
+    # Cells of equal size in the figure, for any axis scale.
     x_edges = _even_edges(ax.get_xlim(), ax.xaxis.get_transform())
     y_edges = _even_edges(ax.get_ylim(), ax.yaxis.get_transform())
     counts, _, _ = np.histogram2d(x, y, bins=(x_edges, y_edges))
@@ -153,17 +152,16 @@ def draw_points(ax: Axes, x: np.ndarray, y: np.ndarray):
 def _even_edges(limits: tuple[float, float], transform) -> np.ndarray:
     low, high = transform.transform(np.asarray(limits, float))
     edges = transform.inverted().transform(np.linspace(low, high, CELLS + 1))
-    edges[0], edges[-1] = limits  # undo the round trip's rounding
+    edges[0], edges[-1] = limits  # remove rounding errors
     return edges
 
 
 def running_percentiles(
     x: np.ndarray, y: np.ndarray, per_bin: int = 25, max_bins: int = 40
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Median x and the 16th, 50th and 84th percentile of y in bins of equal count.
+    """Median x and the 16th, 50th and 84th percentile of y in bins of equal number of galaxies.
 
-    At least `per_bin` galaxies a bin and at most `max_bins` bins; empty arrays for fewer
-    than `per_bin` galaxies.
+    At least `per_bin` galaxies per bin and at most `max_bins` bins; empty arrays for fewer than `per_bin` galaxies.
     """
     n_bins = min(max_bins, x.size // per_bin)
     if n_bins == 0:
@@ -174,8 +172,8 @@ def running_percentiles(
     return centre, low, median, high
 
 
-def score_text(scores: Scores, beyond: int = 0) -> str:
-    """The scores as the inset shows them, one a line."""
+def score_text(scores: Scores, n_outside: int = 0) -> str:
+    """The scores as text for the inset, one per line."""
     lines = []
     if "sigma_nmad" in scores:
         lines.append(rf"$\sigma_\mathrm{{NMAD}}$ = {with_error(scores['sigma_nmad'])}")
@@ -187,6 +185,6 @@ def score_text(scores: Scores, beyond: int = 0) -> str:
     not_finite = scores.get("not_finite")
     if not_finite is not None and not_finite.value > 0:
         lines.append(f"{not_finite.value:.0f} without a finite prediction")
-    if beyond:
-        lines.append(f"{beyond:,} beyond the axes")
+    if n_outside:
+        lines.append(f"{n_outside:,} outside the axes")
     return "\n".join(lines)

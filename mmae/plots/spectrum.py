@@ -1,4 +1,4 @@
-"""Galaxy spectra with their lines, and what a model made of the masked ones.
+"""Galaxy spectra with line positions, and reconstructions of masked spectra.
 
 Shape suffixes: N galaxies, L wavelength samples.
 """
@@ -17,18 +17,18 @@ from mmae.astro import lines
 from mmae.core.errors import InputError
 from mmae.report.style import BLACK, GREEN, GREY, LIGHT_GREY, VERMILLION, say_absent, style
 
-SMOOTHING = 5  # samples of the ivar-weighted running mean, for display only: 4 A on the DESI grid
-SIGNIFICANT = 8.0  # smoothed signal-to-noise from which a peak is a line and must fit in the panel
+SMOOTHING = 5  # width of the ivar-weighted running mean in samples, for display only: 4 A on the DESI grid
+SIGNIFICANT = 8.0  # smoothed signal-to-noise ratio above which a peak must be within the y range
 FLUX_UNIT = r"$10^{-17}\,\mathrm{erg\,s^{-1}\,cm^{-2}\,\AA^{-1}}$"
 
 
 @dataclass(frozen=True)
 class SpectralLine:
-    """A line, or the mean of a doublet, that is strong in galaxies or quasars."""
+    """A strong line of galaxies or quasars, or the mean of a doublet."""
 
     name: str
     wavelength: float  # Angstrom, vacuum, at rest
-    label_side: str = "left"  # of the line; "right" where a neighbour is too close
+    label_side: str = "left"  # "right" if the line to the left is too close
 
 
 # Doublets are marked at their mean.
@@ -59,16 +59,16 @@ def spectrum_reconstruction_figure(
     redshift_N: ArrayLike,
     titles: Sequence[str],
 ) -> Figure:
-    """One panel a galaxy: observed flux, masked spans, reconstruction and line positions.
+    """One panel per galaxy: observed flux, masked ranges, reconstruction and line positions.
 
     Args:
         wavelength_L: Angstrom, vacuum.
         flux_NL: 1e-17 erg/s/cm2/A.
         ivar_NL: inverse variance of flux; 0 = bad pixel, all 0 = no spectrum.
         reconstruction_NL: like flux; NaN where there is none.
-        visible_NL: True where the model saw the sample.
+        visible_NL: True for samples visible to the model.
         redshift_N: NaN = unknown, no lines are marked.
-        titles: one a galaxy.
+        titles: one per galaxy.
     """
     wavelength_L = np.asarray(wavelength_L, np.float64)
     flux_NL, ivar_NL = np.asarray(flux_NL, np.float64), np.asarray(ivar_NL, np.float64)
@@ -88,7 +88,7 @@ def spectrum_reconstruction_figure(
         if values.shape != (n, wavelength_L.size):
             raise InputError(
                 f"{name} has shape {values.shape}, expected {(n, wavelength_L.size)}: "
-                f"one row a title, one column a wavelength."
+                f"one row per title, one column per wavelength."
             )
     if redshift_N.shape != (n,):
         raise InputError(f"redshift has shape {redshift_N.shape}, expected ({n},).")
@@ -117,12 +117,13 @@ def draw_spectrum(
     visible_L: np.ndarray | None,
     redshift: float,
 ) -> None:
-    """One spectrum into one panel; without an observed one, the reconstruction alone."""
+    """Draw one spectrum in a panel; without an observed spectrum, only the reconstruction."""
     observed_L = np.isfinite(flux_L) & np.isfinite(ivar_L) & (ivar_L > 0)
-    made = reconstruction_L is not None and bool(np.isfinite(reconstruction_L).any())
+    if reconstruction_L is not None and not np.isfinite(reconstruction_L).any():
+        reconstruction_L = None
     step = float(np.median(np.diff(wavelength_L))) if wavelength_L.size > 1 else 1.0
     ax.set_xlim(wavelength_L[0] - step, wavelength_L[-1] + step)
-    if not observed_L.any() and not made:
+    if not observed_L.any() and reconstruction_L is None:
         say_absent(ax, "no spectrum", keep_x=True)
         return
     extremes: list[float] = []
@@ -143,19 +144,19 @@ def draw_spectrum(
                 )
     else:
         ax.text(0.01, 0.93, "no spectrum", transform=ax.transAxes, va="top", color=GREY)
-    if made:
+    if reconstruction_L is not None:
         ax.plot(wavelength_L, reconstruction_L, color=VERMILLION, linewidth=1.0, label="reconstruction")
         extremes += [float(np.nanmin(reconstruction_L)), float(np.nanmax(reconstruction_L))]
     low, high = min(extremes), max(extremes)
     height = high - low or 1.0
-    # A fifth above the data is left for the names of the lines.
+    # The space above the data is for the line names.
     ax.set_ylim(low - 0.06 * height, high + 0.25 * height)
     ax.axhline(0.0, color=BLACK, linewidth=0.4)
     mark_lines(ax, redshift)
 
 
 def mark_lines(ax: Axes, redshift: float) -> None:
-    """A dotted line with its name at (1 + z) x the rest wavelength, inside the panel's range."""
+    """Mark and name the lines at (1 + z) x rest wavelength within the x range of the panel."""
     if not np.isfinite(redshift):
         return
     low, high = ax.get_xlim()
@@ -182,12 +183,12 @@ def mark_lines(ax: Axes, redshift: float) -> None:
 def smooth_by_ivar(flux_L: np.ndarray, ivar_L: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Running ivar-weighted mean over `width` samples, and its standard error.
 
-    Samples with ivar 0 have no part in it and are NaN themselves: a gap stays a gap.
+    Samples with ivar 0 are excluded and NaN in the result.
     """
     good_L = np.isfinite(flux_L) & np.isfinite(ivar_L) & (ivar_L > 0)
     weight_L = np.where(good_L, ivar_L, 0.0)
     box = np.ones(width)
-    # "full" and a slice, because "same" returns the box's length where it is the longer one.
+    # Mode "full" and a slice, because mode "same" returns the length of the longer input.
     middle = slice((width - 1) // 2, (width - 1) // 2 + flux_L.size)
     total_L = np.convolve(weight_L, box)[middle]
     signal_L = np.convolve(weight_L * np.where(good_L, flux_L, 0.0), box)[middle]
@@ -196,10 +197,7 @@ def smooth_by_ivar(flux_L: np.ndarray, ivar_L: np.ndarray, width: int) -> tuple[
 
 
 def masked_spans(wavelength_L: np.ndarray, visible_L: np.ndarray) -> list[tuple[float, float]]:
-    """First and last wavelength of every run of samples the model did not see.
-
-    Half a sample is added on either side, so that adjoining spans of equal state meet.
-    """
+    """First and last wavelength of each contiguous range of masked samples, extended by half a sample at both ends."""
     if wavelength_L.size == 0:
         return []
     half = 0.5 * float(np.median(np.diff(wavelength_L))) if wavelength_L.size > 1 else 0.5
@@ -210,7 +208,7 @@ def masked_spans(wavelength_L: np.ndarray, visible_L: np.ndarray) -> list[tuple[
 
 
 def _flux_extremes(smooth_L: np.ndarray, error_L: np.ndarray) -> list[float]:
-    """A range that holds the continuum and every significant line but no noise spike."""
+    """A y range that includes the continuum and all significant lines, but not noise spikes."""
     low, high = np.nanpercentile(smooth_L, [0.5, 99.5])
     significant_L = np.isfinite(smooth_L) & (smooth_L > SIGNIFICANT * error_L)
     if significant_L.any():

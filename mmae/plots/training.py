@@ -1,4 +1,4 @@
-"""How a training run went: losses and validation scatter against the step."""
+"""Learning curves: losses and validation scatter against the step."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from numpy.typing import ArrayLike
 from mmae.plots.redshift import running_percentiles
 from mmae.report.style import RC, outlined, say_absent, style
 
-SCATTER = "sigma_nmad"  # a history whose name holds this goes into the lower panel
-NOISY_FROM = 150  # points from which a running median is drawn over the pale single steps
+SCATTER = "sigma_nmad"  # curves with this in their name are drawn in the lower panel
+NOISY_FROM = 150  # number of points from which a running median is drawn over the single steps
 RUNNING_BINS = 60
-LOG_FROM = 4.0  # range of scatter from which its axis is logarithmic
-LINESTYLES = ("-", "--", ":", "-.")  # tells apart more curves than there are colours
+LOG_FROM = 4.0  # ratio of largest to smallest scatter from which the axis is logarithmic
+LINESTYLES = ("-", "--", ":", "-.")  # used in turn if there are more curves than colours
 
 
 @style()
 def loss_figure(history: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str = "") -> Figure:
-    """Losses (log scale) and, where there is any, validation sigma_NMAD below, against the step.
+    """Losses (log scale) and, if available, validation sigma_NMAD (lower panel) against the step.
 
-    Values that are not finite are left out. If a loss is zero or negative, as a negative
-    log-likelihood may be, the upper scale is linear around zero and logarithmic beyond.
+    Values that are not finite are omitted. If a loss is zero or negative, such as a negative log-likelihood, the scale
+    is symlog: linear around zero, logarithmic beyond.
 
     Args:
-        history: (steps, values) by name. Names that hold "sigma_nmad" are scatter,
-            all others losses.
-        title: of the figure.
+        history: name -> (steps, values). Names that contain "sigma_nmad" are scatter, all others losses.
+        title: title of the figure.
     """
     curves = {name: _finite(steps, values) for name, (steps, values) in history.items()}
     losses = {name: curve for name, curve in curves.items() if SCATTER not in name}
@@ -63,20 +62,20 @@ def _finite(steps: ArrayLike, values: ArrayLike) -> tuple[np.ndarray, np.ndarray
 
 
 def _draw_curves(ax: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], marker: str | None) -> bool:
-    """Draw every curve that has a point; say whether there was one."""
+    """Draw all curves that have points; False if there are none."""
     colours = RC["axes.prop_cycle"].by_key()["color"]
     drawn = False
     for i, (name, (steps, values)) in enumerate(curves.items()):
         if steps.size == 0:
             continue
         drawn = True
-        look = {"color": colours[i % len(colours)], "linestyle": LINESTYLES[i // len(colours) % len(LINESTYLES)]}
+        line = {"color": colours[i % len(colours)], "linestyle": LINESTYLES[i // len(colours) % len(LINESTYLES)]}
         if steps.size < NOISY_FROM:
-            ax.plot(steps, values, label=name, marker=marker, markersize=3, **look)
+            ax.plot(steps, values, label=name, marker=marker, markersize=3, **line)
             continue
-        ax.plot(steps, values, linewidth=0.6, alpha=0.35, **look)
+        ax.plot(steps, values, linewidth=0.6, alpha=0.35, **line)
         centre, _, median, _ = running_percentiles(steps, values, per_bin=3, max_bins=RUNNING_BINS)
-        ax.plot(centre, median, label=name, path_effects=outlined(), **look)
+        ax.plot(centre, median, label=name, path_effects=outlined(), **line)
     if drawn:
         ax.legend(loc="upper right", ncols=2)
         ax.grid(True, color="#EEEEEE", linewidth=0.6)
@@ -89,14 +88,14 @@ def _scale_losses(ax: Axes, losses: Mapping[str, tuple[np.ndarray, np.ndarray]])
         ax.set_yscale("log")
         return
     size = np.abs(values[values != 0])
-    # Linear up to the typical size, so that the crossing of zero is not stretched over the panel.
+    # Linear up to the median absolute value, so that the zero crossing takes little space.
     ax.set_yscale("symlog", linthresh=float(np.median(size)) if size.size else 1.0)
     ax.axhline(0.0, color="black", linewidth=0.4)
 
 
 def _scale_scatter(ax: Axes, scatters: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
     values = np.concatenate([values for _, values in scatters.values()])
-    # Below a factor of LOG_FROM a log axis has too few round numbers to be read.
+    # On a log axis with a smaller range there are too few tick labels.
     if values.min() <= 0 or values.max() < LOG_FROM * values.min():
         return
     ax.set_yscale("log")
