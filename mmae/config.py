@@ -1,4 +1,7 @@
-"""The configuration of a run: one tree of dataclasses, to and from YAML and the command line."""
+"""The configuration of a run: nested dataclasses, read from YAML and the command line.
+
+The string below a field is its help text on the command line.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +23,22 @@ class OptimConfig:
     """AdamW with warm-up, cosine decay and an exponential moving average of the weights."""
 
     steps: int = 2000
-    """Optimiser steps of the whole run."""
+    """Optimiser steps of the run."""
     learning_rate: float = 1e-3
+    """Peak learning rate, after the warm-up."""
     final_learning_rate: float = 1e-5
-    """Where the cosine ends; equal to learning_rate for a constant rate."""
+    """Learning rate at the end of the cosine decay; equal to learning_rate for a constant rate."""
     warmup_steps: int = 100
+    """Steps of linear warm-up of the learning rate, from 0."""
     weight_decay: float = 0.05
+    """AdamW weight decay of weight matrices; biases, norms, positions and queries are not decayed."""
     clip: float = 1.0
-    """Largest norm of the gradient."""
+    """Maximum norm of the gradient; larger gradients are scaled down."""
     ema_decay: float = 0.995
-    """Of the averaged weights that are validated and kept, less in a run's beginning; 0 keeps the raw weights."""
+    """Decay per step of the moving average of the weights, which is validated and saved; smaller at the start of a
+    run. 0: no average."""
     augment: bool = True
-    """Flip and turn images: a galaxy has no up."""
+    """Augment training data (images: random flips and turns by 90 degrees)."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.warmup_steps < 0:
@@ -39,17 +46,17 @@ class OptimConfig:
         if not (self.learning_rate > 0 and self.final_learning_rate > 0 and self.clip > 0):
             raise ValueError("optim.learning_rate, final_learning_rate and clip must be positive.")
         if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"optim.ema_decay is {self.ema_decay}: it lies in [0, 1).")
+            raise ValueError(f"optim.ema_decay is {self.ema_decay}: it must be in [0, 1).")
 
 
 @dataclass(frozen=True)
 class ValidationConfig:
-    """When to look at the validation split. Every look writes a checkpoint."""
+    """Validations during training; each writes a checkpoint."""
 
     every: int = 200
-    """Steps between two validations and checkpoints: the most work a crash can cost."""
+    """Steps between validations and checkpoints: the most work that a crash can cost."""
     galaxies: int = 1024
-    """Validation galaxies used at each look (the first ones of the split)."""
+    """Number of validation galaxies, the first of the split."""
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.galaxies < 1:
@@ -58,16 +65,16 @@ class ValidationConfig:
 
 @dataclass(frozen=True)
 class ScoreConfig:
-    """The scores of the finished run, on the test split."""
+    """Scores of the finished run on the test split."""
 
     bootstrap: int = 1000
-    """Resamples behind every error bar."""
+    """Bootstrap resamples of every error."""
     examples: int = 6
-    """Galaxies drawn in the reconstruction figures."""
+    """Galaxies shown in the reconstruction figures."""
     mask_ratio: float = 0.75
     """Masked fraction of image and spectrum in the reconstruction figures (the paper's)."""
     recalibration: int = 10_000
-    """Validation galaxies on which p(z) is recalibrated before the test split is looked at; 0: p(z) as it was learned."""
+    """Validation galaxies on which p(z) is recalibrated before the test split is scored; 0: no recalibration."""
 
     def __post_init__(self) -> None:
         if self.bootstrap < 1 or self.examples < 1:
@@ -75,39 +82,39 @@ class ScoreConfig:
         if self.recalibration < 0:
             raise ValueError(f"score.recalibration is {self.recalibration}: it must be 0 or more.")
         if not 0 <= self.mask_ratio < 1:
-            raise ValueError(f"score.mask_ratio is {self.mask_ratio}: it must lie in [0, 1).")
+            raise ValueError(f"score.mask_ratio is {self.mask_ratio}: it must be in [0, 1).")
 
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """What the run may use."""
+    """Workers, devices and precision."""
 
     workers: int = 1
     """Ray Train workers."""
     min_workers: int = 0
-    """Train on any number of workers from this to `workers`, as nodes come and go; 0: always on `workers`."""
+    """Elastic training: minimum number of workers, up to `workers`, as nodes are lost or added. 0: always `workers`."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
-    """ddp: the whole model on each worker. fsdp: a part of it on each, for models that fill a GPU."""
+    """ddp: a replica of the model on each worker. fsdp: the model sharded over the workers, for large models."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """auto: a GPU per worker when the cluster has any."""
+    """auto: one GPU per worker if the cluster has GPUs, else CPUs."""
     threads: int = 0
-    """Torch threads per CPU worker; 0: the machine's cores divided by the workers."""
+    """Torch threads per CPU worker; 0: cores of the machine divided by the number of workers."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 autocast on a GPU, float32 on a CPU."""
     max_failures: int = 3
-    """Worker crashes that the run survives by restarting from the last checkpoint."""
+    """Worker failures after which the run restarts from the last checkpoint."""
 
     def __post_init__(self) -> None:
         if self.workers < 1 or self.threads < 0 or self.max_failures < 0:
             raise ValueError("compute.workers must be >= 1, threads and max_failures >= 0.")
         if not 0 <= self.min_workers <= self.workers:
             raise ValueError(
-                f"compute.min_workers is {self.min_workers}: it must lie between 0 and compute.workers {self.workers}."
+                f"compute.min_workers is {self.min_workers}: it must be from 0 to compute.workers {self.workers}."
             )
 
 
-def _renamed_masks(values: Any) -> Any:
-    """Mask fields of mmae 0.1 under their present names, so that its runs and studies still open."""
+def _rename_old_masks(values: Any) -> Any:
+    """Rename mask fields of mmae 0.1, so that its runs and studies can be read."""
     if not isinstance(values, dict):
         return values
     renamed = {"other_ratio": "magnitudes_ratio", "drop_other": "drop_magnitudes"}
@@ -116,23 +123,24 @@ def _renamed_masks(values: Any) -> Any:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that a run depends on."""
+    """Configuration of a training run."""
 
     recipe: str = "small"
-    """The recipe this started from (see --recipe)."""
+    """Recipe from which this configuration was derived (see --recipe)."""
     name: str = ""
-    """Name of the run; an interrupted run of the same name continues. Empty: recipe and date."""
+    """Name of the run; an interrupted run of the same name is resumed. Empty: recipe and date."""
     survey: str = ""
-    """Folder of the survey. Empty: the embedded simulated survey, built on first use."""
+    """Folder of the survey. Empty: a simulated survey, built on first use."""
     simulated_galaxies: int = 6000
-    """Size of the embedded survey."""
+    """Number of galaxies of the simulated survey."""
     home: str = ""
     """Folder for surveys, runs and the MLflow database. Empty: $MMAE_HOME, else ~/mmae."""
     experiment: str = "mmae"
-    """MLflow experiment."""
+    """Name of the MLflow experiment."""
     seed: int = 0
+    """Seed of weights, masks, augmentation and data order."""
     model: Annotated[ModelConfig, Field(discriminator="kind")] = field(default_factory=MMAEConfig)
-    masks: Annotated[MaskConfig, BeforeValidator(_renamed_masks)] = field(default_factory=MaskConfig)
+    masks: Annotated[MaskConfig, BeforeValidator(_rename_old_masks)] = field(default_factory=MaskConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
@@ -142,7 +150,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.stream.batch_size % self.compute.workers:
             raise ValueError(
-                f"stream.batch_size {self.stream.batch_size} is the batch of all workers together and must be a "
+                f"stream.batch_size {self.stream.batch_size} is the total over all workers: it must be a "
                 f"multiple of compute.workers {self.compute.workers}."
             )
         require_folder_name(self.name, "name")

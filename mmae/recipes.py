@@ -1,4 +1,4 @@
-"""Named runs. Each says its command, its cost and the score to expect."""
+"""Recipes: named run configurations. Each docstring states command, time and expected scores."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ from mmae.model.modalities.magnitudes import MagnitudesConfig
 from mmae.model.modalities.spectrum import SpectrumConfig
 from mmae.model.paper import PaperConfig
 
+SMALL_IMAGE, SMALL_SPECTRUM = ImageConfig(patch=16, weight=0.3), SpectrumConfig(patch=32, weight=0.3)
+SMALL_MODEL = MMAEConfig(
+    modalities=ModalitiesConfig(image=SMALL_IMAGE, spectrum=SMALL_SPECTRUM),
+    width=96,
+    depth=2,
+    heads=3,
+    mlp_ratio=2.0,
+    decoder_width=72,
+    reconstructed=0.25,
+)
+
 
 def small() -> RunConfig:
-    """Visible-token encoding and token-wise decoding, for a laptop.
+    """Masked autoencoder that encodes visible tokens only and decodes token by token, for a laptop.
 
     Command: python ray_jobs/pretrain.py
-    Time: about 8 minutes on 2 CPU cores, 17 epochs of the 6,000 embedded galaxies.
-    Score: see the README; the sizes were chosen by wall clock on those two cores, where
-    16-pixel patches and a batch of 64 beat finer patches and larger batches.
+    Time: about 8 minutes on 2 CPU cores, 17 epochs of the 6,000 simulated galaxies.
+    Score: see the README; the sizes were chosen for those two cores: 16-pixel patches and a
+    batch of 64 gave better scores in the same time than smaller patches and larger batches.
     """
     return RunConfig(
         recipe="small",
-        model=MMAEConfig(
-            modalities=ModalitiesConfig(
-                image=ImageConfig(patch=16, weight=0.3), spectrum=SpectrumConfig(patch=32, weight=0.3)
-            ),
-            width=96,
-            depth=2,
-            heads=3,
-            mlp_ratio=2.0,
-            decoder_width=72,
-            reconstructed=0.25,
-        ),
-        # Most of the time goes to what takes longest to learn: redshift from a whole image.
+        model=SMALL_MODEL,
+        # Most galaxies show a whole image only: image redshifts take longest to learn.
         masks=MaskConfig(
             image_ratio=(0.0, 0.75), spectrum_ratio=(0.5, 0.9), drop_image=0.05, drop_spectrum=0.9, whole_image=0.85
         ),
@@ -50,21 +51,20 @@ def small() -> RunConfig:
 
 
 def base() -> RunConfig:
-    """The model of `small` for a survey and a GPU: wider, deeper, and with finer patches.
+    """The model of `small` for a survey and a GPU: wider, deeper, and with smaller patches.
 
     Command: python ray_jobs/pretrain.py --recipe base --survey YOUR_SURVEY
-    Time: a GPU is needed, or several (--compute.workers).
-    Score: docs/ablations.md has what the same design reaches at the sizes of `small`.
+    Time: needs one or more GPUs (--compute.workers).
+    Score: docs/ablations.md has the scores of this design at the sizes of `small`.
 
-    The number of steps is that of 50 epochs of the paper's 94,173 training galaxies.
+    The number of steps corresponds to 50 epochs of the paper's 94,173 training galaxies.
     """
     run = small()
-    modalities = run.model.modalities
-    modalities = replace(modalities, image=replace(modalities.image, patch=8, stem_width=32))
+    modalities = replace(SMALL_MODEL.modalities, image=replace(SMALL_IMAGE, patch=8, stem_width=32))
     return replace(
         run,
         recipe="base",
-        model=replace(run.model, modalities=modalities, width=384, depth=6, heads=6, decoder_width=192),
+        model=replace(SMALL_MODEL, modalities=modalities, width=384, depth=6, heads=6, decoder_width=192),
         stream=replace(run.stream, batch_size=256),
         optim=replace(run.optim, steps=18_400, warmup_steps=500),
         validation=ValidationConfig(every=368),
@@ -75,12 +75,12 @@ def paper() -> RunConfig:
     """The published model, loss and optimiser (arXiv:2510.22527): the baseline.
 
     Command: python ray_jobs/pretrain.py --recipe paper --survey YOUR_SURVEY
-    Time: a GPU is needed; two CPU cores do 16 galaxies/s.
-    Score: the paper's, on its data: sigma_NMAD 0.016 at z < 0.4 with a quarter of the image
-    masked, 0.025 with nothing masked.
+    Time: needs a GPU; 16 galaxies/s on two CPU cores.
+    Score: published, on the paper's data: sigma_NMAD 0.016 at z < 0.4 with a quarter of the
+    image masked, 0.025 with nothing masked.
 
     Batch 256, AdamW 1e-4, weight decay 0.01, clip 1.0, 75% of both modalities masked, the
-    spectrum dropped for half of the batches. The number of steps is ours: 50 epochs
+    spectrum dropped for half of the batches. The number of steps is not published: 50 epochs
     of its 94,173 training galaxies.
     """
     return RunConfig(
@@ -103,10 +103,10 @@ def paper() -> RunConfig:
 
 
 def cnn() -> RunConfig:
-    """Redshift from the image by an Inception network: a baseline.
+    """Baseline: redshift from the image by an Inception network.
 
     Command: python ray_jobs/pretrain.py --recipe cnn
-    Time: a GPU for surveys; minutes on 2 CPU cores for the embedded one.
+    Time: a GPU for large surveys; minutes on 2 CPU cores for the simulated one.
     Score: published CNNs of this kind reach sigma_NMAD 0.012 at z < 0.4 on HSC images.
     """
     return RunConfig(
@@ -119,51 +119,48 @@ def cnn() -> RunConfig:
 
 
 def magnitudes() -> RunConfig:
-    """Redshift from catalogue magnitudes, by the encoder of `small`: a baseline.
+    """Baseline: redshift from catalogue magnitudes by the encoder of `small`.
 
     Command: python ray_jobs/pretrain.py --recipe magnitudes
-    Time: a minute on 2 CPU cores, most of it reading.
+    Time: a minute on 2 CPU cores, most of it for reading.
     """
-    base = small()
     modalities = ModalitiesConfig(
         image=ImageConfig(use=False), spectrum=SpectrumConfig(use=False), magnitudes=MagnitudesConfig(use=True)
     )
     return replace(
-        base,
+        small(),
         recipe="magnitudes",
-        model=replace(base.model, modalities=modalities),
+        model=replace(SMALL_MODEL, modalities=modalities),
         masks=MaskConfig(magnitudes_ratio=(0.0, 0.5)),
     )
 
 
 def image_only() -> RunConfig:
-    """The masked autoencoder of `small` without spectra: a baseline.
+    """Baseline: the masked autoencoder of `small` without spectra.
 
     Command: python ray_jobs/pretrain.py --recipe image-only
     Time: minutes on 2 CPU cores.
     """
-    base = small()
-    modalities = replace(base.model.modalities, spectrum=SpectrumConfig(use=False))
-    return replace(base, recipe="image-only", model=replace(base.model, modalities=modalities))
+    modalities = replace(SMALL_MODEL.modalities, spectrum=SpectrumConfig(use=False))
+    return replace(small(), recipe="image-only", model=replace(SMALL_MODEL, modalities=modalities))
 
 
 def contrastive() -> RunConfig:
-    """Image and spectrum brought together by contrast, redshift by a linear layer (the AstroCLIP kind): a baseline.
+    """Baseline: image and spectrum aligned by a contrastive loss (as in AstroCLIP), redshift by a linear layer.
 
     Command: python ray_jobs/pretrain.py --recipe contrastive
     Time: minutes on 2 CPU cores.
     """
-    base = small()
     return replace(
-        base,
+        small(),
         recipe="contrastive",
         model=ContrastiveConfig(
-            image=base.model.modalities.image,
-            spectrum=base.model.modalities.spectrum,
-            width=base.model.width,
-            depth=base.model.depth,
-            heads=base.model.heads,
-            mlp_ratio=base.model.mlp_ratio,
+            image=SMALL_IMAGE,
+            spectrum=SMALL_SPECTRUM,
+            width=SMALL_MODEL.width,
+            depth=SMALL_MODEL.depth,
+            heads=SMALL_MODEL.heads,
+            mlp_ratio=SMALL_MODEL.mlp_ratio,
         ),
         masks=MaskConfig(image_ratio=(0.0, 0.25), spectrum_ratio=(0.0, 0.25), drop_image=0.0, drop_spectrum=0.0),
     )
@@ -181,11 +178,11 @@ RECIPES: dict[str, Callable[[], RunConfig]] = {
 
 
 def recipe(name: str) -> RunConfig:
-    """The configuration of a named recipe.
+    """The configuration of a recipe.
 
     Raises:
         InputError: there is no such recipe.
     """
     if name not in RECIPES:
-        raise InputError(f"--recipe {name}: no such recipe. There are: {', '.join(RECIPES)}.")
+        raise InputError(f"--recipe {name}: unknown recipe, expected one of {', '.join(RECIPES)}.")
     return RECIPES[name]()

@@ -42,6 +42,7 @@ class MMAEConfig:
     """A joint encoder of the visible tokens of all modalities (after He et al. 2022, Bachmann et al. 2022)."""
 
     kind: Literal["mmae"] = "mmae"
+    """Model type."""
     modalities: ModalitiesConfig = field(default_factory=ModalitiesConfig)
     width: int = 128
     """Width of the encoder's tokens; a multiple of 4 x heads."""

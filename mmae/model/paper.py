@@ -30,6 +30,7 @@ class PaperConfig:
     """Sizes and loss weights of arXiv:2510.22527; the defaults are the published ones."""
 
     kind: Literal["paper"] = "paper"
+    """Model type."""
     image_patch: int = 8
     """Side of an image token in pixels; must divide the image."""
     spectrum_pool: int = 30

@@ -10,16 +10,17 @@ import torch
 
 from mmae.model.build import build_model
 from mmae.model.losses import paper_redshift_loss
-from mmae.model.masking import Visible, fixed_visible
+from mmae.model.masking import fixed_visible
 from mmae.model.paper import PaperConfig, PaperMMAE
 from tests.model.galaxies import (
+    CLOSE,
     FULL_SPEC,
     SPEC,
     TINY_PAPER,
     all_tokens,
     copied,
+    masks,
     random_batch,
-    random_masks,
     rows,
     without,
 )
@@ -35,10 +36,6 @@ def published() -> PaperMMAE:
 def tiny() -> PaperMMAE:
     torch.manual_seed(2)
     return build_model(TINY_PAPER, SPEC).eval()
-
-
-def masks(model: PaperMMAE, n: int) -> Visible:
-    return random_masks(n, model.n_tokens)
 
 
 def pooled_and_normalised(flux_L: np.ndarray, ivar_L: np.ndarray, pool: int) -> np.ndarray:
@@ -263,7 +260,7 @@ def test_galaxies_of_a_batch_are_independent(tiny):
     together = tiny.redshift(batch, visible)[0]
     for i in range(3):
         alone = tiny.redshift(rows(batch, [i]), {which: tokens[[i]] for which, tokens in visible.items()})[0]
-        torch.testing.assert_close(alone, together[[i]], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(alone, together[[i]], **CLOSE)
 
 
 def test_embedding_is_the_input_of_the_redshift_head(tiny):
@@ -275,7 +272,7 @@ def test_embedding_is_the_input_of_the_redshift_head(tiny):
     torch.testing.assert_close(tiny.redshift_head(embedding)[:, 0], tiny.redshift(batch, visible)[0])
     for i in range(4):
         alone = tiny.embedding(rows(batch, [i]), {which: tokens[[i]] for which, tokens in visible.items()})
-        torch.testing.assert_close(alone, embedding[[i]], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(alone, embedding[[i]], **CLOSE)
 
 
 def test_hidden_content_does_not_change_the_embedding(tiny):

@@ -28,6 +28,7 @@ class CNNConfig:
     """An Inception network from images to p(z)."""
 
     kind: Literal["cnn"] = "cnn"
+    """Model type."""
     width: int = 32
     """Feature maps of each of the four branches of the first modules; doubled after each halving of the resolution."""
     depth: int = 2

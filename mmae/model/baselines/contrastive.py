@@ -34,6 +34,7 @@ class ContrastiveConfig:
     """An image and a spectrum encoder, aligned by a contrastive loss."""
 
     kind: Literal["contrastive"] = "contrastive"
+    """Model type."""
     image: ImageConfig = field(default_factory=ImageConfig)
     spectrum: SpectrumConfig = field(default_factory=SpectrumConfig)
     width: int = 128
