@@ -1,4 +1,4 @@
-"""From a command line to one function call, and from an exception to one clear line."""
+"""Command lines from configuration dataclasses, and error messages for invalid input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mmae.recipes import RECIPES, recipe
 INPUT_ERROR_STATUS = 2
 START = "\n".join(
     [
-        "Start from  --recipe NAME  or  --config FILE.yaml, then change single fields.",
+        "Start from  --recipe NAME  or  --config FILE.yaml, then override single fields.",
         "Recipes (default: small):",
         *(f"  {name:8} {(make.__doc__ or '').splitlines()[0]}" for name, make in RECIPES.items()),
     ]
@@ -26,10 +26,10 @@ START = "\n".join(
 
 
 def parse_run(description: str, argv: list[str] | None = None) -> RunConfig:
-    """The configuration of a run: a recipe or a file to start from, then single fields.
+    """The configuration of a run: a recipe or file, with single fields overridden.
 
     Raises:
-        InputError: a wrong recipe, file or value.
+        InputError: an invalid recipe, file or value.
         SystemExit: --help, or an option that does not exist.
     """
     default, rest = starting_run(argv)
@@ -37,25 +37,25 @@ def parse_run(description: str, argv: list[str] | None = None) -> RunConfig:
 
 
 def starting_run(argv: list[str] | None = None) -> tuple[RunConfig, list[str]]:
-    """The run that --recipe or --config names, and the other options.
+    """The configuration given by --recipe or --config, and the remaining options.
 
     Raises:
-        InputError: a wrong recipe or file, or both.
+        InputError: an invalid recipe or file, or both options.
     """
     start = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     start.add_argument("--recipe", default=None)
     start.add_argument("--config", type=Path, default=None)
     chosen, rest = start.parse_known_args(argv)
     if chosen.recipe and chosen.config:
-        raise InputError("--recipe and --config both say where to start from: give one of them.")
+        raise InputError("--recipe and --config exclude each other: give one of them.")
     return from_yaml(chosen.config, RunConfig) if chosen.config else recipe(chosen.recipe or "small"), rest
 
 
 def parse_job(kind: type, description: str, argv: list[str] | None = None) -> Any:
-    """The configuration of a job: the dataclass's own values or those of --config, then single fields.
+    """The configuration of a job: the defaults of the dataclass or --config, with single fields overridden.
 
     Raises:
-        InputError: a wrong file or value.
+        InputError: an invalid file or value.
         SystemExit: --help, or an option that does not exist.
     """
     start = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -63,15 +63,18 @@ def parse_job(kind: type, description: str, argv: list[str] | None = None) -> An
     chosen, rest = start.parse_known_args(argv)
     default = from_yaml(chosen.config, kind) if chosen.config else None
     return parse(
-        kind, f"{description}\n\nStart from  --config FILE.yaml, then change single fields.", default=default, argv=rest
+        kind,
+        f"{description}\n\nStart from  --config FILE.yaml, then override single fields.",
+        default=default,
+        argv=rest,
     )
 
 
 def parse(kind: type, description: str, default: Any = None, argv: list[str] | None = None) -> Any:
-    """A typed command line from a dataclass.
+    """Parse a command line into a dataclass.
 
     Raises:
-        InputError: a value that the dataclass refuses.
+        InputError: the dataclass refuses a value.
         SystemExit: --help, or an option that does not exist.
     """
     options = {} if default is None else {"default": default}
@@ -82,12 +85,12 @@ def parse(kind: type, description: str, default: Any = None, argv: list[str] | N
 
 
 def main(job: Callable[[], object]) -> None:
-    """Run a job; bad input ends with one line and status 2, anything else with its traceback."""
+    """Run a job. An InputError ends the process with a one-line message and status 2; others are raised."""
     try:
         job()
     except Exception as error:
-        mend = input_error_behind(error)
-        if mend is None:
+        input_error = input_error_behind(error)
+        if input_error is None:
             raise
-        print(f"error: {mend}", file=sys.stderr)
+        print(f"error: {input_error}", file=sys.stderr)
         sys.exit(INPUT_ERROR_STATUS)

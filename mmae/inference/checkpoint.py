@@ -1,12 +1,11 @@
-"""Load a trained model from a checkpoint folder. Nothing in it is ever unpickled.
+"""Load a trained model from a checkpoint folder, without unpickling.
 
-    model.safetensors     the weights to use (averaged ones, if the run averages)
+    model.safetensors     weights for inference (the moving average, if the run uses one)
     training.safetensors  raw weights and optimiser state, to continue training (mmae/training/checkpoint.py)
     state.json            step, validation metrics, input sizes
     config.yaml           the run's configuration
 
-Beside the weights of a finished run, training_rows.parquet lists the galaxies that it was trained on
-(mmae/survey/leaks.py).
+The checkpoint of a finished run also has training_rows.parquet, the list of training galaxies (mmae/survey/leaks.py).
 """
 
 from __future__ import annotations
@@ -34,11 +33,12 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model,
     """The trained model of a checkpoint folder, in eval mode, and its configuration.
 
     Raises:
-        InputError: no checkpoint there, or a damaged one.
+        InputError: the folder has no checkpoint, or a damaged one.
     """
     folder = Path(folder)
     config = from_yaml(folder / CONFIG, RunConfig)
-    spec = {k: tuple(v) if isinstance(v, list) else v for k, v in read_state(folder)["input_spec"].items()}
+    values = read_state(folder)["input_spec"].items()
+    spec: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values}
     model = build_model(config.model, InputSpec(**spec)).to(device)
     load_weights(model, read_tensors(folder / WEIGHTS, device), folder)
     return model.eval(), config
@@ -75,10 +75,10 @@ def read_tensors(path: Path, device: torch.device | str) -> dict[str, torch.Tens
 
 
 def load_weights(model: torch.nn.Module, tensors: dict[str, torch.Tensor], folder: Path) -> None:
-    """Put tensors into a model; `folder` is named in the message.
+    """Load tensors into a model; `folder` is for the error message.
 
     Raises:
-        InputError: names or shapes differ from the model's.
+        InputError: names or shapes differ from those of the model.
     """
     try:
         model.load_state_dict(tensors)
@@ -87,7 +87,7 @@ def load_weights(model: torch.nn.Module, tensors: dict[str, torch.Tensor], folde
 
 
 def save_weights(folder: Path, model: Model) -> None:
-    """Write a model's weights; they replace those in the folder at once and whole."""
+    """Replace the weights in a checkpoint folder atomically."""
     path = folder / WEIGHTS
     unfinished = partial_path(path)
     save_file(on_cpu(model.state_dict()), unfinished)
@@ -95,5 +95,5 @@ def save_weights(folder: Path, model: Model) -> None:
 
 
 def on_cpu(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors as safetensors takes them: on the CPU and contiguous."""
+    """The tensors as safetensors requires them: on the CPU and contiguous."""
     return {name: t.detach().cpu().contiguous() for name, t in tensors.items()}

@@ -1,4 +1,4 @@
-"""Find a trained model by what people have at hand: a run's name, its id in MLflow, or a folder."""
+"""Find a trained model by run name, MLflow run id or folder."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mmae.inference.checkpoint import CONFIG, WEIGHTS
 from mmae.tracking.runs import RUN_DIR_TAG, Tracker, run_of_folder
 
 BEST, IN_MLFLOW = "best", "checkpoint"
-RUN_FOLDERS = ("runs", "studies")  # below the home
+RUN_FOLDERS = ("runs", "studies")  # subfolders of the home folder
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained model.
+class FoundRun:
+    """A run with a trained model.
 
     Attributes:
         checkpoint: folder with weights and configuration.
-        name: what to call it.
-        run: its run in MLflow; None for a checkpoint that MLflow does not know.
+        name: run name, or name of the folder.
+        run: MLflow run; None if MLflow has no run of this folder.
     """
 
     checkpoint: Path
@@ -34,15 +34,15 @@ class Trained:
     run: Tracker | None
 
 
-def find_trained(run: str, home: Path, uri: str) -> Trained:
-    """The model that a name, an MLflow run id, or a folder of a run or checkpoint stands for.
+def find_run(run: str, home: Path, uri: str) -> FoundRun:
+    """The run with a given name, MLflow run id, run folder or checkpoint folder.
 
     Args:
-        home: where runs and studies lie.
-        uri: of MLflow.
+        home: folder of runs and studies.
+        uri: MLflow tracking URI.
 
     Raises:
-        InputError: nothing there goes by that name.
+        InputError: there is no such run, or it has no checkpoint.
     """
     for folder in (Path(run).expanduser(), *(home / kind / run for kind in RUN_FOLDERS)):
         for checkpoint in (folder, folder / BEST):
@@ -51,7 +51,7 @@ def find_trained(run: str, home: Path, uri: str) -> Trained:
     return _in_mlflow(run, home, uri)
 
 
-def _on_disk(checkpoint: Path, uri: str) -> Trained:
+def _on_disk(checkpoint: Path, uri: str) -> FoundRun:
     folder = checkpoint.parent if checkpoint.name == BEST else checkpoint
     client = MlflowClient(uri)
     try:
@@ -59,10 +59,10 @@ def _on_disk(checkpoint: Path, uri: str) -> Trained:
         found = run_of_folder(client, experiments, folder)
     except MlflowException as error:
         raise InputError(f"MLflow at {without_password(uri)}: {error.message} Check MLFLOW_TRACKING_URI.") from error
-    return Trained(checkpoint, folder.name, Tracker(uri, found.info.run_id) if found else None)
+    return FoundRun(checkpoint, folder.name, Tracker(uri, found.info.run_id) if found else None)
 
 
-def _in_mlflow(run_id: str, home: Path, uri: str) -> Trained:
+def _in_mlflow(run_id: str, home: Path, uri: str) -> FoundRun:
     try:
         run: Run = MlflowClient(uri).get_run(run_id)
     except MlflowException as error:
@@ -73,14 +73,13 @@ def _in_mlflow(run_id: str, home: Path, uri: str) -> Trained:
     name, tracker = run.info.run_name or run_id, Tracker(uri, run_id)
     folder = run.data.tags.get(RUN_DIR_TAG)
     if folder and (Path(folder) / BEST / WEIGHTS).exists():
-        return Trained(Path(folder) / BEST, name, tracker)
+        return FoundRun(Path(folder) / BEST, name, tracker)
     target = home / "downloads" / run_id
     target.mkdir(parents=True, exist_ok=True)
     try:
         downloaded = download_artifacts(run_id=run_id, artifact_path=IN_MLFLOW, tracking_uri=uri, dst_path=str(target))
     except (MlflowException, OSError) as error:
         raise InputError(
-            f"--run {run_id}: run {name} keeps no {IN_MLFLOW}/{WEIGHTS}. Only finished training runs and "
-            f"studies do; choose one of those."
+            f"--run {run_id}: run {name} has no {IN_MLFLOW}/{WEIGHTS}. Choose a finished training run or study."
         ) from error
-    return Trained(Path(downloaded), name, tracker)
+    return FoundRun(Path(downloaded), name, tracker)

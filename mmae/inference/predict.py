@@ -1,4 +1,4 @@
-"""Run a model over batches: redshifts for every way of looking, and a few reconstructions.
+"""Run a model on batches: redshifts for each input mode, and reconstructions of a few galaxies.
 
 Plain torch, no Ray. Shape suffixes: N galaxies, C bands, H and W pixels, L wavelengths.
 """
@@ -19,10 +19,9 @@ from mmae.model.masking import fixed_visible, modes_of
 
 @dataclass
 class Predictions:
-    """Redshifts of N galaxies, for every mode of looking.
+    """Redshifts of N galaxies for each input mode.
 
-    A model says something even of a galaxy it was shown nothing of; `usable` marks the
-    galaxies that have what the mode needs.
+    A model returns a redshift also without any input; `usable` marks the galaxies that have all modalities of the mode.
     """
 
     object_id: list[str]
@@ -34,7 +33,7 @@ class Predictions:
 
     @classmethod
     def joined(cls, parts: list[Predictions]) -> Predictions:
-        """Several predictions of one model, one after the other."""
+        """Concatenate predictions of the same model."""
         parts = [part for part in parts if part.object_id]
         modes = parts[0].predicted if parts else ()
 
@@ -53,9 +52,9 @@ class Predictions:
 
 @dataclass
 class Reconstructions:
-    """Some galaxies with most tokens masked, and what the model made of them.
+    """Observed data and reconstructions of galaxies with masked tokens.
 
-    What a galaxy does not have is NaN throughout.
+    Absent modalities are NaN.
     """
 
     object_id: list[str]
@@ -80,19 +79,19 @@ class Reconstructions:
         return Reconstructions(names, *arrays)
 
 
-def can_see(batch: Batch, shown: Collection[str]) -> torch.Tensor:
-    """Which galaxies have all of these modalities: (B,) bool."""
-    return torch.stack([batch.present[name] for name in shown]).all(0)
+def has_modalities(batch: Batch, names: Collection[str]) -> torch.Tensor:
+    """Mask (B,) of the galaxies that have all of these modalities."""
+    return torch.stack([batch.present[name] for name in names]).all(0)
 
 
 @torch.no_grad()
 def predict_redshifts(
     model: Model, batches: Iterable[Batch], device: torch.device, limit: int | None = None
 ) -> Predictions:
-    """Redshifts from the image alone, the spectrum alone and both, or what else the model reads, nothing masked.
+    """Redshifts for each input mode of the model (image, spectrum, both, ...), without masking.
 
     Args:
-        limit: stop after this many galaxies.
+        limit: stop after the batch that reaches this number of galaxies.
     """
     model.eval()
     parts: list[Predictions] = []
@@ -113,7 +112,7 @@ def _predict_batch(model: Model, batch: Batch) -> Predictions:
         visible = fixed_visible(batch, model.n_tokens, shown)
         point_B, low_B, high_B = model.redshift(batch, visible)
         nan_B = torch.full_like(point_B, torch.nan)
-        part.usable[mode] = can_see(batch, shown).cpu().numpy()
+        part.usable[mode] = has_modalities(batch, shown).cpu().numpy()
         part.predicted[mode] = point_B.cpu().numpy()
         part.low[mode] = (nan_B if low_B is None else low_B).cpu().numpy()
         part.high[mode] = (nan_B if high_B is None else high_B).cpu().numpy()
@@ -128,9 +127,13 @@ def _concatenate(parts: list[np.ndarray]) -> np.ndarray:
 def reconstruct(
     model: Model, batches: Iterable[Batch], device: torch.device, *, examples: int, mask_ratio: float, seed: int
 ) -> Reconstructions | None:
-    """The first galaxies with an image, and the first with a spectrum, up to `examples` of each.
+    """Reconstructions of the first galaxies with an image and the first with a spectrum, up to `examples` of each.
 
-    What the model does not reconstruct counts as absent; None if it reconstructs neither.
+    Modalities that the model does not reconstruct are treated as absent; None if it reconstructs neither.
+
+    Args:
+        mask_ratio: fraction of masked tokens.
+        seed: seed of the masks.
     """
     model.eval()
     generator = torch.Generator().manual_seed(seed)
@@ -141,11 +144,11 @@ def reconstruct(
         batch = batch.to(device)
         visible = fixed_visible(batch, model.n_tokens, model.n_tokens, mask_ratio, generator)
         estimate = model.estimate(batch, visible)
-        if not {"image", "spectrum"} & estimate.made.keys():
+        if not {"image", "spectrum"} & estimate.values.keys():
             return None
         for i in range(len(batch)):
-            image = bool(batch.present["image"][i]) and "image" in estimate.made
-            spectrum = bool(batch.present["spectrum"][i]) and "spectrum" in estimate.made
+            image = bool(batch.present["image"][i]) and "image" in estimate.values
+            spectrum = bool(batch.present["spectrum"][i]) and "spectrum" in estimate.values
             if not ((image and n_images < examples) or (spectrum and n_spectra < examples)):
                 continue
             n_images, n_spectra = n_images + image, n_spectra + spectrum
@@ -154,12 +157,12 @@ def reconstruct(
                 (
                     _or_nan(batch.redshift_B[i], bool(batch.redshift_known_B[i])),
                     _or_nan(batch.image_BCHW[i], image),
-                    estimate.made.get("image", batch.image_BCHW)[i],
-                    estimate.seen.get("image", batch.image_BCHW[:, 0] != 0)[i],
+                    estimate.values.get("image", batch.image_BCHW)[i],
+                    estimate.visible.get("image", batch.image_BCHW[:, 0] != 0)[i],
                     _or_nan(batch.flux_BL[i], spectrum),
                     _or_nan(batch.ivar_BL[i], spectrum),
-                    estimate.made.get("spectrum", batch.flux_BL)[i],
-                    estimate.seen.get("spectrum", batch.flux_BL != 0)[i],
+                    estimate.values.get("spectrum", batch.flux_BL)[i],
+                    estimate.visible.get("spectrum", batch.flux_BL != 0)[i],
                 )
             )
         if n_images >= examples and n_spectra >= examples:

@@ -1,7 +1,7 @@
-"""Show a split to a trained model and keep what the scores need: small arrays, galaxy by galaxy.
+"""Run a trained model on a split and collect redshifts, p(z) and embeddings for scoring.
 
-Plain torch, no Ray: batches come from any iterable. Shape suffixes: N galaxies, K redshift bins,
-D width of an embedding, I image mask ratios, S spectrum mask ratios, B batch, L wavelengths.
+Plain torch, no Ray; batches may come from any iterable. Shape suffixes: N galaxies, K redshift bins,
+D embedding width, I image mask ratios, S spectrum mask ratios, B batch, L wavelengths.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import numpy as np
 import torch
 
 from mmae.astro.dn4000 import dn4000
-from mmae.inference.predict import can_see
+from mmae.inference.predict import has_modalities
 from mmae.model.batch import Batch
 from mmae.model.build import Model
-from mmae.model.masking import MODES, InputMode, fixed_visible
+from mmae.model.masking import INPUT_MODES, InputMode, fixed_visible
 from mmae.model.redshift import RedshiftConfig, bin_edges
 
-BREAK_ERROR = 0.2  # of Dn4000: young and old galaxies lie 0.5 apart (Kauffmann et al. 2003)
+BREAK_ERROR = 0.2  # maximum error of Dn4000; young and old galaxies differ by 0.5 (Kauffmann et al. 2003)
 
 
 @dataclass(frozen=True)
 class Readings:
-    """What one mode of looking says of N galaxies, in the order of the batches.
+    """Model outputs for one input mode, N galaxies in the order of the batches.
 
     Attributes:
-        usable_N: has the galaxy what the mode needs? "both" needs both.
+        usable_N: mask of the galaxies that have all modalities of the mode.
         redshift_N: point estimate.
-        probability_NK: p(z) in equal bins of ln(1+z); None for a model without.
-        edges_K1: their edges in ln(1+z); None for a model without.
-        embedding_ND: the model's view of the galaxy as one vector; NaN where it lacks what the mode needs.
+        probability_NK: p(z) in equal bins of ln(1+z); None for a model without p(z).
+        edges_K1: bin edges in ln(1+z); None for a model without p(z).
+        embedding_ND: embedding; NaN where not usable.
     """
 
     usable_N: np.ndarray
@@ -42,17 +42,17 @@ class Readings:
 
     @property
     def prediction_N(self) -> np.ndarray:
-        """The point estimate; NaN where the galaxy lacks what the mode needs."""
+        """The point estimate; NaN where not usable."""
         return np.where(self.usable_N, self.redshift_N, np.nan)
 
 
 @dataclass(frozen=True)
 class Spectroscopy:
-    """What the observed spectra say by themselves; NaN without a spectrum.
+    """Quantities measured on the observed spectra; NaN without a spectrum.
 
     Attributes:
-        snr_N: median signal to noise of a sample.
-        dn4000_N: the narrow 4000 A break, an indicator of star formation; NaN where noise hides it.
+        snr_N: median signal-to-noise ratio per sample.
+        dn4000_N: the narrow 4000 A break, an indicator of star formation; NaN if its error exceeds BREAK_ERROR.
     """
 
     snr_N: np.ndarray
@@ -60,24 +60,24 @@ class Spectroscopy:
 
 
 @torch.no_grad()
-def gather_readings(
+def read_modes(
     model: Model,
     batches: Iterable[Batch],
     device: torch.device,
     wavelength_L: np.ndarray,
-    modes: Sequence[InputMode] = tuple(MODES),
+    modes: Sequence[InputMode] = tuple(INPUT_MODES),
 ) -> tuple[dict[InputMode, Readings], Spectroscopy]:
-    """Redshift, p(z) and embedding from each mode, nothing masked."""
+    """Redshift, p(z) and embedding for each input mode, without masking, and measurements on the observed spectra."""
     model.eval()
     parts: dict[InputMode, list[dict[str, np.ndarray]]] = {mode: [] for mode in modes}
     spectroscopy: list[tuple[np.ndarray, np.ndarray]] = []
     for batch in batches:
         spectroscopy.append(_spectroscopy(batch, wavelength_L))
         batch = batch.to(device)
-        shown = [fixed_visible(batch, model.n_tokens, MODES[mode]) for mode in modes]
+        shown = [fixed_visible(batch, model.n_tokens, INPUT_MODES[mode]) for mode in modes]
         for mode, reading in zip(modes, model.read(batch, shown), strict=True):
             part = {
-                "usable": can_see(batch, MODES[mode]),
+                "usable": has_modalities(batch, INPUT_MODES[mode]),
                 "redshift": reading.redshift_B,
                 "embedding": reading.embedding_BD,
             }
@@ -85,16 +85,16 @@ def gather_readings(
                 part["probability"] = reading.probability_BK
             parts[mode].append({name: value.float().cpu().numpy() for name, value in part.items()})
     edges_K1 = redshift_edges(model)
-    return {mode: _joined(these, edges_K1) for mode, these in parts.items()}, _stacked(spectroscopy)
+    return {mode: _joined(of_mode, edges_K1) for mode, of_mode in parts.items()}, _stacked(spectroscopy)
 
 
 def redshift_edges(model: Model) -> np.ndarray | None:
-    """Edges (K+1,) in ln(1+z) of a model's p(z); None if it has none."""
+    """Bin edges (K+1,) in ln(1+z) of the p(z) of a model; None for a model without p(z)."""
     config = getattr(model.config, "redshift", None)
     return bin_edges(config).double().numpy() if isinstance(config, RedshiftConfig) else None
 
 
-def _joined(parts: list[Mapping[str, np.ndarray]], edges_K1: np.ndarray | None) -> Readings:
+def _joined(parts: Sequence[Mapping[str, np.ndarray]], edges_K1: np.ndarray | None) -> Readings:
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     usable_N = whole["usable"].astype(bool)
     return Readings(
@@ -122,7 +122,7 @@ def _stacked(parts: list[tuple[np.ndarray, np.ndarray]]) -> Spectroscopy:
 
 
 @torch.no_grad()
-def gather_surface(
+def read_surface(
     model: Model,
     batches: Iterable[Batch],
     device: torch.device,
@@ -131,17 +131,16 @@ def gather_surface(
     *,
     seed: int,
 ) -> np.ndarray:
-    """Redshifts (I, S, N) with so much of image and spectrum masked; a ratio of 1 shows none of it.
+    """Redshifts (I, S, N) for each combination of image and spectrum mask ratio; ratio 1 hides the modality.
 
-    The same draw decides at every ratio, so that what is visible at one ratio is visible at all
-    smaller ones: cells differ by what was added and not by luck. NaN for galaxies that lack a
-    modality, and where both are hidden.
+    The random numbers are the same for all ratios, so tokens visible at one ratio are also visible at all smaller
+    ratios. NaN for galaxies without image or spectrum, and where both ratios are 1.
     """
     model.eval()
     parts = []
     for number, batch in enumerate(batches):
         batch = batch.to(device)
-        whole_B = can_see(batch, MODES["both"]).cpu().numpy()
+        usable_B = has_modalities(batch, INPUT_MODES["both"]).cpu().numpy()
         cells = [
             (i, s)
             for i, image in enumerate(image_ratios)
@@ -152,7 +151,7 @@ def gather_surface(
             fixed_visible(
                 batch,
                 model.n_tokens,
-                MODES["both"],
+                INPUT_MODES["both"],
                 {"image": image_ratios[i], "spectrum": spectrum_ratios[s]},
                 torch.Generator().manual_seed(seed + number),
             )
@@ -160,6 +159,6 @@ def gather_surface(
         ]
         cells_ISB = np.full((len(image_ratios), len(spectrum_ratios), len(batch)), np.nan)
         for (i, s), reading in zip(cells, model.read(batch, shown), strict=True):
-            cells_ISB[i, s] = np.where(whole_B, reading.redshift_B.cpu().numpy(), np.nan)
+            cells_ISB[i, s] = np.where(usable_B, reading.redshift_B.cpu().numpy(), np.nan)
         parts.append(cells_ISB)
     return np.concatenate(parts, axis=2)

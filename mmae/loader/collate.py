@@ -1,4 +1,4 @@
-"""Survey rows as torch batches: Arrow in, tensors out, no Ray.
+"""Convert survey rows from Arrow to torch batches, without Ray.
 
 Shape suffixes as in mmae/model/batch.py; X values of one column.
 """
@@ -20,7 +20,7 @@ from mmae.survey.tensors import decode_tensor
 
 
 def input_spec(spec: SurveySpec) -> InputSpec:
-    """What the model must know of a survey."""
+    """The input sizes and scales that a model needs from a survey."""
     return InputSpec(
         image_size=spec.image_size,
         n_wavelengths=spec.n_wavelengths,
@@ -36,14 +36,14 @@ def input_spec(spec: SurveySpec) -> InputSpec:
 
 
 def galaxy_columns(survey: Survey) -> list[str]:
-    """What a model reads of a galaxy: the columns of all modalities that this survey has."""
+    """The columns that a model reads: identifier, redshift, and the columns of all modalities in this survey."""
     wanted = [c for kind in MODALITIES.values() for names in kind.columns(survey.spec.bands).values() for c in names]
-    there = set(pq.read_schema(survey.path / survey.shards[0].path).names)
-    return ["object_id", "redshift", *(column for column in wanted if column in there)]
+    available = set(pq.read_schema(survey.path / survey.shards[0].path).names)
+    return ["object_id", "redshift", *(column for column in wanted if column in available)]
 
 
 def to_batch(table: pa.Table, spec: SurveySpec) -> Batch:
-    """Rows of a survey -> `Batch` on the CPU."""
+    """A `Batch` on the CPU from rows of a survey."""
     values, present = {}, {}
     for modality, kind in MODALITIES.items():
         shapes, there = kind.shapes(input_spec(spec)), []
@@ -62,18 +62,18 @@ def to_batch(table: pa.Table, spec: SurveySpec) -> Batch:
 
 
 def decode(table: pa.Table, columns: tuple[str, ...], shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-    """One value of a modality -> float32 (B, *shape) and where it is present (B,).
+    """One input array of a modality: float32 (B, *shape), and the mask (B,) of the galaxies that have it.
 
     Args:
-        columns: one column of tensors, or of numbers; a galaxy has the modality if it has any of the numbers, and
-            NaN stands for the others. A column that a survey does not have is null.
+        columns: one column of tensors, or several of numbers. With numbers, a galaxy has the modality if at least one
+            is finite; nulls become NaN. Columns that the survey does not have are treated as null.
     """
     if not set(columns) <= set(table.column_names):
         return torch.zeros(len(table), *shape), torch.zeros(len(table), dtype=torch.bool)
     if pa.types.is_fixed_size_binary(table.schema.field(columns[0]).type):
         dtype = np.dtype(f"f{table.schema.field(columns[0]).type.byte_width // math.prod(shape)}")
-        value_BX, present_B = decode_tensor(table[columns[0]], dtype)
-        return torch.from_numpy(value_BX).reshape(-1, *shape), torch.from_numpy(present_B)
+        decoded_BX, valid_B = decode_tensor(table[columns[0]], dtype)
+        return torch.from_numpy(decoded_BX).reshape(-1, *shape), torch.from_numpy(valid_B)
     numbers = [table[column].cast(pa.float32()).fill_null(math.nan).to_numpy() for column in columns]
     values_BX = torch.from_numpy(np.stack(numbers, -1))
     present_B = values_BX.isfinite().any(-1)

@@ -1,6 +1,6 @@
-"""Rows of a survey in the order of a run, read from Parquet row groups: what Ray Data's tasks do for training.
+"""Read rows of a survey from Parquet row groups, in the order of the sampler; executed in Ray Data tasks.
 
-No torch: every process of Ray's that reads would load it first.
+Does not import torch, to keep the start of Ray's reader processes fast.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from mmae.core.errors import InputError
 from mmae.loader.sampler import Portion, Sampler
 from mmae.survey.store import MEND_SHARD, ROW_GROUP, Survey
 
-WAITS_S = (1.0, 4.0, 16.0)  # before each new attempt: a shared file system is often back within seconds
+WAITS_S = (1.0, 4.0, 16.0)  # before each retry; outages of shared file systems often last only seconds
 
 
 @dataclass(frozen=True)
 class RowGroup:
-    """One row group of a shard; `write_shard` makes them all of one size but the last."""
+    """One row group of a shard. All row groups except the last have the same size (`write_shard`)."""
 
     path: str
     index: int
@@ -30,7 +30,7 @@ class RowGroup:
 
 def row_groups(survey: Survey, split: str) -> list[RowGroup]:
     """All row groups of a split."""
-    survey.files(split)  # says if there are none
+    survey.files(split)  # raises if there are none
     return [
         RowGroup(str(survey.path / shard.path), index, min(ROW_GROUP, shard.rows - start))
         for shard in survey.shards
@@ -42,7 +42,7 @@ def row_groups(survey: Survey, split: str) -> list[RowGroup]:
 def read_window(
     items: pa.Table, sampler: Sampler, groups: list[RowGroup], columns: list[str], portion: Portion
 ) -> pa.Table:
-    """Galaxies of the windows that the rows of `items` name."""
+    """The galaxies of the windows in `items` (columns window, skip)."""
     return pa.concat_tables(
         read_rows(groups, columns, *sampler.window(item["window"], portion, item["skip"])) for item in items.to_pylist()
     )
@@ -52,7 +52,7 @@ def read_rows(groups: list[RowGroup], columns: list[str], group_N: np.ndarray, r
     """The given rows of the given row groups, in this order.
 
     Raises:
-        InputError: a shard cannot be read, also not after some waiting.
+        InputError: a shard cannot be read after several retries.
     """
     needed, which_N = np.unique(group_N, return_inverse=True)
     chosen = [groups[group] for group in needed]
@@ -62,10 +62,10 @@ def read_rows(groups: list[RowGroup], columns: list[str], group_N: np.ndarray, r
 
 
 def read_group(group: RowGroup, columns: list[str]) -> pa.Table:
-    """One row group, its pages checked against their checksums; storage that fails is asked again.
+    """One row group, with verified page checksums; I/O errors of the storage are retried.
 
     Raises:
-        InputError: a shard cannot be read, or is not as long as the manifest says.
+        InputError: a shard cannot be read, or its number of rows differs from the manifest.
     """
     for wait in (*WAITS_S, None):
         try:
@@ -73,7 +73,7 @@ def read_group(group: RowGroup, columns: list[str]) -> pa.Table:
                 table = parquet.read_row_group(group.index, columns=columns)
             break
         except (OSError, pa.ArrowInvalid) as error:
-            # Damaged pages have no error number; what the system says of its storage has one, and may pass.
+            # Errors of the operating system have an errno and may be temporary; damaged pages have none.
             if wait is None or getattr(error, "errno", None) is None:
                 reason = str(error).splitlines()[0]
                 raise InputError(f"{group.path}: cannot be read ({reason}). {MEND_SHARD}") from error
@@ -86,7 +86,7 @@ def read_group(group: RowGroup, columns: list[str]) -> pa.Table:
 
 
 def unlabelled_rows(group: RowGroup) -> np.ndarray:
-    """The rows of a row group that have no redshift.
+    """Indices of the rows of a row group without a redshift.
 
     Raises:
         InputError: as `read_group`.

@@ -1,10 +1,10 @@
-"""Which galaxies every batch of a run holds: a plain function of the seed and the number of the step.
+"""Deterministic sampler: the galaxies of each batch as a function of the seed and the step.
 
-It depends neither on how many workers share the batches nor on where the run was interrupted. Each epoch puts the
-row groups of the split into a new order. That sequence is cut into as many equal lanes as the run has workers, and
-every batch takes the same number of galaxies from each lane, so that a worker reads hardly more than its own row
-groups. A lane goes on from one epoch into the next: no batch is short and no galaxy left out, unless an epoch is to
-draw only a share of the galaxies without a redshift: then it leaves out others each time.
+Batches depend neither on the number of workers nor on interruptions of the run. Each epoch has a new random order of
+the row groups of the split. This sequence is cut into equal lanes, as many as the run has workers, and every batch
+takes the same number of galaxies from each lane, so that a worker reads little more than its own row groups. Lanes
+continue from one epoch into the next, so no batch is incomplete and no galaxy is skipped. Optionally, an epoch draws
+only a fraction of the galaxies without a redshift, a new random subset each time.
 
 Shape suffixes: G row groups, N galaxies.
 """
@@ -16,43 +16,43 @@ from functools import cached_property
 
 import numpy as np
 
-EPOCH, WINDOW, LEFT_OUT = 0, 1, 2  # kinds of draws, which must not share their random numbers
+EPOCH, WINDOW, LEFT_OUT = 0, 1, 2  # seeds of independent random streams
 
 
 @dataclass(frozen=True)
 class Portion:
-    """The part of every batch that one worker trains on."""
+    """The part of each batch that one worker processes."""
 
     rank: int = 0
     world: int = 1
 
     def rows(self, batch_size: int) -> slice:
-        """Its galaxies in a batch; worker sizes differ by at most one."""
+        """The galaxies of this worker in a batch; sizes differ by at most one between workers."""
         return slice(self.rank * batch_size // self.world, (self.rank + 1) * batch_size // self.world)
 
 
 def drawn_rows(n_rows: int, unlabelled_N: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """The rows of an epoch: all with a redshift, and a share of those without."""
+    """Rows of a row group in one epoch: all with a redshift, and a random fraction of those without."""
     n_left_out = left_out(unlabelled_N, share)
     return np.delete(np.arange(n_rows), rng.choice(unlabelled_N, n_left_out, replace=False) if n_left_out else [])
 
 
 def left_out(unlabelled_N: np.ndarray, share: float) -> int:
-    """How many of the rows without a redshift an epoch leaves out."""
+    """Number of rows without a redshift that are left out of an epoch."""
     return len(unlabelled_N) - round(share * len(unlabelled_N))
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """The galaxies of every batch of one run.
+    """The galaxies of each batch of a run.
 
     Attributes:
-        rows_G: galaxies in each row group of the split.
-        batch_size: galaxies in one step, over all workers; a multiple of `lanes`.
-        lanes: parts of an epoch that are read side by side.
-        shuffle_rows: galaxies of a lane that are shuffled together (at least; a multiple of its part of a batch).
-        unlabelled_G: the rows without a redshift in each row group; not needed if all are drawn.
-        share: of these that an epoch draws.
+        rows_G: number of galaxies of each row group of the split.
+        batch_size: galaxies per step, over all workers; a multiple of `lanes`.
+        lanes: number of parts of an epoch that are read in parallel.
+        shuffle_rows: galaxies of a lane that are shuffled together; rounded up to whole batches.
+        unlabelled_G: rows without a redshift of each row group; not needed if all are drawn.
+        share: fraction of these rows in each epoch.
     """
 
     rows_G: tuple[int, ...]
@@ -65,7 +65,7 @@ class Sampler:
 
     @cached_property
     def drawn_G(self) -> np.ndarray:
-        """Galaxies of each row group in an epoch."""
+        """Number of galaxies of each row group in an epoch."""
         if self.share == 1:
             return np.array(self.rows_G)
         left_out_G = [left_out(unlabelled_N, self.share) for unlabelled_N in self.unlabelled_G]
@@ -73,32 +73,32 @@ class Sampler:
 
     @cached_property
     def n_rows(self) -> int:
-        """Galaxies of an epoch."""
+        """Number of galaxies in an epoch."""
         return int(self.drawn_G.sum())
 
     @property
     def lane_batch(self) -> int:
-        """Galaxies of one lane in every batch."""
+        """Galaxies per lane and batch."""
         return self.batch_size // self.lanes
 
     @property
     def window_batches(self) -> int:
-        """Batches whose galaxies are shuffled and read together."""
+        """Number of batches that are read and shuffled together (a window)."""
         return -(-self.shuffle_rows // self.lane_batch)
 
     @property
     def epoch_windows(self) -> int:
-        """Windows in an epoch, the last one rounded up."""
+        """Number of windows in an epoch, rounded up."""
         return -(-self.n_rows // (self.window_batches * self.batch_size))
 
     def window(self, index: int, portion: Portion, skip: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Row groups and rows in them of a worker's galaxies in one window, batch after batch.
+        """Row groups and rows of the galaxies of a worker in one window, batch by batch.
 
         Args:
-            skip: batches at the start of the window that a resumed run has seen.
+            skip: number of batches at the start of the window to omit, in a resumed run.
 
         Returns:
-            group_N, row_N
+            group_N, row_N: index of the row group, and row within it.
         """
         mine = portion.rows(self.batch_size)
         first, last = mine.start // self.lane_batch, -(-mine.stop // self.lane_batch)
@@ -111,7 +111,7 @@ class Sampler:
         return chosen[:, 0], chosen[:, 1]
 
     def _lane(self, lane: int, index: int) -> np.ndarray:
-        """(N, 2): row group and row of the galaxies of a lane in one window, shuffled."""
+        """Row group and row (N, 2) of the galaxies of a lane in one window, shuffled."""
         low, high = (k * self.n_rows // self.lanes for k in (lane, lane + 1))
         size = self.window_batches * self.lane_batch
         position_N = np.arange(index * size, (index + 1) * size)
@@ -128,7 +128,7 @@ class Sampler:
         return np.random.default_rng([self.seed, WINDOW, lane, index]).permutation(result)
 
     def _rows(self, epoch: int, group_N: np.ndarray, drawn_N: np.ndarray) -> np.ndarray:
-        """Which rows of their row groups the drawn ones are."""
+        """Rows within the row groups, from the rank among the rows drawn in this epoch."""
         if self.share == 1:
             return drawn_N
         row_N = np.empty_like(drawn_N)

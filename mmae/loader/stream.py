@@ -1,4 +1,4 @@
-"""From Parquet shards to torch batches: the only place that knows Ray Data.
+"""Stream torch batches from Parquet shards with Ray Data.
 
 Shape suffixes: B batch, C band, H and W pixels, L wavelength.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import cast
 
 import pyarrow as pa
 import ray
@@ -22,45 +23,46 @@ from mmae.model.batch import Batch
 from mmae.survey.schema import SurveySpec
 from mmae.survey.store import Survey
 
-READER_CPUS = 0  # readers must run where workers have taken all CPUs; stream.readers keeps them few
+READER_CPUS = 0  # readers must run also if workers have reserved all CPUs; stream.readers limits their number
 
 
 def read_split(survey: Survey, split: str, config: StreamConfig) -> Dataset:
-    """The rows of one split as a Ray Dataset, in the order of the survey."""
+    """The rows of a split as a Ray Dataset, in the order of the survey."""
     data = ray.data.read_parquet(
         survey.files(split),
         columns=galaxy_columns(survey),
         num_cpus=READER_CPUS,
         concurrency=config.readers,
-        partitioning=None,  # Norder=5/ in a path is a name, and no column
+        partitioning=None,  # Norder=5/ in a path is not a partition column
     )
     n_bytes = sum((survey.path / s.path).stat().st_size for s in survey.shards if s.split == split)
     return data.materialize() if n_bytes <= config.cache_gb * 1e9 else data
 
 
 class CollateGalaxies(ArrowBatchCollateFn):
-    """An Arrow batch of survey rows -> `Batch` on the CPU."""
+    """Converts an Arrow batch of survey rows to a `Batch` on the CPU."""
 
     def __init__(self, spec: SurveySpec):
         self.spec = spec
 
-    def __call__(self, table: pa.Table) -> Batch:
+    def __call__(self, table: pa.Table) -> Batch:  # type: ignore[override]  # Ray passes any object on
         return to_batch(table, self.spec)
 
 
 def batches(data: DataIterator | Dataset, spec: SurveySpec, batch_size: int) -> Iterator[Batch]:
-    """Stream `Batch`es of a split, the last one as short as it is."""
-    return iter(data.iter_torch_batches(batch_size=batch_size, collate_fn=CollateGalaxies(spec), prefetch_batches=2))
+    """Iterator over the batches of a split; the last one may be smaller."""
+    stream = data.iter_torch_batches(batch_size=batch_size, collate_fn=CollateGalaxies(spec), prefetch_batches=2)
+    return cast(Iterator[Batch], iter(stream))
 
 
 def make_sampler(survey: Survey, stream: StreamConfig, seed: int) -> Sampler:
-    """The sampler that decides which training galaxies every batch of a run contains.
+    """The sampler of the training split.
 
     Args:
-        stream: `lanes` 0 counts as one lane.
+        stream: with `lanes` 0, one lane is used.
 
     Raises:
-        InputError: an epoch would have fewer galaxies than lanes.
+        InputError: an epoch has no galaxy, or fewer galaxies than lanes.
     """
     groups, share = row_groups(survey, "train"), stream.unlabelled
     sampler = Sampler(
@@ -74,13 +76,13 @@ def make_sampler(survey: Survey, stream: StreamConfig, seed: int) -> Sampler:
     )
     if not sampler.n_rows:
         raise InputError(
-            f"{survey.path}: no training galaxy has a redshift, and stream.unlabelled is {share}. "
-            f"Raise stream.unlabelled, or use a survey with redshifts."
+            f"{survey.path}: no training galaxy has a redshift and stream.unlabelled is {share}. "
+            f"Increase stream.unlabelled, or use a survey with redshifts."
         )
     if sampler.n_rows < sampler.lanes:
         raise InputError(
             f"{survey.path}: an epoch has {sampler.n_rows} training galaxies with stream.unlabelled {share}, "
-            f"fewer than stream.lanes {sampler.lanes}. Lower stream.lanes or raise stream.unlabelled."
+            f"fewer than stream.lanes {sampler.lanes}. Decrease stream.lanes or increase stream.unlabelled."
         )
     return sampler
 
@@ -88,13 +90,13 @@ def make_sampler(survey: Survey, stream: StreamConfig, seed: int) -> Sampler:
 def training_batches(
     survey: Survey, stream: StreamConfig, *, seed: int, steps: int, step: int = 0, portion: Portion = Portion()
 ) -> Iterator[Batch]:
-    """A worker's portion of every batch of a run, from the given step to the last one.
+    """The portion of a worker of each batch, from the given step to the end of the run.
 
-    Each epoch is a Ray Dataset of windows, which its tasks read; so a run of any length is planned epoch by epoch.
+    Each epoch is a Ray Dataset of windows, which are read in Ray tasks.
 
     Args:
-        steps: optimiser steps of the whole run.
-        step: the first step to read for.
+        steps: total number of optimiser steps of the run.
+        step: first step.
     """
     sampler, groups, columns = make_sampler(survey, stream, seed), row_groups(survey, "train"), galaxy_columns(survey)
     mine = portion.rows(sampler.batch_size)
@@ -104,7 +106,7 @@ def training_batches(
         stop = min(n_windows, (window // sampler.epoch_windows + 1) * sampler.epoch_windows)
         items = [{"window": w, "skip": skip if w == window else 0} for w in range(window, stop)]
         data = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-            read_window,
+            read_window,  # type: ignore[arg-type]  # the annotation of Ray omits arguments from fn_kwargs
             batch_format="pyarrow",
             fn_kwargs={"sampler": sampler, "groups": groups, "columns": columns, "portion": portion},
             num_cpus=READER_CPUS,

@@ -1,7 +1,4 @@
-"""What a report is made of: sections of tables, drawings and plain verdicts.
-
-Nothing here knows about the sky, the terminal or HTML.
-"""
+"""The contents of a report: sections with tables, figures and verdicts, independent of the output format."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from matplotlib.figure import Figure
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judgement in words; ok is None where a line is shown and not judged."""
+    """Result of a check as text; ok is None if the line is not judged."""
 
     text: str
     ok: bool | None = None
@@ -23,17 +20,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Measured:
-    """A number with its 68% error (half of the interval); NaN where there is no error."""
+    """A value and its 68% error (half the width of the interval); NaN if there is no error."""
 
     value: float
     error: float
 
 
 Cell = str | int | float | None | Verdict | Measured
-"""None and NaN both mean: there is no such number."""
+"""None and NaN both stand for a missing number."""
 
 NOT_JUDGED = Verdict("not judged")
-MOST_DECIMALS = 7  # beyond, value and error are shown as they are
+MOST_DECIMALS = 7  # with more, value and error are formatted separately
 
 
 @dataclass(frozen=True)
@@ -41,8 +38,8 @@ class Column:
     """A column of a table.
 
     Attributes:
-        name: of its numbers in MLflow and in report.json: letters, digits and underscores.
-        heading: as the page and the terminal show it, with the unit where there is one; by default the name.
+        name: metric name in MLflow and report.json: letters, digits and underscores.
+        heading: heading on the page and in the terminal, with unit; default: the name with spaces.
     """
 
     name: str
@@ -55,12 +52,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows whose leading texts name them.
+    """A table. The leading text cells of a row are the name of the row.
 
     Attributes:
-        name: short, of letters and underscores; part of the name of every number.
-        columns: one for each cell of a row.
-        rows: one cell a column.
+        name: letters and underscores; part of the metric names.
+        rows: one cell per column.
         note: one or two sentences below the table.
     """
 
@@ -73,7 +69,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, the stem of its file and what it shows."""
+    """A figure with the stem of its file name and a caption."""
 
     name: str
     caption: str
@@ -82,7 +78,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Section:
-    """One comparison. `left_out` says why (a part of) it could not be made, and the mend."""
+    """A section of a report. `left_out`: why (part of) the section is missing, and how to include it."""
 
     name: str
     title: str
@@ -93,7 +89,7 @@ class Section:
 
 
 def judge_ratio(value: float, target: float, tolerance: float) -> Verdict:
-    """Is value / target within 1 +- tolerance?"""
+    """Whether value / target is within 1 +- tolerance."""
     if not (math.isfinite(value) and math.isfinite(target)) or target == 0:
         return Verdict("no value to judge")
     ratio = value / target
@@ -103,7 +99,7 @@ def judge_ratio(value: float, target: float, tolerance: float) -> Verdict:
 
 
 def judge_difference(value: float, target: float, tolerance: float, unit: str = "") -> Verdict:
-    """Is |value - target| at most `tolerance`?"""
+    """Whether |value - target| is at most `tolerance`."""
     difference = value - target
     if not math.isfinite(difference):
         return Verdict("no value to judge")
@@ -114,7 +110,7 @@ def judge_difference(value: float, target: float, tolerance: float, unit: str = 
 
 
 def judge_factor(value: float, target: float, factor: float) -> Verdict:
-    """Is value from target / factor to target x factor?"""
+    """Whether value is within target / factor to target x factor."""
     if not (math.isfinite(value) and math.isfinite(target)) or target <= 0:
         return Verdict("no value to judge")
     ratio = value / target
@@ -124,7 +120,7 @@ def judge_factor(value: float, target: float, factor: float) -> Verdict:
 
 
 def judge_range(value: float, low: float, high: float) -> Verdict:
-    """Does value lie from low to high?"""
+    """Whether value is within low to high."""
     if not math.isfinite(value):
         return Verdict("no value to judge")
     if low <= value <= high:
@@ -133,7 +129,7 @@ def judge_range(value: float, low: float, high: float) -> Verdict:
 
 
 def judge_all(*verdicts: Verdict) -> Verdict:
-    """One verdict of several: met only if all that were judged are met."""
+    """Combined verdict: met if all judged verdicts are met."""
     judged = [v for v in verdicts if v.ok is not None]
     if not judged:
         return verdicts[0]
@@ -145,7 +141,7 @@ def judge_all(*verdicts: Verdict) -> Verdict:
 
 
 def tally(sections: Iterable[Section]) -> tuple[int, int]:
-    """Number of lines that were judged, and of those that were met."""
+    """Number of judged lines, and number of those that are met."""
     judged = [
         cell.ok
         for section in sections
@@ -158,10 +154,10 @@ def tally(sections: Iterable[Section]) -> tuple[int, int]:
 
 
 def numbers(sections: Iterable[Section]) -> dict[str, float]:
-    """Every finite number of the tables under a name that MLflow accepts.
+    """All finite numbers of the tables, with names that MLflow accepts.
 
-    `section/table/row/column`, the row named by its leading texts: "pixels/moments/g_mean/ratio". The error of a
-    `Measured` has the name of its value followed by `_error`.
+    The name is `section/table/row/column`, with the leading text cells of the row: "pixels/moments/g_mean/ratio". The
+    error of a `Measured` has the suffix `_error`.
     """
     found: dict[str, float] = {}
     for section in sections:
@@ -178,7 +174,7 @@ def numbers(sections: Iterable[Section]) -> dict[str, float]:
 
 
 def leading_texts(row: Sequence[Cell]) -> list[str]:
-    """The texts that a row starts with."""
+    """The leading text cells of a row."""
     texts = []
     for cell in row:
         if not isinstance(cell, str):
@@ -188,13 +184,13 @@ def leading_texts(row: Sequence[Cell]) -> list[str]:
 
 
 def slug(text: str) -> str:
-    """Letters, digits, dots and underscores only."""
+    """The text reduced to lower-case letters, digits, dots, hyphens and underscores."""
     text = text.replace("<", "lt").replace(">", "gt").replace("%", "pct")
     return re.sub(r"[^A-Za-z0-9.\-]+", "_", text).strip("_").lower()
 
 
 def cell_text(cell: Cell) -> str:
-    """A cell as it is shown: four significant digits, or to two digits of the error; `-` where there is no number."""
+    """A cell as text: four significant digits, or as many as two digits of the error require; `-` if missing."""
     if isinstance(cell, Verdict):
         return cell.text
     if isinstance(cell, Measured):

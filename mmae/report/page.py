@@ -1,4 +1,4 @@
-"""The report as one HTML page that opens without a network, on its own, also within MLflow."""
+"""Render a report as a single self-contained HTML page, which can be viewed offline and within MLflow."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from mmae.report.contents import Cell, Section, Table, Verdict, cell_text, tally
 
 TEMPLATE = "page.html"
-CLASSES = {True: "met", False: "missed", None: "open"}  # of the style sheet in the template
+CLASSES = {True: "met", False: "missed", None: "open"}  # CSS classes of the template
 
 
 def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section], folder: Path) -> str:
-    """The whole page as HTML.
+    """The page as HTML.
 
     Args:
-        title: of the page.
-        facts: what the report is about, as lines of a list.
-        sections: in order.
-        folder: where the figure of a drawing is NAME.png.
+        title: page title.
+        facts: entries of the list below the title: name -> text.
+        sections: sections in order.
+        folder: folder of the figures NAME.png.
     """
     environment = Environment(
         loader=PackageLoader("mmae", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -44,7 +44,7 @@ def _section(section: Section, folder: Path) -> dict[str, Any]:
         "met": met,
         "status": CLASSES[met == judged],
         "tables": [_table(table) for table in section.tables],
-        # The figures are within the page: MLflow shows a page without the files beside it, and pages are mailed alone.
+        # Figures are embedded, because MLflow displays the page without its folder and pages are sent by mail.
         "figures": [
             {"png": b64encode((folder / f"{d.name}.png").read_bytes()).decode(), "caption": d.caption}
             for d in section.drawings

@@ -1,4 +1,4 @@
-"""A report on disk and in MLflow: the page, its figures beside it, every number as JSON."""
+"""Write a report to disk and log it to MLflow: HTML page, figures, and all numbers as JSON."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ def save_report(
 ) -> Path:
     """Write report.html, report.json and the figures into a folder, and return the page.
 
-    Figures of an earlier report in this folder are removed, also those of sections that are now
-    left out.
+    Figures of an earlier report in this folder are removed.
 
     Args:
-        facts: what the report is about, as lines of a list.
-        kind: the format's name in report.json.
-        more: further plain values for report.json.
+        facts: entries of the list below the title: name -> text.
+        kind: value of "format" in report.json.
+        more: additional plain values for report.json.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.png"):
@@ -52,13 +51,13 @@ def save_report(
 
 
 def log_report(tracker: Tracker, sections: Sequence[Section], page: Path) -> None:
-    """Numbers as metrics, page and figures as artifacts in a folder named as on disk."""
+    """Log numbers as metrics, and page and figures as artifacts in a folder of the same name as on disk."""
     tracker.metrics(numbers(sections))
     log_page(tracker, sections, page)
 
 
 def log_page(tracker: Tracker, sections: Sequence[Section], page: Path) -> None:
-    """Page, figures and numbers as artifacts in a folder named as on disk."""
+    """Log page, figures and report.json as artifacts in a folder of the same name as on disk."""
     for name in (PAGE, NUMBERS, *(f"{d.name}.png" for section in sections for d in section.drawings)):
         tracker.file(page.parent / name, page.parent.name)
 

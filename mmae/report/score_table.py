@@ -1,4 +1,4 @@
-"""Scores as a table in the terminal."""
+"""Print redshift scores as a table in the terminal."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from mmae.metrics.redshift import ALL_Z, BASELINE, LOW_Z, ScoreTable
 
 ROW_NAMES = {"image": "image only", "spectrum": "spectrum only", "both": "both"}
 
-# Recomputed from the paper's released predictions: image only, 25% of it masked.
+# Recomputed from the published predictions of the paper: image only, 25% masked.
 PAPER_ROW = "paper *"
 PAPER_LOW_Z, PAPER_ALL_Z, PAPER_OUTLIERS = 0.0163, 0.0210, 0.0463
 PAPER_NOTE = (
-    "* Another data set: image only, 25% of it masked, 20,181 test galaxies of "
+    "* Different data set: image only, 25% masked, 20,181 test galaxies of "
     "GalaxiesML-Spectra (Zenodo 16989593), recomputed from the published predictions. "
-    "A comparison needs the same galaxies."
+    "Not directly comparable."
 )
 
 
 def print_scores(table: ScoreTable, console: Console | None = None, *, paper: bool = False, title: str = "") -> None:
-    """Print one row a mode with sigma_NMAD at z < 0.4 and all z, bias and outliers (all z).
+    """Print one row per input mode: sigma_NMAD at z < 0.4 and all z, bias and outlier rate (all z).
 
-    Errors are half the 68% interval. The table fits into 80 columns.
+    Errors are half the width of the 68% interval. The table fits into 80 columns.
 
     Args:
-        table: of `score_table`.
-        console: where to print; the terminal by default.
-        paper: add the published numbers as a reference, labelled as another data set.
-        title: above the table.
+        table: result of `score_table`.
+        console: default: the terminal.
+        paper: add the published values, labelled as a different data set.
+        title: title of the table.
     """
     console = console or Console()
     rows = Table(
@@ -47,7 +47,7 @@ def print_scores(table: ScoreTable, console: Console | None = None, *, paper: bo
     rows.add_column("redshift from\n")
     for name, where in (("σ_NMAD", LOW_Z), ("σ_NMAD", ALL_Z), ("bias", ALL_Z), ("outliers", ALL_Z)):
         rows.add_column(f"{name}\n{where}", justify="right", no_wrap=True)
-    for mode in sorted(table, key=lambda mode: mode == BASELINE):  # the baseline comes last
+    for mode in sorted(table, key=lambda mode: mode == BASELINE):  # baseline last
         rows.add_row(ROW_NAMES.get(mode, mode), *_cells(table[mode]))
     if paper:
         rows.add_section()
@@ -60,21 +60,21 @@ def print_scores(table: ScoreTable, console: Console | None = None, *, paper: bo
 
 
 def scores_text(table: ScoreTable) -> str:
-    """The same table as plain text, 80 columns wide."""
-    console = Console(file=io.StringIO(), width=80)
-    print_scores(table, console)
-    return console.file.getvalue()
+    """The table of `print_scores` as plain text, 80 columns wide."""
+    text = io.StringIO()
+    print_scores(table, Console(file=text, width=80))
+    return text.getvalue()
 
 
 def with_error(score: Score | None, percent: bool = False) -> str:
-    """`0.0210±0.0003`, or `4.63±0.15%`; `-` if there is nothing to say."""
+    """`0.0210±0.0003` or `4.63±0.15%`; `-` if there is no value."""
     if score is None or not math.isfinite(score.value):
         return "-"
     has_error = math.isfinite(score.error)
     if percent:
         scale, digits, unit = 100.0, 2, "%"
     else:
-        # Redshifts from spectra are good to 1e-5: four digits would show an error of zero.
+        # Redshift errors from spectra can be 1e-5, which four digits would show as 0.
         scale, digits, unit = 1.0, 5 if has_error and 0 < score.error < 5e-5 else 4, ""
     value = f"{scale * score.value:z.{digits}f}".replace("-", "\N{MINUS SIGN}")
     error = f"±{scale * score.error:.{digits}f}" if has_error else ""
@@ -92,20 +92,20 @@ def _cells(selections: dict[str, Scores]) -> list[str]:
 
 
 def _notes(table: ScoreTable) -> list[str]:
-    """How many galaxies stand behind the rows, and which predictions were not finite."""
-    modes_of_counts: dict[str, list[str]] = {}  # modes need not be scored on the same galaxies
+    """Notes below the table: numbers of galaxies, and predictions that are not finite."""
+    modes_of_counts: dict[str, list[str]] = {}  # modes may be scored on different galaxies
     for mode, selections in table.items():
         counts = [f"{scores['outlier_rate'].n:,} at {name}" for name, scores in selections.items()]
         modes_of_counts.setdefault(", ".join(counts), []).append(ROW_NAMES.get(mode, mode))
     notes = ["Errors are 68% intervals."] if table else []
-    for counts, modes in modes_of_counts.items():
-        whose = "" if len(modes_of_counts) == 1 else f" ({', '.join(modes)})"
-        notes.append(f"Galaxies{whose}: {counts}.")
+    for text, modes in modes_of_counts.items():
+        which = "" if len(modes_of_counts) == 1 else f" ({', '.join(modes)})"
+        notes.append(f"Galaxies{which}: {text}.")
     for mode, selections in table.items():
         missing = selections.get(ALL_Z, {}).get("not_finite")
         if missing is not None and missing.value > 0:
             notes.append(
                 f"{ROW_NAMES.get(mode, mode)}: {missing.value:.0f} of {missing.n:,} "
-                f"predictions are not finite; they count as outliers."
+                f"predictions are not finite and count as outliers."
             )
     return notes

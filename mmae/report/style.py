@@ -1,8 +1,8 @@
-"""One look for every figure of the project.
+"""Common style of all figures.
 
-Figures are `matplotlib.figure.Figure` objects, never pyplot's: no display, no list of open
-figures that keeps them alive. rcParams belong to the whole process, so `style` holds a lock
-while they are changed; figures may be drawn from several threads.
+Figures are `matplotlib.figure.Figure` objects without pyplot, which needs a display and keeps references to open
+figures. rcParams are global to the process, so `style` holds a lock while they are changed, and figures may be drawn
+in several threads.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -20,7 +21,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-# Okabe & Ito (2008), distinguishable with every kind of colour blindness.
+# Okabe & Ito (2008), distinguishable with all types of colour blindness.
 BLACK = "#000000"
 BLUE = "#0072B2"
 VERMILLION = "#D55E00"
@@ -31,25 +32,25 @@ PURPLE = "#CC79A7"
 GREY = "#8C8C8C"
 LIGHT_GREY = "#D9D9D9"
 
-# Dark is dense; a lone galaxy is pale but visible, and black or vermillion lines stand out.
+# Dark is dense; a single galaxy is still visible, and black or vermillion lines are distinct.
 DENSITY_CMAP = LinearSegmentedColormap.from_list("density", matplotlib.colormaps["Blues"](np.linspace(0.3, 0.95, 256)))
 SIGNED_CMAP = "RdBu_r"  # diverging, white at zero
 
-RC = {
+RC: dict[Any, Any] = {
     "axes.prop_cycle": cycler(color=[BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY_BLUE, BLACK]),
     "axes.titlesize": 10,
     "axes.labelsize": 10,
     "figure.dpi": 100,
     "figure.facecolor": "white",
-    "font.family": "DejaVu Sans",  # ships with matplotlib: the same figure on every machine
+    "font.family": "DejaVu Sans",  # part of matplotlib, so figures are the same on all machines
     "font.size": 9,
-    "image.interpolation": "nearest",  # pixels are data
+    "image.interpolation": "nearest",  # no smoothing of pixels
     "image.origin": "lower",
     "legend.fontsize": 8,
     "legend.edgecolor": "none",
     "legend.framealpha": 0.85,
     "lines.linewidth": 1.2,
-    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3 fonts
+    "pdf.fonttype": 42,  # TrueType, because journals do not accept Type 3 fonts
     "savefig.dpi": 150,
     "svg.fonttype": "none",
     "xtick.direction": "in",
@@ -65,16 +66,16 @@ _rc_lock = threading.RLock()
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Apply the project's style inside a `with` block, or to a function as `@style()`."""
+    """Apply the common style in a `with` block, or to a function as decorator `@style()`."""
     with _rc_lock, matplotlib.rc_context():
-        matplotlib.rcdefaults()  # a user's matplotlibrc must not change a figure
+        matplotlib.rcdefaults()  # ignore the matplotlibrc of the user
         matplotlib.rcParams.update(RC)
         yield
 
 
 @style()
 def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write a figure (format from the suffix: png, pdf, svg), making folders as needed."""
+    """Write a figure (format from the suffix: png, pdf, svg); missing folders are created."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
@@ -82,16 +83,17 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
 
 
 def outlined(width: float = 1.5) -> list[withStroke]:
-    """Path effects that keep a line readable on top of dense data."""
+    """Path effects: a white outline that separates a line from dense data."""
     return [withStroke(linewidth=width + 1.5, foreground="white")]
 
 
 def say_absent(ax: Axes, text: str, *, keep_x: bool = False) -> None:
-    """An empty panel that says why it is empty, for a modality that was not observed.
+    """An empty panel with a text, for a modality that was not observed.
 
-    `keep_x` leaves the x axis readable, for a panel in a column that shares it.
+    Args:
+        keep_x: keep the labels of the x axis, for panels that share it.
     """
-    # tick_params and not set_ticks: that would empty every panel that shares the axis.
+    # tick_params, because set_ticks would also change the panels that share the axis.
     ax.tick_params(axis="y", which="both", left=False, right=False, labelleft=False)
     if not keep_x:
         ax.tick_params(axis="x", which="both", bottom=False, top=False, labelbottom=False)
@@ -100,5 +102,5 @@ def say_absent(ax: Axes, text: str, *, keep_x: bool = False) -> None:
 
 
 def short_name(object_id: str, length: int = 18) -> str:
-    """The end of a long name, where catalogues put what tells objects apart."""
+    """A long name shortened to its end, which is the distinctive part in catalogues."""
     return object_id if len(object_id) <= length else "…" + object_id[1 - length :]

@@ -1,4 +1,4 @@
-"""The report in the terminal."""
+"""Print a report in the terminal."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rich.text import Text
 
 from mmae.report.contents import Cell, Measured, Section, Table, Verdict, cell_text, leading_texts
 
-MOST_VERDICTS = 5  # of a section; the page has all
+MAX_VERDICTS = 5  # sections with more verdicts show only their number
 STYLES = {True: "green", False: "bold red", None: "dim"}
 
 
 def print_section(section: Section, console: Console) -> None:
-    """Title, tables and what was left out; the long text is in the page."""
+    """Print title, tables and `left_out` of a section; its text is only on the page."""
     console.print(f"\n{section.title}", style="bold", highlight=False)
     if section.left_out:
         console.print(section.left_out, style="yellow", highlight=False, soft_wrap=True)
@@ -27,7 +27,7 @@ def print_section(section: Section, console: Console) -> None:
 
 
 def print_verdicts(sections: Iterable[Section], console: Console) -> None:
-    """What was judged, line by line; of a section with many lines, how many are met."""
+    """Print the number of met verdicts of each section, and the single verdicts if there are few."""
     for section in sections:
         judged = [
             (leading_texts(row), cell)
@@ -38,14 +38,14 @@ def print_verdicts(sections: Iterable[Section], console: Console) -> None:
         ]
         if not judged:
             continue
-        met = sum(verdict.ok for _, verdict in judged)
+        met = sum(bool(verdict.ok) for _, verdict in judged)
         console.print(f"\n{section.title}: {met} of {len(judged)} met", style="bold", highlight=False)
-        for names, verdict in judged if len(judged) <= MOST_VERDICTS else ():
+        for names, verdict in judged if len(judged) <= MAX_VERDICTS else ():
             console.print(Text(f"  {', '.join(names)}: {verdict.text}", style=_style(verdict)))
 
 
 def rich_table(table: Table) -> RichTable:
-    """A table with numbers to the right and verdicts in colour (and in words, for those who see none)."""
+    """A table with right-aligned numbers and coloured verdicts (which are also given as text)."""
     shown = RichTable(
         title=table.title,
         title_justify="left",
@@ -56,7 +56,7 @@ def rich_table(table: Table) -> RichTable:
     )
     for k, column in enumerate(table.columns):
         numeric = any(isinstance(row[k], (int, float, Measured)) or row[k] is None for row in table.rows)
-        # Headings and verdicts may break, numbers not.
+        # Headings and verdicts may be wrapped, numbers not.
         widest = max((len(cell_text(row[k])) for row in table.rows), default=0) if numeric else None
         shown.add_column(column.heading, justify="right" if numeric else "left", min_width=widest)
     for row in table.rows:

@@ -1,6 +1,6 @@
-"""Metrics that reach MLflow sooner or later: training goes on while its server does not answer.
+"""Buffer for MLflow metrics, so that training continues while the tracking server does not respond.
 
-What cannot be sent is kept in a file of the run, one JSON line a call, and goes out before the next metrics that can.
+Metrics that cannot be sent are appended to a file of the run, one JSON line per call, and sent before later metrics.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from mlflow.exceptions import MlflowException
 from mmae.tracking.runs import Tracker
 
 UNSENT = "unsent_metrics.jsonl"
-WAIT_S = 30.0  # between two attempts: each may take as long as the client's timeouts
+WAIT_S = 30.0  # minimum time between attempts: a failed attempt takes as long as the timeouts of the client
 
 
 @dataclass
-class Outbox:
-    """The metrics of one run on their way to MLflow.
+class OfflineBuffer:
+    """Sends the metrics of one run to MLflow, or stores them until the server responds.
 
     Attributes:
-        file: where unsent metrics are kept; it survives the process.
-        next_attempt: no earlier than this (time.monotonic), after a failed one.
+        file: unsent metrics; it remains when the process ends.
+        next_attempt: time.monotonic() of the next attempt after a failure; 0 if the last attempt succeeded.
     """
 
     tracker: Tracker
@@ -33,7 +33,7 @@ class Outbox:
     next_attempt: float = 0.0
 
     def metrics(self, values: dict[str, float], step: int) -> None:
-        """Log, or keep for later. Never raises for a server that does not answer."""
+        """Log metrics, or store them if the server does not respond (without raising an exception)."""
         logged_ms = int(time.time() * 1000)
         if time.monotonic() >= self.next_attempt and self.send():
             try:
@@ -41,40 +41,40 @@ class Outbox:
                 return
             except MlflowException as error:
                 self._failed(error)
-        self._keep({"values": values, "step": step, "time": logged_ms})
+        self._store({"values": values, "step": step, "time": logged_ms})
 
     def send(self) -> bool:
-        """Send what is kept; is nothing left?"""
+        """Send the stored metrics; True if none are left."""
         if not self.file.exists():
             return True
-        entries = [json.loads(line) for line in self.file.read_text().splitlines() if _whole(line)]
+        entries = [json.loads(line) for line in self.file.read_text().splitlines() if _is_complete(line)]
         try:
             for entry in entries:
                 self.tracker.metrics(entry["values"], entry["step"], entry["time"])
         except MlflowException as error:
-            # All stay: MLflow takes a metric of the same step and time twice without harm.
+            # Keep all entries: MLflow accepts a metric of the same step and time twice.
             self._failed(error)
             return False
         self.file.unlink()
         self.next_attempt = 0.0
-        print(f"MLflow answers again: {len(entries)} kept sets of metrics are sent.", flush=True)
+        print(f"MLflow responds again: sent {len(entries)} stored sets of metrics.", flush=True)
         return True
 
     def _failed(self, error: MlflowException) -> None:
         if self.next_attempt == 0.0:
             reason = str(error.message).splitlines()[0]
-            print(f"MLflow does not answer ({reason}). Training goes on; metrics are kept in {self.file}.", flush=True)
+            print(f"MLflow does not respond ({reason}). Training continues, metrics go to {self.file}.", flush=True)
         self.next_attempt = time.monotonic() + WAIT_S
 
-    def _keep(self, entry: dict) -> None:
-        with self.file.open("a") as kept:
-            kept.write(json.dumps(entry) + "\n")
-            kept.flush()
-            os.fsync(kept.fileno())
+    def _store(self, entry: dict) -> None:
+        with self.file.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
 
-def _whole(line: str) -> bool:
-    """A process that died while it wrote leaves half a line, at most one."""
+def _is_complete(line: str) -> bool:
+    """Whether the line is valid JSON: a process that dies while writing leaves at most one incomplete line."""
     try:
         json.loads(line)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Runs in MLflow. Any process that holds a `Tracker` can log: it is a URI and a run id."""
+"""MLflow runs. A `Tracker` is a tracking URI and a run id, so any process can log to the run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmae.core.untrusted import without_password
 
 RUN_DIR_TAG = "mmae.run_dir"
 SQLITE = "sqlite:///"
-PARAMS_PER_CALL, METRICS_PER_CALL = 100, 1000  # the limits of MLflow's log_batch
+PARAMS_PER_CALL, METRICS_PER_CALL = 100, 1000  # limits of MLflow's log_batch
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,27 @@ class Tracker:
     def _client(self) -> MlflowClient:
         return MlflowClient(self.uri)
 
-    def __getstate__(self) -> dict[str, str]:  # the client stays behind when a tracker travels
+    def __getstate__(self) -> dict[str, str]:  # without the client, which cannot be pickled
         return {"uri": self.uri, "run_id": self.run_id}
 
     @property
     def shown(self) -> str:
-        """The URI for terminals and pages."""
+        """The URI without credentials, for terminals and reports."""
         return without_password(self.uri)
 
     @property
     def how_to_look(self) -> str:
-        """The command and the address at which its user sees the run."""
+        """The command and address to view the run."""
         if self.uri.startswith("http"):
             return f"open {self.shown}"
         return f"mlflow ui --backend-store-uri {self.shown}   then open http://127.0.0.1:5000"
 
     def metrics(self, values: dict[str, float], step: int = 0, logged_ms: int | None = None) -> None:
-        """Log finite values, as of now or another time; MLflow's UI cannot draw the others."""
+        """Log the finite values, which are those that the MLflow UI can plot.
+
+        Args:
+            logged_ms: time in milliseconds since the epoch; default: now.
+        """
         now = int(time.time() * 1000) if logged_ms is None else logged_ms
         finite = {k: v for k, v in values.items() if v == v and abs(v) != float("inf")}
         logged = [Metric(k, v, now, step) for k, v in finite.items()]
@@ -57,7 +61,7 @@ class Tracker:
             self._client.log_batch(self.run_id, metrics=logged[start : start + METRICS_PER_CALL])
 
     def params(self, values: dict[str, str]) -> None:
-        """Log parameters; MLflow takes a second time only the same value."""
+        """Log parameters; MLflow refuses to change the value of a logged parameter."""
         logged = [Param(key, value) for key, value in values.items()]
         for start in range(0, len(logged), PARAMS_PER_CALL):
             self._client.log_batch(self.run_id, params=logged[start : start + PARAMS_PER_CALL])
@@ -67,7 +71,7 @@ class Tracker:
             self._client.set_tag(self.run_id, key, value)
 
     def describe(self, text: str) -> None:
-        """What the run's page shows as its description; Markdown."""
+        """Set the description on the page of the run; Markdown."""
         self._client.set_tag(self.run_id, MLFLOW_RUN_NOTE, text)
 
     def figure(self, figure: Figure, path: str) -> None:
@@ -80,7 +84,7 @@ class Tracker:
         self._client.log_artifact(self.run_id, str(path), folder)
 
     def history(self, name: str) -> tuple[list[int], list[float]]:
-        """Steps and values of a logged metric; the last value where a step was logged twice."""
+        """Steps and values of a logged metric; the last value for steps that were logged twice."""
         points = {m.step: m.value for m in self._client.get_metric_history(self.run_id, name)}
         return list(points), list(points.values())
 
@@ -89,8 +93,10 @@ class Tracker:
 
 
 def tracking_uri(home: Path) -> str:
-    """$MLFLOW_TRACKING_URI, else an SQLite file under the project's home. Always absolute:
-    Ray workers run in folders of their own."""
+    """$MLFLOW_TRACKING_URI, else an SQLite file in the home folder.
+
+    SQLite paths are made absolute, because Ray workers have another working directory.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
         folder = home / "mlflow"
@@ -104,13 +110,14 @@ def tracking_uri(home: Path) -> str:
 def open_named_run(
     uri: str, experiment: str, name: str, folder: Path, params: dict[str, str], parent: Tracker | None = None
 ) -> tuple[Tracker, bool]:
-    """The MLflow run that belongs to a folder, and whether it is new: then it gets the parameters.
+    """The MLflow run of a folder, found by its folder tag or created, and whether it is new.
 
     Args:
-        parent: the run below which the UI shows a new run.
+        params: parameters, logged if the run is new.
+        parent: parent run of a new run.
 
     Raises:
-        InputError: the tracking server or database cannot be used.
+        InputError: the tracking server or database reports an error.
     """
     try:
         client = MlflowClient(uri)
@@ -134,8 +141,8 @@ def open_named_run(
 
 
 def run_of_folder(client: MlflowClient, experiment_ids: list[str], folder: Path) -> Run | None:
-    """The newest MLflow run whose folder tag is this folder; None if there is none."""
-    # A filter cannot escape a quote, so quotes are replaced by the wildcard of LIKE, and hits are compared exactly.
+    """The newest MLflow run with this folder as its folder tag; None if there is none."""
+    # MLflow filters have no escape for quotes: use the LIKE wildcard instead and compare the results exactly.
     pattern = str(folder).replace("'", "_")
     token = None
     while True:
@@ -149,10 +156,10 @@ def run_of_folder(client: MlflowClient, experiment_ids: list[str], folder: Path)
 
 
 def _create_experiment(client: MlflowClient, uri: str, name: str) -> str:
-    # With a database and no server, MLflow would put artifacts below the current folder.
+    # With a database and no server, MLflow would store artifacts in the current folder.
     location = None
     if uri.startswith(SQLITE):
         location = (Path(uri.removeprefix(SQLITE)).parent / "artifacts").as_uri()
-    # The UI then opens with runs and charts, not with its pages for language models.
+    # With this tag the UI opens the list of runs instead of the pages for language models.
     kind = {"mlflow.experimentKind": "custom_model_development"}
     return client.create_experiment(name, artifact_location=location, tags=kind)

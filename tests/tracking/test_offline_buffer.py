@@ -1,4 +1,4 @@
-"""Metrics are kept while MLflow does not answer, and sent when it does."""
+"""Metrics are stored while MLflow does not respond, and sent afterwards."""
 
 from __future__ import annotations
 
@@ -14,76 +14,77 @@ from pathlib import Path
 import pytest
 from mlflow.exceptions import MlflowException
 
-from mmae.tracking.offline_buffer import Outbox
+from mmae.tracking.offline_buffer import OfflineBuffer
 from mmae.tracking.runs import Tracker, open_named_run
 
 
 @dataclass
 class Switch:
-    """A tracker whose server can be turned off."""
+    """A tracker with a server that can be switched off."""
 
-    answers: bool = True
-    got: list[tuple[dict, int, int]] = field(default_factory=list)
+    responds: bool = True
+    received: list[tuple[dict, int, int]] = field(default_factory=list)
 
     def metrics(self, values: dict[str, float], step: int, logged_ms: int) -> None:
-        if not self.answers:
-            raise MlflowException("connection refused\nand a long story")
-        self.got.append((values, step, logged_ms))
+        if not self.responds:
+            raise MlflowException("connection refused\nand more lines")
+        self.received.append((values, step, logged_ms))
 
 
 @pytest.fixture
-def outbox(tmp_path, monkeypatch) -> Outbox:
+def buffer(tmp_path, monkeypatch) -> OfflineBuffer:
     monkeypatch.setattr("mmae.tracking.offline_buffer.WAIT_S", 0.0)
-    return Outbox(Switch(), tmp_path / "unsent.jsonl")
+    return OfflineBuffer(Switch(), tmp_path / "unsent.jsonl")
 
 
-def steps(outbox: Outbox) -> list[int]:
-    return [step for _, step, _ in outbox.tracker.got]
+def steps(buffer: OfflineBuffer) -> list[int]:
+    return [step for _, step, _ in buffer.tracker.received]
 
 
-def test_what_can_be_sent_is_sent_at_once(outbox):
-    outbox.metrics({"loss": 1.0}, 10)
-    assert outbox.tracker.got[0][:2] == ({"loss": 1.0}, 10) and not outbox.file.exists()
+def test_metrics_are_sent_immediately_if_the_server_responds(buffer):
+    buffer.metrics({"loss": 1.0}, 10)
+    assert buffer.tracker.received[0][:2] == ({"loss": 1.0}, 10) and not buffer.file.exists()
 
 
-def test_nothing_is_lost_and_the_order_is_kept(outbox, capsys):
-    outbox.metrics({"loss": 4.0}, 10)
-    outbox.tracker.answers = False
+def test_stored_metrics_are_sent_in_order_with_their_times(buffer, capsys):
+    buffer.metrics({"loss": 4.0}, 10)
+    buffer.tracker.responds = False
     before = time.time() * 1000
     for step in (20, 30, 40):
-        outbox.metrics({"loss": 1.0 / step}, step)
-    assert steps(outbox) == [10]
-    outbox.tracker.answers = True
-    outbox.metrics({"loss": 0.02}, 50)
-    assert steps(outbox) == [10, 20, 30, 40, 50] and not outbox.file.exists()
-    times = [logged for _, _, logged in outbox.tracker.got]
-    assert times == sorted(times) and before - 1 <= times[1]  # as of when they were logged
+        buffer.metrics({"loss": 1.0 / step}, step)
+    assert steps(buffer) == [10]
+    buffer.tracker.responds = True
+    buffer.metrics({"loss": 0.02}, 50)
+    assert steps(buffer) == [10, 20, 30, 40, 50] and not buffer.file.exists()
+    times = [logged for _, _, logged in buffer.tracker.received]
+    assert times == sorted(times) and before - 1 <= times[1]  # time of logging, not of sending
     printed = capsys.readouterr().out
-    assert printed.count("does not answer (connection refused)") == 1 and "3 kept sets of metrics are sent" in printed
+    reported, sent = printed.splitlines()  # one message per outage and one afterwards
+    assert "(connection refused)" in reported and str(buffer.file) in reported and " 3 " in sent
 
 
-def test_a_silent_server_is_not_asked_at_every_step(outbox, monkeypatch):
+def test_no_attempts_during_the_waiting_time_after_a_failure(buffer, monkeypatch):
     monkeypatch.setattr("mmae.tracking.offline_buffer.WAIT_S", 3600.0)
-    outbox.tracker.answers = False
-    outbox.metrics({"loss": 1.0}, 1)
-    outbox.tracker.answers = True
-    outbox.metrics({"loss": 1.0}, 2)
-    assert steps(outbox) == [] and len(outbox.file.read_text().splitlines()) == 2
+    buffer.tracker.responds = False
+    buffer.metrics({"loss": 1.0}, 1)
+    buffer.tracker.responds = True
+    buffer.metrics({"loss": 1.0}, 2)
+    assert steps(buffer) == [] and len(buffer.file.read_text().splitlines()) == 2
 
 
-def test_the_next_process_sends_what_the_dead_one_kept(outbox):
-    outbox.tracker.answers = False
-    outbox.metrics({"loss": 1.0}, 1)
-    with outbox.file.open("a") as file:
+def test_next_process_sends_stored_metrics_and_skips_an_incomplete_line(buffer):
+    buffer.tracker.responds = False
+    buffer.metrics({"loss": 1.0}, 1)
+    with buffer.file.open("a") as file:
         file.write('{"values": {"loss"')  # the process died here
-    heir = Outbox(Switch(), outbox.file)
-    assert heir.send() and steps(heir) == [1] and heir.send() and steps(heir) == [1]
+    successor = OfflineBuffer(Switch(), buffer.file)
+    assert successor.send() and steps(successor) == [1] and successor.send() and steps(successor) == [1]
 
 
-def test_other_errors_are_not_hidden(outbox):
-    outbox.tracker.metrics = lambda *_: 1 / 0
+def test_other_exceptions_are_raised(buffer):
+    buffer.tracker.metrics = lambda *_: 1 / 0
     with pytest.raises(ZeroDivisionError):
-        outbox.metrics({"loss": 1.0}, 1)
+        buffer.metrics({"loss": 1.0}, 1)
 
 
 def start_server(folder: Path, port: int) -> subprocess.Popen:
@@ -121,7 +122,7 @@ def stop(server: subprocess.Popen) -> None:
     server.wait()
 
 
-def test_a_real_server_that_dies_and_comes_back_has_every_point_once(tmp_path, monkeypatch):
+def test_restarted_server_has_all_points_once(tmp_path, monkeypatch):
     monkeypatch.setattr("mmae.tracking.offline_buffer.WAIT_S", 0.0)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with socket.socket() as free:
@@ -129,16 +130,16 @@ def test_a_real_server_that_dies_and_comes_back_has_every_point_once(tmp_path, m
         port = free.getsockname()[1]
     server = start_server(tmp_path, port)
     try:
-        tracker, _ = open_named_run(f"http://127.0.0.1:{port}", "outbox", "run", tmp_path, {})
-        outbox = Outbox(Tracker(tracker.uri, tracker.run_id), tmp_path / "unsent.jsonl")
-        outbox.metrics({"loss": 3.0}, 1)
+        tracker, _ = open_named_run(f"http://127.0.0.1:{port}", "buffer", "run", tmp_path, {})
+        buffer = OfflineBuffer(Tracker(tracker.uri, tracker.run_id), tmp_path / "unsent.jsonl")
+        buffer.metrics({"loss": 3.0}, 1)
         stop(server)
-        outbox.metrics({"loss": 2.0}, 2)
-        outbox.metrics({"loss": 1.0}, 3)
-        assert len(outbox.file.read_text().splitlines()) == 2
+        buffer.metrics({"loss": 2.0}, 2)
+        buffer.metrics({"loss": 1.0}, 3)
+        assert len(buffer.file.read_text().splitlines()) == 2
         server = start_server(tmp_path, port)
-        outbox.metrics({"loss": 0.5}, 4)
+        buffer.metrics({"loss": 0.5}, 4)
         assert tracker.history("loss") == ([1, 2, 3, 4], [3.0, 2.0, 1.0, 0.5])
-        assert not outbox.file.exists()
+        assert not buffer.file.exists()
     finally:
         stop(server)
