@@ -1,4 +1,4 @@
-"""What a survey says of its galaxies besides images and spectra: the columns by which scores are told apart.
+"""Catalogue columns of a survey, without images and spectra.
 
 Shape suffixes: N galaxies, M all galaxies of a survey, C bands, E lines.
 """
@@ -24,15 +24,15 @@ class Catalogue:
     """N galaxies of one split, in the order of its files.
 
     Attributes:
-        object_id_N: the survey's own ids, str.
-        targetid_N: DESI TARGETID, int64; -1 where there is none.
+        object_id_N: ids of the survey, str.
+        targetid_N: DESI TARGETID, int64; -1 if none.
         ra_N, dec_N: ICRS degrees; NaN where unknown.
         redshift_N: spectroscopic; NaN where unknown.
         mag_NC: cmodel magnitudes, AB; NaN where not measured.
         bands: names of the C bands.
-        morphtype_N: PSF, REX, EXP, DEV, SER, or "" where unknown.
-        group_id_N: rows of one group (one target, one parent image) share a split.
-        kind_N: what a simulated galaxy is (BGS, LRG, ELG, QSO); "" where the survey is real.
+        morphtype_N: PSF, REX, EXP, DEV, SER, or "" if unknown.
+        group_id_N: rows of one group (same target or same parent image) are in the same split.
+        kind_N: target class of a simulated galaxy (BGS, LRG, ELG, QSO); "" in a real survey.
     """
 
     object_id_N: np.ndarray
@@ -50,17 +50,17 @@ class Catalogue:
         return len(self.object_id_N)
 
     def chosen(self, which_N: np.ndarray) -> Catalogue:
-        """Some of the galaxies: a mask or indices."""
+        """The galaxies selected by a mask or by indices."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return Catalogue(**{k: v if k == "bands" else v[which_N] for k, v in values.items()})
 
     def in_order(self, object_id_N: Sequence[str]) -> Catalogue:
-        """The galaxies of these ids, in their order."""
+        """The galaxies with these ids, in this order."""
         row_of = {name: row for row, name in enumerate(self.object_id_N)}
         return self.chosen(np.array([row_of[name] for name in object_id_N], int))
 
     def magnitude(self, band: str) -> np.ndarray:
-        """Magnitudes of one band (N,); NaN throughout if the survey has no such band."""
+        """Magnitudes of one band (N,); all NaN if the survey does not have the band."""
         if band not in self.bands:
             return np.full(len(self), np.nan)
         return self.mag_NC[:, self.bands.index(band)]
@@ -90,7 +90,7 @@ def read_catalogue(survey: Survey, split: str) -> Catalogue:
 
 
 def true_widths(survey: Survey, object_id_N: np.ndarray) -> np.ndarray:
-    """Equivalent widths (N, E) at rest of the lines LINE_NAMES, Angstrom; NaN where the survey has no truth."""
+    """Rest-frame equivalent widths (N, E) of the lines LINE_NAMES, Angstrom; all NaN if the survey has no truth."""
     if not survey.truth_shards:
         return np.full((len(object_id_N), len(LINE_NAMES)), np.nan)
     names = [f"{name}_ew" for name in LINE_NAMES]
@@ -113,5 +113,5 @@ def _texts(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:
-    """Nulls become NaN."""
+    """Values as float64; nulls become NaN."""
     return column.to_numpy().astype(np.float64)

@@ -1,4 +1,4 @@
-"""What to evaluate, on which galaxies, and how finely."""
+"""Options of the evaluation."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ class EvaluateConfig:
     """A trained model and a survey, or a file of predictions."""
 
     run: str = ""
-    """The model: a run's or study's name, a run id in MLflow, or a checkpoint folder."""
+    """The model: name of a run or study, MLflow run id, or checkpoint folder."""
     survey: str = ""
-    """Folder of the survey. Empty: the one that the run was trained on."""
+    """Survey folder. Empty: the survey that the run was trained on."""
     predictions: Path | None = None
     """Instead of a model: a CSV or Parquet file of true and predicted redshifts."""
     truth_column: str | None = None
-    """Its column of true redshifts. None: z_true, y_test, redshift, ... whichever it has."""
+    """Column of true redshifts in that file. None: detected (z_true, y_test, redshift, ...)."""
     predicted_column: tuple[str, ...] = ()
-    """Its columns of predictions. None given: z_pred, y_pred, z_image, ... all it has."""
+    """Columns of predictions in that file. Empty: all detected (z_pred, y_pred, z_image, ...)."""
     name: str = ""
-    """Name of the page's folder. Empty: that of the run or the file."""
+    """Name of the output folder. Empty: name of the run or the file."""
     home: str = ""
-    """Folder for pages and the MLflow database. Empty: $MMAE_HOME, else ~/mmae."""
+    """Folder for reports and the MLflow database. Empty: $MMAE_HOME, else ~/mmae."""
     split: str = "test"
-    """The split of the survey that is tested."""
+    """Split of the survey to evaluate."""
     galaxies: int = 4000
-    """The first so many galaxies of the split; 0: all."""
+    """Number of galaxies of the split, taken from its start; 0: all."""
     training_galaxies: int = 4000
-    """Training galaxies that probes learn from; 0: all."""
+    """Number of training galaxies for the probes; 0: all."""
     surface_galaxies: int = 2000
-    """Galaxies of the surface of image and spectrum masks; 0: all that are evaluated."""
+    """Number of galaxies for the surface of image and spectrum masks; 0: all evaluated galaxies."""
     line_galaxies: int = 1000
-    """Galaxies whose lines are fitted, at most; 0: all that are evaluated."""
+    """Maximum number of galaxies for line fits; 0: all evaluated galaxies."""
     surface_ratios: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
-    """Masked fractions of image and spectrum in the surface; 1 hides a modality whole."""
+    """Masked fractions of image and spectrum in the surface; 1: the modality is absent."""
     mask_ratio: float = 0.75
-    """Masked fraction of image and spectrum where reconstructions are judged."""
+    """Masked fraction of image and spectrum for reconstructions."""
     bootstrap: int = 500
-    """Resamples behind every error."""
+    """Number of bootstrap resamples for errors."""
     seed: int = 0
-    """Of masks, resamples and choices of galaxies."""
+    """Random seed for masks, resamples and selections of galaxies."""
     allow_unknown_training: bool = False
-    """Score a checkpoint that does not say which rows it was trained on."""
+    """Allow a checkpoint without a list of its training rows."""
     batch_size: int = 128
-    """Galaxies shown to the model at a time."""
+    """Galaxies per batch."""
 
     def __post_init__(self) -> None:
         if bool(self.run) == bool(self.predictions):
-            raise ValueError("give either --run, a trained model, or --predictions, a file.")
+            raise ValueError("give either --run (a trained model) or --predictions (a file).")
         if self.split not in SPLITS:
             raise ValueError(f"split is {self.split!r}: choose one of {', '.join(SPLITS)}.")
         for field in ("galaxies", "training_galaxies", "surface_galaxies", "line_galaxies"):
@@ -63,10 +63,10 @@ class EvaluateConfig:
         if self.bootstrap < 2:
             raise ValueError(f"bootstrap is {self.bootstrap}: give at least 2 resamples.")
         if not 0 < self.mask_ratio < 1:
-            raise ValueError(f"mask_ratio is {self.mask_ratio}: it lies between 0 and 1.")
+            raise ValueError(f"mask_ratio is {self.mask_ratio}: it must be between 0 and 1, exclusive.")
         ratios = self.surface_ratios
         if len(ratios) < 2 or list(ratios) != sorted(set(ratios)) or not (ratios[0] >= 0 and ratios[-1] <= 1):
-            raise ValueError(f"surface_ratios is {ratios}: give two or more rising numbers from 0 to 1.")
+            raise ValueError(f"surface_ratios is {ratios}: give two or more ascending numbers from 0 to 1.")
         require_folder_name(self.name, "name")
 
     @property

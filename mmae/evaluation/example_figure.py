@@ -1,6 +1,6 @@
-"""One galaxy in full: what was observed, what the model was shown, what it made of it.
+"""Figure of one galaxy: observed, visible to the encoder, and reconstructed.
 
-The form of the figures of arXiv:2510.22527: a galaxy with 75% masked, a quasar without its spectrum.
+In the layout of the figures of arXiv:2510.22527: a galaxy with 75% masked, a quasar without its spectrum.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mmae.plots.spectrum import FLUX_UNIT, draw_spectrum
 from mmae.report.style import style
 from mmae.survey.schema import SurveySpec
 
-PANELS = ("observed", "shown to the model", "reconstructed")
+PANELS = ("observed", "visible to the encoder", "reconstructed")
 
 
 @style()
@@ -29,12 +29,12 @@ def example_figure(example: Reconstructions, spec: SurveySpec, title: str) -> Fi
     figure.suptitle(title)
     axes = figure.subplot_mosaic([[*PANELS], ["spectrum"] * len(PANELS)], height_ratios=[1.15, 1])
     truth_CHW, visible_HW = example.image_NCHW[0], example.visible_NHW[0]
-    # What was shown stays: the decoder is not trained on it.
-    made_CHW = np.where(visible_HW, truth_CHW, example.image_pred_NCHW[0])
+    # Visible pixels are kept as observed: the decoder is not trained on them.
+    composite_CHW = np.where(visible_HW, truth_CHW, example.image_pred_NCHW[0])
     absent, white = is_absent(truth_CHW), white_level(truth_CHW, spec)
-    shown_CHW = truth_CHW.copy()
-    shown_CHW[:, ~visible_HW] = np.nan
-    for name, image_CHW in zip(PANELS, (truth_CHW, shown_CHW, made_CHW), strict=True):
+    visible_CHW = truth_CHW.copy()
+    visible_CHW[:, ~visible_HW] = np.nan
+    for name, image_CHW in zip(PANELS, (truth_CHW, visible_CHW, composite_CHW), strict=True):
         draw_rgb(axes[name], image_CHW, spec, white, absent=absent)
         axes[name].set_title(name)
     ax = axes["spectrum"]

@@ -1,4 +1,4 @@
-"""The job behind ray_jobs/evaluate.py: model and survey, or a file -> scores -> page -> MLflow."""
+"""Evaluation of a model on a survey, or of a file of predictions: scores, report, MLflow."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from mmae.evaluation.catalogue import Catalogue, read_catalogue, true_widths
 from mmae.evaluation.config import EvaluateConfig
 from mmae.evaluation.photoz.predictions_file import read_predictions
 from mmae.evaluation.photoz.section import file_section
-from mmae.evaluation.sections import Gathered, Seen, make_sections
-from mmae.evaluation.tables import write_tables
-from mmae.evaluation.tasks import Look, readings_pass, reconstructions_pass, surface_pass
+from mmae.evaluation.sections import Results, SplitReadings, make_sections
+from mmae.evaluation.tables import write_predictions
+from mmae.evaluation.tasks import SplitInput, readings_task, reconstructions_task, surface_task
 from mmae.inference.checkpoint import CONFIG, read_state
-from mmae.inference.find_run import Trained, find_trained
+from mmae.inference.find_run import FoundRun, find_run
 from mmae.ingest.embedded import embedded_folder
 from mmae.loader.collate import input_spec
 from mmae.loader.config import StreamConfig
@@ -40,12 +40,12 @@ FOLDER = "evaluation"
 GRID = ("image_size", "bands", "pixel_scale", "zero_point", "n_wavelengths", "wavelength_start", "wavelength_step")
 """Fields of `InputSpec` in which model and survey must agree."""
 EXPERIMENT = "evaluations"
-# Tables that the terminal shows, in 80 columns; of the other sections the verdicts. The page has all.
-SHOWN = {"redshift": 2}
-FILE_SHOWN = 3
-# Tables whose numbers become metrics of the run, to be compared; report.json has thousands.
+# Number of tables printed per section; of other sections only the verdicts are printed. The page has everything.
+PRINTED_TABLES = {"redshift": 2}
+PRINTED_FILE_TABLES = 3
+# Prefixes of the numbers logged to MLflow as metrics; report.json has all of them (thousands).
 LOGGED = ("redshift/low_z/", "redshift/all_z/", "surface/verdict/", "pz/scores/", "pz/calibration/", "spectra/targets/")
-PASSES = 3  # side by side
+CONCURRENT_TASKS = 3
 TRAIN = "train"
 
 
@@ -62,8 +62,8 @@ def evaluate(config: EvaluateConfig, console: Console | None = None) -> Evaluati
     """Score a model on a survey, or a file of predictions, and write the page.
 
     Raises:
-        InputError: the model, the survey or the file cannot be used, or the model was trained on
-            galaxies that it would be tested with.
+        InputError: the model, the survey or the file cannot be used, or the split contains galaxies
+            that the model was trained on.
     """
     console = console or Console()
     return _evaluate_file(config, console) if config.predictions else _evaluate_model(config, console)
@@ -80,13 +80,13 @@ def _evaluate_file(config: EvaluateConfig, console: Console) -> Evaluation:
         [section],
         "mmae-evaluation-1",
     )
-    print_section(replace(section, tables=section.tables[:FILE_SHOWN]), console)
+    print_section(replace(section, tables=section.tables[:PRINTED_FILE_TABLES]), console)
     console.print(f"\npage    {page}", highlight=False, soft_wrap=True)
     return Evaluation(page, [section], None)
 
 
 def _evaluate_model(config: EvaluateConfig, console: Console) -> Evaluation:
-    trained = find_trained(config.run, config.home_path, tracking_uri(config.home_path))
+    trained = find_run(config.run, config.home_path, tracking_uri(config.home_path))
     survey = _survey(config, trained)
     _require_same_grid(trained, survey)
     _require_reconstruction(trained)
@@ -95,8 +95,8 @@ def _evaluate_model(config: EvaluateConfig, console: Console) -> Evaluation:
         f"model   {trained.checkpoint}\nsurvey  {survey.path}, split {config.split}", highlight=False, soft_wrap=True
     )
     start_ray()
-    gathered = gather(config, trained.checkpoint, survey, console)
-    sections = make_sections(gathered, config, console)
+    results = run_tasks(config, trained.checkpoint, survey, console)
+    sections = make_sections(results, config, console)
     folder = config.home_path / "evaluations" / (config.name or trained.name)
     page = save_report(
         folder / FOLDER,
@@ -105,29 +105,29 @@ def _evaluate_model(config: EvaluateConfig, console: Console) -> Evaluation:
         sections,
         "mmae-evaluation-1",
     )
-    tables = write_tables(gathered, folder)
-    tracker = _record(config, trained, survey, folder, sections, page, tables)
+    files = write_predictions(results, folder)
+    tracker = _log(config, trained, survey, folder, sections, page, files)
     for section in sections:
-        if section.name in SHOWN:
-            print_section(replace(section, tables=section.tables[: SHOWN[section.name]]), console)
+        if section.name in PRINTED_TABLES:
+            print_section(replace(section, tables=section.tables[: PRINTED_TABLES[section.name]]), console)
     print_verdicts(sections, console)
     judged, met = tally(sections)
-    console.print(f"\n{met} of {judged} judged lines are met.", style="bold", highlight=False)
-    console.print(f"page    {page}\ntables  {folder}\nlook    {tracker.how_to_look}", highlight=False, soft_wrap=True)
+    console.print(f"\n{met} of {judged} targets are met.", style="bold", highlight=False)
+    console.print(f"page    {page}\ntables  {folder}\nMLflow  {tracker.how_to_look}", highlight=False, soft_wrap=True)
     return Evaluation(page, sections, tracker)
 
 
-def _survey(config: EvaluateConfig, trained: Trained) -> Survey:
+def _survey(config: EvaluateConfig, trained: FoundRun) -> Survey:
     if config.survey:
         return open_survey(config.survey)
     run = from_yaml(trained.checkpoint / CONFIG, RunConfig)
     folder = Path(run.survey) if run.survey else embedded_folder(run.home_path, run.simulated_galaxies)
     if not (folder / MANIFEST).exists():
-        raise InputError(f"{trained.checkpoint}: its survey {folder} is not here. Give --survey FOLDER.")
+        raise InputError(f"{trained.checkpoint}: its survey {folder} does not exist. Give --survey FOLDER.")
     return open_survey(folder)
 
 
-def _require_same_grid(trained: Trained, survey: Survey) -> None:
+def _require_same_grid(trained: FoundRun, survey: Survey) -> None:
     """A model reads one image size, one order of bands, one photometric system and one wavelength grid.
 
     The normalisation constants (band noise, mean and standard deviation) are those of the model and may differ.
@@ -147,60 +147,63 @@ def _require_same_grid(trained: Trained, survey: Survey) -> None:
         raise InputError(f"{survey.path}: {'; '.join(differ)}. Evaluate {trained.name} on a survey of the same grid.")
 
 
-def _require_reconstruction(trained: Trained) -> None:
-    """The evaluation looks at images and spectra, what is read from each and how they come back."""
+def _require_reconstruction(trained: FoundRun) -> None:
+    """Refuse models that do not reconstruct both images and spectra, which the sections need."""
     model = from_yaml(trained.checkpoint / CONFIG, RunConfig).model
     both = isinstance(model, MMAEConfig) and model.modalities.image.use and model.modalities.spectrum.use
     if not both and not isinstance(model, PaperConfig):
         raise InputError(
-            f"{trained.checkpoint}: a model of kind {model.kind} that does not reconstruct both images and spectra "
-            f"has its scores in MLflow; for more, give its predictions.parquet as --predictions."
+            f"{trained.checkpoint}: the model of kind {model.kind} does not reconstruct both images and spectra. "
+            f"Its scores are in MLflow; for more scores, give its predictions.parquet as --predictions."
         )
 
 
-def gather(config: EvaluateConfig, checkpoint: Path, survey: Survey, console: Console) -> Gathered:
-    """Start the passes side by side on Ray and wait for the readings; the others are still on their way."""
+def run_tasks(config: EvaluateConfig, checkpoint: Path, survey: Survey, console: Console) -> Results:
+    """Start the Ray tasks concurrently and wait for the readings; the other results are futures."""
     gpu = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
-    threads = max(1, int(ray.cluster_resources().get("CPU", 1)) // PASSES)
+    threads = max(1, int(ray.cluster_resources().get("CPU", 1)) // CONCURRENT_TASKS)
 
-    def look(split: str, galaxies: int) -> tuple[Look, Catalogue]:
+    def read(split: str, galaxies: int) -> tuple[SplitInput, Catalogue]:
         data = read_split(survey, split, StreamConfig())
         if galaxies:
             data = data.limit(galaxies).materialize()
         object_id_N = np.array([row["object_id"] for row in data.select_columns(["object_id"]).take_all()], object)
-        found = Look(checkpoint, data, object_id_N, survey.spec, config.batch_size, threads)
-        return found, read_catalogue(survey, split).in_order(object_id_N)
+        split_input = SplitInput(checkpoint, data, object_id_N, survey.spec, config.batch_size, threads)
+        return split_input, read_catalogue(survey, split).in_order(object_id_N)
 
     def start(task, *arguments):
-        # No CPU of its own: on a small machine the reading of a split needs it.
+        # num_cpus=0: on a small machine Ray Data needs the CPUs to read the split.
         return ray.remote(task).options(num_cpus=0, num_gpus=gpu).remote(*arguments)
 
-    test, catalogue = look(config.split, config.galaxies)
+    test, catalogue = read(config.split, config.galaxies)
     n_surface = min(config.surface_galaxies or len(catalogue), len(catalogue))
-    measured = start(reconstructions_pass, test, config, catalogue, true_widths(survey, catalogue.object_id_N))
-    surface = start(surface_pass, test.first(n_surface), config)
-    looks = {config.split: (test, catalogue)}
+    reconstructions = start(reconstructions_task, test, config, catalogue, true_widths(survey, catalogue.object_id_N))
+    surface = start(surface_task, test.first(n_surface), config)
+    splits = {config.split: (test, catalogue)}
     if survey.rows_per_split().get(TRAIN, 0):
-        looks[TRAIN] = look(TRAIN, config.training_galaxies)
-    n_train = len(looks[TRAIN][1]) if TRAIN in looks else 0
+        splits[TRAIN] = read(TRAIN, config.training_galaxies)
+    n_train = len(splits[TRAIN][1]) if TRAIN in splits else 0
     console.print(
-        f"reading {len(catalogue):,} galaxies, {n_train:,} of the training split, {n_surface:,} under "
+        f"reading {len(catalogue):,} galaxies and {n_train:,} training galaxies; {n_surface:,} galaxies with "
         f"{len(config.surface_ratios) ** 2 - 1} pairs of masks",
         highlight=False,
     )
-    readings = ray.get(start(readings_pass, [found for found, _ in looks.values()]))
-    seen = {split: Seen(galaxies, *read) for (split, (_, galaxies)), read in zip(looks.items(), readings, strict=True)}
-    return Gathered(
+    outputs = ray.get(start(readings_task, [split_input for split_input, _ in splits.values()]))
+    readings = {
+        split: SplitReadings(split_catalogue, *output)
+        for (split, (_, split_catalogue)), output in zip(splits.items(), outputs, strict=True)
+    }
+    return Results(
         survey.spec,
-        seen[config.split],
-        seen.get(TRAIN),
+        readings[config.split],
+        readings.get(TRAIN),
         catalogue.redshift_N[:n_surface],
         surface.future(),
-        measured.future(),
+        reconstructions.future(),
     )
 
 
-def _facts(config: EvaluateConfig, trained: Trained, survey: Survey, checked: LeakCheck) -> dict[str, str]:
+def _facts(config: EvaluateConfig, trained: FoundRun, survey: Survey, checked: LeakCheck) -> dict[str, str]:
     run = from_yaml(trained.checkpoint / CONFIG, RunConfig)
     return {
         "model": f"{trained.checkpoint}, recipe {run.recipe}",
@@ -211,16 +214,16 @@ def _facts(config: EvaluateConfig, trained: Trained, survey: Survey, checked: Le
     }
 
 
-def _record(
+def _log(
     config: EvaluateConfig,
-    trained: Trained,
+    trained: FoundRun,
     survey: Survey,
     folder: Path,
     sections: list[Section],
     page: Path,
-    tables: list[Path],
+    files: list[Path],
 ) -> Tracker:
-    """Log to the run of the model, or to one of its own where MLflow does not know the model."""
+    """Log to the MLflow run of the model, or to a new run if the model has none."""
     tracker = trained.run
     if tracker is None:
         tracker, _ = open_named_run(
@@ -232,8 +235,8 @@ def _record(
         )
     tracker.metrics({f"{FOLDER}/{name}": value for name, value in numbers(sections).items() if name.startswith(LOGGED)})
     log_page(tracker, sections, page)
-    for table in tables:
-        tracker.file(table, FOLDER)
+    for file in files:
+        tracker.file(file, FOLDER)
     if trained.run is None:
         tracker.finish()
     return tracker

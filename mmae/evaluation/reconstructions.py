@@ -1,6 +1,6 @@
-"""Hide most of each galaxy, let the model fill it in, and measure what came back.
+"""Reconstructs masked galaxies with the model and measures the reconstructions.
 
-Two situations: both modalities masked, and the spectrum wholly absent. Plain torch, no Ray.
+Two situations: both modalities partly masked, and the spectrum absent. Plain torch, no Ray.
 Shape suffixes: N galaxies, E lines with a truth, B batch.
 """
 
@@ -13,23 +13,21 @@ import numpy as np
 import torch
 
 from mmae.evaluation.catalogue import Catalogue
-from mmae.evaluation.images.compare import ImageMeasures, measure_images
-from mmae.evaluation.images.compare import joined as joined_images
-from mmae.evaluation.lines.batch import SpectraMeasures, measure_spectra
-from mmae.evaluation.lines.batch import joined as joined_spectra
+from mmae.evaluation.images.compare import ImageMeasures, join_image_measures, measure_images
+from mmae.evaluation.lines.batch import SpectraMeasures, join_spectra_measures, measure_spectra
 from mmae.evaluation.lines.measure import Reconstruction
-from mmae.evaluation.lines.measures import choose
+from mmae.evaluation.lines.measures import choose_galaxies
 from mmae.evaluation.photoz.strata import POINT_SOURCE
 from mmae.inference.predict import Reconstructions
 from mmae.metrics.redshift import LOW_REDSHIFT
 from mmae.model.batch import Batch
 from mmae.model.build import Model
-from mmae.model.masking import MODES, fixed_visible
+from mmae.model.masking import INPUT_MODES, fixed_visible
 from mmae.model.outputs import Estimate
 from mmae.survey.schema import SurveySpec
 
 ABSENT = "spectrum absent"
-NEAR = (0.15, LOW_REDSHIFT)  # closer ones are larger than the cutout
+NEAR = (0.15, LOW_REDSHIFT)  # closer galaxies are larger than the cutout
 HIGH_REDSHIFT = 2.1  # Lyman-alpha is in the spectrum
 
 
@@ -38,11 +36,11 @@ def masked_name(ratio: float) -> str:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What was measured on reconstructions.
+class ReconstructionMeasures:
+    """Measurements of the reconstructions.
 
     Attributes:
-        examples: situation -> one galaxy in full: a near one masked, a distant one without its spectrum.
+        examples: situation -> one example: a near galaxy partly masked, a distant one without its spectrum.
     """
 
     images: ImageMeasures
@@ -62,55 +60,58 @@ def measure_reconstructions(
     mask_ratio: float,
     line_galaxies: int,
     seed: int,
-) -> Measured:
-    """Measure all galaxies of the batches, which are those of the catalogue in its order.
+) -> ReconstructionMeasures:
+    """Measure all galaxies of the batches, which must have the order of the catalogue.
 
     Args:
-        true_ew_NE: true equivalent widths of a simulated survey; NaN where unknown.
+        true_ew_NE: true equivalent widths of a simulated survey, Angstrom; NaN where unknown.
         mask_ratio: masked fraction of image and spectrum.
-        line_galaxies: galaxies whose lines are fitted, at most.
-        seed: of the masks and of the choice of galaxies.
+        line_galaxies: maximum number of galaxies for line fits.
+        seed: of the masks and of the selection of galaxies for line fits.
     """
     model.eval()
     generator = torch.Generator().manual_seed(seed)
     wavelength_L = spec.wavelength_L()
-    fit_N = choose(len(catalogue), seed=seed, most=line_galaxies)
-    wanted = example_galaxies(catalogue, mask_ratio)
+    fit_N = choose_galaxies(len(catalogue), seed=seed, most=line_galaxies)
+    id_of_example = example_galaxies(catalogue, mask_ratio)
     images, spectra, examples = [], [], {}
     start = 0
     for batch in batches:
         rows = slice(start, start + len(batch))
         start += len(batch)
-        shown = batch.to(device)
-        masked = model.estimate(shown, fixed_visible(shown, model.n_tokens, MODES["both"], mask_ratio, generator))
-        alone = model.estimate(shown, fixed_visible(shown, model.n_tokens, MODES["image"]))
-        found = {masked_name(mask_ratio): masked, ABSENT: alone}
+        on_device = batch.to(device)
+        visible = fixed_visible(on_device, model.n_tokens, INPUT_MODES["both"], mask_ratio, generator)
+        masked = model.estimate(on_device, visible)
+        image_only = model.estimate(on_device, fixed_visible(on_device, model.n_tokens, INPUT_MODES["image"]))
+        estimates = {masked_name(mask_ratio): masked, ABSENT: image_only}
         images.append(
             measure_images(_image(batch), masked.image_BCHW.cpu().numpy(), masked.visible_BHW.cpu().numpy(), spec)
         )
         flux_BL, ivar_BL = batch.flux_BL.numpy(), batch.ivar_BL.numpy()
         redshift_B = np.where(batch.redshift_known_B.numpy(), batch.redshift_B.numpy(), np.nan)
-        made = {name: Reconstruction(e.flux_BL.cpu().numpy(), e.visible_BL.cpu().numpy()) for name, e in found.items()}
+        reconstructions = {
+            name: Reconstruction(e.flux_BL.cpu().numpy(), e.visible_BL.cpu().numpy()) for name, e in estimates.items()
+        }
         spectra.append(
             measure_spectra(
                 wavelength_L,
                 flux_BL,
                 ivar_BL,
                 redshift_B,
-                made,
+                reconstructions,
                 true_ew_BE=true_ew_NE[rows],
                 names_B=batch.object_id,
                 fit_B=fit_N[rows],
             )
         )
-        for situation, object_id in wanted.items():
+        for situation, object_id in id_of_example.items():
             if object_id in batch.object_id:
-                examples[situation] = _example(batch, found[situation], batch.object_id.index(object_id))
-    return Measured(joined_images(images), joined_spectra(spectra), examples)
+                examples[situation] = _example(batch, estimates[situation], batch.object_id.index(object_id))
+    return ReconstructionMeasures(join_image_measures(images), join_spectra_measures(spectra), examples)
 
 
 def example_galaxies(catalogue: Catalogue, mask_ratio: float) -> dict[str, str]:
-    """Whom to draw, by situation: the brightest extended galaxy nearby, the brightest distant one."""
+    """Situation -> object id of its example: the brightest near extended galaxy, the brightest distant one."""
     brightness_N = np.nanmin(np.where(np.isfinite(catalogue.mag_NC), catalogue.mag_NC, np.inf), axis=1)
     chosen = {
         masked_name(mask_ratio): (catalogue.redshift_N > NEAR[0])
@@ -126,7 +127,7 @@ def example_galaxies(catalogue: Catalogue, mask_ratio: float) -> dict[str, str]:
 
 
 def _image(batch: Batch) -> np.ndarray:
-    """Observed images; NaN where there is none."""
+    """Observed images; NaN for galaxies without an image."""
     return np.where(batch.present["image"].numpy()[:, None, None, None], batch.image_BCHW.numpy(), np.nan)
 
 

@@ -1,4 +1,4 @@
-"""From what was gathered to the sections of the page, in the order a referee would ask."""
+"""Makes the sections of the report from the results of the tasks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mmae.evaluation.lines.section import spectra_section
 from mmae.evaluation.photoz.section import point_section
 from mmae.evaluation.photoz.strata import MAGNITUDE, REDSHIFT, families
 from mmae.evaluation.pz.section import pz_section
-from mmae.evaluation.reconstructions import ABSENT, Measured
+from mmae.evaluation.reconstructions import ABSENT, ReconstructionMeasures
 from mmae.evaluation.representation.section import (
     REPRESENTATION_TITLE,
     SHIFT_TITLE,
@@ -32,14 +32,14 @@ from mmae.metrics.pz_distribution import RedshiftPDF
 from mmae.report.contents import Drawing, Section
 from mmae.survey.schema import SurveySpec
 
-BREAK = "Dn4000"  # Balogh et al. (1999): small in galaxies that form stars
-FEWER_RESAMPLES = 300  # where many scores are made
-WAITED_FOR = ("examples", "surface", "spectra", "images")
+BREAK = "Dn4000"  # Balogh et al. (1999): small in star-forming galaxies
+FEWER_RESAMPLES = 300  # in sections with many scores
+NEED_RUNNING_TASKS = ("examples", "surface", "spectra", "images")  # made last
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Galaxies of one split and what the model says of them, by mode, nothing masked."""
+class SplitReadings:
+    """Galaxies of one split and the model's predictions for them by mode, nothing masked."""
 
     catalogue: Catalogue
     readings: dict[str, Readings]
@@ -50,26 +50,26 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """All that was read from the survey and from the model, or is still on its way.
+class Results:
+    """Results of the tasks; futures for the tasks that may still run.
 
     Attributes:
         test: the evaluated galaxies.
-        train: training galaxies of the survey; None: it has none.
+        train: training galaxies of the survey; None if it has none.
         surface_redshift_N: spectroscopic redshifts of the galaxies of the surface.
-        z_pred_ISN: redshifts of those under every pair of masked fractions.
-        measured: reconstructions of the evaluated galaxies.
+        z_pred_ISN: predicted redshifts of these galaxies for every pair of masked fractions.
+        reconstructions: measurements of the reconstructions of the evaluated galaxies.
     """
 
     spec: SurveySpec
-    test: Seen
-    train: Seen | None
+    test: SplitReadings
+    train: SplitReadings | None
     surface_redshift_N: np.ndarray
     z_pred_ISN: Future[np.ndarray]
-    measured: Future[Measured]
+    reconstructions: Future[ReconstructionMeasures]
 
     def pdfs(self) -> dict[str, tuple[RedshiftPDF, np.ndarray]]:
-        """Mode -> p(z) and who has what the mode needs; empty for a model without p(z)."""
+        """Mode -> p(z), and (N,) bool: the inputs of the mode are present; empty for a model without p(z)."""
         return {
             mode: (RedshiftPDF(r.edges_K1, r.probability_NK), r.usable_N)
             for mode, r in self.test.readings.items()
@@ -84,18 +84,18 @@ class Gathered:
         }
 
 
-def make_sections(gathered: Gathered, config: EvaluateConfig, console: Console) -> list[Section]:
-    """Every section in the order of the page, with a progress bar; what must be waited for is made last."""
-    makers = _makers(gathered, config)
-    in_turn = sorted(makers, key=lambda name: name in WAITED_FOR)
-    made = {name: makers[name]() for name in track(in_turn, "scores", console=console, transient=True)}
-    return [made[name] for name in makers]
+def make_sections(results: Results, config: EvaluateConfig, console: Console) -> list[Section]:
+    """All sections in the order of the report, with a progress bar; those that need running tasks are made last."""
+    makers = _makers(results, config)
+    order = sorted(makers, key=lambda name: name in NEED_RUNNING_TASKS)
+    sections = {name: makers[name]() for name in track(order, "scores", console=console, transient=True)}
+    return [sections[name] for name in makers]
 
 
-def _makers(g: Gathered, config: EvaluateConfig) -> dict[str, Callable[[], Section]]:
+def _makers(results: Results, config: EvaluateConfig) -> dict[str, Callable[[], Section]]:
     seed, resamples = config.seed, config.bootstrap
-    few = min(resamples, FEWER_RESAMPLES)
-    catalogue, snr_N = g.test.catalogue, g.test.spectroscopy.snr_N
+    fewer = min(resamples, FEWER_RESAMPLES)
+    catalogue, snr_N = results.test.catalogue, results.test.spectroscopy.snr_N
     strata = {
         family.name: {s.label: s.member_N for s in family.strata}
         for family in families(catalogue, snr_N)
@@ -103,53 +103,55 @@ def _makers(g: Gathered, config: EvaluateConfig) -> dict[str, Callable[[], Secti
     }
 
     def redshift() -> Section:
-        z_train = g.train.catalogue.redshift_N if g.train else None
+        z_train = results.train.catalogue.redshift_N if results.train else None
         return point_section(
             catalogue,
-            {mode: r.prediction_N for mode, r in g.test.readings.items()},
+            {mode: r.prediction_N for mode, r in results.test.readings.items()},
             snr_N,
             z_train=z_train,
             seed=seed,
             resamples=resamples,
         )
 
-    def learned(name: str, title: str, make: Callable[..., Section]) -> Section:
-        if g.train is None:
-            return Section(name, title, "", left_out="The survey has no training galaxies for probes to learn from.")
-        return make(g.features(), g.train.targets(), g.test.targets(), seed=seed, resamples=few)
+    def probes(name: str, title: str, make: Callable[..., Section]) -> Section:
+        if results.train is None:
+            return Section(name, title, "", left_out="The survey has no training galaxies for the probes.")
+        return make(results.features(), results.train.targets(), results.test.targets(), seed=seed, resamples=fewer)
 
     return {
-        "examples": lambda: example_section(g.measured.result(), g.spec),
+        "examples": lambda: example_section(results.reconstructions.result(), results.spec),
         "redshift": redshift,
         "surface": lambda: surface_section(
-            g.z_pred_ISN.result(),
+            results.z_pred_ISN.result(),
             config.surface_ratios,
             config.surface_ratios,
-            g.surface_redshift_N,
+            results.surface_redshift_N,
             seed=seed,
-            resamples=few,
+            resamples=fewer,
         ),
         "pz": lambda: pz_section(
-            g.pdfs(), catalogue.redshift_N, strata, seed=seed, resamples=few, object_id_N=catalogue.object_id_N
+            results.pdfs(), catalogue.redshift_N, strata, seed=seed, resamples=fewer, object_id_N=catalogue.object_id_N
         ),
-        "spectra": lambda: spectra_section(g.measured.result().spectra, seed=seed),
-        "images": lambda: images_section(g.measured.result().images, catalogue, g.spec, seed=seed, resamples=few),
-        "representation": lambda: learned("representation", REPRESENTATION_TITLE, representation_section),
-        "shift": lambda: learned("shift", SHIFT_TITLE, shift_section),
+        "spectra": lambda: spectra_section(results.reconstructions.result().spectra, seed=seed),
+        "images": lambda: images_section(
+            results.reconstructions.result().images, catalogue, results.spec, seed=seed, resamples=fewer
+        ),
+        "representation": lambda: probes("representation", REPRESENTATION_TITLE, representation_section),
+        "shift": lambda: probes("shift", SHIFT_TITLE, shift_section),
     }
 
 
-def example_section(measured: Measured, spec: SurveySpec) -> Section:
-    """Two galaxies in full, in the form of the paper's figures."""
+def example_section(measures: ReconstructionMeasures, spec: SurveySpec) -> Section:
+    """Two example galaxies, in the layout of the paper's figures."""
     drawings = []
-    for number, (situation, example) in enumerate(measured.examples.items()):
-        what = "without its spectrum" if situation == ABSENT else f"{situation}, image and spectrum"
-        title = f"{example.object_id[0]}, z = {example.redshift_N[0]:.3f}: {what}"
+    for number, (situation, example) in enumerate(measures.examples.items()):
+        masking = "without its spectrum" if situation == ABSENT else f"{situation}, image and spectrum"
+        title = f"{example.object_id[0]}, z = {example.redshift_N[0]:.3f}: {masking}"
         drawings.append(Drawing(f"example_{number}", f"{title}.", example_figure(example, spec, title)))
     left_out = "" if drawings else "The split has no galaxy with a redshift. Add spectroscopic redshifts."
     text = (
-        "What the model is shown and what it makes of it: a near galaxy with most of it masked, a distant one "
-        "of which it sees the image alone. Level and scale of an absent spectrum are taken from the observed one: "
+        "Input and reconstruction: a near galaxy with most of image and spectrum masked, and a distant one with only "
+        "the image visible. Level and scale of an absent spectrum are taken from the observed one: "
         "the model predicts its shape."
     )
-    return Section("examples", "What the model fills in", text, (), tuple(drawings), left_out)
+    return Section("examples", "Examples of reconstructions", text, (), tuple(drawings), left_out)

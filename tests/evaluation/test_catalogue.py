@@ -1,4 +1,4 @@
-"""What a survey says of its galaxies, read back column by column."""
+"""Reading the catalogue columns of a survey."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPEC = SurveySpec(
 
 @pytest.fixture
 def survey(tmp_path) -> Survey:
-    """Two shards of the test split and one of another; the second galaxy has nothing but an image."""
+    """Two shards of the test split and one of the training split; the second galaxy has only an image."""
     image = np.ones(SPEC.image_shape, np.float32)
     galaxies = [
         Galaxy(
@@ -47,7 +47,7 @@ def survey(tmp_path) -> Survey:
     return Survey(tmp_path, SPEC, {}, {}, "hash", tuple(shards))
 
 
-def test_columns_and_what_is_absent(survey):
+def test_columns_and_missing_values(survey):
     catalogue = read_catalogue(survey, "test")
     assert list(catalogue.object_id_N) == ["a", "b", "c"] and len(catalogue) == 3
     assert list(catalogue.targetid_N) == [7, -1, -1]
@@ -60,9 +60,9 @@ def test_columns_and_what_is_absent(survey):
     assert list(catalogue.kind_N) == ["", "", ""]  # a survey without truth
 
 
-def test_some_of_them(survey):
-    turned = read_catalogue(survey, "test").in_order(["b", "a"])
-    assert list(turned.object_id_N) == ["b", "a"]
-    np.testing.assert_array_equal(turned.redshift_N, read_catalogue(survey, "test").redshift_N[[1, 0]])
+def test_selection_and_order(survey):
+    reordered = read_catalogue(survey, "test").in_order(["b", "a"])
+    assert list(reordered.object_id_N) == ["b", "a"]
+    np.testing.assert_array_equal(reordered.redshift_N, read_catalogue(survey, "test").redshift_N[[1, 0]])
     chosen = read_catalogue(survey, "test").chosen(np.array([True, False, True]))
     assert list(chosen.object_id_N) == ["a", "c"] and chosen.mag_NC.shape == (2, 2) and chosen.bands == ("r", "i")

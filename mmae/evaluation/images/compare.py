@@ -1,4 +1,4 @@
-"""Images and their reconstructions measured galaxy by galaxy, batch by batch.
+"""Measurements of observed and reconstructed images, per galaxy, in batches.
 
 Shape suffixes: B galaxies of a batch, N galaxies, C bands, H and W pixels, A apertures, V versions
 of an image, G regions, K bins.
@@ -14,31 +14,31 @@ from numpy.typing import ArrayLike
 
 from mmae.core.errors import InputError
 from mmae.evaluation.images import pixels
-from mmae.evaluation.images.photometry import aperture_flux, hidden_share
+from mmae.evaluation.images.photometry import aperture_flux, hidden_fraction
 from mmae.evaluation.images.shapes import adaptive_moments, half_light_radius
 from mmae.plots.image import is_absent
 from mmae.survey.schema import SurveySpec
 
-# Composite: as observed where the encoder saw it, reconstructed where it was hidden.
+# Composite: observed where visible to the encoder, reconstructed where hidden.
 OBSERVED, COMPOSITE, RECONSTRUCTION = VERSIONS = ("observed", "composite", "reconstruction")
 SHAPE_BAND = "i"  # the band with the best seeing
 
 
 @dataclass(frozen=True)
 class ImageMeasures:
-    """N galaxies in the order they came; NaN throughout where there is no image.
+    """N galaxies in input order; all NaN for a galaxy without an image.
 
     Attributes:
-        present_N: has the galaxy an image?
-        hidden_NA: share of each aperture that was hidden.
+        present_N: the galaxy has an image.
+        hidden_NA: hidden fraction of each aperture.
         flux_NVAC: counts.
         radius_NV: half-light radius in the shape band, arcsec.
         size_NV, g1_NV, g2_NV: adaptive moments in the shape band: sigma in arcsec, reduced shear;
             NaN where they fail.
         rms_NGC, nmad_NGC, median_NGC: of reconstructed - observed over hidden pixels, in units of the
-            background noise; NaN where nothing of a region was hidden.
-        empty_rms_NGC: the same rms if the reconstruction were zero everywhere.
-        chi2_NGC: mean square in units of background and photon noise together.
+            background noise; NaN for a region without hidden pixels.
+        empty_rms_NGC: the same rms for a reconstruction of zeros.
+        chi2_NGC: mean square in units of background and photon noise combined.
         count_NGCK: histogram of the residuals over `pixels.HISTOGRAM_EDGES`.
         peak_NC: brightest observed pixel in units of the background noise.
     """
@@ -63,7 +63,7 @@ class ImageMeasures:
 
 
 def shape_band(spec: SurveySpec) -> str:
-    """The band in which sizes and shapes are measured: i, or the middle one of a survey without it."""
+    """The band in which sizes and shapes are measured: i, or the middle band of a survey without i."""
     return SHAPE_BAND if SHAPE_BAND in spec.bands else spec.bands[len(spec.bands) // 2]
 
 
@@ -74,11 +74,11 @@ def measure_images(
 
     Args:
         observed_BCHW: counts; an image that is all zero or all NaN is absent.
-        reconstructed_BCHW: counts, all pixels as the decoder gives them.
-        visible_BHW: bool, True where the encoder saw the pixel.
+        reconstructed_BCHW: counts, all pixels of the decoder output.
+        visible_BHW: bool, True for pixels visible to the encoder.
 
     Raises:
-        InputError: shapes that do not fit the survey, or an observed image with some pixels NaN.
+        InputError: shapes that differ from the survey's, or an observed image with some NaN pixels.
     """
     observed_BCHW = np.asarray(observed_BCHW, np.float64)
     reconstructed_BCHW = np.asarray(reconstructed_BCHW, np.float64)
@@ -86,38 +86,38 @@ def measure_images(
     _check(observed_BCHW, reconstructed_BCHW, visible_BHW, spec)
     present_B = np.array([not is_absent(image_CHW) for image_CHW in observed_BCHW], bool)
     part = _measure(observed_BCHW[present_B], reconstructed_BCHW[present_B], visible_BHW[present_B], spec)
-    return ImageMeasures(present_B, **{name: _spread(values, present_B) for name, values in part.items()})
+    return ImageMeasures(present_B, **{name: _fill_absent(values, present_B) for name, values in part.items()})
 
 
-def joined(parts: Sequence[ImageMeasures]) -> ImageMeasures:
-    """Several batches, one after the other.
+def join_image_measures(parts: Sequence[ImageMeasures]) -> ImageMeasures:
+    """Concatenate the measures of several batches.
 
     Raises:
-        InputError: no batch at all.
+        InputError: there is no batch.
     """
     if not parts:
-        raise InputError("images: no batch was measured; give a test split that has galaxies.")
+        raise InputError("images: no batch was measured; give a test split with galaxies.")
     return ImageMeasures(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(ImageMeasures)))
 
 
 def _measure(
     observed_BCHW: np.ndarray, reconstructed_BCHW: np.ndarray, visible_BHW: np.ndarray, spec: SurveySpec
 ) -> dict[str, np.ndarray]:
-    """Every measurement of galaxies that have an image, by its name in `ImageMeasures`."""
+    """Measurements of galaxies with an image: field of `ImageMeasures` -> values."""
     composite_BCHW = np.where(visible_BHW[:, None], observed_BCHW, reconstructed_BCHW)
     versions = (observed_BCHW, composite_BCHW, reconstructed_BCHW)
     band = spec.bands.index(shape_band(spec))
     moments_BV3 = np.array(
         [[adaptive_moments(images_BCHW[b, band], spec) for images_BCHW in versions] for b in range(len(observed_BCHW))]
     ).reshape(-1, len(VERSIONS), 3)
-    # Pixel by pixel single precision is plenty, and half of the time.
+    # Single precision is sufficient per pixel and takes half of the time.
     observed_BCHW, reconstructed_BCHW = observed_BCHW.astype(np.float32), reconstructed_BCHW.astype(np.float32)
     residual_BCHW = reconstructed_BCHW - observed_BCHW
     scaled_BCHW, signal_BCHW = pixels.noise_units(residual_BCHW, spec), pixels.noise_units(observed_BCHW, spec)
     hidden_BGHW = pixels.hidden_regions(visible_BHW, spec)
     median_BGC, nmad_BGC = pixels.median_and_nmad(scaled_BCHW, hidden_BGHW)
     return {
-        "hidden_NA": hidden_share(visible_BHW, spec),
+        "hidden_NA": hidden_fraction(visible_BHW, spec),
         "flux_NVAC": np.stack([aperture_flux(images_BCHW, spec) for images_BCHW in versions], axis=1),
         "radius_NV": np.stack([half_light_radius(images_BCHW[:, band], spec) for images_BCHW in versions], axis=1),
         "size_NV": moments_BV3[..., 0],
@@ -133,8 +133,8 @@ def _measure(
     }
 
 
-def _spread(values: np.ndarray, present_B: np.ndarray) -> np.ndarray:
-    """Values of the present galaxies in a whole batch; NaN, or a count of 0, for the others."""
+def _fill_absent(values: np.ndarray, present_B: np.ndarray) -> np.ndarray:
+    """Expand values of the present galaxies to the whole batch; NaN, or a count of 0, for the others."""
     whole = np.full((len(present_B), *values.shape[1:]), np.nan if values.dtype.kind == "f" else 0, values.dtype)
     whole[present_B] = values
     return whole
@@ -152,12 +152,11 @@ def _check(
         if shape != wanted:
             raise InputError(
                 f"images: {name} has shape {shape}, expected {wanted}: galaxies, bands "
-                f"{','.join(spec.bands)} and pixels of the survey."
+                f"{','.join(spec.bands)}, pixels of the survey."
             )
     for b, image_CHW in enumerate(observed_BCHW):
         if not (np.isfinite(image_CHW).all() or is_absent(image_CHW)):
             raise InputError(
-                f"images: row {b} of the batch has {int((~np.isfinite(image_CHW)).sum())} pixels that are "
-                f"NaN or infinite; rebuild the survey with ray_jobs/build_survey.py, which sets such "
-                f"images aside."
+                f"images: row {b} of the batch has {int((~np.isfinite(image_CHW)).sum())} NaN or infinite "
+                f"pixels; rebuild the survey with ray_jobs/build_survey.py, which excludes such images."
             )

@@ -21,17 +21,18 @@ from mmae.plots.redshift import draw_points, running_percentiles
 from mmae.report.style import BLACK, BLUE, GREY, VERMILLION, outlined, say_absent, style
 from mmae.survey.schema import SurveySpec
 
-ERROR_RANGE = 2 * errors.MAGNITUDE_LIMIT  # mag, of the panels
+ERROR_RANGE = 2 * errors.MAGNITUDE_LIMIT  # mag, range of the axes
 REGION_COLOURS = (BLUE, VERMILLION)
-AXIS_PERCENTILES = (0.5, 99.5)  # of the observed values: an axis is not stretched by a single galaxy
+AXIS_PERCENTILES = (0.5, 99.5)  # of the observed values, so that single galaxies do not extend the axis
+NO_GALAXY = "no galaxy to test"
 
 
 @style()
-def residual_figure(measured: ImageMeasures, spec: SurveySpec) -> Figure:
-    """Residuals of hidden pixels in units of the noise: a histogram a band, both regions."""
+def residual_figure(measures: ImageMeasures, spec: SurveySpec) -> Figure:
+    """Histograms of residuals of hidden pixels in units of the noise, by band and region."""
     figure = Figure(figsize=(2.1 * len(spec.bands), 2.9), layout="constrained")
     axes = figure.subplots(1, len(spec.bands), sharex=True, sharey=True, squeeze=False)[0]
-    count_GCK = measured.count_NGCK.sum(axis=0, dtype=np.int64)
+    count_GCK = measures.count_NGCK.sum(axis=0, dtype=np.int64)
     width = HISTOGRAM_EDGES[1] - HISTOGRAM_EDGES[0]
     middle_K = HISTOGRAM_EDGES[:-1] + width / 2
     for c, (ax, band) in enumerate(zip(axes, spec.bands, strict=True)):
@@ -48,15 +49,15 @@ def residual_figure(measured: ImageMeasures, spec: SurveySpec) -> Figure:
 
 
 @style()
-def magnitude_figure(measured: ImageMeasures, catalogue: Catalogue, spec: SurveySpec) -> Figure:
+def magnitude_figure(measures: ImageMeasures, catalogue: Catalogue, spec: SurveySpec) -> Figure:
     """Errors of magnitudes (above) and colours (below) of the composite against catalogue magnitude."""
     n_bands = len(spec.bands)
     figure = Figure(figsize=(2.1 * n_bands, 5.0), layout="constrained")
     axes = figure.subplots(2, n_bands, sharey=True, squeeze=False)
-    error_NC, test_NC = errors.magnitude_errors(measured, COMPOSITE, OUTER), errors.usable_flux(measured, spec, OUTER)
+    error_NC, test_NC = errors.magnitude_errors(measures, COMPOSITE, OUTER), errors.usable_flux(measures, spec, OUTER)
     for c, band in enumerate(spec.bands):
         _draw_error(axes[0, c], catalogue.magnitude(band), error_NC[:, c], test_NC[:, c], f"${band}$")
-    error_NC, test_NC = errors.colour_errors(measured, COMPOSITE, INNER), errors.usable_colour(measured, spec, INNER)
+    error_NC, test_NC = errors.colour_errors(measures, COMPOSITE, INNER), errors.usable_colour(measures, spec, INNER)
     for c, (blue, red) in enumerate(pairwise(spec.bands)):
         _draw_error(axes[1, c], catalogue.magnitude(red), error_NC[:, c], test_NC[:, c], f"${blue}-{red}$")
         axes[1, c].set_xlabel(f"catalogue ${red}$ [mag]")
@@ -72,7 +73,7 @@ def _draw_error(ax: Axes, mag_N: np.ndarray, error_N: np.ndarray, test_N: np.nda
     use_N = test_N & np.isfinite(mag_N)
     ax.set_title(f"{title}, n = {int(use_N.sum()):,}")
     if not use_N.any():
-        say_absent(ax, "no galaxy to test")
+        say_absent(ax, NO_GALAXY)
         return
     mag, error = mag_N[use_N], np.nan_to_num(error_N[use_N], nan=np.inf)
     low, high = np.percentile(mag, AXIS_PERCENTILES)
@@ -85,45 +86,45 @@ def _draw_error(ax: Axes, mag_N: np.ndarray, error_N: np.ndarray, test_N: np.nda
         ax.plot(centre, edge, color=VERMILLION, linewidth=0.9, linestyle="--", path_effects=outlined())
     beyond = int((np.abs(error) > ERROR_RANGE).sum())
     if beyond:
-        ax.text(0.03, 0.03, f"{beyond:,} beyond the axis", transform=ax.transAxes, fontsize=7, color=GREY)
+        ax.text(0.03, 0.03, f"{beyond:,} outside the axis", transform=ax.transAxes, fontsize=7, color=GREY)
 
 
 @style()
-def shape_figure(measured: ImageMeasures, spec: SurveySpec) -> Figure:
+def shape_figure(measures: ImageMeasures, spec: SurveySpec) -> Figure:
     """Half-light radius, g1 and g2: composite and reconstruction against observed."""
     figure = Figure(figsize=(9.6, 6.6), layout="constrained")
     axes = figure.subplots(2, 3)
-    test_N = errors.usable_shape(measured, spec)
+    test_N = errors.usable_shape(measures, spec)
     quantities = (
-        (measured.radius_NV, "half-light radius [arcsec]"),
-        (measured.g1_NV, "$g_1$"),
-        (measured.g2_NV, "$g_2$"),
+        (measures.radius_NV, "half-light radius [arcsec]"),
+        (measures.g1_NV, "$g_1$"),
+        (measures.g2_NV, "$g_2$"),
     )
     for row, version in zip(axes, (COMPOSITE, RECONSTRUCTION), strict=True):
         for ax, (value_NV, label) in zip(row, quantities, strict=True):
-            observed_N, made_N = (value_NV[test_N, VERSIONS.index(v)] for v in (OBSERVED, version))
-            _draw_pair(ax, observed_N, made_N)
+            observed_N, reconstructed_N = (value_NV[test_N, VERSIONS.index(v)] for v in (OBSERVED, version))
+            _draw_comparison(ax, observed_N, reconstructed_N)
             ax.set(xlabel=f"{label}, observed", ylabel=version)
     figure.suptitle(f"{shape_band(spec)} band, {int(test_N.sum()):,} galaxies")
     return figure
 
 
-def _draw_pair(ax: Axes, x_N: np.ndarray, y_N: np.ndarray) -> None:
+def _draw_comparison(ax: Axes, x_N: np.ndarray, y_N: np.ndarray) -> None:
     ax.set_box_aspect(1)
     use_N = np.isfinite(x_N) & np.isfinite(y_N)
     if not use_N.any():
-        say_absent(ax, "no galaxy to test")
+        say_absent(ax, NO_GALAXY)
         return
     low, high = np.percentile(x_N[use_N], AXIS_PERCENTILES)
-    margin = 0.1 * (high - low) + 1e-3  # a single galaxy has no range
+    margin = 0.1 * (high - low) + 1e-3  # not zero for a single galaxy
     limits = (low - margin, high + margin)
     ax.set(xlim=limits, ylim=limits)
     draw_points(ax, x_N[use_N], y_N[use_N])
     ax.plot(limits, limits, color=VERMILLION, linewidth=1.0)
-    missing, beyond = int((np.isfinite(x_N) & ~np.isfinite(y_N)).sum()), _beyond(y_N[use_N], limits)
-    lines = [f"{beyond:,} beyond the axis"] * bool(beyond) + [f"{missing:,} not measurable"] * bool(missing)
+    missing, outside = int((np.isfinite(x_N) & ~np.isfinite(y_N)).sum()), _outside(y_N[use_N], limits)
+    lines = [f"{outside:,} outside the axis"] * bool(outside) + [f"{missing:,} not measurable"] * bool(missing)
     ax.text(0.03, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=7, color=GREY)
 
 
-def _beyond(values_N: np.ndarray, limits: tuple[float, float]) -> int:
+def _outside(values_N: np.ndarray, limits: tuple[float, float]) -> int:
     return int(((values_N < limits[0]) | (values_N > limits[1])).sum())

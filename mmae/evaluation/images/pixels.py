@@ -1,4 +1,4 @@
-"""Residuals of the pixels that were hidden, in units of the noise.
+"""Residuals of hidden pixels in units of the noise.
 
 Shape suffixes: N galaxies, C bands, H and W pixels, G regions, P pixels of one region, K bins.
 """
@@ -15,7 +15,7 @@ from mmae.simulation.camera import EXPOSURE_TIME, effective_gain
 from mmae.survey.schema import SurveySpec
 
 EVERYWHERE, TARGET = REGIONS = ("all hidden pixels", f"hidden, within {OUTER:g} arcsec")
-HISTOGRAM_LIMIT = 10.0  # units of noise; what lies beyond is in the outermost bins
+HISTOGRAM_LIMIT = 10.0  # units of noise; larger values are counted in the outermost bins
 BINS = 80
 HISTOGRAM_EDGES = np.linspace(-HISTOGRAM_LIMIT, HISTOGRAM_LIMIT, BINS + 1)
 
@@ -26,9 +26,9 @@ def noise_units(image_NCHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
 
 
 def all_noise_units(residual_NCHW: np.ndarray, observed_NCHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
-    """Residuals in units of background and photon noise together; NaN if the gain is not known.
+    """Residuals in units of background and photon noise combined; NaN if the gain is not known.
 
-    The photons are the observed ones: a model that is too bright must not widen its own errors.
+    The photon noise is that of the observed image, so that it does not depend on the model.
     """
     sky_C11, gain_C11 = (
         np.asarray(values, observed_NCHW.dtype)[:, None, None] for values in (np.square(spec.band_noise), gain(spec))
@@ -40,7 +40,7 @@ def all_noise_units(residual_NCHW: np.ndarray, observed_NCHW: np.ndarray, spec: 
 def gain(spec: SurveySpec) -> np.ndarray:
     """Electrons per count (C,) of HSC's wide layer; NaN if the survey has other bands.
 
-    From exposure time, mirror and filter curves, good to some 30%. The simulated survey has it exactly.
+    From exposure time, mirror and filter curves, accurate to about 30%; exact for the simulated survey.
     """
     if not all(band in EXPOSURE_TIME for band in spec.bands):
         return np.full(len(spec.bands), np.nan)
@@ -48,7 +48,7 @@ def gain(spec: SurveySpec) -> np.ndarray:
 
 
 def hidden_regions(visible_NHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
-    """Pixels (N,G,H,W), bool, that the encoder did not see, in the order of REGIONS."""
+    """Pixels (N,G,H,W), bool, hidden from the encoder, in the order of REGIONS."""
     target_HW = aperture_weights(OUTER, spec.image_size, spec.pixel_scale) >= 0.5
     return np.stack([~visible_NHW, ~visible_NHW & target_HW], axis=1)
 
@@ -71,7 +71,7 @@ def median_and_nmad(values_NCHW: np.ndarray, region_NGHW: np.ndarray) -> tuple[n
 
 
 def histograms(values_NCHW: np.ndarray, region_NGHW: np.ndarray) -> np.ndarray:
-    """Pixels (N,G,C,K) in bins between HISTOGRAM_EDGES; those beyond or NaN are in the outermost."""
+    """Counts (N,G,C,K) in bins between HISTOGRAM_EDGES; values outside and NaN are in the outermost bins."""
 
     def counts(values_CP: np.ndarray) -> np.ndarray:
         inside_CP = np.clip(np.nan_to_num(values_CP, nan=np.inf), -HISTOGRAM_LIMIT, HISTOGRAM_LIMIT)
@@ -83,10 +83,10 @@ def histograms(values_NCHW: np.ndarray, region_NGHW: np.ndarray) -> np.ndarray:
 
 
 def decibel(peak: np.ndarray, residual: np.ndarray) -> np.ndarray:
-    """Peak signal to noise ratio 20 log10(peak / residual) in dB; NaN without a positive peak.
+    """Peak signal-to-noise ratio 20 log10(peak / residual) in dB; NaN without a positive peak.
 
-    Huynh-Thu & Ghanbari (2008, Electronics Letters 44, 800) take the largest value that the data
-    type holds as the peak. Fluxes have no such value: here it is the peak of the galaxy's own image.
+    Huynh-Thu & Ghanbari (2008, Electronics Letters 44, 800) use the largest value of the data type
+    as the peak. Fluxes have no such value, so the peak of the galaxy's own image is used.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(peak > 0, 20 * np.log10(peak / residual), np.nan)
@@ -95,7 +95,7 @@ def decibel(peak: np.ndarray, residual: np.ndarray) -> np.ndarray:
 def _by_region(
     values_NCHW: np.ndarray, region_NGHW: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], *more: int
 ) -> np.ndarray:
-    """A statistic of (C,P), C values or (C, *more), for each galaxy and region: (N,G,C,*more)."""
+    """Apply a statistic, (C,P) -> (C,*more), to each galaxy and region: (N,G,C,*more)."""
     n, regions = region_NGHW.shape[:2]
     found = np.full((n, regions, values_NCHW.shape[1], *more), np.nan)
     for galaxy, region in np.argwhere(region_NGHW.any(axis=(2, 3))):

@@ -1,4 +1,4 @@
-"""Reconstructed images in the report: pixels, fluxes and colours, sizes and shapes."""
+"""Report section on reconstructed images: pixels, fluxes and colours, sizes and shapes."""
 
 from __future__ import annotations
 
@@ -19,73 +19,74 @@ from mmae.survey.schema import SurveySpec
 TITLE = "Reconstructed images"
 CAPTIONS = {
     "images_residuals": "Reconstructed minus observed in units of the background noise, hidden pixels of all galaxies. "
-    "Noise alone would give the black line. What lies beyond the axis is counted in the outermost bins.",
+    "Black: noise alone. Values outside the axis are counted in the outermost bins.",
     "images_magnitudes": "Composite minus observed magnitude within 3 arcsec and colour within 1.5 arcsec, against the "
     "catalogue magnitude of the (redder) band. Lines: running median and 16 to 84%.",
-    "images_shapes": "Half-light radius and shape, made against observed. Above: hidden patches filled in; below: all "
-    "pixels as the decoder gives them.",
+    "images_shapes": "Half-light radius and shape, reconstructed against observed. Above: composite, hidden patches "
+    "filled in; below: all pixels of the decoder output.",
 }
 
 
 def images_section(
-    measured: ImageMeasures, catalogue: Catalogue, spec: SurveySpec, *, seed: int, resamples: int = 300
+    measures: ImageMeasures, catalogue: Catalogue, spec: SurveySpec, *, seed: int, resamples: int = 300
 ) -> Section:
     """Tables and figures of measured images.
 
     Args:
-        measured: of `compare.measure_images`, one row a galaxy of the catalogue and in its order.
+        measures: from `compare.measure_images`, one row per galaxy of the catalogue, in its order.
         catalogue: magnitudes and types.
-        seed, resamples: of the bootstrap over galaxies.
+        seed: of the bootstrap over galaxies.
+        resamples: number of bootstrap resamples.
 
     Raises:
-        InputError: as many measured galaxies as the catalogue has are needed.
+        InputError: the numbers of measured galaxies and of galaxies in the catalogue differ.
     """
-    if len(measured) != len(catalogue):
+    if len(measures) != len(catalogue):
         raise InputError(
-            f"images: {len(measured)} galaxies were measured and the catalogue has {len(catalogue)}; give "
-            f"both of the same split, in the same order."
+            f"images: {len(measures)} galaxies were measured and the catalogue has {len(catalogue)}; use "
+            f"the same split for both, in the same order."
         )
-    if not np.isfinite(measured.rms_NGC).any():
+    if not np.isfinite(measures.rms_NGC).any():
         return Section(
             "images",
             TITLE,
             "",
-            left_out="Left out: no galaxy has an image of which something was hidden; "
+            left_out="Left out: no galaxy has an image with hidden pixels; "
             "evaluate a survey with images, at a mask ratio above 0.",
         )
     score = partial(robust, seed=seed, resamples=resamples)
-    found = (
-        tables.residual_table(measured, spec, score),
-        tables.psnr_table(measured, spec, score),
-        tables.magnitude_table(measured, spec, score),
-        tables.colour_table(measured, spec, score),
-        tables.by_magnitude_table(measured, catalogue, spec, score),
-        tables.by_hidden_table(measured, spec, score),
-        tables.shape_table(measured, catalogue, spec, score),
-        tables.failure_table(measured, spec),
+    section_tables = (
+        tables.residual_table(measures, spec, score),
+        tables.psnr_table(measures, spec, score),
+        tables.magnitude_table(measures, spec, score),
+        tables.colour_table(measures, spec, score),
+        tables.by_magnitude_table(measures, catalogue, spec, score),
+        tables.by_hidden_table(measures, spec, score),
+        tables.shape_table(measures, catalogue, spec, score),
+        tables.failure_table(measures, spec),
     )
     figures = {
-        "images_residuals": residual_figure(measured, spec),
-        "images_magnitudes": magnitude_figure(measured, catalogue, spec),
-        "images_shapes": shape_figure(measured, spec),
+        "images_residuals": residual_figure(measures, spec),
+        "images_magnitudes": magnitude_figure(measures, catalogue, spec),
+        "images_shapes": shape_figure(measures, spec),
     }
     drawings = tuple(Drawing(name, CAPTIONS[name], figure) for name, figure in figures.items())
-    return Section("images", TITLE, _text(measured, spec), found, drawings)
+    return Section("images", TITLE, _text(measures, spec), section_tables, drawings)
 
 
-def _text(measured: ImageMeasures, spec: SurveySpec) -> str:
-    hidden_NA = measured.hidden_NA[measured.present_N]
+def _text(measures: ImageMeasures, spec: SurveySpec) -> str:
+    hidden_NA = measures.hidden_NA[measures.present_N]
     apertures = ", ".join(
-        f"{radius:g} arcsec ({np.median(hidden_N):.0%} of it hidden in the median, nothing in "
-        f"{int((hidden_N == 0).sum()):,} galaxies, which are no test)"
+        f"{radius:g} arcsec (median hidden fraction {np.median(hidden_N):.0%}, none hidden in "
+        f"{int((hidden_N == 0).sum()):,} galaxies, which are excluded)"
         for radius, hidden_N in zip(APERTURES, hidden_NA.T, strict=True)
     )
     return (
-        f"Images of {len(hidden_NA):,} galaxies, most of whose patches were hidden from the model. Composite: as "
-        "observed where the model saw it, reconstructed where it did not. Reconstruction: all pixels as the decoder "
-        "gives them; the loss does not ask for those that it saw, so that they need not be right. "
-        f"Light is summed in circles around the middle, neighbours and all, on both images alike: {apertures}. Sizes "
-        f"and shapes are of the {shape_band(spec)} band. The observed image is noisy and the reconstruction is not "
-        "expected to be: the noise of the observation is part of every error. Intervals are 68%: bootstrap over "
-        "galaxies, Wilson's for rates."
+        f"Images of {len(hidden_NA):,} galaxies, with most patches hidden from the model. Composite: observed "
+        "where visible, reconstructed where hidden. Reconstruction: all pixels of the decoder output; visible pixels "
+        "do not enter the loss and may be wrong. "
+        f"Circular apertures around the centre, neighbours included, on both images: {apertures}. Sizes "
+        f"and shapes are measured in the {shape_band(spec)} band. The observed image is noisy, an ideal reconstruction "
+        "is not: every error includes the noise of the observation. Errors are half of the 68% interval: from a "
+        "bootstrap over galaxies, Wilson's for rates."
     )

@@ -1,4 +1,4 @@
-"""Size and shape of the target of a cutout in one band.
+"""Size and shape of the object at the centre of a cutout, in one band.
 
 Shape suffixes: N galaxies, H and W pixels, P pixels in one row, K radii.
 """
@@ -11,18 +11,17 @@ import numpy as np
 from mmae.evaluation.images.photometry import OUTER, aperture_weights
 from mmae.survey.schema import SurveySpec
 
-GROWTH_RADII = np.linspace(0, OUTER, 37)  # arcsec: steps of half a pixel
-# Cutouts are centred to a pixel. Moments that wander farther than this from the middle have found
-# another object.
+GROWTH_RADII = np.linspace(0, OUTER, 37)  # arcsec, in steps of half a pixel
+# Cutouts are centred to a pixel. A centroid farther from the centre than this belongs to another object.
 CENTRE_TOLERANCE = 0.5  # arcsec
 NO_SHAPE = (np.nan, np.nan, np.nan)
 
 
 def half_light_radius(image_NHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
-    """Radius (N,) in arcsec around the middle that holds half of the light within 3 arcsec.
+    """Radius (N,) in arcsec around the centre that contains half of the light within 3 arcsec.
 
-    From the growth curve, seeing included; NaN where there is no light. Noise may let the curve
-    pass the half more than once: the first passage counts.
+    From the growth curve, seeing included; NaN if the total is not positive. The first crossing of one
+    half is used, as noise may cause several.
     """
     weights_PK = np.stack(
         [aperture_weights(radius, spec.image_size, spec.pixel_scale).ravel() for radius in GROWTH_RADII.tolist()],
@@ -39,12 +38,12 @@ def half_light_radius(image_NHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
 
 
 def adaptive_moments(image_HW: np.ndarray, spec: SurveySpec) -> tuple[float, float, float]:
-    """Size sigma (arcsec) and reduced shear g1, g2 of the object in the middle; NaN where it fails.
+    """Size sigma (arcsec) and reduced shear g1, g2 of the object at the centre; NaN if the fit fails.
 
-    Second moments weighted with the Gaussian that fits best (Hirata & Seljak 2003, MNRAS 343, 459;
+    Second moments weighted with the best-fitting Gaussian (Hirata & Seljak 2003, MNRAS 343, 459;
     Mandelbaum et al. 2005, MNRAS 361, 1287), by galsim; sigma = det(M)^(1/4) and
-    |g| = (a - b) / (a + b) of its axes, seeing included. It fails where it does not converge or
-    leaves the middle.
+    |g| = (a - b) / (a + b) of its axes, seeing included. The fit fails if it does not converge or
+    its centroid moves off the centre.
     """
     if not np.isfinite(image_HW).all():
         return NO_SHAPE

@@ -1,4 +1,4 @@
-"""All that is measured of the spectra of a batch, and batches joined.
+"""Line and continuum measures of the spectra of a batch.
 
 Shape suffixes: B galaxies of a batch, L wavelength samples, E lines with a truth (LINE_NAMES).
 """
@@ -10,15 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmae.evaluation.lines import continuum, measures
-from mmae.evaluation.lines.continuum import ContinuumMeasures, measure_continuum
+from mmae.evaluation.lines.continuum import ContinuumMeasures, join_continuum_measures, measure_continuum
 from mmae.evaluation.lines.measure import Reconstruction, measure_lines
-from mmae.evaluation.lines.measures import LineMeasures
+from mmae.evaluation.lines.measures import LineMeasures, join_line_measures
 
 
 @dataclass(frozen=True)
 class SpectraMeasures:
-    """Lines of some galaxies and the continuum of all."""
+    """Lines of the galaxies selected for fits and continuum of all galaxies."""
 
     lines: LineMeasures
     continuum: ContinuumMeasures
@@ -35,10 +34,10 @@ def measure_spectra(
     names_B: Sequence[str] | None = None,
     fit_B: np.ndarray | None = None,
 ) -> SpectraMeasures:
-    """Measure a batch: arguments of `measure_lines`, whose `fit_B` concerns the lines alone.
+    """Measure a batch; arguments as for `measure_lines`, `fit_B` applies to lines only.
 
     Raises:
-        InputError: arrays that do not fit together.
+        InputError: arrays of inconsistent shapes.
     """
     lines = measure_lines(
         wavelength_L, flux_BL, ivar_BL, redshift_B, reconstructions, true_ew_BE=true_ew_BE, names_B=names_B, fit_B=fit_B
@@ -46,10 +45,12 @@ def measure_spectra(
     return SpectraMeasures(lines, measure_continuum(wavelength_L, flux_BL, ivar_BL, redshift_B, reconstructions))
 
 
-def joined(parts: Sequence[SpectraMeasures]) -> SpectraMeasures:
-    """The measures of several batches, one after the other.
+def join_spectra_measures(parts: Sequence[SpectraMeasures]) -> SpectraMeasures:
+    """Concatenate the measures of several batches.
 
     Raises:
-        InputError: no part at all, or parts of other situations.
+        InputError: there is no batch, or the situations differ.
     """
-    return SpectraMeasures(measures.joined([p.lines for p in parts]), continuum.joined([p.continuum for p in parts]))
+    return SpectraMeasures(
+        join_line_measures([p.lines for p in parts]), join_continuum_measures([p.continuum for p in parts])
+    )

@@ -1,12 +1,12 @@
-"""Reconstructed lines against observed ones: ratios and shifts, with what the model lacks counted.
+"""Reconstructed against observed lines: ratios, shifts and the fraction of missing lines.
 
-A reconstruction *lacks* a line if its fitted amplitude is below a tenth of the observed one, or if
-nothing could be fitted where the line was hidden. Its amplitude and flux count as they were fitted
-(0 if nothing was); shift and width are of lines that are not lacking. A shift or width that ran into
-the limit of the fit counts with that limit: the true one is larger, so that a median on the good
-side of it is not changed. Both fits are of the hidden samples, with the same weights.
+A line is *missing* in a reconstruction if its fitted amplitude is below a tenth of the observed one, or if
+the fit failed. Amplitude and flux of a missing line are included as fitted (0 if the fit failed); shift and
+width are of lines that are not missing. A shift or width at the limit of the fit enters with that limit: the
+true value is larger, which does not change a median below the limit. Both fits use the hidden samples, with
+the same weights.
 
-Shape suffixes: M measured lines, K galaxies that count, N values.
+Shape suffixes: M measured lines, K selected galaxies, N values.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from mmae.evaluation.lines.measures import LineMeasures
 from mmae.metrics.bootstrap import EMPTY, Score
 
 ONE_SIGMA = 0.6827
-LACKING_BELOW = 0.1
+MISSING_BELOW = 0.1
 SIGNAL_CUTS = (5.0, 10.0)
-RATIO_SIGNAL = 3.0  # of each of the lines of a diagnostic diagram (Kewley+2006)
+RATIO_SIGNAL = 3.0  # minimum S/N of each line of a diagnostic diagram (Kewley+2006)
 RESAMPLES = 300
 MEDIAN_OF_NOISE = norm.ppf(0.75)  # median of |x| for a normal x of standard deviation 1
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A line in one situation: K galaxies whose observed line is bright and was hidden.
+    """A line in one situation: K galaxies with a bright observed line that was hidden.
 
     Attributes:
-        in_range: galaxies in which the line was fitted at all.
-        bright: those of them above the S/N cut (and narrow, if the line is).
-        chi2: median of chi-square per degree of freedom of the observed fits.
+        in_range: number of galaxies with a fit of the line.
+        bright: number of these above the S/N cut (and narrow, for narrow lines).
+        chi2: median chi-square per degree of freedom of the observed fits.
         redshift_K: labels.
-        lacking_K: the reconstruction has no such line.
-        amplitude_K, flux_K, ew_K: reconstructed over observed; 0 where nothing could be fitted.
-        width_K: reconstructed over observed sigma; NaN where the line is lacking.
-        shift_K: reconstructed minus observed centre, Angstrom; NaN where lacking.
+        missing_K: the line is missing in the reconstruction.
+        amplitude_K, flux_K, ew_K: reconstructed over observed; 0 where the fit failed.
+        width_K: reconstructed over observed sigma; NaN where the line is missing.
+        shift_K: reconstructed minus observed centre, Angstrom; NaN where the line is missing.
         element_K: resolution element (FWHM) at the line, Angstrom.
-        centre_error_K: of the observed centre, Angstrom.
+        centre_error_K: error of the observed centre, Angstrom.
     """
 
     in_range: int
     bright: int
     chi2: float
     redshift_K: np.ndarray
-    lacking_K: np.ndarray
+    missing_K: np.ndarray
     amplitude_K: np.ndarray
     flux_K: np.ndarray
     ew_K: np.ndarray
@@ -62,24 +62,24 @@ class Compared:
     centre_error_K: np.ndarray
 
     def __len__(self) -> int:
-        return self.lacking_K.size
+        return self.missing_K.size
 
 
 @dataclass(frozen=True)
 class ComparedRatio:
-    """log10 of a flux ratio of two lines; `reconstructed_K` is NaN where one of them is lacking."""
+    """log10 of a flux ratio of two lines; `reconstructed_K` is NaN where one of them is missing."""
 
     galaxy_K: np.ndarray
     observed_K: np.ndarray
     error_K: np.ndarray
-    """Of the observed ratio, dex."""
+    """Error of the observed ratio, dex."""
     reconstructed_K: np.ndarray
 
 
 def is_bright(measures: LineMeasures, line: Line, cut: float) -> np.ndarray:
-    """(M,) bool: entries of this line whose observed one is above a S/N cut and well fitted.
+    """(M,) bool: entries of this line with an observed fit above a S/N cut and not at a limit.
 
-    A narrow line is broad where the quasar's broad one outshines it: such entries do not count.
+    A narrow line with a broad fit is dominated by a quasar's broad component and is excluded.
     """
     fit_M = measures.observed_M
     bright_M = (measures.line_M == LINES.index(line)) & (fit_M["at_limit"] == 0)
@@ -90,67 +90,67 @@ def is_bright(measures: LineMeasures, line: Line, cut: float) -> np.ndarray:
 
 
 def compare_line(measures: LineMeasures, line: Line, situation: str, cut: float) -> Compared:
-    """Where the observed line is above a S/N cut (3 or more) and was hidden from the encoder."""
+    """Compare the line where the observed one is above a S/N cut (3 or more) and was hidden from the encoder."""
     bright_M = is_bright(measures, line, cut)
-    counts_M = bright_M & measures.hidden[situation]
-    observed, found = measures.target[situation][counts_M], measures.reconstructed[situation][counts_M]
+    selected_M = bright_M & measures.hidden[situation]
+    observed, reconstructed = measures.target[situation][selected_M], measures.reconstructed[situation][selected_M]
 
     def ratio(name: str) -> np.ndarray:
-        return np.where(np.isfinite(found["amplitude"]), found[name] / observed[name], 0.0)
+        return np.where(np.isfinite(reconstructed["amplitude"]), reconstructed[name] / observed[name], 0.0)
 
     amplitude_K = ratio("amplitude")
-    lacking_K = ~(amplitude_K >= LACKING_BELOW)
+    missing_K = ~(amplitude_K >= MISSING_BELOW)
     return Compared(
         int((measures.line_M == LINES.index(line)).sum()),
         int(bright_M.sum()),
         float(np.median(observed["chi2"] / observed["dof"])) if len(observed) else np.nan,
-        measures.redshift_M[counts_M],
-        lacking_K,
+        measures.redshift_M[selected_M],
+        missing_K,
         amplitude_K,
         ratio("flux"),
         ratio("ew"),
-        np.where(lacking_K, np.nan, found["sigma"] / observed["sigma"]),
-        np.where(lacking_K, np.nan, found["centre"] - observed["centre"]),
+        np.where(missing_K, np.nan, reconstructed["sigma"] / observed["sigma"]),
+        np.where(missing_K, np.nan, reconstructed["centre"] - observed["centre"]),
         resolution_element(observed["centre"]),
         observed["centre_error"],
     )
 
 
 def compare_ratio(measures: LineMeasures, over: Line, under: Line, situation: str) -> ComparedRatio:
-    """Where both observed lines have S/N 3, both were hidden, and their hidden samples have a flux to take a logarithm of."""
-    counts_M = [
+    """Compare a ratio where both observed lines have S/N 3, were hidden, and have positive flux in hidden samples."""
+    selected_M = [
         np.flatnonzero(is_bright(measures, line, RATIO_SIGNAL) & measures.hidden[situation]) for line in (over, under)
     ]
-    galaxy_K, a, b = np.intersect1d(*(measures.galaxy_M[m] for m in counts_M), return_indices=True)
-    a, b = counts_M[0][a], counts_M[1][b]
-    observed, found = measures.target[situation], measures.reconstructed[situation]
+    galaxy_K, a, b = np.intersect1d(*(measures.galaxy_M[m] for m in selected_M), return_indices=True)
+    a, b = selected_M[0][a], selected_M[1][b]
+    observed, reconstructed = measures.target[situation], measures.reconstructed[situation]
     positive_K = (observed["flux"][a] > 0) & (observed["flux"][b] > 0)
     galaxy_K, a, b = galaxy_K[positive_K], a[positive_K], b[positive_K]
     error_K = np.hypot(*(observed["flux_error"][k] / observed["flux"][k] for k in (a, b))) / np.log(10)
-    there_K = np.ones(galaxy_K.size, bool)
+    present_K = np.ones(galaxy_K.size, bool)
     for k in (a, b):
-        there_K &= found["amplitude"][k] >= LACKING_BELOW * observed["amplitude"][k]
+        present_K &= reconstructed["amplitude"][k] >= MISSING_BELOW * observed["amplitude"][k]
     reconstructed_K = np.full(galaxy_K.size, np.nan)
-    reconstructed_K[there_K] = np.log10((found["flux"][a] / found["flux"][b])[there_K])
+    reconstructed_K[present_K] = np.log10((reconstructed["flux"][a] / reconstructed["flux"][b])[present_K])
     return ComparedRatio(galaxy_K, np.log10(observed["flux"][a] / observed["flux"][b]), error_K, reconstructed_K)
 
 
 def ew_over_truth(measures: LineMeasures, line: Line, situation: str | None, cut: float) -> np.ndarray:
-    """Equivalent width over the true one (K,), of bright lines: observed (None) or reconstructed."""
-    counts_M = is_bright(measures, line, cut) & (measures.true_ew_M > 0)
+    """Equivalent width over the true one (K,) of bright lines: observed (situation None) or reconstructed."""
+    selected_M = is_bright(measures, line, cut) & (measures.true_ew_M > 0)
     if situation is None:
-        return measures.observed_M["ew"][counts_M] / measures.true_ew_M[counts_M]
-    counts_M &= measures.hidden[situation]
-    ew_K = measures.reconstructed[situation]["ew"][counts_M]
-    return np.where(np.isfinite(ew_K), ew_K, 0.0) / measures.true_ew_M[counts_M]
+        return measures.observed_M["ew"][selected_M] / measures.true_ew_M[selected_M]
+    selected_M &= measures.hidden[situation]
+    ew_K = measures.reconstructed[situation]["ew"][selected_M]
+    return np.where(np.isfinite(ew_K), ew_K, 0.0) / measures.true_ew_M[selected_M]
 
 
 def score(values_N: np.ndarray, statistic: Callable[..., np.ndarray], seed: int) -> Score:
     """A statistic of the finite values and its 68% bootstrap interval.
 
     Args:
-        values_N: one row a galaxy; (N,) or (N, several).
-        statistic: of arrays whose last axis runs over galaxies, with the keyword `axis`.
+        values_N: one row per galaxy; (N,) or (N, columns).
+        statistic: function of the columns, with galaxies on the last axis and the keyword `axis`.
     """
     values_N = np.asarray(values_N, np.float64)
     values_N = values_N[:, None] if values_N.ndim == 1 else values_N
@@ -189,28 +189,28 @@ def scatter_score(values_N: np.ndarray, seed: int) -> Score:
     return score(values_N, scatter, seed)
 
 
-def share_score(hit_N: np.ndarray) -> Score:
-    """Part of the galaxies that are hit, with its Wilson interval."""
+def fraction_score(hit_N: np.ndarray) -> Score:
+    """Fraction of True values, with its Wilson interval."""
     if hit_N.size == 0:
         return EMPTY
     low, high = binom_conf_interval(int(hit_N.sum()), hit_N.size, ONE_SIGMA, interval="wilson")
     rate = float(hit_N.mean())
-    # The interval holds the rate; at 0 and 1 rounding puts its end a hair beside it.
+    # The interval contains the rate; at 0 and 1 rounding would exclude it.
     return Score(rate, float(low) if rate else 0.0, float(high) if rate < 1 else 1.0, hit_N.size)
 
 
 def shift_beyond_noise(compared: Compared, seed: int) -> Score:
-    """The typical |shift| in resolution elements that the observed centre's own error leaves.
+    """Median |shift| in resolution elements, corrected for the error of the observed centre.
 
-    sqrt(m^2 - n^2), with m the median |shift| and n what the errors of the observed centres alone
-    would give: the centre of a broad quasar line is itself known to a few elements only.
+    sqrt(m^2 - n^2), with m the median |shift| and n the median expected from the errors of the observed
+    centres alone: the centre of a broad quasar line is uncertain by a few elements.
     """
 
-    def typical(shift: np.ndarray, error: np.ndarray, axis: int) -> np.ndarray:
+    def corrected(shift: np.ndarray, error: np.ndarray, axis: int) -> np.ndarray:
         excess = np.square(np.median(np.abs(shift), axis=axis)) - np.square(
             MEDIAN_OF_NOISE * np.median(error, axis=axis)
         )
         return np.sqrt(np.maximum(excess, 0.0))
 
     pairs_K2 = np.stack([compared.shift_K, compared.centre_error_K], axis=1) / compared.element_K[:, None]
-    return score(pairs_K2, typical, seed)
+    return score(pairs_K2, corrected, seed)

@@ -1,4 +1,4 @@
-"""Errors of the continuum in tables.
+"""Tables of the errors of the reconstructed continuum.
 
 Shape suffixes: N galaxies, K blocks of wavelength.
 """
@@ -10,14 +10,20 @@ from itertools import pairwise
 
 import numpy as np
 
+from mmae.evaluation.cells import measured
 from mmae.evaluation.lines.compare import MEDIAN_OF_NOISE, median_score
-from mmae.evaluation.lines.continuum import BLOCK, LEAST_SIGNAL, ContinuumMeasures
-from mmae.report.contents import Cell, Table
+from mmae.evaluation.lines.continuum import BLOCK, MIN_SIGNAL, ContinuumMeasures
+from mmae.report.contents import Cell, Column, Table
 
 WAVELENGTH_EDGES = (3600.0, 4500.0, 5760.0, 7560.0, 8800.0, 9830.0)  # two parts of each outer arm, the middle arm
 REDSHIFT_EDGES = (0.0, 0.2, 0.4, 0.8, 1.5, 2.2, 5.0)
-COLUMNS = ("n", "bias [%]", "bias error", "size [%]", "size error", "size / noise", "its error")
-LEAST_GALAXIES = 10
+COLUMNS = (
+    Column("n"),
+    Column("bias_percent", "bias [%]"),
+    Column("abs_error_percent", "|error| [%]"),
+    Column("abs_error_over_noise", "|error| / noise"),
+)
+MIN_GALAXIES = 10
 
 
 def wavelength_table(measures: ContinuumMeasures, seed: int) -> Table:
@@ -30,13 +36,12 @@ def wavelength_table(measures: ContinuumMeasures, seed: int) -> Table:
     return Table(
         "continuum",
         "Continuum: reconstructed minus observed",
-        ("situation", "wavelength [A]", *COLUMNS),
+        (Column("situation"), Column("wavelength_angstrom", "wavelength [A]"), *COLUMNS),
         tuple(rows),
-        note=f"Means in blocks of {BLOCK:g} A over hidden samples off the narrow lines, both with the observed inverse "
-        "variances; of each galaxy the median over its blocks, of galaxies the median. Bias is the difference, "
-        "size the difference without its sign, both of blocks that were observed at S/N "
-        f"{LEAST_SIGNAL:g} or more. Size / noise, of all blocks, is 1 where the noise of the observation explains "
-        "all.",
+        note=f"Ivar-weighted means in blocks of {BLOCK:g} A over masked samples off the narrow lines; the median over "
+        "the blocks of each galaxy, then the median over galaxies. Bias: the signed error, |error|: its absolute "
+        f"value, both of blocks observed at S/N {MIN_SIGNAL:g} or more. |error| / noise, of all blocks, is 1 if "
+        "the noise of the observation explains the whole error.",
     )
 
 
@@ -47,9 +52,10 @@ def redshift_table(measures: ContinuumMeasures, seed: int) -> Table:
     for name in measures.pull:
         for low, high in pairwise(REDSHIFT_EDGES):
             in_N = (measures.redshift_N >= low) & (measures.redshift_N < high)
-            if in_N.sum() >= LEAST_GALAXIES:
+            if in_N.sum() >= MIN_GALAXIES:
                 rows.append((name, f"{low:g} to {high:g}", *_cells(measures, name, in_N, every_K, seed)))
-    return Table("continuum_redshift", "Continuum by redshift", ("situation", "redshift", *COLUMNS), tuple(rows))
+    columns = (Column("situation"), Column("redshift"), *COLUMNS)
+    return Table("continuum_redshift", "Continuum by redshift", columns, tuple(rows))
 
 
 def _cells(
@@ -64,11 +70,11 @@ def _cells(
             _median(np.abs(pull_NK)) / MEDIAN_OF_NOISE,
         )
     ]
-    return (scores[-1].n, *(value for s in scores for value in (s.value, s.error)))
+    return (scores[-1].n, *map(measured, scores))
 
 
 def _median(value_NK: np.ndarray) -> np.ndarray:
-    """Over the blocks of each galaxy; NaN, without a warning, where it has none."""
+    """Median over the blocks of each galaxy; NaN, without a warning, for a galaxy without blocks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.nanmedian(value_NK, axis=1) if value_NK.shape[1] else np.full(len(value_NK), np.nan)

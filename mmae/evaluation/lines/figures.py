@@ -1,4 +1,4 @@
-"""Figures of lines and continuum: by line, the BPT diagram, examples, errors against wavelength.
+"""Figures of lines and continuum: results by line, BPT diagram, examples, errors against wavelength.
 
 Shape suffixes: N galaxies, K galaxies or blocks of wavelength, W samples of a window.
 """
@@ -28,22 +28,23 @@ PAPER = {
     "lya": (312 / 48, 5.8 / 17.2, np.nan),
     "civ": (648 / 72, 2.48 / 7.07, np.nan),
 }
-WIDTH_RANGE, AMPLITUDE_RANGE, SHIFT_RANGE = (0.3, 30.0), (0.03, 3.0), (-30.0, 30.0)  # beyond, values stand at the edge
-CONNECTED = 60  # galaxies of a diagram, up to which a line leads from the observed to the reconstructed
+WIDTH_RANGE, AMPLITUDE_RANGE, SHIFT_RANGE = (0.3, 30.0), (0.03, 3.0), (-30.0, 30.0)  # values are clipped to these
+MAX_CONNECTED = 60  # with at most this many galaxies, lines connect observed and reconstructed points
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}".replace("-", "\N{MINUS SIGN}"))
 PERCENTILES = (16.0, 50.0, 84.0)
+NO_LINE = "no line was bright and hidden"
 
 
 @style()
 def line_figure(found: Sequence[Summary]) -> Figure:
-    """Width and amplitude ratio and centre shift by line, a box for each situation.
+    """Width ratio, amplitude ratio and centre shift by line, one box per situation.
 
-    Boxes hold the middle half, whiskers 5 to 95% of the galaxies; shaded is where the targets are.
+    Boxes are the interquartile range, whiskers 5 to 95% of the galaxies; targets are shaded.
     """
     here = [s for s in found if s.cut == SIGNAL_CUTS[0] and len(s.compared)]
     figure = Figure(figsize=(10, 8), layout="constrained")
     if not here:
-        say_absent(figure.subplots(), "no line was bright enough and hidden")
+        say_absent(figure.subplots(), NO_LINE)
         return figure
     keys = [key for key in KEYS if any(s.line.key == key for s in here)]
     situations = list(dict.fromkeys(s.situation for s in here))
@@ -80,7 +81,7 @@ def line_figure(found: Sequence[Summary]) -> Figure:
             color=BLACK,
             markersize=9,
             zorder=5,
-            label="the paper, one spectrum each",
+            label="paper, one spectrum each",
         )
         ax.set_yscale(**({"value": "symlog", "linthresh": 1.0} if ax is shift else {"value": "log"}))
         ax.yaxis.set_major_formatter(PLAIN)
@@ -94,6 +95,7 @@ def line_figure(found: Sequence[Summary]) -> Figure:
 def _draw_boxes(
     ax: Axes, here: Sequence[Summary], of, keys: Sequence[str], limits: tuple[float, float], offset: float, colour: str
 ) -> None:
+    """Boxes of the values `of(summary)` of one situation, at the positions of its lines."""
     values, places = [], []
     for s in here:
         value_K = of(s)[np.isfinite(of(s))]
@@ -121,7 +123,7 @@ def _draw_boxes(
 
 @style()
 def bpt_figure(measures: LineMeasures) -> Figure:
-    """[O III]/H-beta against [N II]/H-alpha, observed and reconstructed, a panel a situation."""
+    """[O III]/H-beta against [N II]/H-alpha, observed and reconstructed, one panel per situation."""
     situations = list(measures.hidden)
     figure = Figure(figsize=(4.8 * max(len(situations), 1), 4.4), layout="constrained")
     axes = figure.subplots(1, max(len(situations), 1), sharex=True, sharey=True, squeeze=False)[0]
@@ -131,8 +133,8 @@ def bpt_figure(measures: LineMeasures) -> Figure:
         if not in_x.size:
             say_absent(ax, "no galaxy has all four lines")
             continue
-        made = np.isfinite(x.reconstructed_K[in_x]) & np.isfinite(y.reconstructed_K[in_y])
-        if in_x.size <= CONNECTED:
+        complete = np.isfinite(x.reconstructed_K[in_x]) & np.isfinite(y.reconstructed_K[in_y])
+        if in_x.size <= MAX_CONNECTED:
             ax.plot(
                 [x.observed_K[in_x], x.reconstructed_K[in_x]],
                 [y.observed_K[in_y], y.reconstructed_K[in_y]],
@@ -159,7 +161,7 @@ def bpt_figure(measures: LineMeasures) -> Figure:
             markersize=size,
             markeredgewidth=0,
             alpha=0.7,
-            label=f"reconstructed ({int(made.sum()):,} have all four)",
+            label=f"reconstructed ({int(complete.sum()):,} have all four)",
         )
         grid = np.linspace(-1.8, -0.05, 100)
         ax.plot(grid, 0.61 / (grid - 0.05) + 1.3, color=BLACK, linewidth=0.9, label="Kauffmann+2003")
@@ -173,11 +175,11 @@ def bpt_figure(measures: LineMeasures) -> Figure:
 
 @style()
 def example_figure(examples: Sequence[Example]) -> Figure:
-    """Observed and reconstructed spectra about single lines, with the fits; a row for each line."""
+    """Observed and reconstructed spectra around single lines, with the fits; one row per line."""
     keys = list(dict.fromkeys(e.line for e in examples))
     if not keys:
         figure = Figure(figsize=(8, 2), layout="constrained")
-        say_absent(figure.subplots(), "no line was bright enough and hidden")
+        say_absent(figure.subplots(), NO_LINE)
         return figure
     columns = max(sum(e.line == key for e in examples) for key in keys)
     figure = Figure(figsize=(3.6 * columns, 0.6 + 2.9 * len(keys)), layout="constrained")
@@ -206,7 +208,7 @@ def _draw_example(ax: Axes, example: Example) -> None:
         shown += [flux_W, fitted_W]
     ax.set_title(f"{LINES[KEYS.index(example.line)].label}, z = {example.redshift:.3f}", fontsize=9)
     ax.set_xlim(example.wavelength_W[0], example.wavelength_W[-1])
-    # The noise may leave the panel, no fit does.
+    # All fits are inside the panel, the noise need not be.
     low, high = np.nanmin(np.concatenate(shown)), np.nanmax(np.concatenate(shown))
     low, high = min(low, np.nanpercentile(example.flux_W, 2)), max(high, np.nanpercentile(example.flux_W, 98))
     ax.set_ylim(low - 0.08 * (high - low), high + 0.12 * (high - low))
@@ -239,7 +241,7 @@ def continuum_figure(measures: ContinuumMeasures) -> Figure:
 
 
 def _percentiles(value_NK: np.ndarray, percents: tuple[float, ...]) -> np.ndarray:
-    """Over the galaxies; NaN, without a warning, in blocks without any."""
+    """Percentiles over the galaxies; NaN, without a warning, for blocks without galaxies."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.nanpercentile(value_NK, percents, axis=0)

@@ -1,4 +1,4 @@
-"""Lines of one spectrum, fitted by weighted least squares: centre, width, amplitude, flux.
+"""Line fits of one spectrum by weighted least squares: centre, width, amplitude, flux.
 
 Shape suffixes: L samples of a spectrum, P parameters and G lines of a blend (gaussians.py).
 """
@@ -14,11 +14,11 @@ from mmae.core.errors import InputError
 from mmae.evaluation.lines.catalogue import SIGMA_TO_FWHM, Blend, Line, blend_of
 from mmae.evaluation.lines.gaussians import FIRST_LINE, LEVEL, SHIFT, SLOPE, SPREAD, Problem, solve
 
-LEAST_COVERED = 0.5  # part of a window that must have good samples
-LEAST_CORE = 0.25  # part of a line's core that must; half of a profile fixes its centre and width
+MIN_WINDOW_COVERAGE = 0.5  # required fraction of good samples in a window
+MIN_CORE_COVERAGE = 0.25  # required fraction in a line's core; half of a profile determines centre and width
 CORE = 2.0  # standard deviations on either side of a line's centre
-NARROWEST = 0.5  # samples: the spectrograph's own standard deviation is 0.8
-AT_LIMIT = 0.005  # of the allowed range: a parameter so near its limit has run into it
+MIN_SIGMA_SAMPLES = 0.5  # smallest sigma in samples; that of the spectrograph is 0.8
+AT_LIMIT = 0.005  # distance from a limit, as a fraction of the range, within which a parameter is at the limit
 GAUSSIAN_AREA = np.sqrt(2.0 * np.pi)
 
 
@@ -26,19 +26,19 @@ GAUSSIAN_AREA = np.sqrt(2.0 * np.pi)
 class LineFit:
     """One fitted line, in the observed frame except for the equivalent width.
 
-    Errors are those that the inverse variances imply; NaN where the spectrum holds no line at all.
+    Errors follow from the inverse variances; NaN if the fitted amplitude is zero.
     Centre, sigma and amplitude are those of the line's first member.
 
     Attributes:
         centre: Angstrom, vacuum.
-        shift: from where the redshift puts the line, km/s.
-        sigma: standard deviation in Angstrom, spectrograph included.
+        shift: relative to the position expected from the redshift, km/s.
+        sigma: standard deviation in Angstrom, including the line-spread function.
         amplitude: height above the continuum, flux density.
         flux: flux density x Angstrom.
-        continuum: under the centre, flux density.
-        ew: equivalent width at rest, Angstrom, positive in emission; NaN where the continuum is not
-            above zero.
-        at_limit: 1 where shift or sigma ran into the limit of the fit, otherwise 0.
+        continuum: at the centre, flux density.
+        ew: rest-frame equivalent width, Angstrom, positive in emission; NaN if the continuum is not
+            positive.
+        at_limit: 1 if shift or sigma is at a limit of the fit, otherwise 0.
     """
 
     centre: float
@@ -71,7 +71,7 @@ class LineFit:
 
 @dataclass(frozen=True)
 class BlendFit:
-    """The lines of a blend whose core was observed, by key, and what the fit was."""
+    """Fitted lines of a blend by key, without those with too few samples in the core, and the fit parameters."""
 
     lines: dict[str, LineFit]
     blend: Blend
@@ -80,24 +80,24 @@ class BlendFit:
 
     def curve(self, wavelength_L: np.ndarray) -> np.ndarray:
         """Flux density (L,) of continuum and lines."""
-        nothing_L = np.zeros(wavelength_L.size)
-        return Problem(self.blend, self.redshift, wavelength_L, nothing_L, nothing_L, 0.0).model(self.parameter_P)
+        zero_L = np.zeros(wavelength_L.size)
+        return Problem(self.blend, self.redshift, wavelength_L, zero_L, zero_L, 0.0).model(self.parameter_P)
 
 
 def fit_line(
     line: Line, wavelength_L: np.ndarray, flux_L: np.ndarray, ivar_L: np.ndarray, redshift: float
 ) -> LineFit | None:
-    """Fit a line, together with those that blend with it.
+    """Fit a line, together with the other lines of its blend.
 
     Args:
         wavelength_L: Angstrom, vacuum, evenly spaced.
         flux_L: flux densities; samples that are not finite are bad.
         ivar_L: inverse variances; 0 = bad sample.
-        redshift: where to look, give or take SHIFT_LIMIT.
+        redshift: expected redshift, to within SHIFT_LIMIT.
 
     Returns:
-        None where less than half of the window, or a quarter of the line's core, has good samples,
-        or where the redshift is not finite.
+        None if less than half of the window, or a quarter of the line's core, has good samples,
+        or if the redshift is not finite.
     """
     found = fit_blend(blend_of(line), wavelength_L, flux_L, ivar_L, redshift)
     return None if found is None else found.lines.get(line.key)
@@ -106,15 +106,15 @@ def fit_line(
 def fit_blend(
     blend: Blend, wavelength_L: np.ndarray, flux_L: np.ndarray, ivar_L: np.ndarray, redshift: float
 ) -> BlendFit | None:
-    """Fit all lines of a blend; arguments and None as in `fit_line`.
+    """Fit all lines of a blend; arguments and None as for `fit_line`.
 
     Raises:
-        InputError: the three arrays are not of one length.
+        InputError: the three arrays differ in length.
     """
     if not (wavelength_L.shape == flux_L.shape == ivar_L.shape and wavelength_L.ndim == 1):
         raise InputError(
             f"line fit: wavelength, flux and ivar have shapes {wavelength_L.shape}, "
-            f"{flux_L.shape}, {ivar_L.shape}; give three arrays of one length."
+            f"{flux_L.shape}, {ivar_L.shape}; they must be 1-D and of equal length."
         )
     ivar_L = np.where(np.isfinite(flux_L), ivar_L, 0.0)
     if not window_covered(blend, wavelength_L, ivar_L, redshift):
@@ -122,41 +122,41 @@ def fit_blend(
     inside, step = window_of(blend, wavelength_L, redshift), wavelength_L[1] - wavelength_L[0]
     good_W = ivar_L[inside] > 0
     wavelength_W, flux_W, ivar_W = (x[inside][good_W].astype(np.float64) for x in (wavelength_L, flux_L, ivar_L))
-    narrowest = NARROWEST * step / wavelength_W.mean() * LIGHT_SPEED_KMS
+    narrowest = MIN_SIGMA_SAMPLES * step / wavelength_W.mean() * LIGHT_SPEED_KMS
     problem = Problem(blend, redshift, wavelength_W, flux_W, np.sqrt(ivar_W), narrowest)
     parameter_P = solve(problem)
     covariance_PP = _covariance(problem.jacobian(parameter_P))
     lines = {}
     for g, line in enumerate(blend.lines):
         fit = _line_fit(problem, parameter_P, covariance_PP, g)
-        if _good_samples(wavelength_W, fit) >= LEAST_CORE * 2 * CORE * fit.sigma / step:
+        if _good_samples(wavelength_W, fit) >= MIN_CORE_COVERAGE * 2 * CORE * fit.sigma / step:
             lines[line.key] = fit
     return BlendFit(lines, blend, redshift, parameter_P) if lines else None
 
 
 def window_covered(blend: Blend, wavelength_L: np.ndarray, ivar_L: np.ndarray, redshift: float) -> bool:
-    """Does at least half of a blend's window have good samples, and are they more than parameters?"""
+    """At least half of the samples of a blend's window are good, and more than the number of parameters."""
     if not (np.isfinite(redshift) and redshift > -1):
         return False
     samples = (blend.window[1] - blend.window[0]) * (1 + redshift) / (wavelength_L[1] - wavelength_L[0])
     good = int((ivar_L[window_of(blend, wavelength_L, redshift)] > 0).sum())
-    return bool(good >= LEAST_COVERED * samples and good > FIRST_LINE + len(blend.lines))
+    return bool(good >= MIN_WINDOW_COVERAGE * samples and good > FIRST_LINE + len(blend.lines))
 
 
 def window_of(blend: Blend, wavelength_L: np.ndarray, redshift: float) -> slice:
-    """The samples that a blend is fitted in."""
+    """The samples in the fit window of a blend."""
     return slice(*np.searchsorted(wavelength_L, np.multiply(blend.window, 1 + redshift)))
 
 
 def _good_samples(wavelength_W: np.ndarray, fit: LineFit) -> int:
-    """Number in the core."""
+    """Number of good samples in the core."""
     return int((np.abs(wavelength_W - fit.centre) <= CORE * fit.sigma).sum())
 
 
 def _covariance(jacobian_PW: np.ndarray) -> np.ndarray:
-    """Of the parameters (P,P); NaN throughout where the data do not hold one of them."""
+    """Covariance (P,P) of the parameters; all NaN if one is not constrained by the data."""
     size_P = np.sqrt(np.square(jacobian_PW).sum(axis=1))
-    if not size_P.all():  # an amplitude of zero: shift and spread are of nothing
+    if not size_P.all():  # with zero amplitude, shift and spread are undetermined
         return np.full((size_P.size, size_P.size), np.nan)
     unit_PW = jacobian_PW / size_P[:, None]
     try:
@@ -178,7 +178,7 @@ def _line_fit(problem: Problem, parameter_P: np.ndarray, covariance_PP: np.ndarr
     def error(
         shift: float = 0.0, spread: float = 0.0, level: float = 0.0, slope: float = 0.0, amplitude: float = 0.0
     ) -> float:
-        """Of a quantity with these derivatives."""
+        """Error of a quantity from its derivatives with respect to the parameters."""
         gradient_P = np.zeros(parameter_P.size)
         gradient_P[[SHIFT, SPREAD, LEVEL, SLOPE, FIRST_LINE + g]] = shift, spread, level, slope, amplitude
         return float(np.sqrt(np.maximum(gradient_P @ covariance_PP @ gradient_P, 0.0)))
@@ -215,7 +215,7 @@ def _line_fit(problem: Problem, parameter_P: np.ndarray, covariance_PP: np.ndarr
 
 
 def _at_limit(problem: Problem, parameter_P: np.ndarray) -> bool:
-    """Did shift or spread run into a limit?"""
+    """Shift or spread is at a limit of the fit."""
     low, high = (limit_P[: SPREAD + 1] for limit_P in problem.limits)
     free, margin = parameter_P[: SPREAD + 1], AT_LIMIT * (high - low)
     return bool(((free <= low + margin) | (free >= high - margin)).any())

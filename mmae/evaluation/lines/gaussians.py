@@ -1,6 +1,6 @@
-"""The least-squares problem of a blend: Gaussians of one shift and one spread on a linear continuum.
+"""The least-squares problem of a blend: Gaussians with a common shift and spread on a linear continuum.
 
-Profiles and derivatives are astropy's Gaussian1D, the solver is SciPy's Levenberg-Marquardt.
+Profiles and derivatives are from astropy's Gaussian1D, the solver is SciPy's Levenberg-Marquardt.
 
 Shape suffixes: W good samples of a window, J members and G lines of a blend, P parameters (shift,
 spread, continuum level, continuum slope, G amplitudes), D starting points.
@@ -19,20 +19,20 @@ from mmae.astro.lines import LIGHT_SPEED_KMS
 from mmae.evaluation.lines.catalogue import SHIFT_LIMIT, STARTING_SPREADS, Blend
 
 SHIFT, SPREAD, LEVEL, SLOPE, FIRST_LINE = range(5)
-NODE_STEP = 1.0  # largest distance of starting shifts, in starting spreads
-TOLERANCE = 1e-6  # relative, of cost and parameters: far below any error
-MOST_STEPS = 40  # a line takes five; where there is none, more of them mend nothing
-CONVERGED = (1, 2, 3, 4)  # MINPACK's codes
+NODE_STEP = 1.0  # largest step between starting shifts, in units of the starting spread
+TOLERANCE = 1e-6  # relative, of cost and parameters; far below the statistical errors
+MAX_STEPS = 40  # a line needs five; without a line, more steps do not help
+CONVERGED = (1, 2, 3, 4)  # MINPACK status codes
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A window of a spectrum and what is fitted to it. Shift and spread are in km/s.
+    """A window of a spectrum and the blend to fit. Shift and spread are in km/s.
 
     Attributes:
         wavelength_W: observed, Angstrom.
         flux_W: flux densities.
-        weight_W: one over their standard errors.
+        weight_W: 1 / standard error of the flux densities.
         narrowest: smallest spread, km/s.
     """
 
@@ -50,10 +50,11 @@ class Problem:
 
     @cached_property
     def offset_W(self) -> np.ndarray:
-        """-1 to 1 from end to end of the window: level and slope are nearly uncorrelated."""
+        """Offset of the samples; level and slope are then nearly uncorrelated."""
         return self.offset(self.wavelength_W)
 
     def offset(self, wavelength: np.ndarray) -> np.ndarray:
+        """Position in the window, from -1 to 1."""
         low, high = np.multiply(self.blend.window, 1 + self.redshift)
         return (wavelength - 0.5 * (low + high)) / (0.5 * (high - low))
 
@@ -64,14 +65,14 @@ class Problem:
         low_P = np.array([-shift, self.narrowest, *np.negative(unbounded)])
         return low_P, np.array([shift, self.blend.widest, *unbounded])
 
-    def place(self, parameter_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def positions(self, parameter_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Centre and standard deviation of each member (J,1), Angstrom."""
         return self.scale_J1 * (LIGHT_SPEED_KMS + parameter_P[SHIFT]), self.scale_J1 * parameter_P[SPREAD]
 
     def model(self, parameter_P: np.ndarray) -> np.ndarray:
         """Flux density (W,) of continuum and lines."""
         amplitude_J1 = (parameter_P[FIRST_LINE:] @ self.blend.amplitude_GJ)[:, None]
-        lines_JW = Gaussian1D.evaluate(self.wavelength_W, amplitude_J1, *self.place(parameter_P))
+        lines_JW = Gaussian1D.evaluate(self.wavelength_W, amplitude_J1, *self.positions(parameter_P))
         return lines_JW.sum(axis=0) + parameter_P[LEVEL] + parameter_P[SLOPE] * self.offset_W
 
     def residual(self, parameter_P: np.ndarray) -> np.ndarray:
@@ -79,10 +80,10 @@ class Problem:
         return (self.model(parameter_P) - self.flux_W) * self.weight_W
 
     def jacobian(self, parameter_P: np.ndarray) -> np.ndarray:
-        """Derivatives of the residual by each parameter (P,W)."""
+        """Derivatives of the residual with respect to each parameter (P,W)."""
         amplitude_J1 = (parameter_P[FIRST_LINE:] @ self.blend.amplitude_GJ)[:, None]
         by_amplitude_JW, by_centre_JW, by_sigma_JW = Gaussian1D.fit_deriv(
-            self.wavelength_W, amplitude_J1, *self.place(parameter_P)
+            self.wavelength_W, amplitude_J1, *self.positions(parameter_P)
         )
         rows = [
             (self.scale_J1 * by_centre_JW).sum(axis=0),
@@ -98,7 +99,7 @@ def solve(problem: Problem) -> np.ndarray:
     """The parameters (P,) of least chi-square within the limits."""
     low_P, high_P = problem.limits
     start_P = np.clip(starting_point(problem), low_P, high_P)
-    # MINPACK itself: `least_squares` around it costs more than the fit.
+    # MINPACK directly: the overhead of `least_squares` is larger than the fit.
     found_P, _, _, _, status = leastsq(
         problem.residual,
         start_P,
@@ -107,12 +108,12 @@ def solve(problem: Problem) -> np.ndarray:
         full_output=True,
         ftol=TOLERANCE,
         xtol=TOLERANCE,
-        maxfev=MOST_STEPS,
+        maxfev=MAX_STEPS,
     )
     if status in CONVERGED and np.all((low_P < found_P) & (found_P < high_P)):
         return found_P
-    # It knows no limits. The solver that does takes five times as long: it is kept for the
-    # spectra in which there is no line to hold shift and spread.
+    # MINPACK does not support limits. The bounded solver takes five times as long and is used only
+    # for spectra without a line that constrains shift and spread.
     return least_squares(
         problem.residual,
         start_P,
@@ -121,12 +122,12 @@ def solve(problem: Problem) -> np.ndarray:
         x_scale="jac",
         ftol=TOLERANCE,
         xtol=TOLERANCE,
-        max_nfev=MOST_STEPS,
+        max_nfev=MAX_STEPS,
     ).x
 
 
 def starting_point(problem: Problem) -> np.ndarray:
-    """The best of a grid of shifts and spreads, everything else being linear (P,)."""
+    """The best (P,) of a grid of shifts and spreads, with the linear parameters solved for."""
     grid = np.array(_grid(problem.blend))
     n_lines = len(problem.blend.lines)
     shift_D11, spread_D11 = grid[:, 0, None, None], grid[:, 1, None, None]
@@ -138,14 +139,14 @@ def starting_point(problem: Problem) -> np.ndarray:
     columns[:, 2:] = problem.blend.amplitude_GJ @ profile_DJW
     columns *= problem.weight_W
     signal = columns @ (problem.flux_W * problem.weight_W)
-    # The pseudo-inverse: behind a gap two columns may be alike, or one be nothing.
+    # Pseudo-inverse: with gaps in the data, two columns may be equal or one may be zero.
     linear = (np.linalg.pinv(columns @ columns.transpose(0, 2, 1), hermitian=True) @ signal[..., None])[..., 0]
     best = int(np.argmax((linear * signal).sum(axis=1)))
     return np.concatenate([grid[best], linear[best]])
 
 
 def _grid(blend: Blend) -> list[tuple[float, float]]:
-    """Shifts and spreads (km/s) that between them come near any line within the limits."""
+    """Grid of shifts and spreads (km/s) with a node close to any line within the limits."""
     limit, nodes = SHIFT_LIMIT[blend.kind], []
     for spread in STARTING_SPREADS[blend.kind]:
         shifts = np.linspace(-limit, limit, 1 + int(np.ceil(2 * limit / (NODE_STEP * spread))))

@@ -1,4 +1,4 @@
-"""Lines of many galaxies, as observed and as a model reconstructs them, batch by batch.
+"""Line measures of observed and reconstructed spectra, in batches.
 
 Shape suffixes: B galaxies of a batch, L wavelength samples, E lines with a truth (LINE_NAMES of the
 simulation), W samples of a window.
@@ -17,18 +17,18 @@ from mmae.evaluation.lines.catalogue import BLENDS, KEYS, LINES, Blend
 from mmae.evaluation.lines.fit import CORE, BlendFit, LineFit, fit_blend, window_covered, window_of
 from mmae.evaluation.lines.measures import EXAMPLE_LINES, EXAMPLE_SIGNAL, Example, LineMeasures, as_fits, first_examples
 
-LEAST_SIGNAL = 3.0  # of a line's flux over its error, from which reconstructions are fitted too
-LEAST_HIDDEN = 0.5  # of a line's core: a line that the encoder was shown is no test
+MIN_SIGNAL = 3.0  # S/N of the observed line's flux, required to fit the reconstruction
+MIN_HIDDEN = 0.5  # hidden fraction of a line's core, required to test the model
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What a model made of B spectra of which it saw a part.
+    """Reconstructions of B partly visible spectra.
 
     Attributes:
         flux_BL: flux densities, in the unit of the observed ones.
-        visible_BL: samples that the encoder saw (bool). The decoder is not trained on them: they
-            are left out.
+        visible_BL: samples visible to the encoder (bool). The decoder is not trained on them; they
+            are excluded.
     """
 
     flux_BL: np.ndarray
@@ -46,24 +46,24 @@ def measure_lines(
     names_B: Sequence[str] | None = None,
     fit_B: np.ndarray | None = None,
 ) -> LineMeasures:
-    """Fit the lines of a batch, one to three milliseconds a blend and spectrum.
+    """Fit the lines of a batch, in one to three milliseconds per blend and spectrum.
 
-    The observed spectrum is fitted in all its good samples, which decides what is bright enough, and
-    again in the hidden ones: there, with the same weights, the reconstruction is fitted too. Lines
-    fainter than S/N 3 are not looked for in reconstructions.
+    The observed spectrum is fitted in all its good samples, which determines the S/N, and
+    again in the hidden samples, where the reconstruction is fitted with the same weights. Lines
+    fainter than S/N 3 are not fitted in reconstructions.
 
     Args:
         wavelength_L: Angstrom, vacuum, evenly spaced.
         flux_BL: flux densities.
-        ivar_BL: inverse variances; 0 = bad sample, 0 throughout = no spectrum.
+        ivar_BL: inverse variances; 0 = bad sample, all 0 = no spectrum.
         redshift_B: labels; NaN where unknown.
-        reconstructions: situation ("75% masked") -> what the model made of the batch.
-        true_ew_BE: true equivalent widths at rest in the order of LINE_NAMES, Angstrom; NaN unknown.
-        names_B: of the galaxies, for the examples.
+        reconstructions: situation ("75% masked") -> reconstructed spectra of the batch.
+        true_ew_BE: true rest-frame equivalent widths in the order of LINE_NAMES, Angstrom; NaN where unknown.
+        names_B: names of the galaxies, for the examples.
         fit_B: galaxies to fit (bool); all by default.
 
     Raises:
-        InputError: arrays that do not fit together.
+        InputError: arrays of inconsistent shapes.
     """
     flux_BL, ivar_BL = np.asarray(flux_BL), np.asarray(ivar_BL)
     redshift_B = np.asarray(redshift_B, np.float64)
@@ -142,8 +142,8 @@ class _Row:
 
 
 @dataclass(frozen=True)
-class _Measured:
-    """A blend of one galaxy."""
+class _BlendMeasures:
+    """Fits of one blend of one galaxy."""
 
     blend: Blend
     rows: list[_Row]
@@ -151,11 +151,11 @@ class _Measured:
     reconstructed: dict[str, BlendFit]
 
 
-def _measure_blend(spectrum: _Spectrum, blend: Blend) -> _Measured | None:
+def _measure_blend(spectrum: _Spectrum, blend: Blend) -> _BlendMeasures | None:
     observed = fit_blend(blend, spectrum.wavelength_L, spectrum.flux_L, spectrum.ivar_L, spectrum.redshift)
     if observed is None:
         return None
-    bright = any(fit.signal >= LEAST_SIGNAL for fit in observed.lines.values())
+    bright = any(fit.signal >= MIN_SIGNAL for fit in observed.lines.values())
     hidden: dict[str, list[str]] = {key: [] for key in observed.lines}
     target: dict[str, BlendFit] = {}
     found: dict[str, BlendFit] = {}
@@ -166,16 +166,16 @@ def _measure_blend(spectrum: _Spectrum, blend: Blend) -> _Measured | None:
         keys = [key for key, fit in observed.lines.items() if _core_hidden(spectrum, key, fit, visible_L)]
         if bright and keys:
             inside = window_of(blend, spectrum.wavelength_L, spectrum.redshift)
-            same = (
+            observed_hidden = (
                 fit_blend(blend, spectrum.wavelength_L, spectrum.flux_L, ivar_L, spectrum.redshift)
                 if visible_L[inside].any()
                 else observed
             )
-            made = fit_blend(blend, spectrum.wavelength_L, flux_L, ivar_L, spectrum.redshift)
-            target |= {situation: same} if same is not None else {}
-            found |= {situation: made} if made is not None else {}
-            # What the observed spectrum does not hold in the hidden samples is no target.
-            keys = [key for key in keys if same is not None and key in same.lines]
+            reconstructed = fit_blend(blend, spectrum.wavelength_L, flux_L, ivar_L, spectrum.redshift)
+            target |= {situation: observed_hidden} if observed_hidden is not None else {}
+            found |= {situation: reconstructed} if reconstructed is not None else {}
+            # A line that cannot be fitted in the hidden samples of the observed spectrum cannot be compared.
+            keys = [key for key in keys if observed_hidden is not None and key in observed_hidden.lines]
         for key in keys:
             hidden[key].append(situation)
 
@@ -196,21 +196,21 @@ def _measure_blend(spectrum: _Spectrum, blend: Blend) -> _Measured | None:
         for line in blend.lines
         if line.key in observed.lines
     ]
-    return _Measured(blend, rows, observed, found)
+    return _BlendMeasures(blend, rows, observed, found)
 
 
 def _core_hidden(spectrum: _Spectrum, key: str, fit: LineFit, visible_L: np.ndarray) -> bool:
-    """Was at least half of the cores of all members of a line hidden from the encoder?"""
+    """At least half of the cores of all members of a line was hidden from the encoder."""
     line = LINES[KEYS.index(key)]
     core_L = np.zeros(visible_L.size, bool)
     for wavelength, _ in line.members:
         middle, reach = np.multiply((fit.centre, CORE * fit.sigma), wavelength / line.wavelength)
         core_L |= np.abs(spectrum.wavelength_L - middle) <= reach
-    return bool((~visible_L[core_L]).mean() >= LEAST_HIDDEN)
+    return bool((~visible_L[core_L]).mean() >= MIN_HIDDEN)
 
 
-def _as_example(spectrum: _Spectrum, found: _Measured) -> list[Example]:
-    """An example of the blend's first line, if it is one to be drawn: bright, and hidden throughout."""
+def _as_example(spectrum: _Spectrum, found: _BlendMeasures) -> list[Example]:
+    """An example of the blend's first line, if it is in EXAMPLE_LINES, bright, and hidden in all situations."""
     line = found.blend.lines[0]
     row = next((r for r in found.rows if LINES[r.line] is line), None)
     if (
@@ -222,10 +222,10 @@ def _as_example(spectrum: _Spectrum, found: _Measured) -> list[Example]:
         return []
     inside = window_of(found.blend, spectrum.wavelength_L, spectrum.redshift)
     wavelength_W = spectrum.wavelength_L[inside]
-    nothing_W = np.full(wavelength_W.size, np.nan)
+    nan_W = np.full(wavelength_W.size, np.nan)
     curves = {name: fit.curve(wavelength_W) for name, fit in found.reconstructed.items()}
     reconstructed = {
-        name: (np.where(visible_L, np.nan, flux_L)[inside], curves.get(name, nothing_W))
+        name: (np.where(visible_L, np.nan, flux_L)[inside], curves.get(name, nan_W))
         for name, (flux_L, visible_L) in spectrum.reconstructions.items()
     }
     flux_W = np.where(spectrum.ivar_L > 0, spectrum.flux_L, np.nan)[inside]
@@ -247,5 +247,5 @@ def _check(wavelength_L: np.ndarray, n: int, arrays: Mapping[str, np.ndarray]) -
         if np.shape(values) != (n, wavelength_L.size):
             raise InputError(
                 f"lines, {name}: shape {np.shape(values)}, expected {(n, wavelength_L.size)}: one "
-                f"row a redshift, one column a wavelength."
+                f"row per redshift, one column per wavelength."
             )

@@ -1,4 +1,4 @@
-"""Measured lines of many galaxies: what is kept of every batch, and how batches are joined.
+"""Measured lines of many galaxies: data structures, and joining of batches.
 
 Shape suffixes: N galaxies, M measured lines (one entry for each galaxy and line), W samples of a
 window.
@@ -15,13 +15,13 @@ from mmae.core.errors import InputError
 from mmae.evaluation.lines.fit import LineFit
 
 FIT = np.dtype([(f.name, np.float64) for f in fields(LineFit)])
-MOST = 1500  # galaxies, at 12 to 25 ms each on one core
+MAX_GALAXIES = 1500  # at 12 to 25 ms each on one core
 EXAMPLE_LINES, EXAMPLE_SIGNAL, EXAMPLES = ("halpha", "civ"), 10.0, 3
 
 
 @dataclass(frozen=True)
 class Example:
-    """One line and its surroundings, to be drawn. Flux densities; NaN where there are none."""
+    """One line and its surroundings, for the figure. Flux densities; NaN where not available."""
 
     name: str
     line: str
@@ -30,7 +30,7 @@ class Example:
     flux_W: np.ndarray
     fitted_W: np.ndarray
     reconstructed: dict[str, tuple[np.ndarray, np.ndarray]]
-    """Situation -> hidden samples and the curve fitted to them (W,)."""
+    """situation -> hidden samples and the curve fitted to them (W,)."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,19 @@ class LineMeasures:
     """Fits of M lines.
 
     Attributes:
-        offered: galaxies with a spectrum and a redshift.
-        fitted: those of them whose lines were fitted.
-        galaxy_M: which of the fitted galaxies, counted from 0 over all batches.
+        offered: number of galaxies with a spectrum and a redshift.
+        fitted: number of these with fitted lines.
+        galaxy_M: index of the fitted galaxy, counted from 0 over all batches.
         line_M: index into LINES.
         redshift_M: label of the galaxy.
-        true_ew_M: true equivalent width at rest, Angstrom; NaN where unknown.
+        true_ew_M: true rest-frame equivalent width, Angstrom; NaN where unknown.
         observed_M: `LineFit` of the observed spectrum, as a structured array.
-        hidden: situation -> (M,) bool; the line's core, and its window, were hidden at least half.
-        target: situation -> (M,) `LineFit` of the observed spectrum in the hidden samples alone; NaN
+        hidden: situation -> (M,) bool; at least half of the line's core and of its window was hidden.
+        target: situation -> (M,) `LineFit` of the observed spectrum in the hidden samples only; NaN
             where the line was not hidden or is too faint.
         reconstructed: situation -> (M,) `LineFit` of the reconstruction in the same samples; NaN
-            also where it cannot be fitted.
-        examples: a few lines to be drawn.
+            also where the fit failed.
+        examples: a few lines for the figure.
     """
 
     offered: int
@@ -66,25 +66,25 @@ class LineMeasures:
     examples: tuple[Example, ...] = ()
 
 
-def choose(n: int, *, seed: int, most: int = MOST) -> np.ndarray:
-    """Which of n galaxies to fit lines of: `most` at random, or all; (n,) bool."""
+def choose_galaxies(n: int, *, seed: int, most: int = MAX_GALAXIES) -> np.ndarray:
+    """Random selection of at most `most` of n galaxies for line fits; (n,) bool."""
     chosen_N = np.zeros(n, bool)
     chosen_N[np.random.default_rng(seed).permutation(n)[:most]] = True
     return chosen_N
 
 
-def joined(parts: Sequence[LineMeasures]) -> LineMeasures:
-    """The measures of several batches, one after the other; of examples the first few of each line.
+def join_line_measures(parts: Sequence[LineMeasures]) -> LineMeasures:
+    """Concatenate the measures of several batches; keeps the first few examples of each line.
 
     Raises:
-        InputError: no part at all, or parts of other situations.
+        InputError: there is no batch, or the situations differ.
     """
     if not parts:
-        raise InputError("line measures: there is no batch to join; give at least one.")
+        raise InputError("line measures: no batch to join; give at least one.")
     situations = list(parts[0].hidden)
     if any(list(p.hidden) != situations for p in parts):
         raise InputError(
-            f"line measures: batches of other situations than {', '.join(situations)}; "
+            f"line measures: not all batches have the situations {', '.join(situations)}; "
             f"measure all batches with the same reconstructions."
         )
     start = np.cumsum([0, *(p.fitted for p in parts)])
@@ -111,11 +111,11 @@ def joined(parts: Sequence[LineMeasures]) -> LineMeasures:
 
 
 def first_examples(examples: Sequence[Example]) -> tuple[Example, ...]:
-    """The first few of each line: they are not chosen for their looks."""
+    """The first few examples of each line, not selected by quality."""
     return tuple(e for line in EXAMPLE_LINES for e in [e for e in examples if e.line == line][:EXAMPLES])
 
 
 def as_fits(fits: Sequence[LineFit | None]) -> np.ndarray:
-    """(M,) structured; NaN where there is no fit."""
-    nothing = (np.nan,) * len(FIT.names)
-    return np.array([nothing if fit is None else astuple(fit) for fit in fits], FIT)
+    """Structured array (M,); NaN where there is no fit."""
+    no_fit = (np.nan,) * len(FIT.names)
+    return np.array([no_fit if fit is None else astuple(fit) for fit in fits], FIT)

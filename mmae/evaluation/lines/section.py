@@ -1,4 +1,4 @@
-"""The spectra in the report: lines and continuum of reconstructions against the observed ones."""
+"""Report section on spectra: lines and continuum of reconstructions against observations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NAME, TITLE = "spectra", "Spectra: continuum and lines"
 
 
 def spectra_section(measures: SpectraMeasures, *, seed: int = 0) -> Section:
-    """Tables, verdicts and figures of what `measure_spectra` found.
+    """Tables, verdicts and figures of the results of `measure_spectra`.
 
     Args:
         seed: of the bootstrap.
@@ -21,20 +21,19 @@ def spectra_section(measures: SpectraMeasures, *, seed: int = 0) -> Section:
     text = (
         "Gaussians on a linear continuum are fitted to the observed and to the reconstructed spectrum in the "
         "same hidden samples and with the same weights; doublets have their atomic flux ratio, the lines of a "
-        "blend one width and one shift. Only lines count that the observed spectrum shows clearly and of which at "
-        f"least half was hidden from the encoder. Lines were fitted in {lines.fitted:,} of {lines.offered:,} galaxies "
-        "that have a spectrum and a redshift" + (", chosen at random." if lines.fitted < lines.offered else ".")
+        "blend a common width and shift. Only lines above a S/N cut in the observed spectrum and at "
+        f"least half hidden from the encoder are compared. Lines were fitted in {lines.fitted:,} of {lines.offered:,} "
+        "galaxies with a spectrum and a redshift" + (", chosen at random." if lines.fitted < lines.offered else ".")
     )
     if not lines.offered:
         return Section(
             NAME,
             TITLE,
             text,
-            left_out="Left out: no galaxy of this split has both a spectrum and a "
-            "redshift; take a survey, or a split, that has some.",
+            left_out="Left out: no galaxy of this split has both a spectrum and a redshift; use another split.",
         )
     found = tables.summaries(lines, seed)
-    shown = (
+    candidates = (
         tables.target_table(found),
         tables.count_table(found),
         tables.shape_table(found),
@@ -48,29 +47,29 @@ def spectra_section(measures: SpectraMeasures, *, seed: int = 0) -> Section:
     drawings = (
         Drawing(
             "spectra_lines",
-            f"Reconstructed against observed lines of S/N {SIGNAL_CUTS[0]:g} or more. Boxes: the "
-            "middle half of the galaxies, whiskers 5 to 95%. Shaded: the targets.",
+            f"Reconstructed against observed lines of S/N {SIGNAL_CUTS[0]:g} or more. Boxes: "
+            "interquartile range of the galaxies, whiskers 5 to 95%. Shaded: the targets.",
             line_figure(found),
         ),
         Drawing(
             "spectra_bpt",
-            "Line ratios of galaxies whose four lines were hidden and have S/N 3 or more in the "
-            "observed spectrum. Below the solid line stars ionise the gas, above the dashed one active nuclei.",
+            "Line ratios of galaxies with all four lines hidden and at S/N 3 or more in the "
+            "observed spectrum. Below the solid line: ionised by stars; above the dashed line: by active nuclei.",
             bpt_figure(lines),
         ),
         Drawing(
             "spectra_examples",
             "The first galaxies of the split with a bright H-alpha or C IV line that was "
-            "hidden throughout. Of reconstructions the hidden samples are shown.",
+            "hidden in all situations. Only hidden samples of the reconstructions are shown.",
             example_figure(lines.examples),
         ),
         Drawing(
             "spectra_continuum",
-            "Error of the continuum in blocks of 100 A, and its median size in units of the "
-            "noise (dashed: noise explains all).",
+            "Error of the continuum in blocks of 100 A, and its median absolute value in units of the "
+            "noise (dashed: the expectation from noise alone).",
             continuum_figure(continuum),
         ),
     )
-    kept = [table for table in shown if table is not None and table.rows]
-    left_out = "" if len(lines.line_M) else "Left out: no line falls into the spectra; only the continuum is told."
+    kept = [table for table in candidates if table is not None and table.rows]
+    left_out = "" if len(lines.line_M) else "No line is in the wavelength range; only the continuum is reported."
     return Section(NAME, TITLE, text, tuple(kept), drawings, left_out=left_out)

@@ -1,4 +1,4 @@
-"""Lines of reconstructions in tables, and what is thought of them."""
+"""Tables of reconstructed lines: counts, medians of reconstructed against observed, verdicts on the targets."""
 
 from __future__ import annotations
 
@@ -8,30 +8,36 @@ from itertools import pairwise
 
 import numpy as np
 
+from mmae.evaluation.cells import measured
 from mmae.evaluation.lines.catalogue import HALPHA, HBETA, JUDGED, LINES, NII, OIII, Line
 from mmae.evaluation.lines.compare import (
-    LACKING_BELOW,
     MEDIAN_OF_NOISE,
+    MISSING_BELOW,
     RATIO_SIGNAL,
     SIGNAL_CUTS,
     Compared,
     compare_line,
     compare_ratio,
     ew_over_truth,
+    fraction_score,
     median_score,
     scatter_score,
-    share_score,
     shift_beyond_noise,
 )
 from mmae.evaluation.lines.measures import LineMeasures
 from mmae.metrics.bootstrap import Score
-from mmae.report.contents import Cell, Table, Verdict
+from mmae.report.contents import Cell, Column, Table, Verdict
 
 WIDTH_TARGET, AMPLITUDE_TARGET, SHIFT_TARGET = 1.5, (0.7, 1.3), 1.0
-LEAST_GALAXIES = 10  # for a verdict, and for a bin of redshift
-MOST_LACKING = 0.5  # beyond, the width of what is there says nothing of the line
+MIN_GALAXIES = 10  # for a verdict, and for a bin of redshift
+MAX_MISSING = 0.5  # above this fraction, the widths of the lines that are present do not describe the line
 REDSHIFT_EDGES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 1.7, 2.3, 3.0, 5.0)
-RATIOS = ((NII, HALPHA), (OIII, HBETA))  # of Baldwin, Phillips & Terlevich 1981
+RATIOS = ((NII, HALPHA), (OIII, HBETA))  # Baldwin, Phillips & Terlevich 1981
+
+LINE, SITUATION, CUT, N = Column("line"), Column("situation"), Column("cut"), Column("n")
+MISSING = Column("missing_percent", "missing [%]")
+WIDTH, AMPLITUDE = Column("width_ratio"), Column("amplitude_ratio")
+DISTANCE = Column("distance_elements", "distance [elements]")
 
 
 @dataclass(frozen=True)
@@ -42,19 +48,19 @@ class Summary:
     situation: str
     cut: float
     compared: Compared
-    lacking: Score
+    missing: Score
     width: Score
     amplitude: Score
     flux: Score
     ew: Score
     shift: Score
-    """Angstrom, with its sign."""
+    """Signed, Angstrom."""
     distance: Score
     """|shift| in resolution elements."""
     noise: float
-    """What the error of the observed centre alone would make of `distance`."""
+    """Contribution of the observed centre's error to `distance`."""
     beyond: Score
-    """`distance` less that, in quadrature."""
+    """`distance` minus `noise`, in quadrature."""
 
 
 def summarise(line: Line, situation: str, cut: float, compared: Compared, seed: int) -> Summary:
@@ -65,7 +71,7 @@ def summarise(line: Line, situation: str, cut: float, compared: Compared, seed: 
         situation,
         cut,
         compared,
-        share_score(compared.lacking_K),
+        fraction_score(compared.missing_K),
         median_score(compared.width_K, seed),
         median_score(compared.amplitude_K, seed),
         median_score(compared.flux_K, seed),
@@ -88,7 +94,7 @@ def summaries(measures: LineMeasures, seed: int) -> list[Summary]:
 
 
 def target_table(found: Sequence[Summary]) -> Table:
-    """The lines that have targets, judged at the lower S/N cut."""
+    """Verdicts on the lines that have targets, at the lower S/N cut."""
     low, high = AMPLITUDE_TARGET
     rows: list[tuple[Cell, ...]] = []
     for key in JUDGED:
@@ -99,39 +105,37 @@ def target_table(found: Sequence[Summary]) -> Table:
             ("centre shift [elements]", f"at most {SHIFT_TARGET:g}", lambda s: s.beyond, _judge_shift),
         ):
             for s in here:
+                n = len(s.compared)
+                verdict = judge(s) if n >= MIN_GALAXIES else Verdict(f"not judged: {n} galaxies")
                 value = of(s)
-                rows.append(
-                    (
-                        key,
-                        name,
-                        s.situation,
-                        value.n,
-                        value.value,
-                        value.low,
-                        value.high,
-                        target,
-                        judge(s)
-                        if len(s.compared) >= LEAST_GALAXIES
-                        else Verdict(f"not judged: {len(s.compared)} galaxies"),
-                    )
-                )
+                rows.append((key, name, s.situation, value.n, value.value, value.low, value.high, target, verdict))
     return Table(
         "targets",
-        f"Targets: lines of S/N {SIGNAL_CUTS[0]:g} or more whose core was hidden",
-        ("line", "quantity", "situation", "n", "median", "low", "high", "target", "verdict"),
+        f"Targets: lines of S/N {SIGNAL_CUTS[0]:g} or more with a masked core",
+        (
+            LINE,
+            Column("quantity"),
+            SITUATION,
+            N,
+            Column("median"),
+            Column("low"),
+            Column("high"),
+            Column("target"),
+            Column("verdict"),
+        ),
         tuple(rows),
-        note="Reconstructed over observed, with 68% bootstrap intervals. The shift is the typical one beyond "
-        "what the error of the observed centre explains, in native resolution elements (FWHM of DESI's "
-        f"line-spread function). A line is lacking where its amplitude is below {LACKING_BELOW:.0%} of the "
-        "observed one: it has an amplitude and no width; where more than half are lacking the width is "
+        note="Reconstructed over observed, with 68% bootstrap intervals. The shift is the median |shift| after "
+        "subtracting the error of the observed centre in quadrature, in native resolution elements (FWHM of DESI's "
+        f"line-spread function). A line is missing if its amplitude is below {MISSING_BELOW:.0%} of the observed "
+        "one: its amplitude counts, its width does not; if more than half are missing, the width target is "
         "missed. The paper's three spectra (one line each): H-alpha width 15 times too large, amplitude "
         "0.20, 24 A off; Ly-alpha 6.5 and 0.34; C IV 9.0 and 0.35.",
     )
 
 
 def _judge_width(s: Summary) -> Verdict:
-    if s.lacking.value > MOST_LACKING:
-        return Verdict(f"misses: {s.lacking.value:.0%} lack the line", False)
+    if s.missing.value > MAX_MISSING:
+        return Verdict(f"misses: no line in {s.missing.value:.0%}", False)
     return _at_most(s.width.value, WIDTH_TARGET)
 
 
@@ -144,8 +148,8 @@ def _judge_amplitude(s: Summary) -> Verdict:
 
 
 def _judge_shift(s: Summary) -> Verdict:
-    if s.lacking.value > MOST_LACKING:
-        return Verdict(f"misses: {s.lacking.value:.0%} lack the line", False)
+    if s.missing.value > MAX_MISSING:
+        return Verdict(f"misses: no line in {s.missing.value:.0%}", False)
     return _at_most(s.beyond.value, SHIFT_TARGET)
 
 
@@ -158,7 +162,7 @@ def _at_most(value: float, limit: float) -> Verdict:
 
 
 def count_table(found: Sequence[Summary]) -> Table:
-    """How many lines there are, and how many of them the reconstructions lack."""
+    """Numbers of observed and masked lines, and the fraction missing in the reconstructions."""
     rows = tuple(
         (
             s.line.key,
@@ -168,22 +172,33 @@ def count_table(found: Sequence[Summary]) -> Table:
             s.compared.bright,
             len(s.compared),
             s.compared.chi2,
-            100 * s.lacking.value,
-            100 * s.lacking.low,
-            100 * s.lacking.high,
+            100 * s.missing.value,
+            100 * s.missing.low,
+            100 * s.missing.high,
         )
         for s in found
         if s.compared.in_range
     )
     return Table(
         "counts",
-        "Lines observed, hidden and lacking in the reconstruction",
-        ("line", "situation", "cut", "in range", "bright", "hidden", "chi2 / dof", "lacking [%]", "low", "high"),
+        "Lines observed, masked and missing in the reconstruction",
+        (
+            LINE,
+            SITUATION,
+            CUT,
+            Column("in_range"),
+            Column("bright"),
+            Column("masked"),
+            Column("chi2_per_dof", "chi2 / dof"),
+            MISSING,
+            Column("missing_low_percent", "low"),
+            Column("missing_high_percent", "high"),
+        ),
         rows,
-        note="Bright: above the cut in the observed spectrum, and narrow (FWHM below 1200 km/s) if the line "
-        "is a narrow one. Hidden: of these, at least half of the line's core (2 sigma on either side) "
-        "and of its surroundings was not shown to the encoder; all else is about these, in their hidden "
-        "samples. chi2 / dof: median of the fits to the observed ones.",
+        note="Bright: above the cut in the observed spectrum; narrow lines also need a FWHM below 1200 km/s. "
+        "Masked: bright lines with at least half of the core (2 sigma on either side) and of the fit window hidden "
+        "from the encoder. The other tables use these lines and their masked samples only. chi2 / dof: median "
+        "of the fits to the observed spectra.",
     )
 
 
@@ -195,10 +210,7 @@ def shape_table(found: Sequence[Summary]) -> Table:
             s.situation,
             f"S/N {s.cut:g}",
             len(s.compared),
-            *_pair(s.width),
-            *_pair(s.amplitude),
-            *_pair(s.shift),
-            *_pair(s.distance),
+            *map(measured, (s.width, s.amplitude, s.shift, s.distance)),
             s.noise,
         )
         for s in found
@@ -208,38 +220,28 @@ def shape_table(found: Sequence[Summary]) -> Table:
         "shapes",
         "Width, amplitude and centre: medians of reconstructed against observed",
         (
-            "line",
-            "situation",
-            "cut",
-            "n",
-            "width ratio",
-            "width error",
-            "amplitude ratio",
-            "amplitude error",
-            "shift [A]",
-            "shift error",
-            "distance [elements]",
-            "distance error",
-            "of noise alone",
+            *(LINE, SITUATION, CUT, N, WIDTH, AMPLITUDE),
+            Column("shift_angstrom", "shift [A]"),
+            DISTANCE,
+            Column("distance_noise", "from noise alone"),
         ),
         rows,
-        note="Errors are half of the 68% bootstrap interval. The distance is the shift without its sign, in "
-        "resolution elements; the last column is what the error of the observed centre alone would "
-        "make of it.",
+        note="Errors are half of the 68% bootstrap interval. The distance is |shift| in resolution elements; "
+        "the last column is the distance that the error of the observed centre alone would give.",
     )
 
 
 def flux_table(found: Sequence[Summary]) -> Table:
     """Flux and equivalent width."""
     rows = tuple(
-        (s.line.key, s.situation, f"S/N {s.cut:g}", len(s.compared), *_pair(s.flux), *_pair(s.ew))
+        (s.line.key, s.situation, f"S/N {s.cut:g}", len(s.compared), measured(s.flux), measured(s.ew))
         for s in found
         if len(s.compared)
     )
     return Table(
         "fluxes",
         "Flux and equivalent width: medians of reconstructed over observed",
-        ("line", "situation", "cut", "n", "flux ratio", "flux error", "EW ratio", "EW error"),
+        (LINE, SITUATION, CUT, N, Column("flux_ratio"), Column("ew_ratio", "EW ratio")),
         rows,
     )
 
@@ -252,7 +254,7 @@ def redshift_table(found: Sequence[Summary], seed: int) -> Table:
             continue
         for low, high in pairwise(REDSHIFT_EDGES):
             in_K = (s.compared.redshift_K >= low) & (s.compared.redshift_K < high)
-            if in_K.sum() < LEAST_GALAXIES:
+            if in_K.sum() < MIN_GALAXIES:
                 continue
             part = summarise(s.line, s.situation, s.cut, chosen(s.compared, in_K), seed)
             rows.append(
@@ -261,35 +263,21 @@ def redshift_table(found: Sequence[Summary], seed: int) -> Table:
                     s.situation,
                     f"{low:g} to {high:g}",
                     int(in_K.sum()),
-                    100 * part.lacking.value,
-                    *_pair(part.width),
-                    *_pair(part.amplitude),
-                    *_pair(part.distance),
+                    100 * part.missing.value,
+                    *map(measured, (part.width, part.amplitude, part.distance)),
                 )
             )
     return Table(
         "redshift",
         f"By redshift, S/N {SIGNAL_CUTS[0]:g} or more",
-        (
-            "line",
-            "situation",
-            "redshift",
-            "n",
-            "lacking [%]",
-            "width ratio",
-            "width error",
-            "amplitude ratio",
-            "amplitude error",
-            "distance [elements]",
-            "distance error",
-        ),
+        (LINE, SITUATION, Column("redshift"), N, MISSING, WIDTH, AMPLITUDE, DISTANCE),
         tuple(rows),
-        note=f"Bins of {LEAST_GALAXIES} galaxies or more.",
+        note=f"Bins of {MIN_GALAXIES} galaxies or more.",
     )
 
 
 def chosen(compared: Compared, in_K: np.ndarray) -> Compared:
-    """Some of the galaxies of a comparison."""
+    """The galaxies of a comparison selected by the mask (K,)."""
     arrays = {f.name: getattr(compared, f.name)[in_K] for f in fields(compared) if f.name.endswith("_K")}
     return replace(compared, **arrays)
 
@@ -301,43 +289,35 @@ def ratio_table(measures: LineMeasures, seed: int) -> Table:
         for situation in measures.hidden:
             r = compare_ratio(measures, over, under, situation)
             change_K = r.reconstructed_K - r.observed_K
-            lacking = share_score(~np.isfinite(r.reconstructed_K))
+            missing = fraction_score(~np.isfinite(r.reconstructed_K))
             rows.append(
                 (
                     f"log {over.key} / {under.key}",
                     situation,
                     r.observed_K.size,
-                    100 * lacking.value,
-                    *_pair(median_score(change_K, seed)),
-                    *_pair(scatter_score(change_K, seed)),
+                    100 * missing.value,
+                    measured(median_score(change_K, seed)),
+                    measured(scatter_score(change_K, seed)),
                     float(np.median(r.error_K)) if r.error_K.size else None,
-                    *_pair(scatter_score(r.observed_K, seed)),
+                    measured(scatter_score(r.observed_K, seed)),
                 )
             )
     return Table(
         "ratios",
-        f"Line ratios, all lines of S/N {RATIO_SIGNAL:g} or more: reconstructed minus observed, dex",
+        f"Line ratios, both lines of S/N {RATIO_SIGNAL:g} or more: reconstructed minus observed, dex",
         (
-            "ratio",
-            "situation",
-            "n",
-            "lacking [%]",
-            "median",
-            "median error",
-            "scatter",
-            "scatter error",
-            "noise alone",
-            "spread of galaxies",
-            "spread error",
+            *(Column("ratio"), SITUATION, N, MISSING, Column("median"), Column("scatter")),
+            Column("noise", "from noise alone"),
+            Column("galaxy_spread", "spread of galaxies"),
         ),
         tuple(rows),
-        note="Lacking: one of the two lines is. Scatter and spread are 1.4826 MAD. A reconstruction that "
-        "knows nothing of a galaxy's ratio scatters as much as galaxies differ (last but one column).",
+        note="Missing: one of the two lines is. Scatter and spread are 1.4826 MAD. The scatter of a reconstruction "
+        "without information on the ratio equals the spread of the galaxies (last column).",
     )
 
 
 def truth_table(measures: LineMeasures, seed: int) -> Table | None:
-    """Equivalent widths over the true ones; None where there is no truth."""
+    """Equivalent widths over the true ones; None without a truth."""
     rows: list[tuple[Cell, ...]] = []
     for line in LINES:
         for situation in (None, *measures.hidden):
@@ -345,27 +325,16 @@ def truth_table(measures: LineMeasures, seed: int) -> Table | None:
             if ratio_K.size:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     log_K = np.where(ratio_K > 0, np.log10(ratio_K), np.nan)
-                rows.append(
-                    (
-                        line.key,
-                        situation or "observed",
-                        ratio_K.size,
-                        *_pair(median_score(ratio_K, seed)),
-                        *_pair(scatter_score(log_K, seed)),
-                    )
-                )
+                scores = (median_score(ratio_K, seed), scatter_score(log_K, seed))
+                rows.append((line.key, situation or "observed", ratio_K.size, *map(measured, scores)))
     if not rows:
         return None
     return Table(
         "truth",
         f"Equivalent width over the true one, lines of S/N {SIGNAL_CUTS[0]:g} or more",
-        ("line", "spectrum", "n", "ratio", "ratio error", "scatter [dex]", "scatter error"),
+        (LINE, Column("spectrum"), N, Column("ratio"), Column("scatter_dex", "scatter [dex]")),
         tuple(rows),
-        note="The truth is of all light of a galaxy and of the emission alone. A fibre sees more of the "
-        "bulge, which has no lines, and Balmer lines stand in the stars' absorption: the observed "
-        "ones are below the truth too.",
+        note="The true width is that of the whole galaxy and of the emission alone. A fibre contains more of the "
+        "bulge, which has no lines, and Balmer emission is reduced by stellar absorption: observed widths "
+        "are below the true ones too.",
     )
-
-
-def _pair(score: Score) -> tuple[float, float]:
-    return score.value, score.error

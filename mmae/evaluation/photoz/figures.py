@@ -1,4 +1,4 @@
-"""Point redshifts of several modes side by side: z against z, and scores against redshift and magnitude.
+"""Figures of point redshifts: z_pred against z_spec by mode, and scores against redshift and magnitude.
 
 Shape suffixes: N galaxies, B bins.
 """
@@ -20,10 +20,10 @@ from mmae.plots.redshift import REDSHIFT_TICKS, draw_limits, draw_points, scale_
 from mmae.report.score_table import with_error
 from mmae.report.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY_BLUE, VERMILLION, say_absent, style
 
-# Of an axes, (left, bottom, width, height): clear of the diagonal and of the outlier limits.
+# (left, bottom, width, height) in axes coordinates, clear of the diagonal and of the outlier limits.
 CORNERS = ((0.08, 0.56, 0.38, 0.36), (0.60, 0.09, 0.38, 0.36))
 MARKS = ((BLUE, "o"), (VERMILLION, "s"), (GREEN, "D"), (PURPLE, "^"), (ORANGE, "v"), (SKY_BLUE, "P"))
-APART = 0.01  # of the axis: markers of one bin stand side by side
+OFFSET = 0.01  # of the axis, between markers of one bin
 TRENDS = (
     ("sigma_nmad", r"$\sigma_\mathrm{NMAD}$", 1.0),
     ("bias", "bias (median $dz$)", 1.0),
@@ -41,14 +41,14 @@ def modes_figure(
     Args:
         redshift_N: spectroscopic; NaN where unknown.
         predictions: mode -> (N,); pairs with a value that is not finite are not drawn.
-        table: of the scores, "all z" and "z<0.4" of every mode.
-        titles: modes in the order of the panels, and their names.
+        table: scores "all z" and "z<0.4" of every mode.
+        titles: mode -> panel title, in the order of the panels.
     """
     rows = -(-len(titles) // PANELS_A_ROW)
     columns = min(len(titles), PANELS_A_ROW)
     figure = Figure(figsize=(3.9 * columns, 4.3 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flat
-    for (mode, title), ax in zip(titles.items(), axes, strict=False):  # in this order: zip takes no axes too many
+    for (mode, title), ax in zip(titles.items(), axes, strict=False):  # axes second: the rest is used below
         drawn_N = np.isfinite(predictions[mode]) & selection(redshift_N, ALL_Z)
         ax.set_title(f"{title}, {_summary(table[mode][ALL_Z])}", fontsize=9)
         if drawn_N.any():
@@ -80,7 +80,7 @@ def _draw_mode(ax: Axes, z_spec_N: np.ndarray, z_pred_N: np.ndarray, scores: Map
 
 
 def _covered(ax: Axes, corner: tuple[float, float, float, float], z_spec_N: np.ndarray, z_pred_N: np.ndarray) -> int:
-    """How many galaxies lie under an inset in this corner."""
+    """Number of galaxies under an inset in this corner."""
     x_N, y_N = (ax.transScale + ax.transLimits).transform(np.column_stack([z_spec_N, z_pred_N])).T
     left, bottom, width, height = corner
     return int(((x_N > left) & (x_N < left + width) & (y_N > bottom) & (y_N < bottom + height)).sum())
@@ -99,8 +99,8 @@ def trend_figure(families: Sequence[FamilyScores], titles: Mapping[str, str]) ->
     """Scatter, bias and outlier rate in bins of redshift and of magnitude, all modes in one panel.
 
     Args:
-        families: those of redshift and magnitude are drawn, where they are there.
-        titles: modes and their names.
+        families: redshift and magnitude are drawn, if present.
+        titles: mode -> label.
     """
     shown = [family for family in families if family.name in (REDSHIFT, MAGNITUDE)]
     figure = Figure(figsize=(4.6 * len(shown) + 0.6, 7.2), layout="constrained")
@@ -123,7 +123,7 @@ def trend_figure(families: Sequence[FamilyScores], titles: Mapping[str, str]) ->
         if s.scores is not None
     ]
     if values and min(values) > 0:
-        axes[0, 0].set_yscale("log")  # spectra are a hundred times better than images
+        axes[0, 0].set_yscale("log")  # the scatter from spectra is a hundred times smaller than from images
     handles = [
         Line2D([], [], color=colour, marker=marker, markersize=5, label=titles[mode])
         for mode, (colour, marker) in marks.items()
@@ -140,8 +140,8 @@ def _draw_trend(
     if not centres:
         say_absent(ax, "too few galaxies", keep_x=True)
         return
-    to_axis = ax.xaxis.get_transform()  # markers stand evenly apart on the page
-    step = APART * float(np.ptp(to_axis.transform(np.array(centres))))
+    to_axis = ax.xaxis.get_transform()  # markers are evenly spaced on the page
+    step = OFFSET * float(np.ptp(to_axis.transform(np.array(centres))))
     for k, (mode, strata) in enumerate(bins.items()):
         moved_B = to_axis.transform(np.array([s.centre for s in strata])) + step * (k - (len(bins) - 1) / 2)
         _errorbar(ax, to_axis.inverted().transform(moved_B), [s.scores[metric] for s in strata], scale, *marks[mode])
@@ -153,7 +153,7 @@ def _errorbar(ax: Axes, x_B: np.ndarray, scores: Sequence[Score], scale: float, 
     if not scores:
         return
     value_B, low_B, high_B = scale * np.array([(s.value, s.low, s.high) for s in scores]).T
-    # The interval of a bootstrap need not hold the value: a bar never has a negative length.
+    # A bootstrap interval need not contain the value; bar lengths must not be negative.
     ax.errorbar(
         x_B,
         value_B,

@@ -1,4 +1,4 @@
-"""True and predicted redshifts from a file that anyone's model may have written.
+"""Reads true and predicted redshifts from a CSV or Parquet file of any model.
 
 Shape suffix: N rows.
 """
@@ -18,7 +18,7 @@ from mmae.core.errors import InputError
 from mmae.core.untrusted import require_plain_columns
 from mmae.metrics.redshift import is_redshift
 
-# Compared without regard to case. Whole names only: object_id and z_image_low are neither.
+# Case-insensitive whole names: object_id and z_image_low do not match.
 TRUTH_NAMES = (
     "z_true",
     "true_z",
@@ -51,22 +51,22 @@ PREDICTION_NAMES = (
     "z_spectrum",
     "z_both",
 )
-CSV_NULLS = ["", " ", "NA", "N/A", "null", "NULL", "None"]  # not "nan": that is a prediction that failed
+CSV_NULLS = ["", " ", "NA", "N/A", "null", "NULL", "None"]  # not "nan", which is a failed prediction
 PARQUET_MAGIC = b"PAR1"
 READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 @dataclass(frozen=True)
 class PredictionsFile:
-    """The N rows of a file that have a true redshift.
+    """The N rows of a file with a true redshift.
 
     Attributes:
         path: of the file.
         truth: name of the column of true redshifts.
         redshift_N: the true redshifts.
-        predictions: column -> (N,) predicted redshifts; NaN where the file has no value (null; in a
-            CSV nothing or NA), infinite where it has one that is not a finite number.
-        left_out: rows without a finite true redshift.
+        predictions: column -> (N,) predicted redshifts; NaN for a missing value (null; in a
+            CSV empty or NA), infinite for a value that is not finite.
+        left_out: number of rows without a finite true redshift.
     """
 
     path: Path
@@ -77,15 +77,15 @@ class PredictionsFile:
 
 
 def read_predictions(path: str | Path, truth: str | None = None, predicted: Sequence[str] = ()) -> PredictionsFile:
-    """Read a CSV file with a header, or a Parquet file; its content tells which, not its name.
+    """Read a CSV file with a header, or a Parquet file; the format is detected from the content.
 
     Args:
         path: of the file.
-        truth: name of the column of true redshifts; found by TRUTH_NAMES if left out.
-        predicted: names of the columns of predictions; all of PREDICTION_NAMES if left out.
+        truth: name of the column of true redshifts; by default the one in TRUTH_NAMES.
+        predicted: names of the columns of predictions; by default all in PREDICTION_NAMES.
 
     Raises:
-        InputError: no such file or column, several columns that could be the truth, a column that
+        InputError: no such file or column, several candidates for the true redshift, a column that
             is not numeric, or no row with a true redshift and a prediction.
     """
     path = Path(path)
@@ -96,14 +96,14 @@ def read_predictions(path: str | Path, truth: str | None = None, predicted: Sequ
             parquet = file.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
         names = pq.read_schema(path).names if parquet else _header(path)
     except READ_ERRORS as error:
-        raise InputError(f"{path}: is neither Parquet nor CSV with a header ({error}).") from error
+        raise InputError(f"{path}: neither Parquet nor CSV with a header ({error}).") from error
     truth = _truth_column(path, names, truth)
     columns = _prediction_columns(path, names, predicted)
     if truth in columns:
-        raise InputError(f"{path}: column {truth!r} is given as the truth and as a prediction; name two columns.")
+        raise InputError(f"{path}: column {truth!r} is both the true and a predicted redshift; give two columns.")
     for name in (truth, *columns):
         if names.count(name) > 1:
-            raise InputError(f"{path}: two columns are called {name!r}; rename one.")
+            raise InputError(f"{path}: two columns are named {name!r}; rename one.")
     redshift_N, *predicted_N = (
         _values(path, column, name) for name, column in _read_columns(path, parquet, [truth, *columns]).items()
     )
@@ -113,8 +113,7 @@ def read_predictions(path: str | Path, truth: str | None = None, predicted: Sequ
     if len(empty) == len(columns) or (predicted and empty):
         named = ", ".join(map(repr, empty))
         raise InputError(
-            f"{path}: no row has a finite redshift both in {truth!r} and in {named}. Name other columns, "
-            f"or mend the file."
+            f"{path}: no row has finite redshifts in both {truth!r} and {named}. Give other columns, or fix the file."
         )
     return PredictionsFile(
         path,
@@ -139,7 +138,7 @@ def _truth_column(path: Path, names: list[str], wanted: str | None) -> str:
     problem = f"several columns could be the true redshift: {', '.join(found)}" if found else "no true redshift"
     raise InputError(
         f"{path}: {problem}. The file has the columns {', '.join(names)}. Give the name of the column, "
-        f"or call it {TRUTH_NAMES[0]}."
+        f"or rename it to {TRUTH_NAMES[0]}."
     )
 
 
@@ -150,7 +149,7 @@ def _prediction_columns(path: Path, names: list[str], wanted: Sequence[str]) -> 
     if not found:
         raise InputError(
             f"{path}: no predicted redshift. The file has the columns {', '.join(names)}. Give the "
-            f"name of the column, or call it {PREDICTION_NAMES[0]}."
+            f"name of the column, or rename it to {PREDICTION_NAMES[0]}."
         )
     return found
 
@@ -171,7 +170,7 @@ def _read_columns(path: Path, parquet: bool, names: list[str]) -> dict[str, pa.C
             table = pq.read_table(path, columns=names)
             require_plain_columns(table.schema, path)
         else:
-            # One thread, for the number of the row in an error.
+            # With one thread, errors contain the row number.
             table = pyarrow.csv.read_csv(
                 path,
                 read_options=pyarrow.csv.ReadOptions(use_threads=False),
@@ -185,11 +184,11 @@ def _read_columns(path: Path, parquet: bool, names: list[str]) -> dict[str, pa.C
 
 
 def _values(path: Path, column: pa.ChunkedArray, name: str) -> np.ndarray:
-    """float64; null becomes NaN, and any other that is not finite becomes infinite."""
+    """Values as float64; null becomes NaN, other values that are not finite become infinite."""
     kind = column.type
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
         raise InputError(
-            f"{path}: column {name!r} holds {kind}, not numbers. Write it as floating point, or name another column."
+            f"{path}: column {name!r} has type {kind}, not numeric. Write it as floating point, or give another column."
         )
     value_N = column.cast(pa.float64()).fill_null(np.nan).to_numpy()
     return np.where(column.is_null().to_numpy() | np.isfinite(value_N), value_N, np.inf)

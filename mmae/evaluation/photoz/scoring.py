@@ -1,4 +1,4 @@
-"""All point scores of several predictions: of everything, and stratum by stratum.
+"""Point scores of several predictions, for all galaxies and by stratum.
 
 Shape suffix: N galaxies.
 """
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmae.core.errors import InputError
-from mmae.evaluation.photoz.strata import LEAST_GALAXIES, Family
+from mmae.evaluation.photoz.strata import MIN_GALAXIES, Family
 from mmae.metrics.bootstrap import Scores
 from mmae.metrics.photoz import point_scores
 from mmae.metrics.redshift import BASELINE, ScoreTable, is_redshift, score_table
 
-STRATA_RESAMPLES = 200  # a stratum's error is then good to 6%; all of them cost as much as the main table
+STRATA_RESAMPLES = 200  # errors accurate to 6%; all strata together take as long as the main table
 
 
 @dataclass(frozen=True)
 class StratumScores:
-    """Scores of one stratum; None where its n galaxies are too few. Its label and centre as in Stratum."""
+    """Scores of one stratum; None if its n galaxies are too few. Label and centre as in Stratum."""
 
     label: str
     centre: float
@@ -43,8 +43,8 @@ class PointScores:
     """Scores of several predictions.
 
     Attributes:
-        table: mode -> "z<0.4" or "all z" -> metric; its last mode may be the training median.
-        families: mode by mode, without the training median.
+        table: mode -> "z<0.4" or "all z" -> metric; the last mode may be the training median.
+        families: scores by stratum of every mode but the training median.
     """
 
     table: ScoreTable
@@ -60,18 +60,19 @@ def score_predictions(
     seed: int,
     resamples: int,
 ) -> PointScores:
-    """Score every mode on the galaxies it has a prediction for; strata with at most 200 resamples.
+    """Score every mode on the galaxies with a prediction; strata with at most 200 resamples.
 
     Args:
         redshift_N: spectroscopic redshifts, NaN where unknown.
-        predictions: mode -> (N,) redshifts. NaN: the galaxy lacks what the mode needs and is not
-            counted; infinite: the mode failed, an outlier. A mode of NaN alone has no scores.
+        predictions: mode -> (N,) redshifts. NaN: the inputs of the mode are missing, the galaxy is not
+            counted; infinite: a failed prediction, an outlier. A mode with only NaN has no scores.
         families: strata of the N galaxies.
         z_train: redshifts of the training set, for the row "training median" of all galaxies.
-        seed, resamples: of the bootstrap.
+        seed: of the bootstrap.
+        resamples: number of bootstrap resamples.
 
     Raises:
-        InputError: a prediction of another length.
+        InputError: the length of a prediction differs from that of redshift_N.
     """
     redshift_N = np.asarray(redshift_N, np.float64)
     table: ScoreTable = {}
@@ -80,7 +81,7 @@ def score_predictions(
         if np.shape(z_pred_N) != redshift_N.shape:
             raise InputError(
                 f"prediction {mode!r} has shape {np.shape(z_pred_N)} but there are {redshift_N.size} "
-                f"galaxies: give one redshift for each, NaN where there is none."
+                f"galaxies: give one redshift per galaxy, NaN if missing."
             )
         counted_N = is_redshift(redshift_N) & ~np.isnan(z_pred_N)
         if counted_N.any():
@@ -96,7 +97,7 @@ def score_predictions(
         for stratum in family.strata:
             of_N = stratum.member_N & shown[mode]
             n, scores = int(of_N.sum()), None
-            if n >= LEAST_GALAXIES:
+            if n >= MIN_GALAXIES:
                 scores = point_scores(
                     redshift_N[of_N], predictions[mode][of_N], seed=seed, resamples=min(resamples, STRATA_RESAMPLES)
                 )
@@ -113,5 +114,5 @@ def score_predictions(
 
 
 def modes_of(scored: PointScores) -> list[str]:
-    """Modes that have scores, without the training median."""
+    """Modes with scores, without the training median."""
     return [mode for mode in scored.table if mode != BASELINE]

@@ -1,4 +1,4 @@
-"""The point redshifts as a section of the evaluation's report.
+"""Report section on point redshifts.
 
 Shape suffix: N galaxies.
 """
@@ -10,34 +10,27 @@ from collections.abc import Mapping
 import numpy as np
 
 from mmae.evaluation.catalogue import Catalogue
+from mmae.evaluation.cells import measured
 from mmae.evaluation.photoz.figures import modes_figure, trend_figure
 from mmae.evaluation.photoz.predictions_file import PredictionsFile
 from mmae.evaluation.photoz.scoring import FamilyScores, PointScores, StratumScores, modes_of, score_predictions
-from mmae.evaluation.photoz.strata import LEAST_GALAXIES, families, redshift_family
+from mmae.evaluation.photoz.strata import MIN_GALAXIES, families, redshift_family
 from mmae.metrics.photoz import METRICS, RATES
 from mmae.metrics.redshift import ALL_Z, BASELINE, LOW_Z, selection
 from mmae.plots.redshift import redshift_figure
-from mmae.report.contents import Cell, Drawing, Section, Table, Verdict, slug
-from mmae.report.score_table import (
-    PAPER_ALL_Z,
-    PAPER_LOW_Z,
-    PAPER_NOTE,
-    PAPER_OUTLIERS,
-    PAPER_ROW,
-    ROW_NAMES,
-    with_error,
-)
+from mmae.report.contents import Cell, Column, Drawing, Section, Table, Verdict, slug
+from mmae.report.score_table import PAPER_ALL_Z, PAPER_LOW_Z, PAPER_NOTE, PAPER_OUTLIERS, PAPER_ROW, ROW_NAMES
 
 NAME, TITLE = "redshift", "Point redshifts"
 TEXT = (
     "dz = (z_pred - z_spec) / (1 + z_spec). sigma_NMAD is 1.4826 times the median absolute deviation of dz about "
-    "its median, the bias its median. Sigma and bias by biweight are those of Beers, Flynn & Gebhardt (1990), as "
-    "HSC gives them (Tanaka et al. 2018). Outliers have |dz| > 0.15; those at 3 sigma, |dz| > max(0.06, 3 IQR / "
-    "1.349) (LSST Science Book 2009; Schmidt et al. 2020); catastrophic ones, |z_pred - z_spec| > 1 (Jones et "
+    "its median, the bias its median. Biweight scale and location are those of Beers, Flynn & Gebhardt (1990), as "
+    "used for HSC (Tanaka et al. 2018). Outliers have |dz| > 0.15; 3 sigma outliers, |dz| > max(0.06, 3 IQR / "
+    "1.349) (LSST Science Book 2009; Schmidt et al. 2020); catastrophic outliers, |z_pred - z_spec| > 1 (Jones et "
     "al. 2024). The rms is that of dz about zero, outliers included. The HSC loss is the mean of 1 - 1 / (1 + "
-    "(dz / 0.15)²) (Tanaka et al. 2018). Errors are half of the 68% interval: of a bootstrap over galaxies, for "
-    "rates of Wilson (1927). A prediction that is not finite is an outlier by every definition. No galaxy with a "
-    "redshift is left out, and no class: quasars and point sources are strata of their own."
+    "(dz / 0.15)²) (Tanaka et al. 2018). Errors are half of the 68% interval: from a bootstrap over galaxies, for "
+    "rates from Wilson (1927). A prediction that is not finite is an outlier by every definition. All galaxies with a "
+    "redshift are included: quasars and point sources are separate strata."
 )
 HEADINGS = {
     "sigma_nmad": "sigma_NMAD",
@@ -52,12 +45,13 @@ HEADINGS = {
     "not_finite": "not finite",
 }
 TABLES = {LOW_Z: "low_z", ALL_Z: "all_z"}
+GALAXIES = Column("n", "galaxies")
 TOO_FEW = Verdict("too few")
 MODES_CAPTION = (
     "Predicted against spectroscopic redshift, and in the inset at z < 0.4; dashed: |dz| = 0.15. "
-    "The inset lies in the corner where it covers fewer galaxies."
+    "The inset is in the corner with fewer galaxies."
 )
-TREND_CAPTION = "Scatter, bias and outliers in bins, with 68% intervals, at the median of the bin's galaxies."
+TREND_CAPTION = "Scatter, bias and outliers in bins, with 68% intervals, at the median of the galaxies in the bin."
 
 
 def point_section(
@@ -73,14 +67,15 @@ def point_section(
 
     Args:
         catalogue: of the N galaxies.
-        predictions: mode ("image", "spectrum", "both") -> (N,) redshifts; NaN where the galaxy
-            lacks what the mode needs.
-        snr_N: median signal to noise of a sample of the spectrum, NaN without one.
+        predictions: mode ("image", "spectrum", "both") -> (N,) redshifts; NaN for galaxies without
+            the inputs of the mode.
+        snr_N: median S/N per sample of the spectrum, NaN without a spectrum.
         z_train: redshifts of the training set, for the baseline.
-        seed, resamples: of the bootstrap; strata take 200 resamples at most.
+        seed: of the bootstrap.
+        resamples: number of bootstrap resamples; at most 200 are used for strata.
 
     Raises:
-        InputError: a prediction of another length than the catalogue.
+        InputError: lengths of a prediction and the catalogue differ.
     """
     scored = score_predictions(
         catalogue.redshift_N, predictions, families(catalogue, snr_N), z_train=z_train, seed=seed, resamples=resamples
@@ -89,11 +84,11 @@ def point_section(
 
 
 def render(scored: PointScores, redshift_N: np.ndarray, predictions: Mapping[str, np.ndarray]) -> Section:
-    """The section of scores that were computed by `score_predictions` of these redshifts."""
+    """The section from the scores of `score_predictions` for these redshifts."""
     modes = modes_of(scored)
     left_out = " ".join(
         f"{_name(mode)}: no galaxy with a redshift has a prediction; add spectroscopic redshifts, or galaxies with "
-        f"what this mode needs."
+        f"the inputs of this mode."
         for mode in predictions
         if mode not in modes
     )
@@ -105,7 +100,7 @@ def render(scored: PointScores, redshift_N: np.ndarray, predictions: Mapping[str
 
 
 def file_section(file: PredictionsFile, *, seed: int, resamples: int) -> Section:
-    """Scores of a predictions file: first the paper's rows, then everything that needs no catalogue."""
+    """Scores of a predictions file: the paper's scores, then all scores that need no catalogue."""
     scored = score_predictions(
         file.redshift_N,
         file.predictions,
@@ -130,13 +125,13 @@ def _paper_table(file: PredictionsFile, scored: PointScores) -> Table:
         (
             _name(mode),
             scores[ALL_Z]["outlier_rate"].n,
-            with_error(scores[LOW_Z]["sigma_nmad"]),
-            with_error(scores[ALL_Z]["sigma_nmad"]),
-            with_error(scores[ALL_Z]["outlier_rate"], percent=True),
+            measured(scores[LOW_Z]["sigma_nmad"]),
+            measured(scores[ALL_Z]["sigma_nmad"]),
+            measured(scores[ALL_Z]["outlier_rate"], 100),
         )
         for mode, scores in scored.table.items()
     ]
-    rows.append((PAPER_ROW, None, f"{PAPER_LOW_Z:.4f}", f"{PAPER_ALL_Z:.4f}", f"{100 * PAPER_OUTLIERS:.2f}%"))
+    rows.append((PAPER_ROW, None, PAPER_LOW_Z, PAPER_ALL_Z, 100 * PAPER_OUTLIERS))
     notes = [f"Truth: column {file.truth}."]
     if file.left_out:
         notes.append(f"{file.left_out:,} rows without a finite true redshift are left out.")
@@ -145,34 +140,43 @@ def _paper_table(file: PredictionsFile, scored: PointScores) -> Table:
         for name, z_N in file.predictions.items()
         if (missing := int(np.isnan(z_N).sum()))
     ]
-    columns = ("redshift from", "galaxies", "sigma_NMAD z<0.4", "sigma_NMAD all z", "outliers all z")
-    return Table("paper", "The scores of the paper", columns, tuple(rows), " ".join([*notes, PAPER_NOTE]))
+    columns = (
+        Column("mode", "redshift from"),
+        GALAXIES,
+        Column("low_z_sigma_nmad", "sigma_NMAD z<0.4"),
+        Column("all_z_sigma_nmad", "sigma_NMAD all z"),
+        Column("all_z_outliers_percent", "outliers all z [%]"),
+    )
+    return Table("paper", "Scores as in the paper", columns, tuple(rows), " ".join([*notes, PAPER_NOTE]))
 
 
 def _main_table(scored: PointScores, selected: str) -> Table:
-    """A column for each mode; a row for each score, and for its error. Numbers, so that MLflow gets them."""
+    """One row per score, one column per mode."""
     of_mode = [scores[selected] for scores in scored.table.values()]
     rows: list[tuple[Cell, ...]] = [("galaxies", *(scores["outlier_rate"].n for scores in of_mode))]
     for metric in METRICS:
         unit, scale = (" [%]", 100) if metric in RATES else ("", 1)
-        rows.append((HEADINGS[metric] + unit, *(scale * scores[metric].value for scores in of_mode)))
-        if metric != "not_finite":
-            rows.append((f"{HEADINGS[metric]} error{unit}", *(scale * scores[metric].error for scores in of_mode)))
+        rows.append((HEADINGS[metric] + unit, *(measured(scores[metric], scale) for scores in of_mode)))
     note = f"The {BASELINE} is predicted for every galaxy with a redshift." if BASELINE in scored.table else ""
-    return Table(TABLES[selected], selected, ("score", *map(_name, scored.table)), tuple(rows), note)
+    columns = (Column("score"), *(Column(slug(mode), _name(mode)) for mode in scored.table))
+    return Table(TABLES[selected], selected, columns, tuple(rows), note)
 
 
 def _family_table(family: FamilyScores, mode: str) -> Table:
-    """A row for each stratum, a column for each score."""
+    """One row per stratum, one column per score."""
     metrics = [metric for metric in METRICS if metric != "not_finite"]
+    score_columns = (
+        Column(f"{metric}_percent", f"{HEADINGS[metric]} [%]") if metric in RATES else Column(metric, HEADINGS[metric])
+        for metric in metrics
+    )
     rows = tuple(_stratum_row(stratum, metrics) for stratum in family.of_mode[mode])
     note = ""
     if any(stratum.scores is None for stratum in family.of_mode[mode]):
-        note = f"Too few: below {LEAST_GALAXIES} galaxies."
+        note = f"Too few: below {MIN_GALAXIES} galaxies."
     return Table(
         f"{family.name}_{slug(mode)}",
         f"{_name(mode)}, by {family.title}",
-        (family.title, "galaxies", *(HEADINGS[metric] for metric in metrics)),
+        (Column(family.name, family.title), GALAXIES, *score_columns),
         rows,
         note,
     )
@@ -181,7 +185,7 @@ def _family_table(family: FamilyScores, mode: str) -> Table:
 def _stratum_row(stratum: StratumScores, metrics: list[str]) -> tuple[Cell, ...]:
     if stratum.scores is None:
         return (stratum.label, stratum.n, TOO_FEW, *[None] * (len(metrics) - 1))
-    return (stratum.label, stratum.n, *(with_error(stratum.scores[m], percent=m in RATES) for m in metrics))
+    return (stratum.label, stratum.n, *(measured(stratum.scores[m], 100 if m in RATES else 1) for m in metrics))
 
 
 def _drawings(

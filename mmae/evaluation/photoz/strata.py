@@ -1,6 +1,6 @@
-"""Parts of a survey that are scored apart: in redshift, magnitude, type and signal to noise.
+"""Strata for the scores: bins of redshift, magnitude, type and signal-to-noise ratio.
 
-Shape suffixes: N galaxies.
+Shape suffix: N galaxies.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from mmae.evaluation.catalogue import Catalogue
 from mmae.metrics.redshift import is_redshift
 
 # Bins of DESI's clustering samples (DESI Collaboration 2024, arXiv:2404.03000): bright galaxies to
-# 0.4, which is also the paper's low-redshift limit, luminous red ones to 1.1, emission-line ones to
-# 1.6, where [O II] leaves the spectrum, quasars, and Lyman-alpha forests from 2.1. The first is
-# divided, as it holds half of the galaxies.
+# 0.4, which is also the paper's low-redshift limit, luminous red galaxies to 1.1, emission-line galaxies to
+# 1.6, where [O II] leaves the spectrum, quasars, and Lyman-alpha forests from 2.1. The first bin is
+# divided because it contains half of the galaxies.
 REDSHIFT_EDGES = (-math.inf, 0.1, 0.2, 0.4, 0.6, 0.8, 1.1, 1.6, 2.1, math.inf)
 MAGNITUDE_EDGES = (-math.inf, 17, 18, 19, 20, 21, 22, 23, math.inf)  # a factor of 2.5 in flux
-MAGNITUDE_BANDS = ("i", "r")  # the first that was measured: HSC judges photo-z by i (Tanaka et al. 2018)
-SNR_EDGES = (-math.inf, 0.5, 1, 2, 4, 8, math.inf)  # factors of two about DESI's typical 1 a sample
-LEAST_GALAXIES = 30  # of a Gaussian sample, sigma_NMAD is then good to a fifth and a rate to 3%
-POINT_SOURCE, EXTENDED = "PSF", "all but PSF"  # Tractor's morphology of mostly quasars; others drop it
+MAGNITUDE_BANDS = ("i", "r")  # the first measured band: HSC evaluates photo-z in i (Tanaka et al. 2018)
+SNR_EDGES = (-math.inf, 0.5, 1, 2, 4, 8, math.inf)  # factors of two around DESI's typical 1 per sample
+MIN_GALAXIES = 30  # gives sigma_NMAD of a Gaussian sample to 20% and a rate to 3%
+POINT_SOURCE, EXTENDED = "PSF", "all but PSF"  # Tractor type of mostly quasars, which other authors exclude
 REDSHIFT, MAGNITUDE, KIND, MORPHOLOGY, SNR = "redshift", "magnitude", "kind", "morphology", "snr"
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """Some of the galaxies.
+    """A subset of the galaxies.
 
     Attributes:
         label: such as "0.4 to 0.6", "PSF".
-        member_N: which they are, bool.
-        centre: median of the quantity that is binned; NaN for a class.
+        member_N: members, bool.
+        centre: median of the binned quantity; NaN for a class.
     """
 
     label: str
@@ -44,12 +44,12 @@ class Stratum:
 
 @dataclass(frozen=True)
 class Family:
-    """Strata by one quantity. Each galaxy with a redshift is in one of them, and if extended, in "all but PSF".
+    """Strata by one quantity. Each galaxy with a redshift is in one stratum; extended ones also in "all but PSF".
 
     Attributes:
-        name: short, of letters.
+        name: part of metric names, letters only.
         title: the quantity with its unit.
-        strata: those that have a galaxy.
+        strata: the strata that are not empty.
     """
 
     name: str
@@ -58,13 +58,13 @@ class Family:
 
 
 def families(catalogue: Catalogue, snr_N: np.ndarray | None) -> tuple[Family, ...]:
-    """All families that the survey has the columns for.
+    """All families for which the survey has the columns.
 
-    What was not measured is a stratum of its own, and so are point sources and quasars: no galaxy
-    with a redshift is ever dropped.
+    Galaxies without the quantity form a separate stratum, as do point sources and quasars: no galaxy
+    with a redshift is dropped.
 
     Args:
-        snr_N: median signal to noise of a sample of the spectrum, NaN without one; None: unknown.
+        snr_N: median S/N per sample of the spectrum, NaN without a spectrum; None: unknown.
     """
     known_N = is_redshift(catalogue.redshift_N)
     found = [redshift_family(catalogue.redshift_N)]
@@ -94,12 +94,12 @@ def redshift_family(redshift_N: np.ndarray) -> Family:
 def binned(
     name: str, title: str, value_N: np.ndarray, known_N: np.ndarray, edges: tuple[float, ...], absent: str
 ) -> Family:
-    """Bins of a quantity, low edge included; galaxies without it are the last stratum.
+    """Bins of a quantity, low edge included; galaxies without the quantity are the last stratum.
 
     Args:
-        known_N: galaxies that count, bool.
+        known_N: galaxies to include, bool.
         edges: ascending; the outermost are infinite.
-        absent: label of galaxies without the quantity.
+        absent: label of the stratum without the quantity.
     """
     finite_N = known_N & np.isfinite(value_N)
     parts = [(_label(low, high), finite_N & (value_N >= low) & (value_N < high)) for low, high in pairwise(edges)]
@@ -113,11 +113,11 @@ def binned(
 
 
 def by_class(class_N: np.ndarray, known_N: np.ndarray) -> tuple[Stratum, ...]:
-    """Every class in alphabetical order, then "unknown" for "".
+    """One stratum per class in alphabetical order, then "unknown" for "".
 
     Args:
         class_N: (N,) str.
-        known_N: galaxies that count, bool.
+        known_N: galaxies to include, bool.
     """
     classes = sorted(set(class_N[known_N].tolist()), key=lambda text: (text == "", text))
     return tuple(Stratum(text or "unknown", known_N & (class_N == text), math.nan) for text in classes)

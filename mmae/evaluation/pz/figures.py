@@ -1,4 +1,4 @@
-"""p(z) drawn: PIT histograms, coverage, the sum of all p(z), and some of them.
+"""Figures of p(z): PIT histograms, coverage, the mean of all p(z), and examples.
 
 Shape suffixes: N galaxies, B bins of a histogram, K bins of p(z).
 """
@@ -23,18 +23,18 @@ PIT_BINS = 20  # 5% each
 BANDS = ((0.95, LIGHT_GREY), (0.68, "#BDBDBD"))
 COVERAGE_LEVELS = np.append(np.arange(0.05, 0.96, 0.05), 0.99)
 REDSHIFT_TICKS = (0.0, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-GALAXIES_A_BIN = 100  # of the histogram of true redshifts, in the mean over bins: errors of 10%
-FEWEST_BINS, MOST_BINS = 8, 64
-SHOWN_PART = 0.998  # of p(z) on the axis of an example
-DECADES = 3.5  # of density below the peak of an example
+GALAXIES_A_BIN = 100  # mean count per bin of the histogram of true redshifts: errors of 10%
+MIN_BINS, MAX_BINS = 8, 64
+SHOWN_PART = 0.998  # probability on the axis of an example
+DECADES = 3.5  # range of densities below the peak of an example
 
 
 @style()
 def pit_figure(pits: Mapping[str, np.ndarray]) -> Figure:
-    """PIT histograms with the bands that hold 68% and 95% of the columns if p(z) is calibrated.
+    """PIT histograms with the bands that contain 68% and 95% of the bins if p(z) is calibrated.
 
     Args:
-        pits: by mode, (N,) each, N > 0.
+        pits: mode -> (N,), N > 0.
     """
     figure = Figure(figsize=(max(4.5, 3.4 * len(pits)), 3.2), layout="constrained")
     axes = figure.subplots(1, len(pits), sharey=True, squeeze=False)[0]
@@ -59,10 +59,10 @@ def pit_figure(pits: Mapping[str, np.ndarray]) -> Figure:
 
 @style()
 def coverage_figure(pits: Mapping[str, np.ndarray]) -> Figure:
-    """Part of the galaxies inside central intervals against the interval's probability; below, the difference.
+    """Fraction of galaxies inside central intervals against the interval's probability; below, the difference.
 
     Args:
-        pits: by mode, (N,) each, N > 0.
+        pits: mode -> (N,), N > 0.
     """
     figure = Figure(figsize=(5.2, 5.6), layout="constrained")
     main, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.4))
@@ -71,8 +71,8 @@ def coverage_figure(pits: Mapping[str, np.ndarray]) -> Figure:
     for k, (mode, pit_N) in enumerate(pits.items()):
         scores = [rate_score(inside(pit_N, level)) for level in COVERAGE_LEVELS]
         value_B, low_B, high_B = np.array([(s.value, s.low, s.high) for s in scores]).T
-        apart = 0.008 * (k - (len(pits) - 1) / 2)  # error bars of the differences stand side by side
-        for ax, x_B, zero_B in ((main, COVERAGE_LEVELS, 0), (lower, COVERAGE_LEVELS + apart, COVERAGE_LEVELS)):
+        offset = 0.008 * (k - (len(pits) - 1) / 2)  # between error bars of the differences
+        for ax, x_B, zero_B in ((main, COVERAGE_LEVELS, 0), (lower, COVERAGE_LEVELS + offset, COVERAGE_LEVELS)):
             ax.errorbar(
                 x_B,
                 value_B - zero_B,
@@ -98,7 +98,7 @@ def stacked_figure(samples: Mapping[str, tuple[RedshiftPDF, np.ndarray]]) -> Fig
     """The mean of all p(z) against the histogram of the true redshifts, as densities in ln(1+z).
 
     Args:
-        samples: by mode, p(z) and true redshifts of the same N > 0 galaxies.
+        samples: mode -> p(z) and true redshifts of the same N > 0 galaxies.
     """
     figure = Figure(figsize=(8, 1.1 + 2.1 * len(samples)), layout="constrained")
     axes = figure.subplots(len(samples), 1, sharex=True, squeeze=False)[:, 0]
@@ -123,10 +123,10 @@ def stacked_figure(samples: Mapping[str, tuple[RedshiftPDF, np.ndarray]]) -> Fig
 
 
 def _draw_truth(ax: Axes, pdf: RedshiftPDF, z_N: np.ndarray) -> None:
-    """True redshifts in joined bins of p(z), with Poisson errors."""
+    """Histogram of true redshifts in groups of p(z) bins, with Poisson errors."""
     n_bins = len(pdf.width_K)
-    joined = max(1, round(n_bins / np.clip(z_N.size / GALAXIES_A_BIN, FEWEST_BINS, MOST_BINS)))
-    edges_B = np.append(pdf.edges_K1[:-1:joined], pdf.edges_K1[-1])
+    bins_per_group = max(1, round(n_bins / np.clip(z_N.size / GALAXIES_A_BIN, MIN_BINS, MAX_BINS)))
+    edges_B = np.append(pdf.edges_K1[:-1:bins_per_group], pdf.edges_K1[-1])
     count_B, _ = np.histogram(np.log1p(z_N), edges_B)
     scale_B = z_N.size * np.diff(edges_B)
     ax.stairs(count_B / scale_B, edges_B, fill=True, color=LIGHT_GREY, label="true redshifts")
@@ -142,10 +142,10 @@ def _draw_truth(ax: Axes, pdf: RedshiftPDF, z_N: np.ndarray) -> None:
 
 @style()
 def example_figure(examples: Mapping[str, tuple[float, Mapping[str, RedshiftPDF]]]) -> Figure:
-    """p(z) of some galaxies from every mode; dotted: the true redshift.
+    """p(z) of example galaxies in every mode; dotted: the true redshift.
 
     Args:
-        examples: object id -> true redshift, and p(z) of this one galaxy by mode.
+        examples: object id -> true redshift, and mode -> p(z) of this galaxy.
     """
     columns = min(3, max(1, len(examples)))
     rows = -(-max(1, len(examples)) // columns)

@@ -1,6 +1,6 @@
-"""p(z) in the report: scores, coverage and verdict of every mode, and the same by stratum.
+"""Report section on p(z): scores, coverage and verdict of every mode, and scores by stratum.
 
-Shape suffixes: N galaxies, M of them that a mode is scored on.
+Shape suffixes: N galaxies, M galaxies scored in a mode.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ EXAMPLES = 6
 HIDDEN = ("redshift", "kind", "snr")
 POINT, POINT_EDGES = "median of p(z)", (0.0, 0.2, 0.4, 0.8, 1.6, np.inf)
 Families = Mapping[str, Mapping[str, np.ndarray]]
-"""family -> stratum -> which of the galaxies (N,) bool."""
+"""family -> stratum -> members (N,) bool."""
 TEXT = (
-    "A p(z) is the answer given what was seen, so that each mode is calibrated, or not, for itself: p(z) from the "
-    "image alone may be right and that from the spectrum too wide. PIT is the part of p(z) below the true redshift, "
+    "p(z) is conditional on the input, so each mode is tested separately: p(z) from the image alone may be calibrated "
+    "and p(z) from the spectrum too wide. PIT is the probability of p(z) below the true redshift, "
     "randomised within the bin of the truth; it is uniform if p(z) is calibrated. CRPS (in units of redshift) and CDE "
-    "loss are smaller, ln p larger, for a better p(z); being calibrated alone is not enough. Densities are in z. "
-    f"Judged at a significance of {SIGNIFICANCE:.0%}: no more often is a calibrated p(z) called something else. With "
-    "very many galaxies also a misfit that harms nobody is significant, so its size stands beside: it is called small "
-    f"if coverage misses by {100 * SMALL_MISS:.0f} points and the median by {SMALL_BIAS:g} sigma at most, with "
-    f"{100 * SMALL_OUTLIERS:g}% PIT outliers at most."
+    "loss are smaller, ln p larger, for a better p(z); calibration alone is not sufficient. Densities are in z. "
+    f"The significance level is {SIGNIFICANCE:.0%}, the probability that a calibrated p(z) is rejected. With "
+    "very many galaxies a negligible error is significant too, so its size is reported: it is called small "
+    f"if coverage is off by at most {100 * SMALL_MISS:.0f} percentage points and the median by at most {SMALL_BIAS:g} "
+    f"sigma, with at most {100 * SMALL_OUTLIERS:g}% PIT outliers."
 )
 NO_PDF = (
-    "Left out: the model gives one redshift and no p(z), as the paper's does. Train a recipe whose redshift head "
-    "has bins, such as `small`."
+    "Left out: the model predicts one redshift and no p(z), like the paper's model. Train a recipe with a binned "
+    "redshift head, such as `small`."
 )
 CAPTIONS = {
-    "pz_pit": "PIT of the true redshifts. Flat: calibrated; heaped at both ends: p(z) too narrow (over-confident); "
-    "heaped in the middle: too wide (under-confident); sloped: biased. Bands: where columns of a calibrated p(z) lie.",
-    "pz_coverage": "How many galaxies have their true redshift inside central intervals of p(z), with 68% errors.",
-    "pz_stacked": "The mean of all p(z) and the true redshifts of the same galaxies. They agree if p(z) is calibrated.",
-    "pz_examples": "p(z) of galaxies taken evenly from the sorted true redshifts (dotted), however well they came out.",
+    "pz_pit": "PIT of the true redshifts. Flat: calibrated; peaks at both ends: p(z) too narrow (over-confident); "
+    "peak in the middle: too wide (under-confident); sloped: biased. Bands: expected range of a calibrated p(z).",
+    "pz_coverage": "Fraction of galaxies with the true redshift inside central intervals of p(z), with 68% errors.",
+    "pz_stacked": "Mean of all p(z) and the true redshifts of the same galaxies. They agree if p(z) is calibrated.",
+    "pz_examples": "p(z) of galaxies at even ranks of true redshift (dotted), not selected by quality.",
 }
 
 
@@ -60,21 +60,21 @@ def pz_section(
     object_id_N: ArrayLike | None = None,
     hidden: Collection[str] = HIDDEN,
 ) -> Section:
-    """Scores, calibration and figures of p(z), each mode for itself.
+    """Scores, calibration and figures of p(z) by mode.
 
     Args:
-        pdfs: by mode, p(z) of all N galaxies and (N,) bool which have what the mode needs; empty for
+        pdfs: mode -> p(z) of all N galaxies, and (N,) bool: the inputs of the mode are present; empty for
             a model without p(z).
         z_spec_N: spectroscopic redshifts, NaN where unknown.
-        families: parts of the galaxies to be scored apart.
+        families: strata to score separately.
         seed: of the randomised PIT and the bootstrap.
-        resamples: of the bootstrap.
-        object_id_N: names in the figure of examples; row numbers by default.
-        hidden: families cut by what p(z) was not told, the true redshift above all. A calibrated p(z)
-            need not look calibrated in their strata, so these are scored and not judged.
+        resamples: number of bootstrap resamples.
+        object_id_N: titles in the figure of examples; row numbers by default.
+        hidden: families defined by a quantity that is not an input of p(z), such as the true redshift. The PIT of a
+            calibrated p(z) is not uniform in their strata, so these are scored and not judged.
 
     Raises:
-        InputError: arrays that do not fit together.
+        InputError: arrays of inconsistent shapes or types.
     """
     z_spec_N = np.asarray(z_spec_N, np.float64)
     _check(pdfs, z_spec_N, families)
@@ -84,7 +84,7 @@ def pz_section(
         if row_M.size:
             modes[mode] = _judge(pdf.chosen(row_M), z_spec_N[row_M], row_M, seed)
         else:
-            reasons.append(f"{mode}: no galaxy has what it needs and a redshift; take a survey with more of them.")
+            reasons.append(f"{mode}: no galaxy has its inputs and a redshift; use a survey with such galaxies.")
     left_out = NO_PDF if not pdfs else f"Left out: {' '.join(reasons)}" if reasons else ""
     if not modes:
         return Section("pz", TITLE, TEXT, left_out=left_out)
@@ -111,13 +111,13 @@ def _check(pdfs: Mapping[str, tuple[RedshiftPDF, np.ndarray]], z_spec_N: np.ndar
         if (len(pdf),) != n or np.shape(usable_N) != n or np.asarray(usable_N).dtype != bool:
             raise InputError(
                 f"p(z) from {mode}: {len(pdf)} p(z), usable of shape {np.shape(usable_N)} and redshifts "
-                f"of shape {n}; give one of each for every galaxy, usable as booleans."
+                f"of shape {n}; give one of each per galaxy, usable as bool."
             )
     for family, strata in families.items():
         for stratum, member_N in strata.items():
             if np.shape(member_N) != n or np.asarray(member_N).dtype != bool:
                 raise InputError(
-                    f"p(z) by {family}: stratum {stratum!r} must be one boolean for each of the "
+                    f"p(z) by {family}: stratum {stratum!r} must have one bool for each of the "
                     f"{z_spec_N.size} galaxies."
                 )
 
@@ -128,7 +128,7 @@ def _judge(pdf: RedshiftPDF, z_M: np.ndarray, row_M: np.ndarray, seed: int) -> J
 
 
 def _point_strata(judged: Judged, n: int) -> dict[str, np.ndarray]:
-    """Bins of the median of p(z): by redshift, but by what p(z) itself says."""
+    """Bins of the median of p(z), which unlike the true redshift does not bias the PIT."""
     point_N = np.full(n, np.nan)
     point_N[judged.row_M] = judged.pdf.quantile(0.5)
     return {
@@ -140,7 +140,7 @@ def _point_strata(judged: Judged, n: int) -> dict[str, np.ndarray]:
 def _examples(
     modes: Mapping[str, Judged], z_spec_N: np.ndarray, names_N: np.ndarray
 ) -> dict[str, tuple[float, dict[str, RedshiftPDF]]]:
-    """Galaxies evenly from the sorted redshifts, of those that most modes have."""
+    """Galaxies at even ranks of redshift, among those with p(z) in the largest number of modes."""
     seen_N = sum(np.isin(np.arange(z_spec_N.size), judged.row_M).astype(int) for judged in modes.values())
     row_M = np.flatnonzero(seen_N == seen_N.max())
     row_M = row_M[np.argsort(z_spec_N[row_M], kind="stable")]

@@ -1,37 +1,38 @@
-"""Tables of p(z) in the report, and the verdict on each mode.
+"""Tables of p(z) scores, calibration and coverage.
 
-Shape suffixes: M galaxies that a mode is scored on.
+Shape suffixes: M galaxies scored in a mode.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from mmae.evaluation.cells import measured
 from mmae.evaluation.pz.verdict import judge_calibration
-from mmae.metrics.bootstrap import Score
 from mmae.metrics.pz_calibration import LEAST_GALAXIES, LEVELS, SIGNIFICANCE, Calibration, calibrate, fault_text
 from mmae.metrics.pz_distribution import RedshiftPDF
 from mmae.metrics.pz_scores import CDE_LOSS, CRPS, DENSITY_FLOOR, LOG_LIKELIHOOD, at_floor, mean_scores
-from mmae.report.contents import NOT_JUDGED, Cell, Table, Verdict, slug
+from mmae.report.contents import NOT_JUDGED, Column, Table, Verdict, slug
 
-SIGMA = "[sigma of p(z)]"
-SCORES = (CRPS, CDE_LOSS, LOG_LIKELIHOOD)
+MODE, N = Column("mode", "redshift from"), Column("n")
+SCORES = tuple(Column(slug(name), name) for name in (CRPS, CDE_LOSS, LOG_LIKELIHOOD))
+BIAS = Column("bias", "bias [sigma of p(z)]")
 HIDDEN_NOTE = (
-    "Not judged: the galaxies were chosen by what p(z) was not told, and then even a calibrated p(z) has no "
-    "uniform PIT."
+    "Not judged: the strata are defined by a quantity that is not an input of p(z), so the PIT of a calibrated p(z) is "
+    "not uniform in them."
 )
 FINDING_NOTE = (
-    f"Findings are at {SIGNIFICANCE:.0%} for all strata of a mode together, and hints only: the verdict is "
-    f"on all galaxies. Fewer than {LEAST_GALAXIES} galaxies are not judged."
+    f"Findings are at a significance of {SIGNIFICANCE:.0%} for all strata of a mode together and are not judged: the "
+    f"verdict is on all galaxies. No finding below {LEAST_GALAXIES} galaxies."
 )
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One mode on its M galaxies with a p(z) and a redshift; `row_M` are their rows among all."""
+    """One mode on its M galaxies with a p(z) and a redshift; `row_M` are their row numbers among all galaxies."""
 
     row_M: np.ndarray
     pdf: RedshiftPDF
@@ -42,22 +43,22 @@ class Judged:
 
 
 def scores_table(modes: Mapping[str, Judged], seed: int, resamples: int) -> Table:
-    """CRPS, CDE loss, ln p and PIT outliers of every mode; seed and resamples are of the bootstrap."""
+    """CRPS, CDE loss, ln p and PIT outliers of every mode; seed and number of resamples of the bootstrap."""
     rows = []
     for mode, judged in modes.items():
         scores = mean_scores(judged.values, seed=seed, resamples=resamples)
         floored = int(at_floor(judged.pdf, judged.z_M).sum())
         rows.append(
-            (mode, judged.row_M.size, *_cells(*scores.values()), floored, *_cells(judged.found.outliers, scale=100))
+            (mode, judged.row_M.size, *map(measured, scores.values()), floored, measured(judged.found.outliers, 100))
         )
     return Table(
         "scores",
         "Scores of p(z)",
-        ("redshift from", "n", *_score_columns(SCORES), "at the floor", "PIT outliers [%]", "PIT outliers error [%]"),
+        (MODE, N, *SCORES, Column("at_floor", "at the floor"), Column("pit_outliers_percent", "PIT outliers [%]")),
         tuple(rows),
-        note=f"Where the density at the true redshift is below {DENSITY_FLOOR:g}, or the truth outside the "
-        "bins, ln p is of this floor; such galaxies are counted. PIT outliers lie outside 0.0001 to "
-        "0.9999: 0.02% is right. Errors are 68% intervals.",
+        note=f"The density at the true redshift has a floor of {DENSITY_FLOOR:g} in ln p, also for redshifts outside "
+        "the bins; the galaxies at the floor are counted. PIT outliers are outside 0.0001 to "
+        "0.9999: 0.02% are expected. Errors are half of the 68% interval.",
     )
 
 
@@ -69,7 +70,7 @@ def calibration_table(modes: Mapping[str, Judged]) -> Table:
             j.found.n,
             j.found.ks,
             j.found.p_value,
-            *_cells(j.found.bias),
+            measured(j.found.bias),
             100 * j.found.largest_miss,
             100 * j.found.worst_level,
             judge_calibration(j.found),
@@ -80,24 +81,19 @@ def calibration_table(modes: Mapping[str, Judged]) -> Table:
         "calibration",
         "Is p(z) calibrated?",
         (
-            "redshift from",
-            "n",
-            "KS distance",
-            "p of all tests",
-            f"bias {SIGMA}",
-            f"bias error {SIGMA}",
-            "largest miss of coverage [points]",
-            "at level [%]",
-            "verdict",
+            *(MODE, N, Column("ks_distance", "KS distance"), Column("p_value", "p of all tests"), BIAS),
+            Column("coverage_error_percent", "largest error of coverage [percentage points]"),
+            Column("level_percent", "at level [%]"),
+            Column("verdict"),
         ),
         rows,
         note="Kolmogorov-Smirnov, the median, four widths and the PIT outliers are tested together "
-        "(Bonferroni). A positive bias is a p(z) that lies too high.",
+        "(Bonferroni). A positive bias means that p(z) is too high.",
     )
 
 
 def coverage_table(modes: Mapping[str, Judged]) -> Table:
-    """Galaxies inside the intervals, level by level."""
+    """Fraction of galaxies inside the central intervals, by level."""
     rows = tuple(
         (
             mode,
@@ -115,9 +111,15 @@ def coverage_table(modes: Mapping[str, Judged]) -> Table:
     return Table(
         "coverage",
         "True redshifts inside central intervals of p(z)",
-        ("redshift from", "interval", "n", "inside [%]", "low [%]", "high [%]", "miss [points]"),
+        (
+            *(MODE, Column("interval"), N, Column("inside_percent", "inside [%]")),
+            Column("low_percent", "low [%]"),
+            Column("high_percent", "high [%]"),
+            Column("excess_percent", "inside \N{MINUS SIGN} level [percentage points]"),
+        ),
         rows,
-        note="Low and high: Wilson's 68% interval. Above the level p(z) is too wide, below it too narrow (or biased).",
+        note="Low and high: Wilson's 68% interval. p(z) is too wide if more galaxies than the level are inside, "
+        "too narrow (or biased) if fewer.",
     )
 
 
@@ -132,8 +134,8 @@ def strata_table(
     """Scores and coverage in parts of the galaxies.
 
     Args:
-        strata: by mode, stratum -> which of all galaxies, bool.
-        hidden: cut by what p(z) was not told, and so not judged.
+        strata: mode -> stratum -> members among all galaxies, bool.
+        hidden: the family is defined by a quantity that is not an input of p(z); its strata are not judged.
     """
     rows = []
     for mode, judged in modes.items():
@@ -148,9 +150,9 @@ def strata_table(
                     mode,
                     stratum,
                     found.n,
-                    *_cells(*scores.values()),
-                    *_cells(found.coverage[0.68], scale=100),
-                    *_cells(found.bias),
+                    *map(measured, scores.values()),
+                    measured(found.coverage[0.68], 100),
+                    measured(found.bias),
                     NOT_JUDGED if hidden else _finding(found),
                 )
             )
@@ -159,15 +161,8 @@ def strata_table(
         f"by_{slug(family)}",
         f"By {family}",
         (
-            "redshift from",
-            "stratum",
-            "n",
-            *_score_columns(SCORES),
-            "inside 68% [%]",
-            "inside 68% error [%]",
-            f"bias {SIGMA}",
-            f"bias error {SIGMA}",
-            "finding",
+            *(MODE, Column("stratum"), N, *SCORES, Column("inside_68_percent", "inside 68% [%]"), BIAS),
+            Column("finding"),
         ),
         tuple(rows),
         note=note,
@@ -175,13 +170,5 @@ def strata_table(
 
 
 def _finding(found: Calibration) -> Verdict:
-    """In words and without a mark."""
-    return Verdict(fault_text(found) if found.n >= LEAST_GALAXIES else "too few to tell")
-
-
-def _score_columns(names: Collection[str]) -> tuple[str, ...]:
-    return tuple(text for name in names for text in (name, f"{name} error"))
-
-
-def _cells(*scores: Score, scale: float = 1.0) -> tuple[Cell, ...]:
-    return tuple(scale * value for score in scores for value in (score.value, score.error))
+    """The faults as text, not judged."""
+    return Verdict(fault_text(found) if found.n >= LEAST_GALAXIES else "too few galaxies")

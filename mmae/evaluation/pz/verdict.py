@@ -7,11 +7,11 @@ from mmae.report.contents import Verdict
 
 
 def judge_calibration(found: Calibration) -> Verdict:
-    """Calibrated or not, with the significance and the size of the misfit."""
+    """Calibrated or not, with the largest error of the coverage."""
     if found.n < LEAST_GALAXIES:
         return Verdict(f"not judged: {found.n} galaxies, {LEAST_GALAXIES} are needed")
-    size = f"coverage misses by {100 * found.largest_miss:+.1f} points at {found.worst_level:.0%}"
+    size = f"coverage is off by {100 * found.largest_miss:+.1f} percentage points at {found.worst_level:.0%}"
     size = size.replace("-", "\N{MINUS SIGN}")
     if not found.faults:
-        return Verdict(f"calibrated; {size}, no more than chance", True)
+        return Verdict(f"calibrated; {size}, not significant", True)
     return Verdict(f"{fault_text(found)}; {size}{'; significant, but small' if found.is_small else ''}", False)

@@ -1,4 +1,4 @@
-"""Figures of what embeddings hold: a map, scores of probes, probes under a selection shift.
+"""Figures of embeddings: a map, scores of probes, probes under a selection shift.
 
 Shape suffixes: M test galaxies, 2 axes of the map.
 """
@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from mmae.evaluation.representation.map import Plane
+from mmae.evaluation.representation.probe_tasks import NOTHING, ProbeScores, ProbeTask
 from mmae.evaluation.representation.probes import KNN, LINEAR
 from mmae.evaluation.representation.scores import BIAS, R2, SIGMA
-from mmae.evaluation.representation.shift import Shift, Shifted
-from mmae.evaluation.representation.tables import METRICS, shown
-from mmae.evaluation.representation.tasks import NOTHING, Probed, Task
+from mmae.evaluation.representation.shift import Shift, ShiftScores
+from mmae.evaluation.representation.tables import METRICS, metrics_of
 from mmae.metrics.bootstrap import Score
 from mmae.report.style import (
     BLACK,
@@ -37,22 +37,22 @@ from mmae.report.style import (
 REDSHIFT_CMAP = "viridis"
 REDSHIFT_TICKS = (0.0, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 TYPE_COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY_BLUE, BLACK)
-TYPE_MARKERS = "osD^vPX"  # told apart without colour, too
+TYPE_MARKERS = "osD^vPX"  # types are distinguishable without colour
 PROBE_MARKS = {KNN: (BLUE, "o"), LINEAR: (VERMILLION, "s")}
 SYMBOLS = {SIGMA: r"$\sigma_\mathrm{NMAD}$", R2: "$R^2$"}
 BASELINE_LABEL = "baseline"
-COLUMNS, TITLE_LENGTH = 2, 48  # panels a line, and letters a line of their titles
-APART = 0.16  # of the distance between two rows: the two probes stand so far from its middle
-SHOWN_PERCENT = (0.25, 99.75)  # of the map's galaxies fix its axes; the few beyond are counted
-LEAST_TO_FIX = 400  # galaxies: with fewer, all of them fix the axes
+COLUMNS, TITLE_LENGTH = 2, 48  # panels per row, and characters per line of their titles
+OFFSET = 0.16  # vertical offset of the two probes from the middle of their row, in rows
+AXIS_PERCENTILES = (0.25, 99.75)  # of the map; the galaxies outside are counted
+MIN_FOR_PERCENTILES = 400  # with fewer galaxies, the axes include all of them
 
 
 @style()
 def map_figure(plane: Plane, redshift_M: np.ndarray, type_M: np.ndarray, type_name: str, *, seed: int) -> Figure:
-    """The map twice: coloured by redshift and by type. Unknown is grey.
+    """The map coloured by redshift and by type; unknown values are grey.
 
     Args:
-        seed: of the order in which galaxies are drawn, so that no type always lies on top.
+        seed: of the drawing order, so that no type always covers the others.
     """
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
@@ -61,16 +61,16 @@ def map_figure(plane: Plane, redshift_M: np.ndarray, type_M: np.ndarray, type_na
     left.set_title("spectroscopic redshift")
     right.set_title(type_name)
     for ax in (left, right):
-        ax.set_xlabel(f"first component ({plane.share_2[0]:.0%} of the variance)")
+        ax.set_xlabel(f"first component ({plane.variance_2[0]:.0%} of the variance)")
         ax.set_box_aspect(1)
-    left.set_ylabel(f"second component ({plane.share_2[1]:.0%})")
-    if len(plane.xy_M2) >= LEAST_TO_FIX:
-        low, high = np.percentile(plane.xy_M2, SHOWN_PERCENT, axis=0)
+    left.set_ylabel(f"second component ({plane.variance_2[1]:.0%})")
+    if len(plane.xy_M2) >= MIN_FOR_PERCENTILES:
+        low, high = np.percentile(plane.xy_M2, AXIS_PERCENTILES, axis=0)
         low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
         left.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         beyond = int(((plane.xy_M2 < low) | (plane.xy_M2 > high)).any(1).sum())
         if beyond:
-            left.text(0.02, 0.02, f"{beyond} beyond the axes", transform=left.transAxes, fontsize=7)
+            left.text(0.02, 0.02, f"{beyond} outside the axes", transform=left.transAxes, fontsize=7)
     return figure
 
 
@@ -81,7 +81,7 @@ def _colour_by_redshift(figure: Figure, ax: Axes, xy_M2: np.ndarray, redshift_M:
         say_absent(ax, "no redshifts")
         return
     order = np.random.default_rng(seed).permutation(np.flatnonzero(known_M))
-    # Colours are linear in ln(1+z), as the redshift axes of the other figures.
+    # Colours are linear in ln(1+z), like the redshift axes of the other figures.
     points = ax.scatter(
         *xy_M2[order].T, c=np.log1p(redshift_M[order]), cmap=REDSHIFT_CMAP, s=6, linewidths=0, rasterized=True
     )
@@ -98,7 +98,7 @@ def _colour_by_type(ax: Axes, xy_M2: np.ndarray, type_M: np.ndarray, seed: int) 
     if not len(names):
         say_absent(ax, "no types")
         return
-    # The rarest last: a few galaxies among thousands would be buried.
+    # The rarest last, so that the others do not cover it.
     for k, name in enumerate(names[np.argsort(-count, kind="stable")]):
         rows = np.random.default_rng(seed).permutation(np.flatnonzero(type_M == name))
         ax.scatter(
@@ -115,8 +115,8 @@ def _colour_by_type(ax: Axes, xy_M2: np.ndarray, type_M: np.ndarray, seed: int) 
 
 
 @style()
-def probe_figure(results: Sequence[tuple[Task, Sequence[Probed]]]) -> Figure:
-    """The first score of every task: a row for each description of the galaxies, the baseline as a line."""
+def probe_figure(results: Sequence[tuple[ProbeTask, Sequence[ProbeScores]]]) -> Figure:
+    """The first score of every task: one row per input, the baseline as a line."""
     lines = -(-len(results) // COLUMNS)
     figure = Figure(figsize=(9, 0.6 + 2.6 * lines), layout="constrained")
     axes = figure.subplots(lines, COLUMNS, squeeze=False)
@@ -124,13 +124,13 @@ def probe_figure(results: Sequence[tuple[Task, Sequence[Probed]]]) -> Figure:
     for ax in axes.flat[len(results) :]:
         ax.set_axis_off()
     for ax, (task, found) in zip(axes.flat, results, strict=False):
-        metric = shown(found[0].scores)[0]
-        for probed in found:
-            score = probed.scores[metric]
-            if probed.features == NOTHING:
-                ax.axvline(METRICS[metric][2] * score.value, color=GREY, linestyle="--", label=BASELINE_LABEL)
+        metric = metrics_of(found[0].scores)[0]
+        for result in found:
+            score = result.scores[metric]
+            if result.features == NOTHING:
+                ax.axvline(METRICS[metric][1] * score.value, color=GREY, linestyle="--", label=BASELINE_LABEL)
             else:
-                _dot(ax, rows.index(probed.features), probed.probe, score, metric, probed.probe)
+                _dot(ax, rows.index(result.features), result.probe, score, metric, result.probe)
         _rows(ax, rows, labelled=ax in axes[:, 0])
         ax.set(title=fill(task.title, TITLE_LENGTH), xlabel=_axis_label(metric))
     _legend(figure, axes)
@@ -138,9 +138,9 @@ def probe_figure(results: Sequence[tuple[Task, Sequence[Probed]]]) -> Figure:
 
 
 @style()
-def shift_figure(results: Sequence[tuple[Shift, Sequence[Shifted]]]) -> Figure:
-    """Scatter, bias and outliers: filled where the selected galaxies trained, open where a draw from all did."""
-    metrics = shown(results[0][1][0].difference)
+def shift_figure(results: Sequence[tuple[Shift, Sequence[ShiftScores]]]) -> Figure:
+    """Scatter, bias and outliers: filled for probes trained on selected galaxies, open for a draw from all."""
+    metrics = metrics_of(results[0][1][0].difference)
     figure = Figure(figsize=(9, 0.6 + 2.7 * len(results)), layout="constrained")
     axes = figure.subplots(len(results), len(metrics), squeeze=False)
     for line, (shift, found) in zip(axes, results, strict=True):
@@ -162,12 +162,12 @@ def shift_figure(results: Sequence[tuple[Shift, Sequence[Shifted]]]) -> Figure:
 
 
 def _dot(ax: Axes, row: int, probe: str, score: Score, metric: str, name: str, *, filled: bool = True) -> None:
-    """A score with its interval; the probes of one row stand one below the other."""
+    """A score with its interval; the probes of one row are drawn one below the other."""
     colour, marker = PROBE_MARKS[probe]
-    value, low, high = METRICS[metric][2] * np.array([score.value, score.low, score.high])
-    # The percentiles of a few galaxies' bootstrap need not enclose the value.
+    value, low, high = METRICS[metric][1] * np.array([score.value, score.low, score.high])
+    # The bootstrap percentiles of a few galaxies need not enclose the value.
     error = np.maximum([[value - low], [high - value]], 0)
-    y = row + APART * (2 * list(PROBE_MARKS).index(probe) - 1)
+    y = row + OFFSET * (2 * list(PROBE_MARKS).index(probe) - 1)
     ax.errorbar(
         value,
         y,
@@ -192,11 +192,10 @@ def _rows(ax: Axes, rows: Sequence[str], *, labelled: bool) -> None:
 
 
 def _axis_label(metric: str) -> str:
-    name, unit, _ = METRICS[metric]
-    return SYMBOLS.get(metric, name) + unit
+    return SYMBOLS.get(metric, METRICS[metric][0].heading)
 
 
 def _legend(figure: Figure, axes: np.ndarray) -> None:
-    """Every label once, below the panels."""
+    """One legend below the panels, each label once."""
     found = {name: handle for ax in axes.flat for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=len(found))

@@ -1,6 +1,6 @@
-"""Scores of probes with their 68% intervals from resampling the test galaxies.
+"""Scores of probes with 68% intervals from a bootstrap over the test galaxies.
 
-Shape suffixes: M test galaxies, R resamples; R_M stands for any leading axes.
+Shape suffixes: M test galaxies.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ R2, NMAD, BALANCED = "r2", "nmad", "balanced_accuracy"
 INTERVAL = 0.68
 
 Statistic = Callable[..., np.ndarray]
-"""Of arrays of one shape, reduced along the keyword `axis`."""
+"""A function of arrays of one shape, reduced along the keyword `axis`."""
 
 
 def score_number(target_M: np.ndarray, predicted_M: np.ndarray, *, seed: int, resamples: int) -> Scores:
     """R^2 = 1 - (mean squared error) / (variance of the test targets), and NMAD of the residuals.
 
-    R^2 is 0 for who says the mean of the test galaxies, and negative for who does worse. NMAD is
+    R^2 is 0 for the mean of the test galaxies and negative for a worse prediction. NMAD is
     1.4826 times the median absolute deviation of the residuals about their median.
     """
     return {
@@ -35,7 +35,7 @@ def score_number(target_M: np.ndarray, predicted_M: np.ndarray, *, seed: int, re
 
 
 def score_type(type_M: np.ndarray, predicted_M: np.ndarray, *, seed: int, resamples: int) -> Scores:
-    """Balanced accuracy: the share of right answers in every type, averaged over the types of the test galaxies."""
+    """Balanced accuracy: the recall averaged over the types of the test galaxies."""
     _, index_M = np.unique(type_M, return_inverse=True)
     right_M = np.asarray(type_M == predicted_M, float)
     return {BALANCED: bootstrap_score(_balanced, right_M, index_M, seed=seed, resamples=resamples)}
@@ -44,9 +44,9 @@ def score_type(type_M: np.ndarray, predicted_M: np.ndarray, *, seed: int, resamp
 def paired_difference(
     z_spec_M: np.ndarray, z_pred_M: np.ndarray, z_other_M: np.ndarray, *, seed: int, resamples: int
 ) -> Scores:
-    """Scatter, bias and outlier rate of one prediction minus those of another of the same galaxies.
+    """Scatter, bias and outlier rate of one prediction minus those of another for the same galaxies.
 
-    Both are resampled alike: what makes a galaxy hard for both does not count in the interval.
+    Both use the same resamples, so errors common to both predictions cancel in the interval.
     """
     dz_M, other_M = normalised_residual(z_spec_M, z_pred_M), normalised_residual(z_spec_M, z_other_M)
     statistics: dict[str, Statistic] = {SIGMA: _nmad, BIAS: np.median, OUTLIERS: _outliers}
@@ -57,7 +57,7 @@ def paired_difference(
 
 
 def bootstrap_score(statistic: Statistic, *values_M: np.ndarray, seed: int, resamples: int) -> Score:
-    """A statistic of galaxies with the 16th and 84th percentile of its bootstrap; none for a single galaxy."""
+    """A statistic with its 68% percentile bootstrap interval; the interval is NaN for a single galaxy."""
     n = len(values_M[0])
     if n == 0:
         return Score(math.nan, math.nan, math.nan, 0)
@@ -82,7 +82,7 @@ def _difference(statistic: Statistic) -> Statistic:
 
 
 def _r2(target: np.ndarray, predicted: np.ndarray, axis: int) -> np.ndarray:
-    with np.errstate(divide="ignore", invalid="ignore"):  # targets that are all alike have no R^2
+    with np.errstate(divide="ignore", invalid="ignore"):  # R^2 is undefined for equal targets
         return 1.0 - np.mean((predicted - target) ** 2, axis=axis) / np.var(target, axis=axis)
 
 
@@ -99,6 +99,6 @@ def _balanced(right: np.ndarray, index: np.ndarray, axis: int) -> np.ndarray:
     for k in range(int(index.max()) + 1):
         of_type = index == k
         n = of_type.sum(axis=axis)
-        # A resample may lack a rare type altogether: then the mean is over the others.
+        # A resample may contain no galaxy of a rare type: the mean is over the other types.
         recall.append(np.where(n > 0, (right * of_type).sum(axis=axis) / np.maximum(n, 1), np.nan))
     return np.nanmean(recall, axis=0)

@@ -1,43 +1,51 @@
-"""Two sections of the evaluation: what frozen embeddings hold, and how far that carries."""
+"""Two report sections: probes on frozen embeddings, and probes under a selection shift."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mmae.evaluation.cells import measured
 from mmae.evaluation.representation.figures import map_figure, probe_figure, shift_figure
 from mmae.evaluation.representation.map import principal_plane
+from mmae.evaluation.representation.probe_tasks import (
+    REDSHIFT,
+    TYPE,
+    ProbeScores,
+    ProbeTask,
+    make_probe_tasks,
+    run_probes,
+)
 from mmae.evaluation.representation.probes import NEIGHBOURS
 from mmae.evaluation.representation.scores import BIAS, OUTLIERS, SIGMA
-from mmae.evaluation.representation.shift import NEAR_TO_FAR, Shift, Shifted, run_shift, shifts_of
-from mmae.evaluation.representation.tables import score_cells, score_columns, shown
+from mmae.evaluation.representation.shift import NEAR_TO_FAR, Shift, ShiftScores, make_shifts, run_shift
+from mmae.evaluation.representation.tables import metrics_of, score_cells, score_columns
 from mmae.evaluation.representation.targets import MAGNITUDES, Features, Sample, Targets, common_sample
-from mmae.evaluation.representation.tasks import REDSHIFT, TYPE, Probed, Task, run_task, tasks_of
-from mmae.report.contents import Drawing, Section, Table
+from mmae.report.contents import Column, Drawing, Section, Table
 
-IMAGE = "image"  # the mode that is mapped
+IMAGE = "image"  # the mode of the map
 RESAMPLES = 300
-REPRESENTATION_TITLE, SHIFT_TITLE = "What frozen embeddings hold", "Selection shift"
+REPRESENTATION_TITLE, SHIFT_TITLE = "Information in frozen embeddings", "Selection shift"
 REPRESENTATION_TEXT = (
-    "Simple probes read properties of galaxies from the frozen encoder's vectors, nothing masked: the "
+    "Simple probes predict properties of galaxies from the frozen encoder's embeddings, nothing masked: the "
     f"distance-weighted mean (or vote) of the {NEIGHBOURS} nearest training galaxies, and a linear model (ridge "
-    "regression of numbers, redshift as ln(1+z); logistic regression of types, balanced). Vectors are standardised "
-    "with the training galaxies' mean and deviation. Training and test galaxies are those of the model's own splits "
-    "that every mode has seen: the rows of a table are of the same galaxies. The encoder has learned with redshift "
-    "labels, so its redshift rows are not those of a self-supervised model; no other property was ever a label. The "
-    "same probes on catalogue magnitudes and colours show what the embedding adds, and the last row what knowing the "
-    "training labels alone gives."
+    "regression of numbers, redshift as ln(1+z); logistic regression of types, balanced). Embeddings are standardised "
+    "with the training galaxies' mean and standard deviation. Training and test galaxies are those of the model's own "
+    "splits that have the inputs of every mode: all rows of a table are of the same galaxies. The encoder was trained "
+    "with redshift labels, so the redshift rows are not those of a self-supervised model; no other property was a "
+    "label. The same probes on catalogue magnitudes and colours are the reference, and the last row is a constant "
+    "prediction from the training labels."
 )
 SHIFT_TEXT = (
-    "Spectroscopic samples are bright and near; the galaxies that need a photometric redshift are not. Probes on "
-    "frozen embeddings are trained on the bright half, or on z < 0.4, and tested on the other test galaxies. Each "
-    "stands beside the same probe trained on as many galaxies drawn at random from all and tested on the same "
-    "galaxies: only the selection differs. Only the probe is shifted: the frozen encoder has been trained on the whole "
-    "training split, faint and distant galaxies and their redshifts included. A model that had never seen such "
+    "Spectroscopic samples are bright and near; galaxies that need a photometric redshift are not. Probes on "
+    "frozen embeddings are trained on the bright half, or on z < 0.4, and tested on the other test galaxies. Each is "
+    "compared with the same probe trained on an equal number of galaxies drawn at random from all and tested on the "
+    "same galaxies: only the selection differs. Only the probe is shifted: the frozen encoder was trained on the whole "
+    "training split, including faint and distant galaxies and their redshifts. A model trained without such "
     "galaxies would probably lose more."
 )
-FAR_NOTE = (
-    "Nearest neighbours cannot answer with a redshift beyond those they were trained on; a linear probe extrapolates."
-)
+FAR_NOTE = "kNN cannot predict a redshift beyond its training redshifts; a linear probe extrapolates."
+N_TRAIN, N_TEST = Column("n_train"), Column("n_test")
+FEATURES, PROBE = Column("features", "input"), Column("probe")
 SHIFT_METRICS = (SIGMA, BIAS, OUTLIERS)
 
 
@@ -47,25 +55,26 @@ def representation_section(
     """Probes for redshift, type, magnitude and star formation, and a map of the image embeddings.
 
     Args:
-        embeddings: by mode ("image", "spectrum", "both"); a row of NaN where a galaxy lacks what it needs.
-        train, test: of `targets_of`, in the order of the embeddings.
-        seed, resamples: of the bootstrap.
+        embeddings: mode ("image", "spectrum", "both") -> embeddings; a row of NaN where an input is missing.
+        train, test: from `targets_of`, in the order of the embeddings.
+        seed: of the bootstrap.
+        resamples: number of bootstrap resamples.
 
     Raises:
-        InputError: embeddings and targets do not fit together.
+        InputError: embeddings and targets are inconsistent.
     """
     sample = common_sample(embeddings, train, test)
     if list(sample.features) == [MAGNITUDES]:
-        return _nothing("representation", REPRESENTATION_TITLE, REPRESENTATION_TEXT, sample)
-    tasks, reasons = tasks_of(sample)
-    results = [(task, run_task(task, sample, seed=seed, resamples=resamples)) for task in tasks]
+        return _empty_section("representation", REPRESENTATION_TITLE, REPRESENTATION_TEXT, sample)
+    tasks, reasons = make_probe_tasks(sample)
+    results = [(task, run_probes(task, sample, seed=seed, resamples=resamples)) for task in tasks]
     drawings = []
     if results:
         drawings.append(
             Drawing(
                 "representation_probes",
-                "What probes read from each description of the galaxies, with 68% intervals; "
-                "dashed: the baseline without any description. Magnitudes are not read from magnitudes.",
+                "Scores of the probes by input, with 68% intervals; dashed: the constant baseline. "
+                "Magnitudes are not predicted from magnitudes.",
                 probe_figure(results),
             )
         )
@@ -75,12 +84,12 @@ def representation_section(
             Drawing(
                 "representation_map",
                 "Test galaxies on the first two principal components of the image-only embeddings "
-                "of the training galaxies (PCA of standardised vectors).",
+                "of the training galaxies (PCA of standardised embeddings).",
                 map_figure(plane, sample.test.redshift_N, sample.test.type_N, sample.test.type_name, seed=seed),
             )
         )
     else:
-        reasons.append("Map: there are no image-only embeddings; take a survey with images.")
+        reasons.append("Map: there are no image-only embeddings; use a survey with images.")
     return Section(
         "representation",
         REPRESENTATION_TITLE,
@@ -94,18 +103,18 @@ def representation_section(
 def shift_section(
     embeddings: Mapping[str, Features], train: Targets, test: Targets, *, seed: int, resamples: int = RESAMPLES
 ) -> Section:
-    """Redshift probes trained on the bright or near galaxies and tested on the others. Arguments as above."""
+    """Redshift probes trained on bright or near galaxies and tested on the others; see `representation_section`."""
     sample = common_sample(embeddings, train, test)
     if list(sample.features) == [MAGNITUDES]:
-        return _nothing("shift", SHIFT_TITLE, SHIFT_TEXT, sample)
-    shifts, reasons = shifts_of(sample)
+        return _empty_section("shift", SHIFT_TITLE, SHIFT_TEXT, sample)
+    shifts, reasons = make_shifts(sample)
     results = [(shift, run_shift(shift, sample, seed=seed, resamples=resamples)) for shift in shifts]
     drawings = []
     if results:
         drawings.append(
             Drawing(
                 "shift",
-                "Redshift probes trained on selected galaxies (filled) and on as many drawn "
+                "Redshift probes trained on selected galaxies (filled) and on an equal number drawn "
                 "from all (open), tested on the same galaxies; 68% intervals.",
                 shift_figure(results),
             )
@@ -120,9 +129,9 @@ def shift_section(
     )
 
 
-def _probe_table(task: Task, found: tuple[Probed, ...]) -> Table:
-    metrics = shown(found[0].scores)
-    gain = ("sigma_NMAD difference", "sigma_NMAD difference error") if task.name == REDSHIFT else ()
+def _probe_table(task: ProbeTask, found: tuple[ProbeScores, ...]) -> Table:
+    metrics = metrics_of(found[0].scores)
+    gain = (Column("sigma_nmad_difference", "sigma_NMAD difference"),) if task.name == REDSHIFT else ()
     rows = tuple(
         (
             p.features,
@@ -130,47 +139,47 @@ def _probe_table(task: Task, found: tuple[Probed, ...]) -> Table:
             p.n_train,
             p.n_test,
             *score_cells(p.scores, metrics),
-            *((p.gain.value, p.gain.error) if gain else ()),
+            *((measured(p.gain),) if gain else ()),
         )
         for p in found
     )
     notes = {
-        REDSHIFT: "Differences are from kNN on magnitudes, of the same galaxies, resampled alike.",
-        TYPE: f"The mean over types of the share that is recognised. {task.note}",
+        REDSHIFT: "Differences: minus kNN on magnitudes, same galaxies and same resamples.",
+        TYPE: f"Balanced accuracy: the recall averaged over types. {task.note}",
     }
     return Table(
         task.name,
         task.title,
-        ("read from", "probe", "n train", "n test", *score_columns(metrics), *gain),
+        (FEATURES, PROBE, N_TRAIN, N_TEST, *score_columns(metrics), *gain),
         rows,
         note=notes.get(
             task.name,
-            "R2 is 1 for a perfect answer and 0 for the mean of the test "
+            "R2 is 1 for a perfect prediction and 0 for the mean of the test "
             "galaxies; NMAD is in the unit of the quantity.",
         ),
     )
 
 
-def _shift_table(shift: Shift, found: tuple[Shifted, ...]) -> Table:
+def _shift_table(shift: Shift, found: tuple[ShiftScores, ...]) -> Table:
     rows = tuple(
         (s.features, s.probe, trained, s.n_train, s.n_test, *score_cells(scores, SHIFT_METRICS))
         for s in found
         for trained, scores in (("selected", s.selected), ("all", s.everyone), ("difference", s.difference))
     )
-    note = "Differences are selected minus all, of the same galaxies, resampled alike."
+    note = "Differences: selected minus all, same galaxies and same resamples."
     return Table(
         shift.name,
         f"Trained: {shift.trained}. Tested: {shift.tested}",
-        ("read from", "probe", "trained on", "n train", "n test", *score_columns(SHIFT_METRICS)),
+        (FEATURES, PROBE, Column("trained_on"), N_TRAIN, N_TEST, *score_columns(SHIFT_METRICS)),
         rows,
         note=f"{note} {FAR_NOTE}" if shift.name == NEAR_TO_FAR else note,
     )
 
 
-def _nothing(name: str, title: str, text: str, sample: Sample) -> Section:
-    return Section(name, title, text, left_out=_left_out(sample, ["No embeddings are left to be probed."]))
+def _empty_section(name: str, title: str, text: str, sample: Sample) -> Section:
+    return Section(name, title, text, left_out=_left_out(sample, ["There are no embeddings."]))
 
 
 def _left_out(sample: Sample, reasons: list[str]) -> str:
-    every = [*sample.left_out, *reasons]
-    return "Left out: " + " ".join(every) if every else ""
+    all_reasons = [*sample.left_out, *reasons]
+    return "Left out: " + " ".join(all_reasons) if all_reasons else ""

@@ -1,7 +1,7 @@
-"""Selection shift: probes trained on the galaxies that are easy to observe, tested on the others.
+"""Selection shift: probes trained on galaxies that are easy to observe, tested on the others.
 
-Beside each stands the same probe trained on as many galaxies drawn from all: the number of
-training galaxies is the same and the test galaxies are the same, only the selection differs.
+Each is compared with the same probe trained on an equal number of galaxies drawn from all and tested on the
+same galaxies: only the selection differs.
 
 Shape suffixes: N training galaxies, M test galaxies.
 """
@@ -24,14 +24,14 @@ BRIGHT_TO_FAINT, NEAR_TO_FAR = "bright_to_faint", "near_to_far"
 
 @dataclass(frozen=True)
 class Shift:
-    """Who trains and who is tested.
+    """A selection of training galaxies and the galaxies to test on.
 
     Attributes:
-        name: short.
-        trained, tested: in words.
-        eligible_N: training galaxies from which the comparison draws, bool.
-        selected_N: those that the shifted probe trains on, bool.
-        tested_M: bool.
+        name: part of metric names.
+        trained, tested: descriptions of the two selections.
+        eligible_N: training galaxies from which the comparison sample is drawn, bool.
+        selected_N: training galaxies of the shifted probe, bool.
+        tested_M: test galaxies, bool.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Shift:
 
 
 @dataclass(frozen=True)
-class Shifted:
-    """One probe on one description: trained on the selected galaxies, on a draw from all, and the difference.
+class ShiftScores:
+    """Scores of one probe on one input, trained on the selected galaxies and on a draw from all.
 
     Attributes:
-        difference: selected minus all, resampled alike.
+        difference: `selected` minus `everyone`, with the same resamples.
     """
 
     features: str
@@ -59,15 +59,19 @@ class Shifted:
     difference: Scores
 
 
-def shifts_of(sample: Sample) -> tuple[list[Shift], list[str]]:
-    """Bright to faint, divided at the median training magnitude; z < 0.4 to above. And why one is missing."""
+def make_shifts(sample: Sample) -> tuple[list[Shift], list[str]]:
+    """Bright to faint, split at the median training magnitude, and z < 0.4 to z > 0.4.
+
+    Returns:
+        The possible shifts, and the reasons why others are left out.
+    """
     train, test = sample.train, sample.test
     train_N, test_M = np.isfinite(train.redshift_N), np.isfinite(test.redshift_N)
     magnitude_N, magnitude_M = np.isfinite(train.magnitude_N) & train_N, np.isfinite(test.magnitude_N) & test_M
     median = float(np.median(train.magnitude_N[magnitude_N])) if magnitude_N.any() else np.nan
     edge = f"{train.band} = {median:.2f}" if np.isfinite(median) else "the median magnitude"
     with np.errstate(invalid="ignore"):
-        every = [
+        candidates = [
             Shift(
                 BRIGHT_TO_FAINT,
                 f"brighter than {edge}",
@@ -86,20 +90,20 @@ def shifts_of(sample: Sample) -> tuple[list[Shift], list[str]]:
             ),
         ]
     shifts, left_out = [], []
-    for shift in every:
+    for shift in candidates:
         n, m = int(shift.selected_N.sum()), int(shift.tested_M.sum())
         if n >= LEAST_TRAINING and m >= LEAST_TEST:
             shifts.append(shift)
         else:
             left_out.append(
                 f"Training {shift.trained}, test {shift.tested}: {n} training and {m} test galaxies with "
-                f"a redshift, {LEAST_TRAINING} and {LEAST_TEST} are needed; take a larger survey."
+                f"a redshift, {LEAST_TRAINING} and {LEAST_TEST} are needed; use a larger survey."
             )
     return shifts, left_out
 
 
-def run_shift(shift: Shift, sample: Sample, *, seed: int, resamples: int) -> tuple[Shifted, ...]:
-    """Every probe on every description, trained on the selected galaxies and on as many drawn from all."""
+def run_shift(shift: Shift, sample: Sample, *, seed: int, resamples: int) -> tuple[ShiftScores, ...]:
+    """Every probe on every input, trained on the selected galaxies and on an equal number drawn from all."""
     selected = np.flatnonzero(shift.selected_N)
     drawn = np.random.default_rng(seed).choice(np.flatnonzero(shift.eligible_N), len(selected), replace=False)
     z_N, z_M = sample.train.redshift_N, sample.test.redshift_N[shift.tested_M]
@@ -112,5 +116,5 @@ def run_shift(shift: Shift, sample: Sample, *, seed: int, resamples: int) -> tup
             )
             scores = [score_redshift(z_M, z, seed=seed, resamples=resamples) for z in (shifted_M, everyone_M)]
             difference = paired_difference(z_M, shifted_M, everyone_M, seed=seed, resamples=resamples)
-            found.append(Shifted(name, probe, len(selected), len(z_M), *scores, difference))
+            found.append(ShiftScores(name, probe, len(selected), len(z_M), *scores, difference))
     return tuple(found)

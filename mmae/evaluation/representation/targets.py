@@ -1,4 +1,4 @@
-"""What frozen embeddings are asked, and of which galaxies.
+"""Targets and inputs of the probes, and the galaxies common to all inputs.
 
 Shape suffixes: N galaxies (N training and M test ones where both occur), D dimensions, C bands.
 """
@@ -15,23 +15,23 @@ from mmae.evaluation.catalogue import Catalogue
 from mmae.metrics.photometric_features import LEAST_TEST, LEAST_TRAINING, photoz_features
 
 TARGET_CLASS, MORPHOLOGY = "target class", "morphological type"
-MAGNITUDE_BANDS = ("i", "r")  # the first that a survey has: HSC is deepest in i, DESI selects in r
+MAGNITUDE_BANDS = ("i", "r")  # the first band in the survey is used: HSC is deepest in i, DESI selects in r
 MAGNITUDES = "magnitudes only"
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What is known of N galaxies and to be read from their embeddings.
+    """Properties of N galaxies that probes predict from embeddings.
 
     Attributes:
         redshift_N: spectroscopic; NaN where unknown.
         type_N: str; "" where unknown.
-        type_name: what type_N is.
+        type_name: description of type_N.
         mag_NC: all magnitudes, AB; NaN where not measured.
-        magnitude_N: the one that is a target; NaN where not measured.
-        band: of magnitude_N; "" if there is none.
+        magnitude_N: the target magnitude; NaN where not measured.
+        band: band of magnitude_N; "" if there is none.
         star_formation_N: an indicator of star formation; NaN where unknown.
-        star_formation_name: what it is.
+        star_formation_name: name of the indicator.
     """
 
     redshift_N: np.ndarray
@@ -47,14 +47,14 @@ class Targets:
         return len(self.redshift_N)
 
     def chosen(self, which_N: np.ndarray) -> Targets:
-        """Some of the galaxies: a mask or indices."""
+        """The galaxies selected by a mask or by indices."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return Targets(**{k: v[which_N] if isinstance(v, np.ndarray) else v for k, v in values.items()})
 
 
 @dataclass(frozen=True)
 class Features:
-    """Vectors that describe training and test galaxies; a row of NaN where a galaxy was not observed."""
+    """Inputs of a probe for training and test galaxies; a row of NaN where a galaxy was not observed."""
 
     train_ND: np.ndarray
     test_MD: np.ndarray
@@ -62,11 +62,11 @@ class Features:
 
 @dataclass(frozen=True)
 class Sample:
-    """Galaxies that every one of `features` describes: all scores are of the same galaxies.
+    """Galaxies that have all of `features`, so that all scores are of the same galaxies.
 
     Attributes:
-        features: by name, embeddings first and magnitudes last.
-        left_out: why embeddings that were given are not among them.
+        features: name -> inputs, embeddings first and magnitudes last.
+        left_out: reasons why given embeddings are not among them.
     """
 
     features: dict[str, Features]
@@ -78,15 +78,15 @@ class Sample:
 def targets_of(
     catalogue: Catalogue, star_formation_N: np.ndarray | None = None, star_formation_name: str = "star formation"
 ) -> Targets:
-    """Targets from a survey's catalogue: target class where it is simulated, else morphological type.
+    """Targets from a survey's catalogue; the type is the target class if simulated, else the morphological type.
 
     Args:
-        star_formation_N: a number that grows or falls with star formation, as the narrow 4000 A break of
-            the observed spectrum; NaN where it is unknown or drowns in noise.
-        star_formation_name: what it is, with its unit.
+        star_formation_N: a number that correlates with star formation, such as the narrow 4000 A break of
+            the observed spectrum; NaN where unknown or dominated by noise.
+        star_formation_name: its name, with the unit.
 
     Raises:
-        InputError: not one such number for each galaxy.
+        InputError: star_formation_N does not have one value per galaxy.
     """
     n = len(catalogue)
     if star_formation_N is None:
@@ -94,8 +94,8 @@ def targets_of(
     star_formation_N = np.asarray(star_formation_N, np.float64)
     if star_formation_N.shape != (n,):
         raise InputError(
-            f"{star_formation_name}: {star_formation_N.shape} values for {n} galaxies; give one for "
-            f"each galaxy of the catalogue, NaN where unknown."
+            f"{star_formation_name}: {star_formation_N.shape} values for {n} galaxies; give one value per "
+            f"galaxy of the catalogue, NaN where unknown."
         )
     simulated = bool((catalogue.kind_N != "").any())
     band = next((b for b in MAGNITUDE_BANDS if b in catalogue.bands), "")
@@ -112,20 +112,20 @@ def targets_of(
 
 
 def common_sample(embeddings: Mapping[str, Features], train: Targets, test: Targets) -> Sample:
-    """The galaxies that all modes have seen, with magnitudes and colours as one more description.
+    """The galaxies with embeddings in all modes, with magnitudes and colours as a further input.
 
-    Modes that fewer than 50 training or 20 test galaxies can offer are left out first. Redshifts
-    that cannot be (z <= -1) become unknown.
+    Modes with fewer than 50 training or 20 test galaxies are left out first. Impossible redshifts
+    (z <= -1) become NaN.
 
     Raises:
-        InputError: rows do not fit the galaxies, a vector is NaN or infinite in part, or training and
+        InputError: numbers of rows and galaxies differ, an embedding is partly NaN or infinite, or training and
             test galaxies have different types, bands or indicators.
     """
     for what in ("type_name", "band", "star_formation_name"):
         if getattr(train, what) != getattr(test, what):
             raise InputError(
-                f"{what} is {getattr(train, what)!r} of the training and {getattr(test, what)!r} of "
-                f"the test galaxies: give both the same."
+                f"{what} is {getattr(train, what)!r} for the training and {getattr(test, what)!r} for "
+                f"the test galaxies: they must be equal."
             )
     kept, left_out = {}, []
     train_N, test_M = np.ones(len(train), bool), np.ones(len(test), bool)
@@ -134,36 +134,39 @@ def common_sample(embeddings: Mapping[str, Features], train: Targets, test: Targ
         seen_M = _observed(features.test_MD, len(test), f"embeddings of mode {mode!r}, test")
         if seen_N.sum() < LEAST_TRAINING or seen_M.sum() < LEAST_TEST:
             left_out.append(
-                f"Mode {mode}: {seen_N.sum()} training and {seen_M.sum()} test galaxies have what it needs, "
-                f"{LEAST_TRAINING} and {LEAST_TEST} are needed; take a survey with more of them."
+                f"Mode {mode}: {seen_N.sum()} training and {seen_M.sum()} test galaxies have its inputs, "
+                f"{LEAST_TRAINING} and {LEAST_TEST} are needed; use a larger survey."
             )
             continue
         kept[mode] = features
         train_N, test_M = train_N & seen_N, test_M & seen_M
     chosen = {mode: Features(f.train_ND[train_N], f.test_MD[test_M]) for mode, f in kept.items()}
-    train, test = _possible(train.chosen(train_N)), _possible(test.chosen(test_M))
+    train, test = (
+        _without_impossible_redshifts(train.chosen(train_N)),
+        _without_impossible_redshifts(test.chosen(test_M)),
+    )
     chosen[MAGNITUDES] = Features(photoz_features(train.mag_NC), photoz_features(test.mag_NC))
     return Sample(chosen, train, test, tuple(left_out))
 
 
 def _observed(vectors_ND: np.ndarray, n: int, where: str) -> np.ndarray:
-    """Which rows hold a vector: (N,) bool."""
+    """Rows with an embedding: (N,) bool."""
     if vectors_ND.ndim != 2 or len(vectors_ND) != n:
         raise InputError(
-            f"{where}: shape {vectors_ND.shape} for {n} galaxies; give one vector for each galaxy, "
-            f"NaN throughout where it was not observed."
+            f"{where}: shape {vectors_ND.shape} for {n} galaxies; give one vector per galaxy, "
+            f"all NaN where it was not observed."
         )
     finite_N = np.isfinite(vectors_ND).all(1)
     broken_N = ~finite_N & ~np.isnan(vectors_ND).all(1)
     if broken_N.any():
         raise InputError(
-            f"{where}, row {int(np.argmax(broken_N))}: the vector is NaN or infinite in part; the model "
+            f"{where}, row {int(np.argmax(broken_N))}: the vector is partly NaN or infinite; the model "
             f"overflows on this galaxy. Use full precision, or leave the galaxy out."
         )
     return finite_N
 
 
-def _possible(targets: Targets) -> Targets:
+def _without_impossible_redshifts(targets: Targets) -> Targets:
     values = {f.name: getattr(targets, f.name) for f in fields(targets)}
     redshift_N = np.asarray(targets.redshift_N, np.float64)
     with np.errstate(invalid="ignore"):

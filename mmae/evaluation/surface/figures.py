@@ -1,4 +1,4 @@
-"""The missing-modality surface drawn: a map of the scatter, and lines against the image's mask.
+"""Figures of the missing-modality surface: a map of the scatter, and lines against the image's masked fraction.
 
 Shape suffixes: I image mask ratios, S spectrum mask ratios.
 """
@@ -12,24 +12,24 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mmae.evaluation.surface.scores import ABSENT, Cell, Step, Surface
+from mmae.evaluation.surface.scores import ABSENT, CellIndex, Step, Surface
 from mmae.metrics.redshift import ALL_Z
 from mmae.report.style import BLACK, GREY, VERMILLION, outlined, style
 
 # Pale for small scatter: black numbers stay readable on all but the darkest quarter.
 MAP_CMAP = "Blues"
-LINE_CMAP = "cividis"  # an ordered quantity; readable with every kind of colour blindness
-LINE_CMAP_END = 0.9  # its last tenth is too pale on white
+LINE_CMAP = "cividis"  # sequential, readable with colour blindness
+LINE_CMAP_END = 0.9  # the last tenth is too pale on white
 MARKERS = "osD^vP*X"
-LEAST_SPAN = 1.5  # the colour bar's ends are at least this factor apart: noise is not drawn as contrast
-LOG_FROM = 8.0  # ratio of largest and smallest scatter from which the axis is logarithmic
-ARROW_ENDS = 0.29  # of a cell, from its middle: numbers stay free
-APART = 0.012  # of the axis: error bars of one mask ratio stand side by side
+MIN_COLOUR_RANGE = 1.5  # smallest ratio of the colour bar's ends, so that noise does not appear as contrast
+LOG_FROM = 8.0  # ratio of largest to smallest scatter above which the axis is logarithmic
+ARROW_ENDS = 0.29  # distance from the cell's centre in cells; leaves the numbers uncovered
+OFFSET = 0.012  # of the axis, between error bars of one mask ratio
 
 
 @style()
 def surface_figure(surface: Surface) -> Figure:
-    """sigma_NMAD in every cell, more data towards the lower left, and arrows where showing more hurts."""
+    """sigma_NMAD in every cell, more data towards the lower left, with arrows for significant rises."""
     n_i, n_s = len(surface.ratios_I), len(surface.ratios_S)
     figure = Figure(figsize=(2.4 + 1.25 * n_i, 1.4 + 0.85 * n_s), layout="constrained")
     ax = figure.subplots()
@@ -58,19 +58,19 @@ def surface_figure(surface: Surface) -> Figure:
     ax.set_xticks(range(n_i), _names(surface.ratios_I))
     ax.set_yticks(range(n_s), _names(surface.ratios_S))
     ax.tick_params(length=0)
-    ax.set(xlabel="masked share of the image", ylabel="masked share of the spectrum")
+    ax.set(xlabel="masked fraction of the image", ylabel="masked fraction of the spectrum")
     return figure
 
 
 def drawn_steps(surface: Surface) -> tuple[Step, ...]:
-    """Single steps that hurt; where none does, the worst of the others."""
+    """Single steps that hurt; if there are none, the most significant longer step that hurts."""
     single = tuple(step for step in surface.hurting if step.neighbours)
     return single or surface.hurting[:1]
 
 
 def _draw_arrow(ax: Axes, step: Step) -> None:
     less, more = np.array(step.less, float), np.array(step.more, float)
-    # Along the edge of the numbers, not through them: aside by a third of a cell.
+    # Offset by about a third of a cell, so that the arrow does not cross the numbers.
     aside = np.array([0.0, ARROW_ENDS]) if less[1] == more[1] else np.array([ARROW_ENDS, 0.0])
     direction = (more - less) / np.abs(more - less).max()
     ax.annotate(
@@ -91,21 +91,21 @@ def _draw_arrow(ax: Axes, step: Step) -> None:
 
 @style()
 def lines_figure(surface: Surface) -> Figure:
-    """sigma_NMAD against the masked share of the image, a line for each share of the spectrum."""
+    """sigma_NMAD against the masked fraction of the image, one line per masked fraction of the spectrum."""
     figure = Figure(figsize=(7.5, 4.4), layout="constrained")
     ax = figure.subplots()
     colours = matplotlib.colormaps[LINE_CMAP](np.linspace(0, LINE_CMAP_END, len(surface.ratios_S)))
-    place: dict[Cell, tuple[float, float]] = {}
+    place: dict[CellIndex, tuple[float, float]] = {}
     for s, name in enumerate(_names(surface.ratios_S)):
         cells = [cell for cell in surface.cells if cell[1] == s]
         if not cells:
             continue
-        shift = APART * (s - (len(surface.ratios_S) - 1) / 2)
+        shift = OFFSET * (s - (len(surface.ratios_S) - 1) / 2)
         x = np.array([surface.ratios_I[i] for i, _ in cells]) + shift
         scores = [surface.cells[cell].sigma_nmad for cell in cells]
         value, low, high = np.array([(score.value, score.low, score.high) for score in scores]).T
         place.update(zip(cells, zip(x.tolist(), value.tolist(), strict=True), strict=True))
-        # Resampled medians are seldom lopsided enough to leave the value outside its interval.
+        # A skewed bootstrap distribution may leave the value outside its interval.
         error = np.maximum((value - low, high - value), 0)
         ax.errorbar(
             x, value, error, color=colours[s], marker=MARKERS[s % len(MARKERS)], markersize=5, capsize=2, label=name
@@ -120,9 +120,9 @@ def lines_figure(surface: Surface) -> Figure:
     else:
         ax.set_ylim(bottom=0)
     ax.set_xticks(surface.ratios_I, _names(surface.ratios_I))
-    ax.set(xlabel="masked share of the image", ylabel=rf"$\sigma_\mathrm{{NMAD}}$, {ALL_Z}")
-    # From the top as the lines are: scatter falls as more of the spectrum is shown.
-    ax.legend(title="masked share\nof the spectrum", loc="center left", bbox_to_anchor=(1.01, 0.5), reverse=True)
+    ax.set(xlabel="masked fraction of the image", ylabel=rf"$\sigma_\mathrm{{NMAD}}$, {ALL_Z}")
+    # Reversed to match the order of the lines: scatter falls with less of the spectrum masked.
+    ax.legend(title="masked fraction\nof the spectrum", loc="center left", bbox_to_anchor=(1.01, 0.5), reverse=True)
     return figure
 
 
@@ -131,7 +131,7 @@ def _names(ratios: tuple[float, ...]) -> list[str]:
 
 
 def _short(value: float) -> str:
-    """Three significant digits, and no exponent: down to 1e-5 there is room in a cell."""
+    """Three significant digits without an exponent; fits into a cell down to 1e-5."""
     return np.format_float_positional(value, precision=3, fractional=False, trim="-")
 
 
@@ -142,6 +142,6 @@ def _percent(error: float, value: float) -> str:
 def _norm(sigma_SI: np.ndarray) -> LogNorm:
     known = sigma_SI[np.isfinite(sigma_SI) & (sigma_SI > 0)]
     if not known.size:
-        return LogNorm(1, LEAST_SPAN)
-    middle, half = np.sqrt(known.min() * known.max()), np.sqrt(max(known.max() / known.min(), LEAST_SPAN))
+        return LogNorm(1, MIN_COLOUR_RANGE)
+    middle, half = np.sqrt(known.min() * known.max()), np.sqrt(max(known.max() / known.min(), MIN_COLOUR_RANGE))
     return LogNorm(middle / half, middle * half)

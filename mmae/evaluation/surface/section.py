@@ -1,29 +1,28 @@
-"""The missing-modality surface in the report: scatter of every cell, and does more data ever hurt?"""
+"""Report section on the missing-modality surface: scatter by masked fractions, and a test for rises with more data."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mmae.evaluation.cells import measured
 from mmae.evaluation.surface.figures import lines_figure, surface_figure
-from mmae.evaluation.surface.scores import ABSENT, LEAST_GALAXIES, Cell, Step, Surface, score_surface
-from mmae.metrics.bootstrap import Score
-from mmae.report.contents import NOT_JUDGED, Drawing, Section, Table, Verdict
-from mmae.report.contents import Cell as TableCell
+from mmae.evaluation.surface.scores import ABSENT, MIN_GALAXIES, CellIndex, Step, Surface, score_surface
+from mmae.report.contents import NOT_JUDGED, Cell, Column, Drawing, Section, Table, Verdict
 
-# The paper's own rise, from 25% of the image masked to nothing, as a share of the scatter
-# (20,181 test galaxies, recomputed from its released predictions). What cannot see it cannot pass.
+# The paper's relative rise of the scatter from 25% of the image masked to nothing masked (20,181 test
+# galaxies, recomputed from its released predictions). A pass requires that such a rise is detectable.
 PAPER_LESS, PAPER_MORE = 0.0210, 0.0304
 PAPER_RISE = PAPER_MORE / PAPER_LESS - 1
-MOST_STEPS = 12  # rows of the table of steps
+MAX_ROWS = 12  # of the table of steps
 
 TITLE = "Does more data ever hurt?"
 CAPTIONS = {
-    "surface": "sigma_NMAD and its 68% error for each masked share of image and spectrum. "
-    "The hatched cell has no data. Arrows: steps that hurt, from a cell to one that shows more; dashed where no "
-    "single step of the grid does.",
-    "surface_lines": "The same against the masked share of the image, a line for each masked share of the spectrum. "
-    "Thick: steps that hurt. Errors are 68% intervals; those of a difference are smaller.",
+    "surface": "sigma_NMAD and its 68% error for each pair of masked fractions of image and spectrum. "
+    "The hatched cell has no data. Arrows: steps with a significant rise, towards the cell with more data; dashed if "
+    "no single step of the grid rises.",
+    "surface_lines": "sigma_NMAD against the masked fraction of the image, one line per masked fraction of the "
+    "spectrum. Thick: steps with a significant rise. Errors are 68% intervals; those of a difference are smaller.",
 }
 
 
@@ -36,9 +35,9 @@ def surface_section(
     seed: int,
     resamples: int = 300,
 ) -> Section:
-    """Tables, figures and the verdict of a surface; arguments and errors as of `score_surface`."""
+    """Tables, figures and the verdict of a surface; arguments and exceptions as for `score_surface`."""
     surface = score_surface(z_pred_ISN, ratios_I, ratios_S, z_spec_N, seed=seed, resamples=resamples)
-    left_out = "" if surface.steps else too_few(surface)
+    left_out = "" if surface.steps else no_steps_text(surface)
     if not surface.n_galaxies:
         return Section("surface", TITLE, _text(surface), left_out=left_out)
     tables = (verdict_table(surface), steps_table(surface)) if surface.steps else ()
@@ -47,51 +46,50 @@ def surface_section(
     return Section("surface", TITLE, _text(surface), (*tables, cells_table(surface)), drawings, left_out)
 
 
-def too_few(surface: Surface) -> str:
-    """Why steps are not judged, and the mend."""
-    if surface.n_galaxies >= LEAST_GALAXIES:
-        return "Left out: the judgement. No cell shows more than another; give several mask ratios."
+def no_steps_text(surface: Surface) -> str:
+    """Reason why there are no steps to test, and the fix."""
+    if surface.n_galaxies >= MIN_GALAXIES:
+        return "Left out: the verdict. No cell has more data than another; give several mask ratios."
     return (
-        f"Left out: the judgement. {surface.n_galaxies} galaxies have a redshift and a finite prediction in every "
-        f"cell, {LEAST_GALAXIES} are needed; give a larger test split with images and spectra."
+        f"Left out: the verdict. {surface.n_galaxies} galaxies have a redshift and a finite prediction in every "
+        f"cell, {MIN_GALAXIES} are needed; use a larger test split with images and spectra."
     )
 
 
 def judge_surface(surface: Surface) -> Verdict:
-    """More data never hurts: no step may hurt, and every single step must be able to show the paper's rise."""
+    """Met if no step rises significantly and the paper's rise would be detected in every single step."""
     if surface.hurting:
         worst = surface.hurting[0]
         return Verdict(
-            f"misses: {len(surface.hurting)} of {len(surface.steps)} steps hurt, worst from "
+            f"misses: {len(surface.hurting)} of {len(surface.steps)} steps rise, worst from "
             f"{step_name(worst, surface)}: {_rise_text(worst)}",
             False,
         )
     if not surface.steps:
         return Verdict("not judged: too few galaxies")
-    blind = least_sensitive(surface.neighbours)
-    if not blind.detectable_share <= PAPER_RISE:  # also NaN
+    worst = least_sensitive(surface.neighbours)
+    if not worst.detectable_fraction <= PAPER_RISE:  # also NaN
         return Verdict(
-            f"undecided: no step hurts, but a rise by {blind.detectable_share:.0%} of the scatter from "
-            f"{step_name(blind, surface)} would not have been seen; take more galaxies"
+            f"undecided: no step rises, but a rise of {worst.detectable_fraction:.0%} from "
+            f"{step_name(worst, surface)} would not be significant; use more galaxies"
         )
     return Verdict(
-        f"no step hurts; a rise by {blind.detectable_share:.1%} of the scatter would have been seen in any single step",
-        True,
+        f"no step rises; a rise of {worst.detectable_fraction:.1%} in any single step would be detected", True
     )
 
 
 def least_sensitive(steps: tuple[Step, ...]) -> Step:
-    """The step in which a rise must be largest, as a share of the scatter, to be seen."""
-    return max(steps, key=lambda step: step.detectable_share if np.isfinite(step.detectable_share) else np.inf)
+    """The step with the largest detectable rise relative to the scatter."""
+    return max(steps, key=lambda step: step.detectable_fraction if np.isfinite(step.detectable_fraction) else np.inf)
 
 
-def cell_name(cell: Cell, surface: Surface) -> str:
-    """Such as "image 0.25, spectrum absent": what is masked of each."""
+def cell_name(cell: CellIndex, surface: Surface) -> str:
+    """Masked fractions of a cell, such as "image 0.25, spectrum absent"."""
     return ", ".join(ratio_names(cell, surface))
 
 
-def ratio_names(cell: Cell, surface: Surface) -> tuple[str, str]:
-    """Such as ("image 0.25", "spectrum absent")."""
+def ratio_names(cell: CellIndex, surface: Surface) -> tuple[str, str]:
+    """Masked fractions of a cell, such as ("image 0.25", "spectrum absent")."""
     ratios = {"image": surface.ratios_I[cell[0]], "spectrum": surface.ratios_S[cell[1]]}
     image, spectrum = (f"{what} {'absent' if ratio == ABSENT else f'{ratio:g}'}" for what, ratio in ratios.items())
     return image, spectrum
@@ -106,8 +104,8 @@ def _rise_text(step: Step) -> str:
 
 
 def verdict_table(surface: Surface) -> Table:
-    """Single steps and all steps: how many hurt, the largest rise, and what would have been seen."""
-    rows: list[tuple[TableCell, ...]] = []
+    """Single steps and all steps: number of significant rises, the largest rise, the detectable rise."""
+    rows: list[tuple[Cell, ...]] = []
     for name, steps in (("single steps", surface.neighbours), ("all steps", surface.steps)):
         steepest = max(steps, key=lambda step: step.rise.value)
         verdict = judge_surface(surface) if steps is surface.steps else NOT_JUDGED
@@ -116,10 +114,9 @@ def verdict_table(surface: Surface) -> Table:
                 name,
                 len(steps),
                 sum(step.hurts for step in steps),
-                steepest.rise.value,
-                steepest.rise.error,
+                measured(steepest.rise),
                 steepest.significance,
-                100 * least_sensitive(steps).detectable_share,
+                100 * least_sensitive(steps).detectable_fraction,
                 verdict,
             )
         )
@@ -127,47 +124,47 @@ def verdict_table(surface: Surface) -> Table:
         "verdict",
         "More data never hurts",
         (
-            "steps",
-            "n",
-            "hurt",
-            "largest rise of sigma_NMAD",
-            "error",
-            "significance",
-            "rise seen in any step, at least [% of sigma_NMAD]",
-            "verdict",
+            *(Column("steps"), Column("n"), Column("n_rising", "significant rises")),
+            Column("largest_rise", "largest rise of sigma_NMAD"),
+            Column("significance"),
+            Column("detectable_rise_percent", "rise detectable in any step [% of sigma_NMAD]"),
+            Column("verdict"),
         ),
         tuple(rows),
-        note=f"A single step shows one place of the grid more of one modality. All steps are one family of tests "
-        f"(Holm 1979): a surface without any rise fails with a chance of {surface.level:.0%} at most. A pass "
-        f"needs {LEAST_GALAXIES} galaxies, and that a rise such as the paper's (sigma_NMAD {PAPER_LESS:.4f} with "
-        f"25% of the image masked, {PAPER_MORE:.4f} with nothing masked: {PAPER_RISE:.0%}) would have been seen "
+        note=f"A single step lowers the masked fraction of one modality by one grid point. All steps are one family of "
+        f"tests (Holm 1979): a surface without any rise fails with a probability of {surface.level:.0%} at most. A "
+        f"pass needs {MIN_GALAXIES} galaxies, and that a rise as large as the paper's (sigma_NMAD {PAPER_LESS:.4f} "
+        f"with 25% of the image masked, {PAPER_MORE:.4f} with nothing masked: {PAPER_RISE:.0%}) would be detected "
         f"in any single step.",
     )
 
 
 def steps_table(surface: Surface) -> Table:
-    """Steps that hurt, then single steps by significance."""
+    """Steps with a significant rise, then single steps by significance."""
     rest = sorted((s for s in surface.neighbours if not s.hurts), key=lambda s: -s.significance)
-    steps = (*surface.hurting, *rest)[:MOST_STEPS]
+    steps = (*surface.hurting, *rest)[:MAX_ROWS]
     rows = tuple(
         (
             cell_name(s.less, surface),
             cell_name(s.more, surface),
-            s.rise.value,
-            s.rise.error,
+            measured(s.rise),
             s.significance,
             s.detectable,
-            Verdict("hurts" if s.hurts else "within its error" if s.rise.value > 0 else "no rise"),
+            Verdict("significant rise" if s.hurts else "not significant" if s.rise.value > 0 else "no rise"),
         )
         for s in steps
     )
     return Table(
         "steps",
         "Steps with the most significant rise",
-        ("masked", "less masked", "rise of sigma_NMAD", "error", "significance", "smallest rise seen", "found"),
+        (
+            *(Column("masked"), Column("less_masked"), Column("rise", "rise of sigma_NMAD"), Column("significance")),
+            Column("detectable_rise"),
+            Column("finding"),
+        ),
         rows,
-        note=f"At most {MOST_STEPS}: those that hurt, single ones first, then other single steps. Errors are "
-        f"of the paired difference, by bootstrap over galaxies.",
+        note=f"At most {MAX_ROWS}: significant rises, single steps first, then other single steps. Errors are "
+        f"those of the paired difference, from a bootstrap over galaxies.",
     )
 
 
@@ -178,9 +175,9 @@ def cells_table(surface: Surface) -> Table:
         rows.append(
             (
                 *ratio_names(cell, surface),
-                *_pair(scores.sigma_nmad),
-                *_pair(scores.bias),
-                *_pair(scores.outlier_rate, 100.0),
+                measured(scores.sigma_nmad),
+                measured(scores.bias),
+                measured(scores.outlier_rate, 100),
                 scores.not_finite,
             )
         )
@@ -188,37 +185,27 @@ def cells_table(surface: Surface) -> Table:
         "cells",
         "Scores of every cell, at all redshifts",
         (
-            "image masked",
-            "spectrum masked",
-            "sigma_NMAD",
-            "error",
-            "bias",
-            "error of bias",
-            "outliers [%]",
-            "error of outliers [%]",
-            "not finite",
+            *(Column("image_masked"), Column("spectrum_masked"), Column("sigma_nmad", "sigma_NMAD"), Column("bias")),
+            Column("outliers_percent", "outliers [%]"),
+            Column("not_finite"),
         ),
         tuple(rows),
-        note="Errors are half the 68% interval: bootstrap over galaxies, Wilson's for the outliers "
+        note="Errors are half of the 68% interval: from a bootstrap over galaxies, Wilson's for the outliers "
         "(|dz| > 0.15). A prediction that is not finite is an outlier.",
     )
 
 
-def _pair(score: Score, scale: float = 1.0) -> tuple[float, float]:
-    return scale * score.value, scale * score.error
-
-
 def _text(surface: Surface) -> str:
     left_out = (
-        f" {surface.n_left_out:,} further galaxies lack a finite prediction in some cell and count in the "
+        f" {surface.n_left_out:,} further galaxies have no finite prediction in some cell and count in the "
         "outlier rates only."
         if surface.n_left_out
         else ""
     )
     return (
-        "Redshifts of the same galaxies with more and more of the image and of the spectrum masked, from nothing to "
-        "all of it (absent). A model that knows what it sees does no worse when it sees more. The cell in which both "
-        "are absent holds no data and is no part of the surface. "
-        f"Scatter and bias are of {surface.n_galaxies:,} galaxies, the same in every cell and resampled alike."
+        "Redshifts of the same galaxies with increasing masked fractions of image and spectrum, from nothing to "
+        "all of it (absent). The scatter of a well-trained model does not rise with more data. The cell with both "
+        "modalities absent is excluded. "
+        f"Scatter and bias are of {surface.n_galaxies:,} galaxies, the same in every cell and with the same resamples."
         + left_out
     )

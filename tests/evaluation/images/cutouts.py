@@ -1,4 +1,4 @@
-"""Cutouts of galaxies whose light is known, drawn by galsim, and masks as a model has them."""
+"""Cutouts of galaxies with known profiles, drawn by galsim, and patch masks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import galsim
 import numpy as np
 
 from mmae.evaluation.catalogue import Catalogue
-from mmae.evaluation.images.compare import ImageMeasures, joined, measure_images
+from mmae.evaluation.images.compare import ImageMeasures, join_image_measures, measure_images
 from mmae.survey.schema import SurveySpec
 
 SPEC = SurveySpec()
@@ -15,13 +15,13 @@ PATCH = 8
 
 
 def draw(profile: galsim.GSObject) -> np.ndarray:
-    """One band (H,W) of a profile in the middle, in counts."""
+    """One band (H,W) of a centred profile, in counts."""
     size, scale = SPEC.image_size, SPEC.pixel_scale
     return profile.drawImage(nx=size, ny=size, scale=scale, dtype=np.float64).array
 
 
 def bands(image_HW: np.ndarray) -> np.ndarray:
-    """The same in five bands, ever brighter (C,H,W)."""
+    """The image in five bands of increasing brightness (C,H,W)."""
     return np.array([1.0, 1.5, 2.0, 2.5, 3.0])[:, None, None] * image_HW
 
 
@@ -44,7 +44,7 @@ def round_galaxies(n: int, seed: int, noise: float = 1.0) -> np.ndarray:
 
 
 def patches(n: int, seed: int, hidden: float = 0.75) -> np.ndarray:
-    """Visible pixels (N,H,W) with a share of the 8 x 8 patches hidden."""
+    """Visible pixels (N,H,W) with the fraction `hidden` of the 8 x 8 patches hidden."""
     rng = np.random.default_rng(seed)
     side = SPEC.image_size // PATCH
     rank = rng.random((n, side * side)).argsort(1).argsort(1)
@@ -56,7 +56,7 @@ def measure(observed, reconstructed, visible, batch: int = 7) -> ImageMeasures:
         measure_images(observed[a : a + batch], reconstructed[a : a + batch], visible[a : a + batch], SPEC)
         for a in range(0, len(observed), batch)
     ]
-    return joined(parts)
+    return join_image_measures(parts)
 
 
 def catalogue_of(n: int, magnitude: float = 19.5, morphtype: str = "EXP") -> Catalogue:

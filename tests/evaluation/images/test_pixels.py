@@ -15,7 +15,7 @@ def regions(n: int, seed: int = 0, hidden: float = 0.75) -> np.ndarray:
     return pixels.hidden_regions(patches(n, seed, hidden), SPEC)
 
 
-def test_noise_of_a_known_width_comes_back_in_units_of_the_noise():
+def test_residual_statistics_are_in_units_of_the_noise():
     rng = np.random.default_rng(1)
     residual_NCHW = (0.5 + 3 * rng.standard_normal((6, 5, 64, 64))) * NOISE_C11
     scaled_NCHW, region_NGHW = pixels.noise_units(residual_NCHW, SPEC), regions(6)
@@ -26,7 +26,7 @@ def test_noise_of_a_known_width_comes_back_in_units_of_the_noise():
     np.testing.assert_allclose(pixels.rms(scaled_NCHW, region_NGHW)[:, 0], np.hypot(3, 0.5), rtol=0.08)
 
 
-def test_only_hidden_pixels_count_and_the_target_region_is_a_circle():
+def test_regions_contain_only_hidden_pixels_and_the_target_region_is_a_circle():
     visible_NHW = patches(3, 5)
     region_NGHW = pixels.hidden_regions(visible_NHW, SPEC)
     assert not (region_NGHW & visible_NHW[:, None]).any()
@@ -58,13 +58,13 @@ def test_the_truth_has_a_chi2_of_one_where_photons_are_counted():
     assert (pixels.rms(pixels.noise_units(residual_NCHW, SPEC), region_NGHW)[:, 1, 2] > 2).all()
 
 
-def test_chi2_needs_a_known_gain():
+def test_noise_units_are_nan_without_a_known_gain():
     spec = SurveySpec(bands=("u", "r", "i", "z", "y"))
     values_NCHW = np.ones((1, 5, 64, 64))
     assert np.isnan(pixels.all_noise_units(values_NCHW, values_NCHW, spec)).all()
 
 
-def test_histograms_hold_every_hidden_pixel():
+def test_histograms_count_every_hidden_pixel():
     rng = np.random.default_rng(3)
     values_NCHW, region_NGHW = rng.standard_normal((3, 5, 64, 64)), regions(3)
     values_NCHW[0, 0][region_NGHW[0, 0]] = np.nan

@@ -1,4 +1,4 @@
-"""Sizes and shapes of profiles whose own are known."""
+"""Sizes and shapes of profiles with known size and shape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PIXEL_VARIANCE = SPEC.pixel_scale**2 / 12
 
 
 @pytest.mark.parametrize("sigma", [0.3, 0.6, 1.0, 2.0])
-def test_half_of_the_light_within_3_arcsec_of_a_gaussian(sigma):
+def test_half_light_radius_of_a_gaussian(sigma):
     seen = np.sqrt(sigma**2 + PIXEL_VARIANCE)
     total = 1 - np.exp(-0.5 * (3 / seen) ** 2)
     expected = seen * np.sqrt(-2 * np.log(1 - total / 2))
@@ -34,7 +34,7 @@ def test_half_light_radius_of_an_exponential():
     assert half_light_radius(1e3 * draw(galsim.Exponential(scale_radius=scale))[None], SPEC)[0] == pytest.approx(radius)
 
 
-def test_no_half_light_radius_without_light():
+def test_half_light_radius_is_nan_without_positive_flux():
     image_NHW = np.stack([-draw(galsim.Gaussian(sigma=1)), np.zeros((64, 64)), np.full((64, 64), np.nan)])
     assert np.isnan(half_light_radius(image_NHW, SPEC)).all()
 
@@ -43,7 +43,7 @@ def test_no_half_light_radius_without_light():
 def test_moments_of_a_sheared_gaussian(g1, g2):
     sigma = 0.8
     size, found1, found2 = adaptive_moments(50 * draw(galsim.Gaussian(sigma=sigma).shear(g1=g1, g2=g2)), SPEC)
-    # The pixel rounds it: moments M + variance of the pixel.
+    # Pixel integration adds the variance of a pixel to the moments.
     matrix = galsim.Shear(g1=g1, g2=g2).getMatrix()
     moments = sigma**2 * matrix @ matrix.T + PIXEL_VARIANCE * np.eye(2)
     distortion = (moments[0, 0] - moments[1, 1] + 2j * moments[0, 1]) / np.trace(moments)
@@ -52,9 +52,9 @@ def test_moments_of_a_sheared_gaussian(g1, g2):
     assert (found1, found2) == pytest.approx((shear.real, shear.imag), abs=2e-3)
 
 
-def test_moments_that_fail_are_nan():
-    elsewhere = draw(galsim.Gaussian(sigma=0.5).shift(1.5, 0))
+def test_failed_moments_are_nan():
+    off_centre = draw(galsim.Gaussian(sigma=0.5).shift(1.5, 0))
     near = draw(galsim.Gaussian(sigma=0.5).shift(0.3, 0))
-    for image_HW in (elsewhere, np.zeros((64, 64)), np.full((64, 64), np.nan), -elsewhere):
+    for image_HW in (off_centre, np.zeros((64, 64)), np.full((64, 64), np.nan), -off_centre):
         assert np.isnan(adaptive_moments(image_HW, SPEC)).all()
     assert np.isfinite(adaptive_moments(near, SPEC)).all()

@@ -1,4 +1,4 @@
-"""A few galaxies and quasars, what perfect and bad models would make of them, measured once."""
+"""Measures of a few galaxies and quasars with perfect and poor reconstructions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GALAXIES, QUASARS, BLUR = 20, 11, 8.0  # blur: Angstrom
 
 @dataclass(frozen=True)
 class Sample:
-    """Spectra (N,L), without noise and observed, of galaxies first and quasars last."""
+    """Spectra (N,L), noise-free and observed, galaxies first and quasars last."""
 
     redshift: np.ndarray
     clean: np.ndarray
@@ -26,7 +26,7 @@ class Sample:
     ivar: np.ndarray
 
     def reconstructions(self) -> dict[str, Reconstruction]:
-        """Perfect but for garbage where it saw; blurred; without any line."""
+        """Perfect in hidden samples and 1e5 in visible ones; blurred; without lines."""
         rng = np.random.default_rng(9)
         patches = np.repeat(rng.random((len(self.redshift), 61)) < 0.25, 128, axis=1)[:, : WAVELENGTH.size]
         hidden = np.zeros_like(patches)

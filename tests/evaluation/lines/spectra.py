@@ -1,4 +1,4 @@
-"""Spectra with known lines for the tests; formulas are written out, nothing is taken from what is tested."""
+"""Spectra with known lines; the formulas are independent of the tested code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IVAR = dark_ivar()
 
 
 def continuum(level: float = 2.0, slope: float = -0.7) -> np.ndarray:
-    """A power law (L,): straight to far below the noise within any window."""
+    """A power law (L,); deviations from a straight line within a window are far below the noise."""
     return level * (WAVELENGTH / 6000.0) ** slope
 
 
@@ -42,13 +42,13 @@ def line(
 
 
 def noisy(flux: np.ndarray, ivar: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """With Gaussian noise; samples of ivar 0 are wild, as a cosmic ray leaves them."""
+    """Flux with Gaussian noise; samples with ivar 0 have large errors, as from cosmic rays."""
     sigma = np.where(ivar > 0, 1 / np.sqrt(np.where(ivar > 0, ivar, 1)), 1e4)
     return flux + sigma * rng.standard_normal(flux.shape)
 
 
 def flux_for(signal: float, rest: float, redshift: float, speed: float, near: slice = slice(None)) -> float:
-    """Flux of a line of about this S/N if only its amplitude were unknown: signal / sqrt(sum ivar profile^2)."""
+    """Flux of a line with this S/N for a free amplitude only: signal / sqrt(sum ivar profile^2)."""
     return signal / np.sqrt((IVAR[near] * line(rest, redshift, speed, 1.0, 0.0, near) ** 2).sum())
 
 

@@ -1,4 +1,4 @@
-"""Lines of known width and flux through the project's own spectrograph: three arms, resolution, sky, bad pixels."""
+"""Line fits and 4000 A break in simulated spectra: three arms, resolution, sky, bad pixels."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LINES = {
     "oiii": ((4960.30, 1.0), (5008.24, 2.98)),
     "halpha": ((6564.61, 1.0),),
 }
-# Standard deviation of the line-spread function where these lines fall, Angstrom: the arms' table.
+# Standard deviation of the line-spread function at these lines, Angstrom.
 SPREAD = {"oii": 0.68, "oiii": 0.64, "halpha": 0.74}
 CALIBRATION = {"oii": 0.03, "oiii": 0.015, "halpha": 0.015}
 REDSHIFT, SPEED, CONTINUUM = 0.3, 140.0, 4.0
 
 
-def test_injected_lines_come_back_from_simulated_spectra():
+def test_lines_of_simulated_spectra_are_recovered():
     rng = np.random.default_rng(4)
     wave = np.arange(2600.0, 9000.0, 5.0)
     members = [(w, f * 6.0) for group in LINES.values() for w, f in group]
@@ -47,7 +47,7 @@ def test_injected_lines_come_back_from_simulated_spectra():
                     (fit.centre - rest * (1 + REDSHIFT)) / fit.centre_error,
                     (fit.sigma - sigma) / fit.sigma_error,
                     (fit.ew - total / CONTINUUM / (1 + REDSHIFT)) / fit.ew_error,
-                    # An arm's flux scale is uncertain by 1.5 to 3%; equivalent widths do not feel it.
+                    # The flux scale of an arm is uncertain by 1.5 to 3%, which cancels in equivalent widths.
                     (fit.flux - total) / np.hypot(fit.flux_error, CALIBRATION[key] * total),
                 ]
             )
@@ -57,7 +57,7 @@ def test_injected_lines_come_back_from_simulated_spectra():
         assert np.all(np.abs(np.std(values, axis=0) - 1) < 4 / np.sqrt(2 * n)), (key, np.std(values, axis=0))
 
 
-def test_the_break_of_a_flat_spectrum_is_one_within_its_error():
+def test_dn4000_of_a_flat_spectrum_is_one_within_its_error():
     rng = np.random.default_rng(7)
     wave = np.arange(2600.0, 9000.0, 5.0)
     flat = Sed(wave, 2e7 / wave**2, np.empty(0), np.empty(0), 100.0)  # f_nu constant

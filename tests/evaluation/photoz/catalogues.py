@@ -1,4 +1,4 @@
-"""Catalogues of known makings for the tests of point redshifts."""
+"""Catalogues for the tests of point redshifts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mmae.evaluation.catalogue import Catalogue
 
 
 def make_catalogue(redshift_N, bands=("g", "r", "i"), **columns) -> Catalogue:
-    """A catalogue of given redshifts; the other columns by name."""
+    """A catalogue with these redshifts; other columns as keywords."""
     redshift_N = np.asarray(redshift_N, float)
     n = redshift_N.size
     name_N, none_N, nan_N = np.arange(n).astype(str).astype(object), np.full(n, "", object), np.full(n, np.nan)

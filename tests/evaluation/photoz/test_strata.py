@@ -1,4 +1,4 @@
-"""Strata hold every galaxy with a redshift once, at the edges they claim."""
+"""Strata: completeness, edges, classes, and families without columns."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sky():
     return make_catalogue(redshift_N, mag_NC=mag_NC, morphtype_N=morph_N, kind_N=kind_N), snr_N
 
 
-def test_every_family_holds_every_galaxy_with_a_redshift_once(sky):
+def test_every_family_contains_every_galaxy_with_a_redshift_once(sky):
     catalogue, snr_N = sky
     found = families(catalogue, snr_N)
     assert [f.name for f in found] == ["redshift", "magnitude", "kind", "morphology", "snr"]
@@ -43,7 +43,7 @@ def test_every_family_holds_every_galaxy_with_a_redshift_once(sky):
         assert all(s.member_N.any() for s in family.strata)
 
 
-def test_strata_hold_what_their_labels_say(sky):
+def test_strata_contain_the_galaxies_of_their_labels(sky):
     catalogue, snr_N = sky
     by_name = {f.name: f for f in families(catalogue, snr_N)}
     known_N = np.isfinite(catalogue.redshift_N)
@@ -65,7 +65,7 @@ def test_strata_hold_what_their_labels_say(sky):
     assert by_name["magnitude"].title == "i [mag]"
 
 
-def test_point_sources_and_quasars_are_strata_and_the_rest_is_one_too(sky):
+def test_strata_by_kind_and_morphology(sky):
     catalogue, snr_N = sky
     by_name = {f.name: f for f in families(catalogue, snr_N)}
     assert list(members(by_name["kind"])) == ["BGS", "QSO"]
@@ -76,7 +76,7 @@ def test_point_sources_and_quasars_are_strata_and_the_rest_is_one_too(sky):
     np.testing.assert_array_equal(morphology[EXTENDED], known_N & (catalogue.morphtype_N != "PSF"))
 
 
-def test_the_low_redshift_limit_is_an_edge_and_belongs_above():
+def test_low_edges_are_inclusive():
     (family,) = families(make_catalogue([0.0, 0.1, np.nextafter(0.4, 0), 0.4, 5.0]), None)
     assert members(family) == {
         "below 0.1": [0],
@@ -87,7 +87,7 @@ def test_the_low_redshift_limit_is_an_edge_and_belongs_above():
     }
 
 
-def test_a_survey_without_i_is_cut_by_r_and_without_columns_by_redshift_alone():
+def test_magnitude_strata_use_r_without_i_and_are_absent_without_both():
     mag_NC = np.array([[20.0, 18.5], [20.0, 22.0]])
     found = families(make_catalogue([0.1, 0.2], bands=("g", "r"), mag_NC=mag_NC), np.full(2, np.nan))
     assert [f.title for f in found] == ["spectroscopic redshift", "r [mag]"]

@@ -1,4 +1,4 @@
-"""The file for qp: its layout, and where qp is installed, what it reads."""
+"""Files for qp: layout, and reading with qp if installed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def written(tmp_path):
     return write_qp(tmp_path / "new" / "pz_image.hdf5", pdf, IDS), pdf, truth_N
 
 
-def test_the_layout_is_that_of_a_hist_ensemble(written):
+def test_layout_of_a_hist_ensemble(written):
     path, pdf, _ = written
     with h5py.File(path) as file:
         assert set(file) == {"meta", "data", "ancil"}
         assert set(file["meta"]) == {"pdf_name", "pdf_version", "bins"} and set(file["data"]) == {"pdfs"}
         assert file["meta/pdf_name"][()].tolist() == [b"hist"] and file["meta/pdf_version"][()].tolist() == [0]
         bins = file["meta/bins"][()]
-        assert bins.shape == (1, len(EDGES_K1))  # two dimensions, or qp would take the first edge alone
+        assert bins.shape == (1, len(EDGES_K1))  # qp reads only the first element of a 1-D column
         np.testing.assert_allclose(bins[0], np.exp(EDGES_K1) - 1, atol=1e-12)
         density = file["data/pdfs"][()]
         np.testing.assert_allclose((density * np.diff(bins)).cumsum(axis=1), pdf.cumulative_NK1()[:, 1:], atol=1e-6)
@@ -36,7 +36,7 @@ def test_the_layout_is_that_of_a_hist_ensemble(written):
         np.testing.assert_array_equal(file["ancil/zmedian"][()], pdf.quantile(0.5))
 
 
-def test_a_file_is_replaced_and_nothing_else_is_left(written):
+def test_existing_file_is_replaced(written):
     path, pdf, _ = written
     write_qp(path, pdf.chosen(np.array([2])), ["only"])
     with h5py.File(path) as file:
@@ -44,7 +44,7 @@ def test_a_file_is_replaced_and_nothing_else_is_left(written):
     assert [found.name for found in path.parent.iterdir()] == [path.name]
 
 
-def test_a_failed_write_leaves_nothing_behind(tmp_path):
+def test_failed_write_leaves_no_file(tmp_path):
     (tmp_path / "pz.hdf5").mkdir()
     with pytest.raises(OSError):
         write_qp(tmp_path / "pz.hdf5", drawn(4, 0)[0], IDS)
@@ -52,27 +52,27 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "ids", "words"),
-    [("pz.h5", IDS, "ends in .hdf5"), ("pz.hdf5", IDS[:3], "one id each"), ("pz.hdf5", IDS[:, None], "one id each")],
+    ("name", "ids", "named"),
+    [("pz.h5", IDS, r"\.hdf5"), ("pz.hdf5", IDS[:3], r"\(3,\)"), ("pz.hdf5", IDS[:, None], r"\(4, 1\)")],
 )
-def test_what_qp_could_not_read_is_refused(tmp_path, name, ids, words):
-    with pytest.raises(InputError, match=words):
+def test_wrong_suffix_and_wrong_number_of_ids_are_refused(tmp_path, name, ids, named):
+    with pytest.raises(InputError, match=named):
         write_qp(tmp_path / name, drawn(4, 0)[0], ids)
     assert not list(tmp_path.iterdir())
 
 
-def test_no_galaxies_are_refused(tmp_path):
-    with pytest.raises(InputError, match="one or more"):
+def test_empty_sample_is_refused(tmp_path):
+    with pytest.raises(InputError, match="pz.hdf5"):
         write_qp(tmp_path / "pz.hdf5", drawn(2, 0)[0].chosen(np.zeros(0, int)), [])
 
 
-def test_qp_reads_it(written):
+def test_qp_reads_the_file(written):
     qp = pytest.importorskip("qp")
     path, pdf, truth_N = written
     ensemble = qp.read(str(path))
     assert ensemble.npdf == 4 and ensemble.ancil["object_id"].tolist() == IDS.tolist()
     np.testing.assert_allclose(ensemble.cdf(pdf.z_edges_K1), pdf.cumulative_NK1(), atol=1e-6)
-    # Between the edges: 1/8 of a bin's width in ln(1+z), times its probability.
+    # Largest difference between the edges: 1/8 of a bin's width in ln(1+z) times its probability.
     limit = pdf.width_K[0] / 8 * pdf.probability_NK.max() * 1.02
     assert np.abs(ensemble.cdf(truth_N[:, None]).ravel() - pdf.cdf(truth_N)).max() < limit
     for q in (0.05, 0.5, 0.95):

@@ -1,4 +1,4 @@
-"""Made-up galaxies whose vectors hold what the test puts in.
+"""Random galaxies with embeddings of known content.
 
 Shape suffixes: N galaxies, D dimensions, C bands.
 """
@@ -17,7 +17,7 @@ TYPES = ("BGS", "ELG", "LRG")
 
 
 def random_targets(n: int, seed: int, **values) -> Targets:
-    """Galaxies with everything known; faint ones are farther, and each type has its own colour."""
+    """Galaxies with all targets known; faint galaxies have higher redshifts, and types differ in colour."""
     rng = np.random.default_rng(seed)
     redshift_N = rng.uniform(0.05, 1.0, n)
     type_N = rng.choice(TYPES, n).astype(object)
@@ -29,7 +29,7 @@ def random_targets(n: int, seed: int, **values) -> Targets:
 
 
 def vectors(targets: Targets, seed: int, noise: float = 0.02, size: int = 6) -> np.ndarray:
-    """The first dimension is ln(1+z) with noise, the others type, magnitude, Dn4000 and nothing."""
+    """Embeddings: ln(1+z) with noise, type with noise, magnitude, Dn4000, and dimensions of noise."""
     rng = np.random.default_rng(seed)
     x_ND = rng.normal(size=(len(targets), size))
     x_ND[:, 0] = np.log1p(targets.redshift_N) + noise * rng.normal(size=len(targets))

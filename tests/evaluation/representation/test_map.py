@@ -1,4 +1,4 @@
-"""The map is the plane of largest variance of the training galaxies."""
+"""The map is a PCA of the training galaxies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mmae.evaluation.representation.map import principal_plane
 from mmae.evaluation.representation.targets import Features
 
 
-def test_the_plane_is_that_of_the_singular_value_decomposition():
+def test_map_agrees_with_a_singular_value_decomposition():
     rng = np.random.default_rng(2)
     mix = rng.normal(size=(5, 5))
     train_ND, test_MD = rng.normal(size=(200, 5)) @ mix + 7, rng.normal(size=(30, 5)) @ mix + 7
@@ -16,12 +16,12 @@ def test_the_plane_is_that_of_the_singular_value_decomposition():
     mean, std = train_ND.mean(0), train_ND.std(0)
     _, s, v = np.linalg.svd((train_ND - mean) / std)
     expected = (test_MD - mean) / std @ v[:2].T
-    for k in range(2):  # a component has no sign
+    for k in range(2):  # the sign of a component is arbitrary
         np.testing.assert_allclose(np.abs(plane.xy_M2[:, k]), np.abs(expected[:, k]), rtol=1e-6)
-    np.testing.assert_allclose(plane.share_2, s[:2] ** 2 / (s**2).sum())
+    np.testing.assert_allclose(plane.variance_2, s[:2] ** 2 / (s**2).sum())
 
 
-def test_a_test_galaxy_does_not_move_the_map():
+def test_map_does_not_depend_on_the_other_test_galaxies():
     rng = np.random.default_rng(3)
     train_ND, test_MD = rng.normal(size=(60, 4)), rng.normal(size=(5, 4))
     other_MD = test_MD.copy()

@@ -1,4 +1,4 @@
-"""Probes against formulas written out, and what they must not see."""
+"""Probes against explicit formulas, and independence of the test galaxies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def standardised(train_ND: np.ndarray, test_MD: np.ndarray) -> tuple[np.ndarray,
     return (train_ND - mean) / std, (test_MD - mean) / std
 
 
-def test_knn_is_the_distance_weighted_mean_of_the_nearest(rng):
+def test_knn_is_the_distance_weighted_mean_of_the_neighbours(rng):
     train_ND, test_MD = rng.normal(3, [1, 9, 0.1], (80, 3)), rng.normal(3, [1, 9, 0.1], (10, 3))
     redshift_N = rng.uniform(0.1, 2, 80)
     a, b = standardised(train_ND, test_MD)
@@ -44,7 +44,7 @@ def test_knn_is_the_distance_weighted_mean_of_the_nearest(rng):
     np.testing.assert_allclose(predict_redshift(KNN, train_ND, redshift_N, test_MD), expected, rtol=1e-6)
 
 
-def test_linear_is_ridge_with_the_penalty_of_the_best_left_out_error(rng):
+def test_linear_probe_is_ridge_with_leave_one_out_penalty(rng):
     train_ND, test_MD = rng.normal(size=(60, 8)) * 3 + 1, rng.normal(size=(9, 8)) * 3 + 1
     target_N = train_ND[:, 0] + 8 * rng.normal(size=60) + 40
     a, b = standardised(train_ND, test_MD)
@@ -67,12 +67,12 @@ def test_linear_is_ridge_with_the_penalty_of_the_best_left_out_error(rng):
     )
 
 
-def test_a_linear_probe_reaches_the_noise_of_a_redshift_that_is_linear_in_a_direction(rng):
+def test_linear_probe_reaches_the_noise_of_a_linear_relation(rng):
     direction, noise = rng.normal(size=16), 0.03
     direction /= np.linalg.norm(direction)
     u_N = rng.uniform(0.05, 0.9, 3000)  # ln(1+z)
     x_ND = rng.normal(size=(3000, 16))
-    # Other directions say nothing; along this one lies ln(1+z) with noise.
+    # ln(1+z) with noise along one direction, noise in the others.
     x_ND += np.outer(u_N + noise * rng.normal(size=3000) - x_ND @ direction, direction)
     z_N = np.exp(u_N) - 1
     found = predict_redshift(LINEAR, x_ND[:2000], z_N[:2000], x_ND[2000:])
@@ -80,21 +80,20 @@ def test_a_linear_probe_reaches_the_noise_of_a_redshift_that_is_linear_in_a_dire
 
 
 @pytest.mark.parametrize("probe", PROBES)
-def test_shuffled_redshifts_give_the_baseline(rng, probe):
+def test_shuffled_redshifts_give_the_scatter_of_the_baseline(rng, probe):
     z_N = rng.uniform(0.1, 1.5, 1500)
     x_ND = np.log1p(z_N)[:, None] + 0.05 * rng.normal(size=(1500, 8))
     found = predict_redshift(probe, x_ND[:1000], rng.permutation(z_N[:1000]), x_ND[1000:])
-    honest = predict_redshift(probe, x_ND[:1000], z_N[:1000], x_ND[1000:])
-    scatter, kept, constant = (
-        sigma_nmad(normalised_residual(z_N[1000:], z)) for z in (found, honest, median_baseline(z_N[:1000], z_N[1000:]))
-    )
-    assert scatter == pytest.approx(constant, rel=0.15) and kept < 0.2 * constant
+    unshuffled = predict_redshift(probe, x_ND[:1000], z_N[:1000], x_ND[1000:])
+    baseline = median_baseline(z_N[:1000], z_N[1000:])
+    scatter, best, constant = (sigma_nmad(normalised_residual(z_N[1000:], z)) for z in (found, unshuffled, baseline))
+    assert scatter == pytest.approx(constant, rel=0.15) and best < 0.2 * constant
     assert abs(np.corrcoef(found, z_N[1000:])[0, 1]) < 0.15
 
 
 @pytest.mark.parametrize("probe", PROBES)
-def test_no_test_galaxy_is_seen_by_another(rng, probe):
-    """Not through means and scales either: a test galaxy is answered alike in any company."""
+def test_prediction_does_not_depend_on_the_other_test_galaxies(rng, probe):
+    """Means and scales included."""
     train_ND, test_MD = rng.normal(size=(70, 4)), rng.normal(size=(40, 4))
     train_ND[3, 1] = test_MD[0, 1] = np.nan
     number_N, type_N = np.exp(train_ND[:, 0]), np.where(train_ND[:, 2] > 0, "LRG", "ELG")
@@ -108,7 +107,7 @@ def test_no_test_galaxy_is_seen_by_another(rng, probe):
 
 @settings(max_examples=15, deadline=None)
 @given(st.floats(1e-3, 1e3), st.floats(-100, 100), st.integers(0, 3))
-def test_the_unit_of_a_dimension_does_not_matter(factor, shift, k):
+def test_scale_and_offset_of_a_dimension_do_not_matter(factor, shift, k):
     rng = np.random.default_rng(9)
     train_ND, test_MD = rng.normal(size=(50, 4)), rng.normal(size=(8, 4))
     target_N = train_ND[:, 0] ** 2 + train_ND[:, k]
@@ -125,7 +124,7 @@ def test_the_unit_of_a_dimension_does_not_matter(factor, shift, k):
 
 
 @pytest.mark.parametrize("probe", PROBES)
-def test_a_missing_magnitude_is_the_training_mean(rng, probe):
+def test_missing_magnitude_is_replaced_by_the_training_mean(rng, probe):
     train_ND, test_MD = rng.normal(20, 2, (60, 3)), rng.normal(20, 2, (5, 3))
     target_N = train_ND[:, 0]
     lacking, filled = test_MD.copy(), test_MD.copy()
@@ -133,13 +132,13 @@ def test_a_missing_magnitude_is_the_training_mean(rng, probe):
     np.testing.assert_allclose(
         predict_number(probe, train_ND, target_N, lacking), predict_number(probe, train_ND, target_N, filled)
     )
-    train_ND[:, 2] = np.nan  # a band that nobody has is no reason to complain
+    train_ND[:, 2] = np.nan  # a band without any value causes no warning
     with warnings.catch_warnings(action="error"):
         assert np.isfinite(predict_number(probe, train_ND, target_N, test_MD)).all()
 
 
-def test_a_rare_type_counts_as_much_as_a_common_one(rng):
-    """Two unit Gaussians 2 apart, ten to one: the balanced boundary is in the middle, recall 84% of both."""
+def test_rare_and_common_types_have_the_same_weight(rng):
+    """Two unit Gaussians at distance 2, ten to one: the balanced boundary is in the middle, recall is 84% for both."""
     n = 4400
     type_N = np.where(np.arange(n) % 11 == 0, "QSO", "BGS")
     x_ND = rng.normal(size=(n, 3))
@@ -150,7 +149,7 @@ def test_a_rare_type_counts_as_much_as_a_common_one(rng):
         assert right[type_N[test] == name].mean() == pytest.approx(0.841, abs=0.06)
 
 
-def test_knn_types_are_a_weighted_vote(rng):
+def test_knn_type_is_a_weighted_vote(rng):
     train_ND, test_MD = rng.normal(size=(90, 2)), rng.normal(size=(20, 2))
     type_N = rng.choice(["BGS", "ELG", "LRG"], 90)
     a, b = standardised(train_ND, test_MD)
@@ -161,6 +160,6 @@ def test_knn_types_are_a_weighted_vote(rng):
         assert found == max(votes, key=votes.get)
 
 
-def test_fewer_galaxies_than_neighbours_will_do(rng):
+def test_knn_with_fewer_galaxies_than_neighbours(rng):
     x_ND = rng.normal(size=(5, 2))
     assert np.isfinite(predict_number(KNN, x_ND, x_ND[:, 0], x_ND)).all()

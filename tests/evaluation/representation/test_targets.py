@@ -1,4 +1,4 @@
-"""What is asked of which galaxies: the right column, the same galaxies everywhere."""
+"""Targets of the probes, and the galaxies common to all inputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def holes(vectors_ND: np.ndarray, rows) -> np.ndarray:
     return vectors_ND
 
 
-def test_a_simulated_survey_is_asked_for_its_target_class():
+def test_type_is_the_target_class_in_a_simulated_survey():
     catalogue = random_catalogue(3)
     assert (targets_of(catalogue).type_N == "EXP").all() and targets_of(catalogue).type_name == "morphological type"
     simulated = targets_of(dataclasses.replace(catalogue, kind_N=np.array(["", "LRG", "QSO"], object)))
@@ -33,25 +33,25 @@ def test_a_simulated_survey_is_asked_for_its_target_class():
     ("bands", "band", "column"),
     [(("g", "r", "i", "z", "y"), "i", 2), (("g", "r", "z"), "r", 1), (("u", "g"), "", None)],
 )
-def test_the_magnitude_is_i_or_else_r(bands, band, column):
+def test_target_magnitude_is_i_or_else_r(bands, band, column):
     mag_NC = np.arange(4.0 * len(bands)).reshape(4, -1)
     found = targets_of(random_catalogue(4, bands=bands, mag_NC=mag_NC))
     assert found.band == band
     np.testing.assert_array_equal(found.magnitude_N, np.full(4, np.nan) if column is None else mag_NC[:, column])
 
 
-def test_star_formation_is_what_the_caller_gives():
+def test_star_formation_indicator_is_passed_through():
     assert np.isnan(targets_of(random_catalogue(4)).star_formation_N).all()
     found = targets_of(random_catalogue(4), np.arange(4), "Dn4000")
     assert found.star_formation_N.tolist() == [0, 1, 2, 3] and found.star_formation_name == "Dn4000"
-    with pytest.raises(InputError, match=r"Dn4000: \(3,\) values for 4 galaxies"):
+    with pytest.raises(InputError, match=r"Dn4000.*\(3,\).*\b4\b"):
         targets_of(random_catalogue(4), np.arange(3), "Dn4000")
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.sets(st.integers(0, 89), max_size=20), st.sets(st.integers(0, 89), max_size=20))
-def test_every_description_is_of_the_same_galaxies(no_image, no_spectrum):
-    """Each vector holds its galaxy's redshift: whatever is kept must still stand beside it."""
+def test_all_inputs_are_of_the_same_galaxies(no_image, no_spectrum):
+    """Each vector contains the redshift of its galaxy, to check the order."""
     z_ND, z_MD = (np.repeat(t.redshift_N[:, None], 2, 1) for t in (TRAIN, TEST))
     sample = common_sample(
         {
@@ -71,7 +71,7 @@ def test_every_description_is_of_the_same_galaxies(no_image, no_spectrum):
     assert list(sample.features) == ["image", "spectrum", MAGNITUDES] and not sample.left_out
 
 
-def test_magnitudes_and_colours_are_one_more_description():
+def test_magnitudes_and_colours_are_a_further_input():
     sample = common_sample({"image": random_features(TRAIN, TEST)}, TRAIN, TEST)
     mag_MC = TEST.mag_NC
     expected = np.concatenate([mag_MC, -np.diff(mag_MC, axis=1)], axis=1)
@@ -79,7 +79,7 @@ def test_magnitudes_and_colours_are_one_more_description():
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_a_mode_that_few_galaxies_offer_costs_the_others_nothing(split):
+def test_mode_with_few_galaxies_is_left_out(split):
     features = random_features(TRAIN, TEST)
     few = (
         Features(holes(features.train_ND, slice(49, None)), features.test_MD)
@@ -93,22 +93,22 @@ def test_a_mode_that_few_galaxies_offer_costs_the_others_nothing(split):
     assert len(sample.left_out) == 1 and f"Mode spectrum: {numbers}" in sample.left_out[0]
 
 
-def test_a_redshift_that_cannot_be_is_unknown():
+def test_impossible_redshifts_become_nan():
     train = dataclasses.replace(TRAIN, redshift_N=np.r_[-1.0, -7.0, TRAIN.redshift_N[2:]])
     sample = common_sample({"image": random_features(TRAIN, TEST)}, train, TEST)
     assert np.isnan(sample.train.redshift_N).tolist() == [True, True] + 88 * [False]
 
 
-def test_input_that_does_not_fit_is_refused():
+def test_inconsistent_input_is_refused():
     features = random_features(TRAIN, TEST)
     broken = features.test_MD.copy()
     broken[3, 2] = np.inf
-    for bad, says in (
-        (Features(features.train_ND[1:], features.test_MD), r"'image', training: shape \(89, 6\) for 90"),
-        (Features(features.train_ND, broken), "'image', test, row 3: .* in part"),
+    for bad, named in (
+        (Features(features.train_ND[1:], features.test_MD), r"'image', training.*\(89, 6\).*90"),
+        (Features(features.train_ND, broken), "'image', test, row 3"),
     ):
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(InputError, match=named):
             common_sample({"image": bad}, TRAIN, TEST)
     for name in ("type_name", "band", "star_formation_name"):
-        with pytest.raises(InputError, match=f"{name} is .* 'other' of"):
+        with pytest.raises(InputError, match=f"{name}.*'other'"):
             common_sample({"image": features}, TRAIN, dataclasses.replace(TEST, **{name: "other"}))

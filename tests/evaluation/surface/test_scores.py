@@ -1,4 +1,4 @@
-"""Every cell and step against independent formulas, planted rises, and the rate of false alarms."""
+"""Cells and steps against independent formulas, injected rises, false-alarm rate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, norm
 
 from mmae.core.errors import InputError
-from mmae.evaluation.surface.scores import FAMILY_LEVEL, LEAST_GALAXIES, holm_rejects, score_surface
+from mmae.evaluation.surface.scores import FAMILY_LEVEL, MIN_GALAXIES, holm_rejects, score_surface
 from mmae.metrics.redshift import scatter_difference, score_redshift
 from tests.evaluation.surface.skies import RATIOS, monotone_scatter, predictions
 
@@ -28,7 +28,7 @@ def surface_of(scatter_IS, n=800, seed=1, correlation=0.6, ratios=RATIOS, resamp
     )
 
 
-def test_cells_are_scored_as_redshifts_are_everywhere():
+def test_cells_have_the_scores_of_score_redshift():
     z_pred_ISN, z_spec_N = predictions(monotone_scatter()[:2, :2], 500, 2)
     surface = score_surface(z_pred_ISN, RATIOS[:2], RATIOS[:2], z_spec_N, seed=5, resamples=60)
     assert len(surface.cells) == 4 and surface.n_galaxies == 500 and surface.n_left_out == 0
@@ -49,7 +49,7 @@ def test_steps_are_paired_differences():
         assert step.rise.value == pytest.approx(paired.value, abs=1e-15)
         assert step.rise.error == pytest.approx(paired.error, rel=0.2)  # standard deviation, half of 16 to 84%
         assert step.significance == pytest.approx(step.rise.value / step.rise.error)
-    # Galaxies that are hard for both do not count: less than the error of independent samples.
+    # Errors common to both cells cancel: the error is below that of independent samples.
     less, more = surface.cells[1, 1].sigma_nmad, surface.cells[0, 0].sigma_nmad
     (diagonal,) = [s for s in surface.steps if (s.less, s.more) == ((1, 1), (0, 0))]
     assert diagonal.rise.error < 0.75 * np.hypot(less.error, more.error)
@@ -57,12 +57,12 @@ def test_steps_are_paired_differences():
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 4), st.integers(2, 4), st.booleans())
-def test_steps_are_all_pairs_that_show_at_least_as_much(n_i, n_s, with_absent):
+def test_steps_are_all_pairs_ordered_by_data(n_i, n_s, with_absent):
     ratios = (0.0, 0.3, 0.6, 0.8, 1.0)
     ratios_I, ratios_S = (ratios[-n:] if with_absent else ratios[:n] for n in (n_i, n_s))
     z_pred_ISN, z_spec_N = predictions(np.full((n_i, n_s), 0.02), 120, 0)
     surface = score_surface(z_pred_ISN, ratios_I, ratios_S, z_spec_N, seed=0, resamples=5)
-    # Pairs i' <= i times pairs s' <= s, without those of a cell and itself; the corner has n - 1 above it.
+    # Pairs i' <= i times pairs s' <= s, minus n identical pairs, minus n - 1 pairs with the excluded corner.
     n = n_i * n_s
     pairs = n_i * (n_i + 1) // 2 * n_s * (n_s + 1) // 2 - n - with_absent * (n - 1)
     neighbours = (n_i - 1) * n_s + n_i * (n_s - 1) - with_absent * ((n_i > 1) + (n_s > 1))
@@ -76,7 +76,7 @@ def test_steps_are_all_pairs_that_show_at_least_as_much(n_i, n_s, with_absent):
         assert step.neighbours == (places == 1)
 
 
-def test_a_surface_that_falls_with_more_data_has_no_step_that_hurts():
+def test_monotone_surface_has_no_significant_rise():
     for seed in range(3):
         surface = surface_of(monotone_scatter(), seed=seed)
         assert len(surface.steps) == 176 and len(surface.neighbours) == 38
@@ -85,22 +85,22 @@ def test_a_surface_that_falls_with_more_data_has_no_step_that_hurts():
 
 
 @pytest.mark.parametrize("less, more", [((1, 4), (0, 4)), ((2, 3), (2, 2)), ((4, 2), (4, 1))])
-def test_a_rise_like_the_papers_is_found_where_it_is(less, more):
+def test_rise_as_large_as_the_papers_is_found(less, more):
     scatter_IS = monotone_scatter()
     scatter_IS[more] = scatter_IS[less] * 0.0304 / 0.0210
     for seed in range(3):
         surface = surface_of(scatter_IS, seed=seed)
         worst = surface.hurting[0]
         assert worst.neighbours
-        # Whatever shows less and leads to the bad cell may be the most significant; it ends there.
+        # The most significant step may start at another cell with less data; it ends at the bad cell.
         assert worst.more == more
         named = [(s.less, s.more) for s in surface.hurting if s.neighbours]
         assert (less, more) in named
         assert all(step.more == more for step in surface.hurting)
 
 
-def test_a_slow_rise_is_found_though_no_single_step_shows_it():
-    # 8% a step, at an error of 3% in a single one: 1.4 times 8% after four.
+def test_slow_rise_is_found_in_longer_steps_only():
+    # 8% per step with an error of 3% per single step; a factor of 1.36 over four steps.
     scatter_IS = np.array([[0.02 * 1.08**k] for k in (4, 3, 2, 1, 0)])
     z_pred_ISN, z_spec_N = predictions(scatter_IS, 800, 7, correlation=0.3)
     surface = score_surface(z_pred_ISN, RATIOS, (0.5,), z_spec_N, seed=0, resamples=100)
@@ -109,18 +109,18 @@ def test_a_slow_rise_is_found_though_no_single_step_shows_it():
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.8])
-def test_noise_alone_seldom_raises_an_alarm(correlation):
+def test_false_alarm_rate_of_a_flat_surface(correlation):
     trials, alarms, single = 100, 0, 0
     for trial in range(trials):
         surface = surface_of(np.full((3, 3), 0.02), n=120, seed=1000 + trial, correlation=correlation, resamples=80)
         alarms += bool(surface.hurting)
         single += any(step.significance > norm.isf(FAMILY_LEVEL) for step in surface.steps)
     assert alarms <= binom.ppf(0.999, trials, FAMILY_LEVEL)
-    # One step at a time, the same surfaces would fail far too often: the correction is needed.
+    # Without the correction for the number of steps the rate would be much higher.
     assert single > binom.ppf(0.999, trials, 4 * FAMILY_LEVEL)
 
 
-def test_the_level_is_that_of_the_family():
+def test_level_is_the_family_wise_error_rate():
     alarms = []
     for level in (0.01, 0.5):
         surfaces = (
@@ -132,7 +132,7 @@ def test_the_level_is_that_of_the_family():
     assert binom.ppf(0.001, 60, 0.15) < alarms[1] <= binom.ppf(0.999, 60, 0.5)
 
 
-def test_what_exceeds_the_detectable_rise_is_detected():
+def test_rises_above_the_detectable_rise_are_significant():
     scatter_IS = monotone_scatter()
     scatter_IS[0, :] *= 1.3
     surface = surface_of(scatter_IS)
@@ -142,19 +142,19 @@ def test_what_exceeds_the_detectable_rise_is_detected():
             assert step.hurts
         if step.rise.value <= 0:
             assert not step.hurts
-        # Bonferroni's normal quantile for 176 steps at 5%.
+        # Normal quantile of Bonferroni for 176 steps at 5%.
         assert step.detectable / step.rise.error == pytest.approx(3.4459, abs=1e-3)
         share = step.detectable / surface.cells[step.less].sigma_nmad.value
-        assert step.detectable_share == pytest.approx(share)
+        assert step.detectable_fraction == pytest.approx(share)
 
 
-def test_more_galaxies_show_smaller_rises():
+def test_detectable_rise_scales_with_the_number_of_galaxies():
     few, many = (surface_of(np.full((2, 2), 0.02), n=n, ratios=(0.2, 0.7), resamples=200) for n in (300, 4800))
     ratio = np.median([a.detectable / b.detectable for a, b in zip(few.steps, many.steps, strict=True)])
     assert ratio == pytest.approx(4, rel=0.25)
 
 
-def test_equal_predictions_do_not_hurt_and_a_certain_rise_does():
+def test_equal_predictions_and_a_rise_without_error():
     z_spec_N = np.linspace(0, 1, 200)
     dz_N = np.tile([-0.01, 0.0, 0.0, 0.01, 0.02], 40)
     z_pred_N = z_spec_N + (1 + z_spec_N) * dz_N
@@ -163,10 +163,10 @@ def test_equal_predictions_do_not_hurt_and_a_certain_rise_does():
     exact_N = np.where(np.arange(200) % 20 == 0, z_pred_N, z_spec_N)  # a MAD of 0 in every resample
     worse_N = z_spec_N + (1 + z_spec_N) * np.where(np.arange(200) % 2, 0.1, -0.1)
     rise = score_surface(np.stack([worse_N, exact_N])[:, None], (0, 0.5), (0,), z_spec_N, seed=0, resamples=20)
-    assert rise.hurting and np.isnan(rise.steps[0].detectable_share)
+    assert rise.hurting and np.isnan(rise.steps[0].detectable_fraction)
 
 
-def test_where_both_are_absent_nothing_counts():
+def test_predictions_with_both_modalities_absent_are_ignored():
     z_pred_ISN, z_spec_N = predictions(monotone_scatter(), 300, 4)
     assert np.isnan(z_pred_ISN[4, 4]).all()
     filled = z_pred_ISN.copy()
@@ -175,9 +175,9 @@ def test_where_both_are_absent_nothing_counts():
     assert first == second and (4, 4) not in first.cells and first.n_galaxies == 300
 
 
-def test_galaxies_without_predictions():
+def test_galaxies_without_predictions_are_excluded():
     z_pred_ISN, z_spec_N = predictions(monotone_scatter()[:2, :2], 300, 4)
-    z_pred_ISN[:, :, :30] = np.nan  # lack a modality: no part of anything
+    z_pred_ISN[:, :, :30] = np.nan  # without a modality: excluded
     z_pred_ISN[0, 1, 30:40] = np.inf  # failed in one cell
     z_spec_N[40:60] = np.nan
     surface = score_surface(z_pred_ISN, RATIOS[:2], RATIOS[:2], z_spec_N, seed=0, resamples=20)
@@ -191,8 +191,8 @@ def test_galaxies_without_predictions():
     assert surface.cells[0, 1].outlier_rate.value == pytest.approx(outliers / 250)
 
 
-@pytest.mark.parametrize("n", [0, 1, LEAST_GALAXIES - 1])
-def test_few_galaxies_are_scored_and_not_judged(n):
+@pytest.mark.parametrize("n", [0, 1, MIN_GALAXIES - 1])
+def test_few_galaxies_are_scored_without_steps(n):
     z_pred_ISN, z_spec_N = predictions(monotone_scatter()[:2, :2], n, 4)
     surface = score_surface(z_pred_ISN, RATIOS[:2], RATIOS[:2], z_spec_N, seed=0, resamples=20)
     assert surface.steps == () and surface.n_galaxies == n and len(surface.cells) == 4
@@ -201,7 +201,7 @@ def test_few_galaxies_are_scored_and_not_judged(n):
 
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0.001, 0.5))
-def test_holm_by_its_adjusted_p_values(p, level):
+def test_holm_agrees_with_adjusted_p_values(p, level):
     p_P = np.array(p)
     # Adjusted p: the running maximum of (P - k) p_k in order of p.
     ordered = sorted(range(len(p)), key=lambda k: p[k])
@@ -213,28 +213,28 @@ def test_holm_by_its_adjusted_p_values(p, level):
     for k, value in adjusted.items():
         if abs(value - level) > 1e-12:
             assert rejected_P[k] == (value < level)
-    assert rejected_P[p_P <= level / len(p)].all()  # whatever Bonferroni rejects
+    assert rejected_P[p_P <= level / len(p)].all()  # rejected by Bonferroni
     assert not rejected_P[p_P > level].any()
 
 
 @pytest.mark.parametrize(
-    "change, text",
+    "change, named",
     [
-        ({"ratios_I": (0, 0.5, 0.4)}, "image.*ascending"),
-        ({"ratios_S": (0, 0.5, 1.2)}, "spectrum.*ascending"),
-        ({"ratios_S": (0, 0.5, np.nan)}, "spectrum.*ascending"),
-        ({"ratios_I": (0, 0.5)}, r"shape \(3, 3, 120\), expected \(2, 3, 120\)"),
-        ({"z_spec_N": np.zeros(7)}, r"expected \(3, 3, 7\)"),
+        ({"ratios_I": (0, 0.5, 0.4)}, "image"),
+        ({"ratios_S": (0, 0.5, 1.2)}, "spectrum"),
+        ({"ratios_S": (0, 0.5, np.nan)}, "spectrum"),
+        ({"ratios_I": (0, 0.5)}, r"\(3, 3, 120\).*\(2, 3, 120\)"),
+        ({"z_spec_N": np.zeros(7)}, r"\(3, 3, 7\)"),
         ({"resamples": 1}, "resamples = 1"),
     ],
 )
-def test_bad_input_is_named(change, text):
+def test_invalid_input_is_refused(change, named):
     z_pred_ISN, z_spec_N = predictions(np.full((3, 3), 0.02), 120, 0)
     arguments = {"z_pred_ISN": z_pred_ISN, "ratios_I": (0, 0.5, 1), "ratios_S": (0, 0.5, 1), "z_spec_N": z_spec_N}
-    with pytest.raises(InputError, match=text):
+    with pytest.raises(InputError, match=named):
         score_surface(**{**arguments, "seed": 0, "resamples": 10, **change})
 
 
-def test_absent_alone_is_no_surface():
-    with pytest.raises(InputError, match="absent at all"):
+def test_surface_without_any_data_is_refused():
+    with pytest.raises(InputError, match="surface"):
         score_surface(np.zeros((1, 1, 200)), (1,), (1,), np.zeros(200), seed=0)

@@ -1,4 +1,4 @@
-"""Redshift, type, magnitude and star formation, each read from every description of the galaxies.
+"""Probe tasks: redshift, type, magnitude and star formation, each predicted from every input.
 
 Shape suffixes: N training galaxies, M test galaxies, D dimensions.
 """
@@ -18,23 +18,23 @@ from mmae.metrics.photometric_features import LEAST_TEST, LEAST_TRAINING
 from mmae.metrics.redshift import BASELINE, scatter_difference, score_redshift
 
 REDSHIFT, TYPE, MAGNITUDE, STAR_FORMATION = "redshift", "type", "magnitude", "star_formation"
-NOTHING, COMMONEST = "nothing", "commonest type"
-LEAST_OF_A_TYPE = 20  # training galaxies: with fewer, a type cannot be learned
+NOTHING, COMMONEST = "nothing", "most common type"
+MIN_PER_TYPE = 20  # training galaxies; types with fewer are left out
 
 
 @dataclass(frozen=True)
-class Task:
-    """One thing to be read from the vectors.
+class ProbeTask:
+    """One quantity to predict.
 
     Attributes:
-        name: short.
-        title: what is read, with its unit.
-        train_N, test_M: which galaxies of the sample have it, bool.
-        target_N, target_M: what it is for those.
-        predict: (probe, training vectors, training targets, test vectors) -> answers (M,).
-        score: (targets, answers, seed=, resamples=) -> scores.
-        baseline, constant: the answer of who has seen nothing but the training targets.
-        note: what was left aside.
+        name: part of metric names.
+        title: the quantity with its unit.
+        train_N, test_M: galaxies of the sample that have the quantity, bool.
+        target_N, target_M: its values for these galaxies.
+        predict: (probe, training inputs, training targets, test inputs) -> predictions (M,).
+        score: (targets, predictions, seed=, resamples=) -> scores.
+        baseline, constant: name and value of the constant prediction from the training targets.
+        note: types used and left out.
     """
 
     name: str
@@ -51,12 +51,12 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Probed:
-    """Scores of one probe on one description of the galaxies.
+class ProbeScores:
+    """Scores of one probe on one input.
 
     Attributes:
-        gain: of redshifts, sigma_NMAD minus that of kNN on magnitudes, resampled alike. A linear
-            probe is a poor one of magnitudes and would flatter every embedding.
+        gain: for redshifts, sigma_NMAD minus that of kNN on magnitudes, with the same resamples. A linear
+            probe on magnitudes would be too weak a reference.
     """
 
     features: str
@@ -67,11 +67,11 @@ class Probed:
     gain: Score = EMPTY
 
 
-def run_task(task: Task, sample: Sample, *, seed: int, resamples: int) -> tuple[Probed, ...]:
-    """Every probe on every description, and last the baseline. Magnitudes are not read from magnitudes."""
+def run_probes(task: ProbeTask, sample: Sample, *, seed: int, resamples: int) -> tuple[ProbeScores, ...]:
+    """Scores of every probe on every input, and last of the baseline; magnitudes are not predicted from magnitudes."""
     n, m = len(task.target_N), len(task.target_M)
     names = [name for name in sample.features if (task.name, name) != (MAGNITUDE, MAGNITUDES)]
-    answers = {
+    predictions = {
         (name, probe): task.predict(
             probe,
             sample.features[name].train_ND[task.train_N],
@@ -82,45 +82,46 @@ def run_task(task: Task, sample: Sample, *, seed: int, resamples: int) -> tuple[
         for probe in PROBES
     }
     found = []
-    for (name, probe), answer_M in answers.items():
+    for (name, probe), predicted_M in predictions.items():
         gain = EMPTY
         if task.name == REDSHIFT and (name, probe) != (MAGNITUDES, KNN):
-            gain = scatter_difference(task.target_M, answer_M, answers[MAGNITUDES, KNN], seed=seed, resamples=resamples)
-        scores = task.score(task.target_M, answer_M, seed=seed, resamples=resamples)
-        found.append(Probed(name, probe, n, m, scores, gain))
+            reference_M = predictions[MAGNITUDES, KNN]
+            gain = scatter_difference(task.target_M, predicted_M, reference_M, seed=seed, resamples=resamples)
+        scores = task.score(task.target_M, predicted_M, seed=seed, resamples=resamples)
+        found.append(ProbeScores(name, probe, n, m, scores, gain))
     constant_M = np.full(m, task.constant)
     scores = task.score(task.target_M, constant_M, seed=seed, resamples=resamples)
-    return (*found, Probed(NOTHING, task.baseline, n, m, scores))
+    return (*found, ProbeScores(NOTHING, task.baseline, n, m, scores))
 
 
-def tasks_of(sample: Sample) -> tuple[list[Task], list[str]]:
-    """What can be asked of these galaxies, and why the rest cannot."""
+def make_probe_tasks(sample: Sample) -> tuple[list[ProbeTask], list[str]]:
+    """The tasks possible for these galaxies, and the reasons why others are left out."""
     train, test = sample.train, sample.test
     tasks, left_out = [], []
-    for name, title, target_N, target_M, mend in (
-        (REDSHIFT, "Redshift", train.redshift_N, test.redshift_N, "take a survey with more redshifts"),
+    for name, title, target_N, target_M, fix in (
+        (REDSHIFT, "Redshift", train.redshift_N, test.redshift_N, "use a survey with more redshifts"),
         (
             MAGNITUDE,
             f"Magnitude in {train.band or ' or '.join(MAGNITUDE_BANDS)} [AB]",
             train.magnitude_N,
             test.magnitude_N,
-            f"take a survey with cmodel magnitudes in {' or '.join(MAGNITUDE_BANDS)}",
+            f"use a survey with cmodel magnitudes in {' or '.join(MAGNITUDE_BANDS)}",
         ),
         (
             STAR_FORMATION,
             f"Star formation: {train.star_formation_name}",
             train.star_formation_N,
             test.star_formation_N,
-            "take a survey with spectra and redshifts, or a simulated one",
+            "use a survey with spectra and redshifts, or a simulated one",
         ),
     ):
         train_N, test_M = np.isfinite(target_N), np.isfinite(target_M)
-        if too_few := _too_few(title, train_N, test_M, mend):
+        if too_few := _too_few(title, train_N, test_M, fix):
             left_out.append(too_few)
             continue
         is_redshift = name == REDSHIFT
         tasks.append(
-            Task(
+            ProbeTask(
                 name,
                 title,
                 train_N,
@@ -137,21 +138,21 @@ def tasks_of(sample: Sample) -> tuple[list[Task], list[str]]:
     return tasks + [task] * (task is not None), left_out + [reason] * bool(reason)
 
 
-def _type_task(sample: Sample) -> tuple[Task | None, str]:
+def _type_task(sample: Sample) -> tuple[ProbeTask | None, str]:
     train, test = sample.train, sample.test
     title = train.type_name.capitalize()
     names, count = np.unique(train.type_N[train.type_N != ""].astype(str), return_counts=True)
-    kept, rare = names[count >= LEAST_OF_A_TYPE], names[count < LEAST_OF_A_TYPE]
+    kept, rare = names[count >= MIN_PER_TYPE], names[count < MIN_PER_TYPE]
     train_N, test_M = np.isin(train.type_N, kept), np.isin(test.type_N, kept)
-    if too_few := _too_few(title, train_N, test_M, "take a survey with types, or a simulated one"):
+    if too_few := _too_few(title, train_N, test_M, "use a survey with types, or a simulated one"):
         return None, too_few
     if len(np.unique(test.type_N[test_M].astype(str))) < 2:
         return None, (
-            f"{title}: the test galaxies are all of one type that has {LEAST_OF_A_TYPE} training "
-            f"galaxies; there is nothing to tell apart."
+            f"{title}: all test galaxies are of one type, among the types with {MIN_PER_TYPE} or more training "
+            f"galaxies; a classification needs two."
         )
-    note = f" Left aside, with fewer than {LEAST_OF_A_TYPE} training galaxies: {', '.join(rare)}." * bool(len(rare))
-    return Task(
+    note = f" Left out, with fewer than {MIN_PER_TYPE} training galaxies: {', '.join(rare)}." * bool(len(rare))
+    return ProbeTask(
         TYPE,
         title,
         train_N,
@@ -166,10 +167,8 @@ def _type_task(sample: Sample) -> tuple[Task | None, str]:
     ), ""
 
 
-def _too_few(title: str, train_N: np.ndarray, test_M: np.ndarray, mend: str) -> str:
+def _too_few(title: str, train_N: np.ndarray, test_M: np.ndarray, fix: str) -> str:
     n, m = int(train_N.sum()), int(test_M.sum())
     if n >= LEAST_TRAINING and m >= LEAST_TEST:
         return ""
-    return (
-        f"{title}: {n} training and {m} test galaxies have one, {LEAST_TRAINING} and {LEAST_TEST} are needed; {mend}."
-    )
+    return f"{title}: {n} training and {m} test galaxies have it, {LEAST_TRAINING} and {LEAST_TEST} are needed; {fix}."
