@@ -9,7 +9,7 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "gamma_radio"
 
 @pytest.fixture(scope="session")
 def gamma_radio() -> Path:
-    """The folder of real catalogues; the test is skipped where it is absent."""
+    """Folder of real catalogues; the test is skipped if it is missing."""
     if not DATA.is_dir():
-        pytest.skip(f"no real catalogues: {DATA} is absent")
+        pytest.skip(f"no real catalogues in {DATA}")
     return DATA

@@ -1,4 +1,4 @@
-"""Survey descriptions, and catalogues read through them: good files, odd files, bad files."""
+"""Survey descriptions, and reading of valid and invalid catalogues with them."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ MALS = survey_description("mals_dr1")
 
 
 def mals_table(**change) -> Table:
-    """VizieR's MALS columns (J/ApJS/270/33), with the sentinel."""
+    """MALS columns of VizieR (J/ApJS/270/33), with the sentinel -999."""
     table = Table(
         {
             "RAJ2000": [10.0, 350.0, 10.001],
@@ -44,7 +44,7 @@ def mals_table(**change) -> Table:
     return table
 
 
-def test_all_descriptions_are_sound():
+def test_package_descriptions_are_valid():
     assert survey_names() == [
         "allwise",
         "first",
@@ -63,15 +63,15 @@ def test_all_descriptions_are_sound():
         survey = survey_description(name)
         assert survey.name == name and survey.citation and {"ra", "dec"} <= set(survey.columns)
         if survey.kind == "radio":
-            scenes = survey.windows.values() or [survey]
-            assert all(s.frequency_mhz > 0 and s.beam_arcsec > 0 and s.limit_mjy > 0 for s in scenes)
+            windows = survey.windows.values() or [survey]
+            assert all(w.frequency_mhz > 0 and w.beam_arcsec > 0 and w.limit_mjy > 0 for w in windows)
             assert 0 < survey.flux_scale_error < 0.5
         else:
             assert OPTICAL_COLUMNS[survey.magnitude] == u.mag and survey.magnitude in survey.columns
             assert 15 < survey.limit_mag < 25
-        for ours, unit in survey.units.items():  # the described unit is of the standard one's kind
-            wanted = {**RADIO_COLUMNS, **OPTICAL_COLUMNS}[ours]
-            assert u.Unit(unit).is_equivalent(wanted), (name, ours)
+        for column, unit in survey.units.items():  # the described unit converts to the standard one
+            wanted = {**RADIO_COLUMNS, **OPTICAL_COLUMNS}[column]
+            assert u.Unit(unit).is_equivalent(wanted), (name, column)
 
 
 @pytest.mark.parametrize("ending", [".fits", ".vot", ".csv", ".parquet", ".csv.gz", ".fits.gz"])
@@ -90,7 +90,7 @@ def test_every_format_gives_the_same_table(tmp_path, ending):
     assert table["peak_mjy"].unit == u.mJy / u.beam and len(set(table["source_id"])) == 3
 
 
-def test_units_of_the_file_count(tmp_path):
+def test_units_of_the_file_are_used(tmp_path):
     source = mals_table()
     source["Flux"] = [0.0015, 0.02, 0.001] * u.Jy
     source["Majaxis"] = [12 / 3600] * 3 * u.deg
@@ -100,7 +100,7 @@ def test_units_of_the_file_count(tmp_path):
     np.testing.assert_allclose(table["major_arcsec"], 12)
 
 
-def test_described_units_stand_in(tmp_path):
+def test_units_of_the_description_are_used_without_units_in_the_file(tmp_path):
     Table({"ra": [1.0], "dec": [2.0], "I180MHz_Jy": [0.25], "alpha": [-1.5]}).write(tmp_path / "g.csv")
     table, _ = read_catalogue(tmp_path / "g.csv", survey_description("gleam_kgs"))
     assert table["flux_mjy"][0] == 250 and table["source_id"][0] == "gleam_kgs:0"
@@ -122,7 +122,7 @@ def test_sexagesimal_coordinates(tmp_path):
     np.testing.assert_allclose(table["flux_mjy"], [3.0, 4.0])
 
 
-def test_rows_set_aside_are_counted_once_each(tmp_path):
+def test_rejected_rows_are_counted_once_each(tmp_path):
     n = 8
     Table(
         {
@@ -135,13 +135,8 @@ def test_rows_set_aside_are_counted_once_each(tmp_path):
     ).write(tmp_path / "m.csv")
     table, rejected = read_catalogue(tmp_path / "m.csv", MALS)
     assert list(table["ra"]) == [10.0, 355.0] and np.isnan(table["flux_err_mjy"][0])
-    assert {entry.reason: entry.count for entry in rejected} == {
-        "no coordinates": 2,
-        "impossible coordinates": 2,
-        "no flux density": 1,
-        "flux density not positive": 1,
-        "flux_err_mjy not positive (error dropped, row kept)": 1,
-    }
+    # missing and invalid coordinates, missing and negative flux density; the last: an error that is dropped
+    assert [entry.count for entry in rejected] == [2, 2, 1, 1, 1] and "flux_err_mjy" in rejected[-1].reason
     assert list(rejection_table(rejected)["count"]) == [entry.count for entry in rejected]
     assert len(rejection_table([])) == 0
 
@@ -176,7 +171,7 @@ def test_optical_table(tmp_path):
 
 
 def test_standard_names_are_read_in_standard_units(tmp_path):
-    """Files in our own form need no description, and the described units are not theirs (Jy, in GLEAM's)."""
+    """Columns with standard names need no description, and its units (Jy for GLEAM) do not apply to them."""
     source = Table(
         {
             "source_id": ["a", "b"],
@@ -192,8 +187,8 @@ def test_standard_names_are_read_in_standard_units(tmp_path):
     assert rejected == []
     for name in source.colnames:
         assert list(table[name]) == list(source[name]), name
-    source["flux_mjy"].unit = "Jy"  # a unit in the file counts all the same
-    source["Fintwide"] = [0.1, 0.2]  # and the survey's own name comes first
+    source["flux_mjy"].unit = "Jy"  # a unit in the file has precedence
+    source["Fintwide"] = [0.1, 0.2]  # and so have the column names of the survey
     source.write(tmp_path / "both.fits")
     table, _ = read_catalogue(tmp_path / "both.fits", survey_description("gleam"))
     assert list(table["flux_mjy"]) == [100, 200]
@@ -208,29 +203,30 @@ def write(tmp_path, table, name="bad.csv"):
     return tmp_path / name
 
 
+# name of the case -> the file, and what the error must name besides its path
 BAD = {
-    "absent": (lambda p: p / "absent.fits", "no such file"),
-    "ending": (lambda p: (p / "x.txt").write_text("a") and p / "x.txt", "unknown ending .txt"),
-    "garbled": (lambda p: (p / "x.fits").write_text("no FITS") and p / "x.fits", "not a readable fits"),
-    "garbled parquet": (lambda p: (p / "x.parquet").write_text("PAR") and p / "x.parquet", "not a readable parquet"),
-    "garbled votable": (lambda p: (p / "x.vot").write_text("<VOTABLE>") and p / "x.vot", "not a readable votable"),
-    "no rows": (lambda p: write(p, mals_table()[:0]), "no rows"),
-    "no flux": (lambda p: write(p, mals_table(Flux=None, FluxPk=None)), "no column for flux_mjy .Flux or total_flux"),
-    "no ra": (lambda p: write(p, mals_table(RAJ2000=None)), "no column for ra"),
-    "wrong unit": (lambda p: write(p, mals_table(Flux=[1.0, 2.0, 3.0] * u.s), "x.fits"), "column Flux: the unit is s"),
-    "magnitudes": (lambda p: write(p, mals_table(Flux=[1.0, 2.0, 3.0] * u.mag), "x.fits"), "unit is mag"),
-    "text": (lambda p: write(p, mals_table(Flux=["1.0", "bright", "2"])), "row 1 is 'bright', not a number"),
-    "sexagesimal": (lambda p: write(p, mals_table(RAJ2000=["1 2 3", "1 2 3", "12 71 00"])), "row 2 is '12 71 00'"),
-    "vectors": (lambda p: write(p, mals_table(Flux=np.ones((3, 2))), "x.fits"), "Flux has .2,. values a row"),
-    "all bad": (lambda p: write(p, mals_table(DEJ2000=[91.0, -100.0, 200.0])), "none of its 3 rows.*impossible"),
+    "missing": (lambda p: p / "missing.fits", "missing.fits"),
+    "suffix": (lambda p: (p / "x.txt").write_text("a") and p / "x.txt", r"\.txt"),
+    "corrupt": (lambda p: (p / "x.fits").write_text("no FITS") and p / "x.fits", "fits"),
+    "corrupt parquet": (lambda p: (p / "x.parquet").write_text("PAR") and p / "x.parquet", "parquet"),
+    "corrupt votable": (lambda p: (p / "x.vot").write_text("<VOTABLE>") and p / "x.vot", "votable"),
+    "no rows": (lambda p: write(p, mals_table()[:0]), "rows"),
+    "no flux": (lambda p: write(p, mals_table(Flux=None, FluxPk=None)), r"flux_mjy \(Flux or total_flux"),
+    "no ra": (lambda p: write(p, mals_table(RAJ2000=None)), r"\bra \(RAJ2000"),
+    "wrong unit": (lambda p: write(p, mals_table(Flux=[1.0, 2.0, 3.0] * u.s), "x.fits"), r"Flux:.*\bs\b"),
+    "magnitudes": (lambda p: write(p, mals_table(Flux=[1.0, 2.0, 3.0] * u.mag), "x.fits"), r"Flux:.*\bmag\b"),
+    "text": (lambda p: write(p, mals_table(Flux=["1.0", "bright", "2"])), "Flux: row 1 .*'bright'"),
+    "sexagesimal": (lambda p: write(p, mals_table(RAJ2000=["1 2 3", "1 2 3", "12 71 00"])), "row 2 .*'12 71 00'"),
+    "vectors": (lambda p: write(p, mals_table(Flux=np.ones((3, 2))), "x.fits"), r"Flux .*\(2,\)"),
+    "no valid row": (lambda p: write(p, mals_table(DEJ2000=[91.0, -100.0, 200.0])), "3 rows.*: 3"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_files_get_one_clear_error(tmp_path, case):
-    make, words = BAD[case]
+def test_error_names_the_file_and_the_problem(tmp_path, case):
+    make, named = BAD[case]
     path = make(tmp_path)
-    with pytest.raises(InputError, match=words) as caught:
+    with pytest.raises(InputError, match=named) as caught:
         read_catalogue(path, MALS)
     assert str(path) in str(caught.value)
 
@@ -239,7 +235,7 @@ def test_truncated_fits(tmp_path):
     Table({"RAJ2000": np.ones(5000), "DEJ2000": np.ones(5000), "Flux": np.ones(5000)}).write(tmp_path / "m.fits")
     whole = (tmp_path / "m.fits").read_bytes()
     (tmp_path / "m.fits").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="not a readable fits table"):
+    with pytest.raises(InputError, match=r"m\.fits"):
         read_catalogue(tmp_path / "m.fits", MALS)
 
 
@@ -247,33 +243,33 @@ OPTICAL = "name: x\ntitle: x\ncitation: x\ncolumns: {ra: [R]}\nkind: optical\n"
 
 
 @pytest.mark.parametrize(
-    "text, words",
+    "text, named",
     [
-        ("name: [", "not valid YAML"),
+        ("name: [", r"s\.yaml.*YAML"),
         ("name: x\ntitle: x\n", "citation"),
         ("name: x\ntitle: x\ncitation: x\ncolumns: {}\ncolour: red\n", "colour"),
-        ("name: x\ntitle: x\ncitation: x\ncolumns: {flux: [F]}\n", "flux is no standard column"),
-        ("name: x\ntitle: x\ncitation: x\ncolumns: {ra: [R]}\nunits: {ra: furlongs}\n", "unit of ra"),
-        (OPTICAL + "limit_mag: 20\n", "needs magnitude.*limit_mag"),
-        (OPTICAL + "magnitude: r_mag\n", "needs magnitude.*limit_mag"),
-        (OPTICAL + "magnitude: h_mag\nlimit_mag: 20\n", "magnitude is h_mag, which is no standard column.*r_mag"),
-        (OPTICAL + "magnitude: ra\nlimit_mag: 20\n", "magnitude is ra,"),
+        ("name: x\ntitle: x\ncitation: x\ncolumns: {flux: [F]}\n", r"\bflux\b.*flux_mjy"),
+        ("name: x\ntitle: x\ncitation: x\ncolumns: {ra: [R]}\nunits: {ra: furlongs}\n", r"\bra\b.*furlongs"),
+        (OPTICAL + "limit_mag: 20\n", "magnitude.*limit_mag"),
+        (OPTICAL + "magnitude: r_mag\n", "magnitude.*limit_mag"),
+        (OPTICAL + "magnitude: h_mag\nlimit_mag: 20\n", "magnitude.*h_mag.*r_mag"),
+        (OPTICAL + "magnitude: ra\nlimit_mag: 20\n", r"magnitude.*\bra\b.*r_mag"),
     ],
 )
-def test_bad_descriptions(tmp_path, text, words):
+def test_error_names_the_field_of_an_invalid_description(tmp_path, text, named):
     (tmp_path / "s.yaml").write_text(text)
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=named):
         survey_description(tmp_path / "s.yaml")
 
 
 def test_unknown_survey():
-    with pytest.raises(InputError, match="unknown survey 'ska'.*tgss"):
+    with pytest.raises(InputError, match="'ska'.*tgss"):
         survey_description("ska")
-    with pytest.raises(InputError, match="no such survey description"):
-        survey_description("absent.yaml")
+    with pytest.raises(InputError, match=r"missing\.yaml"):
+        survey_description("missing.yaml")
 
 
-def test_case_and_punctuation_of_names(tmp_path):
+def test_column_names_may_differ_in_case_and_punctuation(tmp_path):
     table = mals_table()
     table.rename_column("SPW/WB", "spw_wb")
     table.rename_column("e_Spwfit", "E_SPWFIT")

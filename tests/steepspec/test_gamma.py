@@ -1,4 +1,4 @@
-"""The gamma-ray ranking: on real 4FGL releases where they are present, and on made-up sources."""
+"""The gamma-ray ranking on real 4FGL releases, if available, and on simulated sources."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def features(table, intervals):
 
 @pytest.fixture(scope="module")
 def releases():
-    """Rows of v20 linked to v35: features in both, lower-case classes, and the link."""
+    """Rows of v20 linked to v35: their features in both releases, and selections by class."""
     old = Table.read(DATA / "gll_psc_v20.fit", hdu=1)
     new = Table.read(DATA / "gll_psc_v35.fit", hdu=1)
     link = link_releases(
@@ -63,27 +63,27 @@ def releases():
 
 
 @needs_fermi
-def test_newly_found_pulsars_rank_above_the_other_new_associations(releases):
+def test_new_pulsars_rank_above_the_other_new_associations(releases):
     scored = releases["was_blank"] & ~releases["is_blank"]
     pulsar = releases["pulsar"][scored]
     assert pulsar.sum() == 67 and (~pulsar).sum() == 34
     auc, error = ranking_auc(pulsar_score(releases["features_v35"][scored]), pulsar)
     auc_v20, _ = ranking_auc(pulsar_score(releases["features_v20"][scored]), pulsar)
-    # binaries (mostly spider pulsar candidates) and globular clusters (many millisecond pulsars)
-    # count as "not pulsars" in the figure above
+    # Binaries (mostly spider pulsar candidates) and globular clusters (many millisecond pulsars)
+    # are "not pulsars" in the AUC above.
     kept = ~is_class(releases["new"]["CLASS1"], ("bin", "lmb", "glc"))[scored]
     plain, plain_error = ranking_auc(pulsar_score(releases["features_v35"][scored][kept]), pulsar[kept])
     print(
         f"AUC v35 {auc:.3f} +- {error:.3f}, v20 {auc_v20:.3f}; without bin, lmb, glc {plain:.3f} +- {plain_error:.3f}"
     )
     assert auc >= 0.80
-    assert auc_v20 >= 0.77  # v20's 8 years alone
+    assert auc_v20 >= 0.77  # from the 8 years of v20
     assert plain >= 0.85
 
 
 @needs_fermi
-def test_check_against_a_later_release_gives_these_figures(releases):
-    """What the job reports with --later-regions, from the tables that it reads itself."""
+def test_auc_of_the_job_equals_that_of_the_linked_releases(releases):
+    """The values that the job reports with --later-regions, from its own reader."""
     check = check_later(read_4fgl(DATA / "gll_psc_v20.fit"), read_4fgl(DATA / "gll_psc_v35.fit"), years=2)
     scored = releases["was_blank"] & ~releases["is_blank"]
     pulsar = releases["pulsar"][scored]
@@ -93,7 +93,7 @@ def test_check_against_a_later_release_gives_these_figures(releases):
 
 
 @needs_fermi
-def test_fixed_coefficients_come_from_sources_that_are_not_scored(releases):
+def test_coefficients_are_those_of_a_fit_to_sources_outside_the_test(releases):
     trained = ~releases["was_blank"] & ~releases["is_blank"]
     again = fit_score(*(releases[name][trained] for name in ("features_v35", "pulsar", "far")))
     assert np.allclose([again.bias, *again.weight_F], [FERMI_SCORE.bias, *FERMI_SCORE.weight_F], atol=2e-3)
@@ -107,7 +107,7 @@ def test_releases_are_linked_by_name_or_position(releases):
     assert np.median(np.asarray(offset)) < 0.02
 
 
-def test_link_prefers_the_association_to_the_nearest_source_and_takes_none_twice():
+def test_link_prefers_the_association_to_the_nearest_source_and_is_unique():
     link = link_releases(
         ["4FGL A", "4FGL B", "4FGL C", "4FGL D", "4FGL E"],
         [10.0, 20.0, 359.999, 0.0, 20.01],
@@ -122,13 +122,15 @@ def test_link_prefers_the_association_to_the_nearest_source_and_takes_none_twice
 
 
 def test_curved_steady_sources_outrank_flat_variable_ones():
-    made = pulsar_features([0.5, 0.05, 0.5, np.nan], [13.0, 13.0, 300.0, 13.0], [5.0] * 4, [6.0, 5, 5, 5], intervals=14)
-    score = pulsar_score(made)
+    simulated = pulsar_features(
+        [0.5, 0.05, 0.5, np.nan], [13.0, 13.0, 300.0, 13.0], [5.0] * 4, [6.0, 5, 5, 5], intervals=14
+    )
+    score = pulsar_score(simulated)
     assert score[0] > max(score[1], score[2]) and np.isnan(score[3])
     assert rank_pulsars(score)[0] == 1 and rank_pulsars(score)[3] == 4
 
 
-def test_fit_recovers_the_direction_and_weighs_groups_equally():
+def test_fit_recovers_the_direction_with_equal_weights_of_the_groups():
     rng = np.random.default_rng(1)
     x = np.concatenate(
         [rng.normal([1, 0, 0], 1, (500, 3)), rng.normal([0, 0, 0], 1, (5000, 3)), rng.normal([0, 3, 0], 1, (50, 3))]
@@ -137,7 +139,7 @@ def test_fit_recovers_the_direction_and_weighs_groups_equally():
     group = np.where(np.arange(len(x)) < 5500, 0, 1)
     model = fit_score(x, pulsar, group)
     assert model.weight_F[0] > 0.5 and model.weight_F[1] < -0.5 and abs(model.weight_F[2]) < 0.3
-    with pytest.raises(InputError, match="pulsars and other"):
+    with pytest.raises(InputError, match="CLASS1"):
         fit_score(x, np.ones(len(x), bool), group)
 
 
@@ -151,10 +153,10 @@ def test_auc_of_known_scores():
     assert 0.015 < error < 0.04  # Hanley & McNeil (1982): 0.024
 
 
-def test_bad_input_is_named():
-    with pytest.raises(InputError, match="LP_beta"):
+def test_error_names_the_invalid_argument():
+    with pytest.raises(InputError, match=r"LP_beta \(2,\)"):
         pulsar_features([1.0, 2.0], [1.0], [1.0], [1.0], intervals=8)
-    with pytest.raises(InputError, match="intervals"):
+    with pytest.raises(InputError, match="intervals, not 1"):
         pulsar_features([1.0], [1.0], [1.0], [1.0], intervals=1)
-    with pytest.raises(InputError, match="both kinds"):
+    with pytest.raises(InputError, match="2 pulsars, 0 others"):
         ranking_auc([1.0, 2.0], [True, True])

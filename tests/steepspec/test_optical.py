@@ -1,4 +1,4 @@
-"""What optical and infrared catalogues say about radio sources."""
+"""Optical and infrared counterparts of radio sources."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def catalogue(survey: str, ra, dec, **columns) -> OpticalCatalogue:
 
 @pytest.fixture(scope="module")
 def sky():
-    """Radio sources on a grid; the even ones have an object 0.1 arcsec away, all have some far away."""
+    """Radio sources on a line; those with even index have an object at 0.1 arcsec, all have some at 10-19 arcsec."""
     rng = np.random.default_rng(0)
     ra, dec = 30 + 0.02 * np.arange(N), np.full(N, -10.0) + 0.01 * rng.random(N)
     even = np.arange(0, N, 2)
@@ -51,21 +51,21 @@ def test_colours_and_morphology_come_from_the_reliable_counterpart(sky):
     assert found["counterpart_arcsec"][even] == pytest.approx(0.1, abs=1e-3)
     assert (found["reliability"][odd] == 0).all() and (found["p_no_counterpart"][odd] == 1).all()
     assert (found["morphology"][odd] == "").all() and np.isnan(found["w1_mag"][odd]).all()
-    assert (found["optical_limit_mag"] == ps.survey.limit_mag).all()  # WISE's depth is not an optical one
+    assert (found["optical_limit_mag"] == ps.survey.limit_mag).all()  # not the depth of WISE
 
 
 def test_one_catalogue_with_a_counterpart_is_enough(sky):
     _, _, ra, dec, even = sky
     m = len(ra)
-    blind = catalogue(
+    far_only = catalogue(
         "panstarrs",
         ra[len(even) :],
         dec[len(even) :],
         r_mag=np.full(m - len(even), 18.5),
         i_mag=np.full(m - len(even), 18.0),
-    )  # has the far objects only
+    )
     wise = catalogue("allwise", ra, dec, w1_mag=np.full(m, 15.0), w2_mag=np.full(m, 14.0))
-    for order in ((blind, wise), (wise, blind)):
+    for order in ((far_only, wise), (wise, far_only)):
         found = evidence(sky, *order)
         assert (found["p_no_counterpart"][even] < 0.1).all()
         assert (found["counterpart_catalogue"][even] == "allwise").all()
@@ -86,12 +86,12 @@ def test_motion_over_its_error_and_the_epoch(sky):
     found = evidence(sky, catalogue("gaia_dr3", ra, dec, **moved))
     assert found["parallax_over_error"][even] == pytest.approx(20.0)
     assert found["pm_over_error"][even] == pytest.approx(10.0)
-    # 40 mas/yr northwards for 10 years, from 0.1 arcsec north: 0.5 arcsec north and 0.3 east
+    # 10 years at 40 mas/yr north and 30 mas/yr east, from 0.1 arcsec north: 0.5 arcsec north and 0.3 east
     found = evidence(sky, catalogue("gaia_dr3", ra, dec, **moved), epoch=2026.0)
     assert found["counterpart_arcsec"][even] == pytest.approx(np.hypot(0.5, 0.3), abs=2e-3)
 
 
-def test_where_no_catalogue_looked_nothing_is_known(sky):
+def test_results_are_nan_outside_the_footprints(sky):
     ra, dec, cat_ra, cat_dec, _ = sky
     wise = catalogue("allwise", cat_ra, cat_dec, w1_mag=np.full(len(cat_ra), 15.0))
     elsewhere = optical_evidence((ra + 120) % 360, dec, np.full(N, 0.4), None, [wise], OpticalSettings())

@@ -1,4 +1,4 @@
-"""The whole search: on real data against astropy, on the simulated sky against its truth."""
+"""The search on real data against astropy, and on a simulated sky against its truth."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ SKY = SkySettings(pointings=3, overlapping=1, regions=30, regions_per_pointing=1
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
-    """A small sky, its files, and what the search finds in them."""
+    """A small sky, the inputs read from its files, the result of the search, and the folder."""
     folder = tmp_path_factory.mktemp("sky")
     inputs, pulsars = read_inputs(simulated_inputs(SearchConfig(sky=SKY), folder))
     return simulate_sky(SKY), inputs, search(inputs), folder
 
 
 def independent(region, ra, dec) -> np.ndarray:
-    """Ellipse membership by SkyCoord alone."""
+    """Ellipse membership with SkyCoord only."""
     centre = SkyCoord(region["RAJ2000"], region["DEJ2000"], unit="deg")
     sky = SkyCoord(ra, dec, unit="deg")
     separation = centre.separation(sky).deg
@@ -42,7 +42,7 @@ def independent(region, ra, dec) -> np.ndarray:
     ) <= 1
 
 
-def test_real_regions_and_sources_are_those_of_astropy(gamma_radio):
+def test_counts_on_real_data_equal_those_of_astropy(gamma_radio):
     """DESIGN section 5: 313 GLEAM sources in 189 fields, 13 steep in 11."""
     survey = survey_description("gleam_kgs")
     radio, counts = read_catalogue(gamma_radio / "gleam_kgs_157k.fits", survey)
@@ -69,13 +69,13 @@ def test_real_regions_and_sources_are_those_of_astropy(gamma_radio):
     assert dict(zip(found.regions["name"], found.regions["sources"], strict=True)) == seen
     assert len(found.members) == sources and int(found.members["steep"].sum()) == steep_sources
     assert int((found.regions["steep"] > 0).sum()) == steep_fields and len(found.candidates) == 13
-    # Moved regions hold as many: the 13 are no excess.
+    # Moved regions contain the same number: the 13 are not an excess.
     assert found.chance.mean_sources == pytest.approx(sources, abs=3 * found.chance.sd_sources)
     assert 8 < found.chance_steep.mean_sources < 15 and found.chance_steep.probability(13) > 0.05
-    assert (found.members["source_class"] == "ambiguous").all()  # one flux density tells nothing of the class
+    assert (found.members["source_class"] == "ambiguous").all()  # one flux density does not determine the class
 
 
-def test_candidates_are_steep_unknown_and_inside(simulated):
+def test_candidates_are_steep_and_not_known_and_members_are_inside(simulated):
     sky, _, found, _ = simulated
     candidates, members = found.candidates, found.members
     assert len(candidates) > 5
@@ -86,7 +86,7 @@ def test_candidates_are_steep_unknown_and_inside(simulated):
         assert independent(by_name[row["region"]], row["ra"], row["dec"]), row["region"]
     searched = {name for name, row in by_name.items() if row["CLASS1"] == "" and np.isfinite(row["Conf_95_SemiMajor"])}
     assert set(found.regions["name"]) == searched
-    # Every detected source in a searched ellipse is a member, as often as it is in one.
+    # Every detected source has one member row per searched ellipse that contains it.
     pairs = sum(independent(by_name[name], found.sources["ra"], found.sources["dec"]).sum() for name in searched)
     assert pairs == len(members) == found.regions["sources"].sum()
     classes = ("pulsar_candidate", "ambiguous", "radio_galaxy", "agn", "star")
@@ -101,10 +101,11 @@ def test_known_pulsars_are_vetoed_and_named(simulated):
     assert known.sum() > 5
     np.testing.assert_array_equal(np.asarray(found.sources["vetoed"]), known)
     assert set(found.sources["known_class"][known]) == {"pulsar"}
-    assert all("known pulsar SIM" in reason for reason in found.sources["reasons"][known])
+    names = zip(found.sources["known_name"][known], found.sources["reasons"][known], strict=True)
+    assert all(name.startswith("SIM") and name in reason for name, reason in names)
 
 
-def test_nothing_is_lost_between_the_steps(simulated):
+def test_rejections_account_for_all_rows(simulated):
     _, inputs, found, _ = simulated
     table = rejection_table(found.counts)
     of = {step: int(table["count"][table["step"] == step].sum()) for step in set(table["step"])}
@@ -115,12 +116,12 @@ def test_nothing_is_lost_between_the_steps(simulated):
 
 
 def test_pulls_of_alpha_have_mean_0_and_width_1(simulated):
-    """Flux-scale errors are shared by a pointing and window: the errors of mean and width are over pointings."""
+    """Sources of a pointing and window share flux-scale errors: errors are from resampling pointings."""
     sky, _, found, _ = simulated
     pulls = alpha_pulls(found.sources, sky.truth, match_truth(found.sources, sky.truth))
     mean, width = pulls.by_snr.total["mean"], pulls.by_snr.total["robust width"]
-    # A scale error that all sources of a window share moves the mean of a pointing by up to its own size:
-    # with 3 pointings the mean of the pulls has an error of up to 1 / sqrt(3).
+    # A flux-scale error common to a window shifts the mean pull of a pointing by up to 1 sigma: with 3
+    # pointings the mean of the pulls has an error of up to 1 / sqrt(3).
     assert abs(mean.value) < 3 / np.sqrt(3)
     assert 0.7 < width.value < 1.3
     assert np.nanmedian(found.sources["alpha_err"]) > 0.1
@@ -142,7 +143,7 @@ def test_without_shared_scale_errors_the_pulls_are_unbiased(tmp_path):
     assert abs(1.4826 * np.median(abs(pull - np.median(pull))) - 1) < 0.12
 
 
-def test_ray_and_one_process_find_the_same(simulated, ray_cluster):
+def test_ray_and_one_process_give_the_same_result(simulated, ray_cluster):
     _, inputs, found, _ = simulated
     again = search(inputs, on_ray=True)
     for name in ("sources", "members", "regions", "points"):

@@ -1,4 +1,4 @@
-"""Detections to sources: windows, noise, sizes and the in-band index."""
+"""Sources from detections: windows, noise, sizes and the in-band index."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MALS = survey_description("mals_dr1")
 
 
 def catalogue(rows: list[dict]) -> Table:
-    """Rows of `read_catalogue`: what is not given is missing."""
+    """Rows of `read_catalogue`; columns not given are missing."""
     table = Table()
     for name, unit in RADIO_COLUMNS.items():
         missing = "" if unit is None else np.nan
@@ -51,15 +51,15 @@ def test_two_windows_make_one_source_with_an_index():
         [detection(10.0, "LSPW_2", 2.0), detection(10.0, "LSPW_9", 1.0), detection(11.0, "LSPW_2", 0.5)]
     )
     assert len(keep) == 2 and keep.all()
-    octave = np.log(1381 / 1006)
-    assert columns["alpha_band"][0] == pytest.approx(np.log(0.5) / octave)
-    # noise of both fluxes and both flux scales, in quadrature
-    assert columns["alpha_band_err"][0] == pytest.approx(np.sqrt(0.01**2 + 0.02**2 + 2 * 0.06**2) / octave)
+    ln_ratio = np.log(1381 / 1006)
+    assert columns["alpha_band"][0] == pytest.approx(np.log(0.5) / ln_ratio)
+    # noise of both fluxes and both flux-scale errors, in quadrature
+    assert columns["alpha_band_err"][0] == pytest.approx(np.sqrt(0.01**2 + 0.02**2 + 2 * 0.06**2) / ln_ratio)
     assert np.isnan(columns["alpha_band"][1])
     assert columns["snr"].tolist() == pytest.approx([100.0, 25.0])
 
 
-def test_faint_sources_are_set_aside_and_counted_those_of_unknown_noise_stay():
+def test_faint_sources_are_rejected_and_those_of_unknown_noise_kept():
     rows = [
         detection(10.0, "LSPW_2", 0.09),
         detection(11.0, "LSPW_2", 0.2),
@@ -70,7 +70,7 @@ def test_faint_sources_are_set_aside_and_counted_those_of_unknown_noise_stay():
     assert [entry.count for entry in counts] == [1]
 
 
-def test_position_error_is_that_of_the_sharper_window():
+def test_position_error_is_that_of_the_window_with_the_smaller_beam():
     columns, _, _ = measured(
         [detection(10.0, "LSPW_2", 0.2), detection(10.0, "LSPW_9", 0.2)], settings=SourceSettings(astrometry_arcsec=0.3)
     )
@@ -85,7 +85,7 @@ def test_sizes(flux, major, size):
     assert columns["size"].tolist() == [size]
 
 
-def test_a_source_extended_in_one_window_only_is_extended():
+def test_a_source_extended_in_one_window_is_extended():
     columns, _, _ = measured(
         [
             detection(10.0, "LSPW_9", 10.0, flux=10.0, major_arcsec=8.0),
@@ -95,7 +95,7 @@ def test_a_source_extended_in_one_window_only_is_extended():
     assert columns["size"].tolist() == ["extended"]
 
 
-def test_repeats_of_two_pointings_are_dropped_and_a_single_pointing_is_left_alone():
+def test_duplicates_of_two_pointings_are_dropped():
     twice = [detection(10.0, "LSPW_2", 2.0, pointing="A"), detection(10.0, "LSPW_2", 2.0, pointing="B", rms=0.05)]
     table, counts = merge_detections(catalogue(twice), MALS)
     assert table["pointing"].tolist() == ["A"] and counts[-1].count == 1

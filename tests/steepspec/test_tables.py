@@ -1,4 +1,4 @@
-"""Tables in Parquet, FITS and VOTable: values and what the columns mean, read back by other readers."""
+"""Tables in Parquet, FITS and VOTable: values and column metadata, read back by other readers."""
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +20,8 @@ ALL = {(name, column.name): column for name, spec in SCHEMAS.items() for column 
 META = {"search": "0f3a", "settings": "steep = -1.4;" * 20}
 
 
-def made_up(spec, n: int) -> dict[str, np.ndarray]:
-    """Columns of length n; every float column has a NaN, in a row of its own, every text an empty one."""
+def random_columns(spec, n: int) -> dict[str, np.ndarray]:
+    """Columns of length n; every float column has a NaN and every text column an empty text, in varying rows."""
     columns = {}
     for number, wanted in enumerate(spec):
         rng = np.random.default_rng(number)
@@ -44,9 +44,9 @@ def plain(table: Table, wanted: ColumnSpec) -> np.ndarray:
     return np.ma.filled(np.ma.asarray(column.data), np.nan if wanted.kind == "float" else 0)
 
 
-@pytest.mark.parametrize("place", ALL, ids=".".join)
-def test_units_and_ucds_of_the_schema_are_the_standards(place):
-    column = ALL[place]
+@pytest.mark.parametrize("key", ALL, ids=".".join)
+def test_units_and_ucds_of_the_schema_are_valid(key):
+    column = ALL[key]
     parse_ucd(column.ucd, check_controlled_vocabulary=True, has_colon=False)
     for standard in (None, "vounit", "fits"):
         assert u.Unit(column.unit, format=standard) == u.Unit(column.unit)
@@ -55,12 +55,12 @@ def test_units_and_ucds_of_the_schema_are_the_standards(place):
 
 @pytest.mark.parametrize("spec", SCHEMAS.values(), ids=SCHEMAS)
 @pytest.mark.parametrize("n", [0, 1, 7])
-def test_all_forms_hold_the_same(tmp_path, spec, n):
-    columns = made_up(spec, n)
+def test_all_formats_have_the_same_values_and_metadata(tmp_path, spec, n):
+    columns = random_columns(spec, n)
     table = as_table(columns, spec, META)
     paths = write_table(table, tmp_path / "steep.v1", spec)
     assert [path.name for path in paths] == ["steep.v1.parquet", "steep.v1.fits", "steep.v1.vot"]
-    assert sorted(tmp_path.iterdir()) == sorted(paths)  # nothing unfinished is left
+    assert sorted(tmp_path.iterdir()) == sorted(paths)  # no temporary files
     arrow = pq.read_table(paths[0])
     with fits.open(paths[1]) as hdus:
         hdu, header = hdus["STEEP.V1"].data.copy(), hdus[1].header
@@ -90,14 +90,14 @@ def test_all_forms_hold_the_same(tmp_path, spec, n):
         assert votable[wanted.name].dtype.kind == hdu[wanted.name].dtype.kind == values.dtype.kind
 
 
-def test_the_catalogue_reader_reads_them(tmp_path):
-    columns = made_up(MEMBERS, 5)
+def test_catalogue_reader_reads_all_formats(tmp_path):
+    columns = random_columns(MEMBERS, 5)
     for path in write_table(as_table(columns, MEMBERS), tmp_path / "members", MEMBERS):
         table = read_table(path)
         assert table.colnames == [wanted.name for wanted in MEMBERS]
         for wanted in MEMBERS:
             assert u.Unit(table[wanted.name].unit or "") == u.Unit(wanted.unit)
-            if wanted.kind == "bool":  # flags of Parquet are words there
+            if wanted.kind == "bool":  # flags in Parquet are read as text
                 words = [str(flag) for flag in columns[wanted.name].tolist()]
                 assert list(text_values(table[wanted.name])) == words
             else:
@@ -113,7 +113,7 @@ SPEC = (
 GOOD = {"a": [1.0, 2.0], "i": [3, 4], "b": [True, False], "t": ["x", ""]}
 
 
-def test_what_a_table_is_made_of():
+def test_conversion_of_columns():
     masked = MaskedColumn([1, 2], mask=[False, True])
     table = as_table({"t": np.array([5, 6]), "b": [1.0, 0.0], "i": [3.0, 4.0], "a": masked, "more": 1}, SPEC)
     assert table.colnames == ["a", "i", "b", "t"] and list(table["t"]) == ["5", "6"]
@@ -128,25 +128,25 @@ def test_what_a_table_is_made_of():
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    "change, named",
     [
-        ({"a": None, "t": None}, "no column a, t"),
+        ({"a": None, "t": None}, "column a, t"),
         ({"a": [1.0]}, r"a \(1,\), i \(2,\)"),
-        ({"i": [[1], [2]]}, "one-dimensional"),
-        ({"t": "word"}, "one-dimensional"),
-        ({"a": ["x", "y"]}, "column a: row 0 is 'x', not a number"),
-        ({"a": [1, 2] * u.s}, "column a: the unit is s"),
-        ({"i": [1.5, 2.0]}, "column i: no whole number .row 0 first"),
-        ({"i": [1.0, np.nan]}, "column i: no whole number .row 1 first"),
-        ({"b": [0, 2]}, "column b: no flag .row 1 first"),
+        ({"i": [[1], [2]]}, r"i \(2, 1\)"),
+        ({"t": "word"}, r"t \(\)"),
+        ({"a": ["x", "y"]}, "column a: row 0 .*'x'"),
+        ({"a": [1, 2] * u.s}, r"column a: .*\bs\b"),
+        ({"i": [1.5, 2.0]}, "column i: .*row 0 first"),
+        ({"i": [1.0, np.nan]}, "column i: .*row 1 first"),
+        ({"b": [0, 2]}, "column b: .*row 1 first"),
     ],
 )
-def test_columns_that_do_not_fit_are_named(change, words):
-    with pytest.raises(InputError, match=words):
+def test_error_names_the_invalid_column(change, named):
+    with pytest.raises(InputError, match=named):
         as_table({name: v for name, v in {**GOOD, **change}.items() if v is not None}, SPEC)
 
 
-def test_what_fits_cannot_hold(tmp_path):
+def test_text_and_metadata_that_do_not_fit_into_fits(tmp_path):
     meta = {
         "café": "x",
         "note": "é",
@@ -175,11 +175,11 @@ def test_formats(tmp_path):
         "x.parquet",
     ]
     assert Table.read(tmp_path / "x.vot").colnames == pq.read_table(tmp_path / "x.parquet").column_names
-    with pytest.raises(InputError, match="unknown format csv"):
+    with pytest.raises(InputError, match="csv"):
         write_table(table, tmp_path / "x", SPEC, ("csv",))
 
 
-def test_a_failure_leaves_the_older_files(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_existing_files(tmp_path, monkeypatch):
     paths = write_table(as_table(GOOD, SPEC), tmp_path / "x", SPEC)
     before = [path.read_bytes() for path in paths]
 
@@ -192,7 +192,7 @@ def test_a_failure_leaves_the_older_files(tmp_path, monkeypatch):
     assert sorted(tmp_path.iterdir()) == sorted(paths) and [path.read_bytes() for path in paths] == before
 
 
-def test_any_table_as_parquet(tmp_path):
+def test_table_without_schema_as_parquet(tmp_path):
     table = Table({"flux": MaskedColumn([1.0, 2.0, np.nan], mask=[True, False, False]), "n": [1, 2, 3]})
     table["flux"].unit = u.mJy / u.beam
     write_parquet(table, tmp_path / "t.parquet")

@@ -223,6 +223,7 @@ def _draw_fit(ax: Axes, source: Row, x: np.ndarray, reference_mhz: float, steep_
             linewidth=0,
             alpha=0.7,
             label=f"1{SIGMA}, errors independent",
+            gid="band",
             zorder=1,
         )
     ax.plot(x, model, color=BLACK, label=LINE_NAMES.get(origin, "fit"), gid="fit", zorder=2)

@@ -1,4 +1,4 @@
-"""Bins, rates and means, down to empty ones."""
+"""Bins, rates and means, including empty ones."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from mmae.metrics.bootstrap import Score
 from mmae.steepspec.assessment.bins import binned, mean, rate, take
 
 
-def test_bins_hold_their_low_edge_and_no_nan():
+def test_bins_include_their_low_edge_and_no_nan():
     shown = binned(
         "x",
         np.array([0.0, 1.0, 1.5, 2.0, np.nan]),
@@ -21,7 +21,7 @@ def test_bins_hold_their_low_edge_and_no_nan():
     assert list(shown.only("n").scores) == ["n"]
 
 
-def test_rate_and_mean_of_nothing_and_of_one():
+def test_rate_and_mean_of_no_and_of_one_value():
     none = rate(np.zeros(3, bool), np.zeros(3, bool))
     assert none.n == 0 and np.isnan(none.value)
     assert rate(np.array([True, True]), np.array([True, False])).value == 1.0
@@ -30,7 +30,7 @@ def test_rate_and_mean_of_nothing_and_of_one():
     assert mean(np.array([1.0, 3.0])).error == pytest.approx(1.0)
 
 
-def test_columns_come_in_the_kind_of_the_schema_and_masked_ones_as_none():
+def test_columns_have_the_kind_of_the_schema_and_defaults_where_masked():
     table = Table({"region": MaskedColumn([3, 4], mask=[False, True]), "known": [1.0, np.nan], "alpha": [1, 2]})
     found = take(table, "truth", "region", "known", "alpha")
     assert found["region"].tolist() == [3, -1] and found["region"].dtype.kind == "i"

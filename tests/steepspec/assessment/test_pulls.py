@@ -23,14 +23,14 @@ from tests.steepspec.assessment.truth_tables import detect, make_truth, pulled, 
 
 
 @pytest.mark.parametrize("shift, width", [(0.0, 1.0), (0.0, 2.0), (0.5, 1.0)])
-def test_pulls_find_the_bias_and_the_width_of_the_errors(shift, width):
+def test_pulls_measure_bias_and_width(shift, width):
     pull = shift + width * np.random.default_rng(2).normal(size=4000)
     found = alpha_pulls(*pulled(pull), resamples=200)
     total = found.by_snr.total
     assert found.pull == pytest.approx(pull) and found.pointings == 20
     for name, target in ((MEAN, shift), (WIDTH, width), (STD, width)):
         assert abs(total[name].value - target) < 4 * total[name].error
-    # 20 units give errors to some 16%
+    # With 20 units the errors are uncertain by about 16%.
     assert total[MEAN].error == pytest.approx(width / np.sqrt(4000), rel=0.6)
     assert total[STD].error == pytest.approx(width / np.sqrt(8000), rel=0.6)
     assert judge_score(total[MEAN], 0.0).ok is (shift == 0)
@@ -56,25 +56,25 @@ def test_pulls_need_a_fitted_index_with_an_error_and_a_true_source():
     assert alpha_pulls(sources, truth, match, resamples=2).pull == pytest.approx([1.0, 3.0])
 
 
-def test_errors_of_pulls_know_that_a_pointing_shares_its_flux_scale():
+def test_errors_of_pulls_include_offsets_shared_by_a_pointing():
     rng = np.random.default_rng(3)
     offset = rng.normal(size=60)
     pull = np.repeat(offset, 30) + rng.normal(size=1800)
     pointing = [f"P{i // 30}" for i in range(1800)]
     shared = alpha_pulls(*pulled(pull, pointing=pointing), resamples=300).by_snr.total[MEAN]
-    alone = alpha_pulls(*pulled(pull, pointing=[""] * 1800), resamples=300).by_snr.total[MEAN]
+    independent = alpha_pulls(*pulled(pull, pointing=[""] * 1800), resamples=300).by_snr.total[MEAN]
     assert shared.error == pytest.approx(np.sqrt((1 + 1 / 30) / 60), rel=0.25)
-    assert alone.error == pytest.approx(np.sqrt(2 / 1800), rel=0.15)
-    assert (alone.value, shared.value) == pytest.approx((pull.mean(), pull.mean()))
+    assert independent.error == pytest.approx(np.sqrt(2 / 1800), rel=0.15)
+    assert (independent.value, shared.value) == pytest.approx((pull.mean(), pull.mean()))
 
 
-def test_the_bootstrap_of_two_units_has_the_standard_error_of_two():
+def test_bootstrap_error_of_two_units_is_the_standard_error():
     values, unit = np.array([1.0, 3, 1, 3]), np.array([7, 2, 7, 2])
     (score,) = bootstrap_units(values, unit, lambda v: (float(v.mean()),), resamples=4000, seed=0)
     assert score.value == 2 and score.error == pytest.approx(1.0, rel=0.05) and score.n == 4
 
 
-def test_one_pointing_gives_no_error_and_the_seed_gives_the_same_ones():
+def test_one_pointing_has_no_error_and_errors_depend_on_the_seed_only():
     pull = np.random.default_rng(4).normal(size=50)
     one = alpha_pulls(*pulled(pull, pointing=["P"] * 50), resamples=5).by_snr.total
     assert np.isfinite(one[MEAN].value) and np.isnan(one[MEAN].error)
@@ -99,7 +99,7 @@ def test_calibration_of_p_steep():
     assert overconfident[FITTED].total[P_TRUE].value == 0
 
 
-def test_calibration_without_field_pulsars():
+def test_calibration_excludes_field_pulsars():
     truth = make_truth(
         4, source_class=["pulsar_candidate"] * 3 + ["agn"], region=[-1, -1, 0, -1], alpha=[-2, -2, -2, 0]
     )

@@ -1,4 +1,4 @@
-"""Small truths, and the tables of searches that found some of them, for the tests of the assessment."""
+"""Small truth tables, and tables of searches that detect some of their sources, for the assessment tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TYPES = {"float": float, "int": int, "bool": bool, "text": "U32"}
 
 
 def made(spec, n, **given):
-    """A table of n rows with the columns of the schema, those not given at their defaults."""
+    """A table of n rows with the columns of the schema; columns not given have default values."""
     return Table({c.name: np.asarray(given.get(c.name, np.full(n, DEFAULTS[c.kind])), TYPES[c.kind]) for c in spec})
 
 
@@ -32,7 +32,7 @@ def make_truth(n, **given):
 
 
 def detect(truth, rows, **given):
-    """Sources at the true places of some rows, steep and classed as pulsars unless said otherwise."""
+    """Sources at the true positions of some rows, by default steep and classed as pulsars."""
     rows = np.asarray(rows, int)
     n = len(rows)
     default = {

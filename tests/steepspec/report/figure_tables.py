@@ -1,4 +1,4 @@
-"""Small tables of the search, and what a figure drawn of them shows."""
+"""Small tables of the search, and access to the contents of figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EMPTY = {"float": np.nan, "int": 0, "bool": False, "text": ""}
 
 
 def table(columns, n: int | None = None, **given) -> Table:
-    """A table of the schema; what is not given is unknown."""
+    """A table of the schema; columns not given are unknown."""
     n = max((len(values) for values in given.values()), default=0) if n is None else n
     made = Table({c.name: np.full(n, EMPTY[c.kind], "U64" if c.kind == "text" else None) for c in columns})
     for name, values in given.items():
@@ -31,7 +31,7 @@ def text_of(figure: Figure) -> str:
 
 
 def drawn(figure: Figure) -> str:
-    """All text of a figure that can be drawn; what is unknown is never "nan" in it."""
+    """Draw a figure; all its text, which must not contain "nan"."""
     figure.savefig(BytesIO(), format="png", dpi=40)
     words = text_of(figure)
     assert not re.search(r"\b(nan|inf|none)\b", words.lower())

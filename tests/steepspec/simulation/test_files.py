@@ -1,4 +1,4 @@
-"""The simulated sky's files: each read back by the reader of the real catalogue, nothing lost."""
+"""Files of the simulated sky, read back by the readers of the real catalogues."""
 
 import filecmp
 from dataclasses import replace
@@ -31,10 +31,10 @@ def written(tmp_path_factory):
     return sky, write_sky(sky, tmp_path_factory.mktemp("sky") / "new")
 
 
-def test_same_seed_same_files_and_another_seed_another_sky(written, tmp_path):
+def test_files_depend_on_the_seed_only(written, tmp_path):
     sky, first = written
     again = write_sky(simulate_sky(SMALL), tmp_path)
-    again = write_sky(simulate_sky(SMALL), tmp_path)  # into a folder that has them
+    again = write_sky(simulate_sky(SMALL), tmp_path)  # overwrites the files
     assert {name: path.name for name, path in first.items()} == NAMES
     for name, path in first.items():
         assert filecmp.cmp(path, again[name], shallow=False), name
@@ -45,7 +45,7 @@ def test_same_seed_same_files_and_another_seed_another_sky(written, tmp_path):
 
 
 def read(written, name, survey=None):
-    """The standard table of a survey, and that nothing of the file was lost on the way."""
+    """The standard table of a survey; no row may be rejected."""
     table, rejected = read_catalogue(written[1][name], survey_description(survey or name))
     assert rejected == []
     return table
@@ -53,7 +53,7 @@ def read(written, name, survey=None):
 
 def test_mals_reads_back(written):
     table, mals = read(written, "mals", "mals_dr1"), written[0].mals
-    for ours, theirs in (
+    for column, mals_column in (
         ("ra", "RAJ2000"),
         ("dec", "DEJ2000"),
         ("flux_mjy", "Flux"),
@@ -62,10 +62,10 @@ def test_mals_reads_back(written):
         ("rms_mjy", "rms"),
         ("major_arcsec", "Majaxis"),
     ):
-        np.testing.assert_array_equal(table[ours], mals[theirs], err_msg=ours)
+        np.testing.assert_array_equal(table[column], mals[mals_column], err_msg=column)
     np.testing.assert_array_equal(table["alpha"], np.where(mals["Spwfit"] == MISSING, np.nan, mals["Spwfit"]))
-    for ours, theirs in (("band", "SPW/WB"), ("pointing", "Pointing"), ("s_code", "Scode")):
-        assert list(table[ours]) == list(mals[theirs])
+    for column, mals_column in (("band", "SPW/WB"), ("pointing", "Pointing"), ("s_code", "Scode")):
+        assert list(table[column]) == list(mals[mals_column])
     assert set(table["band"]) == set(survey_description("mals_dr1").windows)
 
 
@@ -98,7 +98,7 @@ def test_optical_catalogues_read_back(written):
     np.testing.assert_array_equal(stars["gaia_g_mag"], measured["r_mag"])
     parallax = stars["parallax_mas"] / stars["parallax_err_mas"]
     np.testing.assert_allclose(parallax, measured["parallax_over_error"])
-    assert read_table(written[1]["gaia"])["ra_error"].unit == u.mas  # as in the archive
+    assert read_table(written[1]["gaia"])["ra_error"].unit == u.mas  # the unit in the Gaia archive
     motion = np.hypot(*(stars[f"pm{axis}_mas_yr"] / stars[f"pm{axis}_err_mas_yr"] for axis in ("ra", "dec")))
     np.testing.assert_allclose(motion, measured["pm_over_error"])
     moving = stars[motion > 5]
@@ -115,7 +115,7 @@ def test_optical_catalogues_read_back(written):
 def test_regions_read_back(written):
     table, regions = read_4fgl(written[1]["regions"]), written[0].regions
     assert len(table) == len(regions) and list(table["name"]) == list(regions["Source_Name"])
-    for ours, theirs in (
+    for column, fermi_column in (
         ("ra", "RAJ2000"),
         ("dec", "DEJ2000"),
         ("semi_major", "Conf_95_SemiMajor"),
@@ -123,7 +123,7 @@ def test_regions_read_back(written):
         ("lp_beta", "LP_beta"),
         ("class1", "CLASS1"),
     ):
-        np.testing.assert_array_equal(table[ours], regions[theirs])
+        np.testing.assert_array_equal(table[column], regions[fermi_column])
 
 
 def test_pulsars_read_back(written):
@@ -134,7 +134,7 @@ def test_pulsars_read_back(written):
     np.testing.assert_allclose(table["flux_1400"], pulsars["S1400"], rtol=1e-7)
 
 
-def test_pulsars_where_seconds_round_up(tmp_path):
+def test_pulsar_positions_with_seconds_that_round_up(tmp_path):
     ra = np.array([359.9999999999, 0.0, 15 - 1e-10, 100.0])
     dec = np.array([-1e-9, -0.5, 29.9999999999, -0.0001])
     pulsars = Table({"PSRJ": list("abcd"), "RAJD": ra, "DECJD": dec, "S1400": [1e-6] * 4})
@@ -144,7 +144,7 @@ def test_pulsars_where_seconds_round_up(tmp_path):
     assert SkyCoord(table["ra"], table["dec"]).separation(SkyCoord(ra, dec, unit="deg")).arcsec.max() < 0.05
 
 
-def test_depths_are_those_of_the_descriptions(written):
+def test_depths_are_those_of_the_survey_descriptions(written):
     for name, column, survey in (("allwise", "w1_mag", "allwise"), ("gaia", "gaia_g_mag", "gaia_dr3")):
         deepest, limit = read(written, name, survey)[column].max(), survey_description(survey).limit_mag
         assert limit - 0.05 < deepest < limit

@@ -1,4 +1,4 @@
-"""Fits of many sources, and the index adopted for each."""
+"""Fits of many sources, and their adopted spectral index."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SETTINGS = SEDSettings()
 
 
 def points(*rows):
-    """(source, frequency, flux, error, is_limit) each."""
+    """A table of rows (source, frequency, flux, error, is_limit)."""
     source, frequency, flux, error, limit = (np.array(column) for column in zip(*rows, strict=True))
     n = len(rows)
     return as_table(
@@ -45,14 +45,14 @@ MANY = points(
 )
 
 
-def test_each_source_gets_the_fit_of_its_own_points():
+def test_each_source_has_the_fit_of_its_own_points():
     columns = fit_spectra(MANY, 5, SETTINGS)
     for source in (0, 3, 4):
         own = MANY[MANY["source"] == source]
         fit = fit_sed(own["frequency_mhz"], own["flux_mjy"], own["error_mjy"], 0.05, own["is_limit"], 10.0, SETTINGS)
         assert columns["alpha"][source] == fit.alpha and columns["sed_flux_mjy"][source] == fit.flux_mjy
         assert columns["sed_flags"][source] == ",".join(fit.flags)
-    assert np.isnan(columns["alpha"][[1, 2]]).all()  # no point, and one
+    assert np.isnan(columns["alpha"][[1, 2]]).all()  # no point; one point
     assert columns["n_detections"].tolist() == [2, 0, 1, 1, 3] and columns["n_limits"].tolist() == [0, 0, 0, 1, 0]
 
 
@@ -63,7 +63,7 @@ def test_ray_gives_the_same_numbers(ray_cluster, monkeypatch):
         np.testing.assert_array_equal(values, there[name], err_msg=name)
 
 
-def test_which_index_is_adopted():
+def test_adopted_index():
     nan = np.nan
     columns = {
         "alpha": np.array([-1.6, -2.0, -2.0, nan, -1.2, nan]),

@@ -1,4 +1,4 @@
-"""The two-point spectral index: its value, its error, its probability."""
+"""The two-point spectral index: value, error and probability of being steep."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def test_exact_power_law():
     np.testing.assert_allclose(got, alpha, atol=1e-12)
 
 
-def test_error_at_signal_to_noise_8_is_design_figure():
+def test_error_at_signal_to_noise_8_is_that_of_the_design():
     _, error = two_point_index(8.0, 1.0, 1006, 8.0, 1.0, 1381)
     assert float(error) == pytest.approx(0.56, abs=0.005)
 
@@ -38,7 +38,7 @@ def test_order_of_the_bands_does_not_matter():
     np.testing.assert_allclose(one, other)
 
 
-def test_missing_and_impossible_fluxes_are_nan():
+def test_missing_and_invalid_fluxes_give_nan():
     flux = np.ma.array([1.0, -1.0, 0.0, np.nan, 1.0], mask=[False] * 4 + [True])
     alpha, error = two_point_index(flux, np.ones(5), 1006, np.ones(5), np.ones(5), 1381)
     assert np.isnan(alpha[1:]).all() and np.isnan(error[1:]).all() and alpha[0] == 0
@@ -46,7 +46,7 @@ def test_missing_and_impossible_fluxes_are_nan():
 
 
 @pytest.mark.parametrize("frequencies", [(1006, 1006), (0, 1381), (1006, -5), (np.nan, 1381)])
-def test_bad_frequencies(frequencies):
+def test_invalid_frequencies(frequencies):
     with pytest.raises(InputError):
         two_point_index(1.0, 0.1, frequencies[0], 1.0, 0.1, frequencies[1])
 
