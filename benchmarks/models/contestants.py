@@ -1,6 +1,6 @@
-"""Who is compared: `base`, the published model and the other baselines, all at sizes that two CPU cores can train.
+"""Compared models: `base`, the published model and the other baselines, at sizes that two CPU cores can train.
 
-`small` is `base` at reduced width; the others are reduced to match, and keep what makes them what they are.
+`small` is `base` at reduced width; the widths of the others are reduced accordingly.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mmae.config import RunConfig
 from mmae.model.batch import Batch
 from mmae.recipes import recipe
 
-PAIRED = 0.1  # share of the images that keep spectrum and redshift in the sparse survey
+PAIRED = 0.1  # fraction of the images with spectrum and redshift in the sparse survey
 SPARSE_SEED = 7
 
 Prepare = Callable[[Batch], Batch]
@@ -24,11 +24,11 @@ Prepare = Callable[[Batch], Batch]
 
 @dataclass(frozen=True)
 class Contestant:
-    """A configuration, and what it is trained on.
+    """A configuration and its training set.
 
     Attributes:
-        seeds: how often it is trained.
-        prepare: makes its training set of the survey's.
+        seeds: number of runs, with seeds 0, 1, ...
+        prepare: maps the survey's training split to the training set.
     """
 
     config: RunConfig
@@ -37,7 +37,7 @@ class Contestant:
 
 
 def baselines() -> dict[str, Contestant]:
-    """The table of all models."""
+    """The models of the main table."""
     return {
         "base": Contestant(recipe("small"), seeds=3),
         "paper": Contestant(_paper(), seeds=3),
@@ -49,8 +49,11 @@ def baselines() -> dict[str, Contestant]:
 
 
 def _paper() -> RunConfig:
-    """A width of 96 like that of `small`, decoders reduced alike; a batch of 64 and three times its learning rate, without
-    which it would hardly move in so few steps (with ten times, one of two seeds learned nothing)."""
+    """The published model with the width of `small` (96), decoders reduced accordingly, and a batch of 64.
+
+    Three times the published learning rate, for the small number of steps; with ten times, one of two seeds did not
+    learn.
+    """
     run = recipe("paper")
     return replace(
         run,
@@ -66,8 +69,10 @@ def _cnn() -> RunConfig:
 
 
 def sparse() -> dict[str, Contestant]:
-    """Images of which one in ten has a spectrum and a redshift, and those few alone. An epoch of the former draws as many
-    without as with a redshift: the budget is a few epochs of all images."""
+    """Surveys in which one image in ten has a spectrum and a redshift: trained on all images, and on that tenth alone.
+
+    An epoch of the former draws equally many galaxies with and without a redshift.
+    """
     base = recipe("small")
     half = replace(base, stream=replace(base.stream, unlabelled=PAIRED / (1 - PAIRED)))
     return {
@@ -81,25 +86,25 @@ def _is_paired(n_galaxies: int) -> np.ndarray:
 
 
 def mostly_images(train: Batch) -> Batch:
-    """The training set with spectra and redshifts taken from all but a few."""
-    images_alone_N = torch.from_numpy(~_is_paired(len(train)))
-    taken = {name: train.values[name].masked_fill(images_alone_N[:, None], 0.0) for name in ("flux", "ivar")}
+    """The training split, with spectra and redshifts removed from all but the paired galaxies."""
+    image_only_N = torch.from_numpy(~_is_paired(len(train)))
+    spectra = {name: train.values[name].masked_fill(image_only_N[:, None], 0.0) for name in ("flux", "ivar")}
     return replace(
         train,
-        values=train.values | taken,
-        present=train.present | {"spectrum": train.present["spectrum"] & ~images_alone_N},
-        redshift_B=train.redshift_B.masked_fill(images_alone_N, 0.0),
-        redshift_known_B=train.redshift_known_B & ~images_alone_N,
+        values=train.values | spectra,
+        present=train.present | {"spectrum": train.present["spectrum"] & ~image_only_N},
+        redshift_B=train.redshift_B.masked_fill(image_only_N, 0.0),
+        redshift_known_B=train.redshift_known_B & ~image_only_N,
     )
 
 
 def paired_alone(train: Batch) -> Batch:
-    """The few alone."""
+    """The paired galaxies of the training split only."""
     return rows(train, np.flatnonzero(_is_paired(len(train))))
 
 
 def ablations() -> dict[str, Contestant]:
-    """`base` with one thing changed at a time."""
+    """`base` with one change each."""
     base = recipe("small")
 
     def model(**values) -> RunConfig:
@@ -118,12 +123,12 @@ def ablations() -> dict[str, Contestant]:
     changed = {
         "base": base,
         "no lines": modality("spectrum", lines=replace(base.model.modalities.spectrum.lines, use=False)),
-        "whole batches lose the spectrum": masks(drop_unit="batch"),
+        "spectrum dropped per batch": masks(drop_unit="batch"),
         "one mask ratio, 0.75": masks(image_ratio=(0.75, 0.75), spectrum_ratio=(0.75, 0.75), whole_image=0.0),
-        "no average of weights": optim(ema_decay=0.0),
-        "no turned images": optim(augment=False),
+        "no EMA of the weights": optim(ema_decay=0.0),
+        "no augmentation": optim(augment=False),
         "no warm-up, constant rate": optim(warmup_steps=0, final_learning_rate=base.optim.learning_rate),
-        "all are reconstructed": model(reconstructed=1.0),
+        "all galaxies reconstructed": model(reconstructed=1.0),
         "no reconstruction": model(
             modalities=replace(
                 base.model.modalities,
@@ -131,7 +136,7 @@ def ablations() -> dict[str, Contestant]:
                 spectrum=replace(base.model.modalities.spectrum, weight=0.0),
             )
         ),
-        "bins as coarse as the head's": model(redshift=replace(base.model.redshift, refinement=1)),
+        "no fine redshift bins": model(redshift=replace(base.model.redshift, refinement=1)),
         "image patch 8": modality("image", patch=8),
         "spectrum patch 256": modality("spectrum", patch=256),
         "feed-forward x4": model(mlp_ratio=4.0),

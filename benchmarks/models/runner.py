@@ -1,4 +1,4 @@
-"""Train one configuration on a survey in memory, in plain torch, for a budget of time."""
+"""Train one configuration on a survey in memory, in plain torch, for a given time."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from mmae.loader.sampler import drawn_rows
 from mmae.model.batch import Batch, InputSpec
 from mmae.training.step import TrainState, create_state, require_finite, training_step
 
-WARM_UP, TIMED = 4, 24  # steps from which the number of steps that the budget allows is taken
-LOOKS = 10  # at a run's progress
+WARM_UP, TIMED = 4, 24  # untimed and timed steps of the first estimate of the number of steps
+CHECKS = 10  # progress checks per run
 
-Look = Callable[[TrainState, float], None]
-"""Called ten times in a run with the state and the seconds spent."""
+Monitor = Callable[[TrainState, float], None]
+"""Called at every progress check with the state and the seconds spent."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A run that used up its budget.
+    """A finished run.
 
     Attributes:
         config: with the number of steps that the budget allowed.
-        seconds: spent in steps.
+        seconds: time spent in training steps.
     """
 
     state: TrainState
@@ -42,7 +42,7 @@ class Trained:
 
 
 def clock(device: torch.device) -> float:
-    """Of this process's CPU time on a CPU, which other processes do not disturb; of the wall on a GPU."""
+    """Seconds: CPU time of this process on a CPU, which is independent of other processes; wall time on a GPU."""
     if device.type == "cpu":
         return time.process_time()
     torch.cuda.synchronize(device)
@@ -50,7 +50,7 @@ def clock(device: torch.device) -> float:
 
 
 def order(galaxies: Batch, config: RunConfig) -> Iterator[np.ndarray]:
-    """Row numbers of batch after batch; every galaxy of an epoch once before any comes again."""
+    """Row numbers of consecutive batches; every galaxy of an epoch occurs once."""
     rng = np.random.default_rng(config.seed)
     unlabelled_N = np.flatnonzero(~galaxies.redshift_known_B.numpy())
     left_N = np.empty(0, int)
@@ -63,44 +63,52 @@ def order(galaxies: Batch, config: RunConfig) -> Iterator[np.ndarray]:
 
 
 def step_seconds(config: RunConfig, train: Batch, spec: InputSpec, device: torch.device) -> float:
-    """Of one step, measured on a model that is thrown away."""
+    """Mean time of a training step, measured on a temporary model."""
     state = create_state(config, spec, device)
-    taken = []
+    times = []
     for which_N in order(train, config):
         started = clock(device)
         training_step(state, rows(train, which_N).to(device), config)
-        taken.append(clock(device) - started)
-        if len(taken) == WARM_UP + TIMED:
-            return statistics.mean(taken[WARM_UP:])
+        times.append(clock(device) - started)
+        if len(times) == WARM_UP + TIMED:
+            break
+    return statistics.mean(times[WARM_UP:])
 
 
 def train_for(
-    seconds: float, config: RunConfig, train: Batch, spec: InputSpec, device: torch.device, look: Look | None = None
+    seconds: float,
+    config: RunConfig,
+    train: Batch,
+    spec: InputSpec,
+    device: torch.device,
+    monitor: Monitor | None = None,
 ) -> Trained:
-    """As many steps as the budget allows, on a schedule that ends with them.
+    """Train for `seconds`, with a learning rate schedule that ends with the last step.
 
-    How many that is, is measured again at every look, so that a machine that was busy for a while takes no steps away.
+    The number of steps is estimated again at every progress check, so that a temporary slowdown of the machine does not
+    reduce it.
 
     Raises:
-        NonFiniteLoss: of mmae/training/step.py.
+        NonFiniteLoss: see mmae/training/step.py.
     """
-    steps = max(LOOKS, int(seconds / step_seconds(config, train, spec, device)))
-    warmup = min(config.optim.warmup_steps, steps // LOOKS)
+    steps = max(CHECKS, int(seconds / step_seconds(config, train, spec, device)))
+    warmup = min(config.optim.warmup_steps, steps // CHECKS)
     config = replace(config, optim=replace(config.optim, steps=steps, warmup_steps=warmup))
     state = create_state(config, spec, device)
-    spent, looks = 0.0, 0
+    spent, checks = 0.0, 0
     for which_N in order(train, config):
         started = clock(device)
         state.model.train()
         _, norm = training_step(state, rows(train, which_N).to(device), config)
         spent += clock(device) - started
-        if spent < (looks + 1) * seconds / LOOKS:
+        if spent < (checks + 1) * seconds / CHECKS:
             continue
-        looks += 1
+        checks += 1
         require_finite(norm.item(), state.step)
-        if look:
-            look(state, spent)
+        if monitor:
+            monitor(state, spent)
         steps = state.step + round(max(0.0, seconds - spent) * state.step / spent)
         config = replace(config, optim=replace(config.optim, steps=steps))
-        if looks == LOOKS:
-            return Trained(state, config, spent)
+        if checks == CHECKS:
+            break
+    return Trained(state, config, spent)

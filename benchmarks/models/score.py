@@ -1,4 +1,4 @@
-"""What a trained contestant is worth on galaxies that it has not seen: numbers for one row of the table."""
+"""Scores of a trained model on galaxies not used in training: the numbers of one row of the table."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def batches(galaxies: Batch, device: torch.device) -> Iterator[Batch]:
 
 @torch.no_grad()
 def read(model: Model, galaxies: Batch, device: torch.device) -> dict[str, dict[str, np.ndarray]]:
-    """Redshift, p(z) and embedding of every galaxy, by mode."""
+    """Redshift, p(z) and embedding of every galaxy, by input mode."""
     model.eval()
     parts: dict[str, list[dict[str, np.ndarray]]] = {}
     for batch in batches(galaxies, device):
@@ -49,9 +49,9 @@ def read(model: Model, galaxies: Batch, device: torch.device) -> dict[str, dict[
 
 
 def score(model: Model, galaxies: Batch, device: torch.device, seed: int) -> Numbers:
-    """Scatter, outliers and bias by mode and redshift; CRPS and calibration of p(z).
+    """Scatter, outliers and bias by input mode and redshift range; CRPS and calibration of p(z).
 
-    Galaxies without what a mode shows, or without a redshift, are left out.
+    Galaxies that lack a modality of the mode, or a redshift, are left out.
     """
     z_N = galaxies.redshift_B.double().numpy()
     numbers: Numbers = {}
@@ -72,6 +72,7 @@ def score(model: Model, galaxies: Batch, device: torch.device, seed: int) -> Num
 
 
 def _point(name: str, z_N: np.ndarray, predicted_N: np.ndarray, seed: int) -> Numbers:
+    """Scatter, outliers and bias of point estimates."""
     scores = score_redshift(z_N, predicted_N, seed=seed, resamples=RESAMPLES)
     return {
         f"{name} {short}": (scores[key].value, scores[key].error)
@@ -80,7 +81,7 @@ def _point(name: str, z_N: np.ndarray, predicted_N: np.ndarray, seed: int) -> Nu
 
 
 def probe(model: Model, train: Batch, galaxies: Batch, device: torch.device, seed: int) -> Numbers:
-    """Redshift from the image's frozen embedding, by nearest neighbours and by a linear model."""
+    """Scores of redshifts from the frozen image embedding, by nearest neighbours and by a linear model."""
     known_N, known_M = (b.redshift_known_B.numpy() & b.present["image"].numpy() for b in (train, galaxies))
     z_N, z_M = train.redshift_B.double().numpy()[known_N], galaxies.redshift_B.double().numpy()[known_M]
     train_ND, test_MD = (

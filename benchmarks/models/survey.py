@@ -1,4 +1,4 @@
-"""A survey in memory, simulated and read without Ray: what the models of the benchmark are trained and tested on."""
+"""The benchmark's simulated survey, built and read into memory without Ray."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmae.survey.store import MANIFEST, Survey, open_survey
 
 
 def simulated_survey(folder: Path, galaxies: int) -> Survey:
-    """The survey in the folder, simulated on all CPUs of this machine if it is not there yet."""
+    """The survey in the folder, simulated on all CPUs of this machine if it does not exist."""
     if (folder / MANIFEST).exists():
         return open_survey(folder)
     return build_survey(
@@ -28,7 +28,7 @@ def simulated_survey(folder: Path, galaxies: int) -> Survey:
 
 
 def load(survey: Survey, split: str) -> Batch:
-    """All galaxies of a split as one batch: 145 kB each on HSC's and DESI's grids."""
+    """All galaxies of a split as one batch: 145 kB per galaxy on the HSC and DESI grids."""
     table = pq.read_table(survey.files(split), columns=galaxy_columns(survey), partitioning=None)
     return to_batch(table, survey.spec)
 
@@ -36,5 +36,5 @@ def load(survey: Survey, split: str) -> Batch:
 def rows(batch: Batch, which_N: np.ndarray) -> Batch:
     """Some galaxies of a batch."""
     index_N = torch.from_numpy(which_N)
-    chosen = batch.map(lambda tensor: tensor[index_N])
-    return replace(chosen, object_id=[batch.object_id[i] for i in which_N])
+    selected = batch.map(lambda tensor: tensor[index_N])
+    return replace(selected, object_id=[batch.object_id[i] for i in which_N])

@@ -1,8 +1,8 @@
-"""Results of runs as a table in Markdown: the mean of the seeds, and its error.
+"""Print results of runs as a Markdown table: mean over seeds, and its error.
 
     python -m benchmarks.models.table docs/results/*.json
 
-prints the table of runs that were kept, the files `test.json` or `val.json` that `compare` leaves in their folders.
+The arguments are the files `test.json` or `val.json` that `compare` writes into the folders of runs.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ MAGNITUDES = (
 
 
 def read_results(files: Sequence[Path]) -> list[dict[str, Any]]:
-    """Facts and scores of finished runs."""
+    """Description and scores of finished runs."""
     return [json.loads(file.read_text()) for file in files]
 
 
 def markdown(results: Sequence[dict[str, Any]]) -> str:
-    """One row a model, plus one for each way in which a redshift was read from its embedding."""
+    """One row per model, and one per probe of its embedding."""
     lines = [
         "| model | parameters | galaxies/s | epochs | seeds | "
         + " | ".join(n.removeprefix("image ") for n in IMAGE)
@@ -58,28 +58,33 @@ def markdown(results: Sequence[dict[str, Any]]) -> str:
         "|---" * (5 + len(IMAGE) + len(OTHERS)) + "|",
     ]
     for name in dict.fromkeys(result["name"] for result in results):
-        these = [result for result in results if result["name"] == name]
-        first = these[0]
-        facts = [
+        runs = [result for result in results if result["name"] == name]
+        first = runs[0]
+        description = [
             f"{first['parameters'] / 1e6:.2f} M",
-            f"{np.mean([r['galaxies_per_second'] for r in these]):.0f}",
-            f"{np.mean([r['epochs'] for r in these]):.1f}",
-            str(len(these)),
+            f"{np.mean([r['galaxies_per_second'] for r in runs]):.0f}",
+            f"{np.mean([r['epochs'] for r in runs]):.1f}",
+            str(len(runs)),
         ]
         shown = IMAGE if IMAGE[0] in first["scores"] else MAGNITUDES
-        lines.append(_row(name if shown is IMAGE else f"{name} (no image)", facts, these, (*shown, *OTHERS)))
+        lines.append(_row(name if shown is IMAGE else f"{name} (no image)", description, runs, (*shown, *OTHERS)))
         if PROBED[0] in first["scores"]:
             for at in range(0, len(PROBED), 4):
-                lines.append(_row(f"{name}, {PROBED[at].split()[1]}", facts, these, (*PROBED[at : at + 4], *[""] * 5)))
+                probe = PROBED[at].split()[1]
+                lines.append(_row(f"{name}, {probe}", description, runs, (*PROBED[at : at + 4], *[""] * 5)))
     return "\n".join(lines)
 
 
-def _row(name: str, facts: list[str], results: Sequence[dict[str, Any]], shown: Sequence[str]) -> str:
-    return "| " + " | ".join([name, *facts, *(_cell(score, results) for score in shown)]) + " |"
+def _row(name: str, description: list[str], results: Sequence[dict[str, Any]], shown: Sequence[str]) -> str:
+    return "| " + " | ".join([name, *description, *(_cell(score, results) for score in shown)]) + " |"
 
 
 def _cell(score: str, results: Sequence[dict[str, Any]]) -> str:
-    """Mean over seeds. Its error: that of the test galaxies, which the seeds share, and that of the mean of the seeds."""
+    """Mean over seeds, with its error.
+
+    The error adds in quadrature the bootstrap error of the test galaxies, which all seeds share, and the standard error
+    of the mean over seeds.
+    """
     found = [result["scores"][score] for result in results if score in result["scores"]]
     if not found:
         return ""
@@ -93,7 +98,7 @@ def _cell(score: str, results: Sequence[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", type=Path, nargs="+", help="results of runs")
+    parser.add_argument("files", type=Path, nargs="+", help="JSON files of runs")
     print(markdown(read_results(parser.parse_args().files)))
 
 
