@@ -60,7 +60,7 @@ def base() -> RunConfig:
     The number of steps corresponds to 50 epochs of the paper's 94,173 training galaxies.
     """
     run = small()
-    modalities = replace(SMALL_MODEL.modalities, image=replace(SMALL_IMAGE, patch=8, stem_width=32))
+    modalities = ModalitiesConfig(image=replace(SMALL_IMAGE, patch=8, stem_width=32), spectrum=SMALL_SPECTRUM)
     return replace(
         run,
         recipe="base",
@@ -141,7 +141,7 @@ def image_only() -> RunConfig:
     Command: python ray_jobs/pretrain.py --recipe image-only
     Time: minutes on 2 CPU cores.
     """
-    modalities = replace(SMALL_MODEL.modalities, spectrum=SpectrumConfig(use=False))
+    modalities = ModalitiesConfig(image=SMALL_IMAGE, spectrum=SpectrumConfig(use=False))
     return replace(small(), recipe="image-only", model=replace(SMALL_MODEL, modalities=modalities))
 
 
