@@ -1,7 +1,7 @@
-"""The faults: what is done to a run in the middle, and what its user does then.
+"""The faults that are injected into a run, and the reaction of its user.
 
-Each function meets a run that has a checkpoint and is training. It does the harm, does what a user would do about it if
-anything, and says in a few words what happened. The run must then end by itself, with status 0.
+Each function gets a run that is training and has a checkpoint. It injects the fault, does what a user would have to do,
+and returns a short description of the reaction. The run must then finish by itself with status 0.
 """
 
 from __future__ import annotations
@@ -17,108 +17,107 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.faults.scene import EVERY, STEPS, STORE_BYTES, Run, Scene, free_port, wait_until
+from benchmarks.faults.cluster import EVERY, STEPS, STORE_BYTES, LocalCluster, Run, free_port, wait_until
 from mmae.cli import INPUT_ERROR_STATUS
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One line of the table.
+    """One row of the table.
 
     Attributes:
-        harm: does it to a run that trains, and tells what happened.
-        quick: tried by the tests marked slow too.
-        equal: the final weights must be those of the undisturbed run; else the number of workers changed on the way.
-        nodes: of two CPUs each, besides the head, when the run starts.
+        inject: injects the fault into a training run and describes what happened.
+        quick: part of the tests marked slow.
+        equal: whether the final weights must equal those of the undisturbed run; not if the number of workers changes.
+        nodes: number of nodes of two CPUs each at the start of the run, without the head.
         compute: fields of ComputeConfig.
-        steps, every: of the run, and between its checkpoints.
-        around: a context that gives Run fields for the run: a server, a disk.
+        steps, every: steps of the run, and between its checkpoints.
+        around: context manager that starts a server or mounts a disk, and returns fields of the run.
     """
 
     name: str
-    harm: Callable[[Scene, Run], str]
+    inject: Callable[[LocalCluster, Run], str]
     quick: bool = False
     equal: bool = True
     nodes: int = 1
     compute: dict = field(default_factory=dict)
     steps: int = STEPS
     every: int = EVERY
-    around: Callable[[Scene], contextlib.AbstractContextManager[dict]] | None = None
+    around: Callable[[LocalCluster], contextlib.AbstractContextManager[dict]] | None = None
 
 
-def worker_killed(scene: Scene, run: Run) -> str:
-    scene.workers()[0].kill()
-    return "Ray Train starts the worker again, from the last checkpoint"
+def worker_killed(cluster: LocalCluster, run: Run) -> str:
+    cluster.workers()[0].kill()
+    return "Ray Train restarts the worker from the last checkpoint"
 
 
-def controller_killed(scene: Scene, run: Run) -> str:
-    scene.processes("TrainController")[0].kill()
+def controller_killed(cluster: LocalCluster, run: Run) -> str:
+    cluster.processes("TrainController")[0].kill()
     run.wait()
     run.start()
-    return "the run ends; the same command goes on"
+    return "the run ends; the same command continues"
 
 
-def driver_killed(scene: Scene, run: Run) -> str:
+def driver_killed(cluster: LocalCluster, run: Run) -> str:
     run.process.kill()
     run.wait()
     run.start()
-    return "the same command goes on; workers of the dead driver end by themselves"
+    return "the same command continues; workers of the dead driver end by themselves"
 
 
-def driver_interrupted(scene: Scene, run: Run) -> str:
+def driver_interrupted(cluster: LocalCluster, run: Run) -> str:
     run.process.send_signal(signal.SIGINT)
     run.wait()
     run.start()
     return "the same command goes on"
 
 
-def driver_terminated(scene: Scene, run: Run) -> str:
+def driver_terminated(cluster: LocalCluster, run: Run) -> str:
     run.process.terminate()  # what `ray job stop` sends
     run.wait()
     run.start()
     return "the same command goes on"
 
 
-def node_lost(scene: Scene, run: Run) -> str:
-    node = next(node for node in scene.nodes if scene.workers(node))
-    scene.cluster.remove_node(node, allow_graceful=False)  # kill -9 of its raylet and all else
-    scene.nodes.remove(node)
-    return "the worker starts again on another node, from the last checkpoint"
+def node_lost(cluster: LocalCluster, run: Run) -> str:
+    node = next(node for node in cluster.nodes if cluster.workers(node))
+    cluster.ray_cluster.remove_node(node, allow_graceful=False)  # kill -9 of all its processes
+    cluster.nodes.remove(node)
+    return "the worker restarts on another node from the last checkpoint"
 
 
-def node_added(scene: Scene, run: Run) -> str:
-    scene.nodes.append(scene.add_node())
+def node_added(cluster: LocalCluster, run: Run) -> str:
+    cluster.nodes.append(cluster.add_node())
     wait_until(lambda: "world_rank=3" in run.text(), "more workers")
-    return "the run goes over from 2 workers to 4, from the last checkpoint; Ray Train looks for room once a minute"
+    return "the run continues with 4 workers instead of 2 from the last checkpoint; Ray Train checks once a minute"
 
 
-def node_removed(scene: Scene, run: Run) -> str:
-    node = scene.nodes.pop()
-    scene.cluster.remove_node(node, allow_graceful=False)
-    return "the run goes on with 2 workers instead of 4, from the last checkpoint"
+def node_removed(cluster: LocalCluster, run: Run) -> str:
+    node = cluster.nodes.pop()
+    cluster.ray_cluster.remove_node(node, allow_graceful=False)
+    return "the run continues with 2 workers instead of 4 from the last checkpoint"
 
 
-def worker_stands_still(scene: Scene, run: Run) -> str:
-    worker = scene.workers()[0]
+def worker_suspended(cluster: LocalCluster, run: Run) -> str:
+    worker = cluster.workers()[0]
     worker.suspend()
     time.sleep(10)
     worker.resume()
-    return "the run waits (10 s here) and goes on"
+    return "the run waits (10 s here) and continues"
 
 
-def object_store_full(scene: Scene, run: Run) -> str:
-    hog = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("hog.py")), scene.cluster.address, str(STORE_BYTES)],
-        stdout=subprocess.PIPE,
-        text=True,
+def object_store_full(cluster: LocalCluster, run: Run) -> str:
+    script = Path(__file__).with_name("fill_object_store.py")
+    filler = subprocess.Popen(
+        [sys.executable, str(script), cluster.ray_cluster.address, str(STORE_BYTES)], stdout=subprocess.PIPE, text=True
     )
-    hog.stdout.readline()
+    filler.stdout.readline()
     time.sleep(5)
-    hog.kill()
-    return "Ray spills to disk; the run goes on, slower"
+    filler.kill()
+    return "Ray spills to disk; the run continues more slowly"
 
 
-def disk_full(scene: Scene, run: Run) -> str:
+def disk_full(cluster: LocalCluster, run: Run) -> str:
     filler = run.config.home_path / "filler"
     with contextlib.suppress(OSError), filler.open("wb") as file:
         while True:
@@ -127,13 +126,13 @@ def disk_full(scene: Scene, run: Run) -> str:
     status = run.wait()
     filler.unlink()
     run.start()
-    return f'the run tries again, then ends (status {status}, "No space left"); with space, the same command goes on'
+    return f'the run retries, then ends (status {status}, "No space left"); with space, the same command continues'
 
 
 @contextlib.contextmanager
-def small_disk(scene: Scene):
+def small_disk(cluster: LocalCluster):
     """A home on a file system of 40 MB; needs root."""
-    place = scene.folder / "disk"
+    place = cluster.folder / "disk"
     place.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "mmae-faults", str(place)], check=True)
     try:
@@ -142,43 +141,43 @@ def small_disk(scene: Scene):
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def shard_damaged(scene: Scene, run: Run) -> str:
-    shard = max((scene.folder / "survey" / "train").glob("*.parquet"), key=lambda p: p.stat().st_size)
+def shard_damaged(cluster: LocalCluster, run: Run) -> str:
+    shard = max((cluster.folder / "survey" / "train").glob("*.parquet"), key=lambda p: p.stat().st_size)
     whole = shard.read_bytes()
     damaged = bytearray(whole)
-    for eighth in range(1, 8):  # in the pages of images and spectra, not in the footer
+    for eighth in range(1, 8):  # bytes of images and spectra, not of the footer
         damaged[eighth * len(damaged) // 8] ^= 1
     shard.write_bytes(damaged)
     status = run.wait()
     shard.write_bytes(whole)
     assert status == INPUT_ERROR_STATUS and f"{shard}: cannot be read" in run.text(), run.text()[-3000:]
     run.start()
-    return "the run ends (status 2) with the name of the file; when it is mended, the same command goes on"
+    return "the run ends (status 2) with the name of the file; after its repair the same command continues"
 
 
-def storage_away(scene: Scene, run: Run) -> str:
-    train = scene.folder / "survey" / "train"
+def storage_unavailable(cluster: LocalCluster, run: Run) -> str:
+    train = cluster.folder / "survey" / "train"
     train.rename(train.with_name("away"))
     time.sleep(10)
     train.with_name("away").rename(train)
-    return "readers ask again for up to 21 s; the run goes on (away for 10 s here)"
+    return "readers retry for up to 21 s; the run continues (unavailable for 10 s here)"
 
 
-def mlflow_down(scene: Scene, run: Run) -> str:
-    server = _servers[scene.folder]
+def mlflow_down(cluster: LocalCluster, run: Run) -> str:
+    server = _servers[cluster.folder]
     server.kill()
     server.wait()
     before = run.last_step()
     run.wait_for_step(min(before + 12, 36))
-    _servers[scene.folder] = serve_mlflow(scene)
-    return "training goes on, metrics are kept and sent when it answers again"
+    _servers[cluster.folder] = serve_mlflow(cluster)
+    return "training continues; metrics are buffered and sent when the server is back"
 
 
 _servers: dict[Path, subprocess.Popen] = {}
 MLFLOW_PORT = free_port()
 
 
-def serve_mlflow(scene: Scene) -> subprocess.Popen:
+def serve_mlflow(cluster: LocalCluster) -> subprocess.Popen:
     server = subprocess.Popen(
         [
             sys.executable,
@@ -192,9 +191,9 @@ def serve_mlflow(scene: Scene) -> subprocess.Popen:
             "--workers",
             "1",
             "--backend-store-uri",
-            f"sqlite:///{scene.folder}/served.db",
+            f"sqlite:///{cluster.folder}/served.db",
             "--artifacts-destination",
-            str(scene.folder / "served"),
+            str(cluster.folder / "served"),
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -211,36 +210,36 @@ def serve_mlflow(scene: Scene) -> subprocess.Popen:
 
 
 @contextlib.contextmanager
-def mlflow_server(scene: Scene):
-    _servers[scene.folder] = serve_mlflow(scene)
+def mlflow_server(cluster: LocalCluster):
+    _servers[cluster.folder] = serve_mlflow(cluster)
     try:
         yield {"environment": {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{MLFLOW_PORT}"}}
     finally:
-        _servers.pop(scene.folder).kill()
+        _servers.pop(cluster.folder).kill()
 
 
-def checkpoint_cut(scene: Scene, run: Run) -> str:
+def checkpoint_cut(cluster: LocalCluster, run: Run) -> str:
     run.process.kill()
     run.wait()
-    time.sleep(3)  # workers of the dead driver may still write
+    time.sleep(3)  # workers of the dead driver may still be writing
     newest = run.checkpoints()[run.last_step()] / "training.safetensors"
     newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
     run.start()
-    wait_until(lambda: "passed over" in run.text() or run.process.poll() is not None, "the damaged checkpoint")
-    return "the damaged checkpoint is named and passed over; the run goes on from the one before"
+    wait_until(lambda: "skipped: " in run.text() or run.process.poll() is not None, "the damaged checkpoint")
+    return "the damaged checkpoint is named and skipped; the run continues from the previous one"
 
 
-def checkpoint_half_copied(scene: Scene, run: Run) -> str:
+def checkpoint_incomplete(cluster: LocalCluster, run: Run) -> str:
     run.process.kill()
     run.wait()
     time.sleep(3)
     newest = run.checkpoints()[run.last_step()]
-    later = newest.with_name("checkpoint_2999-01-01_00-00-00.000000")  # as a clock that runs ahead would name it
+    later = newest.with_name("checkpoint_2999-01-01_00-00-00.000000")  # the name by a clock that is ahead
     later.mkdir()
     shutil.copy(newest / "state.json", later)
     run.start()
-    wait_until(lambda: "passed over" in run.text() or run.process.poll() is not None, "the half checkpoint")
-    return "a folder that was not written to its end, with a name from the future, is passed over"
+    wait_until(lambda: "skipped: " in run.text() or run.process.poll() is not None, "the incomplete checkpoint")
+    return "an incomplete checkpoint with a date in the future is skipped"
 
 
 FAULTS = (
@@ -252,12 +251,12 @@ FAULTS = (
     Fault("node lost (kill -9 of its raylet)", node_lost, nodes=2),
     Fault("node added", node_added, equal=False, compute={"workers": 4, "min_workers": 2}, steps=300, every=20),
     Fault("node removed", node_removed, equal=False, nodes=2, compute={"workers": 4, "min_workers": 2}),
-    Fault("worker stands still", worker_stands_still),
+    Fault("worker suspended (SIGSTOP)", worker_suspended),
     Fault("object store full", object_store_full),
     Fault("disk full", disk_full, around=small_disk),
     Fault("shard damaged", shard_damaged, quick=True),
-    Fault("storage away", storage_away),
+    Fault("storage unavailable", storage_unavailable),
     Fault("MLflow down", mlflow_down, around=mlflow_server),
     Fault("newest checkpoint cut in half", checkpoint_cut, quick=True),
-    Fault("newest checkpoint half copied, clock ahead", checkpoint_half_copied),
+    Fault("newest checkpoint incomplete, clock ahead", checkpoint_incomplete),
 )

@@ -1,7 +1,7 @@
 """Inject faults into training runs, one after the other, and write a table of what happened.
 
-python benchmarks/faults/run.py --out docs/faults.md      all of them, some 20 minutes
-python benchmarks/faults/run.py --quick                   those that the tests know
+python benchmarks/faults/run.py --out docs/faults.md      all faults, about 20 minutes
+python benchmarks/faults/run.py --quick                   the faults of the tests
 python benchmarks/faults/run.py --only "node lost"
 """
 
@@ -23,21 +23,23 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np  # noqa: E402
 
+from benchmarks.faults.cluster import EVERY, QUICK_STEPS, STEPS, LocalCluster, Run  # noqa: E402
 from benchmarks.faults.faults import FAULTS, Fault  # noqa: E402
-from benchmarks.faults.scene import EVERY, QUICK_STEPS, STEPS, Run, Scene  # noqa: E402
 from mmae.cli import INPUT_ERROR_STATUS  # noqa: E402
 
-TOLERANCE = 1e-6  # of weights, between a disturbed run and the undisturbed one
+TOLERANCE = 1e-6  # on weights, between a run with a fault and the undisturbed run
 
 
 @dataclass
 class Outcome:
-    """What became of a run.
+    """The outcome of a run with a fault.
 
     Attributes:
-        recovered_s: from the fault to a new checkpoint.
-        lost: steps trained again, at most.
-        difference: largest, between its final weights and those of the undisturbed run.
+        happened: the reaction in words.
+        recovered_s: time from the fault to a new checkpoint.
+        lost: upper limit of the number of repeated steps.
+        difference: largest absolute difference between final weights and those of the undisturbed run.
+        ok: whether the run recovered as it should.
     """
 
     name: str
@@ -48,18 +50,18 @@ class Outcome:
     ok: bool = False
 
 
-def undisturbed(scene: Scene, steps: int) -> Run:
-    run = scene.run("undisturbed", steps=steps)
+def undisturbed(cluster: LocalCluster, steps: int) -> Run:
+    run = cluster.run("undisturbed", steps=steps)
     run.start()
     if run.wait() != 0:
         raise RuntimeError(run.text()[-3000:])
     return run
 
 
-def try_fault(fault: Fault, scene: Scene, reference: Run) -> Outcome:
+def try_fault(fault: Fault, cluster: LocalCluster, reference: Run) -> Outcome:
     outcome = Outcome(fault.name, "")
-    with (fault.around or (lambda scene: contextlib.nullcontext({})))(scene) as extra:
-        run = scene.run(
+    with (fault.around or (lambda cluster: contextlib.nullcontext({})))(cluster) as extra:
+        run = cluster.run(
             fault.name.split(" (")[0].replace(" ", "-").replace(",", ""),
             extra.get("home"),
             fault.steps,
@@ -68,22 +70,22 @@ def try_fault(fault: Fault, scene: Scene, reference: Run) -> Outcome:
         )
         run = replace(run, environment=extra.get("environment", {}))
         try:
-            _harm_and_see(fault, scene, run, reference, outcome)
+            _inject_and_measure(fault, cluster, run, reference, outcome)
         finally:
             run.end()
     return outcome
 
 
-def _harm_and_see(fault: Fault, scene: Scene, run: Run, reference: Run, outcome: Outcome) -> None:
+def _inject_and_measure(fault: Fault, cluster: LocalCluster, run: Run, reference: Run, outcome: Outcome) -> None:
     run.start()
     run.wait_for_step(2 * fault.every)
-    before, started, said = run.last_step(), time.monotonic(), len(run.text())
-    outcome.happened = fault.harm(scene, run)
+    before, started, logged = run.last_step(), time.monotonic(), len(run.text())
+    outcome.happened = fault.inject(cluster, run)
     run.wait_for_step(min(max(before, run.last_step()) + fault.every, fault.steps))
     outcome.recovered_s = time.monotonic() - started
     status = run.wait()
-    resumed = [int(step) for step in re.findall(r"goes on from step (\d+)", run.text()[said:])]
-    # It may have trained up to the step before the next checkpoint.
+    resumed = [int(step) for step in re.findall(r"resumed at step (\d+)", run.text()[logged:])]
+    # The fault may have come one step before the next checkpoint.
     newest = max(before, run.newest_at_start)
     outcome.lost = max(newest - resumed[0], 0) + fault.every - 1 if resumed else 0
     outcome.ok = status == 0 and sorted(run.losses()) == list(range(fault.every, fault.steps + 1, fault.every))
@@ -102,42 +104,42 @@ def largest_difference(run: Run, reference: Run) -> float:
     return max(float(np.abs(mine[n] - other[n]).max()) for n in other if n.startswith("model."))
 
 
-def nan_loss(scene: Scene) -> Outcome:
-    """A learning rate that no network survives: it must end at once, with what to try."""
-    run = scene.run("nan")
+def nan_loss(cluster: LocalCluster) -> Outcome:
+    """A learning rate that makes the loss NaN: the run must end at once and name the settings to change."""
+    run = cluster.run("nan")
     run.config = replace(run.config, optim=replace(run.config.optim, learning_rate=1e30, final_learning_rate=1e30))
     run.start()
     status = run.wait()
     ok = status == INPUT_ERROR_STATUS and "gradient is nan" in run.text()
     return Outcome(
-        "NaN loss", "the run ends at once (status 2) and says at which step and what to try; not repeated", ok=ok
+        "NaN loss", "the run ends at once (status 2) and names the step and the settings to change; no restart", ok=ok
     )
 
 
 def try_all(faults: list[Fault], with_nan: bool, folder: Path, steps: int) -> list[Outcome]:
     outcomes: list[Outcome] = []
-    scene = Scene(folder)
+    cluster = LocalCluster(folder)
     try:
         print("building a survey", flush=True)
-        scene.survey()
+        cluster.survey()
         print("the undisturbed run", flush=True)
-        reference = undisturbed(scene, steps)
+        reference = undisturbed(cluster, steps)
         for fault in faults:
-            while len(scene.nodes) > fault.nodes:
-                scene.cluster.remove_node(scene.nodes.pop(), allow_graceful=True)
-            while len(scene.nodes) < fault.nodes:
-                scene.nodes.append(scene.add_node())
+            while len(cluster.nodes) > fault.nodes:
+                cluster.ray_cluster.remove_node(cluster.nodes.pop(), allow_graceful=True)
+            while len(cluster.nodes) < fault.nodes:
+                cluster.nodes.append(cluster.add_node())
             try:
-                outcomes.append(try_fault(fault, scene, reference))
+                outcomes.append(try_fault(fault, cluster, reference))
             except Exception as error:
                 traceback.print_exc()
                 outcomes.append(Outcome(fault.name, f"{type(error).__name__}: {str(error).splitlines()[0]}"))
             print(_line(outcomes[-1]), flush=True)
         if with_nan:
-            outcomes.append(nan_loss(scene))
+            outcomes.append(nan_loss(cluster))
             print(_line(outcomes[-1]), flush=True)
     finally:
-        scene.close()
+        cluster.close()
     return outcomes
 
 
@@ -161,10 +163,10 @@ def page(outcomes: list[Outcome]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", help="faults whose name contains this")
-    parser.add_argument("--out", type=Path, help="the page to write")
-    parser.add_argument("--json", type=Path, help="a file for the outcomes")
-    parser.add_argument("--keep", type=Path, help="a folder for logs and runs, instead of one that is removed")
+    parser.add_argument("--only", help="only faults with this text in their name")
+    parser.add_argument("--out", type=Path, help="write this page")
+    parser.add_argument("--json", type=Path, help="write the outcomes to this file")
+    parser.add_argument("--keep", type=Path, help="folder for logs and runs, instead of a temporary one")
     options = parser.parse_args()
     faults = [f for f in FAULTS if (f.quick or not options.quick) and (options.only or "") in f.name]
     steps = QUICK_STEPS if options.quick else STEPS

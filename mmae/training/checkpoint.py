@@ -30,7 +30,7 @@ from mmae.training.parallel import as_part_of, whole
 from mmae.training.step import TrainState
 
 MODEL, OPTIMISER = "model.", "optimiser."
-WHOLE = StateDictOptions(full_state_dict=True)  # gathers what FSDP has divided over the workers
+WHOLE = StateDictOptions(full_state_dict=True)  # gathers tensors that FSDP shards over the workers
 
 
 def save_checkpoint(
@@ -39,11 +39,14 @@ def save_checkpoint(
     """Write a checkpoint into an existing folder.
 
     Args:
-        folder: None on all ranks but one. Those only hand over their parts of a sharded model.
+        folder: None on all ranks but one; these only contribute their shards.
         model: `state.whole_weights(config)`.
     """
     tensors = {f"{MODEL}{name}": whole(t) for name, t in state.model.state_dict().items()}
-    moments: dict[str, Any] = get_optimizer_state_dict(state.model, state.optimiser, options=WHOLE)["state"]
+    # Before the first step there are no moments, and get_optimizer_state_dict would create them with step 1.
+    moments: dict[str, Any] = {}
+    if state.step:
+        moments = get_optimizer_state_dict(state.model, state.optimiser, options=WHOLE)["state"]
     for parameter, values in moments.items():
         tensors |= {f"{OPTIMISER}{moment}.{parameter}": t for moment, t in values.items()}
     if folder is not None:
@@ -52,7 +55,7 @@ def save_checkpoint(
 
 
 def save_model(folder: Path, state: TrainState, model: Model, config: RunConfig, metrics: dict[str, float]) -> None:
-    """Write the part of a checkpoint that `load_model` reads; training cannot continue from it."""
+    """Write the files of a checkpoint that `load_model` reads; not enough to continue training."""
     save_weights(folder, model)
     (folder / CONFIG).write_text(to_yaml(config))
     values = {
@@ -66,10 +69,10 @@ def save_model(folder: Path, state: TrainState, model: Model, config: RunConfig,
 
 
 def restore_state(folder: Path, state: TrainState) -> None:
-    """Put a checkpoint's weights, optimiser state and step into a fresh state.
+    """Load a checkpoint's weights, optimiser state, step and training time into a new state.
 
     Raises:
-        InputError: the checkpoint is damaged or belongs to another model.
+        InputError: the checkpoint is damaged or of another model.
     """
     values = read_state(folder)
     device = next(state.model.parameters()).device
@@ -78,9 +81,10 @@ def restore_state(folder: Path, state: TrainState) -> None:
     if state.averaged is not None:
         _restore(state.averaged.module, read_tensors(folder / WEIGHTS, device), folder)
         state.averaged.n_averaged.fill_(values["averages"])
-    _restore_optimiser(state, _below(tensors, OPTIMISER), folder)
+    if values["step"]:
+        _restore_optimiser(state, _below(tensors, OPTIMISER), folder)
     state.step = values["step"]
-    state.seconds = values.get("seconds", 0.0)  # mmae 0.1 did not record it
+    state.seconds = values.get("seconds", 0.0)  # not in checkpoints of mmae 0.1
 
 
 def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
@@ -88,21 +92,21 @@ def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
 
 
 def _restore(model: torch.nn.Module, tensors: dict[str, torch.Tensor], folder: Path) -> None:
-    own = model.state_dict()
-    load_weights(model, {name: as_part_of(t, own.get(name, t)) for name, t in tensors.items()}, folder)
+    current = model.state_dict()
+    load_weights(model, {name: as_part_of(t, current.get(name, t)) for name, t in tensors.items()}, folder)
 
 
 def _restore_optimiser(state: TrainState, tensors: dict[str, torch.Tensor], folder: Path) -> None:
-    saved: dict[str, Any] = get_optimizer_state_dict(state.model, state.optimiser, options=WHOLE)
+    current: dict[str, Any] = get_optimizer_state_dict(state.model, state.optimiser, options=WHOLE)
     moments: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
         moment, _, parameter = name.partition(".")
         moments.setdefault(parameter, {})[moment] = tensor
-    if moments.keys() != saved["state"].keys():
+    if moments.keys() != current["state"].keys():
         raise InputError(
             f"{folder / TRAINING}: the optimiser state is of another model, or was written before mmae 0.2. "
-            f"The weights can still be evaluated; to train on, start a new run with another --name."
+            f"The weights can be evaluated, but training cannot continue: start a new run with another --name."
         )
     set_optimizer_state_dict(
-        state.model, state.optimiser, {"state": moments, "param_groups": saved["param_groups"]}, options=WHOLE
+        state.model, state.optimiser, {"state": moments, "param_groups": current["param_groups"]}, options=WHOLE
     )

@@ -33,7 +33,7 @@ from mmae.survey.schema import SurveySpec
 from mmae.survey.store import Survey
 from mmae.tracking.runs import Tracker
 
-RECALIBRATION = "recalibration."  # first part of the names of the model's recalibration tensors
+RECALIBRATION = "recalibration."  # prefix of the names of the model's recalibration tensors
 MODE_TITLES = {"image": "image only", "spectrum": "spectrum only", "both": "image and spectrum"}
 CURVES = (
     "train/loss",
@@ -49,10 +49,10 @@ CURVES = (
 
 @dataclass
 class RunScores:
-    """What the test split says about a run.
+    """Test scores of a run.
 
     Attributes:
-        recalibration: the tensors of the model that recalibration on the validation split has changed, by name.
+        recalibration: by name, the model's tensors that recalibration on the validation split has changed.
     """
 
     table: ScoreTable
@@ -65,7 +65,7 @@ class RunScores:
 def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScores:
     """Recalibrate p(z) on the validation split, then predict the test split once and score it.
 
-    Runs as a Ray task, on a GPU if it was given one. It writes nothing, so that Ray may repeat it.
+    Runs as a Ray task, on a GPU if Ray has assigned one. It writes no file, so that Ray can retry it.
     """
     set_data_context()
     device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
@@ -92,7 +92,7 @@ def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScor
 
 
 def keep_recalibration(checkpoint: Path, recalibration: dict[str, np.ndarray]) -> None:
-    """Put the recalibration of p(z) into the checkpoint's weights."""
+    """Write the recalibration of p(z) into the checkpoint's weights, atomically."""
     model, _ = load_model(checkpoint)
     model.load_state_dict({name: torch.from_numpy(a) for name, a in recalibration.items()}, strict=False)
     save_weights(checkpoint, model)
@@ -105,7 +105,7 @@ def training_redshifts(survey: Survey) -> np.ndarray:
 
 
 def _scores(predictions: Predictions, z_train: np.ndarray, seed: int, resamples: int) -> ScoreTable:
-    """Every mode on the galaxies that have what it needs; the baseline on those with an image."""
+    """Scores of every input mode on the galaxies that have its modalities; the baseline on those with an image."""
     table: ScoreTable = {}
     for mode, z_pred_N in predictions.predicted.items():
         usable_N = predictions.usable[mode].astype(bool)
@@ -122,10 +122,10 @@ def _scores(predictions: Predictions, z_train: np.ndarray, seed: int, resamples:
 
 
 def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path, curves: Tracker) -> None:
-    """Metrics, figures, predictions and weights of a run, into MLflow and beside the checkpoint.
+    """Log metrics, figures, predictions and weights of a run; predictions are also written next to the checkpoint.
 
     Args:
-        curves: the run whose losses are drawn.
+        curves: the run with the logged losses.
     """
     tracker.metrics(flat_metrics(scores.table))
     tracker.describe(f"```\n{scores_text(scores.table)}```")
@@ -145,7 +145,7 @@ def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path, curves: Tr
     pq.write_table(predictions_table(scores.predictions), predictions)
     tracker.file(predictions)
     for path in sorted(checkpoint.iterdir()):
-        if path.name != "training.safetensors":  # the optimiser's moments serve no reader of MLflow
+        if path.name != "training.safetensors":  # optimiser state is only needed to continue the run
             tracker.file(path, "checkpoint")
 
 
@@ -181,7 +181,7 @@ def _titles(examples: Reconstructions) -> list[str]:
 
 
 def predictions_table(predictions: Predictions) -> pa.Table:
-    """One row per galaxy of the test split; null where a mode has nothing to look at."""
+    """One row per galaxy; null where a galaxy lacks the modalities of an input mode."""
     columns: dict[str, pa.Array] = {
         "object_id": pa.array(predictions.object_id),
         "redshift": pa.array(predictions.redshift_N, from_pandas=True),

@@ -1,4 +1,4 @@
-"""The training loop: stream batches, step, validate. The same for a Ray Train worker and a trial."""
+"""The training loop of a Ray Train worker and of a trial: stream batches, step, validate."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from mmae.survey.store import Survey
 from mmae.training.step import TrainState, autocast, require_finite, step_generator, training_step
 
 LOG_EVERY = 10  # steps between two points of the loss curve
-MIN_LABELS = 20  # fewer validation redshifts say nothing: then the reconstruction chooses
-VALIDATION_BATCH = 64  # fixed, so that neither the number of workers nor the training batch changes a score
-SECONDS = "cost/train_seconds"  # of a resumed run: over all its starts, work lost in a crash not counted
-SELECTION = "val/selection"  # the metric by which the best checkpoint is kept; lower is better
+MIN_LABELS = 20  # with fewer validation redshifts the checkpoint is selected by the reconstruction loss
+VALIDATION_BATCH = 64  # fixed, so that scores depend neither on the number of workers nor on the training batch
+SECONDS = "cost/train_seconds"  # over all starts of a run, without work lost in crashes
+SELECTION = "val/selection"  # the metric that selects the best checkpoint; lower is better
 
 
 class Host(Protocol):
-    """Where a loop runs and whom it tells; every rank of a run has one.
+    """The environment of a loop, which receives its results; one for each rank.
 
     Attributes:
-        device: where the model is.
-        rank, world: of this process among those that train together.
+        device: of the model.
+        rank, world: rank of this process, and number of processes.
     """
 
     device: torch.device
@@ -46,18 +46,18 @@ class Host(Protocol):
         """All rows of the validation split."""
 
     def stepped(self) -> None:
-        """One optimiser step is done."""
+        """Called after each optimiser step."""
 
     def logged(self, curves: dict[str, float], step: int) -> None:
-        """A point of the training curves; rank 0 only."""
+        """Called with a point of the training curves, on rank 0 only."""
 
     def validated(self, metrics: dict[str, float], predictions: Predictions, model: Model) -> None:
-        """A look at the validation galaxies with these weights, over all ranks; every rank is told."""
+        """Called on every rank after a validation of these weights, with metrics and predictions of all ranks."""
 
 
 @dataclass
 class Meter:
-    """What happened since the last log line."""
+    """Galaxies and waiting time since the last log entry."""
 
     started: float
     galaxies: int = 0
@@ -70,7 +70,7 @@ class Loop:
     def __init__(self, config: RunConfig, survey: Survey, state: TrainState, host: Host):
         self.config, self.survey, self.state, self.host = config, survey, state, host
         self.meter = Meter(time.perf_counter())
-        self.counted = time.perf_counter()  # until when time is in state.seconds
+        self.counted = time.perf_counter()  # time up to here is included in state.seconds
 
     def run(self) -> None:
         """Train from the state's step to the last one."""
@@ -104,7 +104,7 @@ class Loop:
             self._log(losses, norm)
         self.host.stepped()
         if step % self.config.validation.every == 0 or last:
-            require_finite(norm.item(), step)  # never validate or keep NaN weights
+            require_finite(norm.item(), step)  # never validate or save NaN weights
             model = self.state.whole_weights(self.config)
             metrics, predictions = self.validate(model)
             now = time.perf_counter()
@@ -132,7 +132,7 @@ class Loop:
 
     @torch.no_grad()
     def validate(self, model: Model) -> tuple[dict[str, float], Predictions]:
-        """Loss at the training masks and scatter of the first validation galaxies, over all ranks."""
+        """Loss with the training masks, and scatter, of the first validation galaxies over all ranks."""
         device = self.host.device
         model.eval()
         mine: dict[int, Batch] = {}
@@ -180,7 +180,7 @@ class Loop:
 
 
 def summary(metrics: dict[str, float]) -> str:
-    """`loss 2.71, sigma_NMAD image 0.0312  both 0.0240`: what there is."""
+    """One line such as `loss 2.71, sigma_NMAD image 0.0312  both 0.0240`, with the modes that were scored."""
     known = "  ".join(
         f"{mode} {metrics[f'val/{mode}/sigma_nmad']:.4f}"
         for mode in INPUT_MODES

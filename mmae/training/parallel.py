@@ -1,7 +1,7 @@
-"""One model on several workers: a copy on each (DDP), or a part of every tensor on each (FSDP2).
+"""One model on several workers: a copy on each (DDP), or a shard of every tensor on each (FSDP2).
 
-Sharded tensors are DTensors. What looks at whole ones (checkpoints, validation) gathers them here; gathering is a
-collective, so every rank must take part.
+Sharded tensors are DTensors. Checkpoints and validation need whole tensors and gather them with `whole`, a
+collective operation in which every rank must take part.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def shard(model: nn.Module, device: torch.device, world: int) -> None:
-    """Split every parameter, gradient and moment over the workers; all are gathered once for a batch.
+    """Shard every parameter, gradient and moment over the workers; all are gathered once per batch.
 
-    Not block by block: a block is called once for each group of galaxies that show the same modalities, and workers
-    whose batches have other groups would wait for each other's calls forever.
+    Not block by block: a block is called once for each group of galaxies with the same visible modalities, and
+    workers whose batches have different groups would deadlock.
     """
     fully_shard(model, mesh=init_device_mesh(device.type, (world,)))
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A tensor with the parts of all workers."""
+    """The full tensor, gathered from all workers if it is sharded."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def as_part_of(tensor: Tensor, own: Tensor) -> Tensor:
-    """A whole tensor, sharded as `own` is if it has its shape."""
+    """A whole tensor, sharded like `own` if the shapes agree."""
     if isinstance(own, DTensor) and own.shape == tensor.shape:
         return distribute_tensor(tensor, own.device_mesh, own.placements)
     return tensor
 
 
 def parts(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """What this worker holds of each tensor."""
+    """This worker's shard of each tensor."""
     return [t.to_local() if isinstance(t, DTensor) else t for t in tensors]

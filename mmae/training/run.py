@@ -1,4 +1,4 @@
-"""The main job: survey -> training -> test scores -> MLflow, in this order, once."""
+"""The main job: survey -> training -> test scores -> MLflow."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ from mmae.report.score_table import print_scores
 from mmae.survey.columns import split_hash
 from mmae.survey.leaks import write_training_rows
 from mmae.survey.store import Survey
-from mmae.tracking.offline_buffer import UNSENT, Outbox
+from mmae.tracking.offline_buffer import UNSENT, OfflineBuffer
 from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
 from mmae.training.final_scores import RunScores, keep_recalibration, log_scores, score_run
 from mmae.training.loop import SELECTION
 from mmae.training.worker import ENDED, train_worker
 
 MAY_CHANGE = ("compute.", "experiment", "home")
-"""Configuration fields that a resumed run may have otherwise than when it began."""
-SURVEY_HASHES = "survey.json"  # in the run's folder: of the survey that it was begun with
-SPLIT_HASH = "split_hash.txt"  # the same of runs before mmae 0.2, which kept the splits only
+"""Configuration fields that may differ when a run is resumed."""
+SURVEY_HASHES = "survey.json"  # in the run's folder: hashes of the survey that the run was started with
+SPLIT_HASH = "split_hash.txt"  # in its place in runs of mmae 0.1: the hash of the splits only
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """Where a finished run is and what it scored."""
+    """Folder, MLflow run and test scores of a finished run."""
 
     run_dir: Path
     checkpoint: Path
@@ -56,13 +56,13 @@ class RunResult:
 
 
 def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
-    """Train, test and record one run; an interrupted run of the same name goes on.
+    """Train, test and record one run; an interrupted run of the same name continues.
 
     Raises:
         InputError: the survey, the configuration or the tracking server is wrong.
     """
     console = console or Console()
-    config = _settled(config)
+    config = _with_name_and_lanes(config)
     run_dir = config.home_path / "runs" / config.name
     require_unchanged(run_dir / "config.yaml", config, f"run {config.name}", MAY_CHANGE)
     start_ray()
@@ -83,17 +83,17 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
         tracker.metrics({"cost/parameters": parameters}, config.optim.steps)
         result = score_checkpoint(config, survey, checkpoint, tracker)
     except BaseException:
-        with contextlib.suppress(MlflowException):  # a server that is down must not hide the reason
+        with contextlib.suppress(MlflowException):  # an unreachable server must not hide the error
             tracker.finish("FAILED")
         raise
     tracker.finish()
     print_scores(result.table, console)
-    console.print(_where_to_look(tracker, checkpoint, config), highlight=False, soft_wrap=True)
+    console.print(_next_steps(tracker, checkpoint, config), highlight=False, soft_wrap=True)
     return RunResult(run_dir, checkpoint, tracker, result.table)
 
 
 def open_tracker(config: RunConfig, run_dir: Path) -> Tracker:
-    """The MLflow run of a training run: the one that is there, or a new one with all parameters.
+    """The MLflow run of a training run; a new one, with all parameters, if it does not exist.
 
     Raises:
         InputError: the tracking server or database cannot be used.
@@ -105,8 +105,8 @@ def open_tracker(config: RunConfig, run_dir: Path) -> Tracker:
     return tracker
 
 
-def _settled(config: RunConfig) -> RunConfig:
-    """With the name of the run, and with the lanes that it began with, on however many workers it goes on."""
+def _with_name_and_lanes(config: RunConfig) -> RunConfig:
+    """The configuration with the defaults of name and lanes; a resumed run keeps its lanes on any number of workers."""
     if not config.name:
         config = replace(config, name=f"{config.recipe}-{datetime.now():%Y%m%d-%H%M%S}")
     if not config.stream.lanes:
@@ -121,10 +121,13 @@ def _survey_hashes(survey: Survey) -> dict[str, str]:
 
 
 def _require_same_survey(survey: Survey, run_dir: Path) -> None:
-    """Refuse to continue a run on a survey that has changed.
+    """Refuse to continue a run on a changed survey.
 
-    With other splits it would be tested with galaxies that it was trained on; with other pixels under the same ids
-    its first steps would have been on other data than its last.
+    With other splits it could be tested on galaxies that it was trained on; with other data under the same ids
+    its first and last steps would be trained on different data.
+
+    Raises:
+        InputError: names what differs.
     """
     now = _survey_hashes(survey)
     if (run_dir / SURVEY_HASHES).exists():
@@ -137,12 +140,17 @@ def _require_same_survey(survey: Survey, run_dir: Path) -> None:
     if changed:
         what = "other galaxies or other splits" if "split_hash" in changed else "other images, spectra or redshifts"
         raise InputError(
-            f"run {run_dir.name} was begun when {survey.path} had {what}. Choose another --name, or put the survey back."
+            f"run {run_dir.name} was started when {survey.path} had {what} ({', '.join(changed)} differs). "
+            f"Use another --name, or restore the survey."
         )
 
 
 def require_usable(config: RunConfig, survey: Survey) -> int:
-    """Say before any worker is started what could not work; returns the model's parameters."""
+    """Check survey and model before any worker starts; returns the number of the model's parameters.
+
+    Raises:
+        InputError: an empty split, fewer galaxies in an epoch than lanes or than one batch, or an impossible model.
+    """
     for split in ("train", "val", "test"):
         survey.files(split)
     rows = make_sampler(survey, config.stream, config.seed).n_rows
@@ -159,20 +167,20 @@ def require_usable(config: RunConfig, survey: Survey) -> int:
 
 
 def uses_gpu(config: RunConfig) -> bool:
-    """Whether workers ask Ray for a GPU each."""
+    """Whether every worker requests a GPU."""
     if config.compute.device == "auto":
         return ray.cluster_resources().get("GPU", 0) >= config.compute.workers
     return config.compute.device == "gpu"
 
 
 def _workers(config: RunConfig) -> int | tuple[int, int]:
-    """How many workers Ray Train starts; with a range, as many of them as find room."""
+    """The number of workers for Ray Train; a range for elastic training."""
     compute = config.compute
     return (compute.min_workers, compute.workers) if compute.min_workers else compute.workers
 
 
 def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -> Path:
-    """Run the Ray Train workers to the end; returns the folder of the best checkpoint."""
+    """Run the Ray Train workers to the last step; returns the folder of the best checkpoint."""
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={
@@ -191,8 +199,8 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
             failure_config=FailureConfig(max_failures=config.compute.max_failures),
             worker_runtime_env={"env_vars": WORKER_ENV},
         ),
-        # Every rank reads the validation split and takes its share of the batches. Training galaxies it reads by
-        # itself, in the order of the run: see mmae/loader/sampler.py.
+        # Every rank reads the validation split and takes its share of the batches. Ranks read training galaxies
+        # themselves, in the order of the sampler (mmae/loader/sampler.py).
         datasets={"val": read_split(survey, "val", config.stream)},
         dataset_config=ray.train.DataConfig(datasets_to_split=[]),
     )
@@ -201,39 +209,43 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
     result = trainer.fit()
     if ended.exists():
         raise InputError(f"run {config.name}: {ended.read_text()} Checkpoints of earlier steps are in {run_dir}.")
-    _send_what_was_kept(Outbox(tracker, run_dir / UNSENT))
+    _send_buffered(OfflineBuffer(tracker, run_dir / UNSENT))
     best = result.get_best_checkpoint(SELECTION, "min") or result.checkpoint
-    kept = run_dir / "best"
-    copied = partial_path(kept)
+    target = run_dir / "best"
+    copied = partial_path(target)
     with best.as_directory() as folder:
         shutil.copytree(folder, copied)
-    shutil.rmtree(kept, ignore_errors=True)
-    copied.rename(kept)
-    return kept
+    shutil.rmtree(target, ignore_errors=True)
+    copied.rename(target)
+    return target
 
 
-def _send_what_was_kept(outbox: Outbox) -> None:
-    """The scores need MLflow: without it the run ends here, trained, and its name starts with the scores."""
-    if not outbox.send():
+def _send_buffered(buffer: OfflineBuffer) -> None:
+    """Send metrics that were buffered while MLflow was unreachable.
+
+    Raises:
+        InputError: MLflow is still unreachable. The run is trained; the same command continues with the scores.
+    """
+    if not buffer.send():
         raise InputError(
-            f"MLflow at {outbox.tracker.shown} does not answer: the run is trained but not scored. Start "
-            f"the server and give the same command again; the metrics wait in {outbox.file}."
+            f"MLflow at {buffer.tracker.shown} does not answer: the run is trained but not scored. Start "
+            f"the server and run the same command again; unsent metrics are in {buffer.file}."
         )
 
 
 def score_checkpoint(
     config: RunConfig, survey: Survey, checkpoint: Path, tracker: Tracker, curves: Tracker | None = None
 ) -> RunScores:
-    """Score a checkpoint on the test split, where a GPU is if the run uses one, and log the scores.
+    """Score a checkpoint on the test split, on a GPU if the run uses one, and log the scores.
 
-    The rows that it was trained on are kept beside it, so that no later evaluation tests it with them.
+    The rows of the training are stored next to it, so that a later evaluation can refuse them.
 
     Args:
-        curves: where the losses were logged, if not in the same run.
+        curves: the MLflow run with the losses, if not `tracker`.
     """
     tracker.tags({"mmae.split_hash": split_hash(survey)})
     write_training_rows(survey, checkpoint)
-    # No CPU of its own: on a small machine the reading of the split needs it.
+    # num_cpus=0: on a small machine the tasks that read the split need the CPUs.
     task = ray.remote(score_run).options(num_cpus=0, num_gpus=1 if uses_gpu(config) else 0)
     started = time.perf_counter()
     scores: RunScores = ray.get(task.remote(survey, checkpoint, config.stream))
@@ -243,9 +255,9 @@ def score_checkpoint(
     return scores
 
 
-def _where_to_look(tracker: Tracker, checkpoint: Path, config: RunConfig) -> str:
+def _next_steps(tracker: Tracker, checkpoint: Path, config: RunConfig) -> str:
     return (
         f"weights {checkpoint / 'model.safetensors'}\n"
-        f"look    {tracker.how_to_look}\n"
+        f"MLflow  {tracker.how_to_look}\n"
         f"again   python ray_jobs/pretrain.py --config {checkpoint / 'config.yaml'} --name another"
     )

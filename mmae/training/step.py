@@ -1,4 +1,4 @@
-"""One optimiser step, in plain torch: what the Ray worker, a sweep trial and a benchmark share.
+"""One optimiser step in plain torch, shared by Ray workers, trials and benchmarks.
 
 Shape suffixes as in mmae/model/batch.py.
 """
@@ -25,19 +25,19 @@ from mmae.model.modalities import MODALITIES
 from mmae.model.outputs import Losses
 from mmae.training.parallel import parts, shard, whole
 
-PARTS_OF_RUN = 50  # the average of the weights is as long as one of so many parts of the steps so far, or shorter
+PARTS_OF_RUN = 50  # the average of the weights spans at most 1/50 of the steps so far
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss became NaN or infinite: going on would only waste the machine."""
+    """The loss became NaN or infinite, so that training cannot continue."""
 
 
 @dataclass
 class TrainState:
-    """Everything that a step changes.
+    """All state that a step changes.
 
     Attributes:
-        trained: `model`, wrapped for several workers or not.
+        trained: `model`, wrapped by DDP if there are several workers.
         averaged: the moving average of its weights; None if the run has none.
         step: optimiser steps done.
         seconds: wall-clock time of these steps and their validations, over all starts of the run.
@@ -52,11 +52,11 @@ class TrainState:
 
     @property
     def best_weights(self) -> Model:
-        """The weights to validate and to keep: averaged if there is an average."""
+        """The weights to validate and to save: the average if the run has one."""
         return self.model if self.averaged is None else self.averaged.module
 
     def whole_weights(self, config: RunConfig) -> Model:
-        """The same as a model that one worker can run alone. Every rank must ask."""
+        """`best_weights` as an unsharded model. Collective: every rank must call it."""
         tensors = self.best_weights.state_dict()
         if not any(isinstance(t, DTensor) for t in tensors.values()):
             return self.best_weights
@@ -69,13 +69,13 @@ def create_state(config: RunConfig, spec: InputSpec, device: torch.device, shard
     """A fresh model and optimiser; the weights depend on the seed only.
 
     Args:
-        sharded_over: workers that hold a part of every tensor each; 0 for whole tensors.
+        sharded_over: number of workers over which every tensor is sharded; 0 for whole tensors.
     """
     torch.manual_seed(config.seed)
     model = build_model(config.model, spec).to(device)
     averaged = None
     if config.optim.ema_decay:
-        # Statistics of batch normalisation belong to the weights that they were taken with.
+        # Batch-normalisation statistics are averaged with the weights that they belong to.
         averaged = AveragedModel(model, multi_avg_fn=_moving_average(config.optim.ema_decay), use_buffers=True)
     if sharded_over:
         for sharded in (model, averaged and averaged.module):
@@ -88,13 +88,13 @@ def create_state(config: RunConfig, spec: InputSpec, device: torch.device, shard
 
 
 def _moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], int], None]:
-    """The running mean of weights and statistics. Whole numbers are counts and places: they are copied.
+    """The moving average of weights and statistics. Integer tensors are counts and indices and are copied.
 
-    Never over more than a part of the steps so far: weights of long ago hold a short run back (docs/ablations.md).
+    It spans at most 1/PARTS_OF_RUN of the steps so far: old weights slow a short run down (docs/ablations.md).
     """
 
     def update(mean: list[Tensor], now: list[Tensor], n_averaged: int) -> None:
-        if mean[0].is_floating_point():  # a list holds one type only
+        if mean[0].is_floating_point():  # all tensors of a list have the same dtype
             n_averaged = float(n_averaged)
             average = get_ema_multi_avg_fn(min(decay, (1 + n_averaged) / (PARTS_OF_RUN + n_averaged)))
             average(parts(mean), parts(now), n_averaged)
@@ -126,22 +126,22 @@ def learning_rate(step: int, optim: OptimConfig) -> float:
 
 
 def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
-    """Randomness of one step on one worker. It depends on the step's number alone, so a
-    resumed run draws the same masks as an uninterrupted one without any saved state."""
+    """Random generator of one step on one worker, a function of seed, step and rank only: a resumed run draws
+    the same masks as an uninterrupted one without saved state."""
     generator = torch.Generator()
-    # 1_000_003 and 7919 are primes that keep (seed, step, rank) apart for all practical sizes.
+    # 1_000_003 and 7919 are primes that give different (seed, step, rank) different seeds at all practical sizes.
     generator.manual_seed(((seed * 1_000_003 + step) * 7919 + rank) % 2**63)
     return generator
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
-    """bfloat16 autocast where asked for, or by default on a GPU."""
+    """bfloat16 autocast with precision `bfloat16`, or on a GPU with `auto`."""
     enabled = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
 def training_step(state: TrainState, batch: Batch, config: RunConfig, rank: int = 0) -> tuple[Losses, Tensor]:
-    """Forward, backward, clip, update, average. Returns the losses and the gradient's norm."""
+    """Forward, backward, clip, update, average. Returns the losses and the norm of the gradient before clipping."""
     generator = step_generator(config.seed, state.step, rank)
     torch.manual_seed(generator.initial_seed())  # dropout draws from the global generator
     if config.optim.augment:
@@ -163,11 +163,10 @@ def training_step(state: TrainState, batch: Batch, config: RunConfig, rank: int 
 
 
 def require_finite(norm: float, step: int) -> None:
-    """Raise NonFiniteLoss with what to try.
+    """Raise NonFiniteLoss, with settings to change, if the gradient is not finite.
 
     Args:
-        norm: of the gradient. It is the same on every worker, so that all of them stop; a loss that is NaN on
-            one makes it NaN on all.
+        norm: of the gradient, equal on all workers, so that all of them stop; NaN on all if the loss is NaN on one.
     """
     if not math.isfinite(norm):
         raise NonFiniteLoss(

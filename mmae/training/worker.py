@@ -20,22 +20,22 @@ from mmae.inference.predict import Predictions
 from mmae.loader.collate import input_spec
 from mmae.model.build import Model
 from mmae.survey.store import Survey
-from mmae.tracking.offline_buffer import UNSENT, Outbox
+from mmae.tracking.offline_buffer import UNSENT, OfflineBuffer
 from mmae.tracking.runs import Tracker
 from mmae.training.checkpoint import restore_state, save_checkpoint
 from mmae.training.loop import Loop, summary
 from mmae.training.step import NonFiniteLoss, TrainState, create_state
 
-ENDED = "ended.txt"  # in the run's folder, with the reason why it would be no use to start workers again
+ENDED = "ended.txt"  # in the run's folder: the reason why restarting the workers would not help
 
 
 def train_worker(job: dict[str, Any]) -> None:
     """Train from the last checkpoint, or from scratch, to the last step.
 
     Args:
-        job: `config` (plain values), `survey`, `tracker` and `folder` of the run.
+        job: `config` and `tracker` (plain values), `survey` and `folder` of the run.
     """
-    quiet_logs()  # again: Ray Train set its loggers up after the process started
+    quiet_logs()  # again: Ray Train configures its loggers after the process has started
     set_data_context()
     config = from_dict(job["config"], RunConfig)
     survey, folder = job["survey"], Path(job["folder"])
@@ -49,51 +49,51 @@ def train_worker(job: dict[str, Any]) -> None:
     state = resumed_state(config, survey, device)
     if config.compute.strategy == "ddp":
         state.trained = ray.train.torch.prepare_model(state.model)
-    host = WorkerHost(config, Outbox(Tracker(**job["tracker"]), folder / UNSENT), state, device)
+    host = WorkerHost(config, OfflineBuffer(Tracker(**job["tracker"]), folder / UNSENT), state, device)
     try:
         Loop(config, survey, state, host).run()
     except NonFiniteLoss as error:
-        # Told and not raised: Ray Train would start again from the checkpoint, to the same NaN.
+        # Recorded and not raised: Ray Train would restart from the checkpoint and reach the same NaN.
         (folder / ENDED).write_text(str(error))
     except Exception as error:
-        mend = input_error_behind(error)
-        if mend is not None:
-            (folder / ENDED).write_text(str(mend).splitlines()[0])  # Ray adds lines of its own
-        raise  # other ranks wait for this one: Ray Train ends them
+        cause = input_error_behind(error)
+        if cause is not None:
+            (folder / ENDED).write_text(str(cause).splitlines()[0])  # Ray appends further lines
+        raise  # so that Ray Train ends the other ranks, which wait for this one
     host.close()
 
 
 def resumed_state(config: RunConfig, survey: Survey, device: torch.device) -> TrainState:
-    """The state of the newest checkpoint that is whole, or a fresh one."""
+    """The state of the newest undamaged checkpoint, or a new one."""
     world = ray.train.get_context().get_world_size()
     sharded_over = world if config.compute.strategy == "fsdp" else 0
     newest = ray.train.get_checkpoint()
-    kept = [] if newest is None else sorted(Path(newest.path).parent.glob("checkpoint_*/"), reverse=True)
-    for folder in kept:
+    saved = [] if newest is None else sorted(Path(newest.path).parent.glob("checkpoint_*/"), reverse=True)
+    for folder in saved:
         state = create_state(config, input_spec(survey.spec), device, sharded_over)
         try:
             restore_state(folder, state)
         except InputError as error:
-            print(f"passed over: {error}", flush=True)
+            print(f"skipped: {error}", flush=True)
             continue
         return state
     return create_state(config, input_spec(survey.spec), device, sharded_over)
 
 
 class WorkerHost:
-    """One rank of a run and its surroundings; see `Host`."""
+    """The host of one rank of a run; see `mmae.training.loop.Host`."""
 
-    def __init__(self, config: RunConfig, outbox: Outbox, state: TrainState, device: torch.device):
+    def __init__(self, config: RunConfig, buffer: OfflineBuffer, state: TrainState, device: torch.device):
         context = ray.train.get_context()
         self.device, self.rank, self.world = device, context.get_world_rank(), context.get_world_size()
-        self.config, self.outbox, self.state = config, outbox, state
+        self.config, self.buffer, self.state = config, buffer, state
         self.last_score = "-"
         self.bar = None
         if self.rank == 0:
             self.bar = tqdm_ray.tqdm(total=config.optim.steps, desc=config.name, unit="step")
             self.bar.update(state.step)
             if state.step:
-                print(f"goes on from step {state.step}", flush=True)
+                print(f"resumed at step {state.step}", flush=True)
 
     def close(self) -> None:
         if self.bar is not None:
@@ -107,7 +107,7 @@ class WorkerHost:
             self.bar.update(1)
 
     def logged(self, curves: dict[str, float], step: int) -> None:
-        self.outbox.metrics(curves, step)
+        self.buffer.metrics(curves, step)
         self.bar.set_description(
             f"{self.config.name} {curves['speed/galaxies_per_s']:.0f} galaxies/s, "
             f"loss {curves['train/loss']:.3f}, val {self.last_score}"
@@ -118,9 +118,9 @@ class WorkerHost:
             save_checkpoint(None, self.state, model, self.config, metrics)
             ray.train.report(metrics)
             return
-        self.outbox.metrics(metrics, self.state.step)
+        self.buffer.metrics(metrics, self.state.step)
         self.last_score = summary(metrics)
-        # Ray's bar owns the last line of the terminal; a plain line keeps the story in a log file.
+        # The progress bar uses the last line of the terminal; this line is for log files.
         print(f"step {self.state.step}/{self.config.optim.steps}  val {self.last_score}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             save_checkpoint(Path(folder), self.state, model, self.config, metrics)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
@@ -67,6 +68,26 @@ def test_a_study_without_a_full_trial_ends_as_failed(study, ray_cluster, monkeyp
     parent, children = runs_of(study)
     assert parent.info.status == "FAILED" and len(children) == 2
     assert not (study.folder / "best.yaml").exists()
+
+
+class TunerThatEndsEarly:
+    """Replaces `ray.tune.Tuner`: one trial fails, then `fit` returns."""
+
+    def __init__(self, trainable, *, run_config, **_):
+        self.store = read_store(Path(run_config.storage_path).parent)
+
+    def fit(self) -> None:
+        trial = self.store.study.ask()
+        self.store.note(trial.number, {"reason": "reason 419"})
+        self.store.finish(trial.number, TrialState.FAIL)
+
+
+def test_a_study_that_ray_tune_ends_early_fails_with_the_number_of_finished_trials(study, ray_cluster, monkeypatch):
+    monkeypatch.setattr(mmae.study.study.tune, "Tuner", TunerThatEndsEarly)
+    with pytest.raises(RuntimeError, match="1 of 3 trials.*Trial 0: reason 419"):
+        run_study(study, quiet())
+    parent, _ = runs_of(study)
+    assert parent.info.status == "FAILED"
 
 
 def test_reasons_are_one_line():

@@ -1,7 +1,8 @@
-"""A model is not tested on what it was trained with, and a clean test is let through."""
+"""Tests on galaxies of the training are refused, others are accepted."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,29 +53,29 @@ def refusal(checkpoint: Path, survey: Survey, split: str = "test") -> str:
     return str(caught.value)
 
 
-def test_the_test_split_of_its_own_survey_is_clean(checkpoint, survey):
+def test_the_test_split_of_the_training_survey_is_accepted(checkpoint, survey):
     found = require_no_leak(checkpoint, survey, "test")
     assert (found.tested, found.trained) == (15, 85)
-    assert "none of the 15 galaxies is among the 85" in found.text
+    assert " 15 " in found.text and " 85 " in found.text
 
 
-def test_what_trained_or_chose_the_model_is_refused(checkpoint, survey):
-    """The validation split too: it chose the checkpoint."""
+def test_train_and_val_are_refused(checkpoint, survey):
+    """The validation split too, because it selected the checkpoint."""
     for split, n in (("train", 70), ("val", 15)):
-        assert f"{n} of the {n} galaxies of the {split} split" in refusal(checkpoint, survey, split)
+        assert re.search(rf" {n} of the {n} .* {split} split", refusal(checkpoint, survey, split))
 
 
-def test_a_leaked_split_is_refused_with_a_clear_message(tmp_path, checkpoint, survey):
+def test_the_error_for_a_leaked_split_names_the_galaxies(tmp_path, checkpoint, survey):
     """Training rows under other names and targets, half an arcsecond away, among clean test rows."""
     leaked = [
         replace(g, object_id=f"copy-{i}", targetid=None, ra=g.ra + 0.5 * ARCSEC) for i, g in enumerate(GALAXIES[60:72])
     ]
     other = write_survey(tmp_path / "other", {"train": GALAXIES[85:90], "test": [*GALAXIES[90:], *leaked]})
     message = refusal(checkpoint, other)
-    assert f"{other.path}: 12 of the 22 galaxies of the test split were in the training of {checkpoint}" in message
+    assert message.startswith(f"{other.path}: 12 of the 22 ") and str(checkpoint) in message
     assert "0 by targetid, 12 within 1 arcsec, 0 by object_id" in message
-    assert "copy-0 (in its train split as g00060)" in message and "copy-4" in message and "copy-5" not in message
-    assert f"Evaluate on the test split of {survey.path}" in message and "--split" in message
+    assert "copy-0 " in message and "g00060" in message and "copy-4" in message and "copy-5" not in message
+    assert str(survey.path) in message and "--split" in message
     clean = write_survey(tmp_path / "clean", {"test": GALAXIES[90:]})
     assert require_no_leak(checkpoint, clean, "test").tested == 10
 
@@ -82,7 +83,7 @@ def test_a_leaked_split_is_refused_with_a_clear_message(tmp_path, checkpoint, su
 @pytest.mark.parametrize(
     ("change", "kinds"),
     [
-        # The same target at another place, as of a moving star or a wrong astrometry.
+        # The same target at another position, such as a star with proper motion.
         ({"object_id": "x", "ra": 10.0}, "1 by targetid, 0 within 1 arcsec, 0 by object_id"),
         ({"object_id": "x", "ra": None, "dec": None}, "1 by targetid, 0 within 1 arcsec, 0 by object_id"),
         ({"object_id": "x", "targetid": 7}, "0 by targetid, 1 within 1 arcsec, 0 by object_id"),
@@ -90,35 +91,35 @@ def test_a_leaked_split_is_refused_with_a_clear_message(tmp_path, checkpoint, su
         ({}, "1 by targetid, 1 within 1 arcsec, 0 by object_id"),
     ],
 )
-def test_each_way_to_be_the_same_galaxy(tmp_path, checkpoint, change, kinds):
+def test_the_same_galaxy_by_targetid_position_or_object_id(tmp_path, checkpoint, change, kinds):
     other = write_survey(tmp_path / "other", {"test": [GALAXIES[99], replace(GALAXIES[3], **change)]})
     message = refusal(checkpoint, other)
-    assert f"1 of the 2 galaxies of the test split were in the training of {checkpoint} ({kinds})" in message
-    assert "in its train split as g00003" in message
+    assert " 1 of the 2 " in message and f"({kinds})" in message
+    assert "train split" in message and "g00003" in message
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"targetid": None, "ra": 10.0},  # a name that another survey uses as well
-        {"object_id": "x", "targetid": None, "ra": None, "dec": None},  # nothing is known of it
+        {"targetid": None, "ra": 10.0},  # an object_id that another survey also uses
+        {"object_id": "x", "targetid": None, "ra": None, "dec": None},  # nothing to compare
         {"object_id": "x", "targetid": None, "dec": GALAXIES[3].dec + 1.01 * ARCSEC},
     ],
 )
-def test_what_only_looks_alike_is_not_refused(tmp_path, checkpoint, change):
+def test_other_galaxies_are_accepted(tmp_path, checkpoint, change):
     other = write_survey(tmp_path / "other", {"test": [replace(GALAXIES[3], **change)]})
     assert require_no_leak(checkpoint, other, "test").tested == 1
 
 
-def test_targets_without_a_number_are_not_one_target(tmp_path):
-    """DESI's negative TARGETIDs and 0 stand for none."""
+def test_rows_without_targetid_are_not_one_target(tmp_path):
+    """Negative TARGETIDs and 0 mean none."""
     some = [replace(g, targetid=(-1, 0, None)[i % 3]) for i, g in enumerate(GALAXIES)]
     survey = write_survey(tmp_path / "s", divided(some))
     write_training_rows(survey, tmp_path)
     assert require_no_leak(tmp_path, survey, "test").trained == 85
 
 
-def test_survey_without_positions_goes_by_name(tmp_path):
+def test_object_ids_are_compared_without_positions(tmp_path):
     some = [replace(g, targetid=None, ra=None, dec=None) for g in GALAXIES]
     survey = write_survey(tmp_path / "s", divided(some))
     write_training_rows(survey, tmp_path)
@@ -127,7 +128,7 @@ def test_survey_without_positions_goes_by_name(tmp_path):
     assert "5 of the 20" in refusal(tmp_path, placed)
 
 
-def test_leaks_are_those_of_a_search_row_by_row():
+def test_leaks_are_those_of_a_brute_force_search():
     rng = np.random.default_rng(8)
 
     def table(n: int) -> pa.Table:
@@ -160,27 +161,27 @@ def test_leaks_are_those_of_a_search_row_by_row():
     assert 10 < (row_T >= 0).sum() < 50
 
 
-def test_an_older_run_cannot_be_checked(tmp_path, survey):
+def test_a_run_without_training_rows_is_refused(tmp_path, survey):
     message = refusal(tmp_path, survey)
-    assert "cannot be checked" in message and "train it again" in message and "--allow-unknown-training" in message
+    assert TRAINING_ROWS in message and "--allow-unknown-training" in message
     found = require_no_leak(tmp_path, survey, "test", allow_unknown=True)
-    assert found.trained is None and found.text.startswith("not checked") and TRAINING_ROWS in found.text
+    assert found.trained is None and TRAINING_ROWS in found.text
 
 
-def test_allowing_the_unknown_allows_no_leak(checkpoint, survey):
-    with pytest.raises(InputError, match="in the training of"):
+def test_allow_unknown_does_not_allow_a_known_leak(checkpoint, survey):
+    with pytest.raises(InputError, match=" 70 of the 70 "):
         require_no_leak(checkpoint, survey, "train", allow_unknown=True)
 
 
-def test_damaged_file_and_empty_split_are_told(checkpoint, survey):
+def test_damaged_file_and_empty_split_are_errors(checkpoint, survey):
     path = checkpoint / TRAINING_ROWS
     pq.write_table(pq.read_table(path).drop_columns(["dec"]), path)
-    assert f"{path}: the columns dec are missing" in refusal(checkpoint, survey)
+    assert f"{path}: the columns dec" in refusal(checkpoint, survey)
     path.write_bytes(path.read_bytes()[:-50])
-    assert f"{path}: cannot be read" in refusal(checkpoint, survey)
+    assert f"{path}: " in refusal(checkpoint, survey)
     write_training_rows(survey, checkpoint)
     no_test = write_survey(survey.path.parent / "none", {"train": GALAXIES[:3]})
-    assert "the test split has zero rows" in refusal(checkpoint, no_test)
+    assert "test split" in refusal(checkpoint, no_test)
 
 
 def test_training_rows_are_those_of_train_and_val(checkpoint, survey):
@@ -195,20 +196,20 @@ def test_training_rows_are_those_of_train_and_val(checkpoint, survey):
     }
 
 
-def test_older_survey_has_a_split_hash_too(tmp_path, survey):
+def test_split_hash_of_a_survey_without_recorded_hash(tmp_path, survey):
     older = write_survey(tmp_path / "older", divided(GALAXIES), recorded=False)
     assert older.recorded_split_hash == "" and split_hash(older) == split_hash(survey)
 
 
-def test_a_run_goes_on_only_with_the_splits_it_began_with(tmp_path, quick_run, monkeypatch):
-    """Without Ray: it is refused before anything starts."""
+def test_a_run_is_resumed_only_with_the_same_splits(tmp_path, quick_run, monkeypatch):
+    """The check is made before Ray starts."""
     monkeypatch.setattr(run, "start_ray", lambda: None)
     survey = make_survey(tmp_path / "s", 60)
     config = replace(quick_run, home=str(tmp_path), survey=str(survey.path), name="quick")
     folder = tmp_path / "runs" / "quick"
     folder.mkdir(parents=True)
     (folder / SPLIT_HASH).write_text("0123\n")
-    with pytest.raises(InputError, match="run quick was begun when .* had other galaxies or other splits"):
+    with pytest.raises(InputError, match="run quick .*split_hash"):
         pretrain(config)
 
     class Reached(Exception):

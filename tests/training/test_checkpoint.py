@@ -1,19 +1,25 @@
-"""Checkpoints: going on is the same as never having stopped; damage is told by file name."""
+"""Checkpoints: a resumed run equals an uninterrupted one; a damaged file is named."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+import mmae.inference.checkpoint
+import mmae.training.loop
 from mmae.config import OptimConfig, RunConfig
 from mmae.core.errors import InputError
 from mmae.inference.checkpoint import CONFIG, STATE, TRAINING, WEIGHTS, load_model, read_state
 from mmae.model.masking import MaskConfig
-from mmae.training.checkpoint import restore_state, save_checkpoint
+from mmae.training.checkpoint import OPTIMISER, restore_state, save_checkpoint
+from mmae.training.final_scores import RECALIBRATION, keep_recalibration
+from mmae.training.loop import SECONDS, Loop
 from mmae.training.step import TrainState, create_state, training_step
 from tests.model.galaxies import SPEC, TINY, TINY_PAPER, all_tokens, random_batch
 
@@ -37,7 +43,7 @@ def train(state: TrainState, config: RunConfig, first: int, last: int) -> list[f
 
 
 def everything(state: TrainState) -> dict[str, torch.Tensor]:
-    """All that a step changes."""
+    """All tensors that a step changes."""
     tensors = dict(state.model.state_dict())
     if state.averaged is not None:
         tensors |= {f"averaged.{n}": t for n, t in state.averaged.state_dict().items()}
@@ -69,7 +75,7 @@ def test_restored_run_equals_an_uninterrupted_one_bitwise(name, tmp_path):
     first = create_state(config, SPEC, CPU)
     train(first, config, 0, 3)
     save(tmp_path, first, config)
-    # Another seed: nothing of the fresh weights may survive.
+    # Another seed, so that all initial weights differ.
     second = create_state(dataclasses.replace(config, seed=99), SPEC, CPU)
     restore_state(tmp_path, second)
     assert second.step == 3
@@ -191,7 +197,7 @@ def test_restoring_a_damaged_checkpoint_names_the_file(folder, damage, file):
 @pytest.mark.parametrize("other", [TINY_PAPER, dataclasses.replace(TINY, width=32), dataclasses.replace(TINY, depth=1)])
 def test_weights_of_another_model_are_refused(folder, other):
     state = create_state(dataclasses.replace(RUNS["averaged"], model=other), SPEC, CPU)
-    with pytest.raises(InputError, match=f"{folder.name}.*weights do not fit"):
+    with pytest.raises(InputError, match=str(folder)):
         restore_state(folder, state)
 
 
@@ -200,10 +206,105 @@ def test_loading_weights_of_another_model_is_refused(folder, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("other")
     save(elsewhere, create_state(config, SPEC, CPU), config, {})
     (folder / WEIGHTS).write_bytes((elsewhere / WEIGHTS).read_bytes())
-    with pytest.raises(InputError, match=f"{folder.name}.*weights do not fit"):
+    with pytest.raises(InputError, match=str(folder)):
         load_model(folder)
 
 
-def test_no_checkpoint_at_all_is_told(tmp_path):
+def test_optimiser_state_is_stored_by_names_of_parameters(folder, trained):
+    names = {n.removeprefix(OPTIMISER) for n in load_file(folder / TRAINING) if n.startswith(OPTIMISER)}
+    assert {n.partition(".")[0] for n in names} == {"exp_avg", "exp_avg_sq", "step"}
+    assert {n.partition(".")[2] for n in names} == {n for n, _ in trained.model.named_parameters()}
+
+
+def test_optimiser_state_by_number_is_refused_with_the_name_of_the_file(folder):
+    """As mmae 0.1 wrote it: numbers change when parameters are grouped in another way."""
+    tensors, numbers = load_file(folder / TRAINING), {}
+    for name in [n for n in tensors if n.startswith(OPTIMISER)]:
+        moment, _, parameter = name.removeprefix(OPTIMISER).partition(".")
+        number = numbers.setdefault(parameter, len(numbers))
+        tensors[f"{OPTIMISER}{moment}.{number}"] = tensors.pop(name)
+    save_file(tensors, folder / TRAINING)
+    with pytest.raises(InputError, match=str(folder / TRAINING)):
+        restore_state(folder, create_state(RUNS["averaged"], SPEC, CPU))
+    load_model(folder)  # its weights can still be used
+
+
+class SavingHost:
+    """Saves a checkpoint at each validation; see `mmae.training.loop.Host`."""
+
+    device, rank, world = CPU, 0, 1
+
+    def __init__(self, folder: Path, state: TrainState, config: RunConfig):
+        self.folder, self.state, self.config = folder, state, config
+
+    def stepped(self):
+        pass
+
+    def logged(self, curves, step):
+        pass
+
+    def validated(self, metrics, predictions, model):
+        save_checkpoint(self.folder, self.state, model, self.config, metrics)
+
+
+def test_training_time_adds_up_over_the_starts_of_a_run(tmp_path, monkeypatch):
+    """Ten seconds a step. The run is killed after step 4, resumed at step 3, and the lost step 4 is not counted."""
+    clock = [0.0]
+
+    def batches_until(last: int):
+        def ten_seconds_each(survey, stream, *, seed, steps, step, portion):
+            for s in range(step, last):
+                clock[0] += 10
+                yield random_batch(6, seed=s)
+
+        return ten_seconds_each
+
+    config = dataclasses.replace(
+        RUNS["averaged"],
+        optim=dataclasses.replace(OPTIM, steps=6),
+        validation=dataclasses.replace(RUNS["averaged"].validation, every=3),
+    )
+    monkeypatch.setattr(mmae.training.loop, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(Loop, "validate", lambda self, model: ({}, None))
+
+    def start(state: TrainState, last: int) -> None:
+        monkeypatch.setattr(mmae.training.loop, "training_batches", batches_until(last))
+        Loop(config, None, state, SavingHost(tmp_path, state, config)).run()
+
+    start(create_state(config, SPEC, CPU), last=4)
+    assert read_state(tmp_path)["step"] == 3 and read_state(tmp_path)["metrics"][SECONDS] == 30
+    clock[0] += 1000  # between the two starts
+    resumed = create_state(config, SPEC, CPU)
+    restore_state(tmp_path, resumed)
+    start(resumed, last=6)
+    values = read_state(tmp_path)
+    assert values["step"] == 6 and values["seconds"] == values["metrics"][SECONDS] == 60
+
+
+def test_recalibration_is_written_into_the_weights_of_a_checkpoint(folder):
+    before = load_file(folder / WEIGHTS)
+    recalibration = {n: (t + 0.25).numpy() for n, t in before.items() if n.startswith(RECALIBRATION)}
+    keep_recalibration(folder, recalibration)
+    after = load_file(folder / WEIGHTS)
+    assert recalibration and after.keys() == before.keys()
+    for name, tensor in after.items():
+        assert torch.equal(tensor, torch.from_numpy(recalibration[name]) if name in recalibration else before[name])
+
+
+def test_a_failure_while_recalibration_is_written_leaves_the_weights_unchanged(folder, monkeypatch):
+    before = (folder / WEIGHTS).read_bytes()
+
+    def disk_full(tensors, path):
+        Path(path).write_bytes(before[:100])
+        raise OSError("no space")
+
+    monkeypatch.setattr(mmae.inference.checkpoint, "save_file", disk_full)
+    names = [n for n in load_file(folder / WEIGHTS) if n.startswith(RECALIBRATION)]
+    with pytest.raises(OSError, match="no space"):
+        keep_recalibration(folder, {n: load_file(folder / WEIGHTS)[n].numpy() for n in names})
+    assert (folder / WEIGHTS).read_bytes() == before
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(InputError, match=str(tmp_path)):
         load_model(tmp_path / "nothing")

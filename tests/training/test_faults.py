@@ -1,6 +1,7 @@
-"""Harm done to real runs, the quick part of benchmarks/faults: they recover, and nothing shows that it was done.
+"""Runs recover from injected faults with unchanged weights: the quick part of benchmarks/faults.
 
-What is left of each in `make test`: test_run kills a worker, tests/loader/test_stream damages a shard, test_workers checkpoints.
+Faster versions run in `make test`: test_run kills a worker, tests/loader/test_stream damages a shard, test_workers
+damages checkpoints.
 """
 
 import json
@@ -30,13 +31,13 @@ def outcomes(tmp_path_factory) -> dict[str, dict]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", QUICK)
-def test_a_run_survives(outcomes, fault):
+def test_a_run_recovers(outcomes, fault):
     outcome = outcomes[fault]
     assert outcome["ok"], outcome["happened"]
-    assert outcome["lost"] <= 7  # steps; one checkpoint interval, or two where the newest checkpoint is lost as well
+    assert outcome["lost"] <= 7  # steps; one checkpoint interval, or two if the newest checkpoint is lost as well
     assert outcome["difference"] <= 1e-6  # of the final weights, from those of an undisturbed run
 
 
 @pytest.mark.slow
-def test_nothing_else_is_quick(outcomes):
+def test_these_are_all_quick_faults(outcomes):
     assert list(outcomes) == QUICK

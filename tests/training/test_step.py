@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mmae.config import ComputeConfig, OptimConfig, RunConfig
 from mmae.model.masking import MaskConfig
+from mmae.model.modalities.image import flip_and_turn
 from mmae.training.step import (
     NonFiniteLoss,
     TrainState,
@@ -21,7 +22,6 @@ from mmae.training.step import (
     step_generator,
     training_step,
 )
-from mmae.model.modalities.image import flip_and_turn
 from tests.model.galaxies import SPEC, TINY, TINY_PAPER, copied, random_batch
 
 CPU = torch.device("cpu")

@@ -1,5 +1,6 @@
-"""Several workers: sharded as well as copied models, and the same training on any number of them."""
+"""Several workers: sharded and copied models, and the same training on any number of workers."""
 
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -29,11 +30,11 @@ from mmae.training.worker import resumed_state
 from tests.model.galaxies import random_batch, random_masks
 
 CPU = torch.device("cpu")
-STEPS, FIRST = 6, 3  # steps of a run, and those before its checkpoint
+STEPS, FIRST = 6, 3  # steps of a run, and steps before its checkpoint
 
 
 def train_both_ways(job: dict) -> None:
-    """A worker of two: copies of the model without a pause, then parts of it with a checkpoint in the middle."""
+    """One of two workers: trains a copied model without a break, then a sharded one with a checkpoint in the middle."""
     set_data_context()
     torch.set_num_threads(1)
     config, survey, folder = from_dict(job["config"], RunConfig), job["survey"], Path(job["folder"])
@@ -68,7 +69,7 @@ def save(folder: Path, state: TrainState, config: RunConfig, portion: Portion) -
     save_checkpoint(folder if portion.rank == 0 else None, state, state.whole_weights(config), config, {})
 
 
-def test_a_model_in_parts_trains_as_whole_copies_do(quick_run, small_survey, ray_cluster, tmp_path):
+def test_a_sharded_model_trains_like_a_copied_one(quick_run, small_survey, ray_cluster, tmp_path):
     config = replace(
         quick_run,
         optim=OptimConfig(steps=STEPS, warmup_steps=2, ema_decay=0.5),
@@ -83,9 +84,17 @@ def test_a_model_in_parts_trains_as_whole_copies_do(quick_run, small_survey, ray
         ),
     ).fit()
     copied, sharded, halfway = (loss_of(tmp_path / name) for name in ("copied", "sharded", "halfway"))
-    # Losses and not weights: biases of keys have no gradient but rounding noise, which AdamW turns into full steps.
-    assert sharded == pytest.approx(copied, rel=1e-5)
-    assert halfway != pytest.approx(copied, rel=1e-3)
+    # Gradients are equal: both strategies halve and add those of two workers, which is exact. What differs is the
+    # order of the sum over all weights in the gradient norm, and the vectorisation of AdamW at the ends of shards.
+    # Roundings of a float32 sum of n terms are a random walk of length sqrt(n) eps (Higham 2002, section 2.8), and
+    # those of the steps add up.
+    # Losses and not weights are compared: the gradient of key biases is rounding noise only, which AdamW turns
+    # into full steps; they do not change the loss.
+    model, _ = load_model(tmp_path / "copied")
+    n_weights = sum(p.numel() for p in model.parameters())
+    tolerance = STEPS * math.sqrt(n_weights) * torch.finfo(torch.float32).eps
+    assert sharded == pytest.approx(copied, rel=tolerance)
+    assert halfway != pytest.approx(copied, rel=tolerance)  # three more steps change the loss by more
 
 
 def loss_of(checkpoint: Path) -> float:
@@ -96,9 +105,7 @@ def loss_of(checkpoint: Path) -> float:
 
 
 @pytest.mark.parametrize("damaged", [(), (WEIGHTS,), (STATE,)], ids=["whole", "weights cut", "state cut"])
-def test_a_damaged_checkpoint_is_passed_over(
-    quick_run, small_survey, ray_cluster, tmp_path, monkeypatch, capsys, damaged
-):
+def test_a_damaged_checkpoint_is_skipped(quick_run, small_survey, ray_cluster, tmp_path, monkeypatch, capsys, damaged):
     survey = open_survey(small_survey)
     folders = [tmp_path / f"checkpoint_2026-11-24_0{hour}" for hour in (1, 2)]
     for step, folder in enumerate(folders, 4):
@@ -110,12 +117,12 @@ def test_a_damaged_checkpoint_is_passed_over(
     monkeypatch.setattr(ray.train, "get_context", lambda: SimpleNamespace(get_world_size=lambda: 1))
     monkeypatch.setattr(ray.train, "get_checkpoint", lambda: ray.train.Checkpoint.from_directory(folders[1]))
     assert resumed_state(quick_run, survey, CPU).step == (4 if damaged else 5)
-    assert ("passed over: " + str(folders[1]) in capsys.readouterr().out) == bool(damaged)
+    assert (str(folders[1]) in capsys.readouterr().out) == bool(damaged)
 
 
 @pytest.mark.slow
-def test_one_two_and_four_workers_learn_the_same(quick_run, small_survey, ray_cluster, tmp_path):
-    """Each galaxy once per epoch on any number of workers, and the same loss but for the masks' noise."""
+def test_one_two_and_four_workers_train_alike(quick_run, small_survey, ray_cluster, tmp_path):
+    """The batches are equal on any number of workers, and the losses up to the random masks."""
     survey = open_survey(small_survey)
     batch = 16
     epochs = survey.rows_per_split()["train"] // batch * 2
@@ -145,5 +152,5 @@ def test_one_two_and_four_workers_learn_the_same(quick_run, small_survey, ray_cl
     first = sum(batches[1][: epochs // 2], [])
     assert set(Counter(first).values()) <= {1, 2} and len(set(first)) >= 0.7 * len(first)
     for workers in (2, 4):
-        # Masks are drawn by each worker for itself: 0.1-0.3 % between mask seeds, 1.3 % seen on so few galaxies.
+        # Each worker draws its own masks. Between mask seeds losses differ by 0.1-0.3%, by up to 1.3% in this test.
         assert losses[workers] == pytest.approx(losses[1], rel=0.02)

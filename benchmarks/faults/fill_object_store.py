@@ -1,4 +1,4 @@
-"""Fill the object store of a Ray cluster and keep it full: hog.py ADDRESS BYTES."""
+"""Fill the object store of a Ray cluster and keep it full: fill_object_store.py ADDRESS BYTES."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Where faults are tried: a Ray cluster of several nodes on this machine, a small survey, and runs of the real job."""
+"""Test bed of the faults: a local Ray cluster of several nodes, a small survey, and runs of `ray_jobs/pretrain.py`."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from mmae.tracking.runs import Tracker, tracking_uri
 
 ROOT = Path(__file__).parents[2]
 GALAXIES = 600
-STEPS, EVERY = 40, 4  # of every run, and between two of its checkpoints
-QUICK_STEPS = 20  # of the runs of the tests
-PATIENCE_S = 600.0  # four workers on two cores make one step a second
-STORE_BYTES = 300 * 2**20  # of each node's object store: small, so that it can be filled
+STEPS, EVERY = 40, 4  # steps of a run, and between two checkpoints
+QUICK_STEPS = 20  # steps of a run in the tests
+TIMEOUT_S = 600.0  # four workers on two cores make one step per second
+STORE_BYTES = 300 * 2**20  # object store of each node: small, so that it can be filled
 
 
 def free_port() -> int:
@@ -41,16 +41,16 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_until(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
-    deadline = time.monotonic() + patience_s
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = TIMEOUT_S) -> None:
+    deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {patience_s:.0f} s for {what}")
+            raise TimeoutError(f"waited {timeout_s:.0f} s for {what}")
         time.sleep(0.05)
 
 
 def checkpoints(run_dir: Path) -> dict[int, Path]:
-    """Those that Ray Train would go on from, by step."""
+    """Checkpoints registered by Ray Train, from which a run can resume, by step."""
     snapshot = run_dir / "checkpoint_manager_snapshot.json"
     try:
         text = snapshot.read_text()
@@ -59,24 +59,24 @@ def checkpoints(run_dir: Path) -> dict[int, Path]:
             for p in run_dir.glob("checkpoint_2*")
             if p.name in text
         }
-    except (OSError, ValueError):  # one that is removed or written while we look
+    except (OSError, ValueError):  # a file was removed or incomplete during reading
         return {}
 
 
 def processes_below(root: psutil.Process, title: str) -> list[psutil.Process]:
-    """Those that a process has started, it or one of them, and that have the title."""
+    """Descendants of a process whose command line contains the title."""
     return [p for p in root.children(recursive=True) if title in _title(p)]
 
 
 @dataclass
 class Run:
-    """One training run, and the process that drives it now."""
+    """One training run and its current driver process."""
 
     config: RunConfig
-    scene: Scene
+    cluster: LocalCluster
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen | None = None
-    newest_at_start: int = 0  # the last checkpoint when the command was given, damaged or not
+    newest_at_start: int = 0  # step of the last checkpoint at the start of the driver, damaged or not
 
     @property
     def folder(self) -> Path:
@@ -84,15 +84,15 @@ class Run:
 
     @property
     def log(self) -> Path:
-        return self.scene.folder / f"{self.config.name}.log"
+        return self.cluster.folder / f"{self.config.name}.log"
 
     def start(self) -> None:
-        """Give the command that the user would give, the first time or again."""
+        """Run the command of a user, for the first time or again."""
         self.newest_at_start = self.last_step()
-        file = self.scene.folder / f"{self.config.name}.yaml"
+        file = self.cluster.folder / f"{self.config.name}.yaml"
         file.write_text(to_yaml(self.config))
         environment = (
-            os.environ | {"RAY_ADDRESS": self.scene.cluster.address, "PYTHONPATH": str(ROOT)} | self.environment
+            os.environ | {"RAY_ADDRESS": self.cluster.ray_cluster.address, "PYTHONPATH": str(ROOT)} | self.environment
         )
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
@@ -100,7 +100,7 @@ class Run:
                 env=environment,
                 stdout=log,
                 stderr=log,
-                cwd=self.scene.folder,
+                cwd=self.cluster.folder,
             )
 
     def checkpoints(self) -> dict[int, Path]:
@@ -121,10 +121,10 @@ class Run:
 
     def wait(self) -> int:
         """The exit status of the driver."""
-        return self.process.wait(timeout=PATIENCE_S)
+        return self.process.wait(timeout=TIMEOUT_S)
 
     def end(self) -> None:
-        """Leave nothing behind that would take the CPUs of the next run."""
+        """Kill the driver if it is alive, so that the next run has all CPUs."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -133,7 +133,7 @@ class Run:
         return self.log.read_text()
 
     def losses(self) -> dict[int, float]:
-        """Validation loss by step, as MLflow has it."""
+        """Validation loss in MLflow, by step."""
         uri = self.environment.get("MLFLOW_TRACKING_URI") or tracking_uri(self.config.home_path)
         client = MlflowClient(uri)
         experiment = client.get_experiment_by_name(self.config.experiment).experiment_id
@@ -144,17 +144,17 @@ class Run:
         return load_file(self.checkpoints()[self.config.optim.steps] / "training.safetensors")
 
 
-class Scene:
-    """A head that runs no training, and nodes of two CPUs each."""
+class LocalCluster:
+    """A head node without CPUs, and nodes of two CPUs each."""
 
     def __init__(self, folder: Path, nodes: int = 1):
         self.folder = folder
-        self.cluster = Cluster(
+        self.ray_cluster = Cluster(
             initialize_head=True,
             head_node_args={
                 "num_cpus": 0,
                 "object_store_memory": STORE_BYTES,
-                # Ray Train asks the dashboard whether drivers live.
+                # Ray Train uses the dashboard to detect dead drivers.
                 "include_dashboard": True,
                 "dashboard_port": free_port(),
             },
@@ -162,10 +162,10 @@ class Scene:
         self.nodes = [self.add_node() for _ in range(nodes)]
 
     def add_node(self):
-        return self.cluster.add_node(num_cpus=2, object_store_memory=STORE_BYTES)
+        return self.ray_cluster.add_node(num_cpus=2, object_store_memory=STORE_BYTES)
 
     def close(self) -> None:
-        self.cluster.shutdown()
+        self.ray_cluster.shutdown()
 
     def run(self, name: str, home: Path | None = None, steps: int = STEPS, every: int = EVERY, **compute) -> Run:
         config = replace(
@@ -189,7 +189,7 @@ class Scene:
         return Run(config, self)
 
     def survey(self) -> Path:
-        """Small, and with many shards, so that one of them can be damaged."""
+        """Build a small survey with many shards, one of which can be damaged."""
         command = [
             sys.executable,
             str(ROOT / "ray_jobs" / "build_survey.py"),
@@ -198,13 +198,13 @@ class Scene:
             "--galaxies",
             str(GALAXIES),
         ]
-        environment = os.environ | {"RAY_ADDRESS": self.cluster.address, "PYTHONPATH": str(ROOT)}
+        environment = os.environ | {"RAY_ADDRESS": self.ray_cluster.address, "PYTHONPATH": str(ROOT)}
         subprocess.run(command, env=environment, check=True, capture_output=True, cwd=self.folder)
         return self.folder / "survey"
 
     def processes(self, title: str, node=None) -> list[psutil.Process]:
-        """Ray processes of a title, on one node or on all of them."""
-        nodes = [node] if node is not None else self.cluster.list_all_nodes()
+        """Ray processes with a title, on one node or on all nodes."""
+        nodes = [node] if node is not None else self.ray_cluster.list_all_nodes()
         raylets = [p.process.pid for n in nodes for p in n.all_processes.get("raylet", [])]
         found = []
         for pid in raylets:
