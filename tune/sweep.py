@@ -1,13 +1,13 @@
 """Search mask ratios, patch sizes and depth with Optuna on Ray Tune; every trial is a run in MLflow.
 
     python tune/sweep.py                                       # embedded survey, recipe small
-    python tune/sweep.py --dry-run                             # the space, the budget, the time
+    python tune/sweep.py --dry-run                             # space, budget and time estimate
     python tune/sweep.py --trials 32                           # the same study, extended
     python tune/sweep.py --name cost --budget flops --objective scatter-throughput
     python tune/sweep.py --name rate --space.depth 2 4 8 --space.learning-rate 5e-4 5e-3
     python ray_jobs/pretrain.py --config ~/mmae/studies/NAME/best.yaml
 
-An interrupted study goes on when the same command is given again.
+The same command continues an interrupted study.
 """
 
 from mmae.cli import main
