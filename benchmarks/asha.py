@@ -58,7 +58,7 @@ def begin(trials: list[FrozenTrial]) -> datetime:
 
 @style()
 def draw(trials: dict[str, list[FrozenTrial]]) -> Figure:
-    """Left: lowest scatter of a full trial so far against time. Right: validations of all trials with and without ASHA."""
+    """Left: lowest scatter of the full trials so far against time. Right: validations of all trials."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for (name, these), colour in zip(trials.items(), (VERMILLION, BLUE), strict=True):

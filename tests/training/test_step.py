@@ -44,7 +44,7 @@ def with_optim(**values) -> RunConfig:
 
 def test_learning_rate_end_points():
     optim = OptimConfig(steps=110, learning_rate=1e-2, final_learning_rate=1e-4, warmup_steps=10)
-    assert learning_rate(0, optim) == pytest.approx(1e-3)  # a first step of zero would be lost
+    assert learning_rate(0, optim) == pytest.approx(1e-3)  # not zero: the first step must have an effect
     assert learning_rate(4, optim) == pytest.approx(5e-3)
     assert learning_rate(9, optim) == learning_rate(10, optim) == pytest.approx(1e-2)
     assert learning_rate(60, optim) == pytest.approx((1e-2 + 1e-4) / 2)  # half of the way down
@@ -63,7 +63,7 @@ def test_learning_rate_with_warm_up_longer_than_the_run():
     assert [learning_rate(s, optim) for s in range(5)] == pytest.approx([1e-4, 2e-4, 3e-4, 4e-4, 5e-4])
 
 
-def test_every_step_uses_the_rate_of_its_number():
+def test_every_step_uses_its_learning_rate():
     state, _ = train(RUN, 4)
     assert {g["lr"] for g in state.optimiser.param_groups} == {learning_rate(3, RUN.optim)}
 
@@ -107,7 +107,7 @@ def test_same_seed_gives_the_same_losses():
     assert first == again
 
 
-def test_the_global_generator_does_not_matter_even_with_dropout():
+def test_losses_do_not_depend_on_the_global_generator():
     config = dataclasses.replace(RUN, model=TINY_PAPER)
     losses = []
     for noise in (1, 2):
@@ -136,11 +136,11 @@ def gradient_norm(state: TrainState) -> float:
     return math.sqrt(sum(p.grad.square().sum().item() for p in state.model.parameters()))
 
 
-def test_clipping_bounds_the_gradient_and_reports_the_norm_before():
+def test_clipping_bounds_the_gradient_and_returns_the_norm_before_clipping():
     config = with_optim(clip=1e-2)
     state = create_state(config, SPEC, CPU)
     _, norm = training_step(state, random_batch(6), config)
-    assert norm > 0.1  # so that there is something to clip
+    assert norm > 0.1  # otherwise nothing is clipped
     assert gradient_norm(state) == pytest.approx(1e-2, rel=1e-3)
     config = with_optim(clip=1e6)
     state = create_state(config, SPEC, CPU)
@@ -153,7 +153,7 @@ def test_weight_decay_acts_on_matrices_only(model):
     """With zero gradients AdamW changes a parameter by its decay alone."""
     config = dataclasses.replace(with_optim(weight_decay=0.5, learning_rate=0.1), model=model)
     state = create_state(config, SPEC, CPU)
-    with torch.no_grad():  # biases start at zero, which no decay would change
+    with torch.no_grad():  # biases are initialised to zero, which decay does not change
         for p in state.model.parameters():
             p.add_(0.3)
     before = {n: p.detach().clone() for n, p in state.model.named_parameters()}
@@ -185,28 +185,28 @@ def test_every_parameter_is_optimised_once():
 def test_steps_change_every_parameter_and_are_counted():
     state = create_state(RUN, SPEC, CPU)
     before = {n: p.detach().clone() for n, p in state.model.named_parameters()}
-    for seed in range(2):  # the first opens the layers that begin at zero
+    for seed in range(2):  # layers initialised to zero pass gradients from the second step
         training_step(state, random_batch(8, seed=seed), RUN)
     assert state.step == 2
     assert [n for n, p in state.model.named_parameters() if torch.equal(p, before[n])] == []
 
 
 @pytest.mark.parametrize(("decay", "kept"), [(0.02, (0.02, 0.02)), (0.75, (2 / 51, 3 / 52))])
-def test_averaged_weights_lag_behind_by_the_decay_or_by_a_fiftieth_of_the_steps(decay, kept):
+def test_weights_are_averaged_with_the_decay_or_over_a_fiftieth_of_the_steps(decay, kept):
     config = with_optim(ema_decay=decay, augment=False)
     state = create_state(config, SPEC, CPU)
     expected = None
     for s in range(3):
         training_step(state, random_batch(6, seed=s), config)
         raw = state.model.modalities["image"].to_token.weight.detach().clone()
-        # The first update copies, the later ones mix.
+        # The first update copies, later ones average.
         expected = raw if expected is None else kept[s - 1] * expected + (1 - kept[s - 1]) * raw
     torch.testing.assert_close(state.best_weights.modalities["image"].to_token.weight.detach(), expected)
     assert state.best_weights is not state.model
 
 
-def test_places_and_counts_are_not_averaged():
-    """0.75 * 7 + 0.25 * 7, cut to a whole number, may be 6."""
+def test_integer_buffers_are_copied_and_not_averaged():
+    """0.75 * 7 + 0.25 * 7, truncated to an integer, can be 6."""
     config = with_optim(ema_decay=0.9)
     state, _ = train(config, 3)
     whole_numbers = {n: b for n, b in state.model.named_buffers() if not b.is_floating_point()}
@@ -215,20 +215,20 @@ def test_places_and_counts_are_not_averaged():
     assert [n for n, b in whole_numbers.items() if not torch.equal(b, averaged[n])] == []
 
 
-def test_without_an_average_the_raw_weights_are_the_best():
+def test_without_averaging_the_best_weights_are_the_raw_weights():
     state = create_state(with_optim(ema_decay=0.0), SPEC, CPU)
     assert state.averaged is None and state.best_weights is state.model
 
 
-def test_a_step_leaves_the_batch_as_it_was():
-    """A batch that is used twice (several epochs of a cached split) must be the same galaxy twice."""
+def test_a_step_does_not_change_the_batch():
+    """A cached batch is used in several epochs."""
     batch = random_batch(8)
     before = copied(batch)
     training_step(create_state(RUN, SPEC, CPU), batch, RUN)
     assert torch.equal(batch.image_BCHW, before.image_BCHW)
 
 
-def test_a_few_dozen_steps_lower_the_loss():
+def test_fifty_steps_lower_the_loss():
     config = with_optim(steps=50, learning_rate=1e-2, augment=False)
     state = create_state(config, SPEC, CPU)
     losses = [training_step(state, random_batch(8), config)[0].total.item() for _ in range(50)]
