@@ -69,14 +69,14 @@ def driver_interrupted(cluster: LocalCluster, run: Run) -> str:
     run.process.send_signal(signal.SIGINT)
     run.wait()
     run.start()
-    return "the same command goes on"
+    return "the same command continues"
 
 
 def driver_terminated(cluster: LocalCluster, run: Run) -> str:
     run.process.terminate()  # what `ray job stop` sends
     run.wait()
     run.start()
-    return "the same command goes on"
+    return "the same command continues"
 
 
 def node_lost(cluster: LocalCluster, run: Run) -> str:
