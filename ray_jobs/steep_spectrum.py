@@ -1,4 +1,4 @@
-"""Search Fermi error regions for steep-spectrum radio sources: pulsar candidates, radio galaxies, AGN.
+"""Search Fermi error ellipses for steep-spectrum radio sources: pulsar candidates, radio galaxies, AGN.
 
     python ray_jobs/steep_spectrum.py
     python ray_jobs/steep_spectrum.py --sky.pointings 20 --sky.regions-per-pointing 20
@@ -8,8 +8,8 @@
     python ray_jobs/steep_spectrum.py --radio gleam_kgs_157k.fits --radio-survey gleam_kgs \\
         --regions gll_psc_v35.fit
 
-Without --radio it searches a simulated sky and says how complete and how pure it was. Tables
-(Parquet, FITS, VOTable), figures and an HTML page go to $MMAE_HOME/steepspec/NAME and to MLflow.
+Without --radio a simulated sky is searched, and completeness and purity are measured. Tables (Parquet,
+FITS, VOTable), figures and an HTML report are written to $MMAE_HOME/steepspec/NAME and logged to MLflow.
 """
 
 from mmae.cli import main, parse_job
