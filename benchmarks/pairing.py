@@ -38,7 +38,7 @@ STEPS = {  # step -> its functions, which do not call each other
     "open and parse FITS headers": ("open_fits", "read_wcs"),
     "read FITS spectra": ("rows",),
     "read FITS images": ("cutout",),
-    "pixel positions": ("places",),
+    "pixel positions": ("positions",),
     "join arms": ("join_arms",),
     "check": ("check_galaxy",),
     "to Arrow": ("to_table",),

@@ -9,12 +9,12 @@
     python ray_jobs/build_survey.py --out mine --source paired --pair.spectra 'coadds/**/coadd-*.fits' \\
         --pair.redshifts 'coadds/**/redrock-*.fits' --pair.patches images --pair.catalogues objects.parquet
 
---source paired matches on the sky (docs/pairing.md); other sources are put below each other. Where whole files could not
-be read, the rest is built and the status is 3.
+--source paired matches on the sky (docs/pairing.md); the rows of other sources are concatenated. If whole files cannot
+be read, the rest is built and the exit status is 3.
 
 --report compares simulated galaxies with published numbers and, with --reference, with real data;
-for a survey that is built already it is added. A build that was killed goes on where it was when
-the same command is given again.
+for a survey that is already built, only the report is written. A killed build continues when
+the same command is run again.
 """
 
 from mmae.cli import main, parse

@@ -1,4 +1,4 @@
-"""The contact sheet of a new survey: its first galaxies on one page."""
+"""The contact sheet of a survey: its first galaxies on one page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = ["object_id", "redshift", "image", "flux", "ivar"]
 
 
 def save_contact_sheet(survey: Survey) -> Path:
-    """Draw the first galaxies of the survey's shards into contact_sheet.png."""
+    """Plot the first galaxies of the shards and save contact_sheet.png in the survey's folder."""
     spec = survey.spec
     image_dtype, spectrum_dtype = np.dtype(spec.image_dtype), np.dtype("float32")
     titles, images, fluxes, ivars, redshifts = [], [], [], [], []
@@ -39,7 +39,7 @@ def save_contact_sheet(survey: Survey) -> Path:
             redshifts.append(np.nan if z is None else z)
         if n_images >= MAX_IMAGES and n_spectra >= MAX_SPECTRA:
             break
-    # Galaxies with an image come first: the sheet has room for a limited number.
+    # Galaxies with an image first: the number of panels is limited.
     order = np.argsort([not image.any() for image in images], kind="stable")
     figure = contact_sheet(
         np.stack(images)[order],

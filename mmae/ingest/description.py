@@ -1,4 +1,4 @@
-"""A survey in words: bands, pixels, wavelengths and column names, in a YAML file instead of code.
+"""Description of a survey in a YAML file: bands, pixels, wavelengths and column names.
 
     name: legacy-desi
     bands: [g, r, z]
@@ -11,8 +11,8 @@
       dec: DEC
       magnitudes: {g: MAG_G, r: MAG_R, z: MAG_Z}
 
-What is left out is as in HSC-PDR2 and DESI-DR1. Noise and normalisation of other images than HSC's are measured on
-the images when the survey is built.
+Fields that are left out are as in HSC-PDR2 and DESI-DR1. For images other than HSC's, noise and normalisation are
+measured when the survey is built.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ HSC_DESI = SurveySpec()
 
 @dataclass(frozen=True)
 class CatalogueColumns:
-    """Names of columns in the catalogue tables. Empty: the tables have none.
+    """Column names in the catalogue tables. Empty: no such column.
 
-    Case and punctuation of the names do not matter. Units that the tables give are converted.
+    Case and punctuation of the names are ignored. Units given in the tables are converted.
     """
 
     object_id: str = "object_id"
     ra: str = "ra"
     dec: str = "dec"
     pmra: str = ""
-    """Proper motion in mas/yr, with the factor cos(dec), as Gaia gives it."""
+    """Proper motion in mas/yr, with the factor cos(dec), as in Gaia."""
     pmdec: str = ""
     epoch: str = ""
     """Julian year of the positions; a column, or a number such as 2016.0 for all rows."""
@@ -46,12 +46,12 @@ class CatalogueColumns:
     redshift_err: str = ""
     morphtype: str = ""
     magnitudes: dict[str, str] = field(default_factory=dict)
-    """Band -> column of AB magnitudes."""
+    """Band -> column with AB magnitudes."""
 
 
 @dataclass(frozen=True)
 class SurveyDescription:
-    """What `SurveySpec` and the readers must know of a survey."""
+    """Properties of a survey that `SurveySpec` and the readers need."""
 
     name: str = "hsc-desi"
     bands: tuple[str, ...] = HSC_DESI.bands
@@ -60,9 +60,9 @@ class SurveyDescription:
     pixel_scale: float = HSC_DESI.pixel_scale
     """Arcsec per pixel of the images."""
     zero_point: float = HSC_DESI.zero_point
-    """AB magnitude of one count in the survey; images with FLUXMAG0 are brought to it."""
+    """AB magnitude of one count in the survey; images with FLUXMAG0 are scaled to it."""
     images_have_zero_point: bool = False
-    """Images without FLUXMAG0 are at this zero point already."""
+    """Images without FLUXMAG0 have this zero point."""
     wavelength_start: float = HSC_DESI.wavelength_start
     """Angstrom, vacuum."""
     wavelength_step: float = HSC_DESI.wavelength_step
@@ -70,7 +70,7 @@ class SurveyDescription:
     arms: tuple[str, ...] = ("B", "R", "Z")
     """Spectrograph arms of the coadds: <arm>_WAVELENGTH, <arm>_FLUX, <arm>_IVAR, <arm>_MASK."""
     band_noise: tuple[float, ...] | None = None
-    """Background sigma per band, counts per pixel; left out: measured."""
+    """Background sigma per band, counts per pixel; None: measured."""
     arcsinh_mean: tuple[float, ...] | None = None
     arcsinh_std: tuple[float, ...] | None = None
     catalogue: CatalogueColumns = field(default_factory=CatalogueColumns)
@@ -79,7 +79,7 @@ class SurveyDescription:
         for name in ("band_noise", "arcsinh_mean", "arcsinh_std"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.bands):
-                raise ValueError(f"{name} has {len(values)} values for {len(self.bands)} bands; give one for each.")
+                raise ValueError(f"{name} has {len(values)} values for {len(self.bands)} bands; give one per band.")
         unknown = set(self.catalogue.magnitudes) - set(self.bands)
         if unknown:
             raise ValueError(
@@ -94,14 +94,14 @@ class SurveyDescription:
 
     @property
     def images_are_hsc(self) -> bool:
-        """Whether the normalisation that was measured on HSC's cutouts holds."""
+        """Whether the normalisation measured on HSC cutouts applies."""
         return all(
             getattr(self, name) == getattr(HSC_DESI, name)
             for name in ("bands", "image_size", "pixel_scale", "zero_point")
         )
 
     def spec(self) -> SurveySpec:
-        """The spec, without the noise and normalisation of other images than HSC's (NaN) unless they are given."""
+        """The spec; noise and normalisation are NaN unless they are given or the images are HSC's."""
         known = HSC_DESI if self.images_are_hsc else None
         numbers = {}
         for name in ("band_noise", "arcsinh_mean", "arcsinh_std"):
@@ -120,10 +120,10 @@ class SurveyDescription:
 
 
 def read_description(path: Path | None) -> SurveyDescription:
-    """The description in a YAML file; without one, HSC and DESI.
+    """The description in a YAML file; None: HSC and DESI.
 
     Raises:
-        InputError: the file cannot be read, or has a wrong field.
+        InputError: the file cannot be read, or has an invalid field.
     """
     if path is None:
         return SurveyDescription()

@@ -1,4 +1,4 @@
-"""The embedded survey: simulated on first use, so that a first run needs no data."""
+"""The embedded survey, simulated on first use so that a first run needs no data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def open_or_simulate(survey: str, home: Path, galaxies: int, console: Console) -
     """Open the survey of a run, or the embedded survey, which is simulated if it does not exist yet.
 
     Args:
-        survey: folder of the survey; empty for the embedded one.
+        survey: folder of the survey; empty: the embedded survey.
         galaxies: size of the embedded survey.
 
     Raises:
@@ -38,6 +38,6 @@ def open_or_simulate(survey: str, home: Path, galaxies: int, console: Console) -
 
 
 def survey_line(survey: Survey) -> str:
-    """Folder and rows of each split, for the terminal."""
+    """Folder and rows per split, for the terminal."""
     sizes = ", ".join(f"{n} {split}" for split, n in survey.rows_per_split().items())
     return f"survey  {survey.path}  ({sizes})"

@@ -1,4 +1,4 @@
-"""Input files wherever they lie: paths, folders and patterns, local or of any file system that fsspec knows."""
+"""Input files given as paths, folders or patterns, local or on any file system supported by fsspec."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ FITS_ENDINGS = (".fits", ".fits.gz", ".fits.fz", ".fit")
 
 
 def expand(patterns: Sequence[str], endings: tuple[str, ...], what: str) -> list[str]:
-    """The files that paths, folders and patterns name, each once, sorted within each of them.
+    """The files matched by paths, folders and patterns, without repetition, sorted within each of them.
 
     Args:
-        patterns: a file, a folder (all files below it with one of the endings count), or a pattern such as
+        patterns: a file, a folder (all files below it with one of the endings), or a pattern such as
             `spectra/**/coadd-*.fits`; local, or with a protocol: `s3://bucket/coadd-*.fits`.
-        what: the files are, for the message.
+        what: kind of file, for the message.
 
     Returns:
-        Absolute paths; URLs where a protocol was given.
+        Absolute paths; URLs if a protocol was given.
 
     Raises:
-        InputError: one of them names no file.
+        InputError: one of them matches no file.
     """
     files: dict[str, None] = {}
     for pattern in patterns:
@@ -47,31 +47,31 @@ def expand(patterns: Sequence[str], endings: tuple[str, ...], what: str) -> list
         except (OSError, ValueError, ImportError) as error:
             raise InputError(f"{pattern}: cannot be listed ({error}). Check the address and your access.") from error
         if not found:
-            raise InputError(f"{pattern}: no {what} there. Check the path, or the pattern.")
+            raise InputError(f"{pattern}: no {what} found. Check the path or the pattern.")
         local = isinstance(system, LocalFileSystem)
         files |= dict.fromkeys(file if local else system.unstrip_protocol(file) for file in sorted(found))
     return list(files)
 
 
 def open_fits(path: str | Path) -> fits.HDUList:
-    """Open a FITS file of any file system; image sections are read when they are asked for."""
+    """Open a FITS file on any file system; image sections are read on access."""
     return fits.open(path, use_fsspec=get_protocol(str(path)) != "file")
 
 
 def require_whole(file: fits.HDUList, path: str) -> None:
-    """A truncated file opens well and fails on its last rows: look now.
+    """Check that a FITS file is not truncated; astropy opens such a file and fails on its last rows.
 
     Raises:
-        OSError: it is shorter than its headers say.
+        OSError: the file is shorter than its headers require.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyWarning)  # of the truncation that is told below
-        places = [(hdu.name, hdu.fileinfo() or {}) for hdu in file]
+        warnings.simplefilter("ignore", AstropyWarning)  # astropy warns of the truncation
+        locations = [(hdu.name, hdu.fileinfo() or {}) for hdu in file]
     if path.endswith((".gz", ".fz")):
-        return  # offsets are of the decompressed file
+        return  # offsets refer to the decompressed file
     size = file_size(path)
-    for name, place in places:
-        end = place.get("datLoc", 0) + place.get("datSpan", 0)
+    for name, location in locations:
+        end = location.get("datLoc", 0) + location.get("datSpan", 0)
         if end > size:
             raise OSError(f"truncated: {name or 'PRIMARY'} ends at byte {end}, the file at byte {size}")
 
@@ -82,4 +82,5 @@ def file_size(path: str | Path) -> int:
 
 
 def name_of(path: str | Path) -> str:
+    """The last part of a path or URL."""
     return str(path).rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""The job behind ray_jobs/build_survey.py: choose sources, build, summarise, draw."""
+"""The job of ray_jobs/build_survey.py: choose the sources, build, print a summary, plot the contact sheet."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.survey.strata import MOST_SIGMA, STRATA, shares
 
 SourceName = Literal["simulated", "galaxiesml", "desi", "hsc", "paired"]
-DAMAGED_STATUS = 3  # of a build that left out whole files
+DAMAGED_STATUS = 3  # exit status of a build that skipped whole files
 IMAGE_SIZES = (64, 127)  # of the two files of GalaxiesML-Spectra
 
 
 @dataclass(frozen=True)
 class BuildConfig:
-    """What to read and where to write."""
+    """Input and output of a build."""
 
     out: Path
-    """Folder of the new survey; must be empty or absent. What a killed build left in OUT.unfinished
-    is used again by the same build."""
+    """Folder of the new survey; must be empty or absent. A killed build continues from OUT.unfinished when the
+    same command is run again."""
     source: tuple[SourceName, ...] = ("simulated",)
-    """One or more of simulated, galaxiesml, desi, hsc, paired; several are put together, row below row. Paired
+    """One or more of simulated, galaxiesml, desi, hsc, paired; the rows of several are concatenated. Paired
     matches spectra, images and catalogues on the sky."""
     galaxiesml: Path | None = None
     """GalaxiesML-Spectra HDF5 file (Zenodo 16989593)."""
@@ -58,7 +58,7 @@ class BuildConfig:
     """HSC cutouts: .npz archives, FITS files or folders of them."""
     pair: PairConfig = field(default_factory=PairConfig)
     """For --source paired."""
-    # No prefix: --galaxies and not --simulation.galaxies.
+    # No prefix: --galaxies, not --simulation.galaxies.
     simulation: Annotated[SimulationConfig, tyro.conf.arg(name="")] = field(default_factory=SimulationConfig)
     image_size: int = 64
     """Pixels along a side of simulated images: 64 or 127."""
@@ -66,8 +66,8 @@ class BuildConfig:
     workers: int | None = None
     """At most this many chunks at once; default: all CPUs of the cluster."""
     report: bool = False
-    """Compare the simulated survey with published numbers and real data. Where --out holds
-    the survey already, only the report is written."""
+    """Compare the simulated survey with published numbers and real data. If --out already holds
+    the survey, only the report is written."""
     reference: Path | None = None
     """Folder with real data for the report: zcosmos_bright.csv, HSC cutouts, DESI coadds, line widths."""
 
@@ -75,18 +75,18 @@ class BuildConfig:
 def build_job(config: BuildConfig, console: Console | None = None) -> Survey:
     """Build the survey, print its summary and save a contact sheet.
 
-    With `config.report` a survey that was built already is opened instead.
+    With `config.report`, a survey that is already built is opened instead.
 
     Raises:
-        InputError: options do not go together, a source lacks its files, or its files are
-            wrong as a whole.
+        InputError: options contradict each other, a source has no files, or its files are
+            invalid as a whole.
     """
     _check(config)
     console = console or Console()
     if "paired" in config.source:
         start_ray()
     sources = [_source(name, config) for name in config.source]
-    survey = _finished_survey(config, sources) if config.report else None
+    survey = _built_survey(config, sources) if config.report else None
     if survey is None:
         start_ray()
         survey = build_survey(sources, config.out, config.split, config.workers)
@@ -98,59 +98,59 @@ def build_job(config: BuildConfig, console: Console | None = None) -> Survey:
 
 
 def damaged_files(survey: Survey) -> list[dict[str, str]]:
-    """The files that could not be read when the survey was built: object_id, where, field and reason."""
+    """The input files that could not be read in the build: object_id, where, field and reason."""
     return [r for r in pq.read_table(survey.path / REJECTED).to_pylist() if r["field"] == FILE]
 
 
 def _check(config: BuildConfig) -> None:
     if config.image_size not in IMAGE_SIZES:
-        raise InputError(f"--image-size is {config.image_size}; give one of 64 and 127.")
+        raise InputError(f"--image-size is {config.image_size}; give 64 or 127.")
     if config.report and "simulated" not in config.source:
         raise InputError(
-            f"--report is about simulated galaxies, and --source is {' '.join(config.source)}: "
+            f"--report needs simulated galaxies, but --source is {' '.join(config.source)}: "
             f"leave --report out, or add simulated to --source."
         )
     if config.reference is not None and not config.report:
-        raise InputError("--reference is for the report: add --report, or leave --reference out.")
+        raise InputError("--reference is used by the report only: add --report, or leave --reference out.")
     if config.reference is not None and not config.reference.expanduser().is_dir():
         raise InputError(f"--reference {config.reference}: no such folder.")
 
 
-def _finished_survey(config: BuildConfig, sources: list[Source]) -> Survey | None:
-    """The survey that --out holds already, None where it holds none.
+def _built_survey(config: BuildConfig, sources: list[Source]) -> Survey | None:
+    """The survey in the folder --out; None if there is none.
 
     Raises:
-        InputError: it was built with other options than the ones asked for.
+        InputError: it was built with other options.
     """
     out = config.out.expanduser()
     if not (out / MANIFEST).is_file():
         return None
     survey = open_survey(out)
-    asked = _as_read(provenance(sources, config.split)) | {"spec": _as_read(asdict(sources[0].spec))}
-    there = survey.provenance | {"spec": _as_read(asdict(survey.spec))}
-    there["split"] = {"nside": 0} | there.get("split", {})  # before there were cells, groups were divided
-    differences = _differences(there, asked)
+    requested = _through_json(provenance(sources, config.split)) | {"spec": _through_json(asdict(sources[0].spec))}
+    recorded = survey.provenance | {"spec": _through_json(asdict(survey.spec))}
+    recorded["split"] = {"nside": 0} | recorded.get("split", {})  # surveys without nside were divided by group
+    differences = _differences(recorded, requested)
     if differences:
         raise InputError(
-            f"{out}: holds a survey built with other options ({'; '.join(differences)}). Give the "
-            f"options it was built with, or choose another --out."
+            f"{out}: the survey was built with other options ({'; '.join(differences)}). Give the "
+            f"same options, or choose another --out."
         )
     return survey
 
 
-def _as_read(values: dict[str, Any]) -> dict[str, Any]:
-    """As JSON gives it back: tuples are lists."""
+def _through_json(values: dict[str, Any]) -> dict[str, Any]:
+    """The values after a JSON round trip: tuples become lists."""
     return json.loads(json.dumps(values))
 
 
-def _differences(there: Any, asked: Any, name: str = "") -> list[str]:
-    """Where two trees of plain values differ: "sources.0.seed is 1, asked 0"."""
-    if isinstance(there, list) and isinstance(asked, list) and len(there) == len(asked):
-        there, asked = (dict(enumerate(values)) for values in (there, asked))
-    if not (isinstance(there, dict) and isinstance(asked, dict)):
-        return [] if there == asked else [f"{name} is {there}, asked {asked}"]
-    keys = list(dict.fromkeys([*there, *asked]))
-    parts = [_differences(there.get(k), asked.get(k), f"{name}.{k}" if name else str(k)) for k in keys]
+def _differences(recorded: Any, requested: Any, name: str = "") -> list[str]:
+    """Differences of two trees of plain values: "sources.0.seed is 1, requested 0"."""
+    if isinstance(recorded, list) and isinstance(requested, list) and len(recorded) == len(requested):
+        recorded, requested = (dict(enumerate(values)) for values in (recorded, requested))
+    if not (isinstance(recorded, dict) and isinstance(requested, dict)):
+        return [] if recorded == requested else [f"{name} is {recorded}, requested {requested}"]
+    keys = list(dict.fromkeys([*recorded, *requested]))
+    parts = [_differences(recorded.get(k), requested.get(k), f"{name}.{k}" if name else str(k)) for k in keys]
     return [difference for part in parts for difference in part]
 
 
@@ -158,22 +158,22 @@ def _source(name: SourceName, config: BuildConfig) -> Source:
     if name == "simulated":
         return simulation_source(config.simulation, SurveySpec(image_size=config.image_size))
     if name == "galaxiesml":
-        return galaxiesml_source(_given(config.galaxiesml, "galaxiesml"))
+        return galaxiesml_source(_required(config.galaxiesml, "galaxiesml"))
     if name == "desi":
-        return desi_source(list(_given(config.desi, "desi")), list(config.redshifts))
+        return desi_source(list(_required(config.desi, "desi")), list(config.redshifts))
     if name == "paired":
         return paired_source(config.pair, config.out, config.workers)
-    return hsc_source(list(_given(config.hsc, "hsc")))
+    return hsc_source(list(_required(config.hsc, "hsc")))
 
 
-def _given(value, option: str):
+def _required(value, option: str):
     if not value:
-        raise InputError(f"--source {option} needs its files: give --{option} PATH.")
+        raise InputError(f"--source {option} needs files: give --{option} PATH.")
     return value
 
 
 def print_summary(survey: Survey, console: Console) -> None:
-    """Counts per split and modality, shares of rare kinds, duplicates, and what was set aside and why."""
+    """Print counts per split and modality, shares of rare kinds, duplicates, and rejections with their reasons."""
     keys = ("galaxies", "images", "spectra", "paired", "redshifts")
     table = Table(title="survey", title_justify="left")
     table.add_column("split")
@@ -193,7 +193,8 @@ def print_summary(survey: Survey, console: Console) -> None:
     found = survey.duplicates
     console.print(
         f"duplicates    {found.galaxies:,} galaxies in {found.rows:,} rows, by targetid or within 1 arcsec; "
-        f"{found.moved:,} rows moved, so that they and groups stay in one split (largest set: {found.largest:,} rows)",
+        f"{found.moved:,} rows in another split than their cell, so that galaxies and groups have one split "
+        f"(largest set: {found.largest:,} rows)",
         highlight=False,
         soft_wrap=True,
     )
@@ -201,8 +202,7 @@ def print_summary(survey: Survey, console: Console) -> None:
         for step, n in source.get("flow", ()):
             console.print(f"{n:>12,}  {step}", highlight=False, soft_wrap=True)
     rejected = pq.read_table(survey.path / REJECTED).to_pylist()
-    whole_list = survey.path / REJECTED
-    console.print(f"set aside     {len(rejected)}  (list: {whole_list})", highlight=False, soft_wrap=True)
+    console.print(f"rejected      {len(rejected)}  (list: {survey.path / REJECTED})", highlight=False, soft_wrap=True)
     reasons = Counter((r["field"], _without_numbers(r["reason"])) for r in rejected)
     for (field_name, reason), n in reasons.most_common():
         console.print(f"  {n:>6}  {field_name}: {reason}", highlight=False, soft_wrap=True)
@@ -218,22 +218,22 @@ def print_summary(survey: Survey, console: Console) -> None:
 
 
 def _print_shares(survey: Survey, console: Console) -> None:
-    """The share of rare kinds in each split, and a warning where the splits are not alike."""
+    """Print the share of rare kinds in each split, and a warning if the splits differ."""
     found = shares(survey.counts)
     for stratum in STRATA:
         known = [s for s in found if s.stratum == stratum and not np.isnan(s.value)]
         text = "   ".join(f"{s.split} {s.value:.1%} ± {s.error:.1%}" for s in known)
-        console.print(f"{stratum:13} {text or 'not known of any galaxy'}", highlight=False, soft_wrap=True)
+        console.print(f"{stratum:13} {text or 'not known for any galaxy'}", highlight=False, soft_wrap=True)
     for s in found:
         if abs(s.sigmas) > MOST_SIGMA:
             console.print(
-                f"warning: the share of {s.stratum} in the {s.split} split is {s.sigmas:+.1f} sigma off the "
-                f"others; another --split.seed may divide them evenly.",
+                f"warning: the share of {s.stratum} in the {s.split} split is {s.sigmas:+.1f} sigma from the "
+                f"others; another --split.seed may give equal shares.",
                 style="bold",
                 soft_wrap=True,
             )
 
 
 def _without_numbers(reason: str) -> str:
-    """Reasons that differ in a value only are one reason."""
+    """A reason with its numbers replaced by #, to count reasons that differ only in a value."""
     return " ".join("#" if any(c.isdigit() for c in word) else word for word in reason.split())

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from mmae.core.errors import InputError
 from mmae.loader.sampler import Portion, Sampler
-from mmae.survey.store import MEND_SHARD, ROW_GROUP, Survey
+from mmae.survey.store import ROW_GROUP, SHARD_ADVICE, Survey
 
 WAITS_S = (1.0, 4.0, 16.0)  # before each retry; outages of shared file systems often last only seconds
 
@@ -76,11 +76,11 @@ def read_group(group: RowGroup, columns: list[str]) -> pa.Table:
             # Errors of the operating system have an errno and may be temporary; damaged pages have none.
             if wait is None or getattr(error, "errno", None) is None:
                 reason = str(error).splitlines()[0]
-                raise InputError(f"{group.path}: cannot be read ({reason}). {MEND_SHARD}") from error
+                raise InputError(f"{group.path}: cannot be read ({reason}). {SHARD_ADVICE}") from error
             time.sleep(wait)
     if table.num_rows != group.rows:
         raise InputError(
-            f"{group.path}: row group {group.index} has {table.num_rows} rows, not {group.rows}. {MEND_SHARD}"
+            f"{group.path}: row group {group.index} has {table.num_rows} rows, not {group.rows}. {SHARD_ADVICE}"
         )
     return table
 

@@ -1,4 +1,4 @@
-"""Some columns of all rows of a survey, in memory: who is in it, without images and spectra."""
+"""Scalar columns of all rows of a survey in memory, without images and spectra."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmae.survey.store import Shard, Survey
 
 
 def read_columns(folder: Path, shards: Sequence[Shard], columns: list[str] | None) -> pa.Table:
-    """Columns (None: all) of one shard or more of the survey in a folder, in the order of the shards."""
+    """Columns (None: all) of one or more shards of the survey in `folder`, in the order of the shards."""
 
     def read(shard: Shard) -> pa.Table:
         with pq.ParquetFile(folder / shard.path) as parquet:
@@ -25,9 +25,9 @@ def read_columns(folder: Path, shards: Sequence[Shard], columns: list[str] | Non
 
 
 def split_hash(survey: Survey) -> str:
-    """One hash of who is in which split: as the manifest has it, or for an older survey from the rows.
+    """Hash of all pairs of object_id and split: from the manifest, or for an older survey from the rows.
 
-    It depends neither on the order of the rows nor on the chunks of the build.
+    It does not depend on the order of the rows or on the chunks of the build.
     """
     if survey.recorded_split_hash:
         return survey.recorded_split_hash

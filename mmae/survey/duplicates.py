@@ -1,8 +1,8 @@
-"""Galaxies that stand in more than one row, and the one split that all their rows get.
+"""Galaxies with more than one row, and the common split of these rows.
 
-Rows are one galaxy if they have one targetid, or lie within 1 arcsec: two observations, two cutouts, the
-same object in two input catalogues. A galaxy in train and test would be a test of memory. These links
-chain, and so do shared groups (one parent image): all rows of such a chain go into one split.
+Rows are one galaxy if they have the same targetid or are within 1 arcsec: two observations, two cutouts, the
+same object in two input catalogues. With a galaxy in both train and test, the test would measure memorisation. These
+links form chains, also with shared groups (one parent image): all rows of a chain get one split.
 
 Shape suffixes: N rows, E links, M rows of sets that two splits share.
 """
@@ -21,14 +21,14 @@ RADIUS_ARCSEC = 1.0  # the seeing of HSC is 0.6 arcsec, a DESI fibre 1.5 arcsec 
 
 
 def same_galaxy(targetid_N: np.ndarray, ra_N: np.ndarray, dec_N: np.ndarray) -> np.ndarray:
-    """Which rows are one galaxy: rows of one label (N,) are linked by targetid or place, or by a chain.
+    """Labels (N,) of galaxies: rows linked by targetid or position, directly or in a chain, have one label.
 
     Args:
-        targetid_N: DESI TARGETID; 0 and negative: none (DESI gives negative ones to fibres without target).
-        ra_N, dec_N: ICRS degrees; what is not on the sky, NaN for one, has no place.
+        targetid_N: DESI TARGETID; 0 or negative: none (DESI uses negative numbers for fibres without target).
+        ra_N, dec_N: ICRS degrees; rows with values that are not on the sky, such as NaN, have no position.
     """
     targeted, placed = np.flatnonzero(targetid_N > 0), np.flatnonzero(on_sky(ra_N, dec_N))
-    # Rows at one and the same place are linked in a chain: as pairs they would be their number squared.
+    # Rows at the same position are linked in a chain: the number of pairs would be quadratic.
     place, first, which = np.unique(ra_N[placed] + 1j * dec_N[placed], return_index=True, return_inverse=True)
     near = match(place.real, place.imag, place.real, place.imag, RADIUS_ARCSEC)
     row = placed[first]
@@ -46,11 +46,11 @@ def label_sets(galaxy_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
 
 
 def common_splits(set_N: np.ndarray, object_id_N: pa.ChunkedArray, split_N: np.ndarray) -> np.ndarray:
-    """The splits (N,) when every set has one: that of its member first in the order of object ids.
+    """Splits (N,) with one per set: that of the member with the first object id.
 
-    Object ids know nothing of the hash that gave the splits, so the fractions stay as they were. The
-    first member never moves, so the answer is the same when some rows have moved already. Where rows
-    share the first object id, the earliest of their splits counts.
+    Object ids are independent of the hash that gives the splits, so the fractions are preserved. The
+    first member keeps its split, so applying this twice changes nothing. If rows
+    share the first object id, the lowest of their splits is taken.
 
     Args:
         set_N: as from `label_sets`.
@@ -72,7 +72,7 @@ def common_splits(set_N: np.ndarray, object_id_N: pa.ChunkedArray, split_N: np.n
 
 
 def _equal(key_N: np.ndarray) -> np.ndarray:
-    """Links (2, E) that chain the rows of equal keys."""
+    """Links (2, E) that chain the rows with equal keys."""
     order_N = np.argsort(key_N, kind="stable")
     same = key_N[order_N[1:]] == key_N[order_N[:-1]]
     return np.stack([order_N[:-1][same], order_N[1:][same]])

@@ -1,16 +1,16 @@
-"""Was the model trained on what it is about to be tested with? Refused, if so.
+"""Check that a model is not tested on galaxies of its training.
 
-Beside the weights of a run lies training_rows.parquet: who was in its train split, and in its val split,
-which chose the checkpoint. A tested galaxy was in training if a row there
+The file training_rows.parquet beside the weights of a run lists the rows of its train split, and of its val split,
+which selected the checkpoint. A tested galaxy was in training if one of these rows
 
-    has its targetid, or
-    lies within 1 arcsec, or
-    has its object_id, where one of the two has no position.
+    has the same targetid, or
+    is within 1 arcsec, or
+    has the same object_id, if one of the two has no position.
 
-With both positions known, a name alone says nothing: surveys number their rows alike, and the same name
-at two places means two galaxies.
+If both positions are known, object_ids are not compared: surveys number their rows in the same way, and the same
+object_id at two positions means two galaxies.
 
-Shape suffixes: T tested galaxies, N rows trained on.
+Shape suffixes: T tested galaxies, N training rows.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ TRAINING_ROWS = "training_rows.parquet"
 COLUMNS = ["object_id", "targetid", "ra", "dec", "split"]
 TRAINED_ON = ("train", "val")
 SURVEY_KEYS = (b"mmae.survey", b"mmae.survey_hash", b"mmae.split_hash")  # in the file's metadata
-NAMED = 5  # leaked galaxies that the message names
+NAMED = 5  # leaked galaxies listed in the message
 
 
 @dataclass(frozen=True)
 class LeakCheck:
-    """The outcome of a check that found no leak.
+    """The result of a check that found no leak.
 
     Attributes:
         tested: galaxies of the evaluated split.
-        trained: rows that the model was trained on; None: not known, nothing was compared.
+        trained: training rows; None: not known, nothing was compared.
         text: one sentence for the report.
     """
 
@@ -54,21 +54,21 @@ class LeakCheck:
 
 @dataclass(frozen=True)
 class Leaks:
-    """For every tested galaxy a row (T,) trained on that is the same galaxy, -1 where there is none."""
+    """For every tested galaxy the index (T,) of a training row of the same galaxy, -1 if there is none."""
 
     by_targetid_T: np.ndarray
-    by_place_T: np.ndarray
+    by_position_T: np.ndarray
     by_name_T: np.ndarray
 
     @property
     def row_T(self) -> np.ndarray:
-        """By any of the three."""
-        best_T = np.where(self.by_targetid_T >= 0, self.by_targetid_T, self.by_place_T)
+        """Index by any of the three."""
+        best_T = np.where(self.by_targetid_T >= 0, self.by_targetid_T, self.by_position_T)
         return np.where(best_T >= 0, best_T, self.by_name_T)
 
 
 def write_training_rows(survey: Survey, checkpoint: Path) -> Path:
-    """Keep beside a checkpoint which rows of the survey it was trained and chosen on."""
+    """Write the rows of train and val of the survey to a file in the folder of a checkpoint."""
     shards = [shard for shard in survey.shards if shard.split in TRAINED_ON]
     values = (str(survey.path), survey.content_hash, split_hash(survey))
     rows = read_columns(survey.path, shards, COLUMNS)
@@ -78,25 +78,25 @@ def write_training_rows(survey: Survey, checkpoint: Path) -> Path:
 
 
 def require_no_leak(checkpoint: Path, survey: Survey, split: str, *, allow_unknown: bool = False) -> LeakCheck:
-    """Refuse to test a model on galaxies that it was trained on.
+    """Raise InputError if a split contains galaxies that the model was trained on.
 
     Args:
         checkpoint: folder with the weights.
-        split: of the survey, the one to be evaluated.
-        allow_unknown: go on where the checkpoint does not say what it was trained on.
+        split: the split to be evaluated.
+        allow_unknown: continue if the checkpoint has no file of training rows.
 
     Raises:
-        InputError: a galaxy of the split was in training; the checkpoint does not say; its file is
+        InputError: a galaxy of the split was in training; the file of training rows is missing or
             damaged; the split has no rows.
     """
-    survey.files(split)  # refuses an empty split
+    survey.files(split)  # raises for an empty split
     tested = read_columns(survey.path, [shard for shard in survey.shards if shard.split == split], COLUMNS)
     path = checkpoint / TRAINING_ROWS
     if not path.exists():
-        problem = f"{path} is missing: the run is older than this file, and its training rows are not known"
+        problem = f"{path} is missing: the run was made before training rows were recorded"
         if not allow_unknown:
             raise InputError(
-                f"{problem}. Whether it was trained on the {split} galaxies of {survey.path} cannot be checked: "
+                f"{problem}. It may have been trained on the {split} galaxies of {survey.path}: "
                 f"train it again, or give --allow-unknown-training if you know that it was not."
             )
         return LeakCheck(len(tested), None, f"not checked: {problem}")
@@ -108,22 +108,23 @@ def require_no_leak(checkpoint: Path, survey: Survey, split: str, *, allow_unkno
         len(tested),
         len(trained),
         (
-            f"none of the {len(tested):,} galaxies is among the {len(trained):,} that the model was trained and chosen "
-            f"on (by targetid, by place within {RADIUS_ARCSEC:g} arcsec, by object_id where a position is missing)"
+            f"none of the {len(tested):,} galaxies is among the {len(trained):,} used for training and checkpoint "
+            f"selection (by targetid, by position within {RADIUS_ARCSEC:g} arcsec, by object_id without "
+            f"position)"
         ),
     )
 
 
 def find_leaks(trained: pa.Table, tested: pa.Table) -> Leaks:
-    """Which tested galaxies were trained on; tables with object_id, targetid, ra, dec."""
+    """Compare tested galaxies with training rows; both tables have object_id, targetid, ra, dec."""
     placed_N, placed_T = _placed(trained), _placed(tested)
-    lost_N = np.flatnonzero(~placed_N)
+    unplaced_N = np.flatnonzero(~placed_N)
     by_name_T = _index_in(tested["object_id"], trained["object_id"])
-    among_lost_T = _index_in(tested["object_id"], trained["object_id"].take(pa.array(lost_N)))
+    among_unplaced_T = _index_in(tested["object_id"], trained["object_id"].take(pa.array(unplaced_N)))
     return Leaks(
         by_targetid_T=_index_in(_targets(tested), _targets(trained)),
-        by_place_T=_near(trained, placed_N, tested, placed_T),
-        by_name_T=np.where(placed_T, np.append(lost_N, -1)[among_lost_T], by_name_T),
+        by_position_T=_near(trained, placed_N, tested, placed_T),
+        by_name_T=np.where(placed_T, np.append(unplaced_N, -1)[among_unplaced_T], by_name_T),
     )
 
 
@@ -145,13 +146,13 @@ def _placed(table: pa.Table) -> np.ndarray:
 
 
 def _targets(table: pa.Table) -> pa.ChunkedArray:
-    """Null where there is none; see `duplicates.same_galaxy`."""
+    """targetid, null if it is not positive; see `duplicates.same_galaxy`."""
     targetid = table["targetid"]
     return pc.if_else(pc.greater(targetid, 0), targetid, None)
 
 
 def _index_in(values: pa.ChunkedArray, among: pa.ChunkedArray) -> np.ndarray:
-    """First place of each value, -1 where it is not there or null."""
+    """Index of the first occurrence of each value (int64), -1 if it does not occur or is null."""
     return pc.index_in(values, among, skip_nulls=True).fill_null(-1).to_numpy().astype(np.int64)
 
 
@@ -177,14 +178,14 @@ def _refusal(leaks: Leaks, trained: pa.Table, tested: pa.Table, checkpoint: Path
         names.append(f"{tested['object_id'][row]} (in its {was['split']} split as {was['object_id']})")
     kinds = {
         "by targetid": leaks.by_targetid_T,
-        f"within {RADIUS_ARCSEC:g} arcsec": leaks.by_place_T,
+        f"within {RADIUS_ARCSEC:g} arcsec": leaks.by_position_T,
         "by object_id": leaks.by_name_T,
     }
-    told = ", ".join(f"{(found_T >= 0).sum():,} {kind}" for kind, found_T in kinds.items())
-    of = (trained.schema.metadata or {}).get(SURVEY_KEYS[0], b"its training survey").decode()
+    counts = ", ".join(f"{(found_T >= 0).sum():,} {kind}" for kind, found_T in kinds.items())
+    trained_survey = (trained.schema.metadata or {}).get(SURVEY_KEYS[0], b"its training survey").decode()
     return (
         f"{survey.path}: {len(leaked):,} of the {len(row_T):,} galaxies of the {split} split were in the training of "
-        f"{checkpoint} ({told}): {', '.join(names)}{', ...' if len(leaked) > NAMED else ''}. A score on them says "
-        f"what the model remembers. Evaluate on the test split of {of}, or build {survey.path} again with the "
+        f"{checkpoint} ({counts}): {', '.join(names)}{', ...' if len(leaked) > NAMED else ''}. Scores on them measure "
+        f"memorisation. Evaluate on the test split of {trained_survey}, or build {survey.path} again with the "
         f"--split options of that survey or without these galaxies."
     )

@@ -1,10 +1,10 @@
-"""What one galaxy is, and how it lies in a Parquet row.
+"""One galaxy: its fields, their checks, and its row in a Parquet file.
 
 Shape suffixes used below: C bands, H and W image pixels, L wavelength samples.
 
 Image and spectrum tensors are stored as fixed-size binary: reading one is a memory
-copy, four to ten times faster than decoding a list column. What the bytes mean (band
-order, wavelength grid, dtype, zero point) stands in the metadata of every shard.
+copy, four to ten times faster than decoding a list column. The meaning of the bytes
+(band order, wavelength grid, dtype, zero point) is in the metadata of every shard.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class SurveySpec:
-    """The units and grids that all rows of a survey share.
+    """Units and grids of all rows of a survey.
 
     Defaults are HSC-PDR2 images and DESI spectra as in GalaxiesML-Spectra
     (Zenodo 16989593); the background noise and the mean and standard deviation of
@@ -89,7 +89,7 @@ class SurveySpec:
 
 @dataclass
 class Galaxy:
-    """One object of the sky. None means: not measured."""
+    """One object on the sky. None: not measured."""
 
     object_id: str
     ra: float | None = None  # ICRS degrees
@@ -104,42 +104,42 @@ class Galaxy:
     morphtype: str | None = None  # PSF, REX, EXP, DEV, SER
     zwarn: int | None = None  # redrock's warning bits; 0 = trusted
     fiberstatus: int | None = None  # DESI's COADD_FIBERSTATUS bits; 0 = good
-    masked_fraction: float | None = None  # of the image, without data, in the band that has the most of it
+    masked_fraction: float | None = None  # fraction of image pixels without data, in the worst band
     group_id: str | None = None  # rows of one group (one parent image, one target) share a split
     extra: dict[str, np.ndarray | float] = field(default_factory=dict)  # by name in SurveySpec.extra_columns
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """Something that was set aside while a survey was built."""
+    """A row or field that was rejected while a survey was built."""
 
     object_id: str
     where: str  # file and row
-    field: str  # "row" when the whole row was set aside
+    field: str  # "row": the whole row
     reason: str
 
 
 @dataclass
 class Checked:
-    """What `check_galaxy` leaves of a galaxy (None: nothing) and what it set aside."""
+    """The galaxy with its usable fields (None: no usable field), and what `check_galaxy` rejected."""
 
     galaxy: Galaxy | None
     rejections: list[Rejection] = field(default_factory=list)
 
 
 def check_galaxy(galaxy: Galaxy, spec: SurveySpec, where: str) -> Checked:
-    """Set aside the fields of a galaxy that cannot be used, and say why.
+    """Reject the fields of a galaxy that cannot be used, with the reasons.
 
-    A bad image does not cost the spectrum, nor the other way round; a row is set aside
-    whole only when neither is left. Mutates and returns `galaxy`.
+    Image and spectrum are rejected independently; the row is rejected only if neither is left.
+    Mutates and returns `galaxy`.
 
     Raises:
-        InputError: an image or spectrum has the wrong shape. That is a wrong grid or
-            band count, which concerns the whole file and not this row.
+        InputError: an image or spectrum has the wrong shape. This means a wrong grid or
+            band count of the whole file, not of this row.
     """
     rejections: list[Rejection] = []
 
-    def set_aside(name: str, reason: str) -> None:
+    def reject(name: str, reason: str) -> None:
         rejections.append(Rejection(galaxy.object_id, where, name, reason))
 
     if galaxy.image_CHW is not None:
@@ -150,7 +150,7 @@ def check_galaxy(galaxy: Galaxy, spec: SurveySpec, where: str) -> Checked:
             )
         reason = _image_fault(galaxy.image_CHW, spec.image_dtype)
         if reason:
-            set_aside("image", reason)
+            reject("image", reason)
             galaxy.image_CHW = None
     if galaxy.flux_L is not None or galaxy.ivar_L is not None:
         for name in ("flux_L", "ivar_L"):
@@ -163,19 +163,19 @@ def check_galaxy(galaxy: Galaxy, spec: SurveySpec, where: str) -> Checked:
                 )
         reason = _spectrum_fault(galaxy)
         if reason:
-            set_aside("spectrum", reason)
+            reject("spectrum", reason)
             galaxy.flux_L = galaxy.ivar_L = None
     if galaxy.redshift is not None and not (np.isfinite(galaxy.redshift) and galaxy.redshift >= 0):
-        set_aside("redshift", f"redshift is {galaxy.redshift:.5g}; the row is kept without a label")
+        reject("redshift", f"redshift is {galaxy.redshift:.5g}; the row is kept without a label")
         galaxy.redshift = galaxy.redshift_err = None
-    _check_extra(galaxy, spec, where, set_aside)
+    _check_extra(galaxy, spec, where, reject)
     if galaxy.image_CHW is None and galaxy.flux_L is None and not galaxy.extra:
-        set_aside("row", "neither an image nor a spectrum is left")
+        reject("row", "neither an image nor a spectrum is left")
         return Checked(None, rejections)
     return Checked(galaxy, rejections)
 
 
-def _check_extra(galaxy: Galaxy, spec: SurveySpec, where: str, set_aside: Callable[[str, str], None]) -> None:
+def _check_extra(galaxy: Galaxy, spec: SurveySpec, where: str, reject: Callable[[str, str], None]) -> None:
     sizes = dict(spec.extra_columns)
     for name, value in list(galaxy.extra.items()):
         shape = np.shape(value)
@@ -185,12 +185,12 @@ def _check_extra(galaxy: Galaxy, spec: SurveySpec, where: str, set_aside: Callab
                 f"column with its number of samples."
             )
         if not np.isfinite(value).all():
-            set_aside(name, "it has NaN or infinite samples")
+            reject(name, "it has NaN or infinite samples")
             del galaxy.extra[name]
 
 
 def _healpix(galaxies: list[Galaxy]) -> pa.Array:
-    """HEALPix pixels of order 29, NESTED: the column by which HATS orders and joins catalogues."""
+    """HEALPix pixels of order 29, NESTED: the column by which HATS sorts and joins catalogues."""
     ra_N, dec_N = (np.array([getattr(g, name) for g in galaxies], np.float64) for name in ("ra", "dec"))
     placed_N = on_sky(ra_N, dec_N)
     cell_N = nested_cell(np.where(placed_N, ra_N, 0), np.where(placed_N, dec_N, 0))
@@ -221,13 +221,13 @@ def _spectrum_fault(galaxy: Galaxy) -> str | None:
     peak = max(float(np.abs(flux_L[good_L]).max()), float(ivar_L.max()))
     if peak > float(np.finfo(np.float32).max):
         return f"flux or ivar {peak:.3g} does not fit into float32"
-    # A bad pixel (ivar 0) may hold anything; zero it so that 0 x NaN never reaches a sum.
+    # A bad pixel (ivar 0) may have any value; zero avoids 0 x NaN in sums.
     galaxy.flux_L = np.where(good_L, flux_L, 0.0)
     return None
 
 
 def arrow_schema(spec: SurveySpec) -> pa.Schema:
-    """The Parquet schema of a survey; the spec rides along as schema metadata."""
+    """The Parquet schema of a survey, with the spec in its metadata."""
     image_bytes = int(np.prod(spec.image_shape)) * np.dtype(spec.image_dtype).itemsize
     spectrum_bytes = spec.n_wavelengths * np.dtype(np.float32).itemsize
     fields = [
@@ -257,7 +257,7 @@ def arrow_schema(spec: SurveySpec) -> pa.Schema:
 
 
 def to_table(galaxies: list[Galaxy], splits: list[str], spec: SurveySpec) -> pa.Table:
-    """Checked galaxies and the split of each, as an Arrow table ready for Parquet."""
+    """Checked galaxies and their splits as an Arrow table with the schema of a shard."""
 
     def tensor_bytes(name: str, dtype: str) -> list[bytes | None]:
         values = [getattr(g, name) for g in galaxies]

@@ -1,4 +1,4 @@
-"""Where galaxies come from: what every reader and the simulator hand to the builder."""
+"""Sources of galaxies: the interface of the readers and the simulator to the builder."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Chunk = dict[str, Any]
 
 @dataclass
 class ChunkRead:
-    """What reading one chunk gave: galaxies (not yet checked) with where each came from."""
+    """The content of one chunk: galaxies (not yet checked) and the origin of each."""
 
     galaxies: list[Galaxy] = field(default_factory=list)
     where: list[str] = field(default_factory=list)  # one per galaxy: "file, row 17"
     rejections: list[Rejection] = field(default_factory=list)  # rows or fields that could not be read
-    truth: list[dict[str, Any]] = field(default_factory=list)  # of simulated galaxies, by "object_id"
+    truth: list[dict[str, Any]] = field(default_factory=list)  # of simulated galaxies; each row has "object_id"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A survey to be read. `read` runs in a Ray worker, once for each chunk, in any order."""
+    """Input of a survey. `read` runs in a Ray worker, once for each chunk, in any order."""
 
     name: str
     spec: SurveySpec
@@ -35,8 +35,8 @@ class Source:
     chunks: list[Chunk]
     read: Callable[[Chunk], ChunkRead]
     truth_schema: pa.Schema | None = None
-    """Columns of the truth rows, needed where `read` gives any. Given and not inferred: a
-    column that happens to be all None in one chunk must have the same type there."""
+    """Columns of the truth rows, required if `read` gives any. Not inferred, because a
+    column that is None throughout one chunk must have the same type there."""
 
     def __post_init__(self) -> None:
         if self.truth_schema is None:

@@ -1,8 +1,8 @@
-"""Which split a galaxy belongs to: decided by its place on the sky, or by its group, the same everywhere.
+"""The split of a galaxy, from a hash of its sky cell or of its group.
 
-Neighbours on the sky are not independent: they share seeing, sky residuals and depth, stand in each
-other's images, and belong to the same clusters at one redshift. A model that trained on a galaxy knows
-something of those beside it. So cells of the sky are divided, and not galaxies.
+Neighbours on the sky are not independent: they share seeing, sky residuals and depth, appear in each
+other's images, and belong to the same clusters at one redshift. Training on a galaxy therefore reveals
+something about its neighbours. So the splits are made of whole sky cells, not of single galaxies.
 
 Shape suffix: N rows.
 """
@@ -22,42 +22,43 @@ from mmae.core.errors import InputError
 from mmae.survey.schema import SPLITS
 
 DEFAULT_FRACTIONS = (0.70, 0.15, 0.15)  # train, val, test, as in the GalaxiesML-Spectra paper
-LARGEST_NSIDE = 1 << 29  # pixel numbers beyond do not fit into 64 bits
+LARGEST_NSIDE = 1 << 29  # larger pixel numbers do not fit into 64 bits
 _LINES = 1 << 20  # rows hashed at once, to bound the memory
 
 
 def check_fractions(fractions: tuple[float, ...]) -> None:
-    """Raise InputError unless three fractions in 0..1 sum to 1 and leave something to train on."""
-    mend = "give train, val and test fractions that sum to 1, such as 0.7 0.15 0.15"
+    """Raise InputError unless there are three fractions in 0..1 that sum to 1, with a positive one for train."""
+    advice = "give train, val and test fractions that sum to 1, such as 0.7 0.15 0.15"
     if len(fractions) != len(SPLITS):
-        raise InputError(f"split fractions: {len(fractions)} given, expected 3; {mend}.")
+        raise InputError(f"split fractions: {len(fractions)} given, expected 3; {advice}.")
     if not all(math.isfinite(f) and 0 <= f <= 1 for f in fractions):
-        raise InputError(f"split fractions: {fractions} are not all between 0 and 1; {mend}.")
+        raise InputError(f"split fractions: {fractions} are not all between 0 and 1; {advice}.")
     if abs(sum(fractions) - 1) > 1e-6:
-        raise InputError(f"split fractions: {fractions} sum to {sum(fractions):.6g}; {mend}.")
+        raise InputError(f"split fractions: {fractions} sum to {sum(fractions):.6g}; {advice}.")
     if fractions[0] == 0:
-        raise InputError(f"split fractions: nothing is left to train on; {mend}.")
+        raise InputError(f"split fractions: the train fraction is 0; {advice}.")
 
 
 def check_nside(nside: int) -> None:
-    """Raise InputError unless nside is 0 (no cells) or that of a HEALPix grid."""
+    """Raise InputError unless nside is 0 (no cells) or valid for a HEALPix grid."""
     if isinstance(nside, bool) or not isinstance(nside, int) or not 0 <= nside <= LARGEST_NSIDE:
         raise InputError(
-            f"split nside: {nside!r} is not 0 to 2^29; give 512 for cells of 6.9 arcmin, 0 to divide by group."
+            f"split nside: {nside!r} is not an integer from 0 to 2^29; give 512 for cells of 6.9 arcmin, or 0 to "
+            f"divide by group."
         )
 
 
 def splitting_units(
     ra_N: Sequence[float | None], dec_N: Sequence[float | None], group_N: Sequence[str], nside: int
 ) -> list[str]:
-    """What is divided whole, for each row: its sky cell, or its group where it has no position on the sky.
+    """The unit that gets one split, for each row: its sky cell, or its group if it has no position on the sky.
 
     The members of one group may be in different cells and chunks; `duplicates.common_splits` gives them one split
     when all rows are known.
 
     Args:
         ra_N, dec_N: ICRS degrees, None where unknown.
-        nside: of the HEALPix cells; 0: every row goes by its group.
+        nside: of the HEALPix cells; 0: the unit of every row is its group.
     """
     if nside == 0:
         return list(group_N)
@@ -73,10 +74,10 @@ def splitting_units(
 def assign_split(unit: str, fractions: tuple[float, float, float], seed: int) -> str:
     """The split, "train", "val" or "test", of all rows of one unit (see `splitting_units`).
 
-    A hash of the unit and the seed decides, so the answer depends neither on the order
-    of the rows, nor on the process, nor on what else is in the survey: a survey that
-    grows keeps the split of every cell it had, and two surveys of one sky, divided alike,
-    train on the same cells. Python's own `hash` differs between processes and would not.
+    It is a hash of the unit and the seed, so it does not depend on the order
+    of the rows, the process or the rest of the survey: a survey that
+    grows keeps the split of every cell, and two surveys of one sky with the same options
+    train on the same cells. Python's `hash` differs between processes.
 
     Raises:
         InputError: see `check_fractions`.
@@ -92,12 +93,12 @@ def assign_split(unit: str, fractions: tuple[float, float, float], seed: int) ->
 
 
 def hash_splits(object_id: pa.ChunkedArray, split: pa.ChunkedArray) -> str:
-    """One hash of who is in which split, whatever the order of the rows.
+    """Hash of all pairs of object id and split, independent of the order of the rows.
 
     Args:
         object_id, split: strings (N,).
     """
-    long = pa.large_string()  # 32-bit offsets end at 2 GB of text
+    long = pa.large_string()  # 32-bit offsets are limited to 2 GB of text
     lines = pc.binary_join_element_wise(object_id.cast(long), split.cast(long), pa.scalar("\t", long))
     lines = lines.take(pc.sort_indices(lines))
     digest = hashlib.blake2b(digest_size=16)

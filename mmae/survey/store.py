@@ -2,9 +2,9 @@
 
 survey/
   survey.json            spec, provenance, counts, content hash, split hash, list of shards
-  train/00000.parquet    ... val/ test/ ...; 00000-moved.parquet where duplicates came or went
-  truth/00000.parquet    what a simulated galaxy truly is; never read in training
-  rejected.parquet       what was set aside, with the reason
+  train/000000.parquet   ... val/ test/ ...
+  truth/000000.parquet   true properties of simulated galaxies; never read in training
+  rejected.parquet       rows and fields that were rejected, with the reason
   contact_sheet.png
 """
 
@@ -28,7 +28,7 @@ from mmae.survey.schema import SPEC_KEY, SPLITS, SurveySpec, arrow_schema
 
 MANIFEST = "survey.json"
 ROW_GROUP = 256
-MEND_SHARD = "Rebuild the survey, or copy this file again."
+SHARD_ADVICE = "Rebuild the survey, or copy this file again."
 SCALAR_TYPES = (pa.types.is_integer, pa.types.is_floating)
 
 
@@ -44,7 +44,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class TruthShard:
-    """One Parquet file of the truth of simulated galaxies, of all splits; see `truth.py`."""
+    """One Parquet file with the truth of simulated galaxies of all splits; see `truth.py`."""
 
     path: str  # relative to the survey's folder
     rows: int
@@ -53,12 +53,12 @@ class TruthShard:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Galaxies that a survey holds in more than one row, and what was done to keep each in one split."""
+    """Galaxies with more than one row, and rows whose split was changed to give all rows of a galaxy one split."""
 
     galaxies: int  # in more than one row: same targetid, or within 1 arcsec
     rows: int  # of these galaxies
-    largest: int  # rows of the largest set kept together, by these links and by group_id
-    moved: int  # rows put into another split than the hash of their cell or group says
+    largest: int  # rows of the largest set that shares a split, by these links and by group_id
+    moved: int  # rows whose split differs from that of their cell or group
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Survey:
     content_hash: str
     shards: tuple[Shard, ...]
     truth_shards: tuple[TruthShard, ...] = ()
-    recorded_split_hash: str = ""  # see `columns.split_hash`, which knows it of older surveys too
-    duplicates: Duplicates | None = None  # None: built before they were looked for
+    recorded_split_hash: str = ""  # empty in older surveys; see `columns.split_hash`
+    duplicates: Duplicates | None = None  # None: survey built before duplicates were recorded
 
     def files(self, split: str) -> list[str]:
         """Absolute paths of the shards of one split.
@@ -94,29 +94,29 @@ class Survey:
 
 
 def write_shard(table: pa.Table, path: Path) -> str:
-    """Write one shard the way it reads fastest, and return the hash of its bytes.
+    """Write one shard in the layout that is fastest to read, and return the hash of its bytes.
 
     Tensors do not compress, have no useful statistics and no repeated values, so
     compression, dictionaries and statistics on them would only cost time and space.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     scalars = [f.name for f in table.schema if any(is_type(f.type) for is_type in SCALAR_TYPES)]
-    unfinished = partial_path(path)
+    partial = partial_path(path)
     pq.write_table(
         table,
-        unfinished,
+        partial,
         row_group_size=ROW_GROUP,
         compression="NONE",
         use_dictionary=False,
         write_statistics=scalars,
         write_page_checksum=True,
     )
-    unfinished.rename(path)
+    partial.rename(path)
     return file_hash(path)
 
 
 def write_manifest(survey: Survey) -> None:
-    """Write survey.json, the last file of a build: without it the folder is no survey."""
+    """Write survey.json, the last file of a build: without it the folder is not a survey."""
     values = {
         "format": "mmae-survey-1",
         "spec": dataclasses.asdict(survey.spec),
@@ -133,7 +133,7 @@ def write_manifest(survey: Survey) -> None:
 
 
 def content_hash(spec: SurveySpec, shards: Sequence[Shard], truth_shards: Sequence[TruthShard] = ()) -> str:
-    """One hash for all rows: of the spec and of every shard's bytes, in order of name, truth last."""
+    """Hash of the spec and of the bytes of all shards, sorted by name, truth last."""
     digest = hashlib.blake2b(spec.to_json().encode(), digest_size=16)
     by_name = [sorted(some, key=lambda s: s.path) for some in (shards, truth_shards)]
     for shard in [shard for some in by_name for shard in some]:
@@ -145,14 +145,14 @@ def open_survey(path: str | Path, expected: SurveySpec | None = None) -> Survey:
     """Open a survey and check every shard's footer against the manifest.
 
     Raises:
-        InputError: no survey there, a shard missing, truncated or of another schema, or
+        InputError: no survey in this folder; a shard is missing, truncated or has another schema; or
             (with `expected`) another band order, image size or wavelength grid.
     """
     path = Path(path).expanduser().resolve()
     manifest = path / MANIFEST
     if not manifest.is_file():
         raise InputError(
-            f"{path}: no survey here ({MANIFEST} is missing). Build one with "
+            f"{path}: not a survey ({MANIFEST} is missing). Build one with "
             f"`python ray_jobs/build_survey.py --out {path}`."
         )
     try:
@@ -186,39 +186,41 @@ def _check_shard(survey: Survey, shard: Shard) -> None:
     schema = _footer_schema(survey, shard)
     spec_json = (schema.metadata or {}).get(SPEC_KEY)
     if spec_json is None:
-        raise InputError(f"{path}: no survey metadata in the Parquet footer. {MEND_SHARD}")
+        raise InputError(f"{path}: no survey metadata in the Parquet footer. {SHARD_ADVICE}")
     try:
         spec = SurveySpec.from_json(spec_json)
     except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: damaged survey metadata in the Parquet footer ({error}). {MEND_SHARD}") from error
+        raise InputError(f"{path}: damaged survey metadata in the Parquet footer ({error}). {SHARD_ADVICE}") from error
     survey.spec.require_equal_grid(spec, str(path))
     if not schema.equals(arrow_schema(survey.spec)):
-        raise InputError(f"{path}: columns or types differ from the survey's schema. {MEND_SHARD}")
+        raise InputError(f"{path}: columns or types differ from the survey's schema. {SHARD_ADVICE}")
 
 
 def _footer_schema(survey: Survey, shard: Shard | TruthShard) -> pa.Schema:
-    """The columns of a shard that is there, whole and as long as the manifest says."""
+    """The schema of a shard, after checks that it exists, is complete and has the manifest's number of rows."""
     path = survey.path / shard.path
     if not path.is_file():
-        raise InputError(f"{path}: shard is missing. {MEND_SHARD}")
+        raise InputError(f"{path}: shard is missing. {SHARD_ADVICE}")
     try:
         parquet = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
         first_line = str(error).splitlines()[0]
-        raise InputError(f"{path}: truncated or not Parquet ({first_line}). {MEND_SHARD}") from error
+        raise InputError(f"{path}: truncated or not Parquet ({first_line}). {SHARD_ADVICE}") from error
     with parquet:
         rows = parquet.metadata.num_rows
         if rows != shard.rows:
-            raise InputError(f"{path}: {rows} rows, {MANIFEST} says {shard.rows}. {MEND_SHARD}")
+            raise InputError(f"{path}: {rows} rows, but {shard.rows} in {MANIFEST}. {SHARD_ADVICE}")
         return parquet.schema_arrow
 
 
 def verify_content(survey: Survey) -> None:
-    """Read every byte and compare with the hashes of the manifest.
+    """Read all bytes and compare them with the hashes of the manifest.
 
     Raises:
-        InputError: a shard changed since the survey was built.
+        InputError: a shard has changed since the survey was built.
     """
     for shard in (*survey.shards, *survey.truth_shards):
         if file_hash(survey.path / shard.path) != shard.blake2b:
-            raise InputError(f"{survey.path / shard.path}: content changed since the survey was built.")
+            raise InputError(
+                f"{survey.path / shard.path}: content has changed since the survey was built. Copy this file again."
+            )

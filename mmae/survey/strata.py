@@ -1,7 +1,6 @@
-"""Rare kinds of galaxy, point sources and high redshifts, must be alike in all splits.
+"""Fractions of rare kinds of galaxy (point sources, high redshifts) in each split.
 
-Cells of the sky are divided whole, so the splits cannot be stratified; what chance made of them is
-counted and told instead.
+The splits consist of whole sky cells, so they cannot be stratified; the fractions are measured and reported instead.
 """
 
 from __future__ import annotations
@@ -15,20 +14,20 @@ import pyarrow.compute as pc
 
 from mmae.survey.schema import SPLITS
 
-HIGH_REDSHIFT = 1.5  # hardly a galaxy of these samples is beyond, nearly all are quasars
+HIGH_REDSHIFT = 1.5  # of these samples, nearly all objects beyond are quasars
 POINT_SOURCE = "PSF"  # Tractor's type
 STRATA = {"PSF": ("psf", "morphtypes"), f"z > {HIGH_REDSHIFT}": ("high_redshifts", "redshifts")}
-"""Name, and the counts of its members and of those of whom membership is known."""
-MOST_SIGMA = 4.0  # six comparisons: chance alone exceeds this once in 2,600 surveys
+"""Name -> names of the counts: members, and galaxies with known membership."""
+MOST_SIGMA = 4.0  # six comparisons: exceeded by chance in one of 2,600 surveys
 
 
 @dataclass(frozen=True)
 class Share:
-    """How many galaxies of a split belong to a stratum.
+    """The fraction of the galaxies of a split that belongs to a stratum.
 
     Attributes:
-        value, error: fraction and its binomial error; NaN where nobody's membership is known.
-        sigmas: how far it is from the fraction in the other splits, in errors of the difference.
+        value, error: fraction and its binomial error; NaN if membership is known for no galaxy.
+        sigmas: difference from the fraction in the other splits, in units of its error.
     """
 
     stratum: str
@@ -39,7 +38,7 @@ class Share:
 
 
 def count_strata(table: pa.Table) -> dict[str, int]:
-    """The counts of `STRATA` in rows of a survey; `redshifts` is counted with the modalities."""
+    """The counts of `STRATA` in rows of a survey, except `redshifts`, which is counted with the modalities."""
     return {
         "morphtypes": len(table) - table["morphtype"].null_count,
         "psf": _number(pc.equal(table["morphtype"], POINT_SOURCE)),
@@ -48,14 +47,14 @@ def count_strata(table: pa.Table) -> dict[str, int]:
 
 
 def _number(true: pa.ChunkedArray) -> int:
-    return pc.sum(true).as_py() or 0  # of no rows, the sum is null
+    return pc.sum(true).as_py() or 0  # the sum of no rows is null
 
 
 def shares(counts: Mapping[str, Mapping[str, float]]) -> list[Share]:
     """The share of every stratum in every split, from the counts in a survey's manifest.
 
-    A split is compared with the two others together: the z test of two proportions, with the
-    pooled variance. Cells make galaxies of one cell go together, so that errors of a population
+    A split is compared with the union of the two others by the z test of two proportions with
+    pooled variance. Galaxies of one cell share a split, so the errors of a population
     that clusters within 7 arcmin are somewhat larger than binomial.
     """
     return [_share(stratum, split, counts) for stratum in STRATA for split in SPLITS]

@@ -13,13 +13,13 @@ def decode_tensor(column: pa.ChunkedArray, dtype: np.dtype) -> tuple[np.ndarray,
     """Decode a column of fixed-size binary.
 
     Args:
-        dtype: of the stored samples.
+        dtype: type of the stored samples.
 
     Returns:
-        The samples as float32 (N, X), zero where the row is null, and which rows are present (N,) bool.
+        The samples as float32 (N, X), zero where the row is null, and a mask (N,) bool of rows that are not null.
     """
     width = column.type.byte_width
-    # Copied once, straight from the Arrow buffer.
+    # One copy, from the Arrow buffer.
     value_NX = np.zeros((len(column), width // dtype.itemsize), np.float32)
     present_N = np.zeros(len(column), bool)
     row = 0
@@ -27,7 +27,7 @@ def decode_tensor(column: pa.ChunkedArray, dtype: np.dtype) -> tuple[np.ndarray,
         flat = np.frombuffer(chunk.buffers()[1], dtype=np.uint8, count=len(chunk) * width, offset=chunk.offset * width)
         is_present = chunk.is_valid().to_numpy(zero_copy_only=False)
         here = slice(row, row + len(chunk))
-        # The bytes under a null are undefined and must not be copied.
+        # The bytes of a null are undefined and must not be copied.
         np.copyto(value_NX[here], flat.view(dtype).reshape(len(chunk), -1), where=is_present[:, None])
         present_N[here] = is_present
         row += len(chunk)

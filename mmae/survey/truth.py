@@ -1,4 +1,4 @@
-"""The truth of simulated galaxies: a side table that scores read and training never does."""
+"""The truth of simulated galaxies: a separate table, read for scores and never in training."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ TRUTH = "truth"
 
 
 def read_truth(survey: Survey, columns: Sequence[str] | None = None) -> pa.Table:
-    """The truth of all kept galaxies of a survey, a row each, in the order of the chunks.
+    """The truth of all kept galaxies of a survey, one row each, in the order of the chunks.
 
     Args:
-        columns: only these, in this order; object_id and split are always among them on disk.
+        columns: names, in this order; None: all. The table always has object_id and split.
 
     Raises:
-        InputError: the survey has no truth (it is not simulated, or older than the truth
-            table), or has none of that name.
+        InputError: the survey has no truth (it is not simulated, or was built before there was a truth
+            table), or no such column.
     """
     if not survey.truth_shards:
         raise InputError(
@@ -70,13 +70,13 @@ def add_splits(table: pa.Table, split_of: dict[str, str]) -> pa.Table:
 
 
 def check_truth_schemas(sources: list[Source]) -> None:
-    """Raise InputError where two sources give a truth column of one name different types."""
+    """Raise InputError if two sources have a truth column of one name with different types."""
     schemas = {s.name: s.truth_schema for s in sources if s.truth_schema is not None}
     try:
         pa.unify_schemas([pa.schema([]), *schemas.values()])
     except pa.ArrowException as error:
         raise InputError(
-            f"sources {', '.join(schemas)}: their truth tables do not fit together ({error}). Build them one by one."
+            f"sources {', '.join(schemas)}: incompatible truth tables ({error}). Build them one by one."
         ) from error
 
 
@@ -85,7 +85,7 @@ def _check_rows(source: Source, rows: list[dict[str, Any]]) -> None:
         return
     if source.truth_schema is None:
         raise InputError(
-            f"source {source.name}: it gives truth rows and no truth_schema. Name their columns and "
+            f"source {source.name}: it has truth rows but no truth_schema. Give their columns and "
             f"types in Source(truth_schema=...)."
         )
     expected, seen = set(source.truth_schema.names), set()
@@ -93,12 +93,12 @@ def _check_rows(source: Source, rows: list[dict[str, Any]]) -> None:
         name = row.get("object_id")
         if row.keys() != expected:
             raise InputError(
-                f"source {source.name}, galaxy {name}: its truth lacks the columns "
-                f"{sorted(expected - row.keys())} and has {sorted(row.keys() - expected)} besides "
-                f"those of truth_schema. Give every row all columns, None where unknown."
+                f"source {source.name}, galaxy {name}: the truth lacks the columns "
+                f"{sorted(expected - row.keys())} and has {sorted(row.keys() - expected)}, which are "
+                f"not in truth_schema. Give every row all columns, None where unknown."
             )
         if name in seen:
-            raise InputError(f"source {source.name}, galaxy {name}: two rows of truth. Give it one.")
+            raise InputError(f"source {source.name}, galaxy {name}: two rows of truth. Give one.")
         seen.add(name)
 
 
@@ -107,10 +107,10 @@ def _column(source: Source, rows: list[dict[str, Any]], column: pa.Field) -> pa.
     try:
         array = pa.array(values, column.type)
         if pa.types.is_integer(column.type) and array.to_pylist() != values:
-            raise pa.ArrowInvalid("a value is not a whole number")  # Arrow would cut it to one
+            raise pa.ArrowInvalid("a value is not a whole number")  # Arrow would truncate it
     except (pa.ArrowException, TypeError, OverflowError) as error:
         raise InputError(
             f"source {source.name}, galaxies {rows[0]['object_id']} to {rows[-1]['object_id']}: truth "
-            f"column {column.name} is not {column.type} throughout ({error}). Mend truth_schema or the rows."
+            f"column {column.name} is not {column.type} in all rows ({error}). Correct truth_schema or the rows."
         ) from error
     return array

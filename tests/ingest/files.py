@@ -19,10 +19,10 @@ from mmae.survey.source import Source
 BANDS = "grizy"
 SHARED_GALAXIES = Path(__file__).parents[2].parent / "shared" / "data" / "galaxies"
 needs_shared = pytest.mark.skipif(
-    not SHARED_GALAXIES.is_dir(), reason=f"real survey files are not here: no {SHARED_GALAXIES}"
+    not SHARED_GALAXIES.is_dir(), reason=f"no real survey files: {SHARED_GALAXIES} does not exist"
 )
 
-GALAXIESML_WAVE_L = 3599.2 + 0.8 * np.arange(7783)  # DESI grid and one more sample at either end
+GALAXIESML_WAVE_L = 3599.2 + 0.8 * np.arange(7783)  # DESI grid and one more sample at each end
 ARM_WAVES = {
     "B": 3600.0 + 0.8 * np.arange(2751),
     "R": 5760.0 + 0.8 * np.arange(2326),
@@ -32,7 +32,7 @@ FLUXMAG0_27 = 10 ** (0.4 * 27.0)
 
 
 def read_all(source: Source) -> tuple[list[Galaxy], list[str], list[Rejection]]:
-    """Galaxies, where each came from, and rejections of all chunks. Each chunk is read by an
+    """Galaxies, the origin of each, and rejections of all chunks. Each chunk is read by an
     unpickled copy of `read`, as in a Ray worker."""
     read = pickle.loads(pickle.dumps(source.read))
     parts = [read(chunk) for chunk in source.chunks]
@@ -45,7 +45,7 @@ def read_all(source: Source) -> tuple[list[Galaxy], list[str], list[Rejection]]:
 
 
 def read_checked(source: Source) -> tuple[list[Galaxy], list[Rejection]]:
-    """What check_galaxy leaves of each galaxy, and everything that was set aside."""
+    """The galaxies that check_galaxy keeps, and all rejections."""
     galaxies, where, rejections = read_all(source)
     checked = [check_galaxy(g, source.spec, w) for g, w in zip(galaxies, where, strict=True)]
     return ([c.galaxy for c in checked if c.galaxy], rejections + [r for c in checked for r in c.rejections])
@@ -71,7 +71,7 @@ def write_galaxiesml(
     **datasets: np.ndarray | None,
 ) -> Path:
     """A file in the layout of GalaxiesML-Spectra. A keyword such as `image=` replaces a dataset,
-    None leaves it out; slashes in the names are written as two underscores."""
+    None omits it; slashes in the names are written as two underscores."""
     rng = np.random.default_rng(seed)
     flux = rng.normal(1.0, 0.3, (n, 7783)).astype(np.float32)
     content = {
@@ -102,10 +102,10 @@ def corrupt_hdf5_row(path: Path, dataset: str, row: int) -> None:
     """Overwrite the compressed bytes of one row of a file of `write_galaxiesml`."""
     with h5py.File(path, "r") as file:
         data = file[dataset]
-        place = data.id.get_chunk_info_by_coord((row, *[0] * (data.ndim - 1)))
+        location = data.id.get_chunk_info_by_coord((row, *[0] * (data.ndim - 1)))
     with path.open("r+b") as file:
-        file.seek(place.byte_offset)
-        file.write(b"\xff" * min(64, place.size))
+        file.seek(location.byte_offset)
+        file.write(b"\xff" * min(64, location.size))
 
 
 def write_coadd(
@@ -148,7 +148,7 @@ def write_coadd(
 def write_redrock(
     path: Path, targetid: np.ndarray, z: np.ndarray, name: str = "REDSHIFTS", **columns: np.ndarray
 ) -> Path:
-    """A redrock file, or with another `name` and no more columns a bare catalogue."""
+    """A redrock file, or a catalogue with another `name` and no further columns."""
     content = {"TARGETID": np.asarray(targetid, np.int64), "Z": np.asarray(z, float), **columns}
     fits.HDUList([fits.PrimaryHDU(), _table(name, content)]).writeto(path, overwrite=True)
     return path
@@ -164,7 +164,7 @@ def write_hsc_band(
     dec: float = 2.2,
     scale: float = 0.168,
 ) -> Path:
-    """One band as the HSC cutout service gives it: keywords in the primary HDU, then the image,
+    """One band in the format of the HSC cutout service: keywords in the primary HDU, then the image,
     mask and variance planes."""
     primary = fits.PrimaryHDU()
     primary.header["FILTER"] = f"HSC-{band.upper()}"
@@ -203,7 +203,7 @@ def write_hsc_object(
 
 
 def _wcs(image: np.ndarray, ra: float, dec: float, scale: float) -> fits.Header:
-    """A tangent projection whose reference is the middle of the image."""
+    """A tangent projection with its reference at the image centre."""
     height, width = image.shape
     return fits.Header(
         {

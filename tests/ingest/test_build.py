@@ -1,4 +1,4 @@
-"""From a source to a survey on disk, through Ray Data."""
+"""Surveys built with Ray Data from a source."""
 
 import json
 import shutil
@@ -37,10 +37,10 @@ def make_galaxy(row: int) -> Galaxy:
     if row % 10 == 2:
         galaxy.flux_L = galaxy.ivar_L = None
     if row % 10 == 3:
-        galaxy.image_CHW[0, 0, 0] = np.nan  # loses its image, keeps its spectrum
+        galaxy.image_CHW[0, 0, 0] = np.nan  # its image is rejected
     if row % 10 == 4:
         galaxy.flux_L = galaxy.ivar_L = None
-        galaxy.image_CHW[:] = 0  # nothing is left
+        galaxy.image_CHW[:] = 0  # the row is rejected
     if row % 10 == 5:
         galaxy.redshift = -0.3
     return galaxy
@@ -61,7 +61,7 @@ def all_rows(survey) -> dict[str, dict]:
     return {row["object_id"]: row for row in pa.concat_tables(tables).to_pylist()}
 
 
-def test_every_galaxy_is_kept_or_set_aside(tmp_path, ray_cluster):
+def test_every_galaxy_is_kept_or_rejected(tmp_path, ray_cluster):
     survey = open_survey(build_survey([memory_source(100)], tmp_path / "s").path)
     verify_content(survey)
     rows = all_rows(survey)
@@ -92,7 +92,7 @@ def test_rows_do_not_depend_on_the_chunks(tmp_path, ray_cluster):
     assert again.content_hash == coarse.content_hash != fine.content_hash
 
 
-def test_any_number_of_workers_writes_the_same_bytes(tmp_path, ray_cluster):
+def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path, ray_cluster):
     surveys = [build_survey([memory_source(100, 10)], tmp_path / str(n), workers=n) for n in (1, 2, 4)]
     surveys.append(build_survey([memory_source(100, 10)], tmp_path / "all"))
     first = surveys[0]
@@ -104,14 +104,14 @@ def test_any_number_of_workers_writes_the_same_bytes(tmp_path, ray_cluster):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_no_more_than_this_many_chunks_at_once(tmp_path, ray_cluster, workers):
+def test_at_most_workers_chunks_run_at_once(tmp_path, ray_cluster, workers):
     busy = tmp_path / "busy"
     busy.mkdir()
 
     def read(chunk):
         mark = busy / str(chunk["start"])
         mark.touch()
-        most, end = 0, time.monotonic() + 1  # one worker too many has this long to show itself
+        most, end = 0, time.monotonic() + 1  # time for an additional worker to appear
         while most <= workers and time.monotonic() < end:
             most = max(most, len(list(busy.iterdir())))
             time.sleep(0.01)
@@ -123,20 +123,20 @@ def test_no_more_than_this_many_chunks_at_once(tmp_path, ray_cluster, workers):
     assert max(int(path.name.split()[0]) for path in tmp_path.glob("* at once")) <= workers
 
 
-def test_no_worker_is_an_error(tmp_path):
+def test_zero_workers_is_an_error(tmp_path):
     with pytest.raises(InputError, match="workers is 0"):
         build_survey([memory_source(10)], tmp_path / "s", workers=0)
     assert not list(tmp_path.iterdir())
 
 
-def test_only_the_survey_is_left(tmp_path, ray_cluster):
+def test_only_the_files_of_the_survey_remain(tmp_path, ray_cluster):
     survey = build_survey([memory_source(30)], tmp_path / "s")
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
     there = {path.name for path in survey.path.iterdir()}
     assert there == {MANIFEST, "rejected.parquet", "train", "val", "test"}
 
 
-def test_groups_stay_together(tmp_path, ray_cluster):
+def test_groups_share_a_split(tmp_path, ray_cluster):
     def read(chunk):
         part = read_rows(chunk)
         for galaxy in part.galaxies:
@@ -151,11 +151,11 @@ def test_groups_stay_together(tmp_path, ray_cluster):
     assert {s for group in splits.values() for s in group} == {"train", "val", "test"}
 
 
-def test_wrong_grid_stops_the_build_and_leaves_nothing(tmp_path, ray_cluster):
+def test_wrong_grid_stops_the_build(tmp_path, ray_cluster):
     def read(chunk):
         return ChunkRead([Galaxy("g", image_CHW=np.ones((4, 8, 8), np.float32))], ["file.fits, row 0"])
 
-    with pytest.raises(Exception, match=r"file.fits, row 0: image has shape \(4, 8, 8\)"):
+    with pytest.raises(Exception, match=r"file.fits, row 0: .*\(4, 8, 8\)"):
         build_survey([replace(memory_source(10), read=read)], tmp_path / "s")
     assert not (tmp_path / "s").exists()
 
@@ -169,16 +169,16 @@ def test_sources_on_different_grids_are_refused(tmp_path):
 def test_folder_with_files_is_not_overwritten(tmp_path):
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="not empty"):
+    with pytest.raises(InputError, match=str(tmp_path / "s")):
         build_survey([memory_source(10)], tmp_path / "s")
     assert (tmp_path / "s" / "thesis.tex").read_text() == "years of work"
 
 
-def test_nothing_usable_is_an_error(tmp_path, ray_cluster):
+def test_a_survey_without_usable_galaxies_is_an_error(tmp_path, ray_cluster):
     def read(chunk):
         return ChunkRead([Galaxy("g")], ["row 0"])
 
-    with pytest.raises(InputError, match="no usable galaxy"):
+    with pytest.raises(InputError, match=str(tmp_path / "s")):
         build_survey([replace(memory_source(10, 10), read=read)], tmp_path / "s")
     assert not (tmp_path / "s").exists()
 
@@ -197,13 +197,13 @@ def test_galaxiesml_file_becomes_a_survey(tmp_path, ray_cluster, capsys):
     assert sum(survey.rows_per_split().values()) == 24
     assert (survey.path / "contact_sheet.png").stat().st_size > 10_000
     printed = capsys.readouterr().out
-    assert "train" in printed and "set aside" in printed
+    assert "train" in printed and "rejected.parquet" in printed
     manifest = json.loads((survey.path / MANIFEST).read_text())
     assert manifest["spec"]["n_wavelengths"] == 7781
     assert galaxiesml_source(file).spec == survey.spec
 
 
-def test_source_without_its_files_is_refused(tmp_path):
+def test_source_without_files_is_refused(tmp_path):
     with pytest.raises(InputError, match="--desi PATH"):
         build_job(BuildConfig(tmp_path / "s", ("desi",)))
 
@@ -211,5 +211,5 @@ def test_source_without_its_files_is_refused(tmp_path):
 def test_moved_survey_still_opens(tmp_path, ray_cluster):
     survey = build_survey([memory_source(30)], tmp_path / "s")
     shutil.move(survey.path, tmp_path / "elsewhere")
-    moved = open_survey(tmp_path / "elsewhere")
-    assert all_rows(moved).keys() == {f"g{r}" for r in range(30) if r % 10 != 4}
+    there = open_survey(tmp_path / "elsewhere")
+    assert all_rows(there).keys() == {f"g{r}" for r in range(30) if r % 10 != 4}

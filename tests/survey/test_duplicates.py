@@ -1,4 +1,4 @@
-"""Which rows are one galaxy, and which split they get: against a brute-force search, for any order."""
+"""Rows of one galaxy and their common split, compared with a brute-force search."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def partition(labels) -> set[frozenset[int]]:
 
 
 def merged(n: int, linked) -> set[frozenset[int]]:
-    """Sets of rows in a chain of links, the slow way."""
+    """Sets of rows connected by links, by brute force."""
     sets = [{i} for i in range(n)]
     for i, j in combinations(range(n), 2):
         if linked(i, j):
@@ -36,7 +36,7 @@ def merged(n: int, linked) -> set[frozenset[int]]:
 ROWS = st.lists(
     st.tuples(
         st.sampled_from([0, -5, 0, 7, 8, 9]),  # targetid
-        st.one_of(st.none(), st.integers(0, 12)),  # place, in steps of 0.45 arcsec
+        st.one_of(st.none(), st.integers(0, 12)),  # position, in steps of 0.45 arcsec
         st.integers(0, 8),
     ),
     min_size=1,
@@ -46,14 +46,14 @@ ROWS = st.lists(
 
 @settings(max_examples=100, deadline=None)
 @given(ROWS, st.sampled_from([(150.0, 2.0), (359.9999, -40.0), (10.0, 89.9999)]))
-def test_links_and_their_chains_are_found(rows, origin):
-    """By astropy's separation and pairs of rows; across RA 0 and near the pole as well."""
+def test_linked_rows_and_chains_are_one_galaxy(rows, origin):
+    """Compared with astropy's separation of all pairs; also across RA 0 and near the pole."""
     n = len(rows)
     target, group = np.array([r[0] for r in rows]), np.array([r[2] for r in rows])
     dec = origin[1] - np.array([np.nan if r[1] is None else r[1] * 0.45 * ARCSEC for r in rows])
     ra = (origin[0] + np.where(np.isnan(dec), np.nan, np.arange(n) % 2 * 0.2 * ARCSEC)) % 360
-    place = SkyCoord(ra * u.deg, dec * u.deg)
-    apart = place[:, None].separation(place).arcsec  # NaN without a place
+    position = SkyCoord(ra * u.deg, dec * u.deg)
+    apart = position[:, None].separation(position).arcsec  # NaN without a position
 
     def one_galaxy(i, j):
         return apart[i, j] <= 1 or (target[i] == target[j] and target[i] > 0)
@@ -69,8 +69,8 @@ def test_radius_is_one_arcsec():
         assert len(set(same_galaxy(np.zeros(2, int), ra, np.array([2.0, 2.0 + apart * ARCSEC])))) == n
 
 
-def test_many_rows_at_one_place_and_a_wrong_place():
-    """As pairs, 30,000 rows at one place would be 9e8."""
+def test_many_rows_at_one_position_and_invalid_positions():
+    """30,000 rows at one position have 9e8 pairs."""
     ra, dec = np.full(30_010, 150.0), np.full(30_010, 2.0)
     dec[30_000:] = [-999, 91, np.nan, np.inf, 3, 4, 5, 6, 7, 2.0 + 0.5 * ARCSEC]
     labels = same_galaxy(np.zeros(30_010, int), ra, dec)
@@ -97,7 +97,7 @@ def test_every_set_gets_the_split_of_its_first_object(rows, random):
     for label in {r[0] for r in rows}:
         first = min((name, split) for of, name, split in rows if of == label)
         assert {int(s) for s, r in zip(splits, rows, strict=True) if r[0] == label} == {first[1]}
-    # Neither the order of the rows counts, nor that some of them have moved before.
+    # The result does not depend on the order of the rows, or on whether some have the common split already.
     order = list(range(len(rows)))
     random.shuffle(order)
     assert np.array_equal(common([rows[i] for i in order]), splits[order])
@@ -108,15 +108,15 @@ def test_every_set_gets_the_split_of_its_first_object(rows, random):
     assert np.array_equal(common(half), splits)
 
 
-def test_first_is_by_text_and_the_input_stays():
+def test_object_ids_are_compared_as_text_and_the_input_is_not_changed():
     splits = np.array([2, 0, 1])
     assert common_splits(np.zeros(3, int), pa.chunked_array([["g9", "g10"], ["h"]]), splits).tolist() == [0, 0, 0]
     assert splits.tolist() == [2, 0, 1]
 
 
 @pytest.mark.parametrize("n_chunks", [1, 3])
-def test_fractions_stay_as_they_were(n_chunks):
-    """Pairs of rows with splits of their own: the first decides, whatever its split is."""
+def test_fractions_are_preserved(n_chunks):
+    """Pairs of rows with random splits: both get the split of the first."""
     rng = np.random.default_rng(2)
     splits = rng.choice(3, 20_000, p=(0.7, 0.15, 0.15))
     names = pa.chunked_array(np.array_split([f"{i:05d}" for i in rng.permutation(20_000)], n_chunks))

@@ -1,4 +1,4 @@
-"""What is set aside of a galaxy and why, and that a row of Parquet is the galaxy to the bit."""
+"""Rejected fields of a galaxy and their reasons, and bit-identical storage in Parquet."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def spectrum_with(value: float, at: int = 5) -> np.ndarray:
     return np.where(np.arange(12) == at, np.float32(value), np.float32(2.0))
 
 
-def test_a_good_galaxy_is_left_as_it_is():
+def test_a_valid_galaxy_is_not_changed():
     checked = check_galaxy(galaxy(), SPEC, WHERE)
     assert checked.rejections == []
     expected, got = galaxy(), checked.galaxy
@@ -70,23 +70,23 @@ def test_a_good_galaxy_is_left_as_it_is():
 @pytest.mark.parametrize(
     ("values", "field", "reason"),
     [
-        ({"image_CHW": image_with(np.nan)}, "image", "1 pixels are NaN or infinite"),
-        ({"image_CHW": image_with(np.inf)}, "image", "1 pixels are NaN or infinite"),
-        ({"image_CHW": image_with(-np.inf)}, "image", "NaN or infinite"),
-        ({"image_CHW": np.zeros((2, 4, 4), np.float32)}, "image", "every pixel is zero"),
-        ({"image_CHW": np.full((2, 4, 4), 1e39)}, "image", "does not fit into float32"),
-        ({"ivar_L": np.zeros(12, np.float32)}, "spectrum", "zero everywhere"),
-        ({"ivar_L": spectrum_with(-1.0)}, "spectrum", "negative"),
-        ({"ivar_L": spectrum_with(np.nan)}, "spectrum", "NaN"),
-        ({"ivar_L": spectrum_with(np.inf)}, "spectrum", "infinite"),
-        ({"flux_L": spectrum_with(np.nan)}, "spectrum", "flux is NaN or infinite where ivar is positive"),
-        ({"flux_L": spectrum_with(np.inf)}, "spectrum", "flux is NaN or infinite"),
+        ({"image_CHW": image_with(np.nan)}, "image", "1 pixels"),
+        ({"image_CHW": image_with(np.inf)}, "image", "1 pixels"),
+        ({"image_CHW": image_with(-np.inf)}, "image", "1 pixels"),
+        ({"image_CHW": np.zeros((2, 4, 4), np.float32)}, "image", "zero"),
+        ({"image_CHW": np.full((2, 4, 4), 1e39)}, "image", "1e+39"),
+        ({"ivar_L": np.zeros(12, np.float32)}, "spectrum", "ivar"),
+        ({"ivar_L": spectrum_with(-1.0)}, "spectrum", "ivar"),
+        ({"ivar_L": spectrum_with(np.nan)}, "spectrum", "ivar"),
+        ({"ivar_L": spectrum_with(np.inf)}, "spectrum", "ivar"),
+        ({"flux_L": spectrum_with(np.nan)}, "spectrum", "flux"),
+        ({"flux_L": spectrum_with(np.inf)}, "spectrum", "flux"),
         ({"redshift": -0.01}, "redshift", "-0.01"),
         ({"redshift": float("nan")}, "redshift", "nan"),
         ({"redshift": float("inf")}, "redshift", "inf"),
     ],
 )
-def test_a_fault_costs_its_own_field_only(values, field, reason):
+def test_only_the_invalid_field_is_rejected(values, field, reason):
     checked = check_galaxy(galaxy(**values), SPEC, WHERE)
     (rejection,) = checked.rejections
     assert (rejection.object_id, rejection.where, rejection.field) == ("a", WHERE, field)
@@ -97,17 +97,17 @@ def test_a_fault_costs_its_own_field_only(values, field, reason):
     assert (left.redshift is None) == (left.redshift_err is None) == (field == "redshift")
 
 
-def test_float16_refuses_what_float32_holds():
+def test_values_beyond_float16_are_rejected_for_float16():
     bright = {"image_CHW": image_with(-70_000.0)}
     assert check_galaxy(galaxy(**bright), SPEC, WHERE).rejections == []
     (rejection,) = check_galaxy(galaxy(**bright), replace(SPEC, image_dtype="float16"), WHERE).rejections
-    assert rejection.field == "image" and "7e+04 does not fit into float16" in rejection.reason
+    assert rejection.field == "image" and "7e+04" in rejection.reason
     just = {"image_CHW": image_with(65_504.0)}
     assert check_galaxy(galaxy(**just), replace(SPEC, image_dtype="float16"), WHERE).rejections == []
 
 
 @pytest.mark.parametrize("name", ["flux_L", "ivar_L"])
-def test_spectra_that_overflow_float32_are_set_aside(name):
+def test_spectra_that_overflow_float32_are_rejected(name):
     """Finite in float64, infinite once written."""
     value = np.full(12, 2.0)
     value[5] = 1e39
@@ -117,7 +117,7 @@ def test_spectra_that_overflow_float32_are_set_aside(name):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
-def test_bad_pixels_may_hold_anything_and_are_zeroed(value):
+def test_flux_of_bad_pixels_is_set_to_zero(value):
     flux, ivar = spectrum_with(value), spectrum_with(0.0)
     checked = check_galaxy(galaxy(flux_L=flux, ivar_L=ivar), SPEC, WHERE)
     assert checked.rejections == []
@@ -125,16 +125,16 @@ def test_bad_pixels_may_hold_anything_and_are_zeroed(value):
     np.testing.assert_array_equal(checked.galaxy.ivar_L, ivar)
 
 
-def test_redshift_zero_is_a_redshift():
+def test_redshift_zero_is_kept():
     checked = check_galaxy(galaxy(redshift=0.0), SPEC, WHERE)
     assert checked.galaxy.redshift == 0.0 and checked.rejections == []
 
 
-def test_a_row_is_set_aside_only_when_nothing_is_left():
-    spoilt = {"ivar_L": np.zeros(12, np.float32)}
-    checked = check_galaxy(galaxy(image_CHW=image_with(np.nan), **spoilt), SPEC, WHERE)
+def test_a_row_is_rejected_only_without_image_and_spectrum():
+    invalid = {"ivar_L": np.zeros(12, np.float32)}
+    checked = check_galaxy(galaxy(image_CHW=image_with(np.nan), **invalid), SPEC, WHERE)
     assert checked.galaxy is None and [r.field for r in checked.rejections] == ["image", "spectrum", "row"]
-    checked = check_galaxy(galaxy(image_CHW=None, **spoilt), SPEC, WHERE)
+    checked = check_galaxy(galaxy(image_CHW=None, **invalid), SPEC, WHERE)
     assert checked.galaxy is None and [r.field for r in checked.rejections] == ["spectrum", "row"]
     for kept in ({"image_CHW": None}, {"flux_L": None, "ivar_L": None}):
         checked = check_galaxy(galaxy(**kept), SPEC, WHERE)
@@ -142,20 +142,20 @@ def test_a_row_is_set_aside_only_when_nothing_is_left():
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
+    ("values", "named"),
     [
-        ({"image_CHW": np.ones((3, 4, 4))}, r"image has shape \(3, 4, 4\), expected \(2, 4, 4\) \(bands g,r"),
+        ({"image_CHW": np.ones((3, 4, 4))}, r"\(3, 4, 4\).*\(2, 4, 4\).*g,r"),
         ({"image_CHW": np.ones((2, 5, 4))}, r"\(2, 5, 4\)"),
         ({"image_CHW": np.ones((4, 4))}, r"\(4, 4\)"),
-        ({"flux_L": np.ones(11)}, "flux has .11.* expected 12"),
-        ({"ivar_L": np.ones(13)}, "ivar has .13"),
-        ({"ivar_L": None}, "ivar has None"),
-        ({"flux_L": None}, "flux has None"),
-        ({"flux_L": np.ones((1, 12))}, "flux has"),
+        ({"flux_L": np.ones(11)}, "flux .*11.* 12 "),
+        ({"ivar_L": np.ones(13)}, "ivar .*13"),
+        ({"ivar_L": None}, "ivar .*None"),
+        ({"flux_L": None}, "flux .*None"),
+        ({"flux_L": np.ones((1, 12))}, r"flux .*\(1, 12\)"),
     ],
 )
-def test_a_wrong_shape_concerns_the_whole_file(values, says):
-    with pytest.raises(InputError, match=says) as caught:
+def test_a_wrong_shape_is_an_error_of_the_file(values, named):
+    with pytest.raises(InputError, match=named) as caught:
         check_galaxy(galaxy(**values), SPEC, WHERE)
     assert str(caught.value).startswith(WHERE)
 
@@ -174,11 +174,11 @@ def through_parquet(table: pa.Table) -> pa.Table:
     arrays(np.float32, 12, elements=st.floats(-(2.0**99), 2.0**99, width=32)),
     arrays(np.float32, 12, elements=st.floats(0, 2.0**99, width=32)),
 )
-def test_a_row_is_the_galaxy_to_the_bit(dtype, image, flux, ivar):
+def test_tensors_of_a_row_are_bit_identical(dtype, image, flux, ivar):
     spec = replace(SPEC, image_dtype=dtype)
-    # Not contiguous, and in float64: whatever a reader hands over.
-    turned = np.asfortranarray(image.astype(float))
-    table = through_parquet(to_table([galaxy(image_CHW=turned, flux_L=flux, ivar_L=ivar)], ["val"], spec))
+    # Not contiguous and float64, as readers may return.
+    fortran = np.asfortranarray(image.astype(float))
+    table = through_parquet(to_table([galaxy(image_CHW=fortran, flux_L=flux, ivar_L=ivar)], ["val"], spec))
     row = table.to_pylist()[0]
     np.testing.assert_array_equal(np.frombuffer(row["image"], dtype).reshape(2, 4, 4).astype(np.float32), image)
     np.testing.assert_array_equal(np.frombuffer(row["flux"], np.float32), flux)
@@ -194,7 +194,7 @@ def test_scalars_of_a_row():
     assert (row["morphtype"], row["group_id"], row["split"]) == ("REX", "parent-1", "train")
 
 
-def test_what_was_not_measured_is_null():
+def test_missing_values_are_null():
     bare = Galaxy("b", image_CHW=galaxy().image_CHW, cmodel_mag_C=np.array([np.nan, 21.0]))
     only_spectrum = Galaxy("c", flux_L=galaxy().flux_L, ivar_L=galaxy().ivar_L)
     rows = through_parquet(to_table([bare, only_spectrum, galaxy()], ["train", "val", "test"], SPEC)).to_pylist()
@@ -203,12 +203,12 @@ def test_what_was_not_measured_is_null():
     for name in ("redshift", "redshift_err", "ra", "dec", "targetid", "morphtype", "g_cmodel_mag"):
         assert null[name] == [True, True, False], name
     assert null["r_cmodel_mag"] == [False, True, False]
-    # A galaxy that belongs to no group is its own.
+    # The group of a galaxy without group_id is its object_id.
     assert [row["group_id"] for row in rows] == ["b", "c", "parent-1"]
     assert [row["split"] for row in rows] == ["train", "val", "test"]
 
 
-def test_the_spec_rides_along():
+def test_the_spec_is_in_the_schema_metadata():
     schema = through_parquet(to_table([galaxy()], ["train"], SPEC)).schema
     assert SurveySpec.from_json(schema.metadata[b"mmae.survey_spec"]) == SPEC
     assert schema.equals(arrow_schema(SPEC))
@@ -220,11 +220,11 @@ def test_the_spec_rides_along():
 @pytest.mark.parametrize("spec", [SPEC, SurveySpec()])
 def test_spec_survives_json(spec):
     back = SurveySpec.from_json(spec.to_json())
-    assert back == spec and hash(back) == hash(spec)  # tuples again, not lists
+    assert back == spec and hash(back) == hash(spec)  # tuples, not lists
     assert SurveySpec.from_json(spec.to_json().encode()) == spec
 
 
-def test_default_grid_is_that_of_desi():
+def test_default_grid_is_the_desi_grid():
     wave_L = SurveySpec().wavelength_L()
     assert (len(wave_L), wave_L[0]) == (7781, 3600.0) and wave_L[-1] == pytest.approx(9824.0, abs=1e-9)
     assert SurveySpec().image_shape == (5, 64, 64)
@@ -242,7 +242,7 @@ def test_default_grid_is_that_of_desi():
         {"n_wavelengths": 11},
     ],
 )
-def test_another_grid_is_refused_by_the_name_of_the_field(change):
+def test_another_grid_is_refused_with_the_name_of_the_field(change):
     ((name, value),) = change.items()
     with pytest.raises(InputError) as caught:
         SPEC.require_equal_grid(replace(SPEC, **change), "survey/train/0.parquet")
@@ -251,11 +251,11 @@ def test_another_grid_is_refused_by_the_name_of_the_field(change):
     assert str(value) in message and str(getattr(SPEC, name)) in message
 
 
-def test_other_constants_of_the_same_grid_pass():
+def test_other_constants_of_the_same_grid_are_accepted():
     SPEC.require_equal_grid(replace(SPEC, image_dtype="float16", band_noise=(1.0, 2.0)), "here")
 
 
-def test_checks_are_silent():
+def test_checks_give_no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_galaxy(galaxy(image_CHW=image_with(np.nan), flux_L=spectrum_with(np.inf)), SPEC, WHERE)

@@ -1,4 +1,4 @@
-"""A survey on disk: how shards lie there, and that every damage is told by the name of the file."""
+"""A survey on disk: layout of the shards, and errors that name the damaged file."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def file(survey: Survey, number: int = 0) -> Path:
     return survey.path / survey.shards[number].path
 
 
-def test_a_written_survey_opens_as_it_was(survey):
+def test_an_opened_survey_equals_the_written_one(survey):
     assert open_survey(survey.path) == survey
     assert open_survey(str(survey.path), SPEC) == survey
     assert survey.rows_per_split() == {"train": 5, "val": 3, "test": 0}
@@ -80,19 +80,19 @@ def test_a_written_survey_opens_as_it_was(survey):
     verify_content(survey)
 
 
-def test_rows_come_back_in_their_order(survey):
+def test_rows_keep_their_order(survey):
     rows = pq.read_table(survey.files("train")[0]).to_pylist()
     assert [r["object_id"] for r in rows] == [f"0-{i}" for i in range(5)]
 
 
-def test_an_empty_split_is_told_by_its_name(survey):
-    with pytest.raises(InputError, match=r"the test split has zero rows") as caught:
+def test_the_error_for_an_empty_split_names_it(survey):
+    with pytest.raises(InputError, match="test split") as caught:
         survey.files("test")
     assert str(survey.path) in str(caught.value) and "'train': 5" in str(caught.value)
 
 
-def test_no_survey_in_a_folder(tmp_path):
-    with pytest.raises(InputError, match=rf"{tmp_path.name}.*{MANIFEST} is missing.*build_survey"):
+def test_a_folder_without_a_survey(tmp_path):
+    with pytest.raises(InputError, match=rf"{tmp_path.name}.*{MANIFEST}.*build_survey"):
         open_survey(tmp_path)
     with pytest.raises(InputError, match="absent"):
         open_survey(tmp_path / "absent")
@@ -111,7 +111,7 @@ def test_no_survey_in_a_folder(tmp_path):
         pytest.param(None, id="cut"),
     ],
 )
-def test_a_damaged_manifest_is_told_by_its_name(survey, content):
+def test_the_error_for_a_damaged_manifest_names_it(survey, content):
     manifest = survey.path / MANIFEST
     manifest.write_bytes(manifest.read_bytes()[:-40] if content is None else content)
     with pytest.raises(InputError) as caught:
@@ -130,7 +130,7 @@ def test_a_damaged_manifest_is_told_by_its_name(survey, content):
         ("shards", None),
     ],
 )
-def test_a_manifest_with_a_wrong_field_is_told_by_its_name(survey, field, value):
+def test_the_error_for_an_invalid_manifest_names_it(survey, field, value):
     manifest = survey.path / MANIFEST
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {field: value}))
     with pytest.raises(InputError) as caught:
@@ -180,44 +180,44 @@ def without_a_column(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "named"),
     [
-        (remove, "shard is missing"),
-        (cut, "truncated or not Parquet"),
-        (emptied, "truncated or not Parquet"),
-        (one_row_less, "2 rows, .* says 3"),
-        (other_bands, r"bands is \('r', 'g'\), expected \('g', 'r'\)"),
-        (other_grid, "wavelength_start is 3600.8"),
-        (other_dtype, "columns or types differ"),
-        (without_metadata, "no survey metadata"),
+        (remove, "val/000001.parquet"),
+        (cut, "val/000001.parquet"),
+        (emptied, "val/000001.parquet"),
+        (one_row_less, "2 rows, .*3 "),
+        (other_bands, r"bands .*\('r', 'g'\).*\('g', 'r'\)"),
+        (other_grid, "wavelength_start .*3600.8"),
+        (other_dtype, "val/000001.parquet"),
+        (without_metadata, "metadata"),
         (unreadable_metadata, "metadata"),
-        (without_a_column, "columns or types"),
+        (without_a_column, "val/000001.parquet"),
     ],
 )
-def test_a_damaged_shard_is_told_by_its_name(survey, damage, says):
+def test_the_error_for_a_damaged_shard_names_it(survey, damage, named):
     damage(file(survey, 1))
-    with pytest.raises(InputError, match=says) as caught:
+    with pytest.raises(InputError, match=named) as caught:
         open_survey(survey.path)
     assert str(file(survey, 1)) in str(caught.value)
 
 
-def test_a_model_of_another_grid_refuses_the_survey(survey):
-    with pytest.raises(InputError, match="n_wavelengths is 12, expected 13"):
+def test_a_survey_with_another_grid_than_expected_is_refused(survey):
+    with pytest.raises(InputError, match="n_wavelengths .*12.*13"):
         open_survey(survey.path, replace(SPEC, n_wavelengths=13))
 
 
-def test_a_flipped_bit_is_found_by_reading_everything(survey):
+def test_a_flipped_bit_is_found_by_verify_content(survey):
     path = file(survey, 1)
     content = bytearray(path.read_bytes())
     content[100] ^= 1
     path.write_bytes(content)
-    open_survey(survey.path)  # the footer is as it was
-    with pytest.raises(InputError, match="content changed") as caught:
+    open_survey(survey.path)  # the footer is unchanged
+    with pytest.raises(InputError) as caught:
         verify_content(survey)
     assert str(path) in str(caught.value)
 
 
-def test_hash_is_of_the_bytes(tmp_path):
+def test_hash_of_a_shard_is_that_of_its_bytes(tmp_path):
     first = write_shard(table(3, "val"), tmp_path / "a.parquet")
     again = write_shard(table(3, "val"), tmp_path / "deep" / "b.parquet")
     assert first == again == file_hash(tmp_path / "a.parquet")
@@ -233,10 +233,10 @@ def test_content_hash_depends_on_spec_and_rows_but_not_on_the_order_of_shards(su
     assert content_hash(SPEC, [replace(shards[0], blake2b="0" * 32), shards[1]]) != here
 
 
-def test_shards_lie_the_way_they_read_fastest(tmp_path):
+def test_shards_have_no_compression_dictionaries_or_tensor_statistics(tmp_path):
     path = tmp_path / "train" / "big.parquet"
     write_shard(table(600, "train"), path)
-    assert [f.name for f in path.parent.iterdir()] == ["big.parquet"]  # nothing unfinished is left
+    assert [f.name for f in path.parent.iterdir()] == ["big.parquet"]  # no partial file is left
     with pq.ParquetFile(path) as parquet:
         groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
         assert sum(g.num_rows for g in groups) == 600 and max(g.num_rows for g in groups) <= 256
@@ -251,5 +251,5 @@ def test_shards_lie_the_way_they_read_fastest(tmp_path):
                 assert columns[name].physical_type == "FIXED_LEN_BYTE_ARRAY"
                 assert not columns[name].is_stats_set, name
             assert columns["redshift"].is_stats_set
-    # No overhead: raw tensors are 2 x 4 x 4 and 2 x 12 floats, the rest is small.
+    # Raw tensors are 2 x 4 x 4 and 2 x 12 floats; the overhead is small.
     assert path.stat().st_size < 600 * (56 * 4 + 100)

@@ -1,4 +1,4 @@
-"""The shares of rare kinds in the splits: counted right, and told where chance does not explain them."""
+"""Fractions of rare kinds in the splits: counts, errors, and significance of differences."""
 
 import math
 
@@ -21,7 +21,7 @@ def counts(psf, morphtypes, high=(0, 0, 0), redshifts=(0, 0, 0)):
     }
 
 
-def test_unknown_types_and_redshifts_are_no_members_and_no_others():
+def test_unknown_types_and_redshifts_are_not_counted():
     rows = [("PSF", 1.6), ("PSF", None), ("REX", 1.5), (None, 3.0), (None, None), ("EXP", 0.1)]
     galaxies = [Galaxy(str(i), redshift=z, morphtype=m, flux_L=FLUX, ivar_L=FLUX) for i, (m, z) in enumerate(rows)]
     table = to_table(galaxies, ["train"] * 6, SPEC)
@@ -29,7 +29,7 @@ def test_unknown_types_and_redshifts_are_no_members_and_no_others():
     assert count_strata(table.slice(0, 0)) == {"morphtypes": 0, "psf": 0, "high_redshifts": 0}
 
 
-def test_share_error_and_distance_are_those_of_the_textbook():
+def test_share_error_and_significance():
     found = {
         (s.stratum, s.split): s for s in shares(counts((160, 40, 22), (1000, 200, 190), (30, 9, 8), (900, 180, 160)))
     }
@@ -47,7 +47,7 @@ def test_share_error_and_distance_are_those_of_the_textbook():
         assert np.sign(share.sigmas) == np.sign(members[0] / known[0] - members[1] / known[1])
 
 
-def test_chance_stays_below_the_line_and_a_lopsided_split_does_not():
+def test_random_differences_are_not_significant_and_a_large_one_is():
     rng = np.random.default_rng(0)
     known = (7000, 1500, 1500)
     for _ in range(200):
@@ -62,7 +62,7 @@ def test_chance_stays_below_the_line_and_a_lopsided_split_does_not():
     ("psf", "morphtypes"),
     [((0, 0, 0), (0, 0, 0)), ((3, 0, 0), (9, 0, 0)), ((0, 0, 0), (9, 4, 4)), ((9, 4, 4), (9, 4, 4))],
 )
-def test_nothing_to_compare_is_no_difference(psf, morphtypes):
+def test_no_significance_without_members_to_compare(psf, morphtypes):
     found = [s for s in shares(counts(psf, morphtypes)) if s.stratum == "PSF"]
     assert all(s.sigmas == 0 for s in found)
     assert [math.isnan(s.value) for s in found] == [n == 0 for n in morphtypes]

@@ -1,4 +1,4 @@
-"""The truth of simulated galaxies: beside the survey, checked like it, and out of training's way."""
+"""The truth of simulated galaxies: stored beside the survey, checked, and not read in training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TRUTH_SCHEMA = pa.schema(
 
 
 def truth_row(row: int) -> dict:
-    # Rows 25 to 50 are a chunk whose mass is None throughout; the others hold whole numbers.
+    # Rows 25 to 50 are a chunk in which mass is None in all rows; the others have whole numbers.
     return {
         "object_id": f"g{row}",
         "mass": None if 25 <= row < 50 else row,
@@ -43,7 +43,7 @@ def truth_row(row: int) -> dict:
 
 
 def read_with_truth(chunk) -> ChunkRead:
-    """Truth of all galaxies, also of those that the builder will set aside."""
+    """Truth of all galaxies, including those that the builder rejects."""
     part = read_rows(chunk)
     part.truth = [truth_row(row) for row in range(chunk["start"], chunk["stop"])]
     return part
@@ -55,13 +55,13 @@ def memory_truth_source(n: int, size: int = 25) -> Source:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, ray_cluster):
-    """A finished survey with truth, not to be changed."""
+    """A finished survey with truth; tests must not change it."""
     return build_survey([memory_truth_source(100)], tmp_path_factory.mktemp("truth") / "s")
 
 
 @pytest.fixture
 def survey(finished, tmp_path):
-    """A copy to damage."""
+    """A copy that tests may change."""
     for path in finished.path.rglob("*"):
         if path.is_file():
             copy = tmp_path / "s" / path.relative_to(finished.path)
@@ -81,7 +81,7 @@ def one_chunk(tmp_path, truth, schema=TRUTH_SCHEMA):
     return write_one_chunk(source, 3, tmp_path)
 
 
-def test_every_kept_galaxy_has_its_truth_and_no_other_has(finished):
+def test_truth_rows_are_those_of_the_kept_galaxies(finished):
     survey = open_survey(finished.path)
     rows = all_rows(survey)
     table = read_truth(survey)
@@ -100,31 +100,31 @@ def test_one_file_per_chunk_and_one_schema(finished):
     assert pq.read_table(files[1])["mass"].null_count == len(pq.read_table(files[1])) == 23
 
 
-def test_single_columns(finished):
+def test_selected_columns(finished):
     table = read_truth(finished, ["lines", "object_id"])
     assert table.column_names == ["lines", "object_id"] and len(table) == 90
-    with pytest.raises(InputError, match="no column colour; it has object_id, mass"):
+    with pytest.raises(InputError, match="colour.* object_id, mass"):
         read_truth(finished, ["object_id", "colour"])
 
 
-def test_survey_without_truth_says_so_and_is_as_before(tmp_path, finished, ray_cluster):
+def test_survey_without_truth(tmp_path, finished, ray_cluster):
     plain = build_survey([memory_source(100)], tmp_path / "s")
     assert not (plain.path / "truth").exists()
     assert "truth" not in json.loads((plain.path / MANIFEST).read_text())
-    with pytest.raises(InputError, match="no truth table"):
+    with pytest.raises(InputError, match=str(plain.path)):
         read_truth(open_survey(plain.path))
     assert all_rows(plain) == all_rows(finished)
     assert plain.content_hash != finished.content_hash  # truth is content
     assert plain.content_hash == content_hash(SPEC, list(finished.shards))
 
 
-def test_hash_of_surveys_without_truth_is_as_it_always_was():
+def test_hash_of_surveys_without_truth_does_not_change():
     shards = [Shard("train/000000.parquet", "train", 5, "ab" * 16), Shard("val/000001.parquet", "val", 3, "cd" * 16)]
     before_truth = "3eee193132ad13576b0b43e8e6dc4769"
     assert content_hash(SurveySpec(), shards) == before_truth
 
 
-def test_training_never_sees_it(survey):
+def test_training_does_not_read_truth(survey):
     for shard in survey.truth_shards:
         (survey.path / shard.path).unlink()
     n_rows = 0
@@ -149,68 +149,68 @@ def one_row_less(path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
-    [(removed, "shard is missing"), (cut, "truncated or not Parquet"), (one_row_less, "22 rows, .* says 23")],
+    ("damage", "named"),
+    [(removed, "truth/000001.parquet"), (cut, "truth/000001.parquet"), (one_row_less, "22 rows, .*23 ")],
 )
-def test_a_damaged_file_is_told_by_its_name(survey, damage, says):
+def test_the_error_for_a_damaged_file_names_it(survey, damage, named):
     path = survey.path / survey.truth_shards[1].path
     damage(path)
-    with pytest.raises(InputError, match=says) as caught:
+    with pytest.raises(InputError, match=named) as caught:
         open_survey(survey.path)
     assert str(path) in str(caught.value)
 
 
-def test_a_flipped_bit_is_found(survey):
+def test_a_flipped_bit_is_found_by_verify_content(survey):
     path = survey.path / survey.truth_shards[2].path
     content = bytearray(path.read_bytes())
     content[100] ^= 1
     path.write_bytes(content)
     open_survey(survey.path)
-    with pytest.raises(InputError, match="content changed") as caught:
+    with pytest.raises(InputError) as caught:
         verify_content(survey)
     assert str(path) in str(caught.value)
 
 
 def test_chunk_without_kept_galaxies_writes_no_truth(tmp_path):
-    report = one_chunk(tmp_path, [truth_row(4)])  # nothing of row 4 is usable
+    report = one_chunk(tmp_path, [truth_row(4)])  # row 4 is rejected
     assert report.truth == [] and not (tmp_path / "truth").exists()
-    report = one_chunk(tmp_path, [truth_row(4), truth_row(7), truth_row(99)])  # 99 is of no galaxy
+    report = one_chunk(tmp_path, [truth_row(4), truth_row(7), truth_row(99)])  # there is no galaxy 99
     assert [(s.path, s.rows) for s in report.truth] == [("truth/000003.parquet", 1)]
 
 
 @pytest.mark.parametrize(
-    ("rows", "says"),
+    ("rows", "named"),
     [
-        ([truth_row(1), truth_row(2) | {"colour": 1}], r"galaxy g2: .*columns \[\] and has \['colour'\]"),
-        ([{"object_id": "g1"}], r"galaxy g1: .*lacks the columns \['kind', 'lensed', 'lines', 'mass'\]"),
+        ([truth_row(1), truth_row(2) | {"colour": 1}], r"galaxy g2: .*\[\].*\['colour'\]"),
+        ([{"object_id": "g1"}], r"galaxy g1: .*\['kind', 'lensed', 'lines', 'mass'\]"),
         ([{"mass": 1.0}], "galaxy None"),
-        ([truth_row(4) | {"colour": 1.0}], "galaxy g4"),  # also where the galaxy is not kept
-        ([truth_row(1) | {"lines": 1.5}], "column lines is not int64"),
-        ([truth_row(1) | {"mass": "heavy"}], "column mass is not double"),
-        ([truth_row(1) | {"lines": 2**70}], "column lines is not int64"),
-        ([truth_row(1), truth_row(1)], "galaxy g1: two rows"),
+        ([truth_row(4) | {"colour": 1.0}], "galaxy g4"),  # also if the galaxy is not kept
+        ([truth_row(1) | {"lines": 1.5}], "lines .*int64"),
+        ([truth_row(1) | {"mass": "heavy"}], "mass .*double"),
+        ([truth_row(1) | {"lines": 2**70}], "lines .*int64"),
+        ([truth_row(1), truth_row(1)], "galaxy g1: "),
     ],
 )
-def test_rows_that_do_not_fit_are_refused(tmp_path, rows, says):
-    with pytest.raises(InputError, match=says) as caught:
+def test_truth_rows_that_contradict_the_schema_are_refused(tmp_path, rows, named):
+    with pytest.raises(InputError, match=named) as caught:
         one_chunk(tmp_path, rows)
     assert "source memory" in str(caught.value)
 
 
 def test_rows_without_a_schema_are_refused(tmp_path):
-    with pytest.raises(InputError, match="source memory: .*no truth_schema"):
+    with pytest.raises(InputError, match="source memory: .*truth_schema"):
         one_chunk(tmp_path, [truth_row(1)], schema=None)
 
 
 @pytest.mark.parametrize(
     "schema", [pa.schema([("mass", pa.float64())]), TRUTH_SCHEMA.append(pa.field("split", pa.string()))]
 )
-def test_schema_needs_object_id_and_leaves_split_to_the_builder(schema):
+def test_truth_schema_must_have_object_id_and_not_split(schema):
     with pytest.raises(InputError, match="source memory: truth_schema"):
         replace(memory_source(10), truth_schema=schema)
 
 
-def test_sources_whose_truth_contradicts_are_refused(tmp_path):
+def test_sources_with_incompatible_truth_schemas_are_refused(tmp_path):
     schema = TRUTH_SCHEMA.set(1, pa.field("mass", pa.string()))
     other = replace(memory_truth_source(10), name="other", truth_schema=schema)
     with pytest.raises(InputError, match="sources memory, other: .*mass"):
@@ -218,7 +218,7 @@ def test_sources_whose_truth_contradicts_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_sources_with_other_columns_and_without_truth_share_a_table(tmp_path, ray_cluster):
+def test_sources_with_different_truth_columns_or_without_truth(tmp_path, ray_cluster):
     def read_later(chunk):  # other galaxies: rows 100 and on
         later = {"start": chunk["start"] + 100, "stop": chunk["stop"] + 100}
         truth = [{"object_id": f"g{row}", "age": 1.5} for row in range(later["start"], later["stop"])]

@@ -1,4 +1,4 @@
-"""Catalogue tables (FITS, Parquet, CSV, VOTable) in the columns that pairing knows.
+"""Catalogue tables (FITS, Parquet, CSV, VOTable) with the columns used in pairing.
 
 Shape suffix: N rows.
 """
@@ -33,16 +33,16 @@ CATALOGUE = pa.schema(
         ("redshift", pa.float64()),
         ("redshift_err", pa.float64()),
         ("morphtype", pa.string()),
-        ("magnitudes", pa.list_(pa.float32())),  # of all bands; of fixed size, Parquet could not hold null
+        ("magnitudes", pa.list_(pa.float32())),  # one per band; not of fixed size, so that Parquet can store null
     ]
 )
 
 
 def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]) -> tuple[pa.Table, list[Rejection]]:
-    """The rows of a table that are on the sky, and those that are not.
+    """The rows of a table with a position on the sky, and rejections of the others.
 
     Raises:
-        InputError: the file cannot be read, or lacks a column that the description names.
+        InputError: the file cannot be read, or does not have a column of the description.
     """
     table = _read(path)
     n = len(table)
@@ -75,9 +75,7 @@ def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]
     bad_N = ~on_sky(ra_N, dec_N) | (object_id_N == "")
     rejections = []
     for i in np.flatnonzero(bad_N):
-        reason = (
-            "it has no object id" if object_id_N[i] == "" else f"RA {ra_N[i]}, declination {dec_N[i]}: not on the sky"
-        )
+        reason = "no object id" if object_id_N[i] == "" else f"RA {ra_N[i]}, declination {dec_N[i]}: not on the sky"
         rejections.append(Rejection(str(object_id_N[i]), f"{path}, row {i}", "row", reason))
     return rows.filter(pa.array(~bad_N)), rejections
 
@@ -85,7 +83,7 @@ def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]
 def _read(path: str) -> Table:
     if "://" not in path:
         return read_table(Path(path))
-    with tempfile.TemporaryDirectory() as folder:  # astropy's table readers want a file
+    with tempfile.TemporaryDirectory() as folder:  # astropy's table readers need a local file
         copy = Path(folder) / name_of(path)
         system, remote = url_to_fs(path)
         try:
@@ -100,7 +98,7 @@ def _column(table: Table, name: str, where: str) -> str:
     found = find_column(table, (name,))
     if found is None:
         raise InputError(
-            f"{where}: no column {name}, found {', '.join(table.colnames[:20])}. Name the column in the "
+            f"{where}: no column {name}, found {', '.join(table.colnames[:20])}. Give the column name in the "
             f"survey's description (catalogue)."
         )
     return found

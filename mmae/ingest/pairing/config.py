@@ -1,4 +1,4 @@
-"""What is paired, and how."""
+"""Options of pairing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mmae.astro.crossmatch_tables import Engine
 
 @dataclass(frozen=True)
 class PairConfig:
-    """Spectra, images and catalogues of one sky, as the archives serve them.
+    """Spectra, images and catalogues of one sky in the archives' formats.
 
-    Everything may be a file, a folder or a quoted pattern, local or with a protocol that fsspec knows (s3://...).
+    Each path may be a file, a folder or a quoted pattern, local or with a protocol supported by fsspec (s3://...).
     """
 
     spectra: tuple[str, ...] = ()
@@ -21,26 +21,26 @@ class PairConfig:
     redshifts: tuple[str, ...] = ()
     """Redrock files, or FITS tables with TARGETID and Z."""
     patches: tuple[str, ...] = ()
-    """Large FITS images with a WCS, of which cutouts are made; a file per band, or an extension per band."""
+    """Large FITS images with a WCS, from which cutouts are made; one file per band, or one extension per band."""
     stamps: tuple[str, ...] = ()
     """FITS cutouts with a WCS, one galaxy each; files as for patches."""
     catalogues: tuple[str, ...] = ()
-    """Tables of objects: FITS, Parquet, CSV or VOTable. Column names stand in the description."""
+    """Tables of objects: FITS, Parquet, CSV or VOTable. Column names are given in the description."""
     description: Path | None = None
-    """YAML file that describes another survey than HSC and DESI: docs/pairing.md."""
+    """YAML file that describes a survey other than HSC and DESI: docs/pairing.md."""
     radius: float = 1.0
     """Arcsec within which rows of two tables are one galaxy."""
     match: Literal["one-to-one", "nearest"] = "one-to-one"
-    """One-to-one: closest pairs first, each used once. Nearest: each spectrum takes the nearest object, so that
-    spectra of one galaxy share its image."""
+    """One-to-one: closest pairs first, each row used once. Nearest: each spectrum is matched to the nearest object, so
+    that spectra of one galaxy share its image."""
     epoch: float = 2016.0
-    """Julian year at which positions are matched: tables with proper motions and an epoch are moved to it."""
+    """Julian year at which positions are matched; applied to tables with proper motions and an epoch."""
     max_outside: float = 0.5
-    """A cutout is set aside if more than this fraction of one of its bands has no data."""
+    """A cutout is rejected if more than this fraction of one of its bands has no data."""
     rows_per_cell: int = 512
-    """The sky is divided until no cell has more rows; one cell is one piece of work and one shard per split."""
+    """Maximum of rows per sky cell; one cell is one task and one shard per split."""
     engine: Engine = "auto"
-    """Where the sky match runs: in memory, in Ray, or as the number of rows demands."""
+    """Where the sky match runs: in memory, in Ray, or chosen by the number of rows."""
 
     def __post_init__(self) -> None:
         if not 0 < self.radius <= 648000:

@@ -1,7 +1,7 @@
-"""Images of the sky as FITS files: which bands lie where, and cutouts of them.
+"""FITS images of the sky: index of their bands, and cutouts.
 
 A *patch* is a large image with many galaxies, one file per band or one file with an extension per band; cutouts are
-made at the galaxies' places. A *stamp* is such an image that was cut out around one galaxy already.
+made at the positions of galaxies. A *stamp* is such an image that was already cut out around one galaxy.
 
 FLUXMAG0, planes and mask bits are as in HSC-SSP's data releases (https://hsc-release.mtk.nao.ac.jp).
 
@@ -36,7 +36,7 @@ IMAGES = pa.schema(
         ("height", pa.int64()),
         ("width", pa.int64()),
         ("ra", pa.float64()),
-        ("dec", pa.float64()),  # of the middle
+        ("dec", pa.float64()),  # ra, dec: of the centre
     ]
 )
 SCALE_TOLERANCE = 0.01  # of the pixel scale: 0.6 pixels over a cutout of 64
@@ -44,12 +44,12 @@ _OTHER_PLANES = ("MASK", "VARIANCE", "WEIGHT", "PSF")
 
 
 def group_by_name(paths: list[str], bands: tuple[str, ...]) -> dict[str, list[str]]:
-    """Files brought together by what is left of their path without the band: one patch or stamp each."""
+    """Files grouped by their path without the band; each group is one patch or stamp."""
     groups: dict[str, list[str]] = {}
     for path in paths:
         folder, name = path.rpartition("/")[::2]
         stem = next((name.removesuffix(e) for e in FITS_ENDINGS if name.endswith(e)), name)
-        words = re.split(r"([-_.\s]+)", stem)  # words and what stands between them
+        words = re.split(r"([-_.\s]+)", stem)  # words and separators
         of_band = [i for i in range(0, len(words), 2) if _band(words[i], bands)]
         if of_band:
             last = of_band[-1]
@@ -60,21 +60,21 @@ def group_by_name(paths: list[str], bands: tuple[str, ...]) -> dict[str, list[st
 
 
 def index_image(name: str, paths: list[str], spec: SurveySpec, at_zero_point: bool) -> pa.Table:
-    """One row (IMAGES) for the bands of one patch or stamp, from headers alone.
+    """One row (IMAGES) for the bands of one patch or stamp, from the headers.
 
     Args:
-        at_zero_point: images without FLUXMAG0 are at the survey's zero point.
+        at_zero_point: whether images without FLUXMAG0 have the survey's zero point.
 
     Raises:
-        OSError, LookupError, TypeError, ValueError: a band is missing, twice, unreadable, without zero point or WCS,
-            of another pixel scale, or not on the pixels of the other bands.
+        OSError, LookupError, TypeError, ValueError: a band is missing, duplicated, unreadable, without zero point
+            or WCS, has another pixel scale, or is not on the pixels of the other bands.
     """
     planes: dict[str, dict[str, Any]] = {}
     headers: dict[str, fits.Header] = {}
     for path in paths:
         for band, plane, header in _planes(path, spec, at_zero_point):
             if band in planes:
-                raise ValueError(f"band {band} is there twice: in {name_of(planes[band]['path'])} and {name_of(path)}")
+                raise ValueError(f"two images of band {band}: in {name_of(planes[band]['path'])} and {name_of(path)}")
             planes[band], headers[band] = plane, header
     missing = [band for band in spec.bands if band not in planes]
     if missing:
@@ -88,9 +88,11 @@ def index_image(name: str, paths: list[str], spec: SurveySpec, at_zero_point: bo
     for band in spec.bands[1:]:
         if (headers[band]["NAXIS2"], headers[band]["NAXIS1"]) != shape:
             raise ValueError(f"band {band} has another shape than band {spec.bands[0]}")
-        moved = wcs.all_world2pix(_wcs(headers[band], spec).all_pix2world(corners, 0), 0) - corners
-        if not np.abs(moved).max() < 0.5:
-            raise ValueError(f"band {band} lies up to {np.abs(moved).max():.2f} pixels beside band {spec.bands[0]}")
+        shift = wcs.all_world2pix(_wcs(headers[band], spec).all_pix2world(corners, 0), 0) - corners
+        if not np.abs(shift).max() < 0.5:
+            raise ValueError(
+                f"band {band} is shifted by up to {np.abs(shift).max():.2f} pixels from band {spec.bands[0]}"
+            )
     ra, dec = _degrees(wcs, (shape[1] - 1) / 2, (shape[0] - 1) / 2)
     return pa.table(
         {
@@ -107,7 +109,7 @@ def index_image(name: str, paths: list[str], spec: SurveySpec, at_zero_point: bo
 
 
 def choose_patch(images: pa.Table, ra_N: np.ndarray, dec_N: np.ndarray, spec: SurveySpec) -> np.ndarray:
-    """The patch (N,) in which each position lies furthest from the edge; -1: in none by half a cutout."""
+    """The patch (N,) in which each position is furthest from the edge; -1: no patch has a full cutout there."""
     best_N, room_N = np.full(len(ra_N), -1), np.full(len(ra_N), -np.inf)
     half = (spec.image_size - 1) / 2
     diagonal_P = np.hypot(images["height"].to_numpy(), images["width"].to_numpy()) / 2 * spec.pixel_scale * 1.1
@@ -130,7 +132,7 @@ def choose_patch(images: pa.Table, ra_N: np.ndarray, dec_N: np.ndarray, spec: Su
 
 
 class OpenPatch:
-    """The bands of one patch or stamp, open, to cut from: a context, so that its files are opened once."""
+    """Context manager with the open files of the bands of one patch or stamp, to make cutouts."""
 
     def __init__(self, planes: str, wcs: str, spec: SurveySpec):
         self._planes, self._wcs, self._spec = json.loads(planes), read_wcs(wcs), spec
@@ -150,15 +152,15 @@ class OpenPatch:
         for file in self._files.values():
             file.close()
 
-    def places(self, ra_N: np.ndarray, dec_N: np.ndarray) -> np.ndarray:
-        """Zero-based pixels x, y (N, 2) of positions in degrees; NaN behind the tangent plane."""
+    def positions(self, ra_N: np.ndarray, dec_N: np.ndarray) -> np.ndarray:
+        """Zero-based pixels x, y (N, 2) of ra, dec in degrees; NaN behind the tangent plane."""
         return np.stack(_pixels(self._wcs, ra_N, dec_N), axis=-1)
 
-    def cutout(self, place: tuple[float, float] | None) -> tuple[np.ndarray, float]:
-        """The image (C, H, W) float32 about pixels x, y, or about the middle for None, 0 where there are no data; and
-        the fraction without data in the band that has the most of it.
+    def cutout(self, position: tuple[float, float] | None) -> tuple[np.ndarray, float]:
+        """The image (C, H, W) float32 centred on pixel x, y (None: the centre of the file's image), 0 without data;
+        and the fraction of pixels without data in the worst band.
 
-        Counts are brought to the survey's zero point. The place falls at most half a pixel from the middle.
+        Counts are scaled to the survey's zero point. The position is at most half a pixel from the centre.
 
         Raises:
             OSError, LookupError, TypeError, ValueError: a band cannot be read here.
@@ -167,12 +169,12 @@ class OpenPatch:
         image_CHW = np.empty((len(self._planes), size, size))
         for c, plane in enumerate(self._planes):
             hdu = self._files[plane["path"]][plane["hdu"]]
-            if place is None:
+            if position is None:
                 height, width = hdu.shape
-                place = (width - size) // 2 + (size - 1) / 2, (height - size) // 2 + (size - 1) / 2
-            image_CHW[c] = _cut(hdu, place, size) * plane["scale"]
+                position = (width - size) // 2 + (size - 1) / 2, (height - size) // 2 + (size - 1) / 2
+            image_CHW[c] = _cut(hdu, position, size) * plane["scale"]
             if plane["no_data"] is not None:
-                mask = _cut(self._files[plane["path"]][plane["mask_hdu"]], place, size)
+                mask = _cut(self._files[plane["path"]][plane["mask_hdu"]], position, size)
                 bits = np.where(np.isfinite(mask), mask, 0).astype(np.int64)
                 image_CHW[c][(bits >> plane["no_data"]) & 1 == 1] = np.nan
         without_CHW = ~np.isfinite(image_CHW)
@@ -186,26 +188,26 @@ def read_wcs(text: str) -> WCS:
         return WCS(fits.Header.fromstring(text))
 
 
-def _cut(hdu: Any, place: tuple[float, float], size: int) -> np.ndarray:
-    if not np.isfinite(place).all():  # behind the tangent plane
-        raise ValueError("the place is outside of the image")
+def _cut(hdu: Any, position: tuple[float, float], size: int) -> np.ndarray:
+    if not np.isfinite(position).all():  # behind the tangent plane
+        raise ValueError("the position is outside the image")
     try:
-        cut = Cutout2D(_pixels_of(hdu), place, size, mode="partial", fill_value=np.nan).data
+        cut = Cutout2D(_image_data(hdu), position, size, mode="partial", fill_value=np.nan).data
     except NoOverlapError:
-        raise ValueError("the place is outside of the image") from None
+        raise ValueError("the position is outside the image") from None
     return np.asarray(cut, np.float64)
 
 
-def _pixels_of(hdu: Any) -> Any:
-    """Something to slice of which no more is read than is cut: a section, or, ten times faster, the file's memory map.
-    astropy maps a local file's plain images, and would read scaled and compressed ones whole."""
+def _image_data(hdu: Any) -> Any:
+    """An array-like from which only the sliced part is read: a section, or the memory map, which is ten times faster.
+    astropy maps plain images of local files only; it would read scaled and compressed ones completely."""
     plain = isinstance(hdu, fits.ImageHDU | fits.PrimaryHDU) and not {"BSCALE", "BZERO", "BLANK"} & set(hdu.header)
     file = (hdu.fileinfo() or {}).get("file")
     return hdu.data if plain and file is not None and file.memmap else hdu.section
 
 
 def _planes(path: str, spec: SurveySpec, at_zero_point: bool):
-    """(band, where it lies, its header) for each image of a file; masks and variances belong to it."""
+    """(band, location of its data and mask, header) for each image of a file."""
     with open_fits(path) as file:
         require_whole(file, path)
         primary, found, masks = file[0].header, [], []
@@ -222,8 +224,8 @@ def _planes(path: str, spec: SurveySpec, at_zero_point: bool):
             band = next((b for b in (_band(name, spec.bands) for name in names) if b), None)
             if band is None:
                 raise ValueError(
-                    f"{name_of(path)}: an image of no known band; FILTER, EXTNAME or the file's name must "
-                    f"have one of {','.join(spec.bands)}, alone or as in HSC-G"
+                    f"{name_of(path)}: unknown band; FILTER, EXTNAME or the file's name must "
+                    f"contain one of {','.join(spec.bands)}, alone or as in HSC-G"
                 )
             fluxmag0 = header.get("FLUXMAG0", primary.get("FLUXMAG0"))
             if fluxmag0 is None and at_zero_point:
@@ -244,13 +246,13 @@ def _planes(path: str, spec: SurveySpec, at_zero_point: bool):
 
 def _wcs(header: fits.Header, spec: SurveySpec) -> WCS:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FITSFixedWarning)  # old date cards; nothing is wrong
+        warnings.simplefilter("ignore", FITSFixedWarning)  # for old date cards, which are harmless
         try:
             wcs = WCS(header)
-        except Exception as error:  # wcslib's errors share no class but Exception
-            raise ValueError(f"broken WCS: {error}") from error
+        except Exception as error:  # wcslib's errors have no other common class
+            raise ValueError(f"invalid WCS: {error}") from error
     if not wcs.has_celestial:
-        raise ValueError("no WCS: CTYPE, CRVAL, CRPIX and CD must say where the image lies")
+        raise ValueError("no WCS: CTYPE, CRVAL, CRPIX and CD are needed")
     scales = proj_plane_pixel_scales(wcs.celestial) * 3600
     if not np.abs(scales / spec.pixel_scale - 1).max() <= SCALE_TOLERANCE:
         raise ValueError(f"{scales.mean():.4f} arcsec per pixel, not {spec.pixel_scale}")
@@ -263,12 +265,12 @@ def _degrees(wcs: WCS, x: float, y: float) -> tuple[float, float]:
 
 
 def _pixels(wcs: WCS, ra: Any, dec: Any) -> tuple[Any, Any]:
-    """Zero-based x, y of ICRS degrees, in whatever frame the WCS is."""
+    """Zero-based x, y of ICRS degrees, for a WCS in any frame."""
     return wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg"))
 
 
 def _band(text: Any, bands: tuple[str, ...]) -> str | None:
-    """The band of "G", "g", "HSC-G", "HSC-R2" or "calexp-HSC-G-9813"; the last word that is one. R2 and I2 are HSC's
+    """The last word that is a band in "G", "g", "HSC-G", "HSC-R2" or "calexp-HSC-G-9813". R2 and I2 are HSC's
     second r and i filters."""
     by_name = {band.lower(): band for band in bands}
     for word in reversed(re.split(r"[-_.\s]+", str(text or "").lower())):

@@ -1,6 +1,6 @@
-"""The first pass over the input: what is in every file, read in Ray, one task per file.
+"""The first pass over the input: an index of every file, in Ray, one task per file.
 
-Only headers and small tables are read. What cannot be read is set aside, with the reason.
+Only headers and small tables are read. Files that cannot be read are rejected with the reason.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from mmae.ingest.pairing.spectra import REDSHIFTS, SPECTRA, best_redshifts, inde
 from mmae.ingest.readers.values import UNREADABLE
 from mmae.survey.schema import Rejection
 
-FILE = "file"  # the field of a rejection that set aside a whole file
+FILE = "file"  # field of the rejection of a whole file
 CATALOGUE_ENDINGS = (".fits", ".fit", ".fits.gz", ".parquet", ".pq", ".csv", ".csv.gz", ".vot", ".xml")
 
 
 @dataclass
 class Index:
-    """All that is there, by kind, and what was set aside on the way."""
+    """The content of all files by kind, and what was rejected."""
 
     spectra: pa.Table
     redshifts: pa.Table
@@ -44,7 +44,7 @@ def list_inputs(config: PairConfig) -> dict[str, list[str]]:
     """The files of each kind.
 
     Raises:
-        InputError: a pattern names no file; neither spectra nor images are given.
+        InputError: a pattern matches no file; neither spectra nor images are given.
     """
     if not (config.spectra or config.patches or config.stamps):
         raise InputError(
@@ -52,7 +52,7 @@ def list_inputs(config: PairConfig) -> dict[str, list[str]]:
         )
     if config.patches and not (config.spectra or config.catalogues):
         raise InputError(
-            "--pair.patches are cut at the places of galaxies: give --pair.catalogues or --pair.spectra too."
+            "--pair.patches are cut at the positions of galaxies: give --pair.catalogues or --pair.spectra too."
         )
     return {
         "spectra": expand(config.spectra, FITS_ENDINGS, "DESI coadds"),
@@ -64,15 +64,15 @@ def list_inputs(config: PairConfig) -> dict[str, list[str]]:
 
 
 def index_inputs(inputs: dict[str, list[str]], description: SurveyDescription, workers: int | None = None) -> Index:
-    """Look into every file.
+    """Index all files.
 
     Raises:
-        InputError: a catalogue lacks a column that the description names, which concerns all of them; or no
-            file of a kind that was given can be read.
+        InputError: a catalogue does not have a column of the description; or no
+            file of a given kind can be read.
     """
     spec, bands = description.spec(), tuple(description.bands)
     grid_L = spec.wavelength_L()
-    looks: dict[str, Callable[[Job], tuple[pa.Table, list[Rejection]]]] = {
+    readers: dict[str, Callable[[Job], tuple[pa.Table, list[Rejection]]]] = {
         "spectra": lambda job: index_coadd(job["paths"][0], grid_L, tuple(description.arms)),
         "redshifts": lambda job: (index_redshifts(job["paths"][0]), []),
         "patches": lambda job: (index_image(job["name"], job["paths"], spec, description.images_have_zero_point), []),
@@ -85,9 +85,9 @@ def index_inputs(inputs: dict[str, list[str]], description: SurveyDescription, w
         for name, paths in _units(kind, files, bands).items()
     ]
 
-    def look(job: Job) -> Job:
+    def index(job: Job) -> Job:
         try:
-            table, rejections = looks[job["kind"]](job)
+            table, rejections = readers[job["kind"]](job)
         except InputError as error:
             if job["kind"] == "catalogues" and "no column" in str(error):
                 raise
@@ -103,7 +103,7 @@ def index_inputs(inputs: dict[str, list[str]], description: SurveyDescription, w
     schemas = {"spectra": SPECTRA, "redshifts": REDSHIFTS, "patches": IMAGES, "stamps": IMAGES, "catalogues": CATALOGUE}
     tables: dict[str, list[pa.Table]] = {kind: [] for kind in schemas}
     rejections: list[Rejection] = []
-    for found in tqdm(in_ray(jobs, look, workers), total=len(jobs), desc="look into files", unit="file"):
+    for found in tqdm(in_ray(jobs, index, workers), total=len(jobs), desc="index", unit="file"):
         if found["table"]:
             tables[found["kind"]].append(pa.ipc.open_stream(found["table"]).read_all())
         rejections += [Rejection(**r) for r in json.loads(found["rejections"])]
@@ -127,7 +127,7 @@ def index_inputs(inputs: dict[str, list[str]], description: SurveyDescription, w
 
 
 def _units(kind: str, files: list[str], bands: tuple[str, ...]) -> dict[str, list[str]]:
-    """What is looked at together: the bands of an image, else file by file."""
+    """Files that one task indexes: all bands of an image, otherwise a single file."""
     return group_by_name(files, bands) if kind in ("patches", "stamps") else {name_of(f) + f: [f] for f in files}
 
 

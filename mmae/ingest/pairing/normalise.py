@@ -1,4 +1,4 @@
-"""Noise and normalisation of a survey whose images nobody has measured before.
+"""Measurement of the noise and normalisation of a survey's images.
 
 Shape suffixes: K images, C bands, H and W pixels.
 """
@@ -17,18 +17,18 @@ from mmae.ingest.pairing.read import read_images
 from mmae.survey.schema import SurveySpec
 from mmae.survey.source import Chunk
 
-IMAGES = 512  # measured; their 2 million pixels a band know the noise to better than a percent
-CHUNKS = 32  # that they come from
-QUIET = 0.1  # quantile of the images: those that are mostly sky
-LAG = 4  # pixels: further than coaddition correlates the noise, nearer than the outskirts of a galaxy change
+IMAGES = 512  # measured; the error of the noise from 2 million pixels per band is below 1 %
+CHUNKS = 32  # from which images are taken
+QUIET = 0.1  # quantile over images of their noise: low for images that are mostly sky
+LAG = 4  # pixels: larger than the noise correlation of coadds, smaller than the scale of galaxy outskirts
 
 
 def measure_normalisation(spec: SurveySpec, chunks: list[Chunk], max_outside: float, workers: int | None) -> SurveySpec:
-    """The spec with `band_noise` (robust standard deviation of differences of pixels in a row, over sqrt 2, of images
-    that are mostly sky: where galaxies fill their cutouts, pixels tell more than the noise), and with the mean and
-    standard deviation of arcsinh(pixel / noise), from images spread evenly over the sky.
+    """The spec with measured `band_noise`, `arcsinh_mean` and `arcsinh_std`, from images spread evenly over the sky.
 
-    Numbers that the spec has already stay. Without images all are 1, 0 and 1: there is nothing to normalise.
+    `band_noise` is the robust standard deviation of differences of pixels LAG apart, over sqrt 2, at the QUIET quantile
+    of the images, because galaxies add to it in the others. The other two are the mean and standard deviation of
+    arcsinh(pixel / noise). Finite values of the spec are kept. Without images the values are 1, 0 and 1.
 
     Raises:
         InputError: a band of all these images is constant.
@@ -41,8 +41,8 @@ def measure_normalisation(spec: SurveySpec, chunks: list[Chunk], max_outside: fl
         for c in chunks
         if pq.read_table(c["plan"], columns=["image_name"], partitioning=None)["image_name"].null_count < c["rows"]
     ]
-    some = [imaged[i] for i in np.unique(np.linspace(0, len(imaged) - 1, min(CHUNKS, len(imaged))).astype(int))]
-    jobs = [{**chunk, "most": -(-IMAGES // len(some))} for chunk in some]
+    sampled = [imaged[i] for i in np.unique(np.linspace(0, len(imaged) - 1, min(CHUNKS, len(imaged))).astype(int))]
+    jobs = [{**chunk, "most": -(-IMAGES // len(sampled))} for chunk in sampled]
 
     def read(job: dict) -> dict:
         image_KCHW = read_images(job, spec, max_outside, job["most"])
@@ -67,7 +67,7 @@ def _measure(image_KCHW: np.ndarray, noise_C: tuple[float, ...], spec: SurveySpe
     for band, noise in zip(spec.bands, noise_C, strict=True):
         if not noise > 0:
             raise InputError(
-                f"band {band}: its images are constant, so that their noise cannot be measured. Check the "
+                f"band {band}: its images are constant, so the noise cannot be measured. Check the "
                 f"images, or give band_noise in the survey's description."
             )
     stretched_CX = np.arcsinh(image_KCHW / np.array(noise_C)[:, None, None]).swapaxes(0, 1).reshape(len(noise_C), -1)

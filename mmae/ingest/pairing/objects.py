@@ -1,6 +1,6 @@
-"""From what lies in the files to galaxies: which catalogue row, stamp and spectrum are one object of the sky.
+"""Match of catalogue rows, stamps and spectra to objects on the sky.
 
-Shape suffixes: N objects, M rows of the table that is joined, P pairs.
+Shape suffixes: N objects, M rows of the joined table.
 """
 
 from __future__ import annotations
@@ -19,23 +19,25 @@ from mmae.ingest.pairing.images import choose_patch
 from mmae.ingest.pairing.index import Index
 from mmae.survey.schema import SurveySpec
 
-KINDS = ("catalogue", "stamps", "spectra")  # the order in which they join; the first that has an object places it
+KINDS = ("catalogue", "stamps", "spectra")  # order of the joins; the first one with an object gives its position
 NONE = -1
 
 
 def join_objects(index: Index, config: PairConfig, spec: SurveySpec, scratch: Path) -> dict[str, np.ndarray]:
-    """One row per galaxy, ordered along the sky: `ra`, `dec` (degrees), and the row of each table of the index that
-    it has, -1 where none: `catalogue`, `stamps`, `spectra`, `patches`.
+    """One row per galaxy, sorted by HEALPix pixel: `ra`, `dec` (degrees), and its row in each table of the index,
+    -1 if none: `catalogue`, `stamps`, `spectra`, `patches`.
 
-    Tables join one after the other: what matches an object becomes part of it, what does not becomes a new one.
+    Tables are joined one after the other: a row that matches an object is added to it, others become new objects.
     """
     objects = {name: np.zeros(0) for name in ("ra", "dec", "match_ra", "match_dec")}
     objects |= {kind: np.zeros(0, np.int64) for kind in KINDS}
     for kind in KINDS:
         objects = _join(objects, kind, getattr(index, kind), config, scratch / kind)
     objects["patches"] = np.full(len(objects["ra"]), NONE)
-    bare_N = objects["stamps"] == NONE
-    objects["patches"][bare_N] = choose_patch(index.patches, objects["ra"][bare_N], objects["dec"][bare_N], spec)
+    unstamped_N = objects["stamps"] == NONE
+    objects["patches"][unstamped_N] = choose_patch(
+        index.patches, objects["ra"][unstamped_N], objects["dec"][unstamped_N], spec
+    )
     cell_N = nested_cell(objects["ra"], objects["dec"], FINEST)
     order_N = np.lexsort((objects["spectra"], objects["stamps"], objects["catalogue"], cell_N))
     return {name: column[order_N] for name, column in objects.items() if not name.startswith("match_")}
@@ -57,32 +59,32 @@ def _join(
     new_M = new_M[on_sky(ra_M[new_M], dec_M[new_M])]
     joined_M = np.flatnonzero(partner_M != NONE)
     _, first_use = np.unique(partner_M[joined_M], return_index=True)
-    again_M = np.delete(joined_M, first_use)  # the object is used by another row: it is there twice then
+    repeated_M = np.delete(joined_M, first_use)  # the object already has another row: it is duplicated
     joined_M = joined_M[first_use]
     result = {name: column.copy() for name, column in objects.items()}
     result[kind] = np.full(len(objects["ra"]), NONE)
     result[kind][partner_M[joined_M]] = joined_M
-    copies = {name: column[partner_M[again_M]] for name, column in objects.items()} | {kind: again_M}
-    fresh = {other: np.full(len(new_M), NONE) for other in KINDS} | {
+    copies = {name: column[partner_M[repeated_M]] for name, column in objects.items()} | {kind: repeated_M}
+    added = {other: np.full(len(new_M), NONE) for other in KINDS} | {
         kind: new_M,
         "ra": ra_M[new_M],
         "dec": dec_M[new_M],
         "match_ra": match_ra_M[new_M],
         "match_dec": match_dec_M[new_M],
     }
-    return {name: np.concatenate([result[name], copies[name], fresh[name]]) for name in result}
+    return {name: np.concatenate([result[name], copies[name], added[name]]) for name in result}
 
 
 def _at_epoch(table: pa.Table, ra_M: np.ndarray, dec_M: np.ndarray, epoch: float) -> tuple[np.ndarray, np.ndarray]:
-    """Where the rows were at the epoch of the match; those without proper motion or epoch stay where they are."""
+    """Positions at the epoch of the match; unchanged for rows without proper motion or epoch."""
     if "pmra" not in table.column_names:
         return ra_M, dec_M
     pmra_M, pmdec_M, epoch_M = (table[name].fill_null(np.nan).to_numpy() for name in ("pmra", "pmdec", "epoch"))
-    moves = np.isfinite(pmra_M) & np.isfinite(pmdec_M) & (epoch_M > 0) & on_sky(ra_M, dec_M)
+    moving_M = np.isfinite(pmra_M) & np.isfinite(pmdec_M) & (epoch_M > 0) & on_sky(ra_M, dec_M)
     ra_M, dec_M = ra_M.copy(), dec_M.copy()
-    if moves.any():
-        ra_M[moves], dec_M[moves] = move_to_epoch(
-            ra_M[moves], dec_M[moves], pmra_M[moves], pmdec_M[moves], epoch_M[moves], epoch
+    if moving_M.any():
+        ra_M[moving_M], dec_M[moving_M] = move_to_epoch(
+            ra_M[moving_M], dec_M[moving_M], pmra_M[moving_M], pmdec_M[moving_M], epoch_M[moving_M], epoch
         )
     return ra_M, dec_M
 

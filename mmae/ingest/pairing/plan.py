@@ -1,6 +1,6 @@
-"""The plan of a paired survey: one Parquet file per cell of the sky, one row per galaxy, with where its parts lie.
+"""The plan of a paired survey: one Parquet file per sky cell, with one row per galaxy and the locations of its data.
 
-Cells are HEALPix pixels, divided until none has more rows than wanted, and named as in HATS
+Cells are HEALPix pixels, divided until none has more than the given number of rows, and named as in HATS
 (https://www.ivoa.net/documents/Notes/HATS): Norder=<order>/Dir=<10000 x>/Npix=<pixel>, NESTED numbering.
 
 Shape suffix: N objects.
@@ -23,9 +23,9 @@ from mmae.survey.source import Chunk
 
 
 def divide_sky(ra_N: np.ndarray, dec_N: np.ndarray, most_rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """The order (N,) and pixel (N,) of each place's cell: the largest cells that have no more than so many rows.
+    """The HEALPix order (N,) and pixel (N,) of each position's cell: the largest with at most `most_rows` rows.
 
-    More rows than that at one place stay together, in a cell of the finest order.
+    A cell of the finest order may have more.
     """
     finest_N = nested_cell(ra_N, dec_N, FINEST)
     order_N, pixel_N = np.full(len(finest_N), FINEST), finest_N.copy()
@@ -41,11 +41,12 @@ def divide_sky(ra_N: np.ndarray, dec_N: np.ndarray, most_rows: int) -> tuple[np.
 
 
 def cell_name(order: int, pixel: int) -> str:
+    """The name of a cell as in HATS."""
     return f"Norder={order}/Dir={pixel // 10000 * 10000}/Npix={pixel}"
 
 
 def write_plan(index: Index, objects: dict[str, np.ndarray], folder: Path, most_rows: int) -> list[Chunk]:
-    """Write the plan's files and give the chunks of the build, in the order of the sky."""
+    """Write the files of the plan; returns the chunks of the build, sorted by HEALPix pixel."""
     order_N, pixel_N = divide_sky(objects["ra"], objects["dec"], most_rows)
     change = np.flatnonzero((np.diff(order_N) != 0) | (np.diff(pixel_N) != 0)) + 1
     chunks = []
@@ -55,9 +56,9 @@ def write_plan(index: Index, objects: dict[str, np.ndarray], folder: Path, most_
         name = cell_name(int(order_N[rows[0]]), int(pixel_N[rows[0]]))
         path = folder / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = partial_path(path)
-        pq.write_table(_plan_rows(index, {key: column[rows] for key, column in objects.items()}), unfinished)
-        unfinished.rename(path)
+        partial = partial_path(path)
+        pq.write_table(_plan_rows(index, {key: column[rows] for key, column in objects.items()}), partial)
+        partial.rename(path)
         chunks.append({"name": name, "plan": str(path), "rows": len(rows), "blake2b": file_hash(path)})
     return chunks
 
@@ -93,8 +94,8 @@ def _plan_rows(index: Index, objects: dict[str, np.ndarray]) -> pa.Table:
             "image_planes": pc.coalesce(stamps["planes"], patches["planes"]),
             "image_wcs": pc.coalesce(stamps["wcs"], patches["wcs"]),
             "image_name": pc.coalesce(stamps["name"], patches["name"]),
-            # A stamp is cut about its middle, a patch about the galaxy.
-            "cut_at_place": pa.array(objects["stamps"] == NONE),
+            # A stamp is cropped about its centre, a patch about the galaxy.
+            "cut_at_position": pa.array(objects["stamps"] == NONE),
         }
     )
 
@@ -104,10 +105,10 @@ def _take(table: pa.Table, row_N: np.ndarray) -> pa.Table:
     return table.take(pa.array(row_N, mask=row_N == NONE))
 
 
-def _find(sorted_ids: np.ndarray, wanted: pa.ChunkedArray) -> np.ndarray:
-    """The row of each wanted id among sorted ones, -1 where it is not there."""
-    wanted_N = wanted.fill_null(NONE).to_numpy()
-    row_N = np.searchsorted(sorted_ids, wanted_N)
-    there = (row_N < len(sorted_ids)) & (wanted_N != NONE)
-    there[there] = sorted_ids[row_N[there]] == wanted_N[there]
-    return np.where(there, row_N, NONE)
+def _find(sorted_ids: np.ndarray, ids: pa.ChunkedArray) -> np.ndarray:
+    """The index of each id in `sorted_ids`, -1 if it does not occur."""
+    id_N = ids.fill_null(NONE).to_numpy()
+    row_N = np.searchsorted(sorted_ids, id_N)
+    found = (row_N < len(sorted_ids)) & (id_N != NONE)
+    found[found] = sorted_ids[row_N[found]] == id_N[found]
+    return np.where(found, row_N, NONE)

@@ -1,4 +1,4 @@
-"""Read one cell of the plan: its spectra file by file, its images patch by patch, put together as galaxies.
+"""Read the galaxies of one cell of the plan: spectra file by file, images patch by patch.
 
 Shape suffix: R rows of one file.
 """
@@ -19,7 +19,7 @@ from mmae.survey.source import Chunk, ChunkRead
 
 
 def read_cell(chunk: Chunk, spec: SurveySpec, arms: tuple[str, ...], max_outside: float) -> ChunkRead:
-    """The galaxies of a cell. A spectrum or image that cannot be read is set aside, and its galaxy kept without."""
+    """The galaxies of a cell. A spectrum or image that cannot be read is rejected and its galaxy kept."""
     rows = pq.ParquetFile(chunk["plan"]).read().to_pylist()
     result = ChunkRead()
     for row in rows:
@@ -40,7 +40,7 @@ def read_cell(chunk: Chunk, spec: SurveySpec, arms: tuple[str, ...], max_outside
             kept = (
                 "the catalogue's is kept" if number(row["redshift"]) is not None else "the row is kept without a label"
             )
-            reason = f"ZWARN={row['zwarn']}: redrock does not trust z={row['untrusted_redshift']:.4f}; {kept}"
+            reason = f"ZWARN={row['zwarn']}: redrock warns of z={row['untrusted_redshift']:.4f}; {kept}"
             result.rejections.append(Rejection(row["object_id"], result.where[-1], "redshift", reason))
     _add_spectra(rows, result, spec, arms)
     _add_images(rows, result, spec, max_outside)
@@ -48,7 +48,7 @@ def read_cell(chunk: Chunk, spec: SurveySpec, arms: tuple[str, ...], max_outside
 
 
 def read_images(chunk: Chunk, spec: SurveySpec, max_outside: float, most: int) -> np.ndarray:
-    """Up to so many images (K, C, H, W) of a cell, evenly chosen from its rows."""
+    """Up to `most` images (K, C, H, W) of a cell, evenly spaced in its rows."""
     rows = [row for row in pq.ParquetFile(chunk["plan"]).read().to_pylist() if row["image_planes"]]
     rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]
     result = ChunkRead([_without_pixels(row) for row in rows], [""] * len(rows))
@@ -67,7 +67,9 @@ def _without_pixels(row: dict[str, Any]) -> Galaxy:
         redshift_err=number(row["redshift_err"]),
         morphtype=row["morphtype"],
         cmodel_mag_C=None if row["magnitudes"] is None else np.array(row["magnitudes"], np.float32),
-        group_id=None if row["targetid"] is None else str(row["targetid"]),  # one target on two tiles is one galaxy
+        group_id=None
+        if row["targetid"] is None
+        else str(row["targetid"]),  # a target observed on two tiles is one galaxy
         zwarn=row["zwarn"],
         fiberstatus=row["fiberstatus"],
     )
@@ -75,52 +77,52 @@ def _without_pixels(row: dict[str, Any]) -> Galaxy:
 
 def _add_spectra(rows: list[dict[str, Any]], result: ChunkRead, spec: SurveySpec, arms: tuple[str, ...]) -> None:
     grid_L = spec.wavelength_L()
-    for path, members in _by(rows, "spectrum_file"):
+    for path, members in _group_by(rows, "spectrum_file"):
         members = sorted(members, key=lambda i: rows[i]["spectrum_row"])
         row_R = np.array([rows[i]["spectrum_row"] for i in members])
         try:
             flux_RL, ivar_RL = read_spectra(path, row_R, grid_L, arms)
         except UNREADABLE as error:
             for i in members:
-                _set_aside(result, i, "spectrum", f"{path} cannot be read here: {error or type(error).__name__}")
+                _reject(result, i, "spectrum", f"{path} cannot be read: {error or type(error).__name__}")
             continue
         for i, flux_L, ivar_L in zip(members, flux_RL, ivar_RL, strict=True):
             result.galaxies[i].flux_L, result.galaxies[i].ivar_L = flux_L, ivar_L
 
 
 def _add_images(rows: list[dict[str, Any]], result: ChunkRead, spec: SurveySpec, max_outside: float) -> None:
-    for planes, members in _by(rows, "image_planes"):
+    for planes, members in _group_by(rows, "image_planes"):
         try:
             with OpenPatch(planes, rows[members[0]]["image_wcs"], spec) as patch:
-                place_N2 = patch.places(*(np.array([rows[i][key] for i in members]) for key in ("ra", "dec")))
-                for i, place_2 in zip(members, place_N2, strict=True):
-                    _add_image(i, patch, tuple(place_2) if rows[i]["cut_at_place"] else None, result, max_outside)
+                position_N2 = patch.positions(*(np.array([rows[i][key] for i in members]) for key in ("ra", "dec")))
+                for i, position_2 in zip(members, position_N2, strict=True):
+                    _add_image(i, patch, tuple(position_2) if rows[i]["cut_at_position"] else None, result, max_outside)
         except UNREADABLE as error:
             for i in members:
                 if result.galaxies[i].image_CHW is None:
-                    _set_aside(result, i, "image", f"cannot be read: {error or type(error).__name__}")
+                    _reject(result, i, "image", f"cannot be read: {error or type(error).__name__}")
 
 
 def _add_image(
-    i: int, patch: OpenPatch, place: tuple[float, float] | None, result: ChunkRead, max_outside: float
+    i: int, patch: OpenPatch, position: tuple[float, float] | None, result: ChunkRead, max_outside: float
 ) -> None:
     try:
-        image_CHW, outside = patch.cutout(place)
+        image_CHW, outside = patch.cutout(position)
     except UNREADABLE as error:
-        _set_aside(result, i, "image", f"cannot be read here: {error or type(error).__name__}")
+        _reject(result, i, "image", f"cannot be read: {error or type(error).__name__}")
         return
     if outside > max_outside:
-        _set_aside(result, i, "image", f"{outside:.0%} of a band has no data, more than the {max_outside:.0%} allowed")
+        _reject(result, i, "image", f"{outside:.0%} of a band has no data, more than the {max_outside:.0%} allowed")
         return
     result.galaxies[i].image_CHW, result.galaxies[i].masked_fraction = image_CHW, outside
 
 
-def _set_aside(result: ChunkRead, i: int, field: str, reason: str) -> None:
+def _reject(result: ChunkRead, i: int, field: str, reason: str) -> None:
     result.rejections.append(Rejection(result.galaxies[i].object_id, result.where[i], field, reason))
 
 
-def _by(rows: list[dict[str, Any]], key: str) -> Iterator[tuple[str, list[int]]]:
-    """The rows of each file, in the order in which the files first occur."""
+def _group_by(rows: list[dict[str, Any]], key: str) -> Iterator[tuple[str, list[int]]]:
+    """Each value of `key` with the indices of its rows, in the order of first occurrence."""
     members: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
         if row[key] is not None:

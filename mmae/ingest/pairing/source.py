@@ -1,7 +1,7 @@
-"""A paired survey as a source for the builder: look into the files, match, plan; then read cell by cell.
+"""A paired survey as a source for the builder: index the files, match, write a plan; then read cell by cell.
 
-The plan lies beside the survey under way, in <out>.plan, and is used again by the same build: a build that was killed
-neither looks nor matches twice. Files count by name and size.
+The plan is in <out>.plan and is reused by the same build, so that a killed build
+neither indexes nor matches twice. Files are identified by name and size.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ def paired_source(config: PairConfig, out: Path, workers: int | None = None) -> 
     """Spectra, images and catalogues of one sky, paired.
 
     Args:
-        out: of the survey; the plan is written beside it.
-        workers: at most this many files are looked into at once.
+        out: folder of the survey; the plan is written beside it.
+        workers: at most this many files are indexed at once.
 
     Raises:
-        InputError: a pattern names no file, no file of a kind can be read, or a catalogue lacks a column.
+        InputError: a pattern matches no file, no file of a kind can be read, or a catalogue has no such column.
     """
     description = read_description(config.description)
     inputs = list_inputs(config)
     sizes = {path: file_size(path) for files in inputs.values() for path in files}
-    wanted = {"mmae": mmae.__version__, "pair": to_dict(config), "description": to_dict(description), "sizes": sizes}
-    fingerprint = hashlib.blake2b(json.dumps(wanted, sort_keys=True).encode(), digest_size=16).hexdigest()
+    build = {"mmae": mmae.__version__, "pair": to_dict(config), "description": to_dict(description), "sizes": sizes}
+    fingerprint = hashlib.blake2b(json.dumps(build, sort_keys=True).encode(), digest_size=16).hexdigest()
     folder = plan_folder(out) / fingerprint
-    plan = _finished_plan(folder)
+    plan = _valid_plan(folder)
     if plan is None:
         shutil.rmtree(plan_folder(out), ignore_errors=True)
         plan = _make_plan(folder, config, description, inputs, workers)
     else:
-        print(f"{folder}: planned before; not looked into the files again.")
+        print(f"{folder}: using this plan; the input files are not indexed again.")
     return Source(
         name="paired",
         spec=SurveySpec.from_json(json.dumps(plan["spec"])),
@@ -81,12 +81,14 @@ def paired_source(config: PairConfig, out: Path, workers: int | None = None) -> 
 
 
 def read_chunk(chunk: Chunk, spec: SurveySpec, arms: tuple[str, ...], max_outside: float) -> ChunkRead:
-    if "set_aside" in chunk:
-        return ChunkRead(rejections=[Rejection(**r) for r in json.loads(Path(chunk["set_aside"]).read_text())])
+    """The galaxies of a cell, or the rejected files and rows of the index."""
+    if "rejected" in chunk:
+        return ChunkRead(rejections=[Rejection(**r) for r in json.loads(Path(chunk["rejected"]).read_text())])
     return read_cell(chunk, spec, arms, max_outside)
 
 
 def plan_folder(out: Path) -> Path:
+    """The folder of the plans for a survey in `out`."""
     out = out.expanduser().resolve()
     return out.with_name(out.name + ".plan")
 
@@ -102,15 +104,15 @@ def _make_plan(
     objects = {name: column[~empty_N] for name, column in objects.items()}
     if not len(objects["ra"]):
         raise InputError(
-            "no object has an image or a spectrum: no spectrum has a place on the sky, or no catalogue row "
-            "lies on an image. Check that the files are of one field."
+            "no object has an image or a spectrum: no spectrum has a position on the sky, or no catalogue row "
+            "is on an image. Check that the files are of one field."
         )
     chunks = write_plan(index, objects, folder, config.rows_per_cell)
-    set_aside = folder / "set_aside.json"
-    write_whole(set_aside, json.dumps([asdict(r) for r in index.rejections]))
+    rejected = folder / "rejected.json"
+    write_whole(rejected, json.dumps([asdict(r) for r in index.rejections]))
     plan = {
         "spec": asdict(measure_normalisation(spec, chunks, config.max_outside, workers)),
-        "chunks": [{"name": "files", "set_aside": str(set_aside), "blake2b": file_hash(set_aside)}, *chunks],
+        "chunks": [{"name": "files", "rejected": str(rejected), "blake2b": file_hash(rejected)}, *chunks],
         "flow": _flow(index, objects, int(empty_N.sum())),
     }
     write_whole(folder / PLAN, json.dumps(plan))
@@ -118,16 +120,16 @@ def _make_plan(
 
 
 def _flow(index: Index, objects: dict[str, np.ndarray], n_empty: int) -> Flow:
-    """How many rows there are at each step, as the table of a paper's sample selection."""
+    """Number of rows at each step of the sample selection."""
     has = {kind: objects[kind] != NONE for kind in ("catalogue", "spectra", "stamps", "patches")}
     imaged = has["stamps"] | has["patches"]
     known = index.redshifts.filter(pc.equal(index.redshifts["zwarn"], 0))["targetid"]
     return [
         *((f"files of {kind}", n) for kind, n in index.files.items() if n),
-        ("files set aside", sum(r.field == "file" for r in index.rejections)),
+        ("files rejected", sum(r.field == "file" for r in index.rejections)),
         ("spectra of targets", len(index.spectra)),
         ("spectra with a trusted redshift", int(pc.sum(pc.is_in(index.spectra["targetid"], known)).as_py() or 0)),
-        ("spectra without a place on the sky", len(index.spectra) - int(has["spectra"].sum())),
+        ("spectra without a position on the sky", len(index.spectra) - int(has["spectra"].sum())),
         ("catalogue rows", len(index.catalogue)),
         ("catalogue rows without image and spectrum", n_empty),
         ("objects", len(objects["ra"])),
@@ -137,11 +139,11 @@ def _flow(index: Index, objects: dict[str, np.ndarray], n_empty: int) -> Flow:
     ]
 
 
-def _finished_plan(folder: Path) -> dict[str, Any] | None:
-    """The plan, if every file of it is there as it was written."""
+def _valid_plan(folder: Path) -> dict[str, Any] | None:
+    """The plan, if all its files exist unchanged."""
     try:
         plan = json.loads((folder / PLAN).read_text())
-        whole = all(file_hash(Path(c.get("plan") or c["set_aside"])) == c["blake2b"] for c in plan["chunks"])
+        whole = all(file_hash(Path(c.get("plan") or c["rejected"])) == c["blake2b"] for c in plan["chunks"])
     except (OSError, ValueError, KeyError):
         return None
     return plan if whole else None

@@ -1,8 +1,8 @@
-"""DESI coadds and redshift tables: what is in each file, and later the spectra of some of its rows.
+"""DESI coadds and redshift tables: index of their targets, and spectra of selected rows.
 
 File layouts: https://desidatamodel.readthedocs.io, coadd-*.fits and redrock-*.fits.
 
-Shape suffixes: N rows, R rows wanted, L samples of the common grid, A samples of one arm.
+Shape suffixes: N rows, R selected rows, L samples of the common grid, A samples of one arm.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ REDSHIFTS = pa.schema(
 
 
 def index_coadd(path: str, grid_L: np.ndarray, arms: tuple[str, ...]) -> tuple[pa.Table, list[Rejection]]:
-    """The targets of a coadd (SPECTRA), from its FIBERMAP alone, and the fibres that were on none.
+    """The targets of a coadd (SPECTRA) from its FIBERMAP, and the fibres without a target.
 
     Raises:
-        OSError, LookupError, TypeError, ValueError: the file is no whole coadd on this grid.
+        OSError, LookupError, TypeError, ValueError: the file is not a complete coadd on this grid.
     """
     with open_fits(path) as file:
         require_whole(file, path)
@@ -86,7 +86,7 @@ def index_coadd(path: str, grid_L: np.ndarray, arms: tuple[str, ...]) -> tuple[p
             else np.full(n, None),
             "fiberstatus": _integers(table, "COADD_FIBERSTATUS", "FIBERSTATUS"),
         }
-    # desitarget gives negative numbers to sky and stuck fibres.
+    # desitarget uses negative numbers for sky and stuck fibres.
     off_target_N = targetid_N < 0
     if "OBJTYPE" in text:
         off_target_N |= text["OBJTYPE"] != "TGT"
@@ -98,7 +98,7 @@ def index_coadd(path: str, grid_L: np.ndarray, arms: tuple[str, ...]) -> tuple[p
 
 
 def index_redshifts(path: str) -> pa.Table:
-    """The redshifts (REDSHIFTS) of a redrock file, or of any FITS table with TARGETID and Z; ZWARN 0 if absent.
+    """The redshifts (REDSHIFTS) of a redrock file or any FITS table with TARGETID and Z; ZWARN is 0 if absent.
 
     Raises:
         OSError, LookupError, TypeError, ValueError: no such table can be read.
@@ -127,7 +127,7 @@ def index_redshifts(path: str) -> pa.Table:
 
 
 def best_redshifts(table: pa.Table) -> pa.Table:
-    """One row per targetid, in its order: the one with ZWARN 0, then with the largest DELTACHI2."""
+    """One row per targetid, sorted by it: ZWARN 0 is preferred, then the largest DELTACHI2."""
     trusted_N = table["zwarn"].to_numpy() == 0
     order_N = np.lexsort((-table["deltachi2"].to_numpy(), ~trusted_N, table["targetid"].to_numpy()))
     target_N = table["targetid"].to_numpy()[order_N]
@@ -137,16 +137,16 @@ def best_redshifts(table: pa.Table) -> pa.Table:
 def read_spectra(
     path: str, row_R: np.ndarray, grid_L: np.ndarray, arms: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Flux and ivar (R, L), arms joined, of some rows of a coadd; no other rows are decoded.
+    """Flux and ivar (R, L) of some rows of a coadd, arms joined; only these rows are decoded.
 
     Raises:
-        OSError, LookupError, TypeError, ValueError: the file cannot be read here.
+        OSError, LookupError, TypeError, ValueError: the file cannot be read.
     """
     with open_fits(path) as file:
 
         def rows(name: str) -> np.ndarray:
             section = file[name].section
-            # One read where it is mostly wanted rows; else row by row.
+            # One read if most rows of the range are selected; otherwise row by row.
             if row_R[-1] - row_R[0] < 2 * len(row_R):
                 return section[int(row_R[0]) : int(row_R[-1]) + 1][row_R - row_R[0]]
             return np.stack([section[int(row)] for row in row_R])
@@ -155,7 +155,7 @@ def read_spectra(
             [np.asarray(file[f"{arm}_WAVELENGTH"].data, np.float64) for arm in arms],
             [rows(f"{arm}_FLUX") for arm in arms],
             [rows(f"{arm}_IVAR") for arm in arms],
-            # Some reductions leave the mask out and have ivar 0 in its place.
+            # Some reductions have no mask and set ivar to 0 instead.
             [rows(f"{arm}_MASK") if f"{arm}_MASK" in file else None for arm in arms],
             grid_L,
         )
@@ -169,11 +169,11 @@ def _arm_samples(file: fits.HDUList, arm: str, grid_L: np.ndarray) -> np.ndarray
 
 
 def _numbers(table: Any, name: str) -> np.ndarray:
-    """(N,) float64; NaN where the table has no such column."""
+    """A column (N,) as float64; NaN if the table does not have it."""
     return np.asarray(table[name], np.float64) if name in table.names else np.full(len(table), np.nan)
 
 
 def _integers(table: Any, *names: str) -> pa.Array:
-    """(N,) int64 of the first of these columns that is there; null without any."""
+    """The first existing one of these columns (N,) as int64; null if there is none."""
     name = next((name for name in names if name in table.names), None)
     return pa.nulls(len(table), pa.int64()) if name is None else pa.array(np.asarray(table[name], np.int64))

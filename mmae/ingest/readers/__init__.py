@@ -1,1 +1,1 @@
-"""Readers of the files of each survey, and what they share."""
+"""Readers of the files of each survey, and their common functions."""

@@ -7,7 +7,6 @@ Shape suffixes: N spectra, L samples of the common grid, A samples of one arm.
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,37 +17,34 @@ from astropy.io import fits
 
 from mmae.astro.desi import grid_samples, join_arms
 from mmae.core.errors import InputError
-from mmae.ingest.readers.values import number
+from mmae.ingest.readers.values import UNREADABLE, number
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 from mmae.survey.source import Chunk, ChunkRead, Source
 
 ARMS = ("B", "R", "Z")
 CHUNK_ROWS = 256
 
-# What astropy raises on files that are cut short, garbled, or not coadds.
-_UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, zlib.error, fits.VerifyError)
-
 
 def desi_source(paths: list[Path], redshifts: list[Path], chunk_rows: int = CHUNK_ROWS) -> Source:
     """The spectra of DESI coadd files, labelled by TARGETID from redshift tables.
 
     `redshifts` are redrock files or FITS tables with the columns TARGETID and Z (and, where
-    they exist, ZERR, ZWARN, DELTACHI2). A redshift labels a spectrum only if ZWARN is 0 or
-    the table has no such column (a catalogue that was selected before); stars keep theirs.
-    Of several redshifts of one target the one with ZWARN 0, then the largest DELTACHI2, is
-    taken. Flux is in 1e-17 erg/s/cm2/A. There are no images.
+    they exist, ZERR, ZWARN, DELTACHI2). A redshift is used as a label only if ZWARN is 0 or
+    the table has no such column (a catalogue selected before); redshifts of stars are kept.
+    Of several redshifts of one target, ZWARN 0 is preferred, then the largest DELTACHI2.
+    Flux is in 1e-17 erg/s/cm2/A. There are no images.
 
     A coadd that cannot be read becomes a rejection of the source's first chunks.
 
     Raises:
         InputError: a path does not exist; no coadd can be read; an arm is off the common
             grid; a redshift table cannot be read or has no TARGETID and Z; the redshift
-            tables know none of the targets.
+            tables contain none of the targets.
     """
     spec = SurveySpec()
     paths, redshifts = _absolute(paths, "coadd"), _absolute(redshifts, "redshift table")
     if not paths:
-        raise InputError("desi: no coadd files given; name at least one coadd-*.fits.")
+        raise InputError("desi: no coadd files given; give at least one coadd-*.fits.")
     targets: dict[Path, np.ndarray] = {}
     unreadable: dict[Path, str] = {}
     for path in paths:
@@ -56,13 +52,13 @@ def desi_source(paths: list[Path], redshifts: list[Path], chunk_rows: int = CHUN
             targets[path] = _coadd_targets(path, spec)
         except InputError:
             raise
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             unreadable[path] = f"not a readable DESI coadd: {error or type(error).__name__}"
     if not targets:
         path, reason = next(iter(unreadable.items()))
         raise InputError(
             f"none of {len(paths)} DESI coadds can be read; {path}: {reason}. "
-            f"Download them again, or name coadd-*.fits files."
+            f"Download them again, or give other coadd-*.fits files."
         )
     labels = _read_labels(redshifts, np.unique(np.concatenate(list(targets.values()))))
     return Source(
@@ -96,8 +92,8 @@ def desi_source(paths: list[Path], redshifts: list[Path], chunk_rows: int = CHUN
 def read_chunk(chunk: Chunk, spec: SurveySpec) -> ChunkRead:
     """The spectra of a range of rows of one coadd.
 
-    Sky fibres and fibres without a target are set aside. A label with ZWARN other than 0
-    is set aside and its row kept. If the file cannot be read, that is one rejection.
+    Sky fibres and fibres without a target are rejected. A label with ZWARN other than 0
+    is rejected and its row kept. If the file cannot be read, the result is one rejection.
 
     Raises:
         InputError: an arm is off the common grid.
@@ -112,7 +108,7 @@ def read_chunk(chunk: Chunk, spec: SurveySpec) -> ChunkRead:
             flux_NL, ivar_NL = _spectra(file, path, start, stop, spec)
     except InputError:
         raise
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = f"{stop - start} spectra cannot be read: {error or type(error).__name__}"
         return ChunkRead(rejections=[Rejection(path.name, f"{path}, rows {start} to {stop - 1}", "row", reason)])
     result = ChunkRead()
@@ -124,7 +120,7 @@ def read_chunk(chunk: Chunk, spec: SurveySpec) -> ChunkRead:
             continue
         z, z_err, zwarn = label or (None, None, 0)
         if zwarn != 0:
-            reason = f"ZWARN={zwarn}: redrock does not trust z={z}; the row is kept without a label"
+            reason = f"ZWARN={zwarn}: redrock warns of z={z}; the row is kept without a label"
             result.rejections.append(Rejection(object_id, where, "redshift", reason))
             z = z_err = None
         result.where.append(where)
@@ -139,7 +135,7 @@ def read_chunk(chunk: Chunk, spec: SurveySpec) -> ChunkRead:
                 flux_L=flux_NL[i],
                 ivar_L=ivar_NL[i],
                 morphtype=fiber.morphtype,
-                group_id=object_id,  # a target seen on two tiles is one galaxy
+                group_id=object_id,  # a target observed on two tiles is one galaxy
             )
         )
     return result
@@ -151,19 +147,19 @@ class _Fiber:
     ra: float | None
     dec: float | None
     morphtype: str | None
-    no_target: str | None  # why this fibre has no spectrum of a target
+    no_target: str | None  # the reason why this fibre has no target
 
 
 def _absolute(paths: list[Path], what: str) -> list[Path]:
     paths = [Path(path).absolute() for path in paths]  # Ray workers run in another folder
     for path in paths:
         if not path.is_file():
-            raise InputError(f"{path}: no such {what} file. Check the path, or the pattern that named it.")
+            raise InputError(f"{path}: no such {what} file. Check the path or the pattern.")
     return paths
 
 
 def _coadd_targets(path: Path, spec: SurveySpec) -> np.ndarray:
-    """TARGETID (N,) of a coadd whose layout and wavelength grids have been checked."""
+    """Check the layout and wavelength grids of a coadd and return TARGETID (N,)."""
     with fits.open(path) as file:
         targetid = np.array(file["FIBERMAP"].data["TARGETID"], np.int64)
         for arm in ARMS:
@@ -175,9 +171,9 @@ def _coadd_targets(path: Path, spec: SurveySpec) -> np.ndarray:
                         f"{hdu.name} has shape {hdu.shape}, FIBERMAP has "
                         f"{len(targetid)} rows and {arm}_WAVELENGTH {len(wave_A)}"
                     )
-                # A truncated file opens well and fails on its last rows: look now.
-                place = hdu.fileinfo() or {}
-                end = place.get("datLoc", 0) + place.get("datSpan", 0)
+                # astropy opens a truncated file and fails on its last rows.
+                location = hdu.fileinfo() or {}
+                end = location.get("datLoc", 0) + location.get("datSpan", 0)
                 if path.suffix == ".fits" and end > path.stat().st_size:
                     raise OSError(f"truncated: {hdu.name} ends at byte {end}, the file at byte {path.stat().st_size}")
     return targetid
@@ -193,20 +189,20 @@ def _arm_wavelength(file: fits.HDUList, path: Path, arm: str, spec: SurveySpec) 
 
 
 def _spectra(file: fits.HDUList, path: Path, start: int, stop: int, spec: SurveySpec) -> tuple[np.ndarray, np.ndarray]:
-    """Joined flux (N, L) and ivar (N, L) of a range of rows; reads those rows only."""
+    """Flux (N, L) and ivar (N, L) of a range of rows, arms joined; only these rows are read."""
     rows = slice(start, stop)
     return join_arms(
         [_arm_wavelength(file, path, arm, spec) for arm in ARMS],
         [file[f"{arm}_FLUX"].section[rows] for arm in ARMS],
         [file[f"{arm}_IVAR"].section[rows] for arm in ARMS],
-        # Some reductions leave the mask out and have ivar 0 in its place.
+        # Some reductions have no mask and set ivar to 0 instead.
         [file[f"{arm}_MASK"].section[rows] if f"{arm}_MASK" in file else None for arm in ARMS],
         spec.wavelength_L(),
     )
 
 
 def _fiber_rows(fibermap: fits.BinTableHDU, start: int, stop: int) -> list[_Fiber]:
-    """FIBERMAP rows; all columns but TARGETID differ between releases and may be absent."""
+    """FIBERMAP rows; columns other than TARGETID differ between releases and may be absent."""
     table = fibermap.data[start:stop]
 
     def column(name: str) -> list[Any]:
@@ -224,31 +220,31 @@ def _fiber_rows(fibermap: fits.BinTableHDU, start: int, stop: int) -> list[_Fibe
         no_target = None
         if objtype is not None and objtype.strip() != "TGT":
             no_target = f"OBJTYPE is {objtype.strip() or 'blank'}: the fibre was not on a target"
-        elif targetid < 0:  # desitarget gives negative numbers to sky and stuck fibres
+        elif targetid < 0:  # desitarget uses negative numbers for sky and stuck fibres
             no_target = f"TARGETID is {targetid}: the fibre was not on a target"
         fibers.append(_Fiber(int(targetid), number(ra), number(dec), (morphtype or "").strip() or None, no_target))
     return fibers
 
 
-def _read_labels(paths: list[Path], wanted: np.ndarray) -> dict[int, tuple[Any, Any, int]]:
-    """(z or None, error or None, ZWARN) for those of the wanted TARGETIDs that have a row."""
+def _read_labels(paths: list[Path], targets: np.ndarray) -> dict[int, tuple[Any, Any, int]]:
+    """(z or None, error or None, ZWARN) by TARGETID, for those of `targets` that have a row."""
     if not paths:
         return {}
-    parts = [_redshift_rows(path, wanted) for path in paths]
+    parts = [_redshift_rows(path, targets) for path in paths]
     targetid, z, z_err, zwarn, delta_chi2 = (np.concatenate(c) for c in zip(*parts, strict=True))
     if not len(targetid):
         raise InputError(
-            f"none of the {len(wanted)} targets of the DESI coadds is in "
-            f"{', '.join(map(str, paths))}. Name the redrock files of the same tiles or "
-            f"healpix, or give no redshift tables."
+            f"none of the {len(targets)} targets of the DESI coadds is in "
+            f"{', '.join(map(str, paths))}. Give the redrock files of the same tiles or "
+            f"healpix, or no redshift tables."
         )
-    # Worst first, so that the best redshift of a target is the one that stays.
+    # Worst first: the last redshift of a target is kept.
     order = np.lexsort((delta_chi2, zwarn == 0))
     return {int(targetid[i]): (number(z[i]), number(z_err[i]), int(zwarn[i])) for i in order}
 
 
-def _redshift_rows(path: Path, wanted: np.ndarray) -> tuple[np.ndarray, ...]:
-    """TARGETID, z, error, ZWARN, DELTACHI2 of the wanted targets."""
+def _redshift_rows(path: Path, targets: np.ndarray) -> tuple[np.ndarray, ...]:
+    """TARGETID, z, error, ZWARN, DELTACHI2 of the given targets."""
     try:
         with fits.open(path) as file:
             table = next(
@@ -256,7 +252,7 @@ def _redshift_rows(path: Path, wanted: np.ndarray) -> tuple[np.ndarray, ...]:
                 for hdu in file
                 if isinstance(hdu, fits.BinTableHDU) and {"TARGETID", "Z"} <= set(hdu.columns.names)
             )
-            keep = np.isin(table["TARGETID"], wanted)
+            keep = np.isin(table["TARGETID"], targets)
 
             def column(name: str, absent: float, dtype: type) -> np.ndarray:
                 if name not in table.names:
@@ -272,9 +268,9 @@ def _redshift_rows(path: Path, wanted: np.ndarray) -> tuple[np.ndarray, ...]:
             )
     except StopIteration:
         raise InputError(
-            f"{path}: no table with the columns TARGETID and Z. Name a redrock-*.fits file or a redshift catalogue."
+            f"{path}: no table with the columns TARGETID and Z. Give a redrock-*.fits file or a redshift catalogue."
         ) from None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise InputError(
             f"{path}: redshift table cannot be read ({error or type(error).__name__}). Download it again."
         ) from error

@@ -29,7 +29,7 @@ REQUIRED = (IMAGE, FLUX, IVAR, WAVE, REDSHIFT, OBJECT_ID)
 TARGETID = "targetid"
 REDSHIFT_ERR = "DESI_fibermap/DESI_redshift_err"
 MORPHTYPE = "DESI_fibermap/MORPHTYPE"
-# A file may carry the position under any of these names, or not at all; the first wins.
+# Names of the position, if the file has one; the first pair found is used.
 POSITIONS = (
     ("HSC_metadata/ra", "HSC_metadata/dec"),
     ("DESI_fibermap/TARGET_RA", "DESI_fibermap/TARGET_DEC"),
@@ -45,9 +45,9 @@ def galaxiesml_source(path: Path, chunk_rows: int = 512) -> Source:
 
     Images are (5, H, W) float32 in the band order grizy at zero point 27.0 mag; H is taken
     from the file (64 or 127). Spectra, in 1e-17 erg/s/cm2/A, are cut from the 7783 samples
-    of the file to the 7781 of the DESI grid, which is looked up in `spectrum/wave`.
-    `specz_flag_homogeneous` is not applied: it judges HSC's own compilation of redshifts,
-    the label here is DESI's.
+    of the file to the 7781 of the DESI grid, which is located in `spectrum/wave`.
+    `specz_flag_homogeneous` is not applied: it concerns HSC's compilation of redshifts,
+    but the label here is DESI's.
 
     Raises:
         InputError: the file is missing, not HDF5 or truncated; a dataset is missing or of
@@ -81,60 +81,58 @@ def galaxiesml_source(path: Path, chunk_rows: int = 512) -> Source:
 def read_chunk(chunk: Chunk, spec: SurveySpec, first_sample: int) -> ChunkRead:
     """The rows `start` to `stop` of the file.
 
-    What cannot be read, or a spectrum whose row of `wave` is off the grid, costs that
-    field of that row only and is reported as a Rejection; `check_galaxy` sets a row
-    aside whole when neither its image nor its spectrum is left.
+    A field that cannot be read, or a spectrum with a row of `wave` off the grid, is rejected
+    and the rest of the row is kept; `check_galaxy` rejects a row
+    if neither its image nor its spectrum is left.
 
     Raises:
-        InputError: the file has gone or changed since the source was made.
+        InputError: the file was removed or changed since the source was created.
     """
     path, start, stop = Path(chunk["path"]), chunk["start"], chunk["stop"]
     result = ChunkRead()
     with _open(path) as file:
         columns = {name: _read_rows(file[name], start, stop) for name in _present(file) if name != WAVE}
-        wave_faults = _wave_faults(file[WAVE], start, stop, spec, first_sample)
+        wave_errors = _wave_errors(file[WAVE], start, stop, spec, first_sample)
     samples = slice(first_sample, first_sample + spec.n_wavelengths)
     for i in range(stop - start):
         row = {name: values[i] for name, values in columns.items()}
-        faults = {name: value.reason for name, value in row.items() if isinstance(value, _Unread)}
-        row = {name: None if name in faults else value for name, value in row.items()}
-        if wave_faults[i]:
-            faults[WAVE] = wave_faults[i]
+        errors = {name: value.reason for name, value in row.items() if isinstance(value, _Unread)}
+        row = {name: None if name in errors else value for name, value in row.items()}
+        if wave_errors[i]:
+            errors[WAVE] = wave_errors[i]
         galaxy, where = _galaxy(row, start + i, path, spec), f"{path}, row {start + i}"
-        if {FLUX, IVAR, WAVE} & set(faults):
+        if {FLUX, IVAR, WAVE} & set(errors):
             galaxy.flux_L = galaxy.ivar_L = None
         else:
             galaxy.flux_L = row[FLUX][samples].astype(np.float32)
             galaxy.ivar_L = row[IVAR][samples].astype(np.float32)
         if _text(row.get(TARGETID)) is not None and galaxy.targetid is None:
-            faults[TARGETID] = f"targetid {row[TARGETID]!r} is not an integer"
+            errors[TARGETID] = f"targetid {row[TARGETID]!r} is not an integer"
         result.galaxies.append(galaxy)
         result.where.append(where)
-        for name, reason in faults.items():
+        for name, reason in errors.items():
             result.rejections.append(Rejection(galaxy.object_id, where, _field(name), f"{name}: {reason}"))
     return result
 
 
 @dataclasses.dataclass(frozen=True)
 class _Unread:
-    """Stands for a value that the file holds but does not give out."""
+    """Placeholder for a value that cannot be read from the file."""
 
     reason: str
 
 
 def _open(path: Path) -> h5py.File:
     if not path.is_file():
-        raise InputError(
-            f"{path}: no such file. Give the path of a GalaxiesML-Spectra HDF5 file; to get one, {_DOWNLOAD}."
-        )
+        raise InputError(f"{path}: no such file. Give the path of a GalaxiesML-Spectra HDF5 file, or {_DOWNLOAD}.")
     if not h5py.is_hdf5(path):
-        raise InputError(f"{path}: not an HDF5 file. If a download ended in it, {_DOWNLOAD}.")
+        raise InputError(f"{path}: not an HDF5 file. If it was downloaded, {_DOWNLOAD}.")
     try:
         return h5py.File(path, "r")
     except OSError as error:
         raise InputError(
             f"{path}: cannot be opened, it is probably truncated ({error}). "
-            f"Compare its size with the record's, and {_DOWNLOAD}."
+            f"Compare its size with that of the record, and {_DOWNLOAD}."
         ) from error
 
 
@@ -147,12 +145,12 @@ def _optional(spec: SurveySpec) -> list[str]:
 
 
 def _present(file: h5py.File) -> list[str]:
-    """The datasets to read. Raises InputError if one that is needed is missing."""
+    """Names of the datasets to read. Raises InputError if a required one is missing."""
     for name in REQUIRED:
         if not isinstance(file.get(name), h5py.Dataset):
             raise InputError(
                 f"{file.filename}: dataset {name} is missing. A GalaxiesML-Spectra file has "
-                f"{', '.join(REQUIRED)}; if this one was converted, write that dataset too, "
+                f"{', '.join(REQUIRED)}; if the file was converted, add the dataset, "
                 f"otherwise {_DOWNLOAD}."
             )
     wanted = [*_optional(SurveySpec()), *(name for pair in POSITIONS for name in pair)]
@@ -169,7 +167,7 @@ def _check_lengths(file: h5py.File, path: Path, present: list[str]) -> int:
         if length != n_rows:
             raise InputError(
                 f"{path}: dataset {name} has {length} rows, dataset {IMAGE} has {n_rows}. All "
-                f"must describe the same galaxies: write the file again, or {_DOWNLOAD}."
+                f"datasets must have the same number of rows: write the file again, or {_DOWNLOAD}."
             )
     return n_rows
 
@@ -195,9 +193,9 @@ def _first_sample(file: h5py.File, path: Path, spec: SurveySpec) -> int:
                 f"{path}: dataset {name} has shape {file[name].shape}, but {WAVE} has "
                 f"{wave.shape}: the last lengths must be equal."
             )
-    # One bad row must not condemn the file, so three of them are asked.
+    # Three rows are tried, because a single one may be bad.
     probes = [()] if wave.ndim == 1 else sorted({0, len(wave) // 2, len(wave) - 1})
-    seen = []
+    found = []
     for row in probes:
         try:
             wave_L = np.asarray(wave[row], np.float64)
@@ -208,9 +206,9 @@ def _first_sample(file: h5py.File, path: Path, spec: SurveySpec) -> int:
         if cut_L.shape == grid_L.shape and np.abs(cut_L - grid_L).max() <= WAVE_TOLERANCE:
             return first
         span = f"{wave_L[0]:.2f}..{wave_L[-1]:.2f} A " if len(wave_L) else ""
-        seen.append(f"{span}in {len(wave_L)} samples")
+        found.append(f"{span}in {len(wave_L)} samples")
     raise InputError(
-        f"{path}: dataset {WAVE} is {seen[0] if seen else 'unreadable'}, which does not contain "
+        f"{path}: dataset {WAVE} is {found[0] if found else 'unreadable'}, which does not contain "
         f"the DESI grid {grid_L[0]:.1f}..{grid_L[-1]:.1f} A in steps of {spec.wavelength_step} A. "
         f"Resample flux and ivar to that grid, or {_DOWNLOAD}."
     )
@@ -220,7 +218,7 @@ def _read_rows(dataset: h5py.Dataset, start: int, stop: int) -> list[Any]:
     """The values of rows `start` to `stop`; `_Unread` for those that cannot be read."""
     try:
         return list(dataset[start:stop])
-    except OSError:  # a corrupt chunk somewhere: save the rows that are not in it
+    except OSError:  # a corrupt HDF5 chunk: read the other rows one by one
         return [_read_row(dataset, row) for row in range(start, stop)]
 
 
@@ -228,18 +226,18 @@ def _read_row(dataset: h5py.Dataset, row: int) -> Any:
     try:
         return dataset[row]
     except OSError as error:
-        return _Unread(f"the file cannot be read here ({error})")
+        return _Unread(f"the file cannot be read at this row ({error})")
 
 
-def _wave_faults(wave: h5py.Dataset, start: int, stop: int, spec: SurveySpec, first: int) -> list[str | None]:
-    """Why a row of `wave` is not the DESI grid, or None, for each row.
+def _wave_errors(wave: h5py.Dataset, start: int, stop: int, spec: SurveySpec, first: int) -> list[str | None]:
+    """The reason why a row of `wave` is not the DESI grid, or None, for each row.
 
-    Looks at the first, middle and last sample of each row: a linear grid is fixed by two
-    of them, and the whole of `wave` is as large as all of the flux.
+    Only the first, middle and last sample of each row are read: a linear grid is determined by two
+    of them, and `wave` is as large as the flux.
     """
-    faults: list[str | None] = [None] * (stop - start)
-    if wave.ndim == 1:  # checked when the source was made
-        return faults
+    errors: list[str | None] = [None] * (stop - start)
+    if wave.ndim == 1:  # checked when the source was created
+        return errors
     grid_L = spec.wavelength_L()
     for sample in (0, spec.n_wavelengths // 2, spec.n_wavelengths - 1):
         try:
@@ -249,16 +247,16 @@ def _wave_faults(wave: h5py.Dataset, start: int, stop: int, spec: SurveySpec, fi
             values = [v if isinstance(v, _Unread) else v[first + sample] for v in values]
         for i, value in enumerate(values):
             if isinstance(value, _Unread):
-                faults[i] = value.reason
-            elif not faults[i] and not abs(value - grid_L[sample]) <= WAVE_TOLERANCE:  # or NaN
-                faults[i] = (
+                errors[i] = value.reason
+            elif not errors[i] and not abs(value - grid_L[sample]) <= WAVE_TOLERANCE:  # or NaN
+                errors[i] = (
                     f"sample {first + sample} is at {value:.2f} A, not {grid_L[sample]:.2f} A as on the DESI grid"
                 )
-    return faults
+    return errors
 
 
 def _galaxy(row: dict[str, Any], index: int, path: Path, spec: SurveySpec) -> Galaxy:
-    """One galaxy without its spectrum; `row` holds None for what could not be read."""
+    """One galaxy without its spectrum; `row` has None for values that could not be read."""
     targetid = _integer(row.get(TARGETID))
     magnitudes = [number(row.get(name)) for name in _magnitudes(spec)]
     ra, dec = next(((number(row[a]), number(row[d])) for a, d in POSITIONS if a in row and d in row), (None, None))
@@ -275,14 +273,14 @@ def _galaxy(row: dict[str, Any], index: int, path: Path, spec: SurveySpec) -> Ga
             None if all(m is None for m in magnitudes) else np.array([np.nan if m is None else m for m in magnitudes])
         ),
         morphtype=_text(row.get(MORPHTYPE)),
-        # One DESI target may stand beside several HSC objects: its spectrum must not be
-        # trained on in one row and tested on in another.
+        # Several HSC objects may have the same DESI target: its spectrum must not be
+        # in train in one row and in test in another.
         group_id=None if targetid is None else str(targetid),
     )
 
 
 def _field(dataset: str) -> str:
-    """The field of a galaxy that a dataset fills."""
+    """The field of `Galaxy` that is read from a dataset."""
     if dataset in (FLUX, IVAR, WAVE):
         return "spectrum"
     return {REDSHIFT: "redshift"}.get(dataset, dataset.rsplit("/", 1)[-1].lower())

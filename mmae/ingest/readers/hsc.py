@@ -1,4 +1,4 @@
-"""Reader of Hyper Suprime-Cam cutouts: .npz archives, and FITS as the HSC cutout service gives.
+"""Reader of Hyper Suprime-Cam cutouts: .npz archives, and FITS files of the HSC cutout service.
 
 Shape suffixes: N cutouts, C bands, S pixels of a cutout before cropping.
 """
@@ -22,23 +22,23 @@ MAX_OUTSIDE = 0.5
 def hsc_source(paths: list[Path], max_outside: float = MAX_OUTSIDE) -> Source:
     """Galaxy images (5, 64, 64), grizy counts at zero point 27.0 mag, from HSC cutouts.
 
-    Archives `.npz`: `image` (N, 5, S, S) counts at 27.0 mag, and where present `weight` of
+    Archives `.npz`: `image` (N, 5, S, S) counts at 27.0 mag, and optionally `weight` of
     that shape (0 outside the footprint), `parent` (N,) (cutouts of one parent overlap and
     share a split), `bands` (5,), `object_id`, `ra`, `dec` (N,).
 
     FITS: one file per object with an image HDU per band, or one file per object and band,
-    `<object>_g.fits` or `<n>-cutout-HSC-G-<tract>.fits`, brought together by what is left
-    of the name. The band comes from FILTER or EXTNAME of the HDU, else FILTER of the
-    primary header, else the file name. Folders stand for the cutouts in them.
+    `<object>_g.fits` or `<n>-cutout-HSC-G-<tract>.fits`, grouped by the name without
+    the band. The band comes from FILTER or EXTNAME of the HDU, else FILTER of the
+    primary header, else the file name. A folder means all cutouts in it.
 
     Larger cutouts are cropped about the centre. Pixels outside the footprint are set to 0,
-    the sky level; a cutout is set aside if more than `max_outside` of one of its bands is
-    outside. The default of a half is a choice: below it most of the galaxy at the centre
-    is real in all bands.
+    the sky level; a cutout is rejected if more than the fraction `max_outside` of one of its bands is
+    outside. With the default of one half, most of the galaxy at the centre
+    is measured in all bands.
 
     Raises:
-        InputError: a path does not exist or is no cutout file; an .npz archive cannot be
-            read or lacks `image`, has another band order or count, too small cutouts, or
+        InputError: a path does not exist or is not a cutout file; an .npz archive cannot be
+            read, has no `image`, has another band order or count, too small cutouts, or
             keys of different lengths.
     """
     if not 0 <= max_outside <= 1:
@@ -77,7 +77,7 @@ def read_chunk(chunk: Chunk, spec: SurveySpec, max_outside: float) -> ChunkRead:
 
 
 def _expand(paths: list[Path]) -> list[Path]:
-    """Absolute paths of cutout files, folders replaced by what is in them."""
+    """Absolute paths of cutout files; folders are replaced by their files."""
     files: list[Path] = []
     for path in [Path(path).absolute() for path in paths]:  # Ray workers run in another folder
         inside = path.iterdir() if path.is_dir() else []
@@ -90,7 +90,7 @@ def _expand(paths: list[Path]) -> list[Path]:
             )
         files += found
     if not files:
-        raise InputError("hsc: no cutouts given; name .npz or FITS files, or a folder of them.")
+        raise InputError("hsc: no cutouts given; give .npz or FITS files, or a folder of them.")
     return files
 
 

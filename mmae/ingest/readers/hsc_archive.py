@@ -1,4 +1,4 @@
-"""The .npz archives among HSC cutouts.
+"""The .npz archives of HSC cutouts.
 
 Shape suffixes: N cutouts, C bands, H and W pixels, S pixels of a cutout before cropping.
 """
@@ -18,9 +18,9 @@ from mmae.survey.source import ChunkRead
 
 
 def mask_outside(image_CHW: np.ndarray, weight_CHW: np.ndarray) -> tuple[np.ndarray, float]:
-    """The image with 0, the sky level, where weight is 0, and how much of it that is.
+    """The image with 0, the sky level, where weight is 0, and the fraction of such pixels.
 
-    The fraction is that of the band with the most pixels outside: a galaxy that is whole
+    The fraction is that of the worst band: a galaxy that is complete
     in four bands and missing in one has no colour.
     """
     outside_CHW = ~(weight_CHW > 0)
@@ -28,7 +28,7 @@ def mask_outside(image_CHW: np.ndarray, weight_CHW: np.ndarray) -> tuple[np.ndar
 
 
 def check_archive(path: Path, spec: SurveySpec) -> int:
-    """The number of cutouts of an archive whose layout has been checked."""
+    """Check the layout of an archive and return its number of cutouts."""
     try:
         shapes = _npz_shapes(path)
         bands = _npz_rows(path, "bands", None, None) if "bands" in shapes else None
@@ -49,7 +49,7 @@ def check_archive(path: Path, spec: SurveySpec) -> int:
     if min(shape[2:]) < size:
         raise InputError(
             f"{path}: cutouts are {shape[2]} x {shape[3]} pixels, at least {size} x "
-            f"{size} are needed. Cut them out again, {size} pixels wide."
+            f"{size} are needed. Make cutouts of {size} pixels."
         )
     if bands is not None and tuple(band_name(b) for b in bands.tolist()) != spec.bands:
         found = ",".join(map(str, bands.tolist()))
@@ -59,26 +59,25 @@ def check_archive(path: Path, spec: SurveySpec) -> int:
     for key in ("weight", "parent", "object_id", "ra", "dec"):
         expected = shape if key == "weight" else shape[:1]
         if key in shapes and shapes[key] != expected:
-            raise InputError(
-                f"{path}: {key} has shape {shapes[key]}, expected {expected} to go with image of shape {shape}."
-            )
+            raise InputError(f"{path}: {key} has shape {shapes[key]}, expected {expected} for image of shape {shape}.")
     return shape[0]
 
 
 def read_archive(path: Path, start: int, stop: int, spec: SurveySpec, max_outside: float) -> ChunkRead:
+    """The cutouts `start` to `stop` of an archive; those with too many pixels outside the footprint are rejected."""
     result = ChunkRead()
     try:
         keys = set(_npz_shapes(path)) & {"image", "weight", "parent", "object_id", "ra", "dec"}
         columns = {key: _npz_rows(path, key, start, stop) for key in keys}
     except UNREADABLE as error:
-        if stop - start > 1:  # a corrupt place somewhere: save the rows before and after it
+        if stop - start > 1:  # a corrupt part: read the other rows one by one
             for row in range(start, stop):
                 part = read_archive(path, row, row + 1, spec, max_outside)
                 result.galaxies += part.galaxies
                 result.where += part.where
                 result.rejections += part.rejections
             return result
-        reason = f"the archive cannot be read here ({error or type(error).__name__})"
+        reason = f"the archive cannot be read at this row ({error or type(error).__name__})"
         return ChunkRead(rejections=[Rejection(f"{path.stem}-{start}", f"{path}, row {start}", "row", reason)])
     for i in range(stop - start):
         row = {key: values[i] for key, values in columns.items()}
@@ -106,7 +105,7 @@ def read_archive(path: Path, start: int, stop: int, spec: SurveySpec, max_outsid
 
 
 def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of each array of an archive, without reading the arrays."""
+    """The shape of each array of an archive, from the headers."""
     with zipfile.ZipFile(path) as archive:
         shapes = {}
         for name in archive.namelist():
@@ -118,8 +117,8 @@ def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 def _npz_rows(path: Path, key: str, start: int | None, stop: int | None) -> np.ndarray:
     """Rows `start` to `stop` of one array of an archive.
 
-    numpy.load reads an array of an archive whole, for every chunk again; seeking to the
-    rows keeps memory bounded by the chunk.
+    numpy.load would read the whole array for every chunk; seeking to the
+    rows bounds the memory by the chunk.
     """
     with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
         shape, fortran, dtype = _npy_header(member)

@@ -1,4 +1,4 @@
-"""The FITS files among HSC cutouts, brought together by object.
+"""FITS files of HSC cutouts, grouped by object.
 
 FITS layout and FLUXMAG0: HSC-SSP data release, https://hsc-release.mtk.nao.ac.jp (images in
 counts, mag = -2.5 log10(counts / FLUXMAG0); public coadds have a zero point of 27.0 mag).
@@ -34,7 +34,7 @@ _LETTER_BAND = re.compile(r"[-_.]([GRIZY])(?=[-_.]|$)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class _Band:
-    """One band of one object as it lies in a file."""
+    """The image of one band of one object."""
 
     name: str | None
     image_SS: np.ndarray
@@ -43,11 +43,11 @@ class _Band:
 
 
 class _Unusable(Exception):
-    """Why one object is set aside; never leaves this module."""
+    """The reason why an object is rejected; used in this module only."""
 
 
 def group_by_object(paths: list[Path]) -> list[dict[str, Any]]:
-    """FITS files brought together by folder and by their name without its band."""
+    """FITS files grouped by folder and by their name without the band."""
     groups: dict[tuple[Path, str], list[str]] = {}
     for path in paths:
         groups.setdefault((path.parent, _object_name(path)), []).append(str(path))
@@ -59,6 +59,7 @@ def group_by_object(paths: list[Path]) -> list[dict[str, Any]]:
 
 
 def read_objects(objects: list[dict[str, Any]], spec: SurveySpec) -> ChunkRead:
+    """The galaxies of a list of objects; an unusable object is rejected."""
     result = ChunkRead()
     for item in objects:
         object_id, where = item["object_id"], ", ".join(item["paths"])
@@ -78,11 +79,11 @@ def _read_object(object_id: str, paths: list[str], spec: SurveySpec) -> Galaxy:
         for band in _read_bands(Path(path)):
             if band.name not in spec.bands:
                 raise _Unusable(
-                    f"{band.file}: an image of no known band; FILTER or EXTNAME must "
+                    f"{band.file}: unknown band; FILTER or EXTNAME must "
                     f"be one of {','.join(spec.bands)}, alone or as in HSC-G"
                 )
             if band.name in bands:
-                raise _Unusable(f"band {band.name} is there twice: in {bands[band.name].file} and in {band.file}")
+                raise _Unusable(f"two images of band {band.name}: in {bands[band.name].file} and in {band.file}")
             bands[band.name] = band
     missing = [name for name in spec.bands if name not in bands]
     if missing:
@@ -110,7 +111,7 @@ def _read_object(object_id: str, paths: list[str], spec: SurveySpec) -> Galaxy:
 
 
 def _read_bands(path: Path) -> list[_Band]:
-    """The images of a file; its mask and variance planes are left out."""
+    """The images of a file, without mask and variance planes."""
     try:
         with fits.open(path, memmap=False) as file:
             primary, bands = file[0].header, []
@@ -132,7 +133,7 @@ def _read_bands(path: Path) -> list[_Band]:
 
 
 def _counts_scale(band: _Band, spec: SurveySpec) -> float:
-    """What turns counts of this image into counts at the survey's zero point."""
+    """The factor from counts of this image to counts at the survey's zero point."""
     fluxmag0 = band.header.get("FLUXMAG0")
     if not isinstance(fluxmag0, int | float) or not fluxmag0 > 0:
         raise _Unusable(
@@ -143,13 +144,13 @@ def _counts_scale(band: _Band, spec: SurveySpec) -> float:
 
 
 def _centre(band: _Band, spec: SurveySpec) -> SkyCoord | None:
-    """Where the centre of the cropped image is on the sky, ICRS; None without a WCS."""
+    """ICRS position of the centre of the cropped image; None without a WCS."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FITSFixedWarning)  # old date cards; nothing is wrong
+            warnings.simplefilter("ignore", FITSFixedWarning)  # for old date cards, which are harmless
             wcs = WCS(band.header)
     except UNREADABLE as error:
-        raise _Unusable(f"{band.file}: band {band.name} has a broken WCS: {error}") from error
+        raise _Unusable(f"{band.file}: band {band.name} has an invalid WCS: {error}") from error
     if not wcs.has_celestial:
         return None
     scales = proj_plane_pixel_scales(wcs.celestial) * 3600
@@ -164,13 +165,13 @@ def _centre(band: _Band, spec: SurveySpec) -> SkyCoord | None:
 
 
 def _band_in_name(path: Path) -> str | None:
-    """The band a file's name tells: after HSC if it is there, else its last lone letter."""
+    """The band in a file's name: after HSC if there is one, else the last single letter."""
     found = [*_LETTER_BAND.finditer(_stem(path)), *_HSC_BAND.finditer(_stem(path))]
     return found[-1].group(1).lower() if found else None
 
 
 def _object_name(path: Path) -> str:
-    """A file's name without its ending and its band."""
+    """A file's name without suffix and band."""
     stem = _stem(path)
     found = [*_LETTER_BAND.finditer(stem), *_HSC_BAND.finditer(stem)]
     return stem[: found[-1].start()] + stem[found[-1].end() :] if found else stem

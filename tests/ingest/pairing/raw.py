@@ -1,4 +1,4 @@
-"""Small raw surveys: what the simulator writes, and single files in the archives' layouts."""
+"""Small raw surveys written by the simulator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DESCRIPTION = "catalogue:\n  magnitudes: {" + ", ".join(f"{b}: {b}_cmodel_mag" f
 
 
 def write_raw(folder: Path, fields: int = 2, **simulation) -> list[Galaxy]:
-    """Fields of a dozen galaxies; returns them as they were put in."""
+    """Write fields of 12 galaxies each; returns the simulated galaxies."""
     for name in ("patches", "spectra", "catalogue"):
         (folder / name).mkdir(parents=True)
     (folder / "survey.yaml").write_text(DESCRIPTION)
@@ -43,7 +43,7 @@ def raw_config(folder: Path, **options) -> PairConfig:
 
 
 def weighted_mean(galaxy: Galaxy) -> tuple[np.ndarray, np.ndarray]:
-    """Flux and ivar (L,) of a galaxy in float32 arms of its file, joined with numpy's own weighted mean."""
+    """Flux and ivar (L,) of a galaxy from the float32 arms of its file, joined with numpy's weighted mean."""
     from mmae.simulation.raw_files import ARM_SAMPLES
 
     n = len(galaxy.flux_L)

@@ -1,4 +1,4 @@
-"""Single steps of pairing: names of files, places, cells, redshifts, catalogues, descriptions."""
+"""Single steps of pairing: file names, positions, cells, redshifts, catalogues, descriptions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ GRID = SPEC.wavelength_L()
         (["whole.fits", "whole2.fits"], 2),
     ],
 )
-def test_files_of_one_image_are_brought_together(names, groups):
+def test_files_of_one_image_are_grouped(names, groups):
     found = group_by_name([f"/d/{name}" for name in names], SPEC.bands)
     assert len(found) == groups
     assert sorted(path for paths in found.values() for path in paths) == sorted(f"/d/{name}" for name in names)
@@ -61,15 +61,15 @@ def test_patterns_folders_and_urls(tmp_path):
     assert expand([str(tmp_path)], FITS_ENDINGS, "files") == whole
     assert expand([f"{tmp_path}/*.fits", whole[0]], FITS_ENDINGS, "files") == whole[:2]
     assert expand([f"file://{tmp_path}/a*"], FITS_ENDINGS, "files") == whole[:1]
-    with pytest.raises(InputError, match="no files there"):
+    with pytest.raises(InputError, match=r"x\*\.fits"):
         expand([f"{tmp_path}/x*.fits"], FITS_ENDINGS, "files")
-    with pytest.raises(InputError, match="cannot be listed"):
+    with pytest.raises(InputError, match="nosuchprotocol://"):
         expand(["nosuchprotocol://bucket/a.fits"], FITS_ENDINGS, "files")
 
 
 @pytest.fixture
 def web(tmp_path):
-    """The folder over HTTP, as archives serve theirs."""
+    """The folder served over HTTP."""
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -79,7 +79,7 @@ def web(tmp_path):
         thread.join()
 
 
-def test_files_of_another_file_system_are_read(tmp_path, web):
+def test_files_are_read_over_http(tmp_path, web):
     write_coadd(tmp_path / "coadd-1.fits", np.arange(1, 4))
     (path,) = expand([f"{web}/coadd-*.fits"], FITS_ENDINGS, "coadds")
     table, _ = index_coadd(path, GRID, ("B", "R", "Z"))
@@ -89,11 +89,11 @@ def test_files_of_another_file_system_are_read(tmp_path, web):
     Table({"object_id": ["a"], "ra": [1.0], "dec": [2.0]}).write(tmp_path / "c.csv")
     rows, _ = index_catalogue(f"{web}/c.csv", CatalogueColumns(), SPEC.bands)
     assert rows["object_id"].to_pylist() == ["a"]
-    with pytest.raises(InputError, match="no coadds there"):
+    with pytest.raises(InputError, match=r"nothing-\*\.fits"):
         expand([f"{web}/nothing-*.fits"], FITS_ENDINGS, "coadds")
 
 
-def test_rows_of_a_coadd_however_they_are_spread(tmp_path):
+def test_any_selection_of_rows_of_a_coadd(tmp_path):
     path = write_coadd(tmp_path / "coadd-1.fits", np.arange(1, 41))
     with fits.open(path, mode="update") as file:
         for arm in ARM_WAVES:
@@ -103,7 +103,7 @@ def test_rows_of_a_coadd_however_they_are_spread(tmp_path):
         np.testing.assert_array_equal(flux[:, 100], 1.0 + np.array(rows))
 
 
-def test_fibres_on_no_target_are_set_aside(tmp_path):
+def test_fibres_without_a_target_are_rejected(tmp_path):
     path = write_coadd(tmp_path / "c.fits", np.array([5, -6, 7]), OBJTYPE=np.array([b"TGT", b"TGT", b"SKY"]))
     table, rejections = index_coadd(str(path), GRID, ("B", "R", "Z"))
     assert table["targetid"].to_pylist() == [5]
@@ -122,7 +122,7 @@ def test_best_redshift_of_a_target():
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 40), st.integers(0, 300))
-def test_cells_hold_no_more_rows_than_asked_and_no_row_twice(seed, most, n):
+def test_cells_have_at_most_the_given_number_of_rows_and_do_not_overlap(seed, most, n):
     rng = np.random.default_rng(seed)
     ra, dec = rng.uniform(0, 360, n), np.degrees(np.arcsin(rng.uniform(-1, 1, n)))
     ra[: n // 2], dec[: n // 2] = 10 + rng.normal(0, 0.01, n // 2), 20 + rng.normal(0, 0.01, n // 2)  # a cluster
@@ -132,18 +132,18 @@ def test_cells_hold_no_more_rows_than_asked_and_no_row_twice(seed, most, n):
     for o, p in cells.T:  # a row is in its cell, and cells do not overlap
         inside = nested_cell(ra, dec, int(o)) == p
         np.testing.assert_array_equal(inside, (order == o) & (pixel == p))
-        if o > 0:  # no cell is smaller than it must be
+        if o > 0:  # no cell is smaller than necessary
             assert (nested_cell(ra, dec, int(o) - 1) == p >> 2).sum() > most
 
 
-def test_many_rows_at_one_place_stay_together():
+def test_rows_at_one_position_are_in_one_cell():
     order, pixel = divide_sky(np.full(10, 33.0), np.full(10, -5.0), 3)
     assert set(order) == {29} and len(set(pixel)) == 1
     assert cell_name(3, 12345) == "Norder=3/Dir=10000/Npix=12345"
 
 
-def test_cutouts_are_astropys(tmp_path):
-    """From an extension per band or a file per band, tilted and in another frame."""
+def test_cutouts_equal_those_of_astropy(tmp_path):
+    """For a file with an extension per band and a rotated WCS in another frame."""
     rng = np.random.default_rng(0)
     pixels = rng.normal(0, 1, (5, 200, 260)).astype(np.float32)
     wcs = WCS(naxis=2)
@@ -158,18 +158,18 @@ def test_cutouts_are_astropys(tmp_path):
     (row,) = index_image("patch", [str(tmp_path / "patch.fits")], SPEC, False).to_pylist()
     sky = wcs.pixel_to_world(np.array([130.2, 10.0]), np.array([95.9, 100.0])).icrs
     with OpenPatch(row["planes"], row["wcs"], SPEC) as patch:
-        (image, outside), (edge, beyond) = (patch.cutout(tuple(p)) for p in patch.places(sky.ra.deg, sky.dec.deg))
-        (behind_the_tangent_plane,) = patch.places(np.array([10.0]), np.array([-60.0]))
-        for nowhere in (tuple(behind_the_tangent_plane), (1000.0, 50.0)):
-            with pytest.raises(ValueError, match="outside of the image"):
-                patch.cutout(nowhere)
+        (image, outside), (edge, beyond) = (patch.cutout(tuple(p)) for p in patch.positions(sky.ra.deg, sky.dec.deg))
+        (behind_the_tangent_plane,) = patch.positions(np.array([10.0]), np.array([-60.0]))
+        for outside_image in (tuple(behind_the_tangent_plane), (1000.0, 50.0)):
+            with pytest.raises(ValueError, match="outside"):
+                patch.cutout(outside_image)
     expected = np.stack([Cutout2D(p, (130.2, 95.9), 64).data for p in pixels]) * np.float32(0.5)
     assert outside == 0
     np.testing.assert_array_equal(image, expected)
     assert 0.3 < beyond < 0.4 and (edge[:, :, :20] == 0).all()
 
 
-def test_mask_plane_tells_where_there_are_no_data(tmp_path):
+def test_pixels_flagged_no_data_are_missing(tmp_path):
     for band in "grizy":
         path = write_hsc_band(tmp_path / f"p-{band}.fits", band, np.ones((64, 64)))
         with fits.open(path, mode="update") as file:
@@ -183,7 +183,7 @@ def test_mask_plane_tells_where_there_are_no_data(tmp_path):
     assert (image[1, :16] == 0).all() and image[1, 16:].min() == image[0].min() == 1
 
 
-def test_the_patch_with_most_room_is_taken(tmp_path):
+def test_the_patch_with_the_largest_distance_to_the_edge_is_chosen(tmp_path):
     tables = []
     for n, ra in enumerate((150.0, 150.006)):  # they overlap: 21.6 of 33.6 arcsec apart
         image = np.zeros((5, 200, 200))
@@ -195,7 +195,7 @@ def test_the_patch_with_most_room_is_taken(tmp_path):
     assert choose_patch(IMAGES.empty_table(), ra, np.zeros(6), SPEC).tolist() == [-1] * 6
 
 
-def places(schema: pa.Schema, ra, dec, **columns) -> pa.Table:
+def positions(schema: pa.Schema, ra, dec, **columns) -> pa.Table:
     n = len(ra)
     values = {"ra": ra, "dec": dec, **columns}
     return pa.table(
@@ -215,16 +215,16 @@ def joined(index: Index, tmp_path: Path, **options) -> set[tuple[int, int, int]]
     return set(zip(*(objects[k].tolist() for k in ("catalogue", "stamps", "spectra")), strict=True))
 
 
-def test_objects_are_joined_in_turn(tmp_path):
+def test_tables_are_joined_one_after_the_other(tmp_path):
     s = 1 / 3600
     index = index_of(
-        catalogue=places(CATALOGUE, [10.0, 20.0, 0.0], [0.0, 0.0, 89.9999]),
-        stamps=places(IMAGES, [10.0 + 0.5 * s, 30.0], [0.0, 0.0]),
-        spectra=places(
+        catalogue=positions(CATALOGUE, [10.0, 20.0, 0.0], [0.0, 0.0, 89.9999]),
+        stamps=positions(IMAGES, [10.0 + 0.5 * s, 30.0], [0.0, 0.0]),
+        spectra=positions(
             SPECTRA, [10.0 - 0.4 * s, 20.0, 20.0, 30.0, 180.0, np.nan], [0.0, 0.3 * s, 0.1 * s, 0.0, 89.9999, 5.0]
         ),
     )
-    # Spectra 1 and 2 are one target seen twice: the nearer has the object. 4 is beyond the pole, 0.7 arcsec away.
+    # Spectra 1 and 2 are of one target: the nearer one is matched. 4 is beyond the pole, 0.7 arcsec away.
     assert joined(index, tmp_path / "1") == {(0, 0, 0), (1, -1, 2), (-1, -1, 1), (2, -1, 4), (-1, 1, 3)}
     assert joined(index, tmp_path / "2", match="nearest") == {(0, 0, 0), (1, -1, 1), (1, -1, 2), (2, -1, 4), (-1, 1, 3)}
     assert joined(index, tmp_path / "3", radius=0.05) == {
@@ -240,18 +240,18 @@ def test_objects_are_joined_in_turn(tmp_path):
     }
 
 
-def test_stars_are_matched_where_they_were(tmp_path):
+def test_positions_are_matched_at_the_epoch(tmp_path):
     moved = 20 * 0.5 / 3600  # 20 years of 0.5 arcsec
     index = index_of(
-        catalogue=places(CATALOGUE, [10.0], [0.0], pmra=[0.0], pmdec=[500.0], epoch=[1996.0]),
-        spectra=places(SPECTRA, [10.0, 10.0], [moved, 0.0]),
+        catalogue=positions(CATALOGUE, [10.0], [0.0], pmra=[0.0], pmdec=[500.0], epoch=[1996.0]),
+        spectra=positions(SPECTRA, [10.0, 10.0], [moved, 0.0]),
     )
     assert joined(index, tmp_path / "1") == {(0, -1, 0), (-1, -1, 1)}
     assert joined(index, tmp_path / "2", epoch=1996.0) == {(0, -1, 1), (-1, -1, 0)}
 
 
 @pytest.mark.parametrize("ending", ["fits", "csv", "parquet", "vot", "csv.gz"])
-def test_catalogues_of_any_kind(tmp_path, ending):
+def test_catalogue_formats(tmp_path, ending):
     table = Table(
         {
             "OBJID": [1, 2, 3],
@@ -289,7 +289,7 @@ def test_catalogues_of_any_kind(tmp_path, ending):
     assert [(r.object_id, r.where.rpartition(", ")[2]) for r in rejections] == [("3", "row 2")]
 
 
-def test_units_of_a_catalogue_count(tmp_path):
+def test_units_of_a_catalogue_are_converted(tmp_path):
     table = Table({"object_id": ["a"], "ra": [np.pi] * u.rad, "dec": [3600.0] * u.arcsec, "mag": [20.0] * u.mag})
     table.write(tmp_path / "c.fits")
     rows, _ = index_catalogue(str(tmp_path / "c.fits"), CatalogueColumns(magnitudes={"g": "mag"}), SPEC.bands)
@@ -297,29 +297,29 @@ def test_units_of_a_catalogue_count(tmp_path):
     assert rows["magnitudes"][0].as_py()[0] == 20.0
 
 
-def test_column_that_is_not_there(tmp_path):
+def test_missing_catalogue_column(tmp_path):
     Table({"id": [1], "ra": [1.0], "dec": [2.0]}).write(tmp_path / "c.csv")
-    with pytest.raises(InputError, match="no column object_id, found id, ra, dec"):
+    with pytest.raises(InputError, match="object_id.* id, ra, dec"):
         index_catalogue(str(tmp_path / "c.csv"), CatalogueColumns(), SPEC.bands)
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "named"),
     [
-        ("bands: [g, g]", "name each band once"),
-        ("pixel_scale: 0", "give a positive number"),
-        ("bands: [g, r]\nband_noise: [1.0]", "1 values for 2 bands"),
-        ("bands: [g]\ncatalogue: {magnitudes: {u: U}}", "names the band u"),
-        ("pixelscale: 0.2", "unknown field pixelscale"),
+        ("bands: [g, g]", "bands .*g, g"),
+        ("pixel_scale: 0", "pixel_scale is 0"),
+        ("bands: [g, r]\nband_noise: [1.0]", "band_noise .*1 .*2 "),
+        ("bands: [g]\ncatalogue: {magnitudes: {u: U}}", "catalogue.magnitudes .*band u"),
+        ("pixelscale: 0.2", "pixelscale"),
     ],
 )
-def test_description_that_is_wrong(tmp_path, text, words):
+def test_invalid_description(tmp_path, text, named):
     (tmp_path / "d.yaml").write_text(text)
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=named):
         read_description(tmp_path / "d.yaml")
 
 
-def test_description_of_hsc_has_its_normalisation():
+def test_normalisation_of_descriptions():
     assert SurveyDescription().spec() == SurveySpec()
     assert np.isnan(SurveyDescription(bands=("g", "r", "z")).spec().band_noise).all()
     given = SurveyDescription(bands=("g",), band_noise=(0.1,), arcsinh_mean=(1.0,), arcsinh_std=(2.0,))

@@ -1,4 +1,4 @@
-"""The DESI coadd reader: arm joining, labels, fibres, and files that are not whole."""
+"""The DESI coadd reader: arm joining, labels, fibres, and damaged files."""
 
 import gzip
 
@@ -14,7 +14,7 @@ from mmae.ingest.readers.desi import desi_source
 from mmae.survey.schema import SurveySpec, check_galaxy
 from tests.ingest.files import ARM_WAVES, SHARED_GALAXIES, needs_shared, read_all, write_coadd, write_redrock
 
-# astropy also warns of what the reader reports.
+# astropy warns of the truncation that the reader reports.
 pytestmark = pytest.mark.filterwarnings("ignore:File may have been truncated")
 
 GRID_L = SurveySpec().wavelength_L()
@@ -42,7 +42,7 @@ def arms(value):
     ivars=st.tuples(*[st.floats(0.015625, 1e3, width=32)] * 3),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_constant_flux_stays_and_ivar_adds(flux, ivars, seed):
+def test_constant_flux_is_preserved_and_ivar_adds(flux, ivars, seed):
     rng = np.random.default_rng(seed)
     masks = [(rng.random(len(w)) < 0.2).astype(np.int32) for w in ARM_WAVES.values()]
     flux_L, ivar_L = join(
@@ -57,7 +57,7 @@ def test_constant_flux_stays_and_ivar_adds(flux, ivars, seed):
     assert not flux_L[expected_L == 0].any()
 
 
-def test_masked_and_bad_pixels_do_not_leak_into_the_overlap():
+def test_masked_and_bad_pixels_have_no_weight_in_the_overlap():
     fluxes, ivars = arms(1.0), arms(2.0)
     masks = [np.zeros(len(wave), np.uint32) for wave in ARM_WAVES.values()]
     fluxes[0][2710], masks[0][2710] = 1e6, 4  # masked in B, good in R
@@ -69,7 +69,7 @@ def test_masked_and_bad_pixels_do_not_leak_into_the_overlap():
     assert (flux_L[2730], ivar_L[2730]) == (2.5, 4.0)
 
 
-def test_impossible_values_do_not_hide_in_the_overlap():
+def test_invalid_values_in_the_overlap_become_nan():
     fluxes, ivars = arms(1.0), arms(2.0)
     ivars[0][2710] = -1.0
     fluxes[0][2720] = np.nan
@@ -78,12 +78,9 @@ def test_impossible_values_do_not_hide_in_the_overlap():
     assert np.isnan(ivar_L).sum() == 1 and np.isnan(flux_L).sum() == 2
 
 
-@pytest.mark.parametrize(
-    ("shift", "says"),
-    [(0.02, "beside the grid"), (0.4, "beside the grid"), (-0.8, "leave the grid"), (np.nan, "leave the grid")],
-)
-def test_arms_off_the_grid_are_refused(shift, says):
-    with pytest.raises(InputError, match=says):
+@pytest.mark.parametrize("shift", [0.02, 0.4, -0.8, np.nan])
+def test_arms_off_the_grid_are_refused(shift):
+    with pytest.raises(InputError):
         join(arms(1.0), arms(1.0), waves={a: w + shift for a, w in ARM_WAVES.items()})
 
 
@@ -100,7 +97,7 @@ def test_real_coadds_match_an_independent_weighted_mean(coadd):
         for row, galaxy in enumerate(galaxies):
             for sample in [0, 2699, *range(2700, 2751), 2751, 4899, *range(4900, 5026), 5026, 7780]:
                 values, weights = [], []
-                for arm in "BRZ":  # look the sample up by its wavelength, not by an offset
+                for arm in "BRZ":  # find the sample by its wavelength, not by an offset
                     hit = np.abs(file[f"{arm}_WAVELENGTH"].data - GRID_L[sample]) < 0.01
                     good = file[f"{arm}_MASK"].data[row][hit] == 0
                     values += list(file[f"{arm}_FLUX"].data[row][hit][good])
@@ -133,7 +130,7 @@ def test_real_files_with_their_redshifts():
 
 
 @needs_shared
-def test_real_galaxy_has_its_line_where_the_redshift_says():
+def test_line_of_a_real_galaxy_is_at_its_redshift():
     (galaxy,), _, _ = read_all(desi_source([GALAXY_COADD], [GALAXY_REDROCK]))
     observed = 5008.24 * (1 + galaxy.redshift)  # [OIII], vacuum
     window = np.abs(GRID_L - observed) < 60
@@ -165,7 +162,7 @@ def test_only_redshifts_without_warning_are_labels(tmp_path):
     assert [(r.object_id, r.field) for r in later] == [("13", "redshift")]  # a blueshifted star
 
 
-def test_the_best_redshift_of_a_target_wins_in_any_order(tmp_path):
+def test_the_best_redshift_of_a_target_is_used_in_any_order(tmp_path):
     coadd = write_coadd(tmp_path / "coadd.fits", np.array([7]))
     fits_of_target = [(0.1, 0, 50.0), (0.2, 0, 90.0), (0.3, 4, 999.0)]
     tables = [
@@ -177,7 +174,7 @@ def test_the_best_redshift_of_a_target_wins_in_any_order(tmp_path):
         assert galaxies[0].redshift == 0.2 and not rejections
 
 
-def test_labels_go_to_the_right_rows_of_the_right_chunk(tmp_path):
+def test_labels_are_assigned_by_targetid_in_all_chunks(tmp_path):
     ids = np.random.default_rng(0).permutation(np.arange(100, 107))
     coadd = write_coadd(tmp_path / "coadd.fits", ids)
     catalogue = write_redrock(tmp_path / "cat.fits", np.arange(90, 120), np.arange(90, 120) / 100, name="QSO_CAT")
@@ -197,7 +194,7 @@ def test_one_target_on_two_tiles_is_one_group(tmp_path):
 # --- fibres and values -----------------------------------------------------------------------
 
 
-def test_fibres_without_a_target_are_set_aside(tmp_path):
+def test_fibres_without_a_target_are_rejected(tmp_path):
     coadd = write_coadd(
         tmp_path / "a.fits",
         np.array([1, 2, 3, -4]),
@@ -210,7 +207,7 @@ def test_fibres_without_a_target_are_set_aside(tmp_path):
     assert "SKY" in rejections[0].reason
 
 
-def test_all_zero_ivar_and_nan_flux_are_set_aside_and_counted(tmp_path):
+def test_all_zero_ivar_and_nan_flux_are_rejected(tmp_path):
     for name, values in (("zero", {"ivar": 0.0}), ("nan", {"flux": np.nan})):
         source = desi_source([write_coadd(tmp_path / f"{name}.fits", np.array([1]), **values)], [])
         (galaxy,), _, _ = read_all(source)
@@ -227,7 +224,7 @@ def test_compressed_masks_and_absent_masks(tmp_path):
     assert all((g.flux_L == 1.0).all() for g in galaxies)
 
 
-# --- files that are not whole ----------------------------------------------------------------
+# --- damaged files ----------------------------------------------------------------
 
 
 def gzipped(path):
@@ -245,7 +242,7 @@ def cut_at(path, fraction):
 
 
 @pytest.mark.parametrize("fault", ["first half", "last rows", "text", "empty", "gzip", "no arm", "table"])
-def test_an_unreadable_file_is_set_aside_and_the_others_are_read(tmp_path, fault):
+def test_an_unreadable_file_is_rejected_and_the_others_are_read(tmp_path, fault):
     good = write_coadd(tmp_path / "good.fits", np.array([1]))
     bad = write_coadd(tmp_path / "bad.fits", np.arange(20, 40), leave_out=("Z_MASK",))
     if fault == "first half":
@@ -267,40 +264,40 @@ def test_an_unreadable_file_is_set_aside_and_the_others_are_read(tmp_path, fault
     assert [g.targetid for g in galaxies] == [1]
     assert [(r.object_id, r.field, r.where) for r in rejections] == [(bad.name, "row", str(bad))]
     assert source.provenance["unreadable_files"] == [bad.name]
-    with pytest.raises(InputError, match=f"none of 1 DESI coadds can be read; .*{bad.name}"):
+    with pytest.raises(InputError, match=bad.name):
         desi_source([bad], [])
 
 
-def test_a_file_that_breaks_after_the_source_was_made_is_counted(tmp_path):
+def test_a_file_damaged_after_the_source_was_created_is_rejected(tmp_path):
     path = write_coadd(tmp_path / "a.fits", np.arange(6))
     source = desi_source([path], [], chunk_rows=4)
     cut_at(path, 0.5)
     galaxies, _, rejections = read_all(source)
     assert not galaxies
     assert [r.where for r in rejections] == [f"{path}, rows 0 to 3", f"{path}, rows 4 to 5"]
-    assert "4 spectra cannot be read" in rejections[0].reason
+    assert rejections[0].reason.startswith("4 ")
 
 
 def test_wrong_grid_names_file_and_arm(tmp_path):
     waves = {**ARM_WAVES, "R": ARM_WAVES["R"] + 0.3}
     path = write_coadd(tmp_path / "log.fits", np.array([1]), waves=waves)
-    with pytest.raises(InputError, match=r"log\.fits: R_WAVELENGTH: .*resample"):
+    with pytest.raises(InputError, match=r"log\.fits: R_WAVELENGTH"):
         desi_source([path], [])
 
 
-def test_wrong_arguments_say_what_to_do(tmp_path):
+def test_invalid_arguments_are_refused(tmp_path):
     coadd = write_coadd(tmp_path / "coadd.fits", np.array([1]))
-    with pytest.raises(InputError, match=r"none\.fits: no such coadd file"):
+    with pytest.raises(InputError, match=r"none\.fits"):
         desi_source([coadd, tmp_path / "none.fits"], [])
-    with pytest.raises(InputError, match=r"none\.fits: no such redshift table file"):
+    with pytest.raises(InputError, match=r"none\.fits"):
         desi_source([coadd], [tmp_path / "none.fits"])
-    with pytest.raises(InputError, match="no coadd files given"):
+    with pytest.raises(InputError, match="desi: "):
         desi_source([], [])
-    with pytest.raises(InputError, match=r"coadd\.fits: no table with the columns TARGETID and Z"):
+    with pytest.raises(InputError, match=r"coadd\.fits: .*TARGETID and Z"):
         desi_source([coadd], [coadd])
     other = write_redrock(tmp_path / "other.fits", [5], [0.5])
-    with pytest.raises(InputError, match=r"none of the 1 targets .*other\.fits"):
+    with pytest.raises(InputError, match=r" 1 targets .*other\.fits"):
         desi_source([coadd], [other])
     other.write_text("no FITS")
-    with pytest.raises(InputError, match=r"other\.fits: redshift table cannot be read"):
+    with pytest.raises(InputError, match=r"other\.fits"):
         desi_source([coadd], [other])

@@ -1,4 +1,4 @@
-"""The GalaxiesML-Spectra reader, on files of that layout that are written here."""
+"""The GalaxiesML-Spectra reader, on synthetic files of that layout."""
 
 import h5py
 import numpy as np
@@ -17,7 +17,7 @@ from tests.ingest.files import (
 )
 
 
-def test_every_field_comes_from_its_place(tmp_path):
+def test_every_field_is_read_from_its_dataset(tmp_path):
     path = write_galaxiesml(tmp_path / "a.hdf5", n=5)
     source = galaxiesml_source(path, chunk_rows=2)
     galaxies, where, rejections = read_all(source)
@@ -34,7 +34,7 @@ def test_every_field_comes_from_its_place(tmp_path):
             assert galaxy.morphtype == ["PSF", "REX", "EXP", "DEV", "SER"][i]
             assert galaxy.cmodel_mag_C.tolist() == [20, 21, 22, 23, 24]
             np.testing.assert_array_equal(galaxy.image_CHW, file["image"][i])
-            # 7783 samples in the file, the first and the last are cut off
+            # 7783 samples in the file; the first and the last are removed
             np.testing.assert_array_equal(galaxy.flux_L, file["spectrum/flux"][i, 1:-1])
             np.testing.assert_array_equal(galaxy.ivar_L, file["spectrum/ivar"][i, 1:-1])
             assert where[i] == f"{path}, row {i}"
@@ -65,7 +65,7 @@ def test_one_wave_for_all_rows(tmp_path, wave):
     assert galaxies[0].flux_L.shape == (7781,)
 
 
-def test_optional_datasets_may_be_absent_and_that_is_recorded(tmp_path):
+def test_absent_optional_datasets_are_recorded(tmp_path):
     path = write_galaxiesml(
         tmp_path / "a.hdf5", n=2, targetid=None, DESI_fibermap__MORPHTYPE=None, HSC_metadata__y_cmodel_mag=None
     )
@@ -79,19 +79,19 @@ def test_optional_datasets_may_be_absent_and_that_is_recorded(tmp_path):
     assert source.provenance["absent_datasets"] == ["DESI_fibermap/MORPHTYPE", "HSC_metadata/y_cmodel_mag", "targetid"]
 
 
-def test_nan_redshift_is_unmeasured_and_a_negative_one_is_set_aside(tmp_path):
+def test_nan_redshift_is_none_and_a_negative_redshift_is_rejected(tmp_path):
     path = write_galaxiesml(tmp_path / "a.hdf5", n=3, DESI_fibermap__DESI_redshift=np.array([0.5, np.nan, -0.2]))
     galaxies, rejections = read_checked(galaxiesml_source(path))
     assert [g.redshift for g in galaxies] == [0.5, None, None]
     assert [(r.object_id[-1], r.field) for r in rejections] == [("2", "redshift")]
 
 
-def test_bad_pixels_and_spectra_are_set_aside_alone(tmp_path):
+def test_bad_images_and_spectra_are_rejected_separately(tmp_path):
     images = synthetic_images(4, 64)
     images[0, 2, 10, 10] = np.nan
     ivar = np.full((4, 7783), 10.0, np.float32)
     ivar[1] = 0
-    ivar[2, 1:-1] = 0  # only the two samples that are cut off are good
+    ivar[2, 1:-1] = 0  # only the two removed samples are good
     path = write_galaxiesml(tmp_path / "a.hdf5", n=4, image=images, spectrum__ivar=ivar)
     galaxies, rejections = read_checked(galaxiesml_source(path))
     assert len(galaxies) == 4
@@ -100,7 +100,7 @@ def test_bad_pixels_and_spectra_are_set_aside_alone(tmp_path):
     assert [r.field for r in rejections] == ["image", "spectrum", "spectrum"]
 
 
-def test_a_row_off_the_grid_loses_its_spectrum_only(tmp_path):
+def test_the_spectrum_of_a_row_off_the_grid_is_rejected(tmp_path):
     wave = np.tile(GALAXIESML_WAVE_L, (4, 1))
     wave[1] += 0.8
     wave[2] = np.nan
@@ -108,13 +108,13 @@ def test_a_row_off_the_grid_loses_its_spectrum_only(tmp_path):
     assert [g.flux_L is None for g in galaxies] == [False, True, True, False]
     assert all(g.image_CHW is not None for g in galaxies)
     assert [(r.object_id[-1], r.field) for r in rejections] == [("1", "spectrum"), ("2", "spectrum")]
-    assert "3600.80 A, not 3600.00 A" in rejections[0].reason
+    assert "3600.80" in rejections[0].reason and "3600.00" in rejections[0].reason
 
 
 @pytest.mark.parametrize(
     ("dataset", "field"), [("image", "image"), ("spectrum/flux", "spectrum"), ("spectrum/wave", "spectrum")]
 )
-def test_a_corrupt_place_costs_only_what_lies_there(tmp_path, dataset, field):
+def test_only_the_corrupt_field_is_rejected(tmp_path, dataset, field):
     path = write_galaxiesml(tmp_path / "a.hdf5", n=5)
     corrupt_hdf5_row(path, dataset, row=2)
     galaxies, rejections = read_checked(galaxiesml_source(path, chunk_rows=4))
@@ -125,7 +125,7 @@ def test_a_corrupt_place_costs_only_what_lies_there(tmp_path, dataset, field):
     assert dataset in rejections[0].reason
 
 
-def test_a_wholly_corrupt_row_is_counted_and_nothing_else_is_lost(tmp_path):
+def test_a_row_with_corrupt_image_and_spectrum_is_rejected(tmp_path):
     path = write_galaxiesml(tmp_path / "a.hdf5", n=4)
     corrupt_hdf5_row(path, "image", row=1)
     corrupt_hdf5_row(path, "spectrum/ivar", row=1)
@@ -134,44 +134,44 @@ def test_a_wholly_corrupt_row_is_counted_and_nothing_else_is_lost(tmp_path):
     assert [r.field for r in rejections] == ["image", "spectrum", "row"]
 
 
-def test_a_targetid_that_is_no_number_is_reported(tmp_path):
+def test_a_targetid_that_is_not_a_number_is_rejected(tmp_path):
     path = write_galaxiesml(tmp_path / "a.hdf5", n=3, targetid=np.array([b"12", b"x7", b""]))
     galaxies, rejections = read_checked(galaxiesml_source(path))
     assert [g.targetid for g in galaxies] == [12, None, None]
     assert [(r.field, r.object_id[-1]) for r in rejections] == [("targetid", "1")]
 
 
-def test_files_that_are_not_there_or_not_whole(tmp_path):
-    with pytest.raises(InputError, match=r"none\.hdf5: no such file"):
+def test_missing_and_truncated_files_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"none\.hdf5"):
         galaxiesml_source(tmp_path / "none.hdf5")
     (tmp_path / "text.hdf5").write_text("<html>404</html>")
-    with pytest.raises(InputError, match=r"text\.hdf5: not an HDF5 file"):
+    with pytest.raises(InputError, match=r"text\.hdf5"):
         galaxiesml_source(tmp_path / "text.hdf5")
     path = write_galaxiesml(tmp_path / "cut.hdf5", n=3)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(InputError, match=r"cut\.hdf5: .*truncated.*download it again"):
+    with pytest.raises(InputError, match=r"cut\.hdf5"):
         galaxiesml_source(path)
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "named"),
     [
-        ({"image": None}, "dataset image is missing"),
-        ({"spectrum__wave": None}, "dataset spectrum/wave is missing"),
-        ({"DESI_fibermap__DESI_redshift": None}, "dataset DESI_fibermap/DESI_redshift is missing"),
-        ({"object_id": np.arange(2)}, "dataset object_id has 2 rows, dataset image has 3"),
-        ({"HSC_metadata__g_cmodel_mag": np.ones(4)}, "g_cmodel_mag has 4 rows"),
-        ({"image": np.ones((3, 4, 64, 64), np.float32)}, r"\(3, 4, 64, 64\).*bands g,r,i,z,y"),
-        ({"image": np.ones((3, 5, 64, 60), np.float32)}, "square"),
-        ({"spectrum__ivar": np.ones((3, 7781), np.float32)}, r"spectrum/ivar has shape \(3, 7781\)"),
-        ({"wave": np.tile(GALAXIESML_WAVE_L + 0.4, (3, 1))}, "3599.60..9825.20 A in 7783 samples"),
-        ({"wave": np.linspace(3599.2, 9900, 7783)}, "does not contain the DESI grid 3600.0..9824.0 A"),
-        ({"wave": np.full((3, 7783), np.nan)}, "does not contain the DESI grid"),
+        ({"image": None}, "dataset image "),
+        ({"spectrum__wave": None}, "dataset spectrum/wave "),
+        ({"DESI_fibermap__DESI_redshift": None}, "dataset DESI_fibermap/DESI_redshift "),
+        ({"object_id": np.arange(2)}, "object_id .*2 .*image .*3"),
+        ({"HSC_metadata__g_cmodel_mag": np.ones(4)}, "g_cmodel_mag .*4 "),
+        ({"image": np.ones((3, 4, 64, 64), np.float32)}, r"\(3, 4, 64, 64\).*g,r,i,z,y"),
+        ({"image": np.ones((3, 5, 64, 60), np.float32)}, r"\(3, 5, 64, 60\)"),
+        ({"spectrum__ivar": np.ones((3, 7781), np.float32)}, r"spectrum/ivar .*\(3, 7781\)"),
+        ({"wave": np.tile(GALAXIESML_WAVE_L + 0.4, (3, 1))}, "3599.60..9825.20 A .*7783"),
+        ({"wave": np.linspace(3599.2, 9900, 7783)}, "spectrum/wave .*3600.0..9824.0 A"),
+        ({"wave": np.full((3, 7783), np.nan)}, "spectrum/wave .*3600.0..9824.0 A"),
     ],
 )
-def test_faults_of_the_whole_file_name_the_dataset(tmp_path, changes, says):
+def test_errors_of_the_whole_file_name_the_dataset(tmp_path, changes, named):
     path = write_galaxiesml(tmp_path / "bad.hdf5", n=3, **changes)
-    with pytest.raises(InputError, match=says) as caught:
+    with pytest.raises(InputError, match=named) as caught:
         galaxiesml_source(path)
     assert str(path) in str(caught.value)

@@ -31,19 +31,19 @@ def test_real_cosmos_cutouts():
         inside = weight[i] > 0
         np.testing.assert_array_equal(galaxy.image_CHW[inside], image[i][inside])
         assert not galaxy.image_CHW[~inside].any()
-        assert image[i][~inside].any()  # they were not zero before
+        assert image[i][~inside].any()  # not zero in the file
         assert not check_galaxy(galaxy, source.spec, "").rejections
-    assert all(r.field == "row" and "outside the footprint" in r.reason for r in rejections)
+    assert all(r.field == "row" and "%" in r.reason for r in rejections)
 
 
 @needs_shared
 @pytest.mark.parametrize(("max_outside", "kept"), [(0.0, 0), (1.0, 44)])
-def test_real_cutouts_at_the_ends_of_max_outside(max_outside, kept):
+def test_real_cutouts_with_max_outside_0_and_1(max_outside, kept):
     galaxies, _, rejections = read_all(hsc_source([REAL], max_outside=max_outside))
     assert (len(galaxies), len(rejections)) == (kept, 44 - kept)
 
 
-def test_outside_is_judged_by_the_worst_band():
+def test_fraction_outside_is_that_of_the_worst_band():
     weight = np.ones((5, 4, 4))
     weight[3, :3] = 0
     masked, outside = mask_outside(np.full((5, 4, 4), 7.0), weight)
@@ -51,7 +51,7 @@ def test_outside_is_judged_by_the_worst_band():
     assert masked[3].sum() == 7 * 4 and masked[:3].sum() == 7 * 3 * 16
 
 
-def test_nan_outside_is_sky_and_nan_inside_is_set_aside(tmp_path):
+def test_nan_outside_the_footprint_is_zero_and_nan_inside_is_rejected(tmp_path):
     image, weight = synthetic_images(2, 64), np.ones((2, 5, 64, 64), np.float16)
     image[0, 0, 0, 0], weight[0, 0, 0, 0] = np.nan, 0
     image[1, 0, 0, 0] = np.nan
@@ -83,8 +83,8 @@ def test_rows_of_several_chunks_and_optional_keys(tmp_path, monkeypatch):
         assert galaxy.ra == pytest.approx(1 + i / 6)
 
 
-def test_a_corrupt_place_of_an_archive_loses_no_row_silently(tmp_path):
-    # Compressed noise: a byte in the middle breaks the stream there, the rows before it are whole.
+def test_rows_of_a_corrupt_part_of_an_archive_are_rejected(tmp_path):
+    # Compressed noise: wrong bytes in the middle make the stream unreadable from there; earlier rows are valid.
     path = write_npz(tmp_path / "a.npz", image=synthetic_images(6, 64))
     source = hsc_source([path])
     content = bytearray(path.read_bytes())
@@ -98,23 +98,20 @@ def test_a_corrupt_place_of_an_archive_loses_no_row_silently(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "says"),
+    ("arrays", "named"),
     [
-        (
-            {"image": np.ones((2, 5, 64, 64)), "bands": np.array(list("yzirg"))},
-            "bands is y,z,i,r,g, expected the bands g,r,i,z,y, in this order.*Reorder",
-        ),
-        ({"image": np.ones((2, 5, 64, 64)), "bands": np.array(list("griz"))}, "bands is g,r,i,z, exp"),
-        ({"image": np.ones((0, 5, 64, 64))}, "with N > 0"),
-        ({"image": np.ones((2, 4, 64, 64))}, r"image has shape \(2, 4, 64, 64\)"),
-        ({"image": np.ones((2, 5, 48, 64))}, "48 x 64 pixels, at least 64 x 64"),
-        ({"pictures": np.ones(3)}, "key image is missing, found pictures"),
-        ({"image": np.ones((2, 5, 64, 64)), "weight": np.ones((2, 64, 64))}, "weight has shape"),
-        ({"image": np.ones((2, 5, 64, 64)), "parent": np.ones(3)}, "parent has shape"),
+        ({"image": np.ones((2, 5, 64, 64)), "bands": np.array(list("yzirg"))}, "bands is y,z,i,r,g, .*g,r,i,z,y"),
+        ({"image": np.ones((2, 5, 64, 64)), "bands": np.array(list("griz"))}, "bands is g,r,i,z, "),
+        ({"image": np.ones((0, 5, 64, 64))}, r"\(0, 5, 64, 64\)"),
+        ({"image": np.ones((2, 4, 64, 64))}, r"image .*\(2, 4, 64, 64\)"),
+        ({"image": np.ones((2, 5, 48, 64))}, "48 x 64 .*64 x 64"),
+        ({"pictures": np.ones(3)}, "image .*pictures"),
+        ({"image": np.ones((2, 5, 64, 64)), "weight": np.ones((2, 64, 64))}, r"weight .*\(2, 64, 64\)"),
+        ({"image": np.ones((2, 5, 64, 64)), "parent": np.ones(3)}, r"parent .*\(3,\)"),
     ],
 )
-def test_faults_of_a_whole_archive(tmp_path, arrays, says):
+def test_an_archive_with_a_wrong_layout_is_refused(tmp_path, arrays, named):
     path = write_npz(tmp_path / "bad.npz", **arrays)
-    with pytest.raises(InputError, match=says) as caught:
+    with pytest.raises(InputError, match=named) as caught:
         hsc_source([path])
     assert str(path) in str(caught.value)

@@ -1,4 +1,4 @@
-"""HSC cutouts in FITS files: bands, zero point, position, and objects that are unusable."""
+"""HSC cutouts in FITS files: bands, zero point, position, and unusable objects."""
 
 import re
 
@@ -11,7 +11,7 @@ from tests.ingest.files import BANDS, FLUXMAG0_27, read_all, synthetic_images, w
 
 
 @pytest.mark.parametrize("by_filter", [True, False])
-def test_bands_of_one_file_are_put_in_order_by_name(tmp_path, by_filter):
+def test_bands_of_one_file_are_sorted_by_name(tmp_path, by_filter):
     image = synthetic_images(1, 64)[0]
     order = [4, 0, 3, 1, 2]
     write_hsc_object(tmp_path / "gal7.fits", image[order], "".join(BANDS[i] for i in order), by_filter=by_filter)
@@ -32,17 +32,17 @@ def test_bands_of_one_file_are_put_in_order_by_name(tmp_path, by_filter):
         ("i-zw-18.HSC-{B}.fits.gz", "i-zw-18"),
     ],
 )
-def test_files_per_band_are_brought_together(tmp_path, pattern, object_id):
+def test_files_per_band_are_grouped(tmp_path, pattern, object_id):
     image = synthetic_images(1, 64)[0]
     for band, plane in zip(BANDS, image, strict=True):
         write_hsc_band(tmp_path / pattern.format(b=band, B=band.upper()), band, plane)
-    (galaxy,), _, rejections = read_all(hsc_source([tmp_path]))  # a folder stands for its files
+    (galaxy,), _, rejections = read_all(hsc_source([tmp_path]))  # a folder means its files
     assert not rejections
     assert galaxy.object_id == object_id
     np.testing.assert_allclose(galaxy.image_CHW, image, rtol=1e-6)
 
 
-def test_objects_of_one_name_in_two_folders_stay_apart(tmp_path):
+def test_objects_of_one_name_in_two_folders_are_two_objects(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         for band, plane in zip(BANDS, synthetic_images(1, 64)[0], strict=True):
@@ -51,8 +51,8 @@ def test_objects_of_one_name_in_two_folders_stay_apart(tmp_path):
     assert [g.object_id for g in galaxies] == ["a/gal", "b/gal"]
 
 
-def test_flux_is_brought_to_the_zero_point_of_27(tmp_path):
-    # 100 counts where FLUXMAG0 is that of 24.5 mag are 19.5 mag, so 1000 counts at 27.0.
+def test_flux_is_scaled_to_the_zero_point_of_27(tmp_path):
+    # 100 counts with FLUXMAG0 of 24.5 mag are 19.5 mag, so 1000 counts at 27.0.
     for band in BANDS:
         write_hsc_band(
             tmp_path / f"gal_{band}.fits",
@@ -70,7 +70,7 @@ def test_larger_cutouts_are_cropped_and_keep_their_sky_position(tmp_path):
     write_hsc_object(tmp_path / "big.fits", image)
     (galaxy,), _, _ = read_all(hsc_source([tmp_path / "big.fits"]))
     np.testing.assert_allclose(galaxy.image_CHW, image[:, 18:82, 18:82], rtol=1e-6)
-    # 64 of 101 pixels cannot be centred: half a pixel lower left, which is east and south.
+    # The crop of 64 from 101 pixels is half a pixel to the lower left, which is east and south.
     assert galaxy.dec == pytest.approx(2.2 - 0.084 / 3600, abs=1e-8)
     assert galaxy.ra == pytest.approx(150.1 + 0.084 / 3600 / np.cos(np.radians(2.2)), abs=1e-8)
 
@@ -121,29 +121,29 @@ def _text(folder):
 
 @pytest.mark.filterwarnings("ignore:File may have been truncated")
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("damage", "named"),
     [
-        (_remove_z, "band z is missing, found g,i,r,y"),
-        (_shrink, r"\(63, 64\) pixels, at least 64 x 64"),
-        (_differ, "the bands differ in shape"),
-        (_no_zero_point, "band r has no zero point"),
-        (_other_scale, "0.2620 arcsec per pixel, not 0.168"),
-        (_elsewhere, "3.60 arcsec from each other"),
-        (_twice, "band r is there twice: in gal_r.fits and in gal_z.fits"),
-        (_unknown_band, "gal.fits: an image of no known band"),
-        (_truncated, "gal_r.fits cannot be read"),
-        (_text, "gal_r.fits cannot be read"),
+        (_remove_z, "z .*g,i,r,y"),
+        (_shrink, r"\(63, 64\) .*64 x 64"),
+        (_differ, r"\(70, 70\)"),
+        (_no_zero_point, "band r .*FLUXMAG0"),
+        (_other_scale, "0.2620 .*0.168"),
+        (_elsewhere, "3.60 arcsec"),
+        (_twice, "band r.* gal_r.fits .*gal_z.fits"),
+        (_unknown_band, "gal.fits: .*FILTER"),
+        (_truncated, "gal_r.fits "),
+        (_text, "gal_r.fits "),
     ],
 )
-def test_an_unusable_object_is_set_aside_with_the_reason(tmp_path, spoil, says):
+def test_an_unusable_object_is_rejected_with_the_reason(tmp_path, damage, named):
     image = synthetic_images(1, 64)[0]
     for band, plane in zip(BANDS, image, strict=True):
         write_hsc_band(tmp_path / f"gal_{band}.fits", band, plane)
     write_hsc_object(tmp_path / "other.fits", image)
-    spoil(tmp_path)
+    damage(tmp_path)
     galaxies, _, rejections = read_all(hsc_source([tmp_path]))
     assert [g.object_id for g in galaxies] == ["other"]
     (rejection,) = rejections
     assert (rejection.object_id, rejection.field) == ("gal", "row")
-    assert re.search(says, rejection.reason), rejection.reason
+    assert re.search(named, rejection.reason), rejection.reason
     assert str(tmp_path / "gal") in rejection.where

@@ -1,4 +1,4 @@
-"""What the readers share."""
+"""Common functions of the readers."""
 
 import numpy as np
 
