@@ -1,9 +1,8 @@
-"""The configuration tree: to YAML and back, and what it refuses."""
+"""The configuration: YAML round trip, and refused values."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from pathlib import Path
 
 import pytest
@@ -23,14 +22,14 @@ from mmae.recipes import RECIPES, recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_survives_yaml(name, tmp_path):
+def test_recipes_survive_yaml(name, tmp_path):
     config = recipe(name)
     assert config.recipe == name
     path = tmp_path / "run.yaml"
     path.write_text(to_yaml(config))
     back = from_yaml(path, RunConfig)
     assert back == config and type(back.model) is type(config.model)
-    assert hash(back.masks) == hash(config.masks)  # tuples again, not lists
+    assert hash(back.masks) == hash(config.masks)  # tuples, not lists
 
 
 fractions = st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)).map(lambda t: tuple(sorted(t)))
@@ -44,7 +43,7 @@ fractions = st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)).map(lambda t: tupl
     st.sampled_from([MMAEConfig(depth=7), PaperConfig(dropout=0.0)]),
     st.integers(0, 2**40),
 )
-def test_changed_values_survive_a_dict_of_plain_values(ratio, rate, name, model, seed):
+def test_values_survive_yaml_and_dict(ratio, rate, name, model, seed):
     config = RunConfig(
         name=name if name not in (".", "..") else "",
         seed=seed,
@@ -57,18 +56,18 @@ def test_changed_values_survive_a_dict_of_plain_values(ratio, rate, name, model,
     assert from_dict(to_dict(config), RunConfig) == config
 
 
-def test_missing_fields_take_their_defaults():
+def test_missing_fields_have_their_defaults():
     config = from_dict({"optim": {"steps": 7}, "model": {"kind": "paper"}}, RunConfig)
     assert config == RunConfig(optim=OptimConfig(steps=7), model=PaperConfig())
 
 
-def test_a_number_in_exponent_notation_is_a_number():
-    # YAML 1.1 reads 1e-3 (no dot) as text.
+def test_numbers_in_exponent_notation_are_read():
+    # In YAML 1.1, 1e-3 (without a dot) is text.
     assert from_dict(yaml.safe_load("optim: {learning_rate: 1e-3}"), RunConfig).optim.learning_rate == 1e-3
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
+    ("values", "named"),
     [
         ({"optim": {"lerning_rate": 1e-3}}, r"optim\.lerning_rate"),
         ({"modle": {"width": 3}}, "modle"),
@@ -89,12 +88,12 @@ def test_a_number_in_exponent_notation_is_a_number():
         ({"model": {"kind": "mmae", "width": "wide"}}, r"model\.width"),
     ],
 )
-def test_unknown_and_ill_typed_fields_are_named(values, says):
-    with pytest.raises(InputError, match=f"^here: .*{says}"):
+def test_unknown_fields_and_wrong_types_are_refused_by_name(values, named):
+    with pytest.raises(InputError, match=f"^here: .*{named}"):
         from_dict(values, RunConfig, "here")
 
 
-def test_all_faults_are_told_at_once():
+def test_all_invalid_fields_are_listed():
     with pytest.raises(InputError) as caught:
         from_dict({"seed": "x", "optim": {"steps": "y", "clip": "z"}}, RunConfig)
     assert all(name in str(caught.value) for name in ("seed", "optim.steps", "optim.clip"))
@@ -104,98 +103,100 @@ def test_all_faults_are_told_at_once():
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
+    ("values", "named"),
     [
-        ({"masks": {"image_ratio": [0.5, 1.0]}}, r"masks.*image_ratio is \(0\.5, 1\.0\)"),
+        ({"masks": {"image_ratio": [0.5, 1.0]}}, r"masks.*image_ratio.*\(0\.5, 1\.0\)"),
         ({"masks": {"spectrum_ratio": [-0.5, 0.5]}}, r"masks.*spectrum_ratio"),
-        ({"model": {"kind": "mmae", "modalities": {"image": {"patch": 0}}}}, r"image.patch is 0"),
-        ({"model": {"kind": "mmae", "width": 100}}, "width is 100"),
-        ({"model": {"kind": "mmae", "redshift": {"bins": 1}}}, "bins >= 2"),
-        ({"stream": {"batch_size": 0}}, r"stream\.batch_size is 0"),
-        ({"stream": {"batch_size": 10}, "compute": {"workers": 3}}, r"batch_size 10 .*compute\.workers 3"),
-        ({"name": "a/b"}, "name is 'a/b'"),
+        ({"model": {"kind": "mmae", "modalities": {"image": {"patch": 0}}}}, r"image.patch.* 0"),
+        ({"model": {"kind": "mmae", "width": 100}}, "width.* 100"),
+        ({"model": {"kind": "mmae", "redshift": {"bins": 1}}}, "bins.* 2"),
+        ({"stream": {"batch_size": 0}}, r"stream\.batch_size.* 0"),
+        ({"stream": {"batch_size": 10}, "compute": {"workers": 3}}, r"batch_size.* 10.*compute\.workers.* 3"),
+        ({"name": "a/b"}, "name.*'a/b'"),
     ],
 )
-def test_impossible_values_are_refused_with_name_and_value(values, says):
-    with pytest.raises(InputError, match=says):
+def test_invalid_values_are_refused_with_field_and_value(values, named):
+    with pytest.raises(InputError, match=named):
         from_dict(values, RunConfig)
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "named"),
     [
-        (lambda: OptimConfig(steps=0), "steps is 0"),
-        (lambda: OptimConfig(warmup_steps=-1), "warmup_steps -1"),
+        (lambda: OptimConfig(steps=0), "steps.* 0"),
+        (lambda: OptimConfig(warmup_steps=-1), "warmup_steps.* -1"),
         (lambda: OptimConfig(learning_rate=0.0), "learning_rate"),
         (lambda: OptimConfig(clip=0.0), "clip"),
         (lambda: OptimConfig(learning_rate=float("nan")), "learning_rate"),
-        (lambda: OptimConfig(ema_decay=1.0), "ema_decay is 1.0"),
+        (lambda: OptimConfig(ema_decay=1.0), "ema_decay.* 1.0"),
         (lambda: StreamConfig(shuffle_rows=0), "shuffle_rows"),
         (lambda: ValidationConfig(every=0), "validation.every"),
         (lambda: ValidationConfig(galaxies=0), "galaxies"),
-        (lambda: ScoreConfig(mask_ratio=1.0), "mask_ratio is 1.0"),
+        (lambda: ScoreConfig(mask_ratio=1.0), "mask_ratio.* 1.0"),
         (lambda: ComputeConfig(workers=0), "workers"),
         (lambda: ComputeConfig(max_failures=-1), "max_failures"),
-        (lambda: RunConfig(name=".."), "name is '..'"),
+        (lambda: RunConfig(name=".."), r"name.*'\.\.'"),
     ],
 )
-def test_impossible_values_are_refused_in_code_too(make, says):
-    with pytest.raises(ValueError, match=re.escape(says)):
+def test_invalid_values_are_refused_by_the_dataclasses(make, named):
+    with pytest.raises(ValueError, match=named):
         make()
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "named"),
     [
-        (b"- 1\n- 2\n", "expected a mapping"),
-        (b"", "expected a mapping"),
-        (b"optim: {steps: 3", "not YAML"),
+        (b"- 1\n- 2\n", "mapping"),
+        (b"", "mapping"),
+        (b"optim: {steps: 3", "YAML"),
         (b"seed: two\n", "seed"),
-        pytest.param(b"\xff\xfe\x00garbage", "not YAML", id="binary"),
+        pytest.param(b"\xff\xfe\x00garbage", "YAML", id="binary"),
     ],
 )
-def test_a_wrong_file_is_told_by_its_name(tmp_path, content, says):
+def test_invalid_files_are_refused_by_name(tmp_path, content, named):
     path = tmp_path / "run.yaml"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=says) as caught:
+    with pytest.raises(InputError, match=named) as caught:
         from_yaml(path, RunConfig)
     assert str(path) in str(caught.value)
 
 
-def test_a_missing_file_is_told_by_its_name(tmp_path):
+def test_missing_files_are_refused_by_name(tmp_path):
     with pytest.raises(InputError, match=r"nothing\.yaml.*No such file"):
         from_yaml(tmp_path / "nothing.yaml", RunConfig)
 
 
-def test_flat_names_are_dotted_and_complete():
+def test_flat_has_dotted_names_of_all_fields():
     names = flat(RunConfig(optim=OptimConfig(learning_rate=0.25), model=MMAEConfig(depth=7)))
     assert names["optim.learning_rate"] == 0.25 and names["model.depth"] == 7
     assert names["model.redshift.bins"] == MMAEConfig().redshift.bins
     assert names["model.kind"] == "mmae" and not any(isinstance(v, dict) for v in names.values())
 
 
-def test_recipes_differ_where_the_paper_says():
+def test_paper_and_small_recipe_have_their_documented_values():
     paper = recipe("paper")
     assert isinstance(paper.model, PaperConfig) and paper.stream.batch_size == 256
     assert (paper.optim.learning_rate, paper.optim.weight_decay, paper.optim.clip) == (1e-4, 0.01, 1.0)
-    assert paper.masks == MaskConfig(image_ratio=(0.75, 0.75), spectrum_ratio=(0.75, 0.75), drop_image=0.0, drop_spectrum=0.5, drop_unit="batch")
+    assert paper.masks == MaskConfig(
+        image_ratio=(0.75, 0.75), spectrum_ratio=(0.75, 0.75), drop_image=0.0, drop_spectrum=0.5, drop_unit="batch"
+    )
     assert not paper.optim.augment and paper.optim.ema_decay == 0
     small = recipe("small")
     assert isinstance(small.model, MMAEConfig)
-    assert small.masks.image_ratio[0] == 0  # the unmasked case is in the training distribution
+    assert small.masks.image_ratio[0] == 0  # the range includes unmasked images
 
 
-def test_an_unknown_recipe_is_told_with_those_there_are():
+def test_unknown_recipes_are_refused_with_a_list_of_recipes():
     with pytest.raises(InputError, match=r"huge.*small, base, paper"):
         recipe("huge")
 
 
-def test_home_is_the_environment_then_the_home_folder(monkeypatch, tmp_path):
+def test_home_is_mmae_home_or_the_default_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("MMAE_HOME", str(tmp_path / "there"))
     assert home() == RunConfig().home_path == tmp_path / "there"
     assert RunConfig(home=str(tmp_path / "x")).home_path == tmp_path / "x"
     monkeypatch.delenv("MMAE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert home() == tmp_path / "mmae"
-    # A relative home must not depend on where a worker happens to stand.
+    # A relative home is made absolute, because workers have another working directory.
     assert dataclasses.replace(RunConfig(), home="rel").home_path == Path.cwd() / "rel"

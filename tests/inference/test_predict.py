@@ -1,4 +1,4 @@
-"""Predictions of models that read other modalities than image and spectrum, or fewer."""
+"""Predictions of models with other sets of modalities than image and spectrum."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def batches():
         (CONTRASTIVE, ["image", "spectrum", "both"]),
     ],
 )
-def test_modes_follow_the_model(config, modes):
+def test_input_modes_follow_the_modalities_of_the_model(config, modes):
     torch.manual_seed(0)
     found = predict_redshifts(build_model(config, SPEC).eval(), batches(), CPU)
     assert list(found.predicted) == modes
@@ -44,14 +44,14 @@ def test_modes_follow_the_model(config, modes):
         assert found.predicted["magnitudes"][4] != found.predicted["image and magnitudes"][4]
 
 
-def test_parts_without_galaxies_are_passed_over():
+def test_empty_parts_are_ignored_when_predictions_are_joined():
     model = build_model(IMAGE_ONLY, SPEC).eval()
     one = predict_redshifts(model, batches(), CPU)
     joined = Predictions.joined([predict_redshifts(model, [], CPU), one, predict_redshifts(model, [], CPU)])
     assert joined.object_id == one.object_id and np.array_equal(joined.predicted["image"], one.predicted["image"])
 
 
-def test_only_what_is_reconstructed_is_an_example():
+def test_reconstructions_contain_only_modalities_that_the_model_reconstructs():
     found = {
         name: reconstruct(build_model(config, SPEC).eval(), batches(), CPU, examples=2, mask_ratio=0.5, seed=0)
         for name, config in (("all", ALL), ("image", IMAGE_ONLY), ("cnn", CNN))

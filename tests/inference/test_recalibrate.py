@@ -1,4 +1,4 @@
-"""p(z) recalibrated on some galaxies is calibrated on others. Shape suffixes as in mmae/model/batch.py."""
+"""p(z) recalibrated on one sample is calibrated on another. Shape suffixes as in mmae/model/batch.py."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.model.galaxies import SPEC, TINY_PAPER, random_batch
 
 CPU = torch.device("cpu")
 CONFIG = RedshiftConfig(bins=200, refinement=2)
-SCATTER = 0.03  # of the measurement of ln(1+z) in `galaxies`
+SCATTER = 0.03  # true measurement error of ln(1+z) in `galaxies`
 
 
 @dataclass
@@ -31,29 +31,29 @@ class Config:
     redshift: RedshiftConfig = field(default_factory=lambda: CONFIG)
 
 
-class Believer(nn.Module):
-    """Reads ln(1+z) off an image of one pixel and believes in a scatter of its own."""
+class GaussianModel(nn.Module):
+    """Reads ln(1+z) from an image of one pixel; its p(z) is a Gaussian of width `sigma`."""
 
-    def __init__(self, believed: float):
+    def __init__(self, sigma: float):
         super().__init__()
-        self.believed, self.config, self.n_tokens = believed, Config(), {"image": 1}
+        self.sigma, self.config, self.n_tokens = sigma, Config(), {"image": 1}
         self.recalibration = Recalibration(1, CONFIG.bins)
 
     def read(self, batch, visibles):
         edge_K1 = bin_edges(CONFIG)
         middle_K = (edge_K1[1:] + edge_K1[:-1]) / 2
-        logits_BK = -0.5 * ((middle_K - batch.values["image"][:, :1]) / self.believed).square()
+        logits_BK = -0.5 * ((middle_K - batch.values["image"][:, :1]) / self.sigma).square()
         logits_BZ = refined(logits_BK, CONFIG)
         return [Reading(*point_and_probability(self.recalibration(logits_BZ, v), CONFIG), logits_BZ) for v in visibles]
 
 
-def galaxies(n: int, seed: int, lost: float = 0.0) -> list[Batch]:
-    """Batches of a hundred; one galaxy in ten has a wrong redshift that is not known, and a part may lie anywhere."""
+def galaxies(n: int, seed: int, outliers: float = 0.0) -> list[Batch]:
+    """Batches of 100 galaxies; 10% have no known redshift, and a fraction `outliers` has a random redshift."""
     rng = np.random.default_rng(seed)
     measured_N = rng.uniform(0.3, 1.2, n)
     x_N = measured_N + SCATTER * rng.normal(size=n)
-    is_lost_N = rng.random(n) < lost
-    x_N[is_lost_N] = rng.uniform(0, np.log1p(CONFIG.z_max), is_lost_N.sum())
+    is_outlier_N = rng.random(n) < outliers
+    x_N[is_outlier_N] = rng.uniform(0, np.log1p(CONFIG.z_max), is_outlier_N.sum())
     truth_N = np.expm1(np.maximum(x_N, 0))
     known_N = np.arange(n) % 10 > 0
     return [
@@ -68,7 +68,7 @@ def galaxies(n: int, seed: int, lost: float = 0.0) -> list[Batch]:
     ]
 
 
-def calibration(model: Believer, batches: list[Batch]) -> Calibration:
+def calibration(model: GaussianModel, batches: list[Batch]) -> Calibration:
     pit = []
     for batch in batches:
         known_B = batch.redshift_known_B
@@ -78,50 +78,50 @@ def calibration(model: Believer, batches: list[Batch]) -> Calibration:
     return calibrate(np.concatenate(pit))
 
 
-def coverage(model: Believer, batches: list[Batch]) -> float:
-    """Of the central 68%."""
+def coverage(model: GaussianModel, batches: list[Batch]) -> float:
+    """Coverage of the central 68% interval."""
     return calibration(model, batches).coverage[0.68].value
 
 
-@pytest.mark.parametrize("believed", [0.6 * SCATTER, SCATTER, 1.7 * SCATTER])
-def test_a_wrong_width_is_made_right(believed):
-    model = Believer(believed)
+@pytest.mark.parametrize("sigma", [0.6 * SCATTER, SCATTER, 1.7 * SCATTER])
+def test_wrong_width_is_corrected(sigma):
+    model = GaussianModel(sigma)
     before = coverage(model, galaxies(3000, 1))
     recalibrate(model, galaxies(3000, 2), CPU, seed=0, limit=10_000)
     assert abs(coverage(model, galaxies(3000, 1)) - 0.68) < 0.03
-    assert believed == SCATTER or abs(before - 0.68) > 0.15
+    assert sigma == SCATTER or abs(before - 0.68) > 0.15
 
 
-def test_redshifts_where_p_says_never_are_no_surprise_any_more():
-    model = Believer(SCATTER)
-    before = calibration(model, galaxies(3000, 1, lost=0.01))
-    recalibrate(model, galaxies(3000, 2, lost=0.01), CPU, seed=0, limit=10_000)
-    after = calibration(model, galaxies(3000, 1, lost=0.01))
+def test_redshifts_at_vanishing_p_of_z_are_corrected():
+    model = GaussianModel(SCATTER)
+    before = calibration(model, galaxies(3000, 1, outliers=0.01))
+    recalibrate(model, galaxies(3000, 2, outliers=0.01), CPU, seed=0, limit=10_000)
+    after = calibration(model, galaxies(3000, 1, outliers=0.01))
     assert MANY_OUTLIERS in before.faults and before.outliers.value > 0.005
     assert not after.faults and after.outliers.value < 0.001
 
 
-def test_a_second_time_gives_the_same_as_the_first():
-    model = Believer(2 * SCATTER)
+def test_repeated_recalibration_gives_the_same_result():
+    model = GaussianModel(2 * SCATTER)
     recalibrate(model, galaxies(1000, 2), CPU, seed=0, limit=10_000)
     first = model.recalibration.knot_SWR.clone()
     recalibrate(model, galaxies(1000, 2), CPU, seed=0, limit=10_000)
-    torch.testing.assert_close(model.recalibration.knot_SWR, first)
+    assert torch.equal(model.recalibration.knot_SWR, first)
 
 
-def test_no_more_galaxies_are_looked_at_than_asked_for():
-    def some_then_none():
+def test_at_most_limit_galaxies_are_read():
+    def at_most_300():
         yield from galaxies(300, 0)
-        raise AssertionError("looked at too many")
+        raise AssertionError("read more than 300 galaxies")
 
-    model = Believer(2 * SCATTER)
-    recalibrate(model, some_then_none(), CPU, seed=0, limit=300)
+    model = GaussianModel(2 * SCATTER)
+    recalibrate(model, at_most_300(), CPU, seed=0, limit=300)
     assert coverage(model, galaxies(1000, 1)) < 0.85
-    recalibrate(model, some_then_none(), CPU, seed=0, limit=0)
+    recalibrate(model, at_most_300(), CPU, seed=0, limit=0)
     assert coverage(model, galaxies(1000, 1)) > 0.9
 
 
-def test_a_model_without_p_of_z_is_left_alone():
+def test_a_model_without_p_of_z_is_not_changed():
     model = build_model(TINY_PAPER, SPEC)
     before = {name: t.clone() for name, t in model.state_dict().items()}
     recalibrate(model, [random_batch(4)], CPU, seed=0, limit=10)

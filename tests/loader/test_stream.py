@@ -1,4 +1,4 @@
-"""Parquet shards -> Ray Data -> torch batches."""
+"""Batches from Parquet shards, read with Ray Data."""
 
 import errno
 import shutil
@@ -32,7 +32,7 @@ CACHED, STREAMED = StreamConfig(), StreamConfig(cache_gb=0)
 
 
 @pytest.mark.parametrize("config", [CACHED, STREAMED], ids=["cached", "streamed"])
-def test_batches_hold_the_survey_bit_by_bit(survey, config):
+def test_batches_equal_the_survey_exactly(survey, config):
     seen = Counter()
     for batch in batches(read_split(survey, "train", config), SPEC, 16):
         for i, name in enumerate(batch.object_id):
@@ -57,7 +57,7 @@ SEED, STEPS = 3, 40
 
 
 def run(**options) -> StreamConfig:
-    """Epochs of some 300 galaxies in batches of 16, windows of four batches."""
+    """Epochs of about 300 galaxies, batches of 16, windows of four batches."""
     return StreamConfig(batch_size=16, shuffle_rows=64, **options)
 
 
@@ -66,7 +66,7 @@ def names(survey, config: StreamConfig, step: int = 0, portion: Portion = Portio
     return [batch.object_id for batch in batches][: STEPS - step]
 
 
-def test_batches_are_those_of_the_order(survey):
+def test_batches_follow_the_sampler(survey):
     sampler, groups = make_sampler(survey, run(), SEED), row_groups(survey, "train")
     tables = [pq.read_table(group.path, columns=["object_id"])["object_id"].to_pylist() for group in groups]
     group_N, row_N = (
@@ -76,7 +76,7 @@ def test_batches_are_those_of_the_order(survey):
     assert sum(names(survey, run()), []) == expected
 
 
-def test_of_galaxies_without_a_redshift_only_a_share_is_drawn(survey):
+def test_only_a_fraction_of_unlabelled_galaxies_is_drawn(survey):
     groups = row_groups(survey, "train")
     tables = [pq.read_table(group.path, columns=["object_id", "redshift"]) for group in groups]
     known = {row["object_id"] for table in tables for row in table.to_pylist() if row["redshift"] is not None}
@@ -87,39 +87,49 @@ def test_of_galaxies_without_a_redshift_only_a_share_is_drawn(survey):
     assert n < half < make_sampler(survey, run(), SEED).n_rows
 
 
-def test_a_run_that_would_see_no_galaxy_is_refused(survey, monkeypatch):
+def test_an_epoch_without_galaxies_is_refused(survey, monkeypatch):
     monkeypatch.setattr(stream, "unlabelled_rows", lambda group: np.arange(group.rows))
-    with pytest.raises(InputError, match="no training galaxy has a redshift"):
+    with pytest.raises(InputError, match="stream.unlabelled is 0.0"):
         make_sampler(survey, run(unlabelled=0.0), SEED)
 
 
-def test_a_resumed_run_sees_the_batches_it_would_have_seen(survey):
+def test_an_epoch_with_fewer_galaxies_than_lanes_is_refused(survey, monkeypatch):
+    groups = row_groups(survey, "train")
+    one = next(iter(groups))
+    labelled = {one: 3}  # all other row groups have no redshift
+    monkeypatch.setattr(stream, "unlabelled_rows", lambda group: np.arange(labelled.get(group, 0), group.rows))
+    assert make_sampler(survey, run(unlabelled=0.0, lanes=2), SEED).n_rows == 3
+    with pytest.raises(InputError, match="3 .*stream.unlabelled 0.0.*stream.lanes 4"):
+        make_sampler(survey, run(unlabelled=0.0, lanes=4), SEED)
+
+
+def test_a_resumed_run_continues_with_the_same_batches(survey):
     whole = names(survey, run())
-    for step in (1, 4, 19, 39):  # in a window, at its start, in another epoch, at the end
+    for step in (1, 4, 19, 39):  # within a window, at its start, in the second epoch, the last batch
         assert names(survey, run(), step) == whole[step:]
 
 
-def test_workers_share_the_batches_of_one(survey):
+def test_portions_of_several_workers_add_up_to_the_batches(survey):
     one = names(survey, run(lanes=4))
     for world in (2, 3):
         shares = [names(survey, run(lanes=4), portion=Portion(rank, world)) for rank in range(world)]
         assert [sum(parts, []) for parts in zip(*shares, strict=True)] == one
 
 
-def test_a_shard_that_is_damaged_after_the_start_is_named(survey, tmp_path, monkeypatch):
-    """Parquet reads flipped bits as galaxies; checksums tell."""
+def test_a_shard_damaged_after_the_start_is_refused_by_name(survey, tmp_path, monkeypatch):
+    """Without checksums, Parquet would return wrong values for flipped bits."""
     copy = replace(survey, path=tmp_path / "s")
     shutil.copytree(survey.path, copy.path)
     victim = Path(row_groups(copy, "train")[0].path)
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 1
     victim.write_bytes(content)
-    monkeypatch.setattr(row_group_module.time, "sleep", lambda _: pytest.fail("waiting mends no file"))
-    with pytest.raises(InputError, match=f"{victim.name}: cannot be read.*CRC"):
+    monkeypatch.setattr(row_group_module.time, "sleep", lambda _: pytest.fail("retried a damaged file"))
+    with pytest.raises(InputError, match=f"{victim.name}.*CRC"):
         read_group(row_groups(copy, "train")[0], galaxy_columns(copy))
 
 
-def test_storage_that_comes_back_is_asked_again(survey, monkeypatch):
+def test_temporary_storage_errors_are_retried(survey, monkeypatch):
     waited = []
     file = row_group_module.pq.ParquetFile
 
@@ -135,7 +145,7 @@ def test_storage_that_comes_back_is_asked_again(survey, monkeypatch):
     assert read_group(group, galaxy_columns(survey)).equals(expected) and waited == [1.0, 4.0]
 
 
-def test_float16_images_arrive_as_float32(tmp_path, ray_cluster):
+def test_float16_images_are_converted_to_float32(tmp_path, ray_cluster):
     half = replace(SPEC, image_dtype="float16")
     survey = build_survey([replace(memory_source(40), spec=half)], tmp_path / "s")
     batch = next(batches(read_split(survey, "train", CACHED), half, 8))
@@ -145,7 +155,7 @@ def test_float16_images_arrive_as_float32(tmp_path, ray_cluster):
     assert np.array_equal(batch.image_BCHW[index].numpy(), truth.astype(np.float16).astype(np.float32))
 
 
-def test_magnitudes_arrive_with_the_bands_that_were_measured(survey):
+def test_missing_magnitudes_are_nan_or_absent(survey):
     import pyarrow as pa
 
     table = pa.table(
@@ -164,12 +174,12 @@ def test_magnitudes_arrive_with_the_bands_that_were_measured(survey):
     assert batch.present["magnitudes"].tolist() == [True, False, True]
     assert magnitudes[0].tolist() == [20.0 + i for i in range(len(SPEC.bands))]
     assert not magnitudes[1].any() and magnitudes[2, 0] == 22.0 and magnitudes[2, 1:].isnan().all()
-    # The table has no spectra at all: absent, in the right shape.
+    # The table has no spectrum columns: absent, with the right shape.
     assert not batch.present["spectrum"].any() and batch.flux_BL.shape == (3, SPEC.n_wavelengths)
 
 
-def test_collate_reads_sliced_and_chunked_tables(survey):
-    """A batch may start in the middle of one Arrow buffer and end in another."""
+def test_collate_accepts_sliced_and_chunked_tables(survey):
+    """A batch may start within one Arrow buffer and end in another."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -182,5 +192,5 @@ def test_collate_reads_sliced_and_chunked_tables(survey):
     assert batch.object_id == [b.object_id[0] for b in alone]
 
 
-def test_model_input_follows_the_survey():
+def test_input_spec_follows_the_survey():
     assert input_spec(SPEC).n_bands == 5 and input_spec(SPEC).n_wavelengths == 50

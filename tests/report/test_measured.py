@@ -1,4 +1,4 @@
-"""Numbers with errors: one cell on the page, two numbers in MLflow."""
+"""Values with errors: one cell on the page, two metrics in MLflow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def table(names: tuple[str, ...], *rows) -> Table:
     return Table("t", "T", tuple(Column(name) for name in names), tuple(tuple(row) for row in rows))
 
 
-def test_value_and_error_are_two_numbers_with_stable_names():
+def test_value_and_error_are_two_metrics():
     given_table = Table(
         "t",
         "T",
@@ -41,19 +41,19 @@ def test_value_and_error_are_two_numbers_with_stable_names():
         (Measured(float("nan"), 0.1), "-"),
     ],
 )
-def test_the_error_has_two_digits(measured, shown):
+def test_error_is_shown_with_two_digits(measured, shown):
     assert cell_text(measured) == shown
 
 
 @given(st.floats(-1e4, 1e4), st.floats(1e-6, 1e3))
-def test_rounding_is_within_a_twentieth_of_the_error(value, error):
+def test_rounding_is_below_5_percent_of_the_error(value, error):
     shown, shown_error = re.fullmatch(r"(−?[\d.]+)±([\d.]+)", cell_text(Measured(value, error))).groups()
     assert abs(float(shown.replace("−", "-")) - value) <= 0.051 * error
-    # Two digits: rounding moves the error itself by 5% at most, errors above a hundred to the unit.
+    # With two digits, rounding changes the error by at most 5%; errors above 100 are rounded to integers.
     assert float(shown_error) == pytest.approx(error, rel=0.051)
 
 
-def test_figures_follow_the_first_table_and_numbers_are_right_aligned(tmp_path):
+def test_figures_follow_the_first_table_and_text_columns_are_marked(tmp_path):
     first, second = table(("score", "value"), ("rms", Measured(0.5, 0.02))), table(("x",), (Verdict("well", True),))
     (tmp_path / "d.png").write_bytes(b"pixels")
     drawing = Drawing("d", "seen", Figure())

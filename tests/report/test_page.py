@@ -1,4 +1,4 @@
-"""The page shows what it is given, and nothing of it as HTML."""
+"""The page escapes its contents; the terminal lists verdicts."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from mmae.report.page import render_page
 from mmae.report.terminal import print_verdicts
 
 
-def test_the_page_escapes_what_it_shows(tmp_path):
+def test_page_escapes_html_in_all_texts(tmp_path):
     table = Table(
         "t", "<b>title</b>", (Column("a", "a & b"), Column("verdict")), (("<script>", Verdict("misses: <x>", False)),)
     )
     html = render_page("a<b", {"made from": '<img src="http://x">'}, [Section("s", "S", "1 < 2", (table,))], tmp_path)
     assert "<script>" not in html and '<img src="http' not in html and "1 &lt; 2" in html
-    assert "0 of 1 judged lines are met" in html
+    assert "0 of 1" in html
 
 
-def test_the_terminal_says_what_was_judged_and_counts_where_it_is_much():
+def test_terminal_lists_few_verdicts_and_counts_many():
     few = Table(
         "few",
         "Few",
@@ -34,12 +34,6 @@ def test_the_terminal_says_what_was_judged_and_counts_where_it_is_much():
     print_verdicts(
         [Section("s", "First", "", (few,)), Section("t", "Second", "", (many,)), Section("u", "Third", "")], console
     )
-    assert console.file.getvalue().split("\n") == [
-        "",
-        "First: 1 of 2 met",
-        "  a: well",
-        "  b: misses",
-        "",
-        "Second: 6 of 6 met",
-        "",
-    ]
+    first, a, b, second = [line for line in console.file.getvalue().splitlines() if line]
+    assert first.startswith("First: 1 of 2") and second.startswith("Second: 6 of 6")
+    assert (a.strip(), b.strip()) == ("a: well", "b: misses")
