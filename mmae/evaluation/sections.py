@@ -151,7 +151,7 @@ def example_section(measures: ReconstructionMeasures, spec: SurveySpec) -> Secti
     left_out = "" if drawings else "The split has no galaxy with a redshift. Add spectroscopic redshifts."
     text = (
         "Input and reconstruction: a near galaxy with most of image and spectrum masked, and a distant one with only "
-        "the image visible. Level and scale of an absent spectrum are taken from the observed one: "
-        "the model predicts its shape."
+        "the image visible. For an absent spectrum, the published model predicts the shape only: level and scale are "
+        "taken from the observed spectrum. Other models predict all three."
     )
     return Section("examples", "Examples of reconstructions", text, (), tuple(drawings), left_out)

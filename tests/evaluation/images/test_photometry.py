@@ -34,11 +34,11 @@ def test_aperture_weights_sum_to_the_area_of_the_circle(radius):
 def test_aperture_flux_follows_the_growth_curve():
     sigma = 0.9
     # Pixel integration adds the variance of a pixel to the profile.
-    seen = np.sqrt(sigma**2 + SPEC.pixel_scale**2 / 12)
+    convolved = np.sqrt(sigma**2 + SPEC.pixel_scale**2 / 12)
     flux_NAC = aperture_flux(np.stack([bands(draw(galsim.Gaussian(flux=1000, sigma=sigma)))] * 2), SPEC)
     assert flux_NAC.shape == (2, 2, 5)
     for a, radius in enumerate(APERTURES):
-        expected = 1000 * (1 - np.exp(-0.5 * (radius / seen) ** 2))
+        expected = 1000 * (1 - np.exp(-0.5 * (radius / convolved) ** 2))
         np.testing.assert_allclose(flux_NAC[:, a], expected * np.array([[1.0, 1.5, 2.0, 2.5, 3.0]] * 2), rtol=2e-3)
 
 

@@ -47,8 +47,8 @@ def test_nothing_hidden_gives_nan_and_empty_histograms():
     assert not pixels.histograms(values_NCHW, region_NGHW).any()
 
 
-def test_the_truth_has_a_chi2_of_one_where_photons_are_counted():
-    # A simulated galaxy as the camera sees it, bright enough that photon noise rules its heart.
+def test_true_image_has_unit_chi2_with_photon_noise():
+    # A simulated galaxy bright enough that photon noise dominates in its centre.
     true_CHW = bands(draw(galsim.Gaussian(flux=2e5, sigma=0.7)))
     rng = np.random.default_rng(2)
     observed_NCHW = np.stack([add_noise(rng, true_CHW, SPEC) for _ in range(6)])

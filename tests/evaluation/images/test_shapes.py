@@ -15,9 +15,9 @@ PIXEL_VARIANCE = SPEC.pixel_scale**2 / 12
 
 @pytest.mark.parametrize("sigma", [0.3, 0.6, 1.0, 2.0])
 def test_half_light_radius_of_a_gaussian(sigma):
-    seen = np.sqrt(sigma**2 + PIXEL_VARIANCE)
-    total = 1 - np.exp(-0.5 * (3 / seen) ** 2)
-    expected = seen * np.sqrt(-2 * np.log(1 - total / 2))
+    convolved = np.sqrt(sigma**2 + PIXEL_VARIANCE)
+    total = 1 - np.exp(-0.5 * (3 / convolved) ** 2)
+    expected = convolved * np.sqrt(-2 * np.log(1 - total / 2))
     radius_N = half_light_radius(np.stack([draw(galsim.Gaussian(sigma=sigma))] * 2), SPEC)
     assert radius_N == pytest.approx([expected, expected], rel=0.015)
 

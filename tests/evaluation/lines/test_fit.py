@@ -179,8 +179,8 @@ def test_starting_point_is_close_to_the_line():
 
 
 @needs_shared
-def test_a_real_galaxy_obeys_atomic_physics():
-    """An emission-line galaxy that DESI observed: Balmer decrement, [S II] ratio, redrock's redshift."""
+def test_line_ratios_of_an_observed_galaxy():
+    """An emission-line galaxy observed by DESI: Balmer decrement, [S II] ratio, redrock redshift."""
     from mmae.realism.reference import read_coadds
 
     real = read_coadds(SHARED_GALAXIES)
@@ -190,6 +190,6 @@ def test_a_real_galaxy_obeys_atomic_physics():
         found = fit_blend(blend, WAVELENGTH, real.flux_NL[i], real.ivar_NL[i], float(real.redshift_N[i]))
         fits |= found.lines if found is not None else {}
     assert all(abs(fits[key].shift) < 10 for key in ("oii", "hbeta", "oiii", "halpha", "sii"))
-    assert 2.7 < fits["halpha"].flux / fits["hbeta"].flux < 4.5  # case B 2.86, and some dust
-    assert 0.44 < fits["sii"].flux / fits["sii_second"].flux < 1.48  # from the high to the low density limit
+    assert 2.7 < fits["halpha"].flux / fits["hbeta"].flux < 4.5  # case B is 2.86; dust increases it
+    assert 0.44 < fits["sii"].flux / fits["sii_second"].flux < 1.48  # high- to low-density limit
     assert all(40 < fits[key].sigma / fits[key].centre * C < 150 for key in ("oii", "hbeta", "oiii", "halpha", "sii"))

@@ -45,7 +45,7 @@ def test_flux_with_zero_ivar_is_ignored():
     clean = continuum() + injected(cat.HBETA, 0.2, 10.0, 120.0)
     hit = np.abs(WAVELENGTH - 4862.69 * 1.2) < 1.0
     ivar = np.where(hit, 0.0, FLAT)
-    fits = [fit_line(cat.HBETA, WAVELENGTH, np.where(hit, wild, clean), ivar, 0.2) for wild in (1e6, -1e6, np.nan)]
+    fits = [fit_line(cat.HBETA, WAVELENGTH, np.where(hit, value, clean), ivar, 0.2) for value in (1e6, -1e6, np.nan)]
     assert astuple(fits[0]) == astuple(fits[1]) == astuple(fits[2])
     # NaN is a bad sample for any ivar.
     assert astuple(fit_line(cat.HBETA, WAVELENGTH, np.where(hit, np.nan, clean), FLAT, 0.2)) == astuple(fits[0])

@@ -57,7 +57,7 @@ def test_reconstruction_equal_to_the_observation_has_the_same_fits(sample):
 
 def test_visible_samples_are_excluded_from_both_fits():
     flux = smooth_galaxy(0.2, 60.0)
-    visible = (WAVELENGTH > 7700) & (WAVELENGTH < 7800)  # beside H-alpha at 7878 A
+    visible = (WAVELENGTH > 7700) & (WAVELENGTH < 7800)  # next to H-alpha at 7878 A
     clean = measure_one(flux, visible=visible)
     changed = measure_one(flux, made=np.where(visible, -1e7, flux), visible=visible)
     np.testing.assert_array_equal(plain(clean.reconstructed["it"]), plain(changed.reconstructed["it"]))

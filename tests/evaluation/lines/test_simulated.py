@@ -36,9 +36,9 @@ def test_lines_of_simulated_spectra_are_recovered():
     )
     pulls = {key: [] for key in LINES}
     for _ in range(60):
-        seen = observe(rng, [(sed, 1.0)], REDSHIFT, SurveySpec())
+        observed = observe(rng, [(sed, 1.0)], REDSHIFT, SurveySpec())
         for key, group in LINES.items():
-            fit = fit_line(cat.LINES[cat.KEYS.index(key)], WAVELENGTH, seen.flux_L, seen.ivar_L, REDSHIFT)
+            fit = fit_line(cat.LINES[cat.KEYS.index(key)], WAVELENGTH, observed.flux_L, observed.ivar_L, REDSHIFT)
             rest, first = group[-1]
             sigma = np.hypot(rest * (1 + REDSHIFT) * SPEED / C, SPREAD[key])
             total = 6.0 * (sum(f for _, f in group) if key == "oii" else first)
@@ -61,9 +61,9 @@ def test_dn4000_of_a_flat_spectrum_is_one_within_its_error():
     rng = np.random.default_rng(7)
     wave = np.arange(2600.0, 9000.0, 5.0)
     flat = Sed(wave, 2e7 / wave**2, np.empty(0), np.empty(0), 100.0)  # f_nu constant
-    seen = [observe(rng, [(flat, 1.0)], 0.3, SurveySpec()) for _ in range(60)]
+    observed = [observe(rng, [(flat, 1.0)], 0.3, SurveySpec()) for _ in range(60)]
     value, error = dn4000(
-        WAVELENGTH, np.stack([s.flux_L for s in seen]), np.stack([s.ivar_L for s in seen]), np.full(60, 0.3)
+        WAVELENGTH, np.stack([s.flux_L for s in observed]), np.stack([s.ivar_L for s in observed]), np.full(60, 0.3)
     )
     pull = (value - 1) / error
     assert abs(pull.mean()) < 4 / np.sqrt(60) and abs(pull.std() - 1) < 4 / np.sqrt(120)
