@@ -3,8 +3,8 @@
     python benchmarks/crossmatch.py                          1e5 x 1e5, 9 pairs of runs: seconds
     python benchmarks/crossmatch.py --points 1000000 --runs 5    1e6 x 1e6: about a minute
 
-The two take turns, so that a slow spell of the machine falls on both; the ratio is the median
-over the turns. The pair sets are compared before anything is timed.
+Runs of both alternate, so that variations of the machine speed affect both; the ratio is the median over the pairs of
+runs. The results are compared before the timing.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main() -> None:
         pairs, reference = match(*first, *second, radius), astropy_match(first, second, radius)
         same = set(zip(pairs.index1, pairs.index2, strict=True)) == set(zip(*reference, strict=True))
         if not same:
-            raise SystemExit(f"the pair sets differ at {radius} arcsec: no timing of a wrong answer")
+            raise SystemExit(f"the pair sets differ at {radius} arcsec")
         ours_R, theirs_R = np.array(
             [
                 (seconds(match, *first, *second, radius), seconds(astropy_match, first, second, radius))
@@ -52,7 +52,7 @@ def random_points(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
 
 
 def astropy_match(first, second, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """astropy's pairs from plain arrays, as ours are made; a new SkyCoord has no cached tree."""
+    """The pairs of astropy from plain arrays, as for `match`; a new SkyCoord has no cached tree."""
     index1, index2, _, _ = search_around_sky(
         SkyCoord(*first, unit="deg"), SkyCoord(*second, unit="deg"), radius * u.arcsec
     )

@@ -1,10 +1,10 @@
-"""Time and peak memory of the sky match in Ray, for tables too long to be matched in one process.
+"""Time and peak memory of the sky match on Ray, for tables too large for one process.
 
-    python benchmarks/crossmatch_ray.py --points 1000000      half a minute; compared with the match in memory
+    python benchmarks/crossmatch_ray.py --points 1000000      half a minute
     python benchmarks/crossmatch_ray.py                       1e7 x 1e7
 
-Memory is that of this process and all of Ray's, pages that several share counted once, its object store included,
-asked for five times a second. The pairs are compared with those of one process afterwards, unless --trust.
+Memory is the PSS of this process and all Ray processes, including the object store, sampled five times per second.
+Afterwards the pairs are compared with those of one process, unless --trust is given.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=10_000_000, help="rows of each table")
     parser.add_argument("--radius", type=float, nargs="+", default=[2.0, 60.0, 180.0], help="arcsec")
-    parser.add_argument("--workers", type=int, default=None, help="buckets at once")
+    parser.add_argument("--workers", type=int, default=None, help="number of concurrent buckets")
     parser.add_argument("--trust", action="store_true", help="do not compare the pairs")
     arguments = parser.parse_args()
     start_ray()
@@ -75,7 +75,7 @@ def compare(tables: list[SkyTable], radius: float, paths: list[Path]) -> None:
 
 
 def memory_gb() -> float:
-    """Of this process and everything it started."""
+    """PSS of this process and all its children, in GB."""
     total = 0
     me = psutil.Process()
     for process in (me, *me.children(recursive=True)):
@@ -87,7 +87,7 @@ def memory_gb() -> float:
 
 
 class PeakMemory:
-    """The most memory in use while the block ran."""
+    """Peak memory during the block."""
 
     def __enter__(self) -> "PeakMemory":
         self.gb, self._over = 0.0, threading.Event()

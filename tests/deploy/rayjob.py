@@ -1,6 +1,6 @@
-"""What KubeRay 1.6 takes in a RayJob, as far as deploy/rayjob.yaml uses it, and nothing else.
+"""Schema of the fields of a RayJob (KubeRay 1.6) that deploy/rayjob.yaml uses.
 
-By KubeRay's reference of ray.io/v1. Pod templates are not described here: Kubernetes' own schema is used.
+From KubeRay's reference of ray.io/v1, without pod templates, for which Kubernetes' own schema is used.
 """
 
 TEXT, COUNT, FLAG = {"type": "string", "minLength": 1}, {"type": "integer", "minimum": 0}, {"type": "boolean"}

@@ -1,4 +1,4 @@
-"""Who can reach a Ray started as the README says, and one that a script starts for itself."""
+"""Access to Ray started as in the README, and to Ray started by a script."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def status_of(url: str, token: str | None = None) -> int:
 
 
 def listening(process: psutil.Process) -> set[str]:
-    """Addresses on which a process and its children take connections."""
+    """Addresses on which a process and its children listen."""
     addresses = set()
     for one in [process, *process.children(recursive=True)]:
         with contextlib.suppress(psutil.Error):
@@ -53,14 +53,14 @@ def listening(process: psutil.Process) -> set[str]:
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory):
-    """`ray start --head` in a session of its own, with a token: address of its job server, environment, process."""
+    """`ray start --head` with a token, in a separate session: address of the job server, environment, process."""
     home = tmp_path_factory.mktemp("auth")
     (home / ".ray").mkdir()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     environment |= {"HOME": str(home), "RAY_AUTH_MODE": "token"}
     subprocess.run([RAY, "get-auth-token", "--generate"], env=environment, check=True, capture_output=True, timeout=120)
     dashboard = free_port()
-    # In a folder of its own, so that no other test joins it.
+    # In a separate folder, so that no other test connects to it.
     command = [
         RAY,
         "start",
@@ -71,7 +71,7 @@ def head(tmp_path_factory):
         f"--dashboard-port={dashboard}",
         f"--temp-dir={home / 'r'}",
         "--object-store-memory=100000000",
-        # Its default port may be taken by another Ray on this machine, and then no job is taken.
+        # The default port may be used by another Ray on this machine; then no job would be accepted.
         f"--dashboard-agent-listen-port={free_port()}",
     ]
     with (home / "log").open("w") as log:
@@ -93,7 +93,7 @@ def head(tmp_path_factory):
         process.wait(timeout=30)
 
 
-def test_without_the_token_nobody_submits_or_reads(head):
+def test_requests_without_the_token_are_refused(head):
     url, environment, _ = head
     token = (Path(environment["HOME"]) / ".ray" / "auth_token").read_text().strip()
     for path in ("/api/jobs/", "/api/version"):
@@ -102,21 +102,21 @@ def test_without_the_token_nobody_submits_or_reads(head):
         assert status_of(url + path, token) == 200
 
 
-def test_a_job_needs_the_token(head, tmp_path):
+def test_jobs_without_the_token_are_refused(head, tmp_path):
     url, environment, _ = head
     submit = [RAY, "job", "submit", "--address", url, "--", "python", "-c", "print('hello from the job')"]
-    stranger = environment | {"HOME": str(tmp_path)}  # has no token, and makes none that fits
-    refused = subprocess.run(submit, env=stranger, capture_output=True, text=True, timeout=120)
+    without_token = environment | {"HOME": str(tmp_path)}
+    refused = subprocess.run(submit, env=without_token, capture_output=True, text=True, timeout=120)
     assert refused.returncode != 0 and "hello from the job" not in refused.stdout
     deadline = time.monotonic() + 120
-    while True:  # the node takes jobs some seconds after the server answers
-        taken = subprocess.run(submit, env=environment, capture_output=True, text=True, timeout=120)
-        if "No available agent" not in taken.stderr or time.monotonic() > deadline:
+    while True:  # the node accepts jobs some seconds after the server responds
+        accepted = subprocess.run(submit, env=environment, capture_output=True, text=True, timeout=120)
+        if "No available agent" not in accepted.stderr or time.monotonic() > deadline:
             break
-    assert taken.returncode == 0 and "hello from the job" in taken.stdout, taken.stderr
+    assert accepted.returncode == 0 and "hello from the job" in accepted.stdout, accepted.stderr
 
 
-def test_the_job_server_is_on_loopback(head):
+def test_job_server_listens_on_loopback(head):
     url, _, process = head
     port = int(url.rpartition(":")[2])
     found = {
@@ -128,9 +128,9 @@ def test_the_job_server_is_on_loopback(head):
     assert found and found <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
-def test_a_ray_that_a_script_starts_listens_on_loopback_only():
+def test_ray_started_by_a_script_listens_on_loopback_only():
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    # Where no other Ray has left its address; a short path, as sockets go there.
+    # A folder without the address of another Ray; a short path, because of the length limit of socket paths.
     environment["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="mmae-")
     process = subprocess.Popen(
         [sys.executable, "-c", OWN_RAY],

@@ -1,4 +1,4 @@
-"""The files that start clusters are what Ray and Kubernetes take, with the versions of constraints.txt."""
+"""The files that start clusters are valid for Ray and Kubernetes, with the versions of constraints.txt."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.deploy.rayjob import RAYJOB
 
 ROOT = Path(__file__).parents[2]
 AWS, ON_PREMISE, RAY_JOB = ROOT / "cluster.yaml", ROOT / "deploy/on_premise.yaml", ROOT / "deploy/rayjob.yaml"
-# What `ray up` stops with, before it starts anything.
-CAUGHT = (jsonschema.ValidationError, click.ClickException, ValueError, TypeError, KeyError)
+# Raised by the checks of `ray up` before it starts anything.
+INVALID = (jsonschema.ValidationError, click.ClickException, ValueError, TypeError, KeyError)
 RAY_FILES = pytest.mark.parametrize("path", [AWS, ON_PREMISE], ids=lambda path: path.name)
 
 
@@ -31,12 +31,12 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def check_cluster(config: dict[str, Any]) -> None:
-    """As `ray up` does before it asks a cloud for anything."""
+    """The checks of `ray up` before it requests resources."""
     validate_config(prepare_config(copy.deepcopy(config)))
 
 
 def check_job(config: dict[str, Any]) -> None:
-    """As KubeRay's and Kubernetes' servers would."""
+    """The schemas of KubeRay and Kubernetes."""
     jsonschema.validate(config, RAYJOB)
     cluster = config["spec"]["rayClusterSpec"]
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
@@ -45,7 +45,7 @@ def check_job(config: dict[str, Any]) -> None:
 
 
 def changed(config: dict[str, Any], place: tuple, value: Any) -> dict[str, Any]:
-    """A copy with one value put, or with None taken away, at a place."""
+    """A copy with the value at a place replaced, or removed if it is None."""
     config = copy.deepcopy(config)
     here = config
     for key in place[:-1]:
@@ -58,11 +58,11 @@ def changed(config: dict[str, Any], place: tuple, value: Any) -> dict[str, Any]:
 
 
 @RAY_FILES
-def test_ray_takes_its_cluster_files(path):
+def test_cluster_files_are_valid_for_ray(path):
     check_cluster(read(path))
 
 
-def test_kubernetes_takes_the_job():
+def test_job_is_valid_for_kubernetes():
     check_job(read(RAY_JOB))
 
 
@@ -80,8 +80,8 @@ def test_kubernetes_takes_the_job():
         (("auth", "ssh_user"), 7),
     ],
 )
-def test_a_wrong_field_of_the_cloud_file_is_caught(place, value):
-    with pytest.raises(CAUGHT):
+def test_invalid_fields_of_the_aws_file_are_refused(place, value):
+    with pytest.raises(INVALID):
         check_cluster(changed(read(AWS), place, value))
 
 
@@ -96,8 +96,8 @@ def test_a_wrong_field_of_the_cloud_file_is_caught(place, value):
         (("worker_start_ray_commands",), "ray start"),
     ],
 )
-def test_a_wrong_field_of_the_on_premise_file_is_caught(place, value):
-    with pytest.raises(CAUGHT):
+def test_invalid_fields_of_the_on_premise_file_are_refused(place, value):
+    with pytest.raises(INVALID):
         check_cluster(changed(read(ON_PREMISE), place, value))
 
 
@@ -121,13 +121,13 @@ CONTAINER = (*WORKER, "template", "spec", "containers", 0)
         ((*WORKER, "template", "spec", "containers"), None),
     ],
 )
-def test_a_wrong_field_of_the_job_is_caught(place, value):
+def test_invalid_fields_of_the_job_are_refused(place, value):
     with pytest.raises((jsonschema.ValidationError, kubernetes_validate.ValidationError)):
         check_job(changed(read(RAY_JOB), place, value))
 
 
 @RAY_FILES
-def test_every_command_is_one_that_a_shell_can_read(path):
+def test_commands_have_valid_shell_syntax(path):
     config = read(path)
     commands = [command for key, values in config.items() if key.endswith("commands") for command in values]
     assert len(commands) >= 8
@@ -136,7 +136,7 @@ def test_every_command_is_one_that_a_shell_can_read(path):
 
 
 @RAY_FILES
-def test_nodes_ask_for_the_token_and_the_dashboard_stays_on_loopback(path):
+def test_nodes_require_the_token_and_the_dashboard_is_on_loopback(path):
     config = read(path)
     started = [
         command
@@ -149,7 +149,7 @@ def test_nodes_ask_for_the_token_and_the_dashboard_stays_on_loopback(path):
     assert any(place.endswith(".ray/auth_token") for place in config["file_mounts"])
 
 
-def test_versions_are_those_of_the_constraints():
+def test_versions_equal_the_constraints():
     constraints = (ROOT / "constraints.txt").read_text()
     ray = re.search(r"^ray==(\S+)", constraints, re.MULTILINE).group(1)
     image = f"rayproject/ray:{ray}-py311-gpu"
@@ -158,7 +158,7 @@ def test_versions_are_those_of_the_constraints():
     assert read(RAY_JOB)["spec"]["rayClusterSpec"]["rayVersion"] == ray
 
 
-def test_the_entrypoint_is_a_command_of_this_version():
+def test_entrypoint_is_a_valid_command():
     python, script, *options = shlex.split(read(RAY_JOB)["spec"]["entrypoint"])
     workers = read(RAY_JOB)["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]
     assert python == "python" and (ROOT / "ray_jobs" / Path(script).name).exists()
