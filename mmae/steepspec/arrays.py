@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mmae.core.errors import InputError
 
@@ -37,6 +38,12 @@ def plain_column(values: object) -> np.ndarray:
     if array.dtype.kind == "b":
         return np.asarray(np.ma.filled(array, False))
     return np.ma.filled(array.astype(np.float64), np.nan)
+
+
+def per_row(values: ArrayLike, n: int) -> np.ndarray:
+    """(n,) values from an array or from one number."""
+    values = np.asarray(values)
+    return np.full(n, values) if values.ndim == 0 else values
 
 
 def require(condition: np.ndarray | bool, what: str, problem: str, advice: str) -> None:

@@ -75,8 +75,6 @@ class Chance:
     mean_sources: float
     error_sources: float
     sd_sources: float
-    mean_fields: float
-    error_fields: float
 
     def probability(self, observed: int) -> float:
         """Poisson probability of this many sources or more by chance."""
@@ -210,17 +208,15 @@ def chance_estimate(
     found = [members(ra, dec, copy) for copy in copies]
     sources_K = np.array([len(np.unique(pairs.index1)) for pairs in found])
     fields_K = np.array([len(np.unique(pairs.index2)) for pairs in found])
-    root = np.sqrt(shifts)
+    sd = sources_K.std(ddof=1)
     return Chance(
         sources_K,
         fields_K,
         len(copies[0]),
         in_survey - len(copies[0]),
         float(sources_K.mean()),
-        float(sources_K.std(ddof=1) / root),
-        float(sources_K.std(ddof=1)),
-        float(fields_K.mean()),
-        float(fields_K.std(ddof=1) / root),
+        float(sd / np.sqrt(shifts)),
+        float(sd),
     )
 
 

@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from mmae.astro.crossmatch import match
 from mmae.core.errors import InputError
-from mmae.steepspec.arrays import columns, require
+from mmae.steepspec.arrays import columns, per_row, require
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ def find_counterparts(
         InputError: shapes differ, an error is not positive, the radii are not in increasing order, or
             the ring contains no object (the catalogue does not cover it).
     """
-    radio = columns("radio sources", ra=ra, dec=dec, error=_per_row(error_arcsec, np.size(ra)))
+    radio = columns("radio sources", ra=ra, dec=dec, error=per_row(error_arcsec, np.size(ra)))
     other = columns(
         "counterpart catalogue",
         ra=catalogue_ra,
         dec=catalogue_dec,
-        error=_per_row(catalogue_error_arcsec, np.size(catalogue_ra)),
+        error=per_row(catalogue_error_arcsec, np.size(catalogue_ra)),
         magnitude=magnitude,
     )
     _check(radio, other, settings)
@@ -191,12 +191,6 @@ def _magnitude_bins(magnitude: np.ndarray, width: float) -> tuple[np.ndarray, in
     bins = int(index.max()) + 2
     index[~known] = bins - 1
     return index, bins
-
-
-def _per_row(values: ArrayLike, n: int) -> np.ndarray:
-    """(n,) values from an array or from one number."""
-    values = np.asarray(values, dtype=np.float64)
-    return np.full(n, values) if values.ndim == 0 else values
 
 
 def _check(radio: dict[str, np.ndarray], other: dict[str, np.ndarray], s: MatchSettings) -> None:

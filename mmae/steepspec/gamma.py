@@ -19,6 +19,7 @@ from astropy.table import Table
 from scipy.optimize import minimize
 from scipy.stats import rankdata
 
+from mmae.astro.crossmatch import separation
 from mmae.core.errors import InputError
 from mmae.steepspec.arrays import columns, require
 
@@ -259,17 +260,10 @@ def link_releases(
     row.update({name: index for index, name in reversed(list(enumerate(new["assoc"]))) if name})
     link = np.array([row.get(name, -1) for name in old["name"]], dtype=int)
     taken = set(link[link >= 0].tolist())
-    old_xyz, new_xyz = _unit_vectors(old["ra"], old["dec"]), _unit_vectors(new["ra"], new["dec"])
     for index in np.flatnonzero((link < 0) & np.isfinite(old["radius"])):
-        chord = np.linalg.norm(new_xyz - old_xyz[index], axis=1)
-        nearest = int(np.argmin(chord))
-        inside = 2 * np.arcsin(min(chord[nearest] / 2, 1)) <= np.deg2rad(old["radius"][index])
-        if inside and nearest not in taken:
+        distance = separation(old["ra"][index], old["dec"][index], new["ra"], new["dec"])
+        nearest = int(np.argmin(distance))
+        if distance[nearest] <= old["radius"][index] and nearest not in taken:
             link[index] = nearest
             taken.add(nearest)
     return link
-
-
-def _unit_vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    ra, dec = np.deg2rad(ra), np.deg2rad(dec)
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from astropy.stats import gaussian_sigma_to_fwhm
 from astropy.table import Table
 
 from mmae.steepspec.bands import Band
@@ -16,8 +17,6 @@ from mmae.steepspec.compactness import EXTENDED, UNKNOWN, CompactnessSettings, c
 from mmae.steepspec.counts import Rejections, rejections
 from mmae.steepspec.spectra.two_point import two_point_index
 from mmae.steepspec.spectral_windows import drop_overlaps, merge_windows
-
-FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,9 @@ def _position_error(bands: list[Band], settings: SourceSettings) -> np.ndarray:
     errors = [
         np.where(
             np.isfinite(band.flux_N),
-            band.window.beam_arcsec / FWHM_PER_SIGMA / np.where(np.isfinite(band.snr_N), band.snr_N, settings.min_snr),
+            band.window.beam_arcsec
+            / gaussian_sigma_to_fwhm
+            / np.where(np.isfinite(band.snr_N), band.snr_N, settings.min_snr),
             np.nan,
         )
         for band in bands

@@ -11,7 +11,6 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.table import Table, vstack
-from scipy.spatial import cKDTree
 
 from mmae.steepspec.catalogue import survey_description
 
@@ -84,10 +83,6 @@ def separation_deg(ra: np.ndarray, dec: np.ndarray, ra0: float, dec0: float) -> 
     ra, dec, ra0, dec0 = (np.deg2rad(x) for x in (ra, dec, ra0, dec0))
     haversine = np.sin((dec - dec0) / 2) ** 2 + np.cos(dec) * np.cos(dec0) * np.sin((ra - ra0) / 2) ** 2
     return np.rad2deg(2 * np.arcsin(np.sqrt(haversine)))
-
-
-def _unit_vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    return SkyCoord(ra, dec, unit="deg").cartesian.xyz.value.T
 
 
 def _measure(
@@ -280,7 +275,7 @@ def optical_rows(
     centre = [mals[name].value for name in ("RAJ2000", "DEJ2000")]
     ra, dec = disc(rng, *(np.repeat(x, count) for x in centre), radius_arcsec / 3600)
     # An object in overlapping circles is kept only for the nearest centre, so that the density is uniform.
-    owner = cKDTree(_unit_vectors(*centre)).query(_unit_vectors(ra, dec))[1]
+    owner, _, _ = SkyCoord(ra, dec, unit="deg").match_to_catalog_sky(SkyCoord(*centre, unit="deg"))
     ra, dec = (x[owner == np.repeat(np.arange(len(mals)), count)] for x in (ra, dec))
     m = len(ra)
     mag = limit_mag + np.log10(rng.random(m)) / GALAXY_COUNTS

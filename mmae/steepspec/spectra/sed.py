@@ -20,7 +20,7 @@ from scipy.special import ndtr
 from scipy.stats import chi2 as chi2_law
 
 from mmae.core.errors import InputError
-from mmae.steepspec.arrays import columns, require
+from mmae.steepspec.arrays import columns, per_row, require
 from mmae.steepspec.spectra.likelihood import Points, maximise, noise, parameter_errors, residuals
 from mmae.steepspec.spectra.limits import LimitedIndex, index_of_one, index_of_several, limits_matter
 
@@ -117,9 +117,9 @@ def fit_sed(
         frequency_mhz=np.atleast_1d(frequency_mhz),
         flux_mjy=np.atleast_1d(flux_mjy),
         error_mjy=np.atleast_1d(error_mjy),
-        scale_error=_per_point(scale_error, n),
-        is_limit=_per_point(is_limit, n).astype(bool),
-        beam_arcsec=_per_point(beam_arcsec, n),
+        scale_error=per_row(scale_error, n),
+        is_limit=per_row(is_limit, n).astype(bool),
+        beam_arcsec=per_row(beam_arcsec, n),
     )
     c = {name: values[np.isfinite(c["flux_mjy"])] for name, values in c.items()}
     limit = c["is_limit"]
@@ -195,12 +195,6 @@ def sed_model(fit: SEDFit, frequency_mhz: ArrayLike) -> np.ndarray:
     """Flux density (mJy) of a fit at the given frequencies (MHz), in the same shape."""
     ln_x = np.log(np.asarray(frequency_mhz, dtype=np.float64) / fit.reference_mhz)
     return fit.flux_mjy * np.exp(fit.alpha * ln_x + fit.curvature * ln_x**2)
-
-
-def _per_point(values: ArrayLike, n: int) -> np.ndarray:
-    """(n,) values from an array or from one number."""
-    values = np.asarray(values)
-    return np.full(n, values) if values.ndim == 0 else values
 
 
 def _check_points(c: dict[str, np.ndarray]) -> None:
