@@ -117,7 +117,7 @@ class SurveyDescription:
     magnitude: str | None = None
     limit_mag: float | None = None
 
-    def reaches(self, dec: ArrayLike) -> np.ndarray:
+    def covers_declination(self, dec: ArrayLike) -> np.ndarray:
         """Whether the declinations (degrees) are in the range of the survey, which may have holes."""
         return (np.asarray(dec) >= self.declination[0]) & (np.asarray(dec) <= self.declination[1])
 
@@ -211,8 +211,10 @@ def read_catalogue(path: Path, survey: SurveyDescription) -> tuple[Table, list[R
     step = f"read {survey.name}"
     standard = standard_columns(survey)
     names = {column: find_column(raw, tuple(options)) for column, options in survey.columns.items()}
-    own = {column: name for column in standard if not names.get(column) and (name := find_column(raw, (column,)))}
-    names |= own
+    by_standard_name = {
+        column: name for column in standard if not names.get(column) and (name := find_column(raw, (column,)))
+    }
+    names |= by_standard_name
     missing = [column for column in ("ra", "dec") if not names.get(column)]
     if survey.kind == "radio" and not (names.get("flux_mjy") or names.get("peak_mjy")):
         missing.append("flux_mjy")
@@ -225,7 +227,7 @@ def read_catalogue(path: Path, survey: SurveyDescription) -> tuple[Table, list[R
     table = Table(meta={"survey": survey.name, "path": str(path)})
     for column, unit in standard.items():
         # The unit in the description applies to the columns of the survey, not to those with standard names.
-        default_unit = str(unit) if column in own else survey.units.get(column, str(unit))
+        default_unit = str(unit) if column in by_standard_name else survey.units.get(column, str(unit))
         table[column] = _standard(raw, names.get(column), column, unit, default_unit, survey.sentinels, path)
         table[column].unit = unit
     table["ra"][table["ra"] < 0] += 360

@@ -85,7 +85,7 @@ def optical_evidence(
     for catalogue in catalogues:
         table, survey = catalogue.table, catalogue.survey
         ra, dec = _positions(catalogue, epoch)
-        rows = np.flatnonzero(footprint(ra, dec).contains(ra_N, dec_N) & survey.reaches(dec_N))
+        rows = np.flatnonzero(footprint(ra, dec).contains(ra_N, dec_N) & survey.covers_declination(dec_N))
         if not len(rows):
             continue
         found = find_counterparts(

@@ -176,10 +176,10 @@ def test_the_command_searches_files_given_by_options(files, tmp_path, done):
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
-    own = pq.read_table(tmp_path / "steepspec" / "own" / "candidates.parquet")
+    searched = pq.read_table(tmp_path / "steepspec" / "own" / "candidates.parquet")
     _, result, _ = done
     for name in ("source_id", "region", "alpha", "source_class"):  # equal to the search without options
-        assert own[name].to_pylist() == result.search.candidates[name].tolist()
+        assert searched[name].to_pylist() == result.search.candidates[name].tolist()
     assert not np.isin(-999, np.asarray(pq.read_table(tmp_path / "steepspec/own/sources.parquet")["alpha"]))
 
 

@@ -56,17 +56,17 @@ def test_counts_on_real_data_equal_those_of_astropy(gamma_radio):
     regions = regions[blank & np.isfinite(regions["Conf_95_SemiMajor"]) & (regions["Conf_95_SemiMajor"] > 0)]
     ra, dec, steep = raw["ra"].astype(float), raw["dec"].astype(float), raw["alpha"] < -1.4
     sources = fields = steep_sources = steep_fields = 0
-    seen = {}
+    counts_by_region = {}
     for region in regions:
         near = np.flatnonzero(abs(dec - region["DEJ2000"]) <= region["Conf_95_SemiMajor"] * 1.01)
         inside = near[independent(region, ra[near], dec[near])]
-        seen[region["Source_Name"].strip()] = len(inside)
+        counts_by_region[region["Source_Name"].strip()] = len(inside)
         sources, fields = sources + len(inside), fields + bool(len(inside))
         steep_sources, steep_fields = steep_sources + steep[inside].sum(), steep_fields + steep[inside].any()
     assert (sources, fields, steep_sources, steep_fields) == (313, 189, 13, 11)
 
     assert len(found.regions) == len(regions)
-    assert dict(zip(found.regions["name"], found.regions["sources"], strict=True)) == seen
+    assert dict(zip(found.regions["name"], found.regions["sources"], strict=True)) == counts_by_region
     assert len(found.members) == sources and int(found.members["steep"].sum()) == steep_sources
     assert int((found.regions["steep"] > 0).sum()) == steep_fields and len(found.candidates) == 13
     # Moved regions contain the same number: the 13 are not an excess.

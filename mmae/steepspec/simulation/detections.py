@@ -248,22 +248,22 @@ def optical_rows(
         [21.8 + 1.9 * normal, 20.5 + 1.6 * normal, 14.0 + 2.0 * normal],
         99.0,
     )
-    seen = r_mag < limit_mag
+    detected = r_mag < limit_mag
     colour = np.select(
         [kind == "agn", kind == "star"], [rng.normal(1.1, 0.2, n), rng.normal(0, 0.05, n)], rng.normal(0.3, 0.2, n)
-    )[seen]
+    )[detected]
     redder = np.select([kind == "agn", kind == "star"], [5.5, 2.5], 5.0)  # r (AB) - W2 (Vega)
-    w2 = (r_mag - redder + 0.5 * rng.normal(size=n))[seen]
-    pm = np.abs(np.where(kind == "star", rng.normal(60, 25, n), rng.normal(0, 1, n)))[seen]
-    parallax = np.where(kind == "star", rng.normal(25, 10, n), rng.normal(0, 1, n))[seen]
-    east, north = OPTICAL_SCATTER_ARCSEC * rng.normal(size=(2, int(seen.sum()))) / 3600
-    dec = truth["dec"].value[seen]
-    own = Table(
+    w2 = (r_mag - redder + 0.5 * rng.normal(size=n))[detected]
+    pm = np.abs(np.where(kind == "star", rng.normal(60, 25, n), rng.normal(0, 1, n)))[detected]
+    parallax = np.where(kind == "star", rng.normal(25, 10, n), rng.normal(0, 1, n))[detected]
+    east, north = OPTICAL_SCATTER_ARCSEC * rng.normal(size=(2, int(detected.sum()))) / 3600
+    dec = truth["dec"].value[detected]
+    counterparts = Table(
         {
-            "ra": (truth["ra"].value[seen] + east / np.cos(np.deg2rad(dec))) % 360,
+            "ra": (truth["ra"].value[detected] + east / np.cos(np.deg2rad(dec))) % 360,
             "dec": dec + north,
-            "r_mag": r_mag[seen],
-            "is_galaxy": kind[seen] == "radio_galaxy",
+            "r_mag": r_mag[detected],
+            "is_galaxy": kind[detected] == "radio_galaxy",
             "w1_mag": w2 + colour,
             "w2_mag": w2,
             "parallax_over_error": parallax,
@@ -293,7 +293,7 @@ def optical_rows(
             "pm_over_error": np.abs(rng.normal(np.where(star, 20.0, 0.0), np.where(star, 15.0, 1.0))),
         }
     )
-    table = vstack([own, field])
+    table = vstack([counterparts, field])
     w1_limit, g_limit = (survey_description(name).limit_mag for name in ("allwise", "gaia_dr3"))
     for name, depth in (("w1_mag", w1_limit), ("w2_mag", 16.5)):
         table[name] = np.where(table[name] < depth, table[name], np.nan)

@@ -80,32 +80,32 @@ def panstarrs(optical: Table) -> Table:
 
 def allwise(optical: Table) -> Table:
     """The objects detected in W1 (N), columns of VizieR II/328/allwise."""
-    seen = optical[np.isfinite(optical["w1_mag"])]
+    detected = optical[np.isfinite(optical["w1_mag"])]
     return _catalogue(
-        seen,
+        detected,
         "AllWISE",
         ("RAJ2000", "DEJ2000", "eeMaj", "eeMin"),
         u.arcsec,
-        [f"SIM{number:08d}" for number in seen["object_id"]],
-        W1mag=seen["w1_mag"] * u.mag,
-        W2mag=seen["w2_mag"] * u.mag,
+        [f"SIM{number:08d}" for number in detected["object_id"]],
+        W1mag=detected["w1_mag"] * u.mag,
+        W2mag=detected["w2_mag"] * u.mag,
     )
 
 
 def gaia(optical: Table) -> Table:
     """The objects with an astrometric solution (N), columns of gaiadr3.gaia_source; G is r."""
-    seen = optical[np.isfinite(optical["parallax_over_error"])]
-    motion = GAIA_ERROR * np.asarray(seen["pm_over_error"])
-    direction = _GOLDEN_ANGLE * np.asarray(seen["object_id"])
-    error = np.full(len(seen), GAIA_ERROR)
+    detected = optical[np.isfinite(optical["parallax_over_error"])]
+    motion = GAIA_ERROR * np.asarray(detected["pm_over_error"])
+    direction = _GOLDEN_ANGLE * np.asarray(detected["object_id"])
+    error = np.full(len(detected), GAIA_ERROR)
     return _catalogue(
-        seen,
+        detected,
         "source_id",
         ("ra", "dec", "ra_error", "dec_error"),
         u.mas,
-        seen["object_id"],
-        phot_g_mean_mag=seen["r_mag"] * u.mag,
-        parallax=GAIA_ERROR * seen["parallax_over_error"] * u.mas,
+        detected["object_id"],
+        phot_g_mean_mag=detected["r_mag"] * u.mag,
+        parallax=GAIA_ERROR * detected["parallax_over_error"] * u.mas,
         parallax_error=error * u.mas,
         pmra=motion * np.sin(direction) * u.mas / u.yr,
         pmra_error=error * u.mas / u.yr,

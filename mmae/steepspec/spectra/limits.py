@@ -60,9 +60,13 @@ def index_of_one(points: Points, alpha_range: tuple[float, float], steep_alpha: 
 
 def index_of_several(points: Points, steep_alpha: float) -> LimitedIndex:
     """Two detections or more, with limits; flat prior in alpha and ln flux, grid around the fit of the detections."""
-    seen = ~points.limit_P
+    detected = ~points.limit_P
     detections = Points(
-        points.flux_P[seen], points.error_P[seen], points.scale_P[seen], points.limit_P[seen], points.basis_PK[seen]
+        points.flux_P[detected],
+        points.error_P[detected],
+        points.scale_P[detected],
+        points.limit_P[detected],
+        points.basis_PK[detected],
     )
     best, _, hessian = maximise(detections, 2)
     covariance = np.linalg.inv(hessian)

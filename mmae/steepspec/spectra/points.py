@@ -135,7 +135,7 @@ def _companion_parts(
     confused_N = _confused(ra_N, dec_N, flux_N, settings.confusion_beams * survey.beam_arcsec, settings)
     matched_N = np.zeros(len(ra_N), bool)
     matched_N[rows] = True
-    missing = np.flatnonzero(~matched_N & survey.reaches(dec_N))
+    missing = np.flatnonzero(~matched_N & survey.covers_declination(dec_N))
     covered, _ = surroundings(ra_N[missing], dec_N[missing], table["ra"], table["dec"])
     missing = missing[covered]
     return [

@@ -86,11 +86,11 @@ def test_optical_catalogues_read_back(written):
     np.testing.assert_array_equal(table["i_mag"] - table["i_kron_mag"] > 0.05, optical["is_galaxy"])
     np.testing.assert_allclose(table["r_mag"] - table["i_mag"], 0.3)
 
-    infrared, seen = read(written, "allwise"), optical[np.isfinite(optical["w1_mag"])]
-    assert 0.2 < len(seen) / len(optical) < 0.8
-    assert infrared["source_id"][0] == f"SIM{seen['object_id'][0]:08d}"
+    infrared, detected = read(written, "allwise"), optical[np.isfinite(optical["w1_mag"])]
+    assert 0.2 < len(detected) / len(optical) < 0.8
+    assert infrared["source_id"][0] == f"SIM{detected['object_id'][0]:08d}"
     for band in ("w1_mag", "w2_mag"):
-        np.testing.assert_array_equal(infrared[band], seen[band])
+        np.testing.assert_array_equal(infrared[band], detected[band])
     assert np.isnan(infrared["w2_mag"]).any()
 
     stars, measured = read(written, "gaia", "gaia_dr3"), optical[np.isfinite(optical["parallax_over_error"])]
@@ -104,7 +104,7 @@ def test_optical_catalogues_read_back(written):
     moving = stars[motion > 5]
     assert len(moving) > 30 and abs((moving["pmra_mas_yr"] > 0).mean() - 0.5) < 0.2  # all directions
 
-    for got, source in ((table, optical), (infrared, seen), (stars, measured)):
+    for got, source in ((table, optical), (infrared, detected), (stars, measured)):
         np.testing.assert_array_equal(got["ra"], source["ra"])
         np.testing.assert_array_equal(got["dec"], source["dec"])
         for error in ("ra_err_arcsec", "dec_err_arcsec"):
