@@ -94,7 +94,7 @@ def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScor
 def keep_recalibration(checkpoint: Path, recalibration: dict[str, np.ndarray]) -> None:
     """Write the recalibration of p(z) into the checkpoint's weights, atomically."""
     model, _ = load_model(checkpoint)
-    model.load_state_dict({name: torch.from_numpy(a) for name, a in recalibration.items()}, strict=False)
+    model.load_state_dict({name: torch.tensor(a) for name, a in recalibration.items()}, strict=False)
     save_weights(checkpoint, model)
 
 
