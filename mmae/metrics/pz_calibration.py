@@ -79,11 +79,6 @@ class Calibration:
         )
 
 
-def pit(pdf: RedshiftPDF, z_N: ArrayLike) -> np.ndarray:
-    """F(z_true) (N,), with F linear in ln(1+z) within a bin; 0 or 1 outside the range of the bins."""
-    return pdf.cdf(z_N)
-
-
 def randomised_pit(pdf: RedshiftPDF, z_N: ArrayLike, seed: int) -> np.ndarray:
     """Randomised PIT (N,): drawn uniformly between the CDF at the two edges of the bin of the true redshift.
 

@@ -14,10 +14,10 @@ from tests.plots.inspect_figures import SPEC, make_images, texts
 
 def test_panels_are_truth_input_reconstruction_pasted_and_residual(rng):
     truth = make_images(rng, 2)
-    made = truth + 2.0 * np.asarray(SPEC.band_noise)[:, None, None]
+    reconstruction = truth + 2.0 * np.asarray(SPEC.band_noise)[:, None, None]
     visible = np.zeros((2, 16, 16), bool)
     visible[:, :8] = True
-    figure = fi.image_reconstruction_figure(truth, visible, made, SPEC, ["a", "b"])
+    figure = fi.image_reconstruction_figure(truth, visible, reconstruction, SPEC, ["a", "b"])
     panels = np.array(figure.axes[:10]).reshape(2, 5)
     for i, row in enumerate(panels):
         shown = [ax.images[0].get_array() for ax in row]
@@ -25,7 +25,7 @@ def test_panels_are_truth_input_reconstruction_pasted_and_residual(rng):
         np.testing.assert_array_equal(shown[0], fi.lupton_rgb(truth[i], SPEC, white))
         np.testing.assert_array_equal(shown[1][:8], shown[0][:8])
         assert (shown[1][8:] == fi.MASKED_RGB).all()
-        np.testing.assert_array_equal(shown[2], fi.lupton_rgb(made[i], SPEC, white))
+        np.testing.assert_array_equal(shown[2], fi.lupton_rgb(reconstruction[i], SPEC, white))
         np.testing.assert_array_equal(shown[3][:8], shown[0][:8])
         np.testing.assert_array_equal(shown[3][8:], shown[2][8:])
         np.testing.assert_allclose(shown[4], -2.0)  # truth - reconstruction, in noise
@@ -38,21 +38,21 @@ def test_panels_are_truth_input_reconstruction_pasted_and_residual(rng):
 
 def test_residual_is_of_the_requested_band(rng):
     truth = make_images(rng, 1)
-    made = truth.copy()
-    made[:, SPEC.bands.index("y")] -= 3.0 * SPEC.band_noise[-1]
+    reconstruction = truth.copy()
+    reconstruction[:, SPEC.bands.index("y")] -= 3.0 * SPEC.band_noise[-1]
     visible = np.ones((1, 16, 16), bool)
     for band, expected in (("y", 3.0), ("g", 0.0)):
-        figure = fi.image_reconstruction_figure(truth, visible, made, SPEC, ["a"], residual_band=band)
+        figure = fi.image_reconstruction_figure(truth, visible, reconstruction, SPEC, ["a"], residual_band=band)
         np.testing.assert_allclose(figure.axes[4].images[0].get_array(), expected)
     with pytest.raises(InputError, match="residual_band.*'u'"):
-        fi.image_reconstruction_figure(truth, visible, made, SPEC, ["a"], residual_band="u")
+        fi.image_reconstruction_figure(truth, visible, reconstruction, SPEC, ["a"], residual_band="u")
 
 
 @pytest.mark.parametrize("nothing", [np.nan, 0.0])
 def test_absent_image_shows_the_reconstruction_only(rng, nothing):
-    made = make_images(rng, 1)
-    truth = np.full_like(made, nothing)
-    figure = fi.image_reconstruction_figure(truth, np.ones((1, 16, 16), bool), made, SPEC, ["a"])
+    reconstruction = make_images(rng, 1)
+    truth = np.full_like(reconstruction, nothing)
+    figure = fi.image_reconstruction_figure(truth, np.ones((1, 16, 16), bool), reconstruction, SPEC, ["a"])
     assert texts(figure).count("no image") == 3 and "no residual" in texts(figure)
     assert [len(ax.images) for ax in figure.axes[:5]] == [0, 0, 1, 0, 0]
 

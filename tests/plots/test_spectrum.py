@@ -101,9 +101,9 @@ def test_y_range_includes_emission_lines_but_not_noise_spikes(rng):
 def test_absent_spectrum_shows_the_reconstruction_only(rng):
     flux, ivar = np.zeros((3, 800)), np.zeros((3, 800))
     flux[0], ivar[0] = 1.0, 1.0
-    made = np.full((3, 800), 2.0)
-    made[2] = np.nan
-    figure, axes = spectra_figure(rng, [0.1, 0.1, 0.1], flux_NL=flux, ivar_NL=ivar, reconstruction_NL=made)
+    reconstruction = np.full((3, 800), 2.0)
+    reconstruction[2] = np.nan
+    figure, axes = spectra_figure(rng, [0.1, 0.1, 0.1], flux_NL=flux, ivar_NL=ivar, reconstruction_NL=reconstruction)
     is_absent = ["no spectrum" in [t.get_text() for t in ax.texts] for ax in axes]
     assert is_absent == [False, True, True]
     assert line(axes[1], "reconstruction").get_ydata()[0] == 2.0
