@@ -22,6 +22,11 @@ def home_folder(folder: str) -> Path:
     return Path(folder).expanduser().resolve() if folder else home()
 
 
+def absolute(path: str) -> str:
+    """A configured path as an absolute one, so that it means the same in every folder; empty stays empty."""
+    return str(Path(path).expanduser().resolve()) if path else ""
+
+
 def require_folder_name(name: str, field: str) -> None:
     """Check that a configured name is valid as a folder name; an empty name is allowed.
 

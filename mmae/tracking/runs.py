@@ -108,13 +108,21 @@ def tracking_uri(home: Path) -> str:
 
 
 def open_named_run(
-    uri: str, experiment: str, name: str, folder: Path, params: dict[str, str], parent: Tracker | None = None
+    uri: str,
+    experiment: str,
+    name: str,
+    folder: Path,
+    params: dict[str, str],
+    parent: Tracker | None = None,
+    *,
+    replace: bool = False,
 ) -> tuple[Tracker, bool]:
     """The MLflow run of a folder, found by its folder tag or created, and whether it is new.
 
     Args:
         params: parameters, logged if the run is new.
         parent: parent run of a new run.
+        replace: always create a new run; an earlier one stays in MLflow but no longer belongs to the folder.
 
     Raises:
         InputError: the tracking server or database reports an error.
@@ -126,7 +134,9 @@ def open_named_run(
             found_experiment.experiment_id if found_experiment else _create_experiment(client, uri, experiment)
         )
         found = run_of_folder(client, [experiment_id], folder)
-        if found:
+        if found and replace:
+            client.delete_tag(found.info.run_id, RUN_DIR_TAG)
+        elif found:
             tracker = Tracker(uri, found.info.run_id)
             client.update_run(tracker.run_id, "RUNNING")
             return tracker, False
