@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
-FILE = re.compile(r"(?<![\w/.-])((?:mmae|tests|benchmarks|ray_jobs|tune|deploy|docs)/[\w/.-]+\.(?:py|md|yaml|json|png))")
+FILE = re.compile(
+    r"(?<![\w/.-])((?:mmae|tests|benchmarks|ray_jobs|tune|deploy|docs)/[\w/.-]+\.(?:py|md|yaml|json|png))"
+)
 
 
 def test_rooms_import_only_the_rooms_below_them():

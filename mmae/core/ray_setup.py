@@ -41,7 +41,10 @@ def start_ray() -> None:
         if not os.environ.get("RAY_ADDRESS") and not RUNNING_CLUSTER.exists():
             _listen_on_loopback()
         ray.init(
-            runtime_env={"env_vars": _worker_environment(), "worker_process_setup_hook": f"{__name__}.{quiet_logs.__name__}"},
+            runtime_env={
+                "env_vars": _worker_environment(),
+                "worker_process_setup_hook": f"{__name__}.{quiet_logs.__name__}",
+            },
             logging_level=logging.WARNING,
         )
     quiet_logs()
