@@ -34,6 +34,7 @@ SPEC = SurveySpec(
     image_size=16, n_wavelengths=64, extra_columns=(("light_curve", 32),), wavelength_start=4000.0, wavelength_step=60.0
 )
 ROWS, STEPS = 48, 200
+torch.set_num_threads(1)  # a second thread is slower for a model this small, and waits on a busy machine
 
 
 def light_curve(row: int) -> np.ndarray:
