@@ -4,7 +4,7 @@ psrcat: Manchester et al. 2005, AJ 129, 1993. Format, as in psrcat.db 1.67: line
 [ERROR] [REFERENCE]`, the error in units of the last digit of the value; `#` starts a comment; a line
 that starts with `@` ends a record. Flux densities `S<frequency in MHz>` are in mJy.
 
-Shape suffixes: N pulsars, F flux frequencies, B resamplings.
+Shape suffixes: N pulsars, B resamplings.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from mmae.steepspec.counts import Rejections, rejections
 
 # Spectral indices of 276 pulsars that follow a power law: Jankowski et al. 2018, MNRAS 473, 4436.
 MEAN_INDEX, SD_INDEX = -1.60, 0.62
-# Minimum fractional flux error, because of scintillation; also used where no error is given.
-_FLUX_ERROR = 0.3
 _FLUX = re.compile(r"S(\d+)(G?)")
 _NUMBER = re.compile(r"[<>]?([+-]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][+-]?\d+)?)")
 _ANGLE = re.compile(r"([+-]?)(\d{1,3})(?::(\d{1,2}(?:\.\d*)?))?(?::(\d{1,2}(?:\.\d*)?))?")
@@ -117,36 +115,6 @@ def number_with_error(words: list[str]) -> tuple[float, float]:
     mantissa, _, power = text.partition("E")
     digits = len(mantissa.partition(".")[2])
     return float(text), int(words[1]) * 10.0 ** (int(power or 0) - digits)
-
-
-def fitted_index(pulsars: Table) -> tuple[np.ndarray, np.ndarray]:
-    """Spectral index of each pulsar from its fluxes: weighted linear fit of log S against log nu.
-
-    Errors are at least 30% of the flux (scintillation). NaN for pulsars with fewer than two fluxes or
-    a frequency range below one octave.
-
-    Returns:
-        alpha, error: (N,).
-    """
-    names = [name for name in pulsars.colnames if re.fullmatch(r"flux_\d+", name)]
-    frequency_F = np.array([float(name[5:]) for name in names])
-    flux_NF = np.stack([np.asarray(pulsars[name]) for name in names], 1)
-    error_NF = np.stack([np.asarray(pulsars[name.replace("flux_", "flux_err_")]) for name in names], 1)
-    known = flux_NF > 0
-    with np.errstate(invalid="ignore", divide="ignore"):
-        relative = np.fmax(error_NF / flux_NF, _FLUX_ERROR)
-        weight = np.where(known, 1 / relative**2, 0.0)
-        y = np.where(known, np.log(flux_NF), 0.0)
-    x = np.where(known, np.log(frequency_F), 0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        total = weight.sum(1)
-        mean_x, mean_y = (weight * x).sum(1) / total, (weight * y).sum(1) / total
-        dx = np.where(known, x - mean_x[:, None], 0.0)
-        variance = (weight * dx**2).sum(1)
-        alpha, error = (weight * dx * (y - mean_y[:, None])).sum(1) / variance, variance**-0.5
-    span = np.where(known, x, -np.inf).max(1) - np.where(known, x, np.inf).min(1)
-    good = (known.sum(1) >= 2) & (span >= np.log(2))
-    return np.where(good, alpha, np.nan), np.where(good, error, np.nan)
 
 
 def known_or_mean_index(pulsars: Table) -> tuple[np.ndarray, np.ndarray]:

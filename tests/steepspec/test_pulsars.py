@@ -11,7 +11,6 @@ from mmae.core.errors import InputError
 from mmae.steepspec.pulsars import (
     detectability,
     detectability_by_band,
-    fitted_index,
     known_or_mean_index,
     number_with_error,
     read_psrcat,
@@ -160,18 +159,6 @@ def test_invalid_arguments(call):
         call(pulsar_table([1.0, 2.0]))
 
 
-def test_fitted_index_of_exact_and_missing_fluxes():
-    frequencies, alpha = [150, 400, 1400], np.array([-2.0, -0.5, -1.0, -1.0])
-    table = Table({f"flux_{f}": 3 * (f / 400) ** alpha for f in frequencies})
-    for f in frequencies:
-        table[f"flux_err_{f}"] = 0.05
-    table["flux_150"][2], table["flux_400"][2] = np.nan, np.nan
-    table["flux_150"][3] = np.nan
-    got, error = fitted_index(table)
-    np.testing.assert_allclose(got, [-2.0, -0.5, np.nan, -1.0], atol=1e-12)
-    assert error[3] == pytest.approx(0.3 * np.sqrt(2) / np.log(1400 / 400), rel=1e-6)
-
-
 def test_fractions_of_psrcat_are_those_of_the_design(gamma_radio):
     table, rejected = read_psrcat(gamma_radio / "psrcat_v1.67.db")
     assert len(table) == 3320 and rejected == []
@@ -193,16 +180,7 @@ def test_fractions_of_psrcat_are_those_of_the_design(gamma_radio):
     assert percent(table, 1006, 0.125, index=-1.6) == pytest.approx(85.6, abs=0.3)
 
 
-def test_fitted_indices_agree_with_those_of_psrcat(gamma_radio):
-    table, _ = read_psrcat(gamma_radio / "psrcat_v1.67.db")
-    alpha, error = fitted_index(table)
-    both = np.isfinite(alpha) & np.isfinite(table["spindx"]) & (error < 0.3)
-    # The fitted indices are 0.15 flatter: those of psrcat exclude turn-overs at the lowest frequencies.
-    assert both.sum() > 400 and abs(np.median(alpha[both] - table["spindx"][both])) < 0.25
-    assert np.corrcoef(alpha[both], table["spindx"][both])[0, 1] > 0.6
-
-
-def test_bands_add_up_to_the_whole(gamma_radio):
+def test_bins_add_up_to_the_whole(gamma_radio):
     table, _ = read_psrcat(gamma_radio / "psrcat_v1.67.db")
     whole = detectability(table, 1381, 0.110, resamplings=0)
     latitude = SkyCoord(table["ra"], table["dec"]).galactic.b.deg
