@@ -211,7 +211,7 @@ def test_integer_buffers_are_copied_and_not_averaged():
     state, _ = train(config, 3)
     whole_numbers = {n: b for n, b in state.model.named_buffers() if not b.is_floating_point()}
     averaged = dict(state.best_weights.named_buffers())
-    assert {"cell_1X", "num_batches_tracked"} <= {n.rpartition(".")[2] for n in whole_numbers}
+    assert {"edge_cell_1X", "num_batches_tracked"} <= {n.rpartition(".")[2] for n in whole_numbers}
     assert [n for n, b in whole_numbers.items() if not torch.equal(b, averaged[n])] == []
 
 
