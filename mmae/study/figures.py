@@ -175,9 +175,16 @@ def validations_figure(records: Sequence[TrialRecord], n_validations: int) -> Fi
 
 
 def _legend(ax: Axes) -> None:
-    """One legend entry for each label."""
+    """One legend entry for each label, above the axes: within them it would cover points."""
     entries = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    ax.legend(entries.values(), entries.keys(), loc="best", facecolor="white", fontsize=RC["legend.fontsize"])
+    ax.legend(
+        entries.values(),
+        entries.keys(),
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=len(entries),
+        fontsize=RC["legend.fontsize"],
+    )
 
 
 def _add_errors(ax: Axes, x: Sequence[float], records: Sequence[TrialRecord]) -> None:
