@@ -183,6 +183,7 @@ def _legend(ax: Axes) -> None:
         loc="lower center",
         bbox_to_anchor=(0.5, 1.0),
         ncols=len(entries),
+        facecolor="white",
         fontsize=RC["legend.fontsize"],
     )
 
