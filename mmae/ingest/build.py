@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from mmae.core.errors import InputError
 from mmae.core.files import folder_lock
+from mmae.core.provenance import provenance as provenance_of_code
 from mmae.core.tasks import Job, Runner, in_ray
-from mmae.ingest.chunk import DEFAULT_SPLIT, ChunkReport, SplitConfig, divide_chunk, hash_bytes, read_chunk
+from mmae.ingest.chunk import DEFAULT_SPLIT, ChunkReport, SplitConfig, divide_chunk, hash_splits_of, read_chunk
 from mmae.ingest.resume import REJECTED, describe_build, finished_chunks, keep_only, remove_build_files, save_report
 from mmae.ingest.split_rows import RowSplits, split_rows
 from mmae.survey.schema import SPLITS, Rejection
@@ -48,7 +49,8 @@ def build_survey(
 
     Raises:
         InputError: `out` is not empty, the sources have different grids, an input file is
-            invalid as a whole, no usable galaxy was read, or another build is writing there.
+            invalid as a whole, no usable galaxy was read, two rows have the same object_id, or another build is
+            writing there.
     """
     check_fractions(split.fractions)
     check_nside(split.nside)
@@ -126,17 +128,18 @@ def _divide_chunks(
         InputError: a chunk was divided before by other splits.
     """
     jobs = []
-    for index, (report, chunk_splits) in enumerate(zip(reports, splits.chunks, strict=True)):
+    for index, (report, chunk_splits, groups) in enumerate(zip(reports, splits.chunks, splits.groups, strict=True)):
         if not report.is_divided:
-            jobs.append({"index": index, "report": report.to_json(), "splits": chunk_splits})
-        elif report.splits_hash != hash_bytes(chunk_splits):
+            jobs.append({"index": index, "report": report.to_json(), "splits": chunk_splits, "groups": groups})
+        elif report.splits_hash != hash_splits_of(chunk_splits, groups):
             raise InputError(
                 f"{folder}: the rows of chunk {index} have other splits than before the build was interrupted, so "
                 f"input files have changed. Remove this folder and build again."
             )
 
     def work(job: Job) -> Job:
-        report = divide_chunk(ChunkReport.from_json(job["report"]), job["index"], job["splits"], folder).to_json()
+        divided = divide_chunk(ChunkReport.from_json(job["report"]), job["index"], job["splits"], folder, job["groups"])
+        report = divided.to_json()
         save_report(folder, job["index"], report)
         return {"index": job["index"], "report": report}
 
@@ -164,16 +167,18 @@ def _survey(
     spec = sources[0].spec
     shards = sorted((s for r in reports for s in r.shards), key=lambda s: s.path)
     truth = [s for r in reports for s in r.truth]
+    data = content_hash(spec, shards, truth)
     return Survey(
         path=path,
         spec=spec,
         provenance=provenance(sources, split),
         counts=_totals(reports),
-        content_hash=content_hash(spec, shards, truth),
+        content_hash=data,
         shards=tuple(shards),
         truth_shards=tuple(truth),
         recorded_split_hash=splits.split_hash,
         duplicates=splits.duplicates,
+        built_with=provenance_of_code(data=data),
     )
 
 

@@ -24,8 +24,9 @@ from mmae.survey.truth import TRUTH, add_splits, truth_table
 
 ROWS = "rows"
 CHUNKS = "chunks"
-SCALARS = ["object_id", "targetid", "ra", "dec", "group_id"]
 OWN_SPLIT = "own_split"  # index in SPLITS of the split of the row's sky cell or group
+SCALARS = ["object_id", "targetid", "ra", "dec", "group_id", OWN_SPLIT]  # group_id: null unless the reader gave one
+WHERE = "where"  # file and row
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,11 @@ class ChunkReport:
     Attributes:
         name: of its shards.
         rejections: rows and fields that were rejected.
-        scalars: SCALARS and OWN_SPLIT of the kept rows.
+        scalars: SCALARS and WHERE of the kept rows.
         rows: all columns of the kept rows, with an empty split.
         truth_rows: truth of the kept rows, without splits; None if there is none.
-        splits_hash: of the splits that the rows were divided by; empty until then, as are the following fields.
+        splits_hash: of the splits and groups that the rows were divided by; empty until then, as are the following
+            fields.
         shards, truth: what was written.
         redshifts, counts: per split.
     """
@@ -117,35 +119,45 @@ def read_chunk(source: Source, chunk: Chunk, index: int, out: Path, split: Split
     read: ChunkRead = source.read(chunk)
     rejections = list(read.rejections)
     kept: list[Galaxy] = []
+    origin: list[str] = []
     for galaxy, where in zip(read.galaxies, read.where, strict=True):
         checked = check_galaxy(galaxy, source.spec, where)
         rejections += checked.rejections
         if checked.galaxy is not None:
             kept.append(checked.galaxy)
+            origin.append(where)
     units = splitting_units(
         [g.ra for g in kept], [g.dec for g in kept], [g.group_id or g.object_id for g in kept], split.nside
     )
-    own = pa.array([SPLITS.index(assign_split(unit, split.fractions, split.seed)) for unit in units], pa.int8())
     table = to_table(kept, [""] * len(kept), source.spec)
+    scalars = {
+        **{name: table[name] for name in ("object_id", "targetid", "ra", "dec")},
+        "group_id": pa.array([g.group_id for g in kept], pa.string()),
+        OWN_SPLIT: pa.array(
+            [SPLITS.index(assign_split(unit, split.fractions, split.seed)) for unit in units], pa.int8()
+        ),
+        WHERE: pa.array(origin, pa.string()),
+    }
     truth = truth_table(source, read.truth, {g.object_id for g in kept})
     return ChunkReport(
         name=chunk.get("name", f"{index:06d}"),
         rejections=rejections,
-        scalars=_write(table.select(SCALARS).append_column(OWN_SPLIT, own), f"{CHUNKS}/{index:06d}.parquet", out),
+        scalars=_write(pa.table(scalars), f"{CHUNKS}/{index:06d}.parquet", out),
         rows=_write(table, f"{ROWS}/{index:06d}.parquet", out),
         truth_rows=None if truth is None else _write(truth, f"{ROWS}/{index:06d}-truth.parquet", out),
     )
 
 
-def divide_chunk(report: ChunkReport, index: int, splits: bytes, out: Path) -> ChunkReport:
+def divide_chunk(report: ChunkReport, index: int, splits: bytes, out: Path, groups: str = "") -> ChunkReport:
     """Write the shards of a chunk that has been read: at most one per split, and one of truth.
 
     The intermediate files are kept, so the task can be repeated.
 
     Args:
         splits: one byte per row, the index of its split in SPLITS.
+        groups: JSON, row -> the group_id that replaces the one of the reader; empty: none.
     """
-    table = _read(out / report.rows.path)
+    table = _with_groups(_read(out / report.rows.path), groups)
     split_N = pa.array(np.frombuffer(splits, np.int8))
     shards, redshifts, counts, split_of = [], {}, {}, {}
     for number, name in enumerate(SPLITS):
@@ -160,12 +172,18 @@ def divide_chunk(report: ChunkReport, index: int, splits: bytes, out: Path) -> C
         rows, path = add_splits(_read(out / report.truth_rows.path), split_of), f"{TRUTH}/{index:06d}.parquet"
         truth.append(TruthShard(path, len(rows), write_shard(rows, out / path)))
     return replace(
-        report, splits_hash=hash_bytes(splits), shards=shards, truth=truth, redshifts=redshifts, counts=counts
+        report,
+        splits_hash=hash_splits_of(splits, groups),
+        shards=shards,
+        truth=truth,
+        redshifts=redshifts,
+        counts=counts,
     )
 
 
-def hash_bytes(splits: bytes) -> str:
-    return hashlib.blake2b(splits, digest_size=16).hexdigest()
+def hash_splits_of(splits: bytes, groups: str) -> str:
+    """Hash of the arguments of `divide_chunk`."""
+    return hashlib.blake2b(splits + groups.encode(), digest_size=16).hexdigest()
 
 
 def _write(table: pa.Table, path: str, out: Path) -> BuildFile:
@@ -175,6 +193,15 @@ def _write(table: pa.Table, path: str, out: Path) -> BuildFile:
 def _read(path: Path) -> pa.Table:
     with pq.ParquetFile(path) as parquet:
         return parquet.read()
+
+
+def _with_groups(table: pa.Table, groups: str) -> pa.Table:
+    if not groups:
+        return table
+    column, names = table.schema.get_field_index("group_id"), table["group_id"].to_pylist()
+    for row, name in json.loads(groups).items():
+        names[int(row)] = name
+    return table.set_column(column, table.schema.field(column), pa.array(names, pa.string()))
 
 
 def _with_split(table: pa.Table, split: str) -> pa.Table:

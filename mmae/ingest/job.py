@@ -30,6 +30,7 @@ from mmae.ingest.resume import REJECTED
 from mmae.simulation.source import SimulationConfig, simulation_source
 from mmae.survey.schema import SPLITS, SurveySpec
 from mmae.survey.source import Source
+from mmae.survey.splits import FAR_FROM_FRACTION, far_from_fractions
 from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.survey.strata import MOST_SIGMA, STRATA, shares
 
@@ -186,13 +187,10 @@ def print_summary(survey: Survey, console: Console) -> None:
             span = "{redshift_min:.2f} .. {redshift_max:.2f}".format(**counts)
         table.add_row(split, *(f"{int(counts[key]):,}" for key in keys), span)
     console.print(table)
-    for split in SPLITS:
-        if not survey.counts[split]["galaxies"]:
-            console.print(f"warning: the {split} split is empty; training needs all three.", style="bold")
     _print_shares(survey, console)
     found = survey.duplicates
     console.print(
-        f"duplicates    {found.galaxies:,} galaxies in {found.rows:,} rows, by targetid or within 1 arcsec; "
+        f"duplicates    {found.galaxies:,} galaxies in {found.rows:,} rows, within 1 arcsec or of one targetid; "
         f"{found.moved:,} rows in another split than their cell, so that galaxies and groups have one split "
         f"(largest set: {found.largest:,} rows)",
         highlight=False,
@@ -215,6 +213,34 @@ def print_summary(survey: Survey, console: Console) -> None:
         )
         for file in damaged:
             console.print(f"  {file['where']}: {file['reason']}", highlight=False, markup=False, soft_wrap=True)
+
+    _print_uneven_splits(survey, console)
+
+
+def _print_uneven_splits(survey: Survey, console: Console) -> None:
+    """Print a warning if a split is empty or far from its fraction, with the probable cause."""
+    config = survey.provenance["split"]
+    rows, fractions = survey.rows_per_split(), config["fractions"]
+    if not far_from_fractions(rows, fractions):
+        return
+    total, linked = sum(rows.values()), survey.duplicates.largest
+    parts = [f"{s} {rows[s] / total:.1%} (asked for {f:.1%})" for s, f in zip(SPLITS, fractions, strict=True)]
+    empty = [split for split, fraction in zip(SPLITS, fractions, strict=True) if fraction and not rows[split]]
+    console.print(
+        f"WARNING: the splits are far from their fractions: {', '.join(parts)}."
+        + (f" Empty: {', '.join(empty)}; training needs all three." if empty else "")
+        + (
+            f" {linked:,} rows share one split, because they are linked by group_id, targetid or position: check these "
+            f"columns."
+            if linked > FAR_FROM_FRACTION * total
+            else f" The galaxies are in few sky cells: add fields, or give a --split.nside larger than "
+            f"{config['nside']}."
+        ),
+        style="bold red",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _print_shares(survey: Survey, console: Console) -> None:

@@ -3,12 +3,12 @@
 The file training_rows.parquet beside the weights of a run lists the rows of its train split, and of its val split,
 which selected the checkpoint. A tested galaxy was in training if one of these rows
 
-    has the same targetid, or
     is within 1 arcsec, or
+    has the same targetid and is within 10 arcsec, or one of the two has no position, or
     has the same object_id, if one of the two has no position.
 
 If both positions are known, object_ids are not compared: surveys number their rows in the same way, and the same
-object_id at two positions means two galaxies.
+object_id at two positions means two galaxies. The same holds for targetids of other surveys than DESI.
 
 Shape suffixes: T tested galaxies, N training rows.
 """
@@ -23,15 +23,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmae.astro.crossmatch import nearest
+from mmae.astro.crossmatch import nearest, separation
 from mmae.astro.healpix import on_sky
 from mmae.core.errors import InputError
 from mmae.survey.columns import read_columns, split_hash
-from mmae.survey.duplicates import RADIUS_ARCSEC
+from mmae.survey.duplicates import RADIUS_ARCSEC, TARGET_RADIUS_ARCSEC
 from mmae.survey.store import Survey
 
 TRAINING_ROWS = "training_rows.parquet"
 COLUMNS = ["object_id", "targetid", "ra", "dec", "split"]
+AXES = ("ra", "dec")
 TRAINED_ON = ("train", "val")
 SURVEY_KEYS = (b"mmae.survey", b"mmae.survey_hash", b"mmae.split_hash")  # in the file's metadata
 NAMED = 5  # leaked galaxies listed in the message
@@ -109,8 +110,8 @@ def require_no_leak(checkpoint: Path, survey: Survey, split: str, *, allow_unkno
         len(trained),
         (
             f"none of the {len(tested):,} galaxies is among the {len(trained):,} used for training and checkpoint "
-            f"selection (by targetid, by position within {RADIUS_ARCSEC:g} arcsec, by object_id without "
-            f"position)"
+            f"selection (by position within {RADIUS_ARCSEC:g} arcsec, by targetid within {TARGET_RADIUS_ARCSEC:g} "
+            f"arcsec, by targetid or object_id without position)"
         ),
     )
 
@@ -122,18 +123,29 @@ def find_leaks(trained: pa.Table, tested: pa.Table) -> Leaks:
     by_name_T = _index_in(tested["object_id"], trained["object_id"])
     among_unplaced_T = _index_in(tested["object_id"], trained["object_id"].take(pa.array(unplaced_N)))
     return Leaks(
-        by_targetid_T=_index_in(_targets(tested), _targets(trained)),
+        by_targetid_T=_same_target(trained, placed_N, tested, placed_T),
         by_position_T=_near(trained, placed_N, tested, placed_T),
         by_name_T=np.where(placed_T, np.append(unplaced_N, -1)[among_unplaced_T], by_name_T),
     )
 
 
+def _same_target(trained: pa.Table, placed_N: np.ndarray, tested: pa.Table, placed_T: np.ndarray) -> np.ndarray:
+    pairs = pa.table({"target": _targets(tested), "t": np.arange(len(tested))}).join(
+        pa.table({"target": _targets(trained), "n": np.arange(len(trained))}), "target", join_type="inner"
+    )
+    t, n = pairs["t"].to_numpy(), pairs["n"].to_numpy()
+    places = (table[name].fill_null(0).to_numpy()[rows] for table, rows in ((tested, t), (trained, n)) for name in AXES)
+    near = separation(*places) * 3600 <= TARGET_RADIUS_ARCSEC
+    near |= ~placed_T[t] | ~placed_N[n]
+    found_T = np.full(len(tested), len(trained))
+    np.minimum.at(found_T, t[near], n[near])
+    return np.where(found_T < len(trained), found_T, -1)
+
+
 def _near(trained: pa.Table, placed_N: np.ndarray, tested: pa.Table, placed_T: np.ndarray) -> np.ndarray:
     row_N, row_T = np.flatnonzero(placed_N), np.flatnonzero(placed_T)
     positions = (
-        table[name].take(rows).to_numpy()
-        for table, rows in ((tested, row_T), (trained, row_N))
-        for name in ("ra", "dec")
+        table[name].take(rows).to_numpy() for table, rows in ((tested, row_T), (trained, row_N)) for name in AXES
     )
     pairs = nearest(*positions, RADIUS_ARCSEC)
     found_T = np.full(len(tested), -1)
@@ -142,7 +154,7 @@ def _near(trained: pa.Table, placed_N: np.ndarray, tested: pa.Table, placed_T: n
 
 
 def _placed(table: pa.Table) -> np.ndarray:
-    return on_sky(*(table[name].fill_null(np.nan).to_numpy() for name in ("ra", "dec")))
+    return on_sky(*(table[name].fill_null(np.nan).to_numpy() for name in AXES))
 
 
 def _targets(table: pa.Table) -> pa.ChunkedArray:

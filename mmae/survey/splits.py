@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from mmae.core.errors import InputError
 from mmae.survey.schema import SPLITS
 
 DEFAULT_FRACTIONS = (0.70, 0.15, 0.15)  # train, val, test, as in the GalaxiesML-Spectra paper
+FAR_FROM_FRACTION = 0.10  # with 519 cells the splits differ from their fractions by up to 0.05
 LARGEST_NSIDE = 1 << 29  # larger pixel numbers do not fit into 64 bits
 _LINES = 1 << 20  # rows hashed at once, to bound the memory
 
@@ -90,6 +91,21 @@ def assign_split(unit: str, fractions: tuple[float, float, float], seed: int) ->
         return "train"
     # Rounding may leave train + val just below 1; an empty test split must stay empty.
     return "val" if u < train + val or test == 0 else "test"
+
+
+def far_from_fractions(rows: Mapping[str, int], fractions: Sequence[float]) -> list[str]:
+    """The splits that are empty, or whose share of the rows is far from their fraction.
+
+    Args:
+        rows: number of rows by split.
+    """
+    total = max(sum(rows.values()), 1)
+    found = []
+    for split, wanted in zip(SPLITS, fractions, strict=True):
+        share = rows[split] / total
+        if abs(share - wanted) > FAR_FROM_FRACTION or not wanted / 2 <= share <= wanted * 2:
+            found.append(split)
+    return found
 
 
 def hash_splits(object_id: pa.ChunkedArray, split: pa.ChunkedArray) -> str:

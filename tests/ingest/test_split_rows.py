@@ -37,8 +37,10 @@ def galaxies_with_duplicates() -> list[Galaxy]:
         g.targetid = 39_000_000_000_000_000 + i
     rng = np.random.default_rng(3)
     again = []
-    for i in range(20):  # the same targetid at a position in a distant cell
-        again.append(galaxy(400 + i, galaxies[i].ra + 3, 5.0, targetid=galaxies[i].targetid))
+    for i in range(20):  # the same targetid at 8 arcsec, across the edge of a cell
+        edge_ra, edge_dec = at_an_edge(galaxies[i].ra, galaxies[i].dec)
+        galaxies[i] = replace(galaxies[i], ra=edge_ra, dec=edge_dec)
+        again.append(galaxy(400 + i, edge_ra + 8 * ARCSEC, edge_dec, targetid=galaxies[i].targetid))
     for i in range(60, 110):  # within the radius, across the edge of a cell
         edge_ra, edge_dec = at_an_edge(galaxies[i].ra, galaxies[i].dec)
         galaxies[i] = replace(galaxies[i], ra=edge_ra, dec=edge_dec)
@@ -184,11 +186,11 @@ def kill_at(monkeypatch, n: int, before: bool) -> None:
 
 
 def few_duplicates() -> list[Galaxy]:
-    """40 rows; three pairs of them have one targetid and cells of different splits."""
+    """40 rows; three pairs of them have one parent image and cells of different splits."""
     galaxies = field(40, seed=1)
     apart = sorted(galaxies, key=lambda g: ("train", "val", "test").index(split_of_cell(g)))
     for number, (one, other) in enumerate(zip(apart[:3], apart[-3:], strict=True)):
-        one.targetid = other.targetid = 39_000_000_000_000_000 + number
+        one.group_id = other.group_id = f"parent-{number}"
     return sorted(galaxies, key=lambda g: g.object_id[::-1])
 
 
@@ -248,7 +250,7 @@ def test_repeated_tasks_give_the_same_survey(tmp_path, survey):
 
 
 def test_input_that_changes_during_the_build_is_an_error(tmp_path):
-    """A chunk is lost and read again with another targetid, so that a divided chunk would need another split."""
+    """A chunk is lost and read again without groups, so that a divided chunk would need another split."""
     galaxies = few_duplicates()
     small, folder = source(galaxies, 15), tmp_path / "s.unfinished"
 
@@ -261,7 +263,7 @@ def test_input_that_changes_during_the_build_is_an_error(tmp_path):
         build_survey([small], tmp_path / "s", run=killed)
     (folder / CHUNKS / "000000.json").unlink()
     for g in galaxies[:15]:
-        g.targetid = None
+        g.group_id = None
     with pytest.raises(InputError, match=f"{folder.name}: .* chunk [12] "):
         build_survey([small], tmp_path / "s", run=in_turn)
 
@@ -325,6 +327,50 @@ def test_summary_shows_shares_duplicates_and_uneven_splits(survey):
     lopsided["test"]["psf"] = lopsided["test"]["morphtypes"]
     warnings = [line for line in printed(replace(survey, counts=lopsided)).splitlines() if "warning" in line]
     assert any("PSF" in line and "test" in line and "+" in line for line in warnings)
+
+
+@pytest.mark.parametrize(
+    ("galaxies", "cause"),
+    [
+        (field(40, side=0.02), "--split.nside larger than 512"),  # one cell
+        ([replace(g, group_id="one") for g in field(60)], "60 rows share one split"),
+    ],
+)
+def test_summary_ends_with_a_warning_of_empty_splits(tmp_path, galaxies, cause):
+    survey = build_survey([source(galaxies, 20)], tmp_path / "s", run=in_turn)
+    assert sorted(survey.rows_per_split().values())[:2] == [0, 0]
+    console = Console(record=True, width=200)
+    print_summary(survey, console)
+    (warning,) = [line for line in console.export_text().splitlines() if line.startswith("WARNING")]
+    assert "Empty: " in warning and "100.0%" in warning and cause in warning
+
+
+def test_equal_targetids_of_different_places_are_different_groups(tmp_path):
+    """Targets of two files that number their objects alike, and one target observed twice."""
+    some = field(120, seed=5)
+    for i, g in enumerate(some):
+        g.targetid, g.group_id = i % 60 + 1, str(i % 60 + 1)
+    some.append(galaxy(900, some[7].ra, some[7].dec, targetid=8, group_id="8"))
+    survey = build_survey([source(some, 50)], tmp_path / "s", run=in_turn)
+    rows = all_rows(survey)
+    assert rows["g00007"]["group_id"] == rows["g00900"]["group_id"] == "g00007"
+    assert rows["g00067"]["group_id"] == "g00067" and rows["g00000"]["group_id"] == "g00000"
+    assert len({row["group_id"] for row in rows.values()}) == 120
+    assert (survey.duplicates.galaxies, survey.duplicates.rows, survey.duplicates.largest) == (1, 2, 2)
+    # Observed twice and at one place only: the group is the targetid.
+    some = [galaxy(n, 150.0, 2.0, targetid=7, group_id="7") for n in (1, 2)]
+    alone = build_survey([source([*some, *field(30)[5:]], 7)], tmp_path / "t", run=in_turn)
+    assert {all_rows(alone)[name]["group_id"] for name in ("g00001", "g00002")} == {"7"}
+
+
+def test_repeated_object_ids_are_an_error_that_names_both_rows(tmp_path):
+    some = field(30)
+    with pytest.raises(InputError, match=r"2 rows .* g00003: row g00003 and row g00003 .*1 ids"):
+        build_survey([source([*some, replace(some[3], ra=10.0)], 10)], tmp_path / "s", run=in_turn)
+    # A row without group is its own group, also if its id is the group of others.
+    some[0].group_id = some[1].group_id = "g00005"
+    survey = build_survey([source(some, 10)], tmp_path / "t", run=in_turn)
+    assert survey.duplicates.largest == 2
 
 
 def test_build_with_ray_gives_the_same_bytes(tmp_path, ray_cluster, survey):

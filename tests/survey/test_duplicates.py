@@ -36,7 +36,7 @@ def merged(n: int, linked) -> set[frozenset[int]]:
 ROWS = st.lists(
     st.tuples(
         st.sampled_from([0, -5, 0, 7, 8, 9]),  # targetid
-        st.one_of(st.none(), st.integers(0, 12)),  # position, in steps of 0.45 arcsec
+        st.one_of(st.none(), st.integers(0, 40)),  # position, in steps of 0.45 arcsec
         st.integers(0, 8),
     ),
     min_size=1,
@@ -55,8 +55,11 @@ def test_linked_rows_and_chains_are_one_galaxy(rows, origin):
     position = SkyCoord(ra * u.deg, dec * u.deg)
     apart = position[:, None].separation(position).arcsec  # NaN without a position
 
+    lost = set(target[np.isnan(dec)])  # with a row without position the rows of a target cannot be told apart
+
     def one_galaxy(i, j):
-        return apart[i, j] <= 1 or (target[i] == target[j] and target[i] > 0)
+        one_target = target[i] == target[j] and target[i] > 0
+        return apart[i, j] <= 1 or (one_target and (apart[i, j] <= 10 or target[i] in lost))
 
     galaxy = same_galaxy(target, ra, dec)
     assert partition(galaxy) == merged(n, one_galaxy)
@@ -67,6 +70,19 @@ def test_radius_is_one_arcsec():
     for apart, n in ((0.99, 1), (1.01, 2)):
         ra = np.array([150.0, 150.0])
         assert len(set(same_galaxy(np.zeros(2, int), ra, np.array([2.0, 2.0 + apart * ARCSEC])))) == n
+
+
+def test_equal_targetids_far_apart_are_different_galaxies():
+    dec = np.array([2.0, 2.0 + 9.9 * ARCSEC, 2.0 + 20.1 * ARCSEC, -40.0])
+    labels = same_galaxy(np.full(4, 7), np.full(4, 150.0), dec)
+    assert partition(labels) == {frozenset({0, 1}), frozenset({2}), frozenset({3})}
+
+
+def test_one_targetid_for_all_rows():
+    """A file whose targetids are all equal; also at one position, where 3,000 rows have 9e6 pairs."""
+    ra = np.concatenate([np.full(3000, 10.0), 20 + np.arange(3000) * 0.01])
+    labels = same_galaxy(np.ones(6000, int), ra, np.zeros(6000))
+    assert len(set(labels)) == 3001 and len(set(labels[:3000])) == 1
 
 
 def test_many_rows_at_one_position_and_invalid_positions():

@@ -11,11 +11,13 @@ import pytest
 
 from mmae.astro.healpix import sky_cell
 from mmae.core.errors import InputError
+from mmae.survey.schema import SPLITS
 from mmae.survey.splits import (
     DEFAULT_FRACTIONS,
     assign_split,
     check_fractions,
     check_nside,
+    far_from_fractions,
     hash_splits,
     splitting_units,
 )
@@ -129,6 +131,21 @@ def test_fractions_of_thousands_of_cells():
     counts = Counter(splits_at(ra, dec))
     for name, fraction in zip(("train", "val", "test"), DEFAULT_FRACTIONS, strict=True):
         assert counts[name] / 8000 == pytest.approx(fraction, abs=4 * (fraction * (1 - fraction) / 8000) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "fractions", "far"),
+    [
+        ((746, 124, 129), (0.7, 0.15, 0.15), []),
+        ((72, 0, 0), (0.7, 0.15, 0.15), ["train", "val", "test"]),
+        ((69, 30, 1), (0.7, 0.15, 0.15), ["val", "test"]),
+        ((100, 0, 0), (1.0, 0.0, 0.0), []),
+        ((90, 8, 2), (0.9, 0.05, 0.05), ["test"]),
+        ((0, 0, 0), (0.7, 0.15, 0.15), ["train", "val", "test"]),
+    ],
+)
+def test_splits_far_from_their_fractions(rows, fractions, far):
+    assert far_from_fractions(dict(zip(SPLITS, rows, strict=True)), fractions) == far
 
 
 def test_the_unit_of_rows_without_position_is_their_group():
