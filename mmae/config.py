@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mmae.core.folders import home_folder, require_folder_name
+from mmae.core.folders import absolute, home_folder, require_folder_name
 from mmae.loader.config import StreamConfig
 from mmae.model.build import ModelConfig
 from mmae.model.masking import MaskConfig
@@ -130,7 +130,7 @@ class RunConfig:
     name: str = ""
     """Name of the run; an interrupted run of the same name is resumed. Empty: recipe and date."""
     survey: str = ""
-    """Folder of the survey. Empty: a simulated survey, built on first use."""
+    """Folder of the survey, kept as an absolute path. Empty: a simulated survey, built on first use."""
     simulated_galaxies: int = 6000
     """Number of galaxies of the simulated survey."""
     home: str = ""
@@ -148,6 +148,8 @@ class RunConfig:
     compute: ComputeConfig = field(default_factory=ComputeConfig)
 
     def __post_init__(self) -> None:
+        for path in ("survey", "home"):
+            object.__setattr__(self, path, absolute(getattr(self, path)))
         if self.stream.batch_size % self.compute.workers:
             raise ValueError(
                 f"stream.batch_size {self.stream.batch_size} is the total over all workers: it must be a "

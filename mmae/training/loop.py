@@ -18,7 +18,7 @@ from mmae.loader.stream import batches, training_batches
 from mmae.metrics.redshift import score_redshift
 from mmae.model.batch import Batch
 from mmae.model.build import Model
-from mmae.model.masking import INPUT_MODES, draw_visible
+from mmae.model.masking import draw_visible
 from mmae.model.outputs import Losses
 from mmae.survey.store import Survey
 from mmae.training.step import TrainState, autocast, require_finite, step_generator, training_step
@@ -75,6 +75,8 @@ class Loop:
     def run(self) -> None:
         """Train from the state's step to the last one."""
         config = self.config
+        if self.state.step >= config.optim.steps:
+            return
         stream = replace(config.stream, lanes=config.stream.lanes or config.compute.workers)
         portion = Portion(self.host.rank, self.host.world)
         order = training_batches(
@@ -181,9 +183,8 @@ class Loop:
 
 def summary(metrics: dict[str, float]) -> str:
     """One line such as `loss 2.71, sigma_NMAD image 0.0312  both 0.0240`, with the modes that were scored."""
+    modes = [name.split("/")[1] for name in metrics if name.endswith("/sigma_nmad")]
     known = "  ".join(
-        f"{mode} {metrics[f'val/{mode}/sigma_nmad']:.4f}"
-        for mode in INPUT_MODES
-        if metrics.get(f"val/{mode}/n", 0) >= MIN_LABELS
+        f"{mode} {metrics[f'val/{mode}/sigma_nmad']:.4f}" for mode in modes if metrics[f"val/{mode}/n"] >= MIN_LABELS
     )
     return f"loss {metrics['val/loss']:.3f}" + (f", sigma_NMAD {known}" if known else "")

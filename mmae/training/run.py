@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -16,15 +15,17 @@ import ray.train
 from mlflow.exceptions import MlflowException
 from ray.train import CheckpointConfig, FailureConfig, ScalingConfig
 from ray.train import RunConfig as TrainRunConfig
-from ray.train.torch import TorchTrainer
 from rich.console import Console
 
 from mmae.config import RunConfig
 from mmae.core.errors import InputError
-from mmae.core.files import partial_path
+from mmae.core.files import folder_lock, partial_path
+from mmae.core.interrupts import end_status, interrupted_status
+from mmae.core.provenance import provenance, provenance_tags
 from mmae.core.ray_setup import WORKER_ENV, start_ray
-from mmae.core.settings import flat, from_yaml, require_unchanged, to_dict, to_yaml
-from mmae.ingest.embedded import open_or_simulate, survey_line
+from mmae.core.settings import flat, to_dict, to_yaml
+from mmae.inference.find_run import BEST
+from mmae.ingest.embedded import embedded_folder, open_or_simulate, survey_line
 from mmae.loader.collate import input_spec
 from mmae.loader.stream import make_sampler, read_split
 from mmae.metrics.redshift import ScoreTable
@@ -32,17 +33,25 @@ from mmae.model.build import build_model
 from mmae.report.score_table import print_scores
 from mmae.survey.columns import split_hash
 from mmae.survey.leaks import write_training_rows
-from mmae.survey.store import Survey
+from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.tracking.offline_buffer import UNSENT, OfflineBuffer
 from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
 from mmae.training.final_scores import RunScores, keep_recalibration, log_scores, score_run
 from mmae.training.loop import SELECTION
+from mmae.training.run_folder import (
+    interrupted_line,
+    is_trained,
+    require_same_run,
+    require_same_survey,
+    save_start,
+    saved_lanes,
+    was_started_otherwise,
+)
+from mmae.training.stored_scores import read_scores, write_scores
+from mmae.training.trainer import InterruptibleTrainer
 from mmae.training.worker import ENDED, train_worker
 
-MAY_CHANGE = ("compute.", "experiment", "home")
-"""Configuration fields that may differ when a run is resumed."""
-SURVEY_HASHES = "survey.json"  # in the run's folder: hashes of the survey that the run was started with
-SPLIT_HASH = "split_hash.txt"  # in its place in runs of mmae 0.1: the hash of the splits only
+BUSY = "another process is training this run. Wait until it ends, or use another --name."
 
 
 @dataclass(frozen=True)
@@ -56,50 +65,100 @@ class RunResult:
 
 
 def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
-    """Train, test and record one run; an interrupted run of the same name continues.
+    """Train, test and record one run; an interrupted run of the same name continues, a finished one prints its scores.
 
     Raises:
-        InputError: the survey, the configuration or the tracking server is wrong.
+        InputError: the survey, the configuration or the tracking server is wrong, or another process runs this run.
+        SystemExit: Ctrl-C or SIGTERM; the printed command continues the run.
     """
     console = console or Console()
     config = _with_name_and_lanes(config)
     run_dir = config.home_path / "runs" / config.name
-    require_unchanged(run_dir / "config.yaml", config, f"run {config.name}", MAY_CHANGE)
+    try:
+        return _pretrain(config, run_dir, console)
+    except (KeyboardInterrupt, SystemExit) as error:
+        status = interrupted_status(error)
+        if status is None:
+            raise
+        console.print(interrupted_line(config, run_dir), highlight=False, markup=False, soft_wrap=True)
+        raise SystemExit(status) from None
+
+
+def _pretrain(config: RunConfig, run_dir: Path, console: Console) -> RunResult:
+    require_same_run(config, run_dir)
+    finished = _finished(config, run_dir, console)
+    if finished:
+        return finished
     start_ray()
     survey = open_or_simulate(config.survey, config.home_path, config.simulated_galaxies, console)
     parameters = require_usable(config, survey)
-    _require_same_survey(survey, run_dir)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / SURVEY_HASHES).write_text(json.dumps(_survey_hashes(survey), indent=1) + "\n")
-    (run_dir / "config.yaml").write_text(to_yaml(config))
+    require_same_survey(survey, run_dir)
+    with folder_lock(run_dir, BUSY):
+        # Again, because another process may have run it since.
+        require_same_run(config, run_dir)
+        require_same_survey(survey, run_dir)
+        finished = _finished(config, run_dir, console)
+        return finished or _run(config, survey, parameters, run_dir, console)
+
+
+def _finished(config: RunConfig, run_dir: Path, console: Console) -> RunResult | None:
+    """Print the scores of a finished run; None if the run is not finished."""
+    stored = read_scores(run_dir)
+    if stored is None:
+        return None
+    folder = Path(config.survey) if config.survey else embedded_folder(config.home_path, config.simulated_galaxies)
+    if (folder / MANIFEST).exists():
+        require_same_survey(open_survey(folder), run_dir)
+    tracker, checkpoint = Tracker(tracking_uri(config.home_path), stored.run_id), run_dir / BEST
+    console.print(f"run     {run_dir}\nfinished before; its scores:", highlight=False, markup=False, soft_wrap=True)
+    print_scores(stored.table, console)
+    console.print(_next_steps(tracker, checkpoint, config), highlight=False, soft_wrap=True)
+    return RunResult(run_dir, checkpoint, tracker, stored.table)
+
+
+def _run(config: RunConfig, survey: Survey, parameters: int, run_dir: Path, console: Console) -> RunResult:
+    """Train and score a run in its folder, which this process has locked."""
     console.print(survey_line(survey), highlight=False, soft_wrap=True)
-    tracker = open_tracker(config, run_dir)
+    anew = was_started_otherwise(config, run_dir)
+    tracker = open_tracker(config, run_dir, replace=anew)
+    if anew:
+        (run_dir / UNSENT).unlink(missing_ok=True)
+    save_start(config, survey, run_dir)
     console.print(f"run     {run_dir}\nMLflow  {tracker.shown}  run {tracker.run_id}", highlight=False, soft_wrap=True)
     tracker.tags(
         {"mmae.survey": str(survey.path), "mmae.survey_hash": survey.content_hash, "mmae.recipe": config.recipe}
+        | provenance_tags(seed=config.seed, data=survey.content_hash)
     )
     try:
-        checkpoint = _train(config, survey, tracker, run_dir)
+        checkpoint = run_dir / BEST if is_trained(run_dir) else _train(config, survey, tracker, run_dir)
+        _send_buffered(OfflineBuffer(tracker, run_dir / UNSENT))
         tracker.metrics({"cost/parameters": parameters}, config.optim.steps)
         result = score_checkpoint(config, survey, checkpoint, tracker)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(MlflowException):  # an unreachable server must not hide the error
-            tracker.finish("FAILED")
+            tracker.finish(end_status(error))
         raise
     tracker.finish()
+    found = provenance(seed=config.seed, data=survey.content_hash)
+    write_scores(run_dir, tracker.run_id, result.table, provenance=found)
     print_scores(result.table, console)
     console.print(_next_steps(tracker, checkpoint, config), highlight=False, soft_wrap=True)
     return RunResult(run_dir, checkpoint, tracker, result.table)
 
 
-def open_tracker(config: RunConfig, run_dir: Path) -> Tracker:
+def open_tracker(config: RunConfig, run_dir: Path, *, replace: bool = False) -> Tracker:
     """The MLflow run of a training run; a new one, with all parameters, if it does not exist.
+
+    Args:
+        replace: as in `open_named_run`.
 
     Raises:
         InputError: the tracking server or database cannot be used.
     """
     params = {key: str(value) for key, value in flat(config).items()}
-    tracker, is_new = open_named_run(tracking_uri(config.home_path), config.experiment, config.name, run_dir, params)
+    tracker, is_new = open_named_run(
+        tracking_uri(config.home_path), config.experiment, config.name, run_dir, params, replace=replace
+    )
     if is_new:
         tracker.text(to_yaml(config), "config.yaml")
     return tracker
@@ -110,39 +169,9 @@ def _with_name_and_lanes(config: RunConfig) -> RunConfig:
     if not config.name:
         config = replace(config, name=f"{config.recipe}-{datetime.now():%Y%m%d-%H%M%S}")
     if not config.stream.lanes:
-        saved = config.home_path / "runs" / config.name / "config.yaml"
-        lanes = from_yaml(saved, RunConfig).stream.lanes if saved.exists() else config.compute.workers
+        lanes = saved_lanes(config.home_path / "runs" / config.name) or config.compute.workers
         config = replace(config, stream=replace(config.stream, lanes=lanes))
     return config
-
-
-def _survey_hashes(survey: Survey) -> dict[str, str]:
-    return {"content_hash": survey.content_hash, "split_hash": split_hash(survey)}
-
-
-def _require_same_survey(survey: Survey, run_dir: Path) -> None:
-    """Refuse to continue a run on a changed survey.
-
-    With other splits it could be tested on galaxies that it was trained on; with other data under the same ids
-    its first and last steps would be trained on different data.
-
-    Raises:
-        InputError: names what differs.
-    """
-    now = _survey_hashes(survey)
-    if (run_dir / SURVEY_HASHES).exists():
-        before = json.loads((run_dir / SURVEY_HASHES).read_text())
-    elif (run_dir / SPLIT_HASH).exists():
-        before = {"split_hash": (run_dir / SPLIT_HASH).read_text().strip()}
-    else:
-        return
-    changed = [name for name, value in before.items() if now.get(name) != value]
-    if changed:
-        what = "other galaxies or other splits" if "split_hash" in changed else "other images, spectra or redshifts"
-        raise InputError(
-            f"run {run_dir.name} was started when {survey.path} had {what} ({', '.join(changed)} differs). "
-            f"Use another --name, or restore the survey."
-        )
 
 
 def require_usable(config: RunConfig, survey: Survey) -> int:
@@ -181,7 +210,7 @@ def _workers(config: RunConfig) -> int | tuple[int, int]:
 
 def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -> Path:
     """Run the Ray Train workers to the last step; returns the folder of the best checkpoint."""
-    trainer = TorchTrainer(
+    trainer = InterruptibleTrainer(
         train_worker,
         train_loop_config={
             "config": to_dict(config),
@@ -209,9 +238,8 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
     result = trainer.fit()
     if ended.exists():
         raise InputError(f"run {config.name}: {ended.read_text()} Checkpoints of earlier steps are in {run_dir}.")
-    _send_buffered(OfflineBuffer(tracker, run_dir / UNSENT))
     best = result.get_best_checkpoint(SELECTION, "min") or result.checkpoint
-    target = run_dir / "best"
+    target = run_dir / BEST
     copied = partial_path(target)
     with best.as_directory() as folder:
         shutil.copytree(folder, copied)

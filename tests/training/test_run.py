@@ -31,7 +31,8 @@ from mmae.tracking.runs import Tracker, tracking_uri
 from mmae.training import run as run_module
 from mmae.training.final_scores import score_run
 from mmae.training.loop import Loop
-from mmae.training.run import SURVEY_HASHES, RunResult, pretrain, require_usable
+from mmae.training.run import RunResult, pretrain, require_usable
+from mmae.training.run_folder import SURVEY_HASHES
 from mmae.training.step import create_state
 from tests.ingest.files import SHARED_GALAXIES, needs_shared, write_galaxiesml
 
@@ -241,7 +242,7 @@ def test_real_coadds_and_cutouts_train(quick_run, ray_cluster, tmp_path):
 
 def test_another_configuration_under_the_same_name_is_refused(config, ray_cluster):
     run_dir = config.home_path / "runs" / config.name
-    run_dir.mkdir(parents=True)
+    (run_dir / "checkpoint_1").mkdir(parents=True)
     (run_dir / "config.yaml").write_text(to_yaml(config))
     with pytest.raises(InputError, match="optim.steps was 10, is 99"):
         pretrain(replace(config, optim=replace(config.optim, steps=99)))
@@ -253,11 +254,11 @@ def test_resuming_on_a_changed_survey_is_refused(config, ray_cluster, changed):
     """The same ids and splits with other pixels, and other splits."""
     survey, run_dir = open_survey(config.survey), config.home_path / "runs" / config.name
     hashes = {"content_hash": survey.content_hash, "split_hash": split_hash(survey)}
-    run_dir.mkdir(parents=True)
+    (run_dir / "checkpoint_1").mkdir(parents=True)
     (run_dir / SURVEY_HASHES).write_text(json.dumps(hashes | {changed: "0123"}))
     with pytest.raises(InputError, match=changed):
         pretrain(config)
-    assert [file.name for file in run_dir.iterdir()] == [SURVEY_HASHES]
+    assert {file.name for file in run_dir.iterdir()} == {SURVEY_HASHES, "checkpoint_1"}
 
 
 def test_scoring_leaves_the_checkpoint_unchanged(first_run):
@@ -277,7 +278,7 @@ def test_wrong_surveys_and_models_are_refused_before_workers_start(config, ray_c
     def started(*_, **__):
         raise AssertionError("Ray Train was started")
 
-    monkeypatch.setattr(run_module, "TorchTrainer", started)
+    monkeypatch.setattr(run_module, "InterruptibleTrainer", started)
     rows = open_survey(config.survey).rows_per_split()["train"]
     with pytest.raises(InputError, match="nowhere"):
         pretrain(replace(config, survey=str(tmp_path / "nowhere")))
