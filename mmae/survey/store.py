@@ -14,7 +14,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,7 @@ class Survey:
     truth_shards: tuple[TruthShard, ...] = ()
     recorded_split_hash: str = ""  # empty in older surveys; see `columns.split_hash`
     duplicates: Duplicates | None = None  # None: survey built before duplicates were recorded
+    built_with: dict[str, str] = field(default_factory=dict)  # versions, commit and host; part of no hash
 
     def files(self, split: str) -> list[str]:
         """Absolute paths of the shards of one split.
@@ -125,6 +126,7 @@ def write_manifest(survey: Survey) -> None:
         "content_hash": survey.content_hash,
         "split_hash": survey.recorded_split_hash,
         "duplicates": dataclasses.asdict(survey.duplicates) if survey.duplicates else None,
+        "built_with": survey.built_with,
         "shards": [dataclasses.asdict(s) for s in survey.shards],
     }
     if survey.truth_shards:
@@ -167,6 +169,7 @@ def open_survey(path: str | Path, expected: SurveySpec | None = None) -> Survey:
             truth_shards=tuple(TruthShard(**s) for s in values.get("truth", [])),
             recorded_split_hash=values.get("split_hash", ""),
             duplicates=Duplicates(**values["duplicates"]) if values.get("duplicates") else None,
+            built_with=values.get("built_with", {}),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{manifest}: not a survey manifest ({error}). Rebuild the survey.") from error
