@@ -20,18 +20,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmae.astro.units import parse_unit
 from mmae.core.errors import InputError
 from mmae.core.settings import from_yaml
 from mmae.survey.schema import SurveySpec
 
 HSC_DESI = SurveySpec()
+WITH_UNITS = ("ra", "dec", "pmra", "pmdec", "epoch", "redshift", "redshift_err", "magnitudes")
 
 
 @dataclass(frozen=True)
 class CatalogueColumns:
     """Column names in the catalogue tables. Empty: no such column.
 
-    Case and punctuation of the names are ignored. Units given in the tables are converted.
+    Case and punctuation of the names are ignored. Units given in the tables are converted. Positions may be
+    sexagesimal.
     """
 
     object_id: str = "object_id"
@@ -47,6 +50,17 @@ class CatalogueColumns:
     morphtype: str = ""
     magnitudes: dict[str, str] = field(default_factory=dict)
     """Band -> column with AB magnitudes."""
+    override_units: dict[str, str] = field(default_factory=dict)
+    """Field (ra, pmra, ..., magnitudes) -> its true unit, where the unit in the tables is wrong."""
+
+    def __post_init__(self) -> None:
+        for name, unit in self.override_units.items():
+            if name not in WITH_UNITS:
+                raise ValueError(f"catalogue.override_units names {name}; choose from {', '.join(WITH_UNITS)}.")
+            try:
+                parse_unit(unit)
+            except ValueError:
+                raise ValueError(f"catalogue.override_units: {name} has the unit {unit}, which is unknown.") from None
 
 
 @dataclass(frozen=True)

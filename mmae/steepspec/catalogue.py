@@ -17,7 +17,8 @@ from astropy.table import Table
 from numpy.typing import ArrayLike
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from mmae.astro.tables import convert, find_column, read_table, sexagesimal, text_values
+from mmae.astro.tables import convert, degrees, find_column, read_table, text_values
+from mmae.astro.units import parse_unit
 from mmae.core.errors import InputError
 from mmae.steepspec.counts import Rejections, rejections
 
@@ -89,7 +90,8 @@ class SurveyDescription:
     `columns`: standard name -> possible names in the file, in order of preference (VizieR and the
     survey itself); the standard name is always tried last and need not be listed. `units`: standard
     name -> unit if the file has none; without either, and for columns with the standard name, the
-    standard unit. `sentinels`: numbers that mean "missing". `flux_scale_error`: fractional;
+    standard unit. `override_units`: standard name -> the true unit, where that in the file is wrong.
+    `sentinels`: numbers that mean "missing", in addition to -99, -999, ... . `flux_scale_error`: fractional;
     `limit_mjy`: nominal detection limit (peak flux). `windows`: value of `band` -> window.
     `declination`: range in degrees. `pointed`: single pointings, with sensitivity decreasing from the
     centre. `epoch`: Julian year of the positions. Optical surveys: `magnitude` is the standard column
@@ -108,6 +110,7 @@ class SurveyDescription:
     flux_scale_error: float = 0.0
     limit_mjy: float | None = None
     units: dict[str, str] = field(default_factory=dict)
+    override_units: dict[str, str] = field(default_factory=dict)
     sentinels: list[float] = field(default_factory=list)
     filters: list[Filter] = field(default_factory=list)
     windows: dict[str, Window] = field(default_factory=dict)
@@ -161,7 +164,7 @@ def survey_description(name_or_path: str | Path) -> SurveyDescription:
             f"mmae/steepspec/surveys/ for the format."
         ) from error
     standard = standard_columns(survey)
-    for name in (*survey.columns, *survey.units):
+    for name in (*survey.columns, *survey.units, *survey.override_units):
         if name not in standard:
             raise InputError(
                 f"{name_or_path}: {name} is not a standard column. Those of {survey.kind} surveys: "
@@ -177,9 +180,9 @@ def survey_description(name_or_path: str | Path) -> SurveyDescription:
             f"{name_or_path}: an optical survey needs magnitude, the standard column for the "
             f"counterpart search, and limit_mag, its depth. Add both."
         )
-    for name, unit in survey.units.items():
+    for name, unit in (*survey.units.items(), *survey.override_units.items()):
         try:
-            u.Unit(unit)
+            parse_unit(unit)
         except ValueError as error:
             raise InputError(f"{name_or_path}: unit of {name}: {error}") from error
     return survey
@@ -228,7 +231,7 @@ def read_catalogue(path: Path, survey: SurveyDescription) -> tuple[Table, list[R
     for column, unit in standard.items():
         # The unit in the description applies to the columns of the survey, not to those with standard names.
         default_unit = str(unit) if column in by_standard_name else survey.units.get(column, str(unit))
-        table[column] = _standard(raw, names.get(column), column, unit, default_unit, survey.sentinels, path)
+        table[column] = _standard(raw, names.get(column), column, default_unit, survey, path)
         table[column].unit = unit
     table["ra"][table["ra"] < 0] += 360
     if not names.get("source_id"):
@@ -251,15 +254,10 @@ def read_catalogue(path: Path, survey: SurveyDescription) -> tuple[Table, list[R
 
 
 def _standard(
-    raw: Table,
-    name: str | None,
-    target: str,
-    unit: u.UnitBase | None,
-    default_unit: str,
-    sentinels: list[float],
-    path: Path,
+    raw: Table, name: str | None, target: str, default_unit: str, survey: SurveyDescription, path: Path
 ) -> np.ndarray:
     """The standard column `target` (N,) from the column `name`; `default_unit`: if the file has no unit."""
+    unit = standard_columns(survey)[target]
     if name is None:
         return np.full(len(raw), np.nan) if unit is not None else np.full(len(raw), "", "U1")
     where, column = f"{path}: column {name}", raw[name]
@@ -267,13 +265,14 @@ def _standard(
         raise InputError(f"{where} has {column.shape[1:]} values per row; it must have one.")
     if unit is None:
         return text_values(column)
-    if target in ("ra", "dec") and column.dtype.kind in "USO":
-        values = sexagesimal(column, target == "ra", where)
+    override = survey.override_units.get(target)
+    if target in ("ra", "dec"):
+        values = degrees(column, target == "ra", where, default_unit, override)
     else:
-        values = convert(column, default_unit, unit, where)
+        values = convert(column, default_unit, unit, where, override)
         # Sentinels are in the unit of the file, before conversion.
         raw_values = np.ma.filled(np.ma.asarray(column.data), 0) if column.dtype.kind in "fiu" else values
-        values = np.where(np.isin(raw_values, sentinels), np.nan, values)
+        values = np.where(np.isin(raw_values, survey.sentinels), np.nan, values)
     return np.where(np.isfinite(values), values, np.nan)
 
 
@@ -290,7 +289,7 @@ def _filtered(raw: Table, survey: SurveyDescription, meta: dict[str, Any], count
         if isinstance(wanted[0], str):
             data, wanted_data = text_values(values), np.array(wanted, str)
         else:
-            data, wanted_data = (convert(values, str(values.unit or ""), values.unit or _NONE, name), np.array(wanted))
+            data, wanted_data = (convert(values, "", _NONE, f"{meta['path']}: column {name}", "1"), np.array(wanted))
         passed = {
             "==": lambda a, b: np.isin(a, b),
             "in": lambda a, b: np.isin(a, b),

@@ -8,11 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from astropy import units as u
 from astropy.table import Table
 
 from mmae.astro.crossmatch import match, nearest_of
-from mmae.astro.tables import convert, find_column, read_table, text_values
+from mmae.astro.tables import degrees, find_column, read_table, text_values
 from mmae.core.errors import InputError
 from mmae.steepspec.arrays import require
 from mmae.steepspec.classify import KNOWN
@@ -21,7 +20,7 @@ COLUMNS = ("name", "ra", "dec", "class")
 
 
 def read_known(path: Path) -> Table:
-    """A list of known sources: columns name, ra and dec (degrees), class (pulsar, radio_galaxy, agn, star).
+    """A list of known sources: columns name, ra, dec (degrees or sexagesimal), class (pulsar, radio_galaxy, agn, star).
 
     Raises:
         InputError: as `read_table`, or if a column is missing, a coordinate is out of range, or a class is not
@@ -35,7 +34,7 @@ def read_known(path: Path) -> Table:
         )
     table = Table({column: text_values(raw[names[column]]) for column in ("name", "class")})
     for column in ("ra", "dec"):
-        table[column] = convert(raw[names[column]], "deg", u.deg, f"{path}: column {names[column]}")
+        table[column] = degrees(raw[names[column]], column == "ra", f"{path}: column {names[column]}")
     require(
         (table["ra"] >= 0) & (table["ra"] <= 360) & (abs(table["dec"]) <= 90),
         str(path),

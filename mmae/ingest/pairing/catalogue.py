@@ -1,4 +1,4 @@
-"""Catalogue tables (FITS, Parquet, CSV, VOTable) with the columns used in pairing.
+"""Catalogue tables, in any format of `astro.tables`, with the columns used in pairing.
 
 Shape suffix: N rows.
 """
@@ -16,7 +16,8 @@ from astropy.table import Table
 from fsspec.core import url_to_fs
 
 from mmae.astro.healpix import on_sky
-from mmae.astro.tables import convert, find_column, read_table, text_values
+from mmae.astro.missing import is_sentinel
+from mmae.astro.tables import convert, degrees, find_column, read_table, text_values
 from mmae.core.errors import InputError
 from mmae.ingest.description import CatalogueColumns
 from mmae.ingest.files import name_of
@@ -48,25 +49,36 @@ def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]
     n = len(table)
     where = f"catalogue {path}"
 
-    def numbers(name: str, unit: u.UnitBase = u.dimensionless_unscaled) -> np.ndarray:
+    def numbers(field: str, unit: u.UnitBase = u.dimensionless_unscaled) -> np.ndarray:
+        name = getattr(columns, field)
         if not name:
             return np.full(n, np.nan)
-        return convert(table[_column(table, name, where)], str(unit), unit, f"{where}, column {name}")
+        column = table[_column(table, name, where)]
+        return convert(column, str(unit), unit, f"{where}, column {name}", columns.override_units.get(field))
 
-    ra_N, dec_N = numbers(columns.ra, u.deg), numbers(columns.dec, u.deg)
+    def position(field: str) -> np.ndarray:
+        name = getattr(columns, field)
+        column = table[_column(table, name, where)]
+        override = columns.override_units.get(field)
+        return degrees(column, field == "ra", f"{where}, column {name}", override=override)
+
+    ra_N, dec_N = position("ra"), position("dec")
     object_id_N = text_values(table[_column(table, columns.object_id, where)])
     morphtype_N = text_values(table[_column(table, columns.morphtype, where)]) if columns.morphtype else np.full(n, "")
-    magnitudes_NC = np.stack([_magnitudes(table, columns.magnitudes.get(band, ""), where) for band in bands], axis=1)
+    magnitude_unit = columns.override_units.get("magnitudes")
+    magnitudes_NC = np.stack(
+        [_magnitudes(table, columns.magnitudes.get(band, ""), where, magnitude_unit) for band in bands], axis=1
+    )
     rows = pa.table(
         {
             "object_id": object_id_N,
             "ra": ra_N,
             "dec": dec_N,
-            "pmra": numbers(columns.pmra, u.mas / u.yr),
-            "pmdec": numbers(columns.pmdec, u.mas / u.yr),
+            "pmra": numbers("pmra", u.mas / u.yr),
+            "pmdec": numbers("pmdec", u.mas / u.yr),
             "epoch": _epoch(columns.epoch, n, numbers),
-            "redshift": numbers(columns.redshift),
-            "redshift_err": numbers(columns.redshift_err),
+            "redshift": numbers("redshift"),
+            "redshift_err": numbers("redshift_err"),
             "morphtype": pa.array([word or None for word in morphtype_N.tolist()], pa.string()),
             "magnitudes": pa.array(list(magnitudes_NC.astype(np.float32)), pa.list_(pa.float32())),
         },
@@ -91,7 +103,10 @@ def _read(path: str) -> Table:
                 shutil.copyfileobj(source, target)
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error}).") from error
-        return read_table(copy)
+        try:
+            return read_table(copy)
+        except InputError as error:
+            raise InputError(str(error).replace(str(copy), path)) from error
 
 
 def _column(table: Table, name: str, where: str) -> str:
@@ -104,17 +119,17 @@ def _column(table: Table, name: str, where: str) -> str:
     return found
 
 
-def _magnitudes(table: Table, name: str, where: str) -> np.ndarray:
+def _magnitudes(table: Table, name: str, where: str, override: str | None) -> np.ndarray:
+    """(N,) magnitudes; 99 and 999, as SExtractor writes for sources that are not detected, are missing."""
     if not name:
         return np.full(len(table), np.nan)
-    column = table[_column(table, name, where)].copy()
-    if str(column.unit or "").lower() in ("mag", "mag(ab)", "abmag"):
-        column.unit = None
-    return convert(column, "", u.dimensionless_unscaled, f"{where}, column {name}")
+    column = table[_column(table, name, where)]
+    values = convert(column, "mag", u.mag, f"{where}, column {name}", override)
+    return np.where(is_sentinel(values, positive=True), np.nan, values)
 
 
 def _epoch(name: str, n: int, numbers) -> np.ndarray:
     try:
         return np.full(n, float(name))
     except ValueError:
-        return numbers(name, u.yr)
+        return numbers("epoch", u.yr)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 import pyarrow as pa
 from tqdm import tqdm
 
+from mmae.astro.tables import TABLE_ENDINGS
 from mmae.core.errors import InputError
 from mmae.core.tasks import Job, in_ray
 from mmae.ingest.description import SurveyDescription
@@ -24,7 +25,6 @@ from mmae.ingest.readers.values import UNREADABLE
 from mmae.survey.schema import Rejection
 
 FILE = "file"  # field of the rejection of a whole file
-CATALOGUE_ENDINGS = (".fits", ".fit", ".fits.gz", ".parquet", ".pq", ".csv", ".csv.gz", ".vot", ".xml")
 
 
 @dataclass
@@ -59,7 +59,7 @@ def list_inputs(config: PairConfig) -> dict[str, list[str]]:
         "redshifts": expand(config.redshifts, FITS_ENDINGS, "redshift tables"),
         "patches": expand(config.patches, FITS_ENDINGS, "images"),
         "stamps": expand(config.stamps, FITS_ENDINGS, "cutouts"),
-        "catalogues": expand(config.catalogues, CATALOGUE_ENDINGS, "catalogues"),
+        "catalogues": expand(config.catalogues, TABLE_ENDINGS, "catalogues"),
     }
 
 

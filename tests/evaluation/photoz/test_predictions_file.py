@@ -88,7 +88,7 @@ def test_given_column_names_replace_the_detection(tmp_path):
 
 def test_blanks_in_a_header_and_integers_are_read(tmp_path):
     file = read_predictions(csv(tmp_path, "id, y_test , y_pred\na, 1, 2\n"))
-    assert file.redshift_N.tolist() == [1.0] and file.predictions[" y_pred"].tolist() == [2.0]
+    assert file.redshift_N.tolist() == [1.0] and file.predictions["y_pred"].tolist() == [2.0]
     file = read_predictions(parquet(tmp_path, y_test=pa.array([1], pa.int32()), y_pred=pa.array([1.5], pa.float16())))
     assert file.redshift_N.tolist() == [1.0] and file.predictions["y_pred"].tolist() == [1.5]
 
@@ -110,10 +110,10 @@ def test_empty_prediction_column_is_skipped_unless_given_by_name(tmp_path):
         ("z_true,z_pred\n1,1\n", {"predicted": ["zz"]}, "'zz'"),
         ("z_true,z_pred\n1,1\n", {"predicted": ["z_true"]}, "'z_true'"),
         ("z_true,z_pred,z_pred\n1,1,2\n", {}, "'z_pred'"),
-        ("z_true,z_pred\n1,1\n1,high\n", {}, "#3.*'high'"),
+        ("z_true,z_pred\n1,1\n1,high\n", {}, "'z_pred'.*row 1.*'high'"),
         ("z_true,z_pred\n1,1\n1,2,3\n", {}, "2 columns"),
         ("z_true,z_pred\nnan,1\n1,nan\n", {}, "'z_true'.*'z_pred'"),
-        ("z_true,z_pred\n", {}, "'z_true'.*'z_pred'"),
+        ("z_true,z_pred\n", {}, "no rows"),
         ("", {}, "p.csv"),
     ],
 )
@@ -125,8 +125,8 @@ def test_invalid_files_are_refused(tmp_path, text, options, named):
 
 
 def test_text_columns_and_unreadable_files_are_refused(tmp_path):
-    with pytest.raises(InputError, match="'z_pred'.*string"):
-        read_predictions(parquet(tmp_path, z_true=[1.0], z_pred=["1.0"]))
+    with pytest.raises(InputError, match="'z_pred'.*row 0.*'one'"):
+        read_predictions(parquet(tmp_path, z_true=[1.0], z_pred=["one"]))
     (tmp_path / "broken").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(InputError, match="broken"):
         read_predictions(tmp_path / "broken")
@@ -135,5 +135,4 @@ def test_text_columns_and_unreadable_files_are_refused(tmp_path):
     with pytest.raises(InputError, match=tmp_path.name):
         read_predictions(tmp_path)
     (tmp_path / "latin").write_bytes(b"z_true,z_pred,\xe9\n1,1,1\n")
-    with pytest.raises(InputError, match="latin"):
-        read_predictions(tmp_path / "latin")
+    assert read_predictions(tmp_path / "latin").redshift_N.tolist() == [1.0]
