@@ -15,7 +15,8 @@ from astropy.io import fits
 
 from mmae.astro.desi import grid_samples, join_arms
 from mmae.core.errors import InputError
-from mmae.ingest.files import open_fits, require_whole
+from mmae.ingest.files import name_of, open_fits, require_whole
+from mmae.ingest.readers.coadd import absent_arms, fibermap, present_arms
 from mmae.survey.schema import Rejection
 
 SPECTRA = pa.schema(
@@ -44,16 +45,17 @@ REDSHIFTS = pa.schema(
 
 
 def index_coadd(path: str, grid_L: np.ndarray, arms: tuple[str, ...]) -> tuple[pa.Table, list[Rejection]]:
-    """The targets of a coadd (SPECTRA) from its FIBERMAP, and the fibres without a target.
+    """The targets of a coadd (SPECTRA) from its FIBERMAP, and as rejections fibres without a target and absent arms.
 
     Raises:
         OSError, LookupError, TypeError, ValueError: the file is not a complete coadd on this grid.
     """
     with open_fits(path) as file:
         require_whole(file, path)
-        table = file["FIBERMAP"].data
+        table = fibermap(file).data
         n = len(table)
-        for arm in arms:
+        absent = absent_arms(file, path, arms)
+        for arm in present_arms(file, arms):
             samples = _arm_samples(file, arm, grid_L)
             for part in ("FLUX", "IVAR"):
                 shape = file[f"{arm}_{part}"].shape
@@ -94,6 +96,8 @@ def index_coadd(path: str, grid_L: np.ndarray, arms: tuple[str, ...]) -> tuple[p
         Rejection(str(targetid_N[i]), f"{path}, row {i}", "row", "the fibre was not on a target")
         for i in np.flatnonzero(off_target_N)
     ]
+    if absent:
+        rejections.append(Rejection(name_of(path), path, "arm", absent))
     return pa.table(columns, schema=SPECTRA).filter(pa.array(~off_target_N)), rejections
 
 
@@ -111,7 +115,8 @@ def index_redshifts(path: str) -> pa.Table:
             if isinstance(hdu, fits.BinTableHDU) and {"TARGETID", "Z"} <= set(hdu.columns.names)
         ]
         if not tables:
-            raise ValueError("no table with the columns TARGETID and Z")
+            kind = "a coadd or spectra file; give it as spectra" if any(h.name.endswith("_FLUX") for h in file) else ""
+            raise ValueError(f"no table with the columns TARGETID and Z{kind and ', but ' + kind}")
         table = tables[0]
         zwarn_N = _integers(table, "ZWARN")
         return pa.table(
@@ -151,6 +156,7 @@ def read_spectra(
                 return section[int(row_R[0]) : int(row_R[-1]) + 1][row_R - row_R[0]]
             return np.stack([section[int(row)] for row in row_R])
 
+        arms = present_arms(file, arms)
         return join_arms(
             [np.asarray(file[f"{arm}_WAVELENGTH"].data, np.float64) for arm in arms],
             [rows(f"{arm}_FLUX") for arm in arms],

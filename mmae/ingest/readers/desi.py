@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from astropy.io import fits
 
 from mmae.astro.desi import grid_samples, join_arms
 from mmae.core.errors import InputError
+from mmae.ingest.files import FITS_ENDINGS
+from mmae.ingest.ids import distinct_names, repeated, with_origin
+from mmae.ingest.readers.coadd import absent_arms, fibermap, present_arms
 from mmae.ingest.readers.values import UNREADABLE, number
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 from mmae.survey.source import Chunk, ChunkRead, Source
@@ -34,7 +38,8 @@ def desi_source(paths: list[Path], redshifts: list[Path], chunk_rows: int = CHUN
     Of several redshifts of one target, ZWARN 0 is preferred, then the largest DELTACHI2.
     Flux is in 1e-17 erg/s/cm2/A. There are no images.
 
-    A coadd that cannot be read becomes a rejection of the source's first chunks.
+    A coadd that cannot be read becomes a rejection of the source's first chunks. An arm that is not in a coadd has
+    ivar 0. The object_id is the TARGETID, after the name of the file if the target is in several.
 
     Raises:
         InputError: a path does not exist; no coadd can be read; an arm is off the common
@@ -47,9 +52,12 @@ def desi_source(paths: list[Path], redshifts: list[Path], chunk_rows: int = CHUN
         raise InputError("desi: no coadd files given; give at least one coadd-*.fits.")
     targets: dict[Path, np.ndarray] = {}
     unreadable: dict[Path, str] = {}
+    without_arm: dict[Path, str] = {}
     for path in paths:
         try:
-            targets[path] = _coadd_targets(path, spec)
+            targets[path], absent = _coadd_targets(path, spec)
+            if absent:
+                without_arm[path] = absent
         except InputError:
             raise
         except UNREADABLE as error:
@@ -61,6 +69,7 @@ def desi_source(paths: list[Path], redshifts: list[Path], chunk_rows: int = CHUN
             f"Download them again, or give other coadd-*.fits files."
         )
     labels = _read_labels(redshifts, np.unique(np.concatenate(list(targets.values()))))
+    names = _object_ids(targets)
     return Source(
         name="desi",
         spec=spec,
@@ -74,12 +83,14 @@ def desi_source(paths: list[Path], redshifts: list[Path], chunk_rows: int = CHUN
         },
         chunks=[
             *({"path": str(path), "unreadable": reason} for path, reason in unreadable.items()),
+            *({"path": str(path), "absent_arms": reason} for path, reason in without_arm.items()),
             *(
                 {
                     "path": str(path),
                     "start": start,
                     "stop": min(start + chunk_rows, len(ids)),
                     "labels": [labels.get(int(t)) for t in ids[start : start + chunk_rows]],
+                    **({"names": names[path][start : start + chunk_rows]} if path in names else {}),
                 }
                 for path, ids in targets.items()
                 for start in range(0, len(ids), chunk_rows)
@@ -101,10 +112,12 @@ def read_chunk(chunk: Chunk, spec: SurveySpec) -> ChunkRead:
     path = Path(chunk["path"])
     if "unreadable" in chunk:
         return ChunkRead(rejections=[Rejection(path.name, str(path), "row", chunk["unreadable"])])
+    if "absent_arms" in chunk:
+        return ChunkRead(rejections=[Rejection(path.name, str(path), "arm", chunk["absent_arms"])])
     start, stop = chunk["start"], chunk["stop"]
     try:
         with fits.open(path) as file:
-            fibers = _fiber_rows(file["FIBERMAP"], start, stop)
+            fibers = _fiber_rows(fibermap(file), start, stop)
             flux_NL, ivar_NL = _spectra(file, path, start, stop, spec)
     except InputError:
         raise
@@ -114,7 +127,7 @@ def read_chunk(chunk: Chunk, spec: SurveySpec) -> ChunkRead:
     result = ChunkRead()
     for i, (fiber, label) in enumerate(zip(fibers, chunk["labels"], strict=True)):
         where = f"{path}, row {start + i}"
-        object_id = str(fiber.targetid)
+        object_id = chunk["names"][i] if "names" in chunk else str(fiber.targetid)
         if fiber.no_target:
             result.rejections.append(Rejection(object_id, where, "row", fiber.no_target))
             continue
@@ -135,7 +148,7 @@ def read_chunk(chunk: Chunk, spec: SurveySpec) -> ChunkRead:
                 flux_L=flux_NL[i],
                 ivar_L=ivar_NL[i],
                 morphtype=fiber.morphtype,
-                group_id=object_id,  # a target observed on two tiles is one galaxy
+                group_id=str(fiber.targetid),  # a target observed on two tiles is one galaxy
             )
         )
     return result
@@ -158,11 +171,24 @@ def _absolute(paths: list[Path], what: str) -> list[Path]:
     return paths
 
 
-def _coadd_targets(path: Path, spec: SurveySpec) -> np.ndarray:
-    """Check the layout and wavelength grids of a coadd and return TARGETID (N,)."""
+def _object_ids(targets: dict[Path, np.ndarray]) -> dict[Path, list[str]]:
+    """The object_ids of the files that have a target more than once, or with another file."""
+    name_N = pa.array(np.concatenate(list(targets.values()))).cast(pa.string())
+    if not repeated(name_N).any():
+        return {}
+    short = distinct_names([str(path) for path in targets], FITS_ENDINGS)
+    file_N = pa.array([short[str(path)] for path, ids in targets.items() for _ in ids], pa.string())
+    row_N = pa.array(np.concatenate([np.arange(len(ids)) for ids in targets.values()]))
+    unique_N = iter(with_origin(name_N, file_N, row_N).to_pylist())
+    return {path: [next(unique_N) for _ in ids] for path, ids in targets.items()}
+
+
+def _coadd_targets(path: Path, spec: SurveySpec) -> tuple[np.ndarray, str]:
+    """Check the layout and wavelength grids of a coadd; its TARGETID (N,), and the absent arms as a reason or ""."""
     with fits.open(path) as file:
-        targetid = np.array(file["FIBERMAP"].data["TARGETID"], np.int64)
-        for arm in ARMS:
+        targetid = np.array(fibermap(file).data["TARGETID"], np.int64)
+        absent = absent_arms(file, str(path), ARMS)
+        for arm in present_arms(file, ARMS):
             wave_A = _arm_wavelength(file, path, arm, spec)
             for part in ("FLUX", "IVAR"):
                 hdu = file[f"{arm}_{part}"]
@@ -176,7 +202,7 @@ def _coadd_targets(path: Path, spec: SurveySpec) -> np.ndarray:
                 end = location.get("datLoc", 0) + location.get("datSpan", 0)
                 if path.suffix == ".fits" and end > path.stat().st_size:
                     raise OSError(f"truncated: {hdu.name} ends at byte {end}, the file at byte {path.stat().st_size}")
-    return targetid
+    return targetid, absent
 
 
 def _arm_wavelength(file: fits.HDUList, path: Path, arm: str, spec: SurveySpec) -> np.ndarray:
@@ -190,13 +216,13 @@ def _arm_wavelength(file: fits.HDUList, path: Path, arm: str, spec: SurveySpec) 
 
 def _spectra(file: fits.HDUList, path: Path, start: int, stop: int, spec: SurveySpec) -> tuple[np.ndarray, np.ndarray]:
     """Flux (N, L) and ivar (N, L) of a range of rows, arms joined; only these rows are read."""
-    rows = slice(start, stop)
+    rows, arms = slice(start, stop), present_arms(file, ARMS)
     return join_arms(
-        [_arm_wavelength(file, path, arm, spec) for arm in ARMS],
-        [file[f"{arm}_FLUX"].section[rows] for arm in ARMS],
-        [file[f"{arm}_IVAR"].section[rows] for arm in ARMS],
+        [_arm_wavelength(file, path, arm, spec) for arm in arms],
+        [file[f"{arm}_FLUX"].section[rows] for arm in arms],
+        [file[f"{arm}_IVAR"].section[rows] for arm in arms],
         # Some reductions have no mask and set ivar to 0 instead.
-        [file[f"{arm}_MASK"].section[rows] if f"{arm}_MASK" in file else None for arm in ARMS],
+        [file[f"{arm}_MASK"].section[rows] if f"{arm}_MASK" in file else None for arm in arms],
         spec.wavelength_L(),
     )
 
