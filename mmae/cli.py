@@ -12,6 +12,7 @@ import tyro
 
 from mmae.config import RunConfig
 from mmae.core.errors import InputError, input_error_behind
+from mmae.core.interrupts import interrupted_status
 from mmae.core.settings import from_yaml
 from mmae.recipes import RECIPES, recipe
 
@@ -33,7 +34,9 @@ def parse_run(description: str, argv: list[str] | None = None) -> RunConfig:
         SystemExit: --help, or an option that does not exist.
     """
     default, rest = starting_run(argv)
-    return parse(RunConfig, f"{description}\n\n{START}", default=default, argv=rest)
+    config = parse(RunConfig, f"{description}\n\n{START}", default=default, argv=rest)
+    require_same_recipe(default, config, "recipe")
+    return config
 
 
 def starting_run(argv: list[str] | None = None) -> tuple[RunConfig, list[str]]:
@@ -49,6 +52,22 @@ def starting_run(argv: list[str] | None = None) -> tuple[RunConfig, list[str]]:
     if chosen.recipe and chosen.config:
         raise InputError("--recipe and --config exclude each other: give one of them.")
     return from_yaml(chosen.config, RunConfig) if chosen.config else recipe(chosen.recipe or "small"), rest
+
+
+def require_same_recipe(start: RunConfig, config: RunConfig, option: str) -> None:
+    """Refuse an option that would change the name of the recipe only, and none of its settings.
+
+    Args:
+        start: the configuration before single fields were overridden.
+
+    Raises:
+        InputError: the name differs.
+    """
+    if config.recipe != start.recipe:
+        raise InputError(
+            f"{option} {config.recipe}: this changes only the name of the recipe. "
+            f"Use --recipe {config.recipe} to start from its settings."
+        )
 
 
 def parse_job(kind: type, description: str, argv: list[str] | None = None) -> Any:
@@ -88,6 +107,9 @@ def main(job: Callable[[], object]) -> None:
     """Run a job. An InputError ends the process with a one-line message and status 2; others are raised."""
     try:
         job()
+    except KeyboardInterrupt as error:
+        print("interrupted. The same command continues the job, or starts it again.", file=sys.stderr)
+        sys.exit(interrupted_status(error))
     except Exception as error:
         input_error = input_error_behind(error)
         if input_error is None:

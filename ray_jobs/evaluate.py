@@ -6,8 +6,8 @@
     python ray_jobs/evaluate.py --predictions photoz.parquet --truth-column zspec --predicted-column zphot
 
 NAME is a run, a study or an MLflow run id. Tables, figures and an HTML report are written to
-$MMAE_HOME/evaluations/NAME and to the run in MLflow. A split with galaxies that the model was trained on
-is refused. --predictions needs no model, only true and predicted redshifts in a CSV or Parquet file.
+$MMAE_HOME/evaluations/NAME, in a folder for each survey and split, and to MLflow, below the run. A split with
+galaxies that the model was trained on is refused. --predictions needs no model, only true and predicted redshifts in a CSV or Parquet file.
 """
 
 from mmae.cli import main, parse_job

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from mmae.cli import main, parse, parse_run
+from mmae.cli import main, parse, parse_run, require_same_recipe
 from mmae.core.errors import InputError
 from mmae.core.settings import to_yaml
 from mmae.model.paper import PaperConfig
@@ -176,7 +176,6 @@ class WithTextCause(Exception):
         ValueError("a bug"),
         FromWorker(KeyError("a bug")),
         FromWorker(None),
-        KeyboardInterrupt(),
         SystemExit(7),
         WithTextCause("a bug"),
     ],
@@ -186,6 +185,22 @@ def test_other_exceptions_are_raised(error, capsys):
     with pytest.raises(type(error)) as caught:
         main(raising(error))
     assert caught.value is error and capsys.readouterr().err == ""
+
+
+def test_ctrl_c_gives_one_line_and_status_130(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(raising(KeyboardInterrupt()))
+    assert caught.value.code == 130
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("interrupted")
+
+
+def test_the_name_of_the_recipe_alone_is_not_changed(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(to_yaml(recipe("paper")))
+    assert run("--config", str(path)).recipe == "paper"
+    with pytest.raises(InputError, match="--recipe paper"):
+        require_same_recipe(recipe("small"), run("--config", str(path)), "--run.recipe")
 
 
 def test_successful_jobs_print_nothing(capsys):

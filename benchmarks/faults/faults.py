@@ -69,14 +69,14 @@ def driver_interrupted(cluster: LocalCluster, run: Run) -> str:
     run.process.send_signal(signal.SIGINT)
     run.wait()
     run.start()
-    return "the same command continues"
+    return "the run ends (status 130) and names the command that continues it"
 
 
 def driver_terminated(cluster: LocalCluster, run: Run) -> str:
     run.process.terminate()  # what `ray job stop` sends
     run.wait()
     run.start()
-    return "the same command continues"
+    return "the run ends (status 143) and names the command that continues it"
 
 
 def node_lost(cluster: LocalCluster, run: Run) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmae.core.folders import home_folder, require_folder_name
+from mmae.core.folders import absolute, home_folder, require_folder_name
 from mmae.survey.schema import SPLITS
 
 
@@ -24,7 +24,8 @@ class EvaluateConfig:
     predicted_column: tuple[str, ...] = ()
     """Columns of predictions in that file. Empty: all detected (z_pred, y_pred, z_image, ...)."""
     name: str = ""
-    """Name of the output folder. Empty: name of the run or the file."""
+    """Name of the output folder; each survey and split has a folder of its own in it. Empty: name of the run or the
+    file."""
     home: str = ""
     """Folder for reports and the MLflow database. Empty: $MMAE_HOME, else ~/mmae."""
     split: str = "test"
@@ -51,6 +52,10 @@ class EvaluateConfig:
     """Galaxies per batch."""
 
     def __post_init__(self) -> None:
+        for path in ("survey", "home"):
+            object.__setattr__(self, path, absolute(getattr(self, path)))
+        if self.predictions:
+            object.__setattr__(self, "predictions", self.predictions.expanduser().resolve())
         if bool(self.run) == bool(self.predictions):
             raise ValueError("give either --run (a trained model) or --predictions (a file).")
         if self.split not in SPLITS:

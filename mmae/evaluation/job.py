@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import ray
+from mlflow.exceptions import MlflowException
 from rich.console import Console
 
 from mmae.config import RunConfig
 from mmae.core.errors import InputError
+from mmae.core.files import file_hash, folder_lock
+from mmae.core.interrupts import end_status
+from mmae.core.provenance import provenance_line, provenance_tags
 from mmae.core.ray_setup import start_ray
 from mmae.core.settings import from_yaml
 from mmae.evaluation.catalogue import Catalogue, read_catalogue, true_widths
 from mmae.evaluation.config import EvaluateConfig
 from mmae.evaluation.photoz.predictions_file import read_predictions
 from mmae.evaluation.photoz.section import file_section
+from mmae.evaluation.record import HASH_DIGITS, evaluation_record, require_same_model, save_record
 from mmae.evaluation.sections import Results, SplitReadings, make_sections
 from mmae.evaluation.tables import write_predictions
 from mmae.evaluation.tasks import SplitInput, readings_task, reconstructions_task, surface_task
@@ -27,8 +33,6 @@ from mmae.ingest.embedded import embedded_folder
 from mmae.loader.collate import input_spec
 from mmae.loader.config import StreamConfig
 from mmae.loader.stream import read_split
-from mmae.model.mmae import MMAEConfig
-from mmae.model.paper import PaperConfig
 from mmae.report.contents import Section, numbers, tally
 from mmae.report.save import log_page, save_report
 from mmae.report.terminal import print_section, print_verdicts
@@ -36,7 +40,8 @@ from mmae.survey.leaks import LeakCheck, require_no_leak
 from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
 
-FOLDER = "evaluation"
+EVALUATIONS, FOLDER = "evaluations", "evaluation"
+BUSY = "another process is writing this evaluation. Wait until it ends, or use another --name."
 GRID = ("image_size", "bands", "pixel_scale", "zero_point", "n_wavelengths", "wavelength_start", "wavelength_step")
 """Fields of `InputSpec` in which model and survey must agree."""
 EXPERIMENT = "evaluations"
@@ -70,16 +75,19 @@ def evaluate(config: EvaluateConfig, console: Console | None = None) -> Evaluati
 
 
 def _evaluate_file(config: EvaluateConfig, console: Console) -> Evaluation:
+    assert config.predictions is not None
     file = read_predictions(config.predictions, config.truth_column, config.predicted_column)
     section = file_section(file, seed=config.seed, resamples=config.bootstrap)
-    folder = config.home_path / "evaluations" / (config.name or config.predictions.stem) / FOLDER
-    page = save_report(
-        folder,
-        f"Redshifts of {config.predictions.name}",
-        {"file": str(config.predictions.resolve())},
-        [section],
-        "mmae-evaluation-1",
-    )
+    data = file_hash(config.predictions)
+    folder = config.home_path / EVALUATIONS / (config.name or config.predictions.stem) / data[:HASH_DIGITS]
+    with folder_lock(folder, BUSY):
+        page = save_report(
+            folder / FOLDER,
+            f"Redshifts of {config.predictions.name}",
+            {"file": str(config.predictions), "provenance": provenance_line(seed=config.seed, data=data)},
+            [section],
+            "mmae-evaluation-1",
+        )
     print_section(replace(section, tables=section.tables[:PRINTED_FILE_TABLES]), console)
     console.print(f"\npage    {page}", highlight=False, soft_wrap=True)
     return Evaluation(page, [section], None)
@@ -89,24 +97,28 @@ def _evaluate_model(config: EvaluateConfig, console: Console) -> Evaluation:
     trained = find_run(config.run, config.home_path, tracking_uri(config.home_path))
     survey = _survey(config, trained)
     _require_same_grid(trained, survey)
-    _require_reconstruction(trained)
     checked = require_no_leak(trained.checkpoint, survey, config.split, allow_unknown=config.allow_unknown_training)
     console.print(
         f"model   {trained.checkpoint}\nsurvey  {survey.path}, split {config.split}", highlight=False, soft_wrap=True
     )
+    record = evaluation_record(trained, survey, config.split)
+    folder = config.home_path / EVALUATIONS / (config.name or trained.name) / record.folder_name
+    require_same_model(folder, record)
     start_ray()
-    results = run_tasks(config, trained.checkpoint, survey, console)
-    sections = make_sections(results, config, console)
-    folder = config.home_path / "evaluations" / (config.name or trained.name)
-    page = save_report(
-        folder / FOLDER,
-        f"Evaluation of {trained.name}",
-        _facts(config, trained, survey, checked),
-        sections,
-        "mmae-evaluation-1",
-    )
-    files = write_predictions(results, folder)
-    tracker = _log(config, trained, survey, folder, sections, page, files)
+    with folder_lock(folder, BUSY):
+        require_same_model(folder, record)
+        results = run_tasks(config, trained.checkpoint, survey, console)
+        sections = make_sections(results, config, console)
+        save_record(folder, record, seed=config.seed)
+        page = save_report(
+            folder / FOLDER,
+            f"Evaluation of {trained.name}",
+            _facts(config, trained, survey, checked),
+            sections,
+            "mmae-evaluation-1",
+        )
+        files = write_predictions(results, folder)
+        tracker = _log(config, trained, survey, folder, sections, page, files)
     for section in sections:
         if section.name in PRINTED_TABLES:
             print_section(replace(section, tables=section.tables[: PRINTED_TABLES[section.name]]), console)
@@ -121,10 +133,12 @@ def _survey(config: EvaluateConfig, trained: FoundRun) -> Survey:
     if config.survey:
         return open_survey(config.survey)
     run = from_yaml(trained.checkpoint / CONFIG, RunConfig)
-    folder = Path(run.survey) if run.survey else embedded_folder(run.home_path, run.simulated_galaxies)
-    if not (folder / MANIFEST).exists():
-        raise InputError(f"{trained.checkpoint}: its survey {folder} does not exist. Give --survey FOLDER.")
-    return open_survey(folder)
+    homes = (run.home_path, config.home_path)  # the second after the home was moved
+    folders = [Path(run.survey)] if run.survey else [embedded_folder(home, run.simulated_galaxies) for home in homes]
+    for folder in folders:
+        if (folder / MANIFEST).exists():
+            return open_survey(folder)
+    raise InputError(f"{trained.checkpoint}: its survey {folders[0]} does not exist. Give --survey FOLDER.")
 
 
 def _require_same_grid(trained: FoundRun, survey: Survey) -> None:
@@ -145,17 +159,6 @@ def _require_same_grid(trained: FoundRun, survey: Survey) -> None:
         differ.append(f"it has {len(now['band_noise'])} bands, the model was trained with {len(was['band_noise'])}")
     if differ:
         raise InputError(f"{survey.path}: {'; '.join(differ)}. Evaluate {trained.name} on a survey of the same grid.")
-
-
-def _require_reconstruction(trained: FoundRun) -> None:
-    """Refuse models that do not reconstruct both images and spectra, which the sections need."""
-    model = from_yaml(trained.checkpoint / CONFIG, RunConfig).model
-    both = isinstance(model, MMAEConfig) and model.modalities.image.use and model.modalities.spectrum.use
-    if not both and not isinstance(model, PaperConfig):
-        raise InputError(
-            f"{trained.checkpoint}: the model of kind {model.kind} does not reconstruct both images and spectra. "
-            f"Its scores are in MLflow; for more scores, give its predictions.parquet as --predictions."
-        )
 
 
 def run_tasks(config: EvaluateConfig, checkpoint: Path, survey: Survey, console: Console) -> Results:
@@ -211,6 +214,7 @@ def _facts(config: EvaluateConfig, trained: FoundRun, survey: Survey, checked: L
         "split": f"{config.split}, {survey.rows_per_split()[config.split]:,} galaxies",
         "leaks": checked.text,
         "errors": f"68% intervals from {config.bootstrap} bootstrap resamples, seed {config.seed}",
+        "provenance": provenance_line(seed=config.seed, data=survey.content_hash),
     }
 
 
@@ -223,20 +227,28 @@ def _log(
     page: Path,
     files: list[Path],
 ) -> Tracker:
-    """Log to the MLflow run of the model, or to a new run if the model has none."""
-    tracker = trained.run
-    if tracker is None:
-        tracker, _ = open_named_run(
-            tracking_uri(config.home_path),
-            EXPERIMENT,
-            trained.name,
-            folder,
-            {"checkpoint": str(trained.checkpoint), "survey": str(survey.path)},
-        )
-    tracker.metrics({f"{FOLDER}/{name}": value for name, value in numbers(sections).items() if name.startswith(LOGGED)})
-    log_page(tracker, sections, page)
-    for file in files:
-        tracker.file(file, FOLDER)
-    if trained.run is None:
-        tracker.finish()
+    """Log to an MLflow run of this evaluation, a child of the model's run if there is one."""
+    tracker, _ = open_named_run(
+        tracking_uri(config.home_path),
+        trained.run.experiment if trained.run else EXPERIMENT,
+        f"{trained.name} on {survey.path.name}, {config.split}",
+        folder,
+        {"checkpoint": str(trained.checkpoint), "survey": str(survey.path), "split": config.split},
+        trained.run,
+    )
+    tracker.tags(
+        {"mmae.survey": str(survey.path), "mmae.survey_hash": survey.content_hash, "mmae.split": config.split}
+        | provenance_tags(seed=config.seed, data=survey.content_hash)
+    )
+    try:
+        logged = {name: value for name, value in numbers(sections).items() if name.startswith(LOGGED)}
+        tracker.metrics({f"{FOLDER}/{name}": value for name, value in logged.items()})
+        log_page(tracker, sections, page)
+        for file in files:
+            tracker.file(file, FOLDER)
+    except BaseException as error:
+        with contextlib.suppress(MlflowException):
+            tracker.finish(end_status(error))
+        raise
+    tracker.finish()
     return tracker

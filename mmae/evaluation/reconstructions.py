@@ -37,14 +37,14 @@ def masked_name(ratio: float) -> str:
 
 @dataclass(frozen=True)
 class ReconstructionMeasures:
-    """Measurements of the reconstructions.
+    """Measurements of the reconstructions; None for a modality that the model does not reconstruct.
 
     Attributes:
         examples: situation -> one example: a near galaxy partly masked, a distant one without its spectrum.
     """
 
-    images: ImageMeasures
-    spectra: SpectraMeasures
+    images: ImageMeasures | None
+    spectra: SpectraMeasures | None
     examples: Mapping[str, Reconstructions]
 
 
@@ -82,11 +82,16 @@ def measure_reconstructions(
         on_device = batch.to(device)
         visible = fixed_visible(on_device, model.n_tokens, INPUT_MODES["both"], mask_ratio, generator)
         masked = model.estimate(on_device, visible)
+        if not {"image", "spectrum"} & masked.values.keys():
+            return ReconstructionMeasures(None, None, {})
         image_only = model.estimate(on_device, fixed_visible(on_device, model.n_tokens, INPUT_MODES["image"]))
         estimates = {masked_name(mask_ratio): masked, ABSENT: image_only}
-        images.append(
-            measure_images(_image(batch), masked.image_BCHW.cpu().numpy(), masked.visible_BHW.cpu().numpy(), spec)
-        )
+        if "image" in masked.values:
+            images.append(
+                measure_images(_image(batch), masked.image_BCHW.cpu().numpy(), masked.visible_BHW.cpu().numpy(), spec)
+            )
+        if "spectrum" not in masked.values:
+            continue
         flux_BL, ivar_BL = batch.flux_BL.numpy(), batch.ivar_BL.numpy()
         redshift_B = np.where(batch.redshift_known_B.numpy(), batch.redshift_B.numpy(), np.nan)
         reconstructions = {
@@ -105,9 +110,11 @@ def measure_reconstructions(
             )
         )
         for situation, object_id in id_of_example.items():
-            if object_id in batch.object_id:
+            if "image" in masked.values and object_id in batch.object_id:
                 examples[situation] = _example(batch, estimates[situation], batch.object_id.index(object_id))
-    return ReconstructionMeasures(join_image_measures(images), join_spectra_measures(spectra), examples)
+    return ReconstructionMeasures(
+        join_image_measures(images) if images else None, join_spectra_measures(spectra) if spectra else None, examples
+    )
 
 
 def example_galaxies(catalogue: Catalogue, mask_ratio: float) -> dict[str, str]:

@@ -13,7 +13,9 @@ from rich.progress import track
 from mmae.evaluation.catalogue import Catalogue
 from mmae.evaluation.config import EvaluateConfig
 from mmae.evaluation.example_figure import example_figure
+from mmae.evaluation.images.section import TITLE as IMAGES_TITLE
 from mmae.evaluation.images.section import images_section
+from mmae.evaluation.lines.section import TITLE as SPECTRA_TITLE
 from mmae.evaluation.lines.section import spectra_section
 from mmae.evaluation.photoz.section import point_section
 from mmae.evaluation.photoz.strata import MAGNITUDE, REDSHIFT, families
@@ -26,6 +28,7 @@ from mmae.evaluation.representation.section import (
     shift_section,
 )
 from mmae.evaluation.representation.targets import Features, Targets, targets_of
+from mmae.evaluation.surface.section import TITLE as SURFACE_TITLE
 from mmae.evaluation.surface.section import surface_section
 from mmae.inference.readings import Readings, Spectroscopy
 from mmae.metrics.pz_distribution import RedshiftPDF
@@ -33,6 +36,7 @@ from mmae.report.contents import Drawing, Section
 from mmae.survey.schema import SurveySpec
 
 BREAK = "Dn4000"  # Balogh et al. (1999): small in star-forming galaxies
+EXAMPLES_TITLE = "Examples of reconstructions"
 FEWER_RESAMPLES = 300  # in sections with many scores
 NEED_RUNNING_TASKS = ("examples", "surface", "spectra", "images")  # made last
 
@@ -57,7 +61,8 @@ class Results:
         test: the evaluated galaxies.
         train: training galaxies of the survey; None if it has none.
         surface_redshift_N: spectroscopic redshifts of the galaxies of the surface.
-        z_pred_ISN: predicted redshifts of these galaxies for every pair of masked fractions.
+        z_pred_ISN: predicted redshifts of these galaxies for every pair of masked fractions; None for a model that
+            does not read both image and spectrum.
         reconstructions: measurements of the reconstructions of the evaluated galaxies.
     """
 
@@ -65,7 +70,7 @@ class Results:
     test: SplitReadings
     train: SplitReadings | None
     surface_redshift_N: np.ndarray
-    z_pred_ISN: Future[np.ndarray]
+    z_pred_ISN: Future[np.ndarray | None]
     reconstructions: Future[ReconstructionMeasures]
 
     def pdfs(self) -> dict[str, tuple[RedshiftPDF, np.ndarray]]:
@@ -118,24 +123,34 @@ def _makers(results: Results, config: EvaluateConfig) -> dict[str, Callable[[], 
             return Section(name, title, "", left_out="The survey has no training galaxies for the probes.")
         return make(results.features(), results.train.targets(), results.test.targets(), seed=seed, resamples=fewer)
 
+    def surface() -> Section:
+        z_pred_ISN = results.z_pred_ISN.result()
+        if z_pred_ISN is None:
+            return _without("surface", SURFACE_TITLE, "read both image and spectrum")
+        ratios = config.surface_ratios
+        return surface_section(z_pred_ISN, ratios, ratios, results.surface_redshift_N, seed=seed, resamples=fewer)
+
+    def spectra() -> Section:
+        measures = results.reconstructions.result().spectra
+        if measures is None:
+            return _without("spectra", SPECTRA_TITLE, "reconstruct spectra")
+        return spectra_section(measures, seed=seed)
+
+    def images() -> Section:
+        measures = results.reconstructions.result().images
+        if measures is None:
+            return _without("images", IMAGES_TITLE, "reconstruct images")
+        return images_section(measures, catalogue, results.spec, seed=seed, resamples=fewer)
+
     return {
         "examples": lambda: example_section(results.reconstructions.result(), results.spec),
         "redshift": redshift,
-        "surface": lambda: surface_section(
-            results.z_pred_ISN.result(),
-            config.surface_ratios,
-            config.surface_ratios,
-            results.surface_redshift_N,
-            seed=seed,
-            resamples=fewer,
-        ),
+        "surface": surface,
         "pz": lambda: pz_section(
             results.pdfs(), catalogue.redshift_N, strata, seed=seed, resamples=fewer, object_id_N=catalogue.object_id_N
         ),
-        "spectra": lambda: spectra_section(results.reconstructions.result().spectra, seed=seed),
-        "images": lambda: images_section(
-            results.reconstructions.result().images, catalogue, results.spec, seed=seed, resamples=fewer
-        ),
+        "spectra": spectra,
+        "images": images,
         "representation": lambda: probes("representation", REPRESENTATION_TITLE, representation_section),
         "shift": lambda: probes("shift", SHIFT_TITLE, shift_section),
     }
@@ -143,6 +158,8 @@ def _makers(results: Results, config: EvaluateConfig) -> dict[str, Callable[[], 
 
 def example_section(measures: ReconstructionMeasures, spec: SurveySpec) -> Section:
     """Two example galaxies, in the layout of the paper's figures."""
+    if measures.images is None or measures.spectra is None:
+        return _without("examples", EXAMPLES_TITLE, "reconstruct both image and spectrum")
     drawings = []
     for number, (situation, example) in enumerate(measures.examples.items()):
         masking = "without its spectrum" if situation == ABSENT else f"{situation}, image and spectrum"
@@ -154,4 +171,9 @@ def example_section(measures: ReconstructionMeasures, spec: SurveySpec) -> Secti
         "the image visible. For an absent spectrum, the published model predicts the shape only: level and scale are "
         "taken from the observed spectrum. Other models predict all three."
     )
-    return Section("examples", "Examples of reconstructions", text, (), tuple(drawings), left_out)
+    return Section("examples", EXAMPLES_TITLE, text, (), tuple(drawings), left_out)
+
+
+def _without(name: str, title: str, ability: str) -> Section:
+    """A section that does not apply to the model."""
+    return Section(name, title, "", left_out=f"Left out: this model does not {ability}.")

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from mmae.evaluation.pz.export import write_qp
 from mmae.evaluation.sections import Results
+from mmae.report.contents import slug
 
 PREDICTIONS = "predictions.parquet"
 
@@ -20,11 +21,11 @@ def write_predictions(results: Results, folder: Path) -> list[Path]:
     for name in ("ra", "dec", "redshift"):
         columns[name] = pa.array(getattr(catalogue, f"{name}_N"), from_pandas=True)
     for mode, readings in results.test.readings.items():
-        columns[f"z_{mode}"] = pa.array(readings.prediction_N, from_pandas=True)
+        columns[f"z_{slug(mode)}"] = pa.array(readings.prediction_N, from_pandas=True)
     files = [folder / PREDICTIONS]
     pq.write_table(pa.table(columns), files[0])
     for mode, (pdf, usable_N) in results.pdfs().items():
         if usable_N.any():
-            files.append(folder / f"pz_{mode}.hdf5")
+            files.append(folder / f"pz_{slug(mode)}.hdf5")
             write_qp(files[-1], pdf.chosen(usable_N), catalogue.object_id_N[usable_N])
     return files

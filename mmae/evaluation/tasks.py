@@ -23,6 +23,7 @@ from mmae.inference.readings import Readings, Spectroscopy, read_modes, read_sur
 from mmae.loader.stream import batches
 from mmae.model.batch import Batch
 from mmae.model.build import Model
+from mmae.model.masking import INPUT_MODES
 from mmae.survey.schema import SurveySpec
 
 
@@ -74,9 +75,11 @@ def readings_task(splits: Sequence[SplitInput]) -> list[tuple[dict[str, Readings
     return [read_modes(model, split.batches(), device, split.spec.wavelength_L()) for split in splits]
 
 
-def surface_task(split: SplitInput, config: EvaluateConfig) -> np.ndarray:
-    """Redshifts (I,S,N) for every pair of masked fractions."""
+def surface_task(split: SplitInput, config: EvaluateConfig) -> np.ndarray | None:
+    """Redshifts (I,S,N) for every pair of masked fractions; None for a model that does not read both modalities."""
     model, device = split.load_model()
+    if not set(INPUT_MODES["both"]) <= model.n_tokens.keys():
+        return None
     ratios = config.surface_ratios
     return read_surface(model, split.batches(), device, ratios, ratios, seed=config.seed)
 

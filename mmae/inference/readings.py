@@ -16,7 +16,7 @@ from mmae.astro.dn4000 import dn4000
 from mmae.inference.predict import has_modalities
 from mmae.model.batch import Batch
 from mmae.model.build import Model
-from mmae.model.masking import INPUT_MODES, InputMode, fixed_visible
+from mmae.model.masking import INPUT_MODES, fixed_visible, modes_of
 from mmae.model.redshift import RedshiftConfig, bin_edges
 
 BREAK_ERROR = 0.2  # maximum error of Dn4000; young and old galaxies differ by 0.5 (Kauffmann et al. 2003)
@@ -61,23 +61,21 @@ class Spectroscopy:
 
 @torch.no_grad()
 def read_modes(
-    model: Model,
-    batches: Iterable[Batch],
-    device: torch.device,
-    wavelength_L: np.ndarray,
-    modes: Sequence[InputMode] = tuple(INPUT_MODES),
-) -> tuple[dict[InputMode, Readings], Spectroscopy]:
-    """Redshift, p(z) and embedding for each input mode, without masking, and measurements on the observed spectra."""
+    model: Model, batches: Iterable[Batch], device: torch.device, wavelength_L: np.ndarray
+) -> tuple[dict[str, Readings], Spectroscopy]:
+    """Redshift, p(z) and embedding for each input mode of the model, without masking, and measurements on the observed
+    spectra."""
     model.eval()
-    parts: dict[InputMode, list[dict[str, np.ndarray]]] = {mode: [] for mode in modes}
+    modes = modes_of(model.n_tokens)
+    parts: dict[str, list[dict[str, np.ndarray]]] = {mode: [] for mode in modes}
     spectroscopy: list[tuple[np.ndarray, np.ndarray]] = []
     for batch in batches:
         spectroscopy.append(_spectroscopy(batch, wavelength_L))
         batch = batch.to(device)
-        shown = [fixed_visible(batch, model.n_tokens, INPUT_MODES[mode]) for mode in modes]
-        for mode, reading in zip(modes, model.read(batch, shown), strict=True):
+        shown = [fixed_visible(batch, model.n_tokens, modalities) for modalities in modes.values()]
+        for (mode, modalities), reading in zip(modes.items(), model.read(batch, shown), strict=True):
             part = {
-                "usable": has_modalities(batch, INPUT_MODES[mode]),
+                "usable": has_modalities(batch, modalities),
                 "redshift": reading.redshift_B,
                 "embedding": reading.embedding_BD,
             }

@@ -6,8 +6,9 @@ import sys
 
 from rich.console import Console
 
+from mmae.core.files import folder_lock
 from mmae.ingest.job import DAMAGED_STATUS, BuildConfig, build_job, damaged_files
-from mmae.realism.report import write_report
+from mmae.realism.report import FOLDER, write_report
 
 
 def build_command(config: BuildConfig, console: Console | None = None) -> None:
@@ -20,6 +21,7 @@ def build_command(config: BuildConfig, console: Console | None = None) -> None:
     console = console or Console()
     survey = build_job(config, console)
     if config.report:
-        write_report(survey, config.reference, console)
+        with folder_lock(survey.path / FOLDER, "another process is writing this report. Wait until it ends."):
+            write_report(survey, config.reference, console)
     if damaged_files(survey):
         sys.exit(DAMAGED_STATUS)

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mmae.core.errors import InputError
 from mmae.core.folders import home
+from mmae.core.provenance import provenance_line, provenance_tags
 from mmae.realism import published
 from mmae.realism.colours import colour_section
 from mmae.realism.examples import example_section
@@ -134,6 +135,7 @@ def save_survey_report(
         "survey": str(survey.path),
         "galaxies": f"{sum(survey.rows_per_split().values()):,}",
         "content hash": survey.content_hash,
+        "provenance": provenance_line(data=survey.content_hash),
         "sources": json.dumps(survey.provenance.get("sources", []))[:600],
         "real data": str(reference) if reference is not None else "none",
         "time": f"{total:.0f} s",
@@ -154,6 +156,7 @@ def log_survey_report(survey: Survey, sections: list[Section], page: Path) -> No
     tracker, _ = open_named_run(
         tracking_uri(home()), EXPERIMENT, survey.path.name, survey.path, {"content_hash": survey.content_hash, **params}
     )
+    tracker.tags(provenance_tags(data=survey.content_hash))
     judged, met = tally(sections)
     tracker.metrics({"judged": judged, "met": met})
     log_report(tracker, sections, page)

@@ -44,13 +44,19 @@ class Plan:
         return self.galaxies * self.flops_per_galaxy
 
 
-def plan_trial(config: StudyConfig, parameters: Parameters, spec: InputSpec) -> Plan:
-    """The configuration of a trial: its parameters, and the number of steps that the budget allows."""
+def plan_trial(
+    config: StudyConfig, parameters: Parameters, spec: InputSpec, counted_steps: int = COUNTED_STEPS
+) -> Plan:
+    """The configuration of a trial: its parameters, and the number of steps that the budget allows.
+
+    Args:
+        counted_steps: of the counts of FLOPs.
+    """
     run = run_of(parameters, config.run)
-    per_galaxy = flops_per_galaxy(run, spec)
+    per_galaxy = flops_per_galaxy(run, spec, counted_steps)
     galaxies = float(config.galaxies_seen)
     if config.budget == "flops":
-        galaxies *= flops_per_galaxy(config.run, spec) / per_galaxy
+        galaxies *= flops_per_galaxy(config.run, spec, counted_steps) / per_galaxy
     steps = max(1, round(galaxies / run.stream.batch_size))
     optim = replace(
         run.optim,
@@ -70,15 +76,15 @@ def validation_number(step: int, steps: int, validations: int) -> int:
     return max(1, round(validations * step / steps))
 
 
-def flops_per_galaxy(run: RunConfig, spec: InputSpec) -> float:
+def flops_per_galaxy(run: RunConfig, spec: InputSpec, steps: int = COUNTED_STEPS) -> float:
     """Floating-point operations of a training step, per galaxy, on any device."""
     run = replace(run, compute=replace(run.compute, precision="float32"))
     state, batch = create_state(run, spec, torch.device("cpu")), noise_batch(COUNTED_GALAXIES, spec)
     # Unfused attention: the counter has formulas for the fused kernels of GPUs but not for that of CPUs.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        for _ in range(COUNTED_STEPS):
+        for _ in range(steps):
             training_step(state, batch, run)
-    return counter.get_total_flops() / (COUNTED_GALAXIES * COUNTED_STEPS)
+    return counter.get_total_flops() / (COUNTED_GALAXIES * steps)
 
 
 def noise_batch(n: int, spec: InputSpec) -> Batch:

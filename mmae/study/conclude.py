@@ -9,12 +9,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mmae.core.provenance import provenance_line
 from mmae.core.settings import to_yaml
 from mmae.metrics.bootstrap import Score
 from mmae.metrics.redshift import scatter_difference
 from mmae.report.contents import Section
 from mmae.report.save import log_page, save_report
-from mmae.report.score_table import scores_text, with_error
+from mmae.report.score_table import ROW_NAMES, scores_text, with_error
 from mmae.report.terminal import print_section
 from mmae.study.config import OPTIONS
 from mmae.study.record import read_validation
@@ -117,8 +118,10 @@ def _report(job: StudyJob, records: list[TrialRecord], sections: list[Section], 
         "budget of a full trial": f"{config.galaxies_seen:,} galaxies"
         + ("" if config.budget == "galaxies" else " of the base run; equal FLOPs for all trials"),
         "objective": config.objective,
+        "redshift from": ROW_NAMES.get(job.mode, job.mode),
         "scheduler": config.scheduler,
         "MLflow": f"{tracker.shown}, run {tracker.run_id}",
+        "provenance": provenance_line(seed=config.run.seed, data=survey.content_hash),
     }
     page = save_report(job.folder / REPORT, f"Study {config.full_name}", facts, sections, "mmae-study-1")
     log_page(tracker, sections, page)
@@ -145,7 +148,7 @@ def _report(job: StudyJob, records: list[TrialRecord], sections: list[Section], 
         )
         scores = json.loads((job.folder / TEST).read_text())["text"]
         tracker.describe(
-            f"Best of {len(records)} trials: number {full[0].number}, validation σ_NMAD from the image "
-            f"{with_error(full[0].scatter)}. On the test split:\n```\n{scores}```"
+            f"Best of {len(records)} trials: number {full[0].number}, validation σ_NMAD "
+            f"({ROW_NAMES.get(job.mode, job.mode)}) {with_error(full[0].scatter)}. On the test split:\n```\n{scores}```"
         )
     return page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -9,9 +10,10 @@ from typing import Literal
 from mmae.config import RunConfig
 from mmae.core.errors import InputError
 from mmae.core.folders import require_folder_name
+from mmae.core.provenance import provenance
 from mmae.core.settings import changed_fields, flat, from_yaml, require_unchanged, to_yaml
 
-OPTIONS = "study.yaml"
+OPTIONS, PROVENANCE = "study.yaml", "provenance.json"
 MAY_CHANGE = ("trials", "concurrent", "cpus_per_trial", "gpus_per_trial", "dry_run", "run.compute.", "run.home")
 """Fields that may differ when a study is continued."""
 
@@ -69,8 +71,8 @@ class StudyConfig:
     """Number of validations of a full trial, evenly spaced over its budget. The scheduler may stop a
     trial at each of them."""
     objective: Objective = "scatter"
-    """Minimise validation sigma_NMAD, image only; scatter-cost also minimises the FLOPs of a full trial,
-    scatter-throughput also maximises inference galaxies/s."""
+    """Minimise validation sigma_NMAD, image only (of a model that reads no image: its first input mode);
+    scatter-cost also minimises the FLOPs of a full trial, scatter-throughput also maximises inference galaxies/s."""
     scheduler: Literal["asha", "median", "none"] = "asha"
     """Early stopping of trials: ASHA, the median rule, or none."""
     grace: int = 1
@@ -91,7 +93,7 @@ class StudyConfig:
     gpus_per_trial: float | None = None
     """GPUs of each worker of a trial, fractions allowed; default: 1 if the cluster has GPUs."""
     dry_run: bool = False
-    """Print the space, the budget and a time estimate, then exit."""
+    """Print the space, the budget and a time estimate (about 20 s), then exit."""
     space: Space = field(default_factory=Space)
     run: RunConfig = field(default_factory=RunConfig)
     """The base run: all settings that the space does not vary."""
@@ -141,8 +143,21 @@ def studies_folder(config: StudyConfig) -> Path:
     return config.run.home_path / "studies"
 
 
-def save_options(config: StudyConfig) -> None:
+def save_options(config: StudyConfig, content_hash: str) -> None:
+    """Write the options, and beside them the provenance of the latest start.
+
+    Args:
+        content_hash: of the survey.
+    """
     (config.folder / OPTIONS).write_text(to_yaml(config))
+    found = provenance(seed=config.run.seed, data=content_hash)
+    (config.folder / PROVENANCE).write_text(json.dumps(found, indent=1) + "\n")
+
+
+def has_same_options(config: StudyConfig) -> bool:
+    """Whether the study's folder has the same options, or none."""
+    saved = config.folder / OPTIONS
+    return not saved.exists() or not changed_fields(flat(from_yaml(saved, StudyConfig)), flat(config))
 
 
 def require_same_options(config: StudyConfig) -> None:

@@ -1,6 +1,6 @@
 """Figures of a study: Optuna's plots in the style of the project, and the validations of every trial.
 
-Scatter is validated sigma_NMAD from the image alone throughout, lower is better.
+Scatter is validated sigma_NMAD in the study's input mode (the image, if the model reads it), lower is better.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mmae.report.style import BLACK, BLUE, GREY, RC, VERMILLION, style
 from mmae.study.config import Space
 from mmae.study.results import TrialRecord, complete, cost_study, importance_evaluator, optuna_study, study_at
 
-SCATTER_LABEL = r"validation $\sigma_\mathrm{NMAD}$, image only"
+SCATTER_LABEL = r"validation $\sigma_\mathrm{NMAD}$"
 NAMES = {
     "image_mask_ratio": "image mask ratio",
     "spectrum_mask_ratio": "spectrum mask ratio",

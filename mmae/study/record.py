@@ -19,6 +19,8 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from mmae.metrics.redshift import ALL_Z, score_table
 from mmae.plots.redshift import redshift_figure
+from mmae.report.contents import slug
+from mmae.report.score_table import ROW_NAMES
 from mmae.study.storage import VALIDATIONS, StudyStore
 from mmae.study.trial import NUMBER, PLACEMENT, PREDICTIONS, SCATTER, VALIDATION, StudyJob, open_trial
 
@@ -82,10 +84,11 @@ class Recorder(tune.Callback):
         redshifts = read_validation(self.job.trial_folder(number))
         if redshifts is not None and VALIDATION in result:
             run = self.job.config.run
-            scores = score_table(redshifts[0], {"image": redshifts[1]}, seed=run.seed, resamples=run.score.bootstrap)
-            scores = scores["image"]
-            figure = redshift_figure(*redshifts, f"trial {number}, validation, image only", scores)
-            tracker.figure(figure, "figures/redshift_image.png")
+            mode = self.job.mode
+            table = score_table(redshifts[0], {mode: redshifts[1]}, seed=run.seed, resamples=run.score.bootstrap)
+            scores = table[mode]
+            figure = redshift_figure(*redshifts, f"trial {number}, validation, {ROW_NAMES.get(mode, mode)}", scores)
+            tracker.figure(figure, f"figures/redshift_{slug(mode)}.png")
             sigma = scores[ALL_Z]["sigma_nmad"]
             measured = {
                 SCATTER: sigma.value,
@@ -109,15 +112,17 @@ def _costs(result: dict[str, Any]) -> dict[str, float]:
 
 
 def read_validation(trial_folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Spectroscopic and image-only redshifts (N,) at a trial's last validation; None if there was none.
+    """Spectroscopic redshifts and those of the study's input mode (N,) at a trial's last validation; None if there was
+    none.
 
     All trials of a study have the same validation galaxies in the same order.
     """
     file = trial_folder / PREDICTIONS
     if not file.exists():
         return None
-    table = pq.read_table(file, columns=["redshift", "z_image"]).to_pandas().dropna(subset="z_image")
-    return table["redshift"].to_numpy(float), table["z_image"].to_numpy(float)
+    predicted = next(name for name in pq.read_schema(file).names if name.startswith("z_"))
+    table = pq.read_table(file, columns=["redshift", predicted]).to_pandas().dropna(subset=predicted)
+    return table["redshift"].to_numpy(float), table[predicted].to_numpy(float)
 
 
 def _error_of(trial: Trial) -> BaseException | str:

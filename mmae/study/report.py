@@ -89,7 +89,7 @@ def best_section(records: Sequence[TrialRecord], base: Parameters | None, behind
     columns = (TRIAL, SIGMA, Column("behind_best", "behind\nthe best"), *parameter_columns(names))
     equal = sum(score.low <= 0 for score in behind.values())
     note = (
-        f"Validation galaxies, image only; errors are 68% bootstrap intervals. Of {len(full)} full "
+        f"Validation galaxies; errors are 68% bootstrap intervals. Of {len(full)} full "
         f"trials, {equal} equal the best within the error of the difference."
     )
     text = (

@@ -33,7 +33,7 @@ class TrialRecord:
     Attributes:
         state: "complete", "stopped", "failed", "running" or "waiting".
         parameters: value of each varied parameter.
-        validations: sigma_NMAD (image only) by number of the validation, 1 ... `StudyConfig.looks`.
+        validations: sigma_NMAD by number of the validation, 1 ... `StudyConfig.looks`.
         scatter: sigma_NMAD of the last validation, with its bootstrap error.
         progress: fraction of the budget that was spent.
         costs: progress, seconds, galaxies_seen, galaxies_per_s, flops, flops_per_galaxy, full_flops,

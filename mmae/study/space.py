@@ -18,12 +18,16 @@ from mmae.config import RunConfig
 from mmae.core.errors import InputError
 from mmae.model.batch import InputSpec
 from mmae.model.build import Model, ModelConfig, build_model
+from mmae.model.masking import modes_of
 from mmae.model.mmae import MMAEConfig
+from mmae.model.paper import PaperConfig
 from mmae.study.config import Space
 
 MIN_VISIBLE = 2  # tokens of each modality at the highest mask ratio: a single one has no neighbour
 MODEL_FIELDS = ("image_patch", "spectrum_patch", "depth", "width")
 MASKS = {"image_mask_ratio": "image_ratio", "spectrum_mask_ratio": "spectrum_ratio"}
+
+DEFAULT_SPACE = Space()
 
 Parameters = dict[str, float | int]
 """Value by field name of `Space`; varied fields only."""
@@ -72,22 +76,66 @@ def run_of(parameters: Parameters, base: RunConfig) -> RunConfig:
     return replace(base, model=with_fields(base.model, model), masks=replace(base.masks, **masks), optim=optim)
 
 
-def model_field(model: ModelConfig, name: str) -> int:
-    """Value of a field of `Space` in a model's configuration; patch sizes are fields of the modalities."""
+def model_field(model: ModelConfig, name: str) -> int | None:
+    """Value of a field of `Space` in a model's configuration; None if the model has no such field."""
     modality = name.removesuffix("_patch")
-    if isinstance(model, MMAEConfig) and modality != name:
-        return getattr(model.modalities, modality).patch
-    return getattr(model, name)
+    if modality != name and not isinstance(model, PaperConfig):
+        config = getattr(_modalities(model), modality, None)  # patch sizes are fields of the modalities
+        return config.patch if config is not None and config.use else None
+    return getattr(model, name, None)
 
 
 def with_fields(model: ModelConfig, values: Parameters) -> ModelConfig:
     """The model's configuration with fields of `Space` replaced."""
-    if not isinstance(model, MMAEConfig):
+    if isinstance(model, PaperConfig):
         return replace(model, **values)
+    modalities = _modalities(model)
     patches = {name.removesuffix("_patch"): value for name, value in values.items() if name.endswith("_patch")}
-    modalities = {name: replace(getattr(model.modalities, name), patch=value) for name, value in patches.items()}
-    others = {name: value for name, value in values.items() if not name.endswith("_patch")}
-    return replace(model, modalities=replace(model.modalities, **modalities), **others)
+    changed = {name: replace(getattr(modalities, name), patch=value) for name, value in patches.items()}
+    others: dict[str, Any] = {name: value for name, value in values.items() if not name.endswith("_patch")}
+    if isinstance(model, MMAEConfig):
+        return replace(model, modalities=replace(model.modalities, **changed), **others)
+    return replace(model, **changed, **others)
+
+
+def _modalities(model: ModelConfig) -> Any:
+    """The object whose fields are the configurations of the model's modalities."""
+    return model.modalities if isinstance(model, MMAEConfig) else model
+
+
+def input_mode(run: RunConfig, spec: InputSpec) -> str:
+    """The input mode whose scatter a study minimises: the image, unless the model does not read it."""
+    return next(iter(modes_of(described_model(run, spec).n_tokens)))
+
+
+def applicable_space(space: Space, base: RunConfig, spec: InputSpec) -> tuple[Space, list[str]]:
+    """The part of the space that the model of the base run has.
+
+    Of fields at their default, choices that the model cannot have are left out too; given ones are checked by
+    `require_possible`.
+
+    Returns:
+        The space, and one line for each kind of difference.
+    """
+    n_tokens = described_model(base, spec).n_tokens
+    has = {name: model_field(base.model, name) is not None for name in MODEL_FIELDS}
+    # The only token of a modality cannot be masked.
+    has |= {name: n_tokens.get(name.removesuffix("_mask_ratio"), 0) > 1 for name in MASKS}
+    absent = [name for name in has if not has[name] and getattr(space, name)]
+    lines = []
+    if absent:
+        lines.append(f"not varied, because recipe {base.recipe} does not have them: {', '.join(absent)}")
+    kept = replace(space, **dict.fromkeys(absent, ()))
+    for name in MODEL_FIELDS:
+        choices = getattr(kept, name)
+        if not choices or choices != getattr(DEFAULT_SPACE, name):
+            continue
+        possible = tuple(value for value in choices if not _fault(kept, {name: value}, base, spec))
+        if possible != choices:
+            left = ", ".join(str(value) for value in choices if value not in possible)
+            lines.append(f"left out, because recipe {base.recipe} cannot have them: {name} {left}")
+            kept = replace(kept, **{name: possible})
+    return kept, lines
 
 
 def _with_upper_end(ends: tuple[float, float], ratio: float) -> tuple[float, float]:
@@ -96,8 +144,9 @@ def _with_upper_end(ends: tuple[float, float], ratio: float) -> tuple[float, flo
 
 
 def parameters_of(run: RunConfig) -> Parameters:
-    """The values of a run for every field of `Space`."""
-    values: Parameters = {name: model_field(run.model, name) for name in MODEL_FIELDS}
+    """The values of a run for the fields of `Space` that its model has."""
+    fields = {name: model_field(run.model, name) for name in MODEL_FIELDS}
+    values: Parameters = {name: value for name, value in fields.items() if value is not None}
     values |= {name: getattr(run.masks, field)[1] for name, field in MASKS.items()}
     return values | {"learning_rate": run.optim.learning_rate}
 
@@ -123,20 +172,30 @@ def require_possible(space: Space, base: RunConfig, spec: InputSpec) -> None:
     if not any(getattr(space, name) for name in (*MODEL_FIELDS, *MASKS, "learning_rate")):
         raise InputError("--space: no field is varied. Give at least one range or list of choices.")
     for chosen in choices(space):
-        try:
-            run = run_of(chosen, base)
-            model = described_model(run, spec)
-        except (ValueError, AssertionError) as error:  # torch asserts that the width is a multiple of the heads
-            raise InputError(f"--space: {error} Remove this value.") from error
-        for name, field in MASKS.items():
-            lowest = (getattr(space, name) or getattr(run.masks, field)[1:])[0]
-            if lowest > highest_ratio(model, name):
-                patch = name.replace("mask_ratio", "patch")
-                raise InputError(
-                    f"--space: {patch} {model_field(run.model, patch)} gives {_tokens(model, name)} tokens, of "
-                    f"which fewer than {MIN_VISIBLE} stay visible at a mask ratio of {lowest:g}. Remove this patch "
-                    f"size, or lower {name}."
-                )
+        fault = _fault(space, chosen, base, spec)
+        if fault:
+            raise InputError(f"--space: {fault}")
+
+
+def _fault(space: Space, chosen: Parameters, base: RunConfig, spec: InputSpec) -> str:
+    """Why a model with these choices cannot be built, or has too few tokens for the lowest mask ratio; empty if it can
+    be trained."""
+    try:
+        run = run_of(chosen, base)
+        model = described_model(run, spec)
+    except (ValueError, AssertionError) as error:  # torch asserts that the width is a multiple of the heads
+        return f"{error} Remove this value."
+    for name, field in MASKS.items():
+        if name.removesuffix("_mask_ratio") not in model.n_tokens:
+            continue
+        lowest = (getattr(space, name) or getattr(run.masks, field)[1:])[0]
+        if lowest > highest_ratio(model, name):
+            patch = name.replace("mask_ratio", "patch")
+            return (
+                f"{patch} {model_field(run.model, patch)} gives {_tokens(model, name)} tokens, of which fewer than "
+                f"{MIN_VISIBLE} stay visible at a mask ratio of {lowest:g}. Remove this patch size, or lower {name}."
+            )
+    return ""
 
 
 def choices(space: Space) -> Iterator[Parameters]:
@@ -195,10 +254,13 @@ def extremes(space: Space, base: RunConfig, spec: InputSpec) -> tuple[Parameters
     return suggest(EndOfRange(True), space, base, spec), suggest(EndOfRange(False), space, base, spec)
 
 
-def space_lines(space: Space, base: RunConfig) -> list[tuple[str, str, Any]]:
-    """For each parameter its name, the searched values as text, and the base run's value."""
+def space_lines(space: Space, base: RunConfig, spec: InputSpec) -> list[tuple[str, str, Any]]:
+    """For each parameter of the model its name, the searched values as text, and the base run's value."""
+    n_tokens = described_model(base, spec).n_tokens
     lines = []
     for name, value in parameters_of(base).items():
+        if name in MASKS and name.removesuffix("_mask_ratio") not in n_tokens:
+            continue
         searched = getattr(space, name)
         if not searched:
             text = "fixed"

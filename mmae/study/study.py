@@ -5,30 +5,42 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from dataclasses import replace
 from datetime import datetime
 
 import ray
+from optuna.trial import TrialState
 from ray import tune
 from ray.air.execution._internal import actor_manager
 from ray.exceptions import OutOfMemoryError, RayActorError
 from rich.console import Console
 
-from mmae.cli import START, parse, starting_run
+from mmae.cli import START, parse, require_same_recipe, starting_run
 from mmae.core.errors import InputError
 from mmae.core.files import folder_lock
+from mmae.core.interrupts import FAILED, KILLED, interrupted_status, raise_on_sigterm
+from mmae.core.provenance import provenance_tags
 from mmae.core.ray_setup import start_ray
 from mmae.core.settings import flat
 from mmae.ingest.embedded import embedded_folder, open_or_simulate, survey_line
 from mmae.loader.collate import input_spec
 from mmae.loader.stream import read_split
+from mmae.model.batch import InputSpec
 from mmae.study.conclude import StudyResult, conclude
-from mmae.study.config import StudyConfig, require_same_options, require_same_space, save_options, studies_folder
+from mmae.study.config import (
+    StudyConfig,
+    has_same_options,
+    require_same_options,
+    require_same_space,
+    save_options,
+    studies_folder,
+)
 from mmae.study.estimate import concurrency, print_estimate
 from mmae.study.live import LiveTable
 from mmae.study.record import Recorder
 from mmae.study.search import make_scheduler, make_search
-from mmae.study.space import Parameters, base_parameters, require_possible
-from mmae.study.storage import StudyStore, open_store, read_store
+from mmae.study.space import Parameters, applicable_space, base_parameters, require_possible
+from mmae.study.storage import DATABASE, StudyStore, open_store, read_store
 from mmae.study.trial import NUMBER, StudyJob, open_trial, run_trial, trial_name, trial_resources
 from mmae.survey.schema import SurveySpec
 from mmae.survey.store import MANIFEST, Survey, open_survey
@@ -48,7 +60,6 @@ TUNE_ENV = {
 actor_manager.RayActorError = (RayActorError, OutOfMemoryError)
 
 SURVEY_HASH = "survey_hash"
-INTERRUPTED_STATUS = 130  # exit status by which shells report a process ended by SIGINT
 
 
 def parse_study(description: str, argv: list[str] | None = None) -> StudyConfig:
@@ -59,7 +70,9 @@ def parse_study(description: str, argv: list[str] | None = None) -> StudyConfig:
         SystemExit: --help, or an option that does not exist.
     """
     run, rest = starting_run(argv)
-    return parse(StudyConfig, f"{description}\n\n{START}", default=StudyConfig(run=run), argv=rest)
+    config = parse(StudyConfig, f"{description}\n\n{START}", default=StudyConfig(run=run), argv=rest)
+    require_same_recipe(run, config.run, "--run.recipe")
+    return config
 
 
 def run_study(config: StudyConfig, console: Console | None = None) -> StudyResult | None:
@@ -74,23 +87,27 @@ def run_study(config: StudyConfig, console: Console | None = None) -> StudyResul
     if config.dry_run:
         _dry_run(config, console)
         return None
-    require_same_options(config)
+    _require_same_options(config)
     start_ray()
+    raise_on_sigterm()
     survey = open_or_simulate(config.run.survey, config.run.home_path, config.run.simulated_galaxies, console)
     require_usable(config.run, survey)
     spec = input_spec(survey.spec)
+    options, config = config, _with_applicable_space(config, spec, console)
     require_possible(config.space, config.run, spec)
     base = base_parameters(config.space, config.run, spec)
     queue = _points_to_repeat(config) if config.repeat else [base] if base else []
     with folder_lock(
         config.folder, "another process is running this study. Wait until it ends, or use another --name."
     ):
-        require_same_options(config)
+        _require_same_options(options)
+        if not _has_trials(config):  # a start that failed
+            (config.folder / DATABASE).unlink(missing_ok=True)
         store = open_store(config)
         _require_same_survey(store, survey)
-        save_options(config)
+        parent = _open_parent(options, survey)
+        save_options(options, survey.content_hash)
         store.queue(queue[: config.trials])
-        parent = _open_parent(config, survey)
         job = StudyJob(config, survey, config.folder, parent, _gpus_per_worker(config))
         console.print(survey_line(survey), highlight=False, soft_wrap=True)
         console.print(
@@ -104,14 +121,43 @@ def run_study(config: StudyConfig, console: Console | None = None) -> StudyResul
                     f"finished. {_first_reason(store)}Run the same command again to continue."
                 )
             result = conclude(job, store, survey, base, console)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             _record_interruption(job, store, console)
-            raise SystemExit(INTERRUPTED_STATUS) from None
+            raise SystemExit(interrupted_status(error)) from None
         except BaseException:
-            parent.finish("FAILED")
+            parent.finish(FAILED)
             raise
         parent.finish()
     return result
+
+
+def _with_applicable_space(config: StudyConfig, spec: InputSpec, console: Console) -> StudyConfig:
+    """The study with the fields of the space that the base run's model has; prints what is left out."""
+    space, lines = applicable_space(config.space, config.run, spec)
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return replace(config, space=space)
+
+
+def _has_trials(config: StudyConfig) -> bool:
+    """Whether a trial of the study has started; until then its options may change."""
+    if not (config.folder / DATABASE).exists():
+        return False
+    try:
+        trials = read_store(config.folder).trials
+    except KeyError:  # killed before the study was created in the database
+        return False
+    return any(trial.state != TrialState.WAITING for trial in trials)
+
+
+def _require_same_options(config: StudyConfig) -> None:
+    """Refuse to continue a study with options other than those of its trials.
+
+    Raises:
+        InputError: names every option that differs.
+    """
+    if _has_trials(config):
+        require_same_options(config)
 
 
 def _dry_run(config: StudyConfig, console: Console) -> None:
@@ -122,6 +168,7 @@ def _dry_run(config: StudyConfig, console: Console) -> None:
         spec, galaxies = survey.spec, survey.rows_per_split()["val"]
     else:
         spec, galaxies = SurveySpec(), config.run.validation.galaxies
+    config = _with_applicable_space(config, input_spec(spec), console)
     require_possible(config.space, config.run, input_spec(spec))
     print_estimate(config, input_spec(spec), galaxies, console)
 
@@ -146,7 +193,9 @@ def _require_same_survey(store: StudyStore, survey: Survey) -> None:
 def _open_parent(config: StudyConfig, survey: Survey) -> Tracker:
     params = {key: str(value) for key, value in flat(config).items()}
     uri = tracking_uri(config.run.home_path)
-    parent, _ = open_named_run(uri, config.run.experiment, config.full_name, config.folder, params)
+    # With other options than those of a start that failed, a new run: MLflow does not change parameters.
+    anew = not _has_trials(config) and not has_same_options(config)
+    parent, _ = open_named_run(uri, config.run.experiment, config.full_name, config.folder, params, replace=anew)
     parent.tags(
         {
             "mmae.survey": str(survey.path),
@@ -154,6 +203,7 @@ def _open_parent(config: StudyConfig, survey: Survey) -> Tracker:
             "mmae.recipe": config.run.recipe,
             "mmae.study": config.full_name,
         }
+        | provenance_tags(seed=config.run.seed, data=survey.content_hash)
     )
     return parent
 
@@ -214,8 +264,8 @@ def _record_interruption(job: StudyJob, store: StudyStore, console: Console) -> 
     """After Ctrl-C: mark running trials as killed in MLflow. In Optuna they stay running and are requeued next time."""
     for trial in store.trials:
         if trial.state.name == "RUNNING":
-            open_trial(job, trial.number).finish("KILLED")
-    job.parent.finish("KILLED")
+            open_trial(job, trial.number).finish(KILLED)
+    job.parent.finish(KILLED)
     console.print(
         f"interrupted: {store.n_finished} of {job.config.trials} trials finished. "
         "Run the same command again to continue.",

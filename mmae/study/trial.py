@@ -21,15 +21,16 @@ from ray.train import ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from mmae.core.provenance import provenance_tags
 from mmae.core.ray_setup import WORKER_ENV, quiet_logs, set_data_context
 from mmae.core.settings import to_yaml
 from mmae.inference.predict import Predictions
 from mmae.loader.collate import input_spec
 from mmae.model.build import Model
-from mmae.model.masking import INPUT_MODES, fixed_visible
+from mmae.model.masking import fixed_visible, modes_of
 from mmae.study.budget import Plan, noise_batch, plan_trial, validation_number
 from mmae.study.config import StudyConfig
-from mmae.study.space import Parameters, parameters_of
+from mmae.study.space import Parameters, input_mode, parameters_of
 from mmae.survey.store import Survey
 from mmae.tracking.runs import Tracker, open_named_run
 from mmae.training.checkpoint import save_model
@@ -38,7 +39,7 @@ from mmae.training.loop import Loop
 from mmae.training.step import NonFiniteLoss, TrainState, create_state
 
 NUMBER = "number"  # key of the Optuna trial number, next to the parameters in Tune's configuration
-SCATTER = "sigma_nmad"  # key of validation sigma_NMAD, image only: the criterion for stopping and for the winner
+SCATTER = "sigma_nmad"  # key of validation sigma_NMAD: the criterion for stopping and for the winner
 VALIDATION = "validation"  # key of the number of the validation, 1 ... StudyConfig.looks
 PLACEMENT = "placement_group"  # key of the placement group of a trial with several workers
 CHECKPOINT, PREDICTIONS = "checkpoint", "predictions.parquet"
@@ -55,6 +56,11 @@ class StudyJob:
     parent: Tracker
     gpus: float
     """GPUs of each worker of a trial."""
+
+    @property
+    def mode(self) -> str:
+        """The input mode whose scatter is minimised."""
+        return input_mode(self.config.run, input_spec(self.survey.spec))
 
     def trial_folder(self, number: int) -> Path:
         return self.folder / "trials" / f"{number:03d}"
@@ -166,7 +172,8 @@ class TrialHost:
         self.tracker = open_trial(self.job, self.number)
         described = parameters_of(self.plan.run) | {"steps": self.plan.run.optim.steps}
         self.tracker.params({name: f"{value:g}" for name, value in described.items()})
-        self.tracker.tags({"mmae.node": ray.get_runtime_context().get_node_id()})
+        found = provenance_tags(seed=self.plan.run.seed, data=self.job.survey.content_hash)
+        self.tracker.tags({"mmae.node": ray.get_runtime_context().get_node_id()} | found)
         self.tracker.text(to_yaml(self.plan.run), "config.yaml")
         self.costs = {
             "parameters": sum(p.numel() for p in self.state.model.parameters()),
@@ -186,9 +193,10 @@ class TrialHost:
             self.report({})
             return
         step, steps = self.state.step, self.plan.run.optim.steps
-        scatter = metrics["val/image/sigma_nmad"]
+        mode = next(iter(predictions.predicted))
+        scatter = metrics[f"val/{mode}/sigma_nmad"]
         if math.isnan(scatter):
-            raise NonFiniteLoss(f"sigma_NMAD from the image is {scatter} at step {step}: no finite prediction.")
+            raise NonFiniteLoss(f"sigma_NMAD ({mode}) is {scatter} at step {step}: no finite prediction.")
         self.tracker.metrics(metrics, step)
         pq.write_table(predictions_table(predictions), self.folder / PREDICTIONS)
         if step == steps:
@@ -213,10 +221,10 @@ class TrialHost:
 
 @torch.no_grad()
 def inference_throughput(state: TrainState, plan: Plan, device: torch.device) -> float:
-    """Galaxies per second of redshift inference from the image alone."""
+    """Galaxies per second of redshift inference in the model's first input mode: from the image, if it reads one."""
     model, n = state.model.eval(), plan.run.stream.batch_size
     batch = noise_batch(n, model.spec).to(device)
-    visible = fixed_visible(batch, model.n_tokens, INPUT_MODES["image"])
+    visible = fixed_visible(batch, model.n_tokens, next(iter(modes_of(model.n_tokens).values())))
     for turn in range(1 + TIMED_BATCHES):
         if turn == 1:
             started = time.perf_counter()

@@ -88,6 +88,12 @@ class Tracker:
         points = {m.step: m.value for m in self._client.get_metric_history(self.run_id, name)}
         return list(points), list(points.values())
 
+    @property
+    def experiment(self) -> str:
+        """Name of the experiment of the run."""
+        run = self._client.get_run(self.run_id)
+        return self._client.get_experiment(run.info.experiment_id).name
+
     def finish(self, status: str = "FINISHED") -> None:
         self._client.set_terminated(self.run_id, status)
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from mmae.config import RunConfig
 from mmae.core.errors import InputError
 from mmae.core.files import folder_lock, partial_path
-from mmae.core.interrupts import end_status, interrupted_status
+from mmae.core.interrupts import end_status, interrupted_status, raise_on_sigterm
 from mmae.core.provenance import provenance, provenance_tags
 from mmae.core.ray_setup import WORKER_ENV, start_ray
 from mmae.core.settings import flat, to_dict, to_yaml
@@ -76,12 +76,10 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
     run_dir = config.home_path / "runs" / config.name
     try:
         return _pretrain(config, run_dir, console)
-    except (KeyboardInterrupt, SystemExit) as error:
-        status = interrupted_status(error)
-        if status is None:
-            raise
-        console.print(interrupted_line(config, run_dir), highlight=False, markup=False, soft_wrap=True)
-        raise SystemExit(status) from None
+    except KeyboardInterrupt as error:
+        # On a line of its own, below the progress bar.
+        console.print(f"\n{interrupted_line(config, run_dir)}", highlight=False, markup=False, soft_wrap=True)
+        raise SystemExit(interrupted_status(error)) from None
 
 
 def _pretrain(config: RunConfig, run_dir: Path, console: Console) -> RunResult:
@@ -90,6 +88,7 @@ def _pretrain(config: RunConfig, run_dir: Path, console: Console) -> RunResult:
     if finished:
         return finished
     start_ray()
+    raise_on_sigterm()
     survey = open_or_simulate(config.survey, config.home_path, config.simulated_galaxies, console)
     parameters = require_usable(config, survey)
     require_same_survey(survey, run_dir)

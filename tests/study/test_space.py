@@ -16,16 +16,21 @@ from mmae.model.masking import MaskConfig, draw_visible
 from mmae.recipes import recipe
 from mmae.study.config import Space, StudyConfig
 from mmae.study.space import (
+    applicable_space,
     base_parameters,
     choices,
+    described_model,
     distributions,
     extremes,
+    input_mode,
     model_field,
     parameters_of,
     require_possible,
     run_of,
+    space_lines,
     suggest,
 )
+from mmae.study.study import parse_study
 from mmae.training.step import step_generator
 from tests.model.galaxies import SPEC as TINY_SPEC
 from tests.model.galaxies import TINY, TINY_PAPER, random_batch
@@ -162,6 +167,60 @@ def test_a_width_of_the_published_model_that_its_heads_do_not_divide_is_refused(
 def test_impossible_spaces_are_refused(values, match):
     with pytest.raises(ValueError, match=match):
         Space(**values)
+
+
+@pytest.mark.parametrize(
+    ("name", "varied", "mode"),
+    [
+        ("small", {"image_mask_ratio", "spectrum_mask_ratio", "image_patch", "spectrum_patch", "depth"}, "image"),
+        ("base", {"image_mask_ratio", "spectrum_mask_ratio", "image_patch", "spectrum_patch", "depth"}, "image"),
+        ("image-only", {"image_mask_ratio", "image_patch", "depth"}, "image"),
+        ("magnitudes", {"depth"}, "magnitudes"),
+        ("cnn", {"depth"}, "image"),
+        ("contrastive", {"image_mask_ratio", "spectrum_mask_ratio", "image_patch", "spectrum_patch", "depth"}, "image"),
+        ("paper", {"image_mask_ratio", "spectrum_mask_ratio", "image_patch", "spectrum_patch", "depth"}, "image"),
+    ],
+)
+def test_every_recipe_varies_what_its_model_has(name, varied, mode):
+    run = recipe(name)
+    assert input_mode(run, SPEC) == mode
+    space, lines = applicable_space(Space(), run, SPEC)
+    assert set(distributions(space)) == varied
+    absent = set(distributions(Space())) - varied
+    assert all(any(name in line for line in lines) for name in absent) and len(lines) <= 2
+    require_possible(space, run, SPEC)
+    for seed in range(3):
+        drawn = sampled(space, run, SPEC, seed)
+        assert set(drawn) == varied
+        assert parameters_of(run_of(drawn, run)) | drawn == parameters_of(run_of(drawn, run))
+        described_model(run_of(drawn, run), SPEC)
+    base_parameters(space, run, SPEC)
+    extremes(space, run, SPEC)
+    assert varied <= {line[0] for line in space_lines(space, run, SPEC)}
+
+
+def test_defaults_that_a_recipe_cannot_have_are_left_out_and_given_ones_refused():
+    paper = recipe("paper")
+    space, lines = applicable_space(Space(), paper, SPEC)
+    assert space.spectrum_patch == (32, 64) and "spectrum_patch 128" in " ".join(lines)
+    given, _ = applicable_space(Space(spectrum_patch=(8, 128)), paper, SPEC)
+    assert given.spectrum_patch == (8, 128)
+    with pytest.raises(InputError, match="spectrum_patch 128"):
+        require_possible(given, paper, SPEC)
+
+
+def test_a_recipe_that_has_nothing_of_the_space_is_refused():
+    only_masks = Space(image_patch=(), spectrum_patch=(), depth=())
+    space, _ = applicable_space(only_masks, recipe("cnn"), SPEC)
+    with pytest.raises(InputError, match="no field is varied"):
+        require_possible(space, recipe("cnn"), SPEC)
+
+
+def test_the_name_of_the_recipe_alone_is_not_changed():
+    with pytest.raises(InputError, match="--run.recipe cnn.*--recipe cnn"):
+        parse_study("A study.", ["--run.recipe", "cnn"])
+    assert parse_study("A study.", ["--recipe", "cnn"]).run == recipe("cnn")
+    assert parse_study("A study.", ["--recipe", "cnn", "--run.recipe", "cnn"]).run == recipe("cnn")
 
 
 def test_all_choices_are_combined():

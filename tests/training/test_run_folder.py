@@ -20,6 +20,7 @@ from rich.console import Console
 from mmae.config import RunConfig
 from mmae.core.errors import InputError
 from mmae.core.files import folder_lock
+from mmae.core.interrupts import Terminated, interrupted_status, raise_on_sigterm
 from mmae.core.settings import from_yaml, to_yaml
 from mmae.metrics.bootstrap import Score
 from mmae.metrics.redshift import ALL_Z
@@ -179,7 +180,7 @@ def test_a_checkpoint_claims_the_configuration(config, calls):
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(KeyboardInterrupt(), 130), (SystemExit(int(signal.SIGTERM)), 143)], ids=["SIGINT", "SIGTERM"]
+    ("error", "status"), [(KeyboardInterrupt(), 130), (Terminated(), 143)], ids=["SIGINT", "SIGTERM"]
 )
 def test_an_interrupted_run_is_killed_in_mlflow_and_names_its_command(config, calls, monkeypatch, error, status):
     def stopped(config, survey, tracker, run_dir):
@@ -199,6 +200,19 @@ def test_an_interrupted_run_is_killed_in_mlflow_and_names_its_command(config, ca
     assert run.info.status == "KILLED"
     (line,) = [line for line in console.file.getvalue().splitlines() if line.startswith("interrupted")]
     assert "step 8/10" in line and f"pretrain.py --config {folder(config) / 'config.yaml'}" in line
+
+
+def test_sigterm_raises_and_gives_its_own_status(monkeypatch):
+    monkeypatch.setattr(Terminated, "received", False)
+    assert interrupted_status(KeyboardInterrupt()) == 130
+    before = signal.getsignal(signal.SIGTERM)
+    raise_on_sigterm()
+    try:
+        with pytest.raises(Terminated):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert interrupted_status(KeyboardInterrupt()) == 143  # ray.get raises a plain KeyboardInterrupt
 
 
 def test_the_command_that_continues_can_be_pasted(config, monkeypatch):
