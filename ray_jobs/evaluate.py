@@ -7,7 +7,8 @@
 
 NAME is a run, a study or an MLflow run id. Tables, figures and an HTML report are written to
 $MMAE_HOME/evaluations/NAME, in a folder for each survey and split, and to MLflow, below the run. A split with
-galaxies that the model was trained on is refused. --predictions needs no model, only true and predicted redshifts in a CSV or Parquet file.
+galaxies that the model was trained on is refused. --predictions needs no model, only a table of true and predicted
+redshifts.
 """
 
 from mmae.cli import main, parse_job

@@ -172,13 +172,7 @@ class WithTextCause(Exception):
 
 @pytest.mark.parametrize(
     "error",
-    [
-        ValueError("a bug"),
-        FromWorker(KeyError("a bug")),
-        FromWorker(None),
-        SystemExit(7),
-        WithTextCause("a bug"),
-    ],
+    [ValueError("a bug"), FromWorker(KeyError("a bug")), FromWorker(None), SystemExit(7), WithTextCause("a bug")],
     ids=lambda e: type(e).__name__,
 )
 def test_other_exceptions_are_raised(error, capsys):
