@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -12,10 +13,13 @@ from astropy.table import Table
 from rich.console import Console
 
 from mmae.core.errors import InputError
-from mmae.core.folders import home_folder, require_folder_name
+from mmae.core.files import file_hash, folder_lock
+from mmae.core.folders import absolute, home_folder, require_folder_name
+from mmae.core.interrupts import end_status
+from mmae.core.provenance import provenance_line, provenance_tags
 from mmae.core.settings import flat, require_unchanged, to_yaml
 from mmae.report.contents import Section
-from mmae.report.save import log_report, save_report
+from mmae.report.save import PAGE, log_report, save_report
 from mmae.report.terminal import print_section
 from mmae.steepspec.catalogue import SurveyDescription, read_catalogue, survey_description
 from mmae.steepspec.counts import Rejections, rejection_table
@@ -33,7 +37,7 @@ from mmae.steepspec.tables import write_table
 from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
 
 EXPERIMENT = "steep-spectrum"
-REPORT = "report"
+REPORT, CONFIG = "report", "config.yaml"
 MAY_CHANGE = ("home", "ray")
 """Options that may differ when a search is repeated in its folder."""
 
@@ -72,9 +76,25 @@ class SearchConfig:
     """The simulated sky, used without --radio."""
 
     def __post_init__(self) -> None:
+        self._resolve_paths()
         require_folder_name(self.name, "name")
         if self.charts < 0:
             raise ValueError(f"charts is {self.charts}: give 0 or more.")
+
+    def _resolve_paths(self) -> None:
+        """Make all paths absolute, so that the saved configuration means the same in every folder."""
+
+        def resolved(path: Path) -> Path:
+            return path.expanduser().resolve()
+
+        object.__setattr__(self, "home", absolute(self.home))
+        object.__setattr__(self, "radio_survey", _absolute_survey(self.radio_survey))
+        for name in ("radio", "regions", "later_regions", "pulsars", "known"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, resolved(getattr(self, name)))
+        for name in ("companions", "optical"):
+            pairs = {_absolute_survey(key): resolved(path) for key, path in getattr(self, name).items()}
+            object.__setattr__(self, name, pairs)
 
     @property
     def home_path(self) -> Path:
@@ -104,9 +124,16 @@ def search_job(config: SearchConfig, console: Console | None = None) -> SearchRe
         survey = Path(config.radio_survey).stem if config.radio else "simulated"
         config = replace(config, name=f"{survey}-{datetime.now():%Y%m%d-%H%M%S}")
     folder = config.home_path / "steepspec" / config.name
-    require_unchanged(folder / "config.yaml", config, f"search {config.name}", MAY_CHANGE)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(to_yaml(config))
+    with folder_lock(folder, "another process is running this search. Wait until it ends, or use another --name."):
+        return _search_in(folder, config, console)
+
+
+def _search_in(folder: Path, config: SearchConfig, console: Console) -> SearchResult:
+    """The search in its folder, which this process has locked."""
+    saved = folder / CONFIG
+    finished = (folder / REPORT / PAGE).exists()  # until then the options may be corrected
+    if finished:
+        require_unchanged(saved, config, f"search {config.name}", MAY_CHANGE)
     with_files = config
     if config.radio is None:
         console.print(f"simulating a sky into {folder / 'sky'}", highlight=False, soft_wrap=True)
@@ -119,22 +146,27 @@ def search_job(config: SearchConfig, console: Console | None = None) -> SearchRe
         config.name,
         folder,
         {key: str(value) for key, value in flat(config).items()},
+        # With other options than those of a start that failed: MLflow does not change parameters.
+        replace=saved.exists() and not finished and saved.read_text() != to_yaml(config),
     )
+    saved.write_text(to_yaml(config))
     try:
+        data = _content_hash(with_files)
+        tracker.tags(provenance_tags(seed=_seed(config), data=data))
         found = search(inputs, config.settings, config.ray)
         truth = None if config.radio else Table.read(folder / "sky" / "truth.parquet")
         sections = make_sections(found, inputs, pulsars, config.settings, config.charts, truth)
-        page = _write(found, inputs, sections, config, folder)
+        page = _write(found, inputs, sections, config, folder, data)
         _log(tracker, found, sections, page, folder)
-    except BaseException:
-        tracker.finish("FAILED")
+    except BaseException as error:
+        tracker.finish(end_status(error))
         raise
     tracker.finish()
     for section in terminal_sections(sections):
         print_section(section, console)
     console.print(
         f"\ntables  {folder}\npage    {page}\nview    {tracker.how_to_look}\n"
-        f"repeat  python ray_jobs/steep_spectrum.py --config {folder / 'config.yaml'} --name another",
+        f"repeat  python ray_jobs/steep_spectrum.py --config {saved} --name another",
         highlight=False,
         soft_wrap=True,
     )
@@ -155,8 +187,6 @@ def read_inputs(config: SearchConfig) -> tuple[Inputs, Table | None]:
         return table
 
     survey = _described(config.radio_survey, "radio", "--radio-survey")
-    radio = read(config.radio, survey)
-    regions = read_4fgl(config.regions)
     companions = [Companion(s, read(path, s)) for s, path in _pairs(config.companions, "radio", "--companions")]
     optical = [OpticalCatalogue(s, read(path, s)) for s, path in _pairs(config.optical, "optical", "--optical")]
     known, pulsars = [], None
@@ -221,7 +251,29 @@ def simulated_inputs(config: SearchConfig, folder: Path) -> SearchConfig:
     )
 
 
-def _write(found: Search, inputs: Inputs, sections: list[Section], config: SearchConfig, folder: Path) -> Path:
+def _seed(config: SearchConfig) -> int | None:
+    """The seed of the simulated sky; a search of catalogues has none."""
+    return config.sky.seed if config.radio is None else None
+
+
+def _content_hash(config: SearchConfig) -> str:
+    """Hash of the bytes of all input files."""
+    single = (config.radio, config.regions, config.later_regions, config.pulsars, config.known)
+    files = [*single, *config.companions.values(), *config.optical.values()]
+    digest = hashlib.blake2b(digest_size=16)
+    for path in files:
+        digest.update(f"{file_hash(path) if path and path.is_file() else ''}\n".encode())
+    return digest.hexdigest()
+
+
+def _absolute_survey(name: str) -> str:
+    """A YAML file of `survey_description` as an absolute path; the name of a survey of the package unchanged."""
+    return absolute(name) if Path(name).suffix in (".yaml", ".yml") else name
+
+
+def _write(
+    found: Search, inputs: Inputs, sections: list[Section], config: SearchConfig, folder: Path, data: str
+) -> Path:
     """Write tables and report page. Sources and points, which are as long as the catalogue, in Parquet only."""
     about = {"radio": str(inputs.radio.meta["path"]), "regions": str(inputs.regions.meta["path"]), "name": config.name}
     for name, table, spec, formats in (
@@ -236,6 +288,7 @@ def _write(found: Search, inputs: Inputs, sections: list[Section], config: Searc
     rejection_table(found.counts).write(folder / "rejections.csv", overwrite=True)
     facts = about | {
         "radio survey": f"{inputs.survey.title} ({inputs.survey.citation})",
+        "provenance": provenance_line(seed=_seed(config), data=data),
         "other surveys": ", ".join(c.survey.title for c in (*inputs.companions, *inputs.optical)) or "none",
     }
     return save_report(
@@ -248,7 +301,7 @@ def _write(found: Search, inputs: Inputs, sections: list[Section], config: Searc
 
 
 def _log(tracker: Tracker, found: Search, sections: list[Section], page: Path, folder: Path) -> None:
-    tracker.file(folder / "config.yaml")
+    tracker.file(folder / CONFIG)
     for path in sorted(folder.glob("candidates.*")) + sorted(folder.glob("regions.*")) + [folder / "rejections.csv"]:
         tracker.file(path, "tables")
     tracker.metrics(

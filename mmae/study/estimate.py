@@ -22,7 +22,7 @@ from mmae.training.step import TrainState, create_state, step_generator, trainin
 
 # With these numbers the estimate takes about 20 s. FLOPs are averaged over fewer masks than for a trial.
 TIMED_STEPS, COUNTED_STEPS, SMALLEST_BATCH = 2, 1, 4
-SECONDS_OF_A_POINT = 1.0
+SECONDS_OF_A_POINT = 0.6
 N_RANDOM = 3
 BASE, CHEAPEST, MOST_EXPENSIVE, RANDOM = "base run", "cheapest", "most expensive", "random"
 BUDGET_COLUMNS = (

@@ -21,6 +21,7 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from mmae.core.errors import InputError
+from mmae.core.files import folder_lock
 from mmae.core.folders import home
 from mmae.core.settings import from_yaml, to_yaml
 from mmae.steepspec.catalogue import read_catalogue, survey_description
@@ -248,7 +249,32 @@ def test_the_command_ends_with_one_line_and_status_2(tmp_path):
         timeout=300,
     )
     assert ended.returncode == 2 and "Traceback" not in ended.stderr
-    assert ended.stderr.strip().splitlines()[-1].startswith("error: nowhere.fits:")
+    assert re.match(r"error: .*nowhere\.fits:", ended.stderr.strip().splitlines()[-1])
+
+
+def test_configured_paths_are_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = SearchConfig(
+        radio=Path("a.fits"), regions=Path("b.fit"), companions={"nvss": Path("c"), "d.yaml": Path("e")}, home="h"
+    )
+    assert (config.radio, config.home) == (tmp_path / "a.fits", str(tmp_path / "h"))
+    assert config.companions == {"nvss": tmp_path / "c", str(tmp_path / "d.yaml"): tmp_path / "e"}
+    assert config.radio_survey == "mals_dr1" and SearchConfig(radio_survey="x.yml").radio_survey == str(
+        tmp_path / "x.yml"
+    )
+
+
+def test_a_failed_search_claims_no_name_and_a_running_one_is_alone(files, tmp_path, console):
+    config = replace(files, name="first", home=str(tmp_path))
+    with pytest.raises(InputError, match="nowhere"):
+        search_job(replace(config, known=tmp_path / "nowhere.csv"), console)
+    folder = tmp_path / "steepspec" / "first"
+    assert not (folder / "config.yaml").exists()
+    (folder / "config.yaml").write_text(to_yaml(replace(config, charts=1)))  # as a search that was killed
+    with folder_lock(folder, "held"), pytest.raises(InputError, match="another process"):
+        search_job(config, console)
+    with pytest.raises(InputError, match="nowhere"):  # other options than the killed search are accepted
+        search_job(replace(config, known=tmp_path / "nowhere.csv"), console)
 
 
 def test_configuration_from_a_file_with_an_unknown_field(tmp_path):
