@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ from typing import Any
 import tyro
 
 from mmae.config import RunConfig
-from mmae.core.errors import InputError, input_error_behind
+from mmae.core.errors import InputError, input_error_behind, one_line
 from mmae.core.interrupts import interrupted_status
 from mmae.core.settings import from_yaml
 from mmae.recipes import RECIPES, recipe
+from mmae.tracking.database import tracking_error_behind
 
 INPUT_ERROR_STATUS = 2
+TRACEBACK = "--traceback"
+TRACEBACK_HELP = f"{TRACEBACK}  prints Python's traceback before an error message."
 START = "\n".join(
     [
         "Start from  --recipe NAME  or  --config FILE.yaml, then override single fields.",
@@ -97,6 +101,7 @@ def parse(kind: type, description: str, default: Any = None, argv: list[str] | N
         SystemExit: --help, or an option that does not exist.
     """
     options = {} if default is None else {"default": default}
+    description = f"{description}\n\n{TRACEBACK_HELP}"
     try:
         return tyro.cli(kind, description=description, args=argv, config=(tyro.conf.AvoidSubcommands,), **options)
     except ValueError as error:
@@ -104,15 +109,23 @@ def parse(kind: type, description: str, default: Any = None, argv: list[str] | N
 
 
 def main(job: Callable[[], object]) -> None:
-    """Run a job. An InputError ends the process with a one-line message and status 2; others are raised."""
+    """Run a job. An error that the user can remedy ends the process with a one-line message and status 2.
+
+    Other exceptions are raised. With the option --traceback, which is removed from the command line, the traceback
+    is printed before the message.
+    """
+    with_traceback = TRACEBACK in sys.argv
+    sys.argv[:] = [argument for argument in sys.argv if argument != TRACEBACK]
     try:
         job()
     except KeyboardInterrupt as error:
         print("interrupted. The same command continues the job, or starts it again.", file=sys.stderr)
         sys.exit(interrupted_status(error))
     except Exception as error:
-        input_error = input_error_behind(error)
+        input_error = input_error_behind(error) or tracking_error_behind(error)
         if input_error is None:
             raise
-        print(f"error: {input_error}", file=sys.stderr)
+        if with_traceback:
+            traceback.print_exception(error)
+        print(f"error: {one_line(str(input_error))}", file=sys.stderr)
         sys.exit(INPUT_ERROR_STATUS)

@@ -40,7 +40,7 @@ def ray_cluster():
         address="local",
         num_cpus=4,
         include_dashboard=False,
-        runtime_env={"env_vars": WORKER_ENV, "worker_process_setup_hook": "mmae.core.ray_setup.quiet_logs"},
+        runtime_env={"env_vars": WORKER_ENV, "worker_process_setup_hook": "mmae.core.ray_setup.set_up_worker"},
     )
     start_ray()
     yield

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 from dataclasses import dataclass
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from mmae.cli import main, parse, parse_run, require_same_recipe
 from mmae.core.errors import InputError
@@ -108,7 +111,7 @@ def test_help_lists_recipes_and_fields(capsys):
         run("--help")
     assert caught.value.code == 0
     out = capsys.readouterr().out
-    for word in ("Pretrain.", "small", "paper", "--config", "--optim.learning-rate"):
+    for word in ("Pretrain.", "small", "paper", "--config", "--optim.learning-rate", "--traceback"):
         assert word in out
 
 
@@ -164,6 +167,35 @@ def test_input_errors_give_one_line_and_status_2(error, capsys):
     assert caught.value.code == 2
     out, err = capsys.readouterr()
     assert err == "error: the bad row\n" and out == ""
+
+
+def test_errors_of_the_file_system_and_of_mlflow_give_one_line(capsys):
+    for error in (
+        OSError(errno.EROFS, "Read-only file system", "/home/runs"),
+        FromWorker(OSError(errno.ENOSPC, "No space left on device", "/home/runs")),
+        MlflowException("the server\ndoes not answer"),
+        InputError("a message\nof two lines"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(raising(error))
+        assert caught.value.code == 2
+        err = capsys.readouterr().err
+        assert err.startswith("error: ") and err.count("\n") == 1
+
+
+def test_the_traceback_is_printed_on_request(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["job.py", "--traceback", "--name", "x"])
+    seen = []
+
+    def job():
+        seen.extend(sys.argv)
+        raise chained()
+
+    with pytest.raises(SystemExit) as caught:
+        main(job)
+    err = capsys.readouterr().err
+    assert caught.value.code == 2 and seen == ["job.py", "--name", "x"]
+    assert "Traceback" in err and "RuntimeError: reading failed" in err and err.endswith("error: the bad row\n")
 
 
 class WithTextCause(Exception):

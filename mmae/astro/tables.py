@@ -285,7 +285,7 @@ def _from_arrow(arrow: pa.Table) -> Table:
     table = Table(meta={"repeated": repeated})
     for i, (name, column) in enumerate(zip(names, arrow.columns, strict=True)):
         mask = np.asarray(column.is_null())
-        if pa.types.is_decimal(column.type):
+        if pa.types.is_decimal(column.type) or pa.types.is_float16(column.type):
             column = column.cast(pa.float64())
         if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
             filled = column.fill_null(0).to_numpy()

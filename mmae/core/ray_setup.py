@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import shlex
+import socket
+import sys
 import warnings
 from pathlib import Path
 
+from mmae.core.errors import ADVICE, InputError, input_error_behind, one_line
+
 WORKER_ENV = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # otherwise each line printed by a worker appears twice
+    "RAY_TRAIN_METRICS_ENABLED": "0",  # otherwise a run whose name is not ASCII fails
     "RAY_DATA_LOG_LEVEL": "WARNING",
     # Halves the time to the first batch of an epoch with the V2 Parquet reader.
     "RAY_DATA_PARQUET_FOOTER_NUM_ACTORS": "1",
@@ -22,10 +29,18 @@ for _name, _value in WORKER_ENV.items():  # Ray reads these at import
 
 import ray  # noqa: E402
 import ray.data  # noqa: E402
+from ray._common.utils import get_default_ray_temp_dir, get_ray_address_file  # noqa: E402
 from ray._private import ray_constants  # noqa: E402
 
-# `ray start` writes the address of its cluster here; ray.init connects to it if RAY_ADDRESS is not set.
-RUNNING_CLUSTER = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster"
+from mmae.core.resources import require_resources  # noqa: E402
+
+ADDRESS, AUTH_MODE = "RAY_ADDRESS", "RAY_AUTH_MODE"
+CONNECT_SECONDS = 10.0  # time to reach a cluster; Ray itself waits for five minutes
+SHORT_FOLDER = "/tmp"
+# Of a socket of Ray: folder of the session, with time and process id, and name. Linux allows 107 bytes in all.
+SOCKET = "session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+SOCKET_BYTES = 107
+OWNER_ONLY = 0o600
 
 VERBOSE_LOGGERS = (
     "ray.data._internal.progress",
@@ -33,22 +48,120 @@ VERBOSE_LOGGERS = (
     # This module of Ray uses its file path as logger name.
     str(Path(ray.__file__).parent / "train/v2/_internal/execution/context.py"),
 )
+TRACEBACK_LOGGERS = (
+    # Log the traceback of an exception that the driver raises too.
+    "ray.data.exceptions",
+    "ray.data._internal.execution.streaming_executor",
+    "ray.data._internal.execution.streaming_executor_state",
+    "ray.train.v2._internal.util",
+)
+FAILURE_LOGGER = "ray.train.v2._internal.execution.failure_handling.default"  # repeats the start of this traceback
+EXPLAINED = re.compile(rf"{InputError.__module__}\.InputError|\[Errno ({'|'.join(map(str, ADVICE))})\]")
 
 
 def start_ray() -> None:
-    """Connect to the cluster at RAY_ADDRESS (set inside a Ray job) or a running local one, else start one."""
+    """Connect to the cluster at RAY_ADDRESS (set inside a Ray job) or a running local one, else start one.
+
+    Raises:
+        InputError: the cluster does not answer or has no CPU, or Ray cannot be started.
+    """
     if not ray.is_initialized():
-        if not os.environ.get("RAY_ADDRESS") and not RUNNING_CLUSTER.exists():
+        cluster = _cluster()
+        if cluster:
+            _require_reachable(cluster)
+        else:
             _listen_on_loopback()
-        ray.init(
-            runtime_env={
-                "env_vars": _worker_environment(),
-                "worker_process_setup_hook": f"{__name__}.{quiet_logs.__name__}",
-            },
-            logging_level=logging.WARNING,
-        )
+            _shorten_temporary_folder()
+        token = token_file()
+        new_token = not token.exists()
+        try:
+            ray.init(
+                runtime_env={
+                    "env_vars": _worker_environment(),
+                    "worker_process_setup_hook": f"{__name__}.{set_up_worker.__name__}",
+                },
+                logging_level=logging.WARNING,
+            )
+        except (Exception, SystemExit) as error:  # SystemExit if another server listens at the address
+            raise InputError(f"Ray cannot be started: {one_line(str(error))}") from error
+        _check_token(token, new_token)
+        require_resources(1, {"CPU": 1}, "this job")
     quiet_logs()
     set_data_context()
+
+
+def _cluster() -> str:
+    """The address of the cluster to which `ray.init` will connect; empty if it will start Ray."""
+    address = os.environ.get(ADDRESS, "")
+    if address in ("", "auto"):
+        file = Path(get_ray_address_file(None))
+        return file.read_text().strip() if file.exists() else ""
+    return "" if address == "local" else address
+
+
+def _require_reachable(address: str) -> None:
+    """Check that a server listens at the address of a cluster.
+
+    Raises:
+        InputError: it does not, or it is the address of the job server.
+    """
+    remedy = f"Start the cluster, or correct {ADDRESS}."
+    if not os.environ.get(ADDRESS, "").removeprefix("auto"):
+        remedy = f"Start the cluster again, or delete {get_ray_address_file(None)} to run on this machine."
+    if address.startswith(("http://", "https://")):
+        raise InputError(
+            f"{ADDRESS} is {address}, a job server: put it into RAY_API_SERVER_ADDRESS and use `ray job submit`, "
+            f"or set {ADDRESS} to the address of the cluster, HOST:6379."
+        )
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError(f"{ADDRESS} is {address}: give HOST:PORT, for instance 10.0.0.1:6379.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"no Ray cluster answers at {address} ({error}). {remedy}") from error
+
+
+def _shorten_temporary_folder() -> None:
+    """Make Ray and its processes use a short folder for temporary files, if the path of theirs is too long for sockets.
+
+    Raises:
+        InputError: there is no short folder.
+    """
+    folder = get_default_ray_temp_dir()
+    if len(os.fsencode(os.path.join(folder, SOCKET))) <= SOCKET_BYTES:
+        return
+    if not os.access(SHORT_FOLDER, os.W_OK):
+        raise InputError(
+            f"{folder}: this path is too long for Ray's sockets. Set RAY_TMPDIR to a folder with at most "
+            f"{SOCKET_BYTES - len(SOCKET) - len('/ray/')} characters."
+        )
+    print(f"Ray's temporary files are in {SHORT_FOLDER}: the path of TMPDIR is too long for its sockets.", flush=True)
+    os.environ["RAY_TMPDIR"] = os.environ["TMPDIR"] = SHORT_FOLDER
+
+
+def token_file() -> Path:
+    """The file with the token by which Ray's processes know each other."""
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+
+
+def _check_token(token: Path, is_new: bool) -> None:
+    """Make a token that Ray has just created readable by its owner only; warn of an older one that others can read."""
+    unused = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get(AUTH_MODE, "token") != "token"
+    if unused or not token.exists():
+        return
+    mode = token.stat().st_mode & 0o777
+    if mode & ~OWNER_ONLY == 0:
+        return
+    if is_new:
+        token.chmod(OWNER_ONLY)
+        return
+    print(
+        f"warning: {token} can be read by other users (mode {mode:o}), who can then run code as you: "
+        f"chmod 600 {shlex.quote(str(token))}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _worker_environment() -> dict[str, str]:
@@ -66,13 +179,32 @@ def _listen_on_loopback() -> None:
     ray_constants.ENABLE_RAY_CLUSTER = False
 
 
+def set_up_worker() -> None:
+    """Set up a worker process of Ray: quiet logs, and the address of its cluster.
+
+    Without the address, parts of Ray in the worker search for a running cluster and fail if the machine has several.
+    """
+    os.environ[ADDRESS] = ray.get_runtime_context().gcs_address
+    quiet_logs()
+
+
 def quiet_logs() -> None:
-    """Silence Ray's messages per epoch and checkpoint, which would break up the progress bar."""
+    """Silence Ray's messages per epoch and checkpoint, which would break up the progress bar, and the tracebacks of
+    errors that the driver explains in one line."""
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     for name in VERBOSE_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+    for name in TRACEBACK_LOGGERS:
+        logging.getLogger(name).addFilter(_is_unexplained)
+    logging.getLogger(FAILURE_LOGGER).setLevel(logging.CRITICAL)
     # Appears when a small data set has fewer blocks than readers.
     warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks", category=UserWarning)
+
+
+def _is_unexplained(record: logging.LogRecord) -> bool:
+    """Whether a record contains no error that `input_error_behind` explains."""
+    error = record.exc_info[1] if record.exc_info else None
+    return EXPLAINED.search(record.getMessage()) is None and input_error_behind(error) is None
 
 
 def set_data_context() -> None:

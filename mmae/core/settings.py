@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -127,5 +128,5 @@ def require_unchanged(saved: Path, config: Any, what: str, may_change: tuple[str
     if changed:
         raise InputError(
             f"{what} was started with a different configuration: {'; '.join(changed)}. "
-            f"Choose another --name, or continue it with --config {saved}."
+            f"Choose another --name, or continue it with --config {shlex.quote(str(saved))}."
         )

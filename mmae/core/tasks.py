@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import joblib
 
+from mmae.core.errors import InputError, input_error_behind
+
 Job = dict[str, Any]
+ERROR = "error of this job"  # key of a result that is the message of an InputError
 
 
 class Runner(Protocol):
@@ -21,15 +24,39 @@ def in_ray(jobs: list[Job], work: Callable[[Job], Job], workers: int | None = No
 
     Args:
         workers: maximum number of concurrent jobs; None: the number of CPUs of the cluster.
-    """
-    import ray.data  # imported here: `in_processes` does not need Ray
 
+    Raises:
+        InputError: a job raised it. Jobs return its message as data, because Ray would print a traceback.
+    """
     if not jobs:
         return iter(())
+    import ray.data  # imported here: `in_processes` does not need Ray
+
     # Ray warns if the limit exceeds the number of jobs.
     at_once = ray.data.TaskPoolStrategy(size=None if workers is None else min(workers, len(jobs)))
     dataset = ray.data.from_items(jobs, override_num_blocks=len(jobs))
-    return iter(dataset.map(work, num_cpus=1, compute=at_once).iter_rows())
+    return _results(dataset.map(_returning_errors(work), num_cpus=1, compute=at_once).iter_rows())
+
+
+def _returning_errors(work: Callable[[Job], Job]) -> Callable[[Job], Job]:
+    def run(job: Job) -> Job:
+        try:
+            return work(job)
+        except Exception as error:
+            input_error = input_error_behind(error)
+            if input_error is None:
+                raise
+            return {ERROR: str(input_error)}
+
+    return run
+
+
+def _results(rows: Iterable[Job]) -> Iterator[Job]:
+    for row in rows:
+        if row.get(ERROR) is not None:
+            raise InputError(row[ERROR])
+        row.pop(ERROR, None)
+        yield row
 
 
 def in_processes(jobs: list[Job], work: Callable[[Job], Job], workers: int | None = None) -> Iterator[Job]:

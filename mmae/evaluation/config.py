@@ -18,11 +18,11 @@ class EvaluateConfig:
     survey: str = ""
     """Survey folder. Empty: the survey that the run was trained on."""
     predictions: Path | None = None
-    """Instead of a model: a CSV or Parquet file of true and predicted redshifts."""
+    """Instead of a model: a table of true and predicted redshifts (CSV or other text, FITS, VOTable, Parquet)."""
     truth_column: str | None = None
-    """Column of true redshifts in that file. None: detected (z_true, y_test, redshift, ...)."""
+    """Column of true redshifts in that file. None: detected (z_true, z_spec, redshift, ...)."""
     predicted_column: tuple[str, ...] = ()
-    """Columns of predictions in that file. Empty: all detected (z_pred, y_pred, z_image, ...)."""
+    """Columns of predictions in that file. Empty: all detected (z_pred, z_phot, z_image, ...)."""
     name: str = ""
     """Name of the output folder; each survey and split has a folder of its own in it. Empty: name of the run or the
     file."""

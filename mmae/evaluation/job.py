@@ -19,6 +19,7 @@ from mmae.core.interrupts import end_status
 from mmae.core.provenance import provenance_line, provenance_tags
 from mmae.core.ray_setup import start_ray
 from mmae.core.settings import from_yaml
+from mmae.core.terminal import terminal
 from mmae.evaluation.catalogue import Catalogue, read_catalogue, true_widths
 from mmae.evaluation.config import EvaluateConfig
 from mmae.evaluation.photoz.predictions_file import read_predictions
@@ -70,7 +71,7 @@ def evaluate(config: EvaluateConfig, console: Console | None = None) -> Evaluati
         InputError: the model, the survey or the file cannot be used, or the split contains galaxies
             that the model was trained on.
     """
-    console = console or Console()
+    console = console or terminal()
     return _evaluate_file(config, console) if config.predictions else _evaluate_model(config, console)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -13,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from mmae.core.errors import InputError
 from mmae.core.untrusted import without_password
 from mmae.inference.checkpoint import CONFIG, WEIGHTS
+from mmae.tracking.database import explained_errors, open_client
 from mmae.tracking.runs import RUN_DIR_TAG, Tracker, run_of_folder
 
 BEST, IN_MLFLOW = "best", "checkpoint"
@@ -53,18 +53,17 @@ def find_run(run: str, home: Path, uri: str) -> FoundRun:
 
 def _on_disk(checkpoint: Path, uri: str) -> FoundRun:
     folder = checkpoint.parent if checkpoint.name == BEST else checkpoint
-    client = MlflowClient(uri)
-    try:
+    client = open_client(uri)
+    with explained_errors(uri):
         experiments = [e.experiment_id for e in client.search_experiments()]
         found = run_of_folder(client, experiments, folder)
-    except MlflowException as error:
-        raise InputError(f"MLflow at {without_password(uri)}: {error.message} Check MLFLOW_TRACKING_URI.") from error
     return FoundRun(checkpoint, folder.name, Tracker(uri, found.info.run_id) if found else None)
 
 
 def _in_mlflow(run_id: str, home: Path, uri: str) -> FoundRun:
+    client = open_client(uri)
     try:
-        run: Run = MlflowClient(uri).get_run(run_id)
+        run: Run = client.get_run(run_id)
     except MlflowException as error:
         raise InputError(
             f"--run {run_id}: no folder with {WEIGHTS}, no run of that name in {home / RUN_FOLDERS[0]}, and no "

@@ -38,6 +38,7 @@ class CatalogueColumns:
     """
 
     object_id: str = "object_id"
+    """One column, or several that are unique together, separated by commas: `BRICKID, OBJID`."""
     ra: str = "ra"
     dec: str = "dec"
     pmra: str = ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import fsspec
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
+from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import get_protocol
@@ -18,13 +20,20 @@ from mmae.core.errors import InputError
 FITS_ENDINGS = (".fits", ".fits.gz", ".fits.fz", ".fit")
 
 
-def expand(patterns: Sequence[str], endings: tuple[str, ...], what: str) -> list[str]:
+def expand(
+    patterns: Sequence[str],
+    endings: tuple[str, ...],
+    what: str,
+    chosen: Callable[[Sequence[str], AbstractFileSystem], list[str]] | None = None,
+) -> list[str]:
     """The files matched by paths, folders and patterns, without repetition, sorted within each of them.
 
     Args:
         patterns: a file, a folder (all files below it with one of the endings), or a pattern such as
-            `spectra/**/coadd-*.fits`; local, or with a protocol: `s3://bucket/coadd-*.fits`.
+            `spectra/**/coadd-*.fits`; local, or with a protocol: `s3://bucket/coadd-*.fits`. Files and folders
+            that exist are taken literally, also with brackets in their names.
         what: kind of file, for the message.
+        chosen: those of the files that are wanted, such as `hats.catalogue_files`.
 
     Returns:
         Absolute paths; URLs if a protocol was given.
@@ -39,18 +48,27 @@ def expand(patterns: Sequence[str], endings: tuple[str, ...], what: str) -> list
         try:
             system, path = url_to_fs(pattern)
             if system.isdir(path):
-                found = [file for file in system.find(path) if file.endswith(endings)]
-            elif any(c in path for c in "*?["):
-                found = [file for file in system.glob(path) if not system.isdir(file)]
+                found = [file for file in system.find(path) if file.lower().endswith(endings)]
+            elif system.exists(path):
+                found = [path]
             else:
-                found = [path] if system.exists(path) else []
+                found = [file for file in system.glob(_pattern(system, path)) if not system.isdir(file)]
         except (OSError, ValueError, ImportError) as error:
             raise InputError(f"{pattern}: cannot be listed ({error}). Check the address and your access.") from error
         if not found:
             raise InputError(f"{pattern}: no {what} found. Check the path or the pattern.")
+        found = chosen(found, system) if chosen else found
         local = isinstance(system, LocalFileSystem)
         files |= dict.fromkeys(file if local else system.unstrip_protocol(file) for file in sorted(found))
     return list(files)
+
+
+def _pattern(system: AbstractFileSystem, path: str) -> str:
+    """The pattern, in which characters such as [ are literal in the leading folders that exist."""
+    folder = path.rpartition("/")[0]
+    while folder and not system.isdir(folder):
+        folder = folder.rpartition("/")[0]
+    return glob.escape(folder) + path.removeprefix(folder)
 
 
 def open_fits(path: str | Path) -> fits.HDUList:

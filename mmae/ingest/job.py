@@ -17,6 +17,7 @@ from rich.table import Table
 
 from mmae.core.errors import InputError
 from mmae.core.ray_setup import start_ray
+from mmae.core.terminal import terminal
 from mmae.ingest.build import build_survey, provenance
 from mmae.ingest.chunk import SplitConfig
 from mmae.ingest.contact_sheet import save_contact_sheet
@@ -83,7 +84,7 @@ def build_job(config: BuildConfig, console: Console | None = None) -> Survey:
             invalid as a whole.
     """
     _check(config)
-    console = console or Console()
+    console = console or terminal()
     if "paired" in config.source:
         start_ray()
     sources = [_source(name, config) for name in config.source]
@@ -232,7 +233,7 @@ def _print_uneven_splits(survey: Survey, console: Console) -> None:
         + (
             f" {linked:,} rows share one split, because they are linked by group_id, targetid or position: check these "
             f"columns."
-            if linked > FAR_FROM_FRACTION * total
+            if linked > max(1, FAR_FROM_FRACTION * total)
             else f" The galaxies are in few sky cells: add fields, or give a --split.nside larger than "
             f"{config['nside']}."
         ),

@@ -7,6 +7,7 @@ import sys
 from rich.console import Console
 
 from mmae.core.files import folder_lock
+from mmae.core.terminal import terminal
 from mmae.ingest.job import DAMAGED_STATUS, BuildConfig, build_job, damaged_files
 from mmae.realism.report import FOLDER, write_report
 
@@ -18,7 +19,7 @@ def build_command(config: BuildConfig, console: Console | None = None) -> None:
         InputError: the options or the input files are wrong.
         SystemExit: with status 3, if input files could not be read and are missing in the survey.
     """
-    console = console or Console()
+    console = console or terminal()
     survey = build_job(config, console)
     if config.report:
         with folder_lock(survey.path / FOLDER, "another process is writing this report. Wait until it ends."):

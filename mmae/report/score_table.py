@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from mmae.core.terminal import terminal
 from mmae.metrics.bootstrap import Score, Scores
 from mmae.metrics.redshift import ALL_Z, BASELINE, LOW_Z, ScoreTable
 
@@ -35,7 +36,7 @@ def print_scores(table: ScoreTable, console: Console | None = None, *, paper: bo
         paper: add the published values, labelled as a different data set.
         title: title of the table.
     """
-    console = console or Console()
+    console = console or terminal()
     rows = Table(
         title=title or None,
         title_justify="left",
@@ -62,7 +63,7 @@ def print_scores(table: ScoreTable, console: Console | None = None, *, paper: bo
 def scores_text(table: ScoreTable) -> str:
     """The table of `print_scores` as plain text, 80 columns wide."""
     text = io.StringIO()
-    print_scores(table, Console(file=text, width=80))
+    print_scores(table, terminal(file=text, width=80))
     return text.getvalue()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from mmae.core.folders import absolute, home_folder, require_folder_name
 from mmae.core.interrupts import end_status
 from mmae.core.provenance import provenance_line, provenance_tags
 from mmae.core.settings import flat, require_unchanged, to_yaml
+from mmae.core.terminal import terminal
 from mmae.report.contents import Section
 from mmae.report.save import PAGE, log_report, save_report
 from mmae.report.terminal import print_section
@@ -51,7 +53,7 @@ class SearchConfig:
     home: str = ""
     """Folder for runs and the MLflow database. Empty: $MMAE_HOME, else ~/mmae."""
     radio: Path | None = None
-    """Radio catalogue (FITS, VOTable, CSV, Parquet). None: a simulated sky, written to the run folder."""
+    """Radio catalogue (FITS, VOTable, Parquet, CSV or other text). None: a simulated sky, written to the run folder."""
     radio_survey: str = "mals_dr1"
     """Survey of the radio catalogue: a name in mmae/steepspec/surveys, or a YAML file of that format."""
     regions: Path | None = None
@@ -63,7 +65,7 @@ class SearchConfig:
     optical: dict[str, Path] = field(default_factory=dict)
     """Optical and infrared surveys for counterparts, as --companions."""
     pulsars: Path | None = None
-    """psrcat.db: known pulsars are vetoed, and their detectability is computed."""
+    """psrcat.db (text) or psrcat2.db (SQLite): known pulsars are vetoed, and their detectability is computed."""
     known: Path | None = None
     """Further known sources: a table with the columns name, ra, dec, class."""
     charts: int = 12
@@ -118,7 +120,7 @@ def search_job(config: SearchConfig, console: Console | None = None) -> SearchRe
         InputError: options are incompatible, a file cannot be used, or the folder of the run contains
             a search with other options.
     """
-    console = console or Console()
+    console = console or terminal()
     _check(config)
     if not config.name:
         survey = Path(config.radio_survey).stem if config.radio else "simulated"
@@ -166,7 +168,7 @@ def _search_in(folder: Path, config: SearchConfig, console: Console) -> SearchRe
         print_section(section, console)
     console.print(
         f"\ntables  {folder}\npage    {page}\nview    {tracker.how_to_look}\n"
-        f"repeat  python ray_jobs/steep_spectrum.py --config {saved} --name another",
+        f"repeat  python ray_jobs/steep_spectrum.py --config {shlex.quote(str(saved))} --name another",
         highlight=False,
         soft_wrap=True,
     )
@@ -187,7 +189,14 @@ def read_inputs(config: SearchConfig) -> tuple[Inputs, Table | None]:
         return table
 
     survey = _described(config.radio_survey, "radio", "--radio-survey")
-    companions = [Companion(s, read(path, s)) for s, path in _pairs(config.companions, "radio", "--companions")]
+    others = _pairs(config.companions, "radio", "--companions")
+    if any(other.name == survey.name for other, _ in others):
+        raise InputError(
+            f"--companions {survey.name}: the survey of --radio, whose observations would count twice. Remove it."
+        )
+    radio = read(config.radio, survey)
+    regions = read_4fgl(config.regions)
+    companions = [Companion(other, read(path, other)) for other, path in others]
     optical = [OpticalCatalogue(s, read(path, s)) for s, path in _pairs(config.optical, "optical", "--optical")]
     known, pulsars = [], None
     if config.pulsars is not None:

@@ -1,8 +1,9 @@
-"""Known pulsars from the text format of psrcat, and the fraction of them that a radio survey would detect.
+"""Known pulsars from psrcat, and the fraction of them that a radio survey would detect.
 
-psrcat: Manchester et al. 2005, AJ 129, 1993. Format, as in psrcat.db 1.67: lines `NAME VALUE
+psrcat: Manchester et al. 2005, AJ 129, 1993. Text format, as in psrcat.db 1.67: lines `NAME VALUE
 [ERROR] [REFERENCE]`, the error in units of the last digit of the value; `#` starts a comment; a line
 that starts with `@` ends a record. Flux densities `S<frequency in MHz>` are in mJy.
+Version 2 is a SQLite database (`psrcat_sqlite`).
 
 Shape suffixes: N pulsars, B resamplings.
 """
@@ -23,6 +24,7 @@ from scipy.stats import beta
 
 from mmae.core.errors import InputError
 from mmae.steepspec.counts import Rejections, rejections
+from mmae.steepspec.psrcat_sqlite import is_sqlite, sqlite_records
 
 # Spectral indices of 276 pulsars that follow a power law: Jankowski et al. 2018, MNRAS 473, 4436.
 MEAN_INDEX, SD_INDEX = -1.60, 0.62
@@ -48,7 +50,7 @@ class Detectability:
 
 
 def read_psrcat(path: Path) -> tuple[Table, list[Rejections]]:
-    """All pulsars of a psrcat.db, and the rejections.
+    """All pulsars of a psrcat.db (text) or psrcat2.db (SQLite), and the rejections.
 
     Columns: name; ra, dec (deg, ICRS; from ecliptic coordinates if only these are given);
     position (`equatorial` or `ecliptic`: the coordinates in the file); period (s); dm (pc/cm3);
@@ -61,7 +63,7 @@ def read_psrcat(path: Path) -> tuple[Table, list[Rejections]]:
     """
     path = Path(path)
     try:
-        lines = path.read_text("latin-1").splitlines()
+        records, ended = (sqlite_records(path), True) if is_sqlite(path) else _text_records(path)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror or error}). Name a psrcat.db, from "
@@ -77,23 +79,31 @@ def read_psrcat(path: Path) -> tuple[Table, list[Rejections]]:
             "record without an end line, at the end of the file": 0,
         },
     )
+    for record in records:
+        _add(record, rows, reasons)
+    if not ended and rows:
+        reasons["record without an end line, at the end of the file"] += 1  # the file may be truncated
+    if not rows:
+        raise InputError(
+            f"{path}: no pulsar in a format of psrcat (lines `PSRJ name`, records ended by @---; or SQLite). "
+            f"Name a psrcat.db, from https://www.atnf.csiro.au/research/pulsar/psrcat/."
+        )
+    return _table(rows), rejections("read psrcat", reasons.items())
+
+
+def _text_records(path: Path) -> tuple[list[dict[str, list[str]]], bool]:
+    """The records that have an end line, and whether the last one has."""
+    records: list[dict[str, list[str]]] = []
     record: dict[str, list[str]] = {}
-    for line in lines:
+    for line in path.read_text("latin-1").splitlines():
         if line.startswith("@"):
             if record:
-                _add(record, rows, reasons)
+                records.append(record)
             record = {}
         elif line.strip() and not line.startswith("#"):
             words = line.split()
             record.setdefault(words[0], words[1:])  # the first of repeated entries (23 in psrcat 1.67)
-    if record and rows:
-        reasons["record without an end line, at the end of the file"] += 1  # the file may be truncated
-    if not rows:
-        raise InputError(
-            f"{path}: no pulsar in the text format of psrcat (lines `PSRJ name`, records ended by @---). "
-            f"Name a psrcat.db, from https://www.atnf.csiro.au/research/pulsar/psrcat/."
-        )
-    return _table(rows), rejections("read psrcat", reasons.items())
+    return records, not record
 
 
 def number_with_error(words: list[str]) -> tuple[float, float]:

@@ -256,8 +256,8 @@ def _non_candidates(sources: Table, pairs: Pairs) -> list[Rejections]:
         "candidates",
         [
             ("not in an ellipse of an unassociated gamma-ray source", (~inside).sum()),
-            ("in an ellipse, one detection: no spectral index", (inside & (alpha_from == "")).sum()),
-            ("in an ellipse, one detection and upper limits only", (inside & (alpha_from == "limits")).sum()),
+            ("in an ellipse, one frequency: no spectral index", (inside & (alpha_from == "")).sum()),
+            ("in an ellipse, one frequency and upper limits only", (inside & (alpha_from == "limits")).sum()),
             ("in an ellipse, not steep", (inside & ~steep & ~no_index).sum()),
             ("in an ellipse, steep, known source", (inside & steep & vetoed).sum()),
         ],

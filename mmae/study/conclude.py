@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
+from mmae.core.errors import InputError
 from mmae.core.provenance import provenance_line
 from mmae.core.settings import to_yaml
 from mmae.metrics.bootstrap import Score
@@ -55,7 +57,7 @@ def conclude(
     """Score the winner on the test split, once, and report the study.
 
     Raises:
-        RuntimeError: there is no winner.
+        InputError: there is no winner.
     """
     records = read_records(store.trials)
     full = complete(records)
@@ -70,11 +72,11 @@ def conclude(
     print_section(best_section(records, base, behind), console)
     if winner is None:
         reasons = "; ".join(f"trial {r.number}: {r.reason}" for r in records if r.reason)
-        raise RuntimeError(f"no trial reached the full budget ({reasons}). See {page}.")
+        raise InputError(f"no trial reached the full budget ({reasons}). See {page}.")
     print_section(test, console)
     console.print(
         f"\nreport  {page}\nMLflow  {job.parent.how_to_look}\n"
-        f"next    python ray_jobs/pretrain.py --config {best} --name best",
+        f"next    python ray_jobs/pretrain.py --config {shlex.quote(str(best))} --name best",
         highlight=False,
         soft_wrap=True,
     )

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mmae.core.errors import InputError
 from mmae.study.config import StudyConfig
 from mmae.study.space import Parameters
+from mmae.tracking.database import sqlite_uri
 
 DATABASE = "optuna.db"
 VALIDATIONS = "looks"  # user attribute of a trial; stored in existing studies under this name
@@ -100,7 +101,7 @@ def read_store(folder: Path) -> StudyStore:
 
 
 def _storage(folder: Path) -> RDBStorage:
-    return RDBStorage(f"sqlite:///{(folder / DATABASE).resolve()}")
+    return RDBStorage(sqlite_uri((folder / DATABASE).resolve()))
 
 
 def validations_of(trial: FrozenTrial) -> dict[int, float]:

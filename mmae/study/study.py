@@ -21,7 +21,9 @@ from mmae.core.files import folder_lock
 from mmae.core.interrupts import FAILED, KILLED, interrupted_status, raise_on_sigterm
 from mmae.core.provenance import provenance_tags
 from mmae.core.ray_setup import start_ray
+from mmae.core.resources import require_resources
 from mmae.core.settings import flat
+from mmae.core.terminal import terminal
 from mmae.ingest.embedded import embedded_folder, open_or_simulate, survey_line
 from mmae.loader.collate import input_spec
 from mmae.loader.stream import read_split
@@ -79,16 +81,22 @@ def run_study(config: StudyConfig, console: Console | None = None) -> StudyResul
     """Run the missing trials of a study, then report it; None for a dry run.
 
     Raises:
-        InputError: the survey, the options or the tracking server is wrong.
-        RuntimeError: Ray Tune ended before all trials, or no trial reached the full budget.
+        InputError: the survey, the options or the tracking server is wrong, the cluster is too small, Ray Tune ended
+            before all trials, or no trial reached the full budget.
         SystemExit: Ctrl-C; the same call continues the study.
     """
-    console = console or Console()
+    console = console or terminal()
     if config.dry_run:
         _dry_run(config, console)
         return None
     _require_same_options(config)
     start_ray()
+    require_resources(
+        config.workers_per_trial,
+        {"CPU": config.cpus_per_trial, "GPU": _gpus_per_worker(config)},
+        f"a trial with --workers-per-trial {config.workers_per_trial}",
+        "Use fewer --workers-per-trial, --cpus-per-trial or --gpus-per-trial, or a larger cluster.",
+    )
     raise_on_sigterm()
     survey = open_or_simulate(config.run.survey, config.run.home_path, config.run.simulated_galaxies, console)
     require_usable(config.run, survey)
@@ -116,7 +124,7 @@ def run_study(config: StudyConfig, console: Console | None = None) -> StudyResul
         try:
             _run_missing_trials(job, store, survey, console)
             if store.n_finished < config.trials:
-                raise RuntimeError(
+                raise InputError(
                     f"study {config.full_name}: Ray Tune ended early with {store.n_finished} of {config.trials} trials "
                     f"finished. {_first_reason(store)}Run the same command again to continue."
                 )
@@ -211,8 +219,8 @@ def _open_parent(config: StudyConfig, survey: Survey) -> Tracker:
 def _gpus_per_worker(config: StudyConfig) -> float:
     if config.gpus_per_trial is not None:
         return config.gpus_per_trial
-    if config.run.compute.device == "cpu":
-        return 0.0
+    if config.run.compute.device != "auto":
+        return 1.0 if config.run.compute.device == "gpu" else 0.0
     return 1.0 if ray.cluster_resources().get("GPU", 0) >= config.workers_per_trial else 0.0
 
 

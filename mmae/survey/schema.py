@@ -105,7 +105,7 @@ class Galaxy:
     zwarn: int | None = None  # redrock's warning bits; 0 = trusted
     fiberstatus: int | None = None  # DESI's COADD_FIBERSTATUS bits; 0 = good
     masked_fraction: float | None = None  # fraction of image pixels without data, in the worst band
-    group_id: str | None = None  # rows of one group (one parent image, one target) share a split
+    group_id: str | None = None  # rows of one group (one parent image, one target at one place) share a split
     extra: dict[str, np.ndarray | float] = field(default_factory=dict)  # by name in SurveySpec.extra_columns
 
 

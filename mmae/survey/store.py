@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +56,7 @@ class TruthShard:
 class Duplicates:
     """Galaxies with more than one row, and rows whose split was changed to give all rows of a galaxy one split."""
 
-    galaxies: int  # in more than one row: same targetid, or within 1 arcsec
+    galaxies: int  # in more than one row: within 1 arcsec, or of one targetid and within 10 arcsec
     rows: int  # of these galaxies
     largest: int  # rows of the largest set that shares a split, by these links and by group_id
     moved: int  # rows whose split differs from that of their cell or group
@@ -155,7 +156,7 @@ def open_survey(path: str | Path, expected: SurveySpec | None = None) -> Survey:
     if not manifest.is_file():
         raise InputError(
             f"{path}: not a survey ({MANIFEST} is missing). Build one with "
-            f"`python ray_jobs/build_survey.py --out {path}`."
+            f"`python ray_jobs/build_survey.py --out {shlex.quote(str(path))}`."
         )
     try:
         values = json.loads(manifest.read_text())

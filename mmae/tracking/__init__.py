@@ -1,1 +1,1 @@
-"""Runs in MLflow, and the buffer of metrics while its server is down."""
+"""Runs in MLflow, its database, and the buffer of metrics while its server is down."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +14,25 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
+from mlflow.entities.lifecycle_stage import LifecycleStage
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 
-from mmae.core.errors import InputError
+from mmae.core.errors import InputError, one_line
 from mmae.core.untrusted import without_password
+from mmae.tracking.database import (
+    DATABASE,
+    FOLDER,
+    artifact_location,
+    database_lock,
+    explained_errors,
+    open_client,
+    sqlite_path,
+    sqlite_uri,
+)
 
 RUN_DIR_TAG = "mmae.run_dir"
-SQLITE = "sqlite:///"
 PARAMS_PER_CALL, METRICS_PER_CALL = 100, 1000  # limits of MLflow's log_batch
 
 
@@ -46,7 +60,7 @@ class Tracker:
         """The command and address to view the run."""
         if self.uri.startswith("http"):
             return f"open {self.shown}"
-        return f"mlflow ui --backend-store-uri {self.shown}   then open http://127.0.0.1:5000"
+        return f"mlflow ui --backend-store-uri {shlex.quote(self.shown)}   then open http://127.0.0.1:5000"
 
     def metrics(self, values: dict[str, float], step: int = 0, logged_ms: int | None = None) -> None:
         """Log the finite values, which are those that the MLflow UI can plot.
@@ -75,13 +89,37 @@ class Tracker:
         self._client.set_tag(self.run_id, MLFLOW_RUN_NOTE, text)
 
     def figure(self, figure: Figure, path: str) -> None:
-        self._client.log_figure(self.run_id, figure, path)
+        with self._artifact_errors():
+            self._client.log_figure(self.run_id, figure, path)
 
     def text(self, text: str, path: str) -> None:
-        self._client.log_text(self.run_id, text, path)
+        with self._artifact_errors():
+            self._client.log_text(self.run_id, text, path)
 
     def file(self, path: Path, folder: str | None = None) -> None:
-        self._client.log_artifact(self.run_id, str(path), folder)
+        with self._artifact_errors():
+            self._client.log_artifact(self.run_id, str(path), folder)
+
+    @contextmanager
+    def _artifact_errors(self) -> Iterator[None]:
+        """Explain why a file cannot be stored: MLflow's server may name a folder or store that is not reachable here.
+
+        Raises:
+            InputError: it cannot be stored.
+        """
+        try:
+            yield
+        except Exception as error:  # every kind of store has its own exceptions
+            try:
+                where = self._client.get_run(self.run_id).info.artifact_uri
+            except MlflowException:
+                where = "its artifact store"
+            remedy = "Check this folder."
+            if self.uri.startswith("http"):
+                remedy = "Start the server with --artifacts-destination, or make this place available here."
+            raise InputError(
+                f"MLflow at {self.shown}: cannot store files in {where} ({one_line(str(error))}). {remedy}"
+            ) from error
 
     def history(self, name: str) -> tuple[list[int], list[float]]:
         """Steps and values of a logged metric; the last value for steps that were logged twice."""
@@ -105,12 +143,11 @@ def tracking_uri(home: Path) -> str:
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
-        folder = home / "mlflow"
+        folder = home / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        return f"{SQLITE}{folder / 'mlflow.db'}"
-    if uri.startswith(SQLITE):
-        return SQLITE + str(Path(uri.removeprefix(SQLITE)).expanduser().resolve())
-    return uri
+        return sqlite_uri(folder / DATABASE)
+    database = sqlite_path(uri)
+    return uri if database is None else sqlite_uri(database.expanduser().resolve())
 
 
 def open_named_run(
@@ -133,12 +170,9 @@ def open_named_run(
     Raises:
         InputError: the tracking server or database reports an error.
     """
-    try:
-        client = MlflowClient(uri)
-        found_experiment = client.get_experiment_by_name(experiment)
-        experiment_id = (
-            found_experiment.experiment_id if found_experiment else _create_experiment(client, uri, experiment)
-        )
+    client = open_client(uri)
+    with explained_errors(uri):
+        experiment_id = _experiment_id(client, uri, experiment)
         found = run_of_folder(client, [experiment_id], folder)
         if found and replace:
             client.delete_tag(found.info.run_id, RUN_DIR_TAG)
@@ -151,8 +185,6 @@ def open_named_run(
             tags[MLFLOW_PARENT_RUN_ID] = parent.run_id
         tracker = Tracker(uri, client.create_run(experiment_id, tags=tags).info.run_id)
         tracker.params(params)
-    except MlflowException as error:
-        raise InputError(f"MLflow at {without_password(uri)}: {error.message} Check MLFLOW_TRACKING_URI.") from error
     return tracker, True
 
 
@@ -171,11 +203,27 @@ def run_of_folder(client: MlflowClient, experiment_ids: list[str], folder: Path)
             return None
 
 
-def _create_experiment(client: MlflowClient, uri: str, name: str) -> str:
-    # With a database and no server, MLflow would store artifacts in the current folder.
-    location = None
-    if uri.startswith(SQLITE):
-        location = (Path(uri.removeprefix(SQLITE)).parent / "artifacts").as_uri()
-    # With this tag the UI opens the list of runs instead of the pages for language models.
-    kind = {"mlflow.experimentKind": "custom_model_development"}
-    return client.create_experiment(name, artifact_location=location, tags=kind)
+def _experiment_id(client: MlflowClient, uri: str, name: str) -> str:
+    """The experiment of this name, created if it does not exist.
+
+    Raises:
+        InputError: it was deleted; MLflow then refuses new runs, and a new experiment of the same name.
+    """
+    with database_lock(uri):
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            # With this tag the UI opens the list of runs instead of the pages for language models.
+            kind = {"mlflow.experimentKind": "custom_model_development"}
+            try:
+                return client.create_experiment(name, artifact_location=artifact_location(uri), tags=kind)
+            except MlflowException as error:
+                found = client.get_experiment_by_name(name)
+                if found is None or error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                    raise  # otherwise another process has created it since
+    if found.lifecycle_stage != LifecycleStage.ACTIVE:
+        restore = f"MLFLOW_TRACKING_URI={shlex.quote(without_password(uri))} mlflow experiments restore"
+        raise InputError(
+            f"MLflow at {without_password(uri)}: the experiment {name!r} was deleted. Restore it: "
+            f"{restore} --experiment-id {found.experiment_id}"
+        )
+    return found.experiment_id

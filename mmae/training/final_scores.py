@@ -129,6 +129,8 @@ def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path, curves: Tr
     """
     tracker.metrics(flat_metrics(scores.table))
     tracker.describe(f"```\n{scores_text(scores.table)}```")
+    predictions = checkpoint.parent / "predictions.parquet"
+    pq.write_table(predictions_table(scores.predictions), predictions)
     for mode in scores.predictions.predicted:
         usable_N = scores.predictions.usable[mode].astype(bool)
         figure = redshift_figure(
@@ -141,8 +143,6 @@ def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path, curves: Tr
     if scores.examples is not None:
         _log_examples(scores.examples, scores.spec, tracker)
     tracker.figure(loss_figure({name: curves.history(name) for name in CURVES}), "figures/loss.png")
-    predictions = checkpoint.parent / "predictions.parquet"
-    pq.write_table(predictions_table(scores.predictions), predictions)
     tracker.file(predictions)
     for path in sorted(checkpoint.iterdir()):
         if path.name != "training.safetensors":  # optimiser state is only needed to continue the run

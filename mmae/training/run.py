@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -23,7 +24,9 @@ from mmae.core.files import folder_lock, partial_path
 from mmae.core.interrupts import end_status, interrupted_status, raise_on_sigterm
 from mmae.core.provenance import provenance, provenance_tags
 from mmae.core.ray_setup import WORKER_ENV, start_ray
+from mmae.core.resources import require_resources
 from mmae.core.settings import flat, to_dict, to_yaml
+from mmae.core.terminal import terminal
 from mmae.inference.find_run import BEST
 from mmae.ingest.embedded import embedded_folder, open_or_simulate, survey_line
 from mmae.loader.collate import input_spec
@@ -71,7 +74,7 @@ def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
         InputError: the survey, the configuration or the tracking server is wrong, or another process runs this run.
         SystemExit: Ctrl-C or SIGTERM; the printed command continues the run.
     """
-    console = console or Console()
+    console = console or terminal()
     config = _with_name_and_lanes(config)
     run_dir = config.home_path / "runs" / config.name
     try:
@@ -88,6 +91,7 @@ def _pretrain(config: RunConfig, run_dir: Path, console: Console) -> RunResult:
     if finished:
         return finished
     start_ray()
+    _require_workers(config)
     raise_on_sigterm()
     survey = open_or_simulate(config.survey, config.home_path, config.simulated_galaxies, console)
     parameters = require_usable(config, survey)
@@ -201,6 +205,19 @@ def uses_gpu(config: RunConfig) -> bool:
     return config.compute.device == "gpu"
 
 
+def _require_workers(config: RunConfig) -> None:
+    """Check that the cluster has the resources of the workers, or wait for them with a message.
+
+    Raises:
+        InputError: it has not.
+    """
+    n, kind = config.compute.min_workers or config.compute.workers, "GPU" if uses_gpu(config) else "CPU"
+    remedy = "Use --compute.device cpu, fewer --compute.workers, or a cluster with GPUs."
+    if kind == "CPU":
+        remedy = "Use fewer --compute.workers, or a larger cluster."
+    require_resources(n, {kind: 1.0}, f"--compute.workers {n} --compute.device {config.compute.device}", remedy)
+
+
 def _workers(config: RunConfig) -> int | tuple[int, int]:
     """The number of workers for Ray Train; a range for elastic training."""
     compute = config.compute
@@ -286,5 +303,5 @@ def _next_steps(tracker: Tracker, checkpoint: Path, config: RunConfig) -> str:
     return (
         f"weights {checkpoint / 'model.safetensors'}\n"
         f"MLflow  {tracker.how_to_look}\n"
-        f"again   python ray_jobs/pretrain.py --config {checkpoint / 'config.yaml'} --name another"
+        f"again   python ray_jobs/pretrain.py --config {shlex.quote(str(checkpoint / 'config.yaml'))} --name another"
     )

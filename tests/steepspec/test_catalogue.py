@@ -281,3 +281,49 @@ def test_real_gleam_list(gamma_radio):
     table, rejected = read_catalogue(gamma_radio / "gleam_kgs_157k.fits", survey_description("gleam_kgs"))
     assert len(table) == 157_612 and rejected == [] and (table["alpha"] < -1.4).sum() == 5538
     assert table["flux_mjy"][0] == pytest.approx(215_992.25)
+
+
+DESCRIPTION = "name: mine\ntitle: mine\ncitation: me\nfrequency_mhz: 1400\ncolumns: {flux_mjy: [S]}\n"
+
+
+def mine(tmp_path, more=""):
+    (tmp_path / "mine.yaml").write_text(DESCRIPTION + more)
+    return survey_description(tmp_path / "mine.yaml")
+
+
+def test_units_are_read_by_their_meaning(tmp_path):
+    table = Table({"RA": [np.pi], "DEC": [-30.0], "S": [0.25], "peak_mjy": [0.2], "pa_deg": [np.pi / 2]})
+    for name, unit in {"RA": "RADIANS", "DEC": "DEGREE", "S": "JY", "peak_mjy": "JY/BEAM", "pa_deg": "radians"}.items():
+        table[name].unit = u.Unit(unit, parse_strict="silent")
+    table.write(tmp_path / "t.fits")
+    row = read_catalogue(tmp_path / "t.fits", mine(tmp_path))[0][0]
+    assert row["ra"] == pytest.approx(180) and row["dec"] == -30 and row["pa_deg"] == pytest.approx(90)
+    assert row["flux_mjy"] == pytest.approx(250) and row["peak_mjy"] == pytest.approx(200)
+
+
+def test_a_wrong_unit_is_overruled(tmp_path):
+    Table({"ra": [15.0], "dec": [2.0], "S": [0.25] * u.s}).write(tmp_path / "t.fits")
+    with pytest.raises(InputError, match="column S.*override_units"):
+        read_catalogue(tmp_path / "t.fits", mine(tmp_path))
+    survey = mine(tmp_path, "override_units: {flux_mjy: Jy, ra: hours}\n")
+    row = read_catalogue(tmp_path / "t.fits", survey)[0][0]
+    assert row["flux_mjy"] == 250 and row["ra"] == pytest.approx(225)
+    with pytest.raises(InputError, match="flux_mjy.*furlongs"):
+        mine(tmp_path, "override_units: {flux_mjy: furlongs}\n")
+
+
+def test_sentinels_are_missing_in_every_survey(tmp_path):
+    """-99 as a right ascension is not 261 degrees, and as a spectral index not steep."""
+    (tmp_path / "t.csv").write_text(
+        "# mine\nra,dec,S,alpha,alpha_err\n1,2,3,-99,-99\n-99,2,3,-0.7,0.1\n1,2,-999,,null\n"
+    )
+    table, rejected = read_catalogue(tmp_path / "t.csv", mine(tmp_path))
+    assert list(table["flux_mjy"]) == [3] and np.isnan(table["alpha"][0]) and np.isnan(table["alpha_err"][0])
+    assert sorted(entry.count for entry in rejected) == [1, 1]
+
+
+def test_positions_in_semicolons_and_sexagesimal(tmp_path):
+    (tmp_path / "t.csv").write_text("ra;dec;S\n12:34:56,7;-01:30:00;3,5\n00:00:00;+00:30:00;4\n")
+    table, _ = read_catalogue(tmp_path / "t.csv", mine(tmp_path))
+    np.testing.assert_allclose(table["ra"], [188.73625, 0])
+    assert list(table["dec"]) == [-1.5, 0.5] and list(table["flux_mjy"]) == [3.5, 4]

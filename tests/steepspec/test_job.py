@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -210,12 +209,18 @@ BAD = {
     "wrong unit": (edited(lambda x: setattr(x["Flux"], "unit", "arcsec")), "Flux: .*arcsec"),
     "wrong windows": (edited(lambda x: x.replace_column("SPW/WB", ["L"] * len(x))), r"LSPW_2 or LSPW_9.*\bL\b"),
     "truncated file": (lambda c, t: replace(c, radio=truncated(c.radio, t / "a.fits")), r"a\.fits"),
-    "unknown suffix": (lambda c, t: replace(c, radio=Path(shutil.copy(c.radio, t / "a.dat"))), r"\.dat\b.*\.fits"),
+    "no table": (lambda c, t: replace(c, radio=binary(t / "a.dat")), r"a\.dat"),
     "not psrcat": (lambda c, t: replace(c, pulsars=c.companions["tgss"]), "PSRJ"),
     "known without class": (lambda c, t: replace(c, known=c.companions["tgss"]), "column name, class"),
     "too many shifts": (lambda c, t: replace(c, settings=replace(QUICK, shifts=1000)), "shifts is 1000"),
     "inputs without radio": (lambda c, t: replace(c, radio=None), "--regions, --companions, --optical, --pulsars"),
 }
+
+
+def binary(path: Path) -> Path:
+    """A file that is no table of any format."""
+    path.write_bytes(bytes(range(256)) * 8)
+    return path
 
 
 def truncated(path: Path, out: Path) -> Path:

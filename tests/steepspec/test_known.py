@@ -51,3 +51,9 @@ def test_error_names_the_row_of_an_invalid_list(tmp_path, text, named):
 def test_pulsars_of_psrcat_have_the_class_pulsar():
     table = Table({"name": ["J1"], "ra": [1.0], "dec": [2.0], "period": [0.1]}, units={"ra": "deg", "dec": "deg"})
     assert pulsars_as_known(table)["class"].tolist() == ["pulsar"]
+
+
+def test_known_sources_in_sexagesimal_text(tmp_path):
+    (tmp_path / "known.dat").write_text("# name ra dec class\nA 12:00:00 -30:30:00 pulsar\nB 1:00:00 +10:00:00 agn\n")
+    table = read_known(tmp_path / "known.dat")
+    assert list(table["ra"]) == [180, 15] and list(table["dec"]) == [-30.5, 10]

@@ -1,5 +1,7 @@
 """The text format of psrcat, and the detectable fraction of known pulsars."""
 
+import sqlite3
+
 import numpy as np
 import pytest
 from astropy import units as u
@@ -189,3 +191,84 @@ def test_bins_add_up_to_the_whole(gamma_radio):
         assert bands["pulsars"].sum() == whole.pulsars and bands["detectable"].sum() == whole.detectable
         assert (bands["low"] < bands["fraction"]).all() and (bands["fraction"] < bands["high"]).all()
     assert len(detectability_by_band(table, table["dec"], [91, 92], 1381, 0.110)) == 0
+
+
+def psrcat2(path, parameters):
+    """A psrcat2.db with the tables of version 2 that are read; parameters: label, derivative, value, error, MHz."""
+    with sqlite3.connect(path) as database:
+        database.executescript(
+            """
+            CREATE TABLE pulsar (pulsar_id INTEGER PRIMARY KEY, jname TEXT);
+            CREATE TABLE parameterType (parameterType_id INTEGER PRIMARY KEY, label TEXT);
+            CREATE TABLE observingSystem (observingSystem_id INTEGER PRIMARY KEY, centralFrequency REAL);
+            CREATE TABLE derived (derived_id INTEGER PRIMARY KEY, parameter_id INTEGER);
+            CREATE TABLE parameter (parameter_id INTEGER PRIMARY KEY, pulsar_id INTEGER, parameterType_id INTEGER,
+                observingSystem_id INTEGER, timeDerivative INTEGER, companionNumber INTEGER, value TEXT,
+                uncertainty TEXT);
+            CREATE TABLE sourceTypeOptions (sourceTypeOptions_id INTEGER PRIMARY KEY, label TEXT);
+            CREATE TABLE sourceType (sourceType_id INTEGER PRIMARY KEY, pulsar_id INTEGER,
+                sourceTypeOptions_id INTEGER);
+            """
+        )
+        for name, rows in parameters.items():
+            pulsar = database.execute("INSERT INTO pulsar (jname) VALUES (?)", [name]).lastrowid
+            for label, derivative, value, error, mhz in rows:
+                kind = database.execute("INSERT INTO parameterType (label) VALUES (?)", [label]).lastrowid
+                system = database.execute("INSERT INTO observingSystem (centralFrequency) VALUES (?)", [mhz]).lastrowid
+                database.execute(
+                    "INSERT INTO parameter VALUES (NULL, ?, ?, ?, ?, NULL, ?, ?)",
+                    [pulsar, kind, system, derivative, value, error],
+                )
+        database.execute("INSERT INTO derived (parameter_id) SELECT max(parameter_id) FROM parameter")
+        database.executescript(
+            "INSERT INTO sourceTypeOptions VALUES (1, 'RADIO'), (2, 'HE');"
+            "INSERT INTO sourceType VALUES (1, 1, 1), (2, 1, 2)"
+        )
+    database.close()
+    return path
+
+
+def test_psrcat_2_is_a_sqlite_database(tmp_path):
+    path = psrcat2(
+        tmp_path / "psrcat2.db",
+        {
+            "J0002+6216": [
+                ("RAJ", 0, "00:02:58.17", "0.0001", None),
+                ("DECJ", 0, "+62:16:09.4", None, None),
+                ("F", 0, "8.6682478274", "1.8e-10", None),
+                ("F", 1, "-4.48354E-13", None, None),
+                ("DM", 0, "218", "1", None),
+                ("DM", 0, "218.6", "0.6", None),  # entered later
+                ("FLUX", 0, "0.022", "0.004", 1400.0),
+                ("FLUX", 0, "1.5", "0.1", 350.0),
+                ("FLUX", 0, "9.9", None, 100000.0),
+                ("SPINDX", 0, "-1.9", "0.3", None),
+            ],
+            "J0030+0451": [("ELONG", 0, "8.9", None, None), ("ELAT", 0, "1.4", None, None)],
+            "J0000+0000": [],
+            "J1400+5010": [
+                ("RAJ", 0, "14:00", None, None),
+                ("DECJ", 0, "+50:10", None, None),
+                ("DM", 0, "3", "1", None),
+            ],
+        },
+    )
+    table, rejected = read_psrcat(path)
+    assert list(table["name"]) == ["J0002+6216", "J0030+0451", "J1400+5010"]
+    assert [(entry.reason, entry.count) for entry in rejected] == [("no position", 1)]
+    first = table[0]
+    assert first["ra"] == pytest.approx(0.742375) and first["dec"] == pytest.approx(62.269277777)
+    assert first["period"] == pytest.approx(1 / 8.6682478274) and first["dm"] == 218.6 and first["type"] == "HE"
+    assert first["flux_1400"] == 0.022 and first["flux_err_1400"] == pytest.approx(0.004)
+    assert first["flux_350"] == 1.5 and first["flux_100000"] == 9.9 and np.isnan(first["flux_err_100000"])
+    assert first["spindx"] == -1.9 and first["spindx_err"] == pytest.approx(0.3)
+    assert table["position"][1] == "ecliptic"
+    assert np.isnan(table["dm"][2])  # derived from another parameter
+
+
+def test_another_sqlite_database_is_refused(tmp_path):
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute("CREATE TABLE runs (id INTEGER)")
+    database.close()
+    with pytest.raises(InputError, match=r"mlflow\.db.*SQLite.*psrcat"):
+        read_psrcat(tmp_path / "mlflow.db")

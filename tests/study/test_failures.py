@@ -15,6 +15,7 @@ from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from ray.exceptions import ActorDiedError, OutOfMemoryError
 
 import mmae.study.study
+from mmae.core.errors import InputError
 from mmae.study.record import reason_of
 from mmae.study.storage import read_store
 from mmae.study.study import run_study
@@ -63,7 +64,7 @@ def always_raise(config, job, val):
 
 def test_a_study_without_a_full_trial_ends_as_failed(study, ray_cluster, monkeypatch):
     monkeypatch.setattr(mmae.study.study, "run_trial", always_raise)
-    with pytest.raises(RuntimeError, match="trial 0: RuntimeError: reason 418; trial 1: RuntimeError: reason 418"):
+    with pytest.raises(InputError, match="trial 0: RuntimeError: reason 418; trial 1: RuntimeError: reason 418"):
         run_study(replace(study, trials=2), quiet())
     parent, children = runs_of(study)
     assert parent.info.status == "FAILED" and len(children) == 2
@@ -84,7 +85,7 @@ class TunerThatEndsEarly:
 
 def test_a_study_that_ray_tune_ends_early_fails_with_the_number_of_finished_trials(study, ray_cluster, monkeypatch):
     monkeypatch.setattr(mmae.study.study.tune, "Tuner", TunerThatEndsEarly)
-    with pytest.raises(RuntimeError, match="1 of 3 trials.*Trial 0: reason 419"):
+    with pytest.raises(InputError, match="1 of 3 trials.*Trial 0: reason 419"):
         run_study(study, quiet())
     parent, _ = runs_of(study)
     assert parent.info.status == "FAILED"

@@ -129,7 +129,7 @@ def test_repeat_refuses_a_missing_study_and_another_space(study, ray_cluster):
 def open_store_of(study: StudyConfig, points: list[dict]) -> None:
     """Create a study whose trials have these parameters; one was stopped, one failed."""
     study.folder.mkdir(parents=True)
-    save_options(study)
+    save_options(study, "0123")
     store, space = open_store(study), study.space
     choices = {
         "image_patch": CategoricalDistribution(space.image_patch),

@@ -59,6 +59,7 @@ def calls(monkeypatch) -> Calls:
         return SimpleNamespace(table=TABLE)
 
     monkeypatch.setattr(run_module, "start_ray", lambda: None)
+    monkeypatch.setattr(run_module, "_require_workers", lambda config: None, raising=False)
     monkeypatch.setattr(run_module, "_train", train)
     monkeypatch.setattr(run_module, "score_checkpoint", score)
     return calls

@@ -11,16 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from astropy import units as u
 from astropy.table import Table
 from fsspec.core import url_to_fs
 
 from mmae.astro.healpix import on_sky
 from mmae.astro.missing import is_sentinel
-from mmae.astro.tables import convert, degrees, find_column, read_table, text_values
+from mmae.astro.tables import TABLE_ENDINGS, convert, degrees, find_column, read_table, text_values
 from mmae.core.errors import InputError
 from mmae.ingest.description import CatalogueColumns
-from mmae.ingest.files import name_of
+from mmae.ingest.files import FITS_ENDINGS, name_of
+from mmae.ingest.ids import distinct_names, repeated
 from mmae.survey.schema import Rejection
 
 CATALOGUE = pa.schema(
@@ -35,8 +37,12 @@ CATALOGUE = pa.schema(
         ("redshift_err", pa.float64()),
         ("morphtype", pa.string()),
         ("magnitudes", pa.list_(pa.float32())),  # one per band; not of fixed size, so that Parquet can store null
+        ("file", pa.dictionary(pa.int32(), pa.string())),
+        ("row", pa.int64()),
+        ("brick", pa.string()),  # null unless the table has such a column
     ]
 )
+_BRICKS = ("BRICKNAME", "BRICKID", "TILENAME")  # of Legacy Surveys and DES: objects are numbered within each
 
 
 def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]) -> tuple[pa.Table, list[Rejection]]:
@@ -63,7 +69,9 @@ def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]
         return degrees(column, field == "ra", f"{where}, column {name}", override=override)
 
     ra_N, dec_N = position("ra"), position("dec")
-    object_id_N = text_values(table[_column(table, columns.object_id, where)])
+    object_id_N = _object_ids(table, columns.object_id, where)
+    brick = find_column(table, _BRICKS)
+    brick_N = text_values(table[brick]) if brick else np.full(n, "")
     morphtype_N = text_values(table[_column(table, columns.morphtype, where)]) if columns.morphtype else np.full(n, "")
     magnitude_unit = columns.override_units.get("magnitudes")
     magnitudes_NC = np.stack(
@@ -81,6 +89,9 @@ def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]
             "redshift_err": numbers("redshift_err"),
             "morphtype": pa.array([word or None for word in morphtype_N.tolist()], pa.string()),
             "magnitudes": pa.array(list(magnitudes_NC.astype(np.float32)), pa.list_(pa.float32())),
+            "file": pa.array([path] * n, pa.string()).dictionary_encode(),
+            "row": np.arange(n),
+            "brick": pa.array([word or None for word in brick_N.tolist()], pa.string()),
         },
         schema=CATALOGUE,
     )
@@ -90,6 +101,43 @@ def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]
         reason = "no object id" if object_id_N[i] == "" else f"RA {ra_N[i]}, declination {dec_N[i]}: not on the sky"
         rejections.append(Rejection(str(object_id_N[i]), f"{path}, row {i}", "row", reason))
     return rows.filter(pa.array(~bad_N)), rejections
+
+
+def with_unique_ids(catalogue: pa.Table) -> pa.Table:
+    """The rows (CATALOGUE) of all files, with unique object_ids: if one occurs twice, all are prefixed by their brick,
+    or by their file if the tables have no column of bricks.
+
+    Raises:
+        InputError: one still occurs twice.
+    """
+    name_N = catalogue["object_id"]
+    if not repeated(name_N).any():
+        return catalogue
+    short = distinct_names(catalogue["file"].unique().to_pylist(), (*TABLE_ENDINGS, *FITS_ENDINGS))
+    file_N = pa.chunked_array([pa.array([short[path] for path in catalogue["file"].to_pylist()], pa.string())])
+    brick_N = pc.coalesce(catalogue["brick"], file_N)
+    for prefixes in ((brick_N,), (file_N, brick_N)):
+        unique_N = pc.binary_join_element_wise(*prefixes, name_N, "/")
+        if not repeated(unique_N).any():
+            return catalogue.set_column(catalogue.schema.get_field_index("object_id"), "object_id", unique_N)
+    again = catalogue.select(["file", "row", "object_id"]).filter(pa.array(repeated(unique_N)))
+    again = again.set_column(0, "file", again["file"].cast(pa.string()))
+    same = again.filter(pc.and_(*(pc.equal(again[key], again[key][0]) for key in ("object_id", "file"))))
+    first, second = same["row"].to_pylist()[:2]
+    raise InputError(
+        f"catalogue {again['file'][0]}: rows {first} and {second} have the same object_id, {again['object_id'][0]} "
+        f"({len(again)} rows have no unique id). Give a column with unique values as object_id in the survey's "
+        f"description, or several columns that are unique together, such as `object_id: BRICKID, OBJID`; or remove "
+        f"repeated rows."
+    )
+
+
+def _object_ids(table: Table, name: str, where: str) -> np.ndarray:
+    """(N,) ids from a column, or from several joined by "-"; blank if one of them is."""
+    names = [name] if find_column(table, (name,)) else [part.strip() for part in name.split(",")]
+    parts = [text_values(table[_column(table, part, where)]) for part in names]
+    joined_N = np.array(["-".join(words) for words in zip(*parts, strict=True)], np.str_)
+    return np.where(np.any([part == "" for part in parts], axis=0), "", joined_N)
 
 
 def _read(path: str) -> Table:

@@ -25,7 +25,8 @@ class PairConfig:
     stamps: tuple[str, ...] = ()
     """FITS cutouts with a WCS, one galaxy each; files as for patches."""
     catalogues: tuple[str, ...] = ()
-    """Tables of objects: FITS, Parquet, VOTable, CSV or other text. Column names are given in the description."""
+    """Tables of objects: FITS, Parquet, VOTable, CSV or other text, or HATS catalogues and collections. Column names
+    are given in the description."""
     description: Path | None = None
     """YAML file that describes a survey other than HSC and DESI: docs/pairing.md."""
     radius: float = 1.0

@@ -17,9 +17,10 @@ from mmae.core.errors import InputError
 from mmae.core.tasks import Job, in_ray
 from mmae.ingest.description import SurveyDescription
 from mmae.ingest.files import FITS_ENDINGS, expand, name_of
-from mmae.ingest.pairing.catalogue import CATALOGUE, index_catalogue
+from mmae.ingest.hats import catalogue_files
+from mmae.ingest.pairing.catalogue import CATALOGUE, index_catalogue, with_unique_ids
 from mmae.ingest.pairing.config import PairConfig
-from mmae.ingest.pairing.images import IMAGES, group_by_name, index_image
+from mmae.ingest.pairing.images import IMAGES, group_by_name, index_image, require_one_image
 from mmae.ingest.pairing.spectra import REDSHIFTS, SPECTRA, best_redshifts, index_coadd, index_redshifts
 from mmae.ingest.readers.values import UNREADABLE
 from mmae.survey.schema import Rejection
@@ -59,7 +60,7 @@ def list_inputs(config: PairConfig) -> dict[str, list[str]]:
         "redshifts": expand(config.redshifts, FITS_ENDINGS, "redshift tables"),
         "patches": expand(config.patches, FITS_ENDINGS, "images"),
         "stamps": expand(config.stamps, FITS_ENDINGS, "cutouts"),
-        "catalogues": expand(config.catalogues, TABLE_ENDINGS, "catalogues"),
+        "catalogues": expand(config.catalogues, TABLE_ENDINGS, "catalogues", catalogue_files),
     }
 
 
@@ -67,16 +68,22 @@ def index_inputs(inputs: dict[str, list[str]], description: SurveyDescription, w
     """Index all files.
 
     Raises:
-        InputError: a catalogue does not have a column of the description; or no
-            file of a given kind can be read.
+        InputError: a catalogue does not have a column of the description, or rows with one id; two images are of one
+            place; or no file of a given kind can be read.
     """
     spec, bands = description.spec(), tuple(description.bands)
     grid_L = spec.wavelength_L()
+
+    def images(job: Job) -> tuple[pa.Table, list[Rejection]]:
+        left_out: list[Rejection] = []
+        at_zero_point = description.images_have_zero_point
+        return index_image(job["name"], job["paths"], spec, at_zero_point, left_out), left_out
+
     readers: dict[str, Callable[[Job], tuple[pa.Table, list[Rejection]]]] = {
         "spectra": lambda job: index_coadd(job["paths"][0], grid_L, tuple(description.arms)),
         "redshifts": lambda job: (index_redshifts(job["paths"][0]), []),
-        "patches": lambda job: (index_image(job["name"], job["paths"], spec, description.images_have_zero_point), []),
-        "stamps": lambda job: (index_image(job["name"], job["paths"], spec, description.images_have_zero_point), []),
+        "patches": images,
+        "stamps": images,
         "catalogues": lambda job: index_catalogue(job["paths"][0], description.catalogue, bands),
     }
     jobs = [
@@ -102,26 +109,29 @@ def index_inputs(inputs: dict[str, list[str]], description: SurveyDescription, w
 
     schemas = {"spectra": SPECTRA, "redshifts": REDSHIFTS, "patches": IMAGES, "stamps": IMAGES, "catalogues": CATALOGUE}
     tables: dict[str, list[pa.Table]] = {kind: [] for kind in schemas}
-    rejections: list[Rejection] = []
+    rejections: dict[str, list[Rejection]] = {kind: [] for kind in schemas}
     for found in tqdm(in_ray(jobs, index, workers), total=len(jobs), desc="index", unit="file"):
         if found["table"]:
             tables[found["kind"]].append(pa.ipc.open_stream(found["table"]).read_all())
-        rejections += [Rejection(**r) for r in json.loads(found["rejections"])]
+        rejections[found["kind"]] += [Rejection(**r) for r in json.loads(found["rejections"])]
     for kind, files in inputs.items():
-        if files and not tables[kind]:
-            first = next(r for r in rejections if r.field == FILE)
-            raise InputError(f"none of the {len(files)} files of {kind} can be read; {first.where}: {first.reason}.")
+        left_out = [r for r in rejections[kind] if r.field in (FILE, "image")]
+        if files and left_out and not any(map(len, tables[kind])):
+            first = next((r for r in left_out if r.field == FILE), left_out[0])
+            raise InputError(f"none of the {len(files)} files of {kind} can be used; {first.where}: {first.reason}.")
     whole = {
         kind: pa.concat_tables(tables[kind] or [schema.empty_table()]).combine_chunks()
         for kind, schema in schemas.items()
     }
+    for kind in ("patches", "stamps"):
+        require_one_image(whole[kind], kind, spec)
     return Index(
         spectra=whole["spectra"],
         redshifts=best_redshifts(whole["redshifts"]),
         patches=whole["patches"],
         stamps=whole["stamps"],
-        catalogue=whole["catalogues"],
-        rejections=rejections,
+        catalogue=with_unique_ids(whole["catalogues"]),
+        rejections=[r for some in rejections.values() for r in some],
         files={kind: len(files) for kind, files in inputs.items()},
     )
 

@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 
 from mmae.astro.healpix import FINEST, nested_cell
 from mmae.core.files import file_hash, partial_path
+from mmae.ingest.files import FITS_ENDINGS
+from mmae.ingest.ids import distinct_names, repeated, with_origin
 from mmae.ingest.pairing.index import Index
 from mmae.ingest.pairing.objects import NONE
 from mmae.survey.source import Chunk
@@ -45,8 +47,39 @@ def cell_name(order: int, pixel: int) -> str:
     return f"Norder={order}/Dir={pixel // 10000 * 10000}/Npix={pixel}"
 
 
-def write_plan(index: Index, objects: dict[str, np.ndarray], folder: Path, most_rows: int) -> list[Chunk]:
-    """Write the files of the plan; returns the chunks of the build, sorted by HEALPix pixel."""
+def object_ids(index: Index, objects: dict[str, np.ndarray]) -> pa.Array:
+    """The id (N,) of each object: that of its catalogue row, the name of its stamp or its TARGETID.
+
+    Ids that occur more than once (a target in two coadds, a stamp named as a catalogue row) are prefixed by their file.
+    """
+    catalogue, stamps, spectra = (
+        _take(table.select(columns), objects[kind])
+        for kind, table, columns in (
+            ("catalogue", index.catalogue, ["object_id"]),
+            ("stamps", index.stamps, ["name"]),
+            ("spectra", index.spectra, ["targetid", "file", "row"]),
+        )
+    )
+    names = pc.coalesce(catalogue["object_id"], stamps["name"], pc.cast(spectra["targetid"], pa.string()))
+    names = names.combine_chunks()
+    if not repeated(names).any():
+        return names
+    short = distinct_names(index.spectra["file"].unique().to_pylist(), FITS_ENDINGS)
+    file_N = pa.array([short.get(path) for path in spectra["file"].to_pylist()], pa.string())
+    names = with_origin(names, file_N, spectra["row"].combine_chunks())
+    is_stamp = pc.and_(catalogue["object_id"].is_null(), stamps["name"].is_valid())
+    file_N = pc.if_else(is_stamp, pa.scalar("stamps"), pa.scalar(None, pa.string())).combine_chunks()
+    return with_origin(names, file_N, pa.array(objects["stamps"]))
+
+
+def write_plan(
+    index: Index, objects: dict[str, np.ndarray], names: pa.Array, folder: Path, most_rows: int
+) -> list[Chunk]:
+    """Write the files of the plan; returns the chunks of the build, sorted by HEALPix pixel.
+
+    Args:
+        names: (N,) object_ids.
+    """
     order_N, pixel_N = divide_sky(objects["ra"], objects["dec"], most_rows)
     change = np.flatnonzero((np.diff(order_N) != 0) | (np.diff(pixel_N) != 0)) + 1
     chunks = []
@@ -57,13 +90,14 @@ def write_plan(index: Index, objects: dict[str, np.ndarray], folder: Path, most_
         path = folder / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = partial_path(path)
-        pq.write_table(_plan_rows(index, {key: column[rows] for key, column in objects.items()}), partial)
+        here = {key: column[rows] for key, column in objects.items()}
+        pq.write_table(_plan_rows(index, here, names.take(pa.array(rows))), partial)
         partial.rename(path)
         chunks.append({"name": name, "plan": str(path), "rows": len(rows), "blake2b": file_hash(path)})
     return chunks
 
 
-def _plan_rows(index: Index, objects: dict[str, np.ndarray]) -> pa.Table:
+def _plan_rows(index: Index, objects: dict[str, np.ndarray], names: pa.Array) -> pa.Table:
     catalogue, spectra, stamps, patches = (
         _take(table, objects[kind])
         for kind, table in (
@@ -75,10 +109,9 @@ def _plan_rows(index: Index, objects: dict[str, np.ndarray]) -> pa.Table:
     )
     labels = _take(index.redshifts, _find(index.redshifts["targetid"].to_numpy(), spectra["targetid"]))
     trusted = pc.fill_null(pc.equal(labels["zwarn"], 0), False)
-    targetid_text = pc.cast(spectra["targetid"], pa.string())
     return pa.table(
         {
-            "object_id": pc.coalesce(catalogue["object_id"], stamps["name"], targetid_text),
+            "object_id": names,
             "ra": objects["ra"],
             "dec": objects["dec"],
             "targetid": spectra["targetid"],

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 import mmae
@@ -27,7 +28,7 @@ from mmae.ingest.pairing.config import PairConfig
 from mmae.ingest.pairing.index import Index, index_inputs, list_inputs
 from mmae.ingest.pairing.normalise import measure_normalisation
 from mmae.ingest.pairing.objects import NONE, join_objects
-from mmae.ingest.pairing.plan import write_plan
+from mmae.ingest.pairing.plan import object_ids, write_plan
 from mmae.ingest.pairing.read import read_cell
 from mmae.survey.schema import Rejection, SurveySpec
 from mmae.survey.source import Chunk, ChunkRead, Source
@@ -101,13 +102,14 @@ def _make_plan(
     objects = join_objects(index, config, spec, folder / "match")
     shutil.rmtree(folder / "match", ignore_errors=True)
     empty_N = np.all([objects[kind] == NONE for kind in ("spectra", "stamps", "patches")], axis=0)
+    index.rejections.extend(_left_out(index, objects, empty_N))
     objects = {name: column[~empty_N] for name, column in objects.items()}
     if not len(objects["ra"]):
         raise InputError(
             "no object has an image or a spectrum: no spectrum has a position on the sky, or no catalogue row "
             "is on an image. Check that the files are of one field."
         )
-    chunks = write_plan(index, objects, folder, config.rows_per_cell)
+    chunks = write_plan(index, objects, object_ids(index, objects), folder, config.rows_per_cell)
     rejected = folder / "rejected.json"
     write_whole(rejected, json.dumps([asdict(r) for r in index.rejections]))
     plan = {
@@ -117,6 +119,26 @@ def _make_plan(
     }
     write_whole(folder / PLAN, json.dumps(plan))
     return json.loads(json.dumps(plan))
+
+
+def _left_out(index: Index, objects: dict[str, np.ndarray], empty_N: np.ndarray) -> list[Rejection]:
+    """Rejections of the rows that become no object: without position, or on no image and without spectrum."""
+    found = []
+    for kind, table in (("stamps", index.stamps), ("spectra", index.spectra)):
+        lost = table.take(pa.array(np.setdiff1d(np.arange(len(table)), objects[kind])))
+        for row in lost.to_pylist():
+            name, where = row.get("name"), row.get("planes")
+            if kind == "spectra":
+                name, where = str(row["targetid"]), f"{row['file']}, row {row['row']}"
+            else:
+                where = ", ".join(dict.fromkeys(plane["path"] for plane in json.loads(where)))
+            reason = f"RA {row['ra']}, declination {row['dec']}: not on the sky"
+            found.append(Rejection(name, where, "row", reason))
+    unused = index.catalogue.select(["object_id", "file", "row"]).take(pa.array(objects["catalogue"][empty_N]))
+    for row in unused.to_pylist():
+        where = f"{row['file']}, row {row['row']}"
+        found.append(Rejection(row["object_id"], where, "row", "the position is on no image, and no spectrum is there"))
+    return found
 
 
 def _flow(index: Index, objects: dict[str, np.ndarray], n_empty: int) -> Flow:

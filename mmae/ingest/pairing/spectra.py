@@ -17,6 +17,7 @@ from mmae.astro.desi import grid_samples, join_arms
 from mmae.core.errors import InputError
 from mmae.ingest.files import name_of, open_fits, require_whole
 from mmae.ingest.readers.coadd import absent_arms, fibermap, present_arms
+from mmae.ingest.readers.values import is_label
 from mmae.survey.schema import Rejection
 
 SPECTRA = pa.schema(
@@ -104,6 +105,8 @@ def index_coadd(path: str, grid_L: np.ndarray, arms: tuple[str, ...]) -> tuple[p
 def index_redshifts(path: str) -> pa.Table:
     """The redshifts (REDSHIFTS) of a redrock file or any FITS table with TARGETID and Z; ZWARN is 0 if absent.
 
+    Rows whose Z means "missing" are left out.
+
     Raises:
         OSError, LookupError, TypeError, ValueError: no such table can be read.
     """
@@ -118,17 +121,17 @@ def index_redshifts(path: str) -> pa.Table:
             kind = "a coadd or spectra file; give it as spectra" if any(h.name.endswith("_FLUX") for h in file) else ""
             raise ValueError(f"no table with the columns TARGETID and Z{kind and ', but ' + kind}")
         table = tables[0]
-        zwarn_N = _integers(table, "ZWARN")
+        zwarn_N, redshift_N = _integers(table, "ZWARN"), _numbers(table, "Z")
         return pa.table(
             {
                 "targetid": np.asarray(table["TARGETID"], np.int64),
-                "redshift": _numbers(table, "Z"),
+                "redshift": redshift_N,
                 "redshift_err": _numbers(table, "ZERR"),
                 "zwarn": zwarn_N.fill_null(0),
                 "deltachi2": np.nan_to_num(_numbers(table, "DELTACHI2")),
             },
             schema=REDSHIFTS,
-        )
+        ).filter(pa.array(is_label(redshift_N)))
 
 
 def best_redshifts(table: pa.Table) -> pa.Table:

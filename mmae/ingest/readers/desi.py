@@ -21,7 +21,7 @@ from mmae.core.errors import InputError
 from mmae.ingest.files import FITS_ENDINGS
 from mmae.ingest.ids import distinct_names, repeated, with_origin
 from mmae.ingest.readers.coadd import absent_arms, fibermap, present_arms
-from mmae.ingest.readers.values import UNREADABLE, number
+from mmae.ingest.readers.values import UNREADABLE, is_label, number
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 from mmae.survey.source import Chunk, ChunkRead, Source
 
@@ -278,7 +278,8 @@ def _redshift_rows(path: Path, targets: np.ndarray) -> tuple[np.ndarray, ...]:
                 for hdu in file
                 if isinstance(hdu, fits.BinTableHDU) and {"TARGETID", "Z"} <= set(hdu.columns.names)
             )
-            keep = np.isin(table["TARGETID"], targets)
+            redshift = np.asarray(table["Z"], np.float64)
+            keep = np.isin(table["TARGETID"], targets) & (is_label(redshift) | np.isnan(redshift))
 
             def column(name: str, absent: float, dtype: type) -> np.ndarray:
                 if name not in table.names:

@@ -1,6 +1,7 @@
-"""Reader of the GalaxiesML-Spectra HDF5 files (HSC-PDR2 images with DESI spectra).
+"""Reader of the GalaxiesML-Spectra and GalaxiesML HDF5 files (HSC-PDR2 images, with or without DESI spectra).
 
-Zenodo record 16989593, https://doi.org/10.5281/zenodo.16989593, 64x64 or 127x127 pixels.
+Zenodo records 16989593 (with spectra) and 13878122, 64x64 or 127x127 pixels. In GalaxiesML, which has no spectra,
+scalar datasets are not in groups.
 
 Shape suffixes: N galaxies, C bands, H and W image pixels, L wavelength samples.
 """
@@ -14,20 +15,24 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow as pa
 
 from mmae.core.errors import InputError
+from mmae.ingest.ids import repeated
 from mmae.ingest.readers.values import number
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 from mmae.survey.source import Chunk, ChunkRead, Source
 
 IMAGE = "image"
-FLUX, IVAR, WAVE = "spectrum/flux", "spectrum/ivar", "spectrum/wave"
+SPECTRUM = FLUX, IVAR, WAVE = "spectrum/flux", "spectrum/ivar", "spectrum/wave"
 REDSHIFT = "DESI_fibermap/DESI_redshift"
 OBJECT_ID = "object_id"
-REQUIRED = (IMAGE, FLUX, IVAR, WAVE, REDSHIFT, OBJECT_ID)
+REQUIRED = (IMAGE, OBJECT_ID)
 
 TARGETID = "targetid"
 REDSHIFT_ERR = "DESI_fibermap/DESI_redshift_err"
+# In files without spectra: HSC's compilation of spectroscopic redshifts, and whether its sources agree.
+SPECZ, SPECZ_ERR, SPECZ_FLAG = "specz_redshift", "specz_redshift_err", "specz_flag_homogeneous"
 MORPHTYPE = "DESI_fibermap/MORPHTYPE"
 # Names of the position, if the file has one; the first pair found is used.
 POSITIONS = (
@@ -47,7 +52,8 @@ def galaxiesml_source(path: Path, chunk_rows: int = 512) -> Source:
     from the file (64 or 127). Spectra, in 1e-17 erg/s/cm2/A, are cut from the 7783 samples
     of the file to the 7781 of the DESI grid, which is located in `spectrum/wave`.
     `specz_flag_homogeneous` is not applied: it concerns HSC's compilation of redshifts,
-    but the label here is DESI's.
+    but the label here is DESI's. In a file without spectra the label is `specz_redshift` of that compilation, where the
+    flag is not false. An object_id that several rows have is followed by the row.
 
     Raises:
         InputError: the file is missing, not HDF5 or truncated; a dataset is missing or of
@@ -58,13 +64,14 @@ def galaxiesml_source(path: Path, chunk_rows: int = 512) -> Source:
         present = _present(file)
         n_rows = _check_lengths(file, path, present)
         spec = _spec(file, path)
-        first = _first_sample(file, path, spec)
+        first = _first_sample(file, path, spec) if WAVE in present else 0
+        names = _repeated_ids(file, path)
     return Source(
         name="galaxiesml",
         spec=spec,
         provenance={
             "reader": "galaxiesml",
-            "doi": "10.5281/zenodo.16989593",
+            "doi": f"10.5281/zenodo.{16989593 if WAVE in present else 13878122}",
             "file": path.name,
             "bytes": path.stat().st_size,
             "rows": n_rows,
@@ -72,6 +79,7 @@ def galaxiesml_source(path: Path, chunk_rows: int = 512) -> Source:
         },
         chunks=[
             {"path": str(path), "start": start, "stop": min(start + chunk_rows, n_rows)}
+            | ({"names": names[start : start + chunk_rows]} if any(names[start : start + chunk_rows]) else {})
             for start in range(0, n_rows, chunk_rows)
         ],
         read=partial(read_chunk, spec=spec, first_sample=first),
@@ -91,8 +99,11 @@ def read_chunk(chunk: Chunk, spec: SurveySpec, first_sample: int) -> ChunkRead:
     path, start, stop = Path(chunk["path"]), chunk["start"], chunk["stop"]
     result = ChunkRead()
     with _open(path) as file:
-        columns = {name: _read_rows(file[name], start, stop) for name in _present(file) if name != WAVE}
-        wave_errors = _wave_errors(file[WAVE], start, stop, spec, first_sample)
+        present = _present(file)
+        columns = {name: _read_rows(file[name], start, stop) for name in present if name != WAVE}
+        wave_errors: list[str | None] = [None] * (stop - start)
+        if WAVE in present:
+            wave_errors = _wave_errors(file[WAVE], start, stop, spec, first_sample)
     samples = slice(first_sample, first_sample + spec.n_wavelengths)
     for i in range(stop - start):
         row = {name: values[i] for name, values in columns.items()}
@@ -101,7 +112,11 @@ def read_chunk(chunk: Chunk, spec: SurveySpec, first_sample: int) -> ChunkRead:
         if wave_errors[i]:
             errors[WAVE] = wave_errors[i]
         galaxy, where = _galaxy(row, start + i, path, spec), f"{path}, row {start + i}"
-        if {FLUX, IVAR, WAVE} & set(errors):
+        galaxy.object_id = (chunk["names"][i] if "names" in chunk else None) or galaxy.object_id
+        if row.get(SPECZ_FLAG) is not None and REDSHIFT not in row and not row[SPECZ_FLAG]:
+            errors[SPECZ] = f"{SPECZ_FLAG} is false: the sources of z={galaxy.redshift} differ; no label"
+            galaxy.redshift = galaxy.redshift_err = None
+        if WAVE not in present or set(SPECTRUM) & set(errors):
             galaxy.flux_L = galaxy.ivar_L = None
         else:
             galaxy.flux_L = row[FLUX][samples].astype(np.float32)
@@ -140,21 +155,29 @@ def _magnitudes(spec: SurveySpec) -> list[str]:
     return [f"HSC_metadata/{band}_cmodel_mag" for band in spec.bands]
 
 
+def _magnitudes_ungrouped(spec: SurveySpec) -> list[str]:
+    return [f"{band}_cmodel_mag" for band in spec.bands]
+
+
 def _optional(spec: SurveySpec) -> list[str]:
     return [TARGETID, REDSHIFT_ERR, MORPHTYPE, *_magnitudes(spec)]
 
 
 def _present(file: h5py.File) -> list[str]:
-    """Names of the datasets to read. Raises InputError if a required one is missing."""
-    for name in REQUIRED:
+    """Names of the datasets to read. Raises InputError if a required one is missing, or a part of the spectra."""
+    with_spectra = any(name in file for name in (*SPECTRUM, REDSHIFT))
+    required = (*REQUIRED, *SPECTRUM, REDSHIFT) if with_spectra else REQUIRED
+    for name in required:
         if not isinstance(file.get(name), h5py.Dataset):
             raise InputError(
                 f"{file.filename}: dataset {name} is missing. A GalaxiesML-Spectra file has "
-                f"{', '.join(REQUIRED)}; if the file was converted, add the dataset, "
-                f"otherwise {_DOWNLOAD}."
+                f"{', '.join((*REQUIRED, *SPECTRUM, REDSHIFT))}, one without spectra {', '.join(REQUIRED)}; if the "
+                f"file was converted, add the dataset, otherwise {_DOWNLOAD}."
             )
     wanted = [*_optional(SurveySpec()), *(name for pair in POSITIONS for name in pair)]
-    return [*REQUIRED, *(name for name in wanted if isinstance(file.get(name), h5py.Dataset))]
+    if not with_spectra:
+        wanted += [SPECZ, SPECZ_ERR, SPECZ_FLAG, *_magnitudes_ungrouped(SurveySpec())]
+    return [*required, *(name for name in wanted if isinstance(file.get(name), h5py.Dataset))]
 
 
 def _check_lengths(file: h5py.File, path: Path, present: list[str]) -> int:
@@ -258,7 +281,10 @@ def _wave_errors(wave: h5py.Dataset, start: int, stop: int, spec: SurveySpec, fi
 def _galaxy(row: dict[str, Any], index: int, path: Path, spec: SurveySpec) -> Galaxy:
     """One galaxy without its spectrum; `row` has None for values that could not be read."""
     targetid = _integer(row.get(TARGETID))
-    magnitudes = [number(row.get(name)) for name in _magnitudes(spec)]
+    magnitudes = [
+        number(row.get(grouped, row.get(plain)))
+        for grouped, plain in zip(_magnitudes(spec), _magnitudes_ungrouped(spec), strict=True)
+    ]
     ra, dec = next(((number(row[a]), number(row[d])) for a, d in POSITIONS if a in row and d in row), (None, None))
     image = row[IMAGE]
     return Galaxy(
@@ -266,8 +292,8 @@ def _galaxy(row: dict[str, Any], index: int, path: Path, spec: SurveySpec) -> Ga
         ra=ra,
         dec=dec,
         targetid=targetid,
-        redshift=number(row[REDSHIFT]),
-        redshift_err=number(row.get(REDSHIFT_ERR)),
+        redshift=number(row.get(REDSHIFT, row.get(SPECZ))),
+        redshift_err=number(row.get(REDSHIFT_ERR, row.get(SPECZ_ERR))),
         image_CHW=None if image is None else np.asarray(image, np.float32),
         cmodel_mag_C=(
             None if all(m is None for m in magnitudes) else np.array([np.nan if m is None else m for m in magnitudes])
@@ -279,11 +305,19 @@ def _galaxy(row: dict[str, Any], index: int, path: Path, spec: SurveySpec) -> Ga
     )
 
 
+def _repeated_ids(file: h5py.File, path: Path) -> list[str | None]:
+    """For each row a new object_id if other rows have the same one, else None."""
+    read = [None if isinstance(v, _Unread) else _text(v) for v in _read_rows(file[OBJECT_ID], 0, len(file[IMAGE]))]
+    known = pa.array(read, pa.string())
+    again_N = repeated(known) & known.is_valid().to_numpy(zero_copy_only=False)
+    return [f"{path.stem}/row-{i}/{read[i]}" if again_N[i] else None for i in range(len(read))]
+
+
 def _field(dataset: str) -> str:
     """The field of `Galaxy` that is read from a dataset."""
     if dataset in (FLUX, IVAR, WAVE):
         return "spectrum"
-    return {REDSHIFT: "redshift"}.get(dataset, dataset.rsplit("/", 1)[-1].lower())
+    return {REDSHIFT: "redshift", SPECZ: "redshift"}.get(dataset, dataset.rsplit("/", 1)[-1].lower())
 
 
 def _text(value: Any) -> str | None:

@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from mmae.core.errors import InputError
-from mmae.ingest.readers.hsc_archive import check_archive, read_archive
+from mmae.ingest.ids import distinct_names
+from mmae.ingest.readers.hsc_archive import check_archive, read_archive, unique_ids
 from mmae.ingest.readers.hsc_fits import FITS_SUFFIXES, group_by_object, read_objects
 from mmae.survey.schema import SurveySpec
 from mmae.survey.source import Chunk, ChunkRead, Source
@@ -24,7 +25,8 @@ def hsc_source(paths: list[Path], max_outside: float = MAX_OUTSIDE) -> Source:
 
     Archives `.npz`: `image` (N, 5, S, S) counts at 27.0 mag, and optionally `weight` of
     that shape (0 outside the footprint), `parent` (N,) (cutouts of one parent overlap and
-    share a split), `bands` (5,), `object_id`, `ra`, `dec` (N,).
+    share a split; parents of two archives are different ones), `bands` (5,), `object_id`, `ra`, `dec` (N,).
+    An object_id that occurs more than once is prefixed by the name of its archive.
 
     FITS: one file per object with an image HDU per band, or one file per object and band,
     `<object>_g.fits` or `<n>-cutout-HSC-G-<tract>.fits`, grouped by the name without
@@ -44,14 +46,18 @@ def hsc_source(paths: list[Path], max_outside: float = MAX_OUTSIDE) -> Source:
     if not 0 <= max_outside <= 1:
         raise InputError(f"hsc: max_outside is {max_outside}; give a fraction from 0 to 1.")
     spec = SurveySpec()
-    files = _expand(paths)
+    files = list(dict.fromkeys(_expand(paths)))
     archives = [path for path in files if path.suffix == ".npz"]
     objects = group_by_object([path for path in files if path.suffix != ".npz"])
     chunks: list[Chunk] = []
-    for path in archives:
-        n_rows = check_archive(path, spec)
+    rows = {path: check_archive(path, spec) for path in archives}
+    short = distinct_names([str(path) for path in archives], (".npz",))
+    names = unique_ids(rows, short)
+    for path, n_rows in rows.items():
         chunks += [
             {"path": str(path), "start": start, "stop": min(start + NPZ_CHUNK_ROWS, n_rows)}
+            | ({"names": names[path][start : start + NPZ_CHUNK_ROWS]} if path in names else {})
+            | ({"archive": short[str(path)]} if len(archives) > 1 else {})
             for start in range(0, n_rows, NPZ_CHUNK_ROWS)
         ]
     chunks += [{"objects": objects[i : i + FITS_CHUNK_OBJECTS]} for i in range(0, len(objects), FITS_CHUNK_OBJECTS)]
@@ -73,7 +79,8 @@ def read_chunk(chunk: Chunk, spec: SurveySpec, max_outside: float) -> ChunkRead:
     """The cutouts of a range of rows of an .npz archive, or of a list of FITS objects."""
     if "objects" in chunk:
         return read_objects(chunk["objects"], spec)
-    return read_archive(Path(chunk["path"]), chunk["start"], chunk["stop"], spec, max_outside)
+    path, names = Path(chunk["path"]), chunk.get("names")
+    return read_archive(path, chunk["start"], chunk["stop"], spec, max_outside, names, chunk.get("archive"))
 
 
 def _expand(paths: list[Path]) -> list[Path]:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import pyarrow as pa
 
 from mmae.core.errors import InputError
+from mmae.ingest.ids import repeated, with_origin
 from mmae.ingest.readers.values import UNREADABLE, band_name, crop_centre, number
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 from mmae.survey.source import ChunkRead
@@ -63,8 +65,44 @@ def check_archive(path: Path, spec: SurveySpec) -> int:
     return shape[0]
 
 
-def read_archive(path: Path, start: int, stop: int, spec: SurveySpec, max_outside: float) -> ChunkRead:
-    """The cutouts `start` to `stop` of an archive; those with too many pixels outside the footprint are rejected."""
+def unique_ids(rows: dict[Path, int], short: dict[str, str]) -> dict[Path, list[str]]:
+    """The object_ids of each archive if one occurs more than once: then these are prefixed by their archive.
+
+    Args:
+        rows: number of cutouts of each archive.
+        short: the name of each archive.
+    """
+    names, files, numbers = [], [], []
+    for path, n_rows in rows.items():
+        try:
+            given = _npz_rows(path, "object_id", None, None) if "object_id" in _npz_shapes(path) else None
+        except UNREADABLE:  # read_archive rejects the rows
+            given = None
+        names += [f"{path.stem}-{i}" for i in range(n_rows)] if given is None else [str(name) for name in given]
+        files += [short[str(path)]] * n_rows
+        numbers += range(n_rows)
+    all_names = pa.array(names, pa.string())
+    if not repeated(all_names).any():
+        return {}
+    unique = iter(with_origin(all_names, pa.array(files, pa.string()), pa.array(numbers)).to_pylist())
+    return {path: [next(unique) for _ in range(n_rows)] for path, n_rows in rows.items()}
+
+
+def read_archive(
+    path: Path,
+    start: int,
+    stop: int,
+    spec: SurveySpec,
+    max_outside: float,
+    names: list[str] | None = None,
+    archive: str | None = None,
+) -> ChunkRead:
+    """The cutouts `start` to `stop` of an archive; those with too many pixels outside the footprint are rejected.
+
+    Args:
+        names: object_ids of these cutouts; None: those of the archive.
+        archive: before the number of the parent image; None: only the number.
+    """
     result = ChunkRead()
     try:
         keys = set(_npz_shapes(path)) & {"image", "weight", "parent", "object_id", "ra", "dec"}
@@ -72,7 +110,8 @@ def read_archive(path: Path, start: int, stop: int, spec: SurveySpec, max_outsid
     except UNREADABLE as error:
         if stop - start > 1:  # a corrupt part: read the other rows one by one
             for row in range(start, stop):
-                part = read_archive(path, row, row + 1, spec, max_outside)
+                name = None if names is None else [names[row - start]]
+                part = read_archive(path, row, row + 1, spec, max_outside, name, archive)
                 result.galaxies += part.galaxies
                 result.where += part.where
                 result.rejections += part.rejections
@@ -82,7 +121,8 @@ def read_archive(path: Path, start: int, stop: int, spec: SurveySpec, max_outsid
     for i in range(stop - start):
         row = {key: values[i] for key, values in columns.items()}
         where = f"{path}, row {start + i}"
-        object_id = str(row.get("object_id", f"{path.stem}-{start + i}"))
+        object_id = names[i] if names else str(row.get("object_id", f"{path.stem}-{start + i}"))
+        parent = str(row["parent"]) if "parent" in row else None
         image_CHW = crop_centre(row["image"], spec.image_size).astype(np.float32)
         if "weight" in row:
             weight_CHW = crop_centre(row["weight"], spec.image_size)
@@ -98,7 +138,7 @@ def read_archive(path: Path, start: int, stop: int, spec: SurveySpec, max_outsid
                 ra=number(row.get("ra")),
                 dec=number(row.get("dec")),
                 image_CHW=image_CHW,
-                group_id=str(row["parent"]) if "parent" in row else None,
+                group_id=f"{archive}/{parent}" if archive and parent else parent,
             )
         )
     return result

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from astropy.wcs.utils import proj_plane_pixel_scales
 
+from mmae.ingest.ids import distinct_names
+from mmae.ingest.readers.planes import cube_bands, other_kind
 from mmae.ingest.readers.values import UNREADABLE, band_name, crop_centre
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 from mmae.survey.source import ChunkRead
@@ -47,15 +48,15 @@ class _Unusable(Exception):
 
 
 def group_by_object(paths: list[Path]) -> list[dict[str, Any]]:
-    """FITS files grouped by folder and by their name without the band."""
-    groups: dict[tuple[Path, str], list[str]] = {}
+    """FITS files grouped by folder and by their name without the band.
+
+    Two requests to an archive number their cutouts alike: then the ids contain the folder.
+    """
+    groups: dict[str, list[str]] = {}
     for path in paths:
-        groups.setdefault((path.parent, _object_name(path)), []).append(str(path))
-    uses = Counter(name for _, name in groups)
-    return [
-        {"object_id": name if uses[name] == 1 else f"{folder.name}/{name}", "paths": files}
-        for (folder, name), files in groups.items()
-    ]
+        groups.setdefault(f"{path.parent}/{_object_name(path)}", []).append(str(path))
+    names = distinct_names(list(groups))
+    return [{"object_id": names[name], "paths": files} for name, files in groups.items()]
 
 
 def read_objects(objects: list[dict[str, Any]], spec: SurveySpec) -> ChunkRead:
@@ -75,8 +76,9 @@ def read_objects(objects: list[dict[str, Any]], spec: SurveySpec) -> ChunkRead:
 
 def _read_object(object_id: str, paths: list[str], spec: SurveySpec) -> Galaxy:
     bands: dict[str, _Band] = {}
+    others: list[str] = []
     for path in paths:
-        for band in _read_bands(Path(path)):
+        for band in _read_bands(Path(path), others):
             if band.name not in spec.bands:
                 raise _Unusable(
                     f"{band.file}: unknown band; FILTER or EXTNAME must "
@@ -86,6 +88,8 @@ def _read_object(object_id: str, paths: list[str], spec: SurveySpec) -> Galaxy:
                 raise _Unusable(f"two images of band {band.name}: in {bands[band.name].file} and in {band.file}")
             bands[band.name] = band
     missing = [name for name in spec.bands if name not in bands]
+    if not bands and others:
+        raise _Unusable(f"no image of the sky: {', '.join(others)}")
     if missing:
         raise _Unusable(f"band {','.join(missing)} is missing, found {','.join(bands) or 'none'}")
     shapes = {name: band.image_SS.shape for name, band in bands.items()}
@@ -110,23 +114,33 @@ def _read_object(object_id: str, paths: list[str], spec: SurveySpec) -> Galaxy:
     )
 
 
-def _read_bands(path: Path) -> list[_Band]:
-    """The images of a file, without mask and variance planes."""
+def _read_bands(path: Path, others: list[str]) -> list[_Band]:
+    """The images of a file; `others` gets the planes that are not of the sky, such as masks and models."""
     try:
         with fits.open(path, memmap=False) as file:
             primary, bands = file[0].header, []
             for hdu in file:
-                kind = str(hdu.header.get("EXTTYPE", hdu.name)).upper()
-                if not hdu.is_image or hdu.data is None or hdu.data.ndim != 2:
+                if not hdu.is_image or hdu.data is None or hdu.data.ndim not in (2, 3):
                     continue
-                if any(word in kind for word in ("MASK", "VARIANCE", "WEIGHT", "PSF")):
+                kind = other_kind(hdu.header, primary, _stem(path))
+                if kind:
+                    others.append(f"{path.name} has a plane of kind {kind}")
                     continue
-                names = (hdu.header.get("FILTER"), hdu.name, primary.get("FILTER"), _band_in_name(path))
-                name = next((b for b in map(band_name, names) if b), None)
                 header = hdu.header.copy()
                 if "FLUXMAG0" not in header and "FLUXMAG0" in primary:
                     header["FLUXMAG0"] = primary["FLUXMAG0"]
-                bands.append(_Band(name, np.asarray(hdu.data, np.float64), header, path.name))
+                names = (hdu.header.get("FILTER"), hdu.name, primary.get("FILTER"), _band_in_name(path))
+                name = next((b for b in map(band_name, names) if b), None)
+                planes = [(name, hdu.data)]
+                if hdu.data.ndim == 3:
+                    in_cube = cube_bands(hdu.header, primary, len(hdu.data))
+                    if in_cube is None:
+                        raise _Unusable(
+                            f"{path.name}: a cube of {len(hdu.data)} images without the names of their bands; write "
+                            f"them to BANDS in its header, such as BANDS = 'grizy'"
+                        )
+                    planes = list(zip(map(band_name, in_cube), hdu.data, strict=True))
+                bands += [_Band(band, np.asarray(image, np.float64), header, path.name) for band, image in planes]
             return bands
     except UNREADABLE as error:
         raise _Unusable(f"{path.name} cannot be read: {error or type(error).__name__}") from error

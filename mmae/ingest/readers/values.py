@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from mmae.astro.missing import is_sentinel
+
 # Raised by numpy, zipfile and astropy for truncated or corrupt files.
 UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, zlib.error, zipfile.BadZipFile, fits.VerifyError)
 
@@ -23,6 +25,11 @@ def crop_centre(image: np.ndarray, size: int) -> np.ndarray:
 def number(value: Any) -> float | None:
     """The value as float; None if it is None or NaN (not measured)."""
     return None if value is None or np.isnan(value) else float(value)
+
+
+def is_label(z_N: np.ndarray) -> np.ndarray:
+    """Mask (N,) of redshifts; not those that are NaN or mean "missing", such as -99."""
+    return np.isfinite(z_N) & (z_N > -1) & ~is_sentinel(z_N, positive=True)
 
 
 def band_name(value: Any) -> str | None:

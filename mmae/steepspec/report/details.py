@@ -30,7 +30,7 @@ def spectrum_section(found: Search, settings: SearchSettings) -> Section:
     origins = {
         "sed": "fit of two detections or more",
         "catalogue": "radio catalogue",
-        "limits": "one detection and limits (never called steep)",
+        "limits": "detections at one frequency and limits (never called steep)",
         "": "none",
     }
     rows = tuple(

@@ -89,23 +89,33 @@ def adopt_index(columns: dict[str, np.ndarray], settings: SEDSettings) -> dict[s
     """Adopted `alpha`, its error and origin, P(steep), and whether the source is steep.
 
     In order of preference: the fit of two detections or more (`sed`); the index of the radio catalogue
-    (`catalogue`); the fit of one detection and limits (`limits`). A source is steep if alpha is
-    below `settings.steep_alpha`; `limits` are never called steep, because their alpha depends on the prior.
+    (`catalogue`); the fit of one detection, or several at nearly one frequency, and limits (`limits`). A fit with an
+    error above `settings.max_alpha_err` does not replace the index of the catalogue. A source is steep if alpha is
+    below `settings.steep_alpha` and its error, where known, is not above `settings.max_alpha_err`; `limits` are never
+    called steep, because their alpha depends on the prior.
 
     Args:
         columns: those of `fit_spectra`, and alpha_catalogue and alpha_catalogue_err.
     """
     fitted_N = np.isfinite(columns["alpha"]) & np.isfinite(columns["alpha_err"])
-    sed_N = fitted_N & (columns["n_detections"] >= 2)
-    catalogue_N = ~sed_N & np.isfinite(columns["alpha_catalogue"])
-    error_N = np.where(catalogue_N, columns["alpha_catalogue_err"], columns["alpha_err"])
-    alpha_N = np.where(catalogue_N, columns["alpha_catalogue"], np.where(fitted_N, columns["alpha"], np.nan))
-    from_N = np.select([sed_N, catalogue_N, fitted_N], ["sed", "catalogue", "limits"], "")
+    has_slope_N = columns["n_detections"] >= 2
+    if "sed_flags" in columns:
+        has_slope_N = has_slope_N & (np.char.find(columns["sed_flags"], "no_lever_arm") < 0)
+    known_N = np.isfinite(columns["alpha_catalogue"])
+    loose_N = columns["alpha_err"] > settings.max_alpha_err
+    # Of two indices that constrain nothing, the one with the smaller error.
+    worse_N = loose_N & known_N & ~(columns["alpha_catalogue_err"] > columns["alpha_err"])
+    sed_N = fitted_N & has_slope_N & ~worse_N
+    catalogue_N = ~sed_N & known_N
+    limits_N = ~sed_N & ~catalogue_N & fitted_N & ~has_slope_N
+    error_N = np.select([catalogue_N, sed_N | limits_N], [columns["alpha_catalogue_err"], columns["alpha_err"]], np.nan)
+    alpha_N = np.select([catalogue_N, sed_N | limits_N], [columns["alpha_catalogue"], columns["alpha"]], np.nan)
+    from_N = np.select([sed_N, catalogue_N, limits_N], ["sed", "catalogue", "limits"], "")
     p_N = probability_steep(columns["alpha_catalogue"], columns["alpha_catalogue_err"], settings.steep_alpha)
     return {
         "alpha": alpha_N,
         "alpha_err": error_N,
         "alpha_from": from_N,
         "p_steep": np.where(catalogue_N, p_N, columns["p_steep"]),
-        "steep": (sed_N | catalogue_N) & (alpha_N < settings.steep_alpha),
+        "steep": (sed_N | catalogue_N) & (alpha_N < settings.steep_alpha) & ~(error_N > settings.max_alpha_err),
     }

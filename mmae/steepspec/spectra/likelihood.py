@@ -15,6 +15,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_ndtr
 
+MIN_EIGENVALUE_RATIO = 1e-10  # below this a Hessian is singular to the precision of its finite differences
+
 
 @dataclass(frozen=True)
 class Points:
@@ -74,11 +76,15 @@ def maximise(points: Points, k: int) -> tuple[np.ndarray, float, np.ndarray]:
     return result.x, float(result.fun), (hessian + hessian.T) / 2
 
 
+def covariance(hessian: np.ndarray) -> np.ndarray:
+    """(K,K) inverse of the Hessian; NaN if it is not positive definite: the data do not constrain the parameters."""
+    if np.isfinite(hessian).all():
+        eigenvalues = np.linalg.eigvalsh(hessian)
+        if eigenvalues[0] > MIN_EIGENVALUE_RATIO * eigenvalues[-1]:
+            return np.linalg.inv(hessian)
+    return np.full(hessian.shape, np.nan)
+
+
 def parameter_errors(hessian: np.ndarray) -> np.ndarray:
     """(K,) 1-sigma errors; NaN if the Hessian is not positive definite."""
-    try:
-        variance = np.diag(np.linalg.inv(hessian))
-    except np.linalg.LinAlgError:
-        return np.full(len(hessian), np.nan)
-    positive = (np.linalg.eigvalsh(hessian) > 0).all()
-    return np.sqrt(variance) if positive else np.full(len(hessian), np.nan)
+    return np.sqrt(np.diag(covariance(hessian)))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmae.steepspec.spectra.likelihood import Points, loss_terms, maximise, noise
+from mmae.steepspec.spectra.likelihood import Points, covariance, loss_terms, maximise, noise
 
 INDICES, FLUXES = 161, 41  # grid points: steps of 0.05 in alpha over the range of the prior
 REACH, FLUX_REACH = 6.0, 5.0  # half-widths of the grids, in errors
@@ -49,17 +49,24 @@ def limits_matter(points: Points, best: np.ndarray, alpha_err: float) -> bool:
 
 
 def index_of_one(points: Points, alpha_range: tuple[float, float], steep_alpha: float) -> LimitedIndex:
-    """One detection: alpha from the limits, with a flat prior on its range."""
-    at = int(np.argmin(points.limit_P))
-    relative = float(noise(points, points.flux_P)[at] / points.flux_P[at])
-    ln_flux_F = np.log(points.flux_P[at]) + np.log(
-        np.linspace(max(1 - FLUX_REACH * relative, 1e-3), 1 + FLUX_REACH * relative, FLUXES)
-    )
-    return _posterior(points, np.linspace(*alpha_range, INDICES), points.basis_PK[at, 1], ln_flux_F, steep_alpha)
+    """One detection, or several at nearly one frequency: alpha from the limits, with a flat prior on its range."""
+    detected = ~points.limit_P
+    flux_D = points.flux_P[detected]
+    relative_D = noise(points, points.flux_P)[detected] / flux_D
+    weight_D = relative_D**-2 / (relative_D**-2).sum()
+    ln_flux = float(weight_D @ np.log(flux_D))
+    # Of detections that disagree, the scatter instead of the error of their mean.
+    relative = max(float((relative_D**-2).sum() ** -0.5), float(np.sqrt(weight_D @ (np.log(flux_D) - ln_flux) ** 2)))
+    ln_flux_F = ln_flux + np.log(np.linspace(max(1 - FLUX_REACH * relative, 1e-3), 1 + FLUX_REACH * relative, FLUXES))
+    pivot = float(weight_D @ points.basis_PK[detected, 1])
+    return _posterior(points, np.linspace(*alpha_range, INDICES), pivot, ln_flux_F, steep_alpha)
 
 
-def index_of_several(points: Points, steep_alpha: float) -> LimitedIndex:
-    """Two detections or more, with limits; flat prior in alpha and ln flux, grid around the fit of the detections."""
+def index_of_several(points: Points, alpha_range: tuple[float, float], steep_alpha: float) -> LimitedIndex:
+    """Two detections or more, with limits; flat prior in alpha and ln flux, grid around the fit of the detections.
+
+    If the detections alone do not constrain alpha: as `index_of_one`.
+    """
     detected = ~points.limit_P
     detections = Points(
         points.flux_P[detected],
@@ -69,11 +76,13 @@ def index_of_several(points: Points, steep_alpha: float) -> LimitedIndex:
         points.basis_PK[detected],
     )
     best, _, hessian = maximise(detections, 2)
-    covariance = np.linalg.inv(hessian)
-    alpha_err = np.sqrt(covariance[1, 1])
+    covariance_KK = covariance(hessian)
+    if not np.isfinite(covariance_KK).all():
+        return index_of_one(points, alpha_range, steep_alpha)
+    alpha_err = np.sqrt(covariance_KK[1, 1])
     # At the pivot frequency flux and alpha are uncorrelated, so that a small grid of flux serves for every alpha.
-    pivot = -covariance[0, 1] / covariance[1, 1]
-    flux_err = np.sqrt(max(covariance[0, 0] - covariance[0, 1] ** 2 / covariance[1, 1], 0.0))
+    pivot = -covariance_KK[0, 1] / covariance_KK[1, 1]
+    flux_err = np.sqrt(max(covariance_KK[0, 0] - covariance_KK[0, 1] ** 2 / covariance_KK[1, 1], 0.0))
     return _posterior(
         points,
         best[1] + alpha_err * np.linspace(-REACH, REACH, INDICES),

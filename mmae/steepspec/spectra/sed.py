@@ -26,12 +26,15 @@ from mmae.steepspec.spectra.limits import LimitedIndex, index_of_one, index_of_s
 
 FLAGS = (
     "few_points",  # fewer than 3 detections: no test of the power law
+    "no_lever_arm",  # all detections at nearly one frequency: no slope
     "resolution_mismatch",  # beams so different that some surveys may miss extended flux
     "variable",  # two points at one frequency disagree, which no spectrum explains
     "poorly_fit",  # improbable chi-square
     "extrapolated",  # the reference frequency is outside the range of the detections
     "unconstrained",  # no maximum, or Hessian not positive definite: no error of alpha
 )
+# Relative differences up to which two detections are one observation (rounded differently).
+SAME_OBSERVATION = {"frequency_mhz": 0.01, "flux_mjy": 1e-3, "error_mjy": 0.05}
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,10 @@ class SEDSettings:
     variable_sigma: float = 3.0
     same_frequency: float = 0.15
     """Points closer than this in ln(frequency) are compared for variability."""
+    min_lever_arm: float = 0.1
+    """Detections closer than this in ln(frequency), highest to lowest, do not give a slope."""
+    max_alpha_err: float = 1.0
+    """An index with a larger error does not replace that of the radio catalogue and is never called steep."""
     alpha_range: tuple[float, float] = (-5.0, 3.0)
     """Range of the flat prior on alpha for a single detection with upper limits."""
 
@@ -103,9 +110,10 @@ def fit_sed(
         is_limit: (P) or one bool.
         beam_arcsec: (P) or one number: beam FWHM, arcsec; NaN where unknown.
 
-    Points with NaN flux are ignored. If limits constrain alpha (`limits.limits_matter`), alpha, flux
-    and their errors are mean and standard deviation of the posterior. With one detection alpha has a
-    flat prior on `settings.alpha_range`, and is NaN if there is no limit.
+    Points with NaN flux are ignored, and so are repeats of one observation (`_without_repeats`). If limits
+    constrain alpha (`limits.limits_matter`), alpha, flux and their errors are mean and standard deviation of the
+    posterior. With one detection, or several at nearly one frequency, alpha has a flat prior on
+    `settings.alpha_range`, and is NaN if there is no limit.
 
     Raises:
         InputError: shapes differ, there is no detection, or a frequency, error or detected flux is not
@@ -122,15 +130,16 @@ def fit_sed(
         beam_arcsec=per_row(beam_arcsec, n),
     )
     c = {name: values[np.isfinite(c["flux_mjy"])] for name, values in c.items()}
-    limit = c["is_limit"]
     _check_points(c)
+    c = _without_repeats(c)
+    limit = c["is_limit"]
     ln_x = np.log(c["frequency_mhz"] / settings.reference_mhz)
     points = Points(c["flux_mjy"], c["error_mjy"], c["scale_error"], limit, ln_x[:, None] ** np.arange(3))
     flags = _flags_of_points(c, ln_x, settings)
     detections, limits = int((~limit).sum()), int(limit.sum())
     common = {"n_detections": detections, "n_limits": limits, "reference_mhz": settings.reference_mhz}
-    if detections == 1:
-        return _fit_single(points, settings, flags, common)
+    if np.ptp(ln_x[~limit]) < settings.min_lever_arm:
+        return _fit_one_frequency(points, settings, flags, common)
 
     best, loss, hessian = maximise(points, 2)
     delta_bic = float("nan")
@@ -158,7 +167,7 @@ def fit_sed(
         float(flux * errors[0]),
     )
     if k == 2 and limits_matter(points, best, float(errors[1])):
-        index = index_of_several(points, settings.steep_alpha)
+        index = index_of_several(points, settings.alpha_range, settings.steep_alpha)
     return SEDFit(
         **asdict(index),
         curvature=float(best[2]) if k == 3 else 0.0,
@@ -171,9 +180,14 @@ def fit_sed(
     )
 
 
-def _fit_single(points: Points, settings: SEDSettings, flags: list[str], common: dict) -> SEDFit:
-    """Result for one detection: alpha from the limits, if there are any."""
+def _fit_one_frequency(points: Points, settings: SEDSettings, flags: list[str], common: dict) -> SEDFit:
+    """Result for one detection, or several at nearly one frequency: alpha from the limits, if there are any."""
     nan = float("nan")
+    if common["n_detections"] > 1:
+        flags.append("no_lever_arm")
+        mean = np.average(np.log(points.flux_P[~points.limit_P]), weights=points.error_P[~points.limit_P] ** -2.0)
+        if _is_variable(points, np.array([mean]), settings):
+            flags.append("variable")
     index = LimitedIndex(nan, nan, nan, nan, nan)
     if points.limit_P.any():
         index = index_of_one(points, settings.alpha_range, settings.steep_alpha)
@@ -205,6 +219,24 @@ def _check_points(c: dict[str, np.ndarray]) -> None:
     require(c["error_mjy"] > 0, what, "error_mjy is not positive", "give the noise of the map in mJy")
     require(c["scale_error"] >= 0, what, "scale_error is negative or NaN", "give a fraction, e.g. 0.1")
     require(c["flux_mjy"][detected] > 0, what, "flux_mjy of a detection is not positive", "mark it as a limit")
+
+
+def _without_repeats(c: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The points without second copies of one observation, e.g. of a survey that is in two catalogues.
+
+    Copies have the same frequency, flux density and noise; of two scale errors the larger one is kept.
+    """
+    first, second = np.triu_indices(len(c["flux_mjy"]), k=1)
+    same = ~c["is_limit"][first] & ~c["is_limit"][second]
+    for name, tolerance in SAME_OBSERVATION.items():
+        same &= np.abs(c[name][first] - c[name][second]) <= tolerance * np.abs(c[name][first])
+    if not same.any():
+        return c
+    scale_error = c["scale_error"].copy()
+    np.maximum.at(scale_error, first[same], scale_error[second[same]])
+    keep = np.ones(len(scale_error), bool)
+    keep[second[same]] = False
+    return {name: values[keep] for name, values in (c | {"scale_error": scale_error}).items()}
 
 
 def _flags_of_points(c: dict[str, np.ndarray], ln_x: np.ndarray, settings: SEDSettings) -> list[str]:

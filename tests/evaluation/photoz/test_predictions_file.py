@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from astropy.table import Table
 
 from mmae.core.errors import InputError
 from mmae.evaluation.photoz.predictions_file import PREDICTION_NAMES, TRUTH_NAMES, read_predictions
@@ -136,3 +137,51 @@ def test_text_columns_and_unreadable_files_are_refused(tmp_path):
         read_predictions(tmp_path)
     (tmp_path / "latin").write_bytes(b"z_true,z_pred,\xe9\n1,1,1\n")
     assert read_predictions(tmp_path / "latin").redshift_N.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("sentinel", ["-99", "-99.0000", "-99.9", "-999", "-9999.0", "-1", "99", "999.0", "nan"])
+def test_sentinels_are_failed_predictions_and_no_true_redshifts(tmp_path, sentinel):
+    text = f"z_spec,z_phot\n0.5,0.6\n0.7,{sentinel}\n{sentinel},0.8\n0.9,\n0.2,null\n"
+    for separator in ",;":
+        file = read_predictions(csv(tmp_path, text.replace(",", separator)))
+        np.testing.assert_array_equal(file.predictions["z_phot"], [0.6, np.inf, np.nan, np.nan])
+        assert file.redshift_N.tolist() == [0.5, 0.7, 0.9, 0.2] and file.left_out == 1
+
+
+def test_sentinels_of_a_fits_table(tmp_path):
+    Table({"z_spec": [0.5, -99.0, 0.7], "z_phot": np.array([0.6, 0.7, -99.0], np.float32)}).write(tmp_path / "p.fits")
+    file = read_predictions(tmp_path / "p.fits")
+    assert file.redshift_N.tolist() == [0.5, 0.7] and file.left_out == 1
+    np.testing.assert_allclose(file.predictions["z_phot"], [0.6, np.inf], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# z_spec z_phot\n0.5 0.6\n1.0 0.9\n",
+        "# made by EAZY\nz_spec,z_phot\n0.5,0.6\n1.0,0.9\n",
+        "# z_spec,z_phot\n0.5,0.6\n1.0,0.9\n",
+        "z_spec;z_phot\n0,5;0,6\n1;0,9\n",
+        "\ufeffz_spec\tz_phot\n0.5\t0.6\n1.0\t0.9\n",
+        "#  1 Z_SPEC\n#  2 Z_PHOT\n 0.5 0.6\n 1.0 0.9\n",
+    ],
+)
+def test_predictions_in_any_form_of_text(tmp_path, text):
+    file = read_predictions(csv(tmp_path, text, "eazy.zout"))
+    assert file.redshift_N.tolist() == [0.5, 1.0] and list(file.predictions.values())[0].tolist() == [0.6, 0.9]
+
+
+@pytest.mark.parametrize("truth", ["z", "ztrue", "ZSPEC", "z-spec", "specz", "SpecZ_redshift", "z_best"])
+@pytest.mark.parametrize("predicted", ["zpred", "Z_B", "Z_ML", "z_a", "zphot", "photoz_best", "z_mode", "Photo-Z"])
+def test_usual_names(tmp_path, truth, predicted):
+    file = read_predictions(csv(tmp_path, f"{truth},{predicted}\n0.5,0.6\n"))
+    assert file.truth == truth and list(file.predictions) == [predicted]
+
+
+def test_two_candidates_are_named_with_the_option(tmp_path):
+    path = csv(tmp_path, "ZSPEC,Z_BEST,z_phot\n0.5,0.6,0.7\n")
+    with pytest.raises(InputError, match="ZSPEC, Z_BEST.*--truth-column"):
+        read_predictions(path)
+    assert read_predictions(path, truth="ZSPEC").redshift_N.tolist() == [0.5]
+    with pytest.raises(InputError, match="--predicted-column"):
+        read_predictions(csv(tmp_path, "z_spec,mine\n0.5,0.6\n"))

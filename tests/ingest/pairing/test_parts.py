@@ -61,6 +61,14 @@ def test_patterns_folders_and_urls(tmp_path):
     assert expand([str(tmp_path)], FITS_ENDINGS, "files") == whole
     assert expand([f"{tmp_path}/*.fits", whole[0]], FITS_ENDINGS, "files") == whole[:2]
     assert expand([f"file://{tmp_path}/a*"], FITS_ENDINGS, "files") == whole[:1]
+    folder = tmp_path / "v[1]*"  # names that exist are no patterns
+    folder.mkdir()
+    named = [str(folder / name) for name in ("c-[2].fits", "c-3.fits")]
+    for path in named:
+        Path(path).touch()
+    assert expand([named[0]], FITS_ENDINGS, "files") == named[:1]
+    assert expand([str(folder)], FITS_ENDINGS, "files") == sorted(named)
+    assert expand([f"{folder}/c-[23].fits"], FITS_ENDINGS, "files") == named[1:]
     with pytest.raises(InputError, match=r"x\*\.fits"):
         expand([f"{tmp_path}/x*.fits"], FITS_ENDINGS, "files")
     with pytest.raises(InputError, match="nosuchprotocol://"):

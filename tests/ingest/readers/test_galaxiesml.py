@@ -1,5 +1,7 @@
 """The GalaxiesML-Spectra reader, on synthetic files of that layout."""
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from mmae.core.errors import InputError
 from mmae.ingest.readers.galaxiesml import galaxiesml_source
 from mmae.survey.schema import to_table
 from tests.ingest.files import (
+    BANDS,
     GALAXIESML_WAVE_L,
     corrupt_hdf5_row,
     read_all,
@@ -175,3 +178,70 @@ def test_errors_of_the_whole_file_name_the_dataset(tmp_path, changes, named):
     with pytest.raises(InputError, match=named) as caught:
         galaxiesml_source(path)
     assert str(path) in str(caught.value)
+
+
+# --- GalaxiesML, without spectra --------------------------------------------------------------
+
+
+def write_without_spectra(path: Path, n: int = 6, **datasets) -> Path:
+    """A file in the layout of GalaxiesML: images, HSC magnitudes and spectroscopic redshifts, no groups."""
+    content = {
+        "image": synthetic_images(n, 64),
+        "object_id": 42_000_000_000_000_000 + np.arange(n),
+        "specz_redshift": np.linspace(0.1, 0.6, n),
+        "specz_redshift_err": np.full(n, 1e-4),
+        "ra": np.full(n, 150.0),
+        "dec": np.arange(n) * 1.0,
+        **{f"{b}_cmodel_mag": np.full(n, 20.0 + i) for i, b in enumerate(BANDS)},
+    } | datasets
+    with h5py.File(path, "w") as file:
+        for name, values in content.items():
+            if values is not None:
+                file[name] = values
+    return path
+
+
+def test_file_without_spectra(tmp_path):
+    path = write_without_spectra(tmp_path / "g.hdf5")
+    source = galaxiesml_source(path, chunk_rows=4)
+    galaxies, rejections = read_checked(source)
+    assert not rejections and len(galaxies) == 6 and "spectrum/flux" not in source.provenance["absent_datasets"]
+    for i, galaxy in enumerate(galaxies):
+        assert galaxy.flux_L is None and galaxy.ivar_L is None
+        np.testing.assert_array_equal(galaxy.image_CHW, synthetic_images(6, 64)[i])
+        assert galaxy.redshift == pytest.approx(0.1 + 0.1 * i) and galaxy.redshift_err == 1e-4
+        assert (galaxy.ra, galaxy.dec, galaxy.targetid) == (150.0, i, None)
+        assert galaxy.cmodel_mag_C.tolist() == [20, 21, 22, 23, 24]
+        assert galaxy.object_id == str(42_000_000_000_000_000 + i)
+
+
+def test_only_image_and_object_id_are_required(tmp_path):
+    path = write_without_spectra(
+        tmp_path / "g.hdf5", specz_redshift=None, ra=None, **{f"{b}_cmodel_mag": None for b in BANDS}
+    )
+    galaxies, _ = read_checked(galaxiesml_source(path))
+    assert all(g.redshift is None and g.ra is None and g.cmodel_mag_C is None for g in galaxies)
+    for name in ("image", "object_id"):
+        with pytest.raises(InputError, match=f"dataset {name} is missing"):
+            galaxiesml_source(write_without_spectra(tmp_path / "h.hdf5", **{name: None}))
+
+
+def test_redshifts_whose_sources_differ_are_no_labels(tmp_path):
+    flag = np.array([True, False, True, True, False, True])
+    path = write_without_spectra(tmp_path / "g.hdf5", specz_flag_homogeneous=flag)
+    galaxies, rejections = read_checked(galaxiesml_source(path))
+    assert [g.redshift is not None for g in galaxies] == flag.tolist()
+    assert [(r.field, r.object_id[-1]) for r in rejections] == [("redshift", "1"), ("redshift", "4")]
+
+
+def test_a_part_of_the_spectra_is_an_error(tmp_path):
+    for name in ("spectrum/ivar", "spectrum/wave", "DESI_fibermap/DESI_redshift"):
+        path = write_galaxiesml(tmp_path / "g.hdf5", **{name.replace("/", "__"): None})
+        with pytest.raises(InputError, match=f"dataset {name} is missing"):
+            galaxiesml_source(path)
+
+
+def test_repeated_object_ids_have_their_row(tmp_path):
+    path = write_galaxiesml(tmp_path / "g.hdf5", object_id=np.array([7, 8, 7, 9, 10, 7]))
+    galaxies, _ = read_checked(galaxiesml_source(path, chunk_rows=2))
+    assert [g.object_id for g in galaxies] == ["g/row-0/7", "8", "g/row-2/7", "9", "10", "g/row-5/7"]

@@ -115,3 +115,33 @@ def test_an_archive_with_a_wrong_layout_is_refused(tmp_path, arrays, named):
     with pytest.raises(InputError, match=named) as caught:
         hsc_source([path])
     assert str(path) in str(caught.value)
+
+
+def test_ids_and_parents_of_several_archives(tmp_path):
+    """Each archive numbers its cutouts and parent images from 0."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    image, parent = synthetic_images(3, 64), np.array([0, 0, 1])
+    files = [
+        write_npz(tmp_path / "a" / "c.npz", image=image, parent=parent, object_id=np.array([0, 1, 2])),
+        write_npz(tmp_path / "b" / "c.npz", image=image, parent=parent, object_id=np.array([2, 3, 3])),
+        write_npz(tmp_path / "d.npz", image=image, parent=np.array(["x", "x", "y"])),
+    ]
+    galaxies, _, _ = read_all(hsc_source(files))
+    assert [g.object_id for g in galaxies] == [
+        *("0", "1", "a/c/2"),
+        *("b/c/2", "b/c/row-1/3", "b/c/row-2/3"),
+        *("d-0", "d-1", "d-2"),
+    ]
+    groups = [g.group_id for g in galaxies]
+    assert groups[0] == groups[1] != groups[2] and len(set(groups)) == 6
+    alone, _, _ = read_all(hsc_source(files[:1]))
+    assert [(g.object_id, g.group_id) for g in alone] == [("0", "0"), ("1", "0"), ("2", "1")]
+
+
+def test_archives_without_ids_and_with_equal_names(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_npz(tmp_path / folder / "c.npz", image=synthetic_images(2, 64))
+    galaxies, _, _ = read_all(hsc_source([tmp_path / "a", tmp_path / "b", tmp_path / "b" / "c.npz"]))
+    assert [g.object_id for g in galaxies] == ["a/c/c-0", "a/c/c-1", "b/c/c-0", "b/c/c-1"]

@@ -79,3 +79,31 @@ def test_adopted_index():
     assert adopted["steep"].tolist() == [True, False, True, True, False, False]  # limits alone are never steep
     assert adopted["p_steep"][2] == pytest.approx(0.8413, abs=1e-3)  # one sigma beyond the limit
     assert np.isnan(adopted["p_steep"][3])  # an index without an error
+
+
+def adopted(alpha, alpha_err, catalogue, catalogue_err, n_detections=2, flags=""):
+    columns = {
+        "alpha": alpha,
+        "alpha_err": alpha_err,
+        "p_steep": 0.5,
+        "n_detections": n_detections,
+        "alpha_catalogue": catalogue,
+        "alpha_catalogue_err": catalogue_err,
+        "sed_flags": flags,
+    }
+    result = adopt_index({name: np.array([value]) for name, value in columns.items()}, SETTINGS)
+    return result["alpha"][0], result["alpha_from"][0], bool(result["steep"][0])
+
+
+def test_a_fit_that_constrains_nothing_is_not_adopted():
+    nan = np.nan
+    assert adopted(-300.0, 1e7, -0.7, 0.1) == (-0.7, "catalogue", False)
+    assert adopted(-300.0, 1e7, -1.6, nan) == (-1.6, "catalogue", True)
+    assert adopted(-1.8, 0.2, -0.7, 0.1) == (-1.8, "sed", True)
+    # Without a better one it is shown, but the source is not steep.
+    assert adopted(-3.0, 1.5, nan, nan) == (-3.0, "sed", False)
+    assert adopted(-3.0, 1.5, -4.0, 9.0) == (-3.0, "sed", False)
+    assert adopted(nan, nan, -4.0, 9.0) == (-4.0, "catalogue", False)
+    # Detections at one frequency, with limits: only the limits constrain alpha.
+    assert adopted(-2.5, 0.8, -0.7, 0.1, flags="few_points,no_lever_arm") == (-0.7, "catalogue", False)
+    assert adopted(-2.5, 0.8, nan, nan, flags="few_points,no_lever_arm") == (-2.5, "limits", False)

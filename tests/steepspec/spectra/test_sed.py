@@ -7,6 +7,7 @@ from scipy.stats import norm
 
 from mmae.core.errors import InputError
 from mmae.steepspec.spectra import likelihood as sed_likelihood
+from mmae.steepspec.spectra.likelihood import covariance, parameter_errors
 from mmae.steepspec.spectra.sed import SEDSettings, fit_sed, sed_model
 
 # TGSS, RACS-low, MALS x 2, NVSS
@@ -198,3 +199,51 @@ def test_p_steep_is_between_0_and_1():
         flux = 5 * (frequency / 1200) ** alpha
         fit = fit_sed(frequency, flux, np.array([0.05, 0.05, 3.5]), 0.03, [False, False, True])
         assert 0 <= fit.p_steep <= 1
+
+
+@pytest.mark.parametrize("frequencies", [[1400.0, 1400.0], [1381.0, 1400.0], [1400.0, 1400.0, 1395.0], [887.5, 943.5]])
+@pytest.mark.parametrize("limit", [None, 150.0, 887.5, 1400.0, 3000.0])
+def test_detections_at_one_frequency_give_no_slope(frequencies, limit):
+    """Neither an index with an error of 10^7 nor a singular matrix."""
+    n = len(frequencies)
+    flux, error, is_limit = [23.7, 25.0, 22.1][:n], [1.2, 1.0, 1.1][:n], [False] * n
+    if limit:
+        frequencies, flux, error, is_limit = [*frequencies, limit], [*flux, 50.0], [*error, 5.0], [*is_limit, True]
+    fit = fit_sed(frequencies, flux, error, 0.05, is_limit)
+    assert fit.n_detections == n and "no_lever_arm" in fit.flags and "variable" not in fit.flags
+    if limit is None:
+        assert np.isnan([fit.alpha, fit.alpha_err, fit.p_steep]).all()
+    else:  # of the flat prior and the limit
+        assert fit.alpha_err > 0.2 and abs(fit.alpha) < 5 and 0 <= fit.p_steep <= 1
+
+
+def test_limit_beside_detections_at_one_frequency_is_as_constraining_as_beside_one():
+    """Detected at 1400 MHz, not at 150 MHz: the index is above a value, with one detection and with two."""
+    one = fit_sed([1400.0, 150.0], [20.0, 25.0], [0.5, 5.0], 0.03, [False, True])
+    two = fit_sed([1400.0, 1395.0, 150.0], [20.0, 20.5, 25.0], [0.5, 0.6, 5.0], 0.03, [False, False, True])
+    assert two.alpha == pytest.approx(one.alpha, abs=0.1) and two.p_steep < 0.02
+
+
+def test_variable_detections_at_one_frequency():
+    assert "variable" in fit_sed([1400.0, 1400.0], [10.0, 20.0], [0.3, 0.3], 0.03).flags
+
+
+def test_repeats_of_one_observation_count_once():
+    """A survey that is in two catalogues, with the values rounded differently."""
+    once = fit_sed([150.0, 1400.0], [100.0, 12.345], [10.0, 0.6], [0.1, 0.05])
+    twice = fit_sed([150.0, 1400.0, 1400.0], [100.0, 12.345, 12.34], [10.0, 0.6, 0.6], [0.1, 0.05, 0.03])
+    assert twice.n_detections == 2
+    assert (twice.alpha, twice.alpha_err) == (once.alpha, once.alpha_err)
+    other = fit_sed([150.0, 1400.0, 1400.0], [100.0, 12.345, 12.6], [10.0, 0.6, 0.6], [0.1, 0.05, 0.03])
+    assert other.n_detections == 3 and other.alpha_err < once.alpha_err
+
+
+def test_singular_matrices_have_no_covariance():
+    for hessian in (np.zeros((2, 2)), np.ones((2, 2)), np.full((2, 2), np.nan), -np.eye(2), np.diag([1.0, 1e-14])):
+        assert np.isnan(covariance(hessian)).all() and np.isnan(parameter_errors(hessian)).all()
+    np.testing.assert_allclose(parameter_errors(np.diag([4.0, 0.25])), [0.5, 2.0])
+
+
+def test_many_detections_at_two_frequencies_are_not_curved():
+    fit = fit_sed([150.0, 150.0, 1400.0, 1400.0], [100.0, 103.0, 11.0, 12.0], [5.0, 5.0, 0.5, 0.5], 0.05)
+    assert fit.curvature == 0 and np.isfinite(fit.alpha_err) and fit.alpha_err < 0.1
