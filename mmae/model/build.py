@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from typing import Protocol, runtime_checkable
+
 from mmae.model.baselines.cnn import CNN, CNNConfig
 from mmae.model.baselines.contrastive import Contrastive, ContrastiveConfig
 from mmae.model.batch import InputSpec
@@ -12,6 +15,16 @@ ModelConfig = MMAEConfig | PaperConfig | CNNConfig | ContrastiveConfig
 Model = MMAE | PaperMMAE | CNN | Contrastive
 
 _MODELS = {MMAEConfig: MMAE, PaperConfig: PaperMMAE, CNNConfig: CNN, ContrastiveConfig: Contrastive}
+
+
+@runtime_checkable
+class OwnOptimisation(Protocol):
+    """A model whose parameters do not all learn at one rate, with weight decay on matrices only."""
+
+    learning_rate_factors: Mapping[str, float]
+    """Parameters, by name, that learn at another rate: factors of the learning rate."""
+    undecayed: Collection[str]
+    """The parameters, by name, on which weight decay does not act."""
 
 
 def build_model(config: ModelConfig, spec: InputSpec) -> Model:

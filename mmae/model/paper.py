@@ -2,6 +2,21 @@
 
 All 96 tokens are encoded. A masked token is set to zero after its position embedding was added, so that it carries
 no position. One pooled vector is decoded to the whole image and the whole spectrum.
+
+Details that the article does not give follow its authors' code (github.com/astrodatalab/himes_2025):
+
+- Decoders have GELU and dropout after each hidden layer; the redshift head has ReLU and no dropout. The feed-forward
+  layers of the cross-attention blocks have dropout after both layers, the attention of the pooling has none.
+- Linear layers start from Xavier's uniform distribution (gain 1) with zero bias, the convolution from Kaiming's
+  normal distribution by its fan-out (gain sqrt(2), of ReLU). The redshift head, the convolution's bias and the input
+  projections of attention (Xavier's distribution as well) keep PyTorch's own start.
+- Positions and the queries of the pooling learn at a tenth of the learning rate and without weight decay, which acts
+  on all other parameters, biases and norms included.
+- A spectrum without a visible token, dropped or not measured, is a spectrum of zeros before the encoder. It is no
+  target. In training its tokens are masked like those of any other spectrum; at inference none is masked. (The
+  published scores from the image alone are of "100% spectrum masking"; the code of that prediction was not found.)
+  The same holds for an image, which the authors never drop.
+
 Legend of suffixes: batch.py; T = 64 image tokens, S = 32 spectrum tokens, R pooled samples.
 """
 
@@ -18,11 +33,16 @@ from torch import Tensor, nn
 from mmae.model import tokens as tk
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.losses import masked_mse, paper_redshift_loss
-from mmae.model.masking import Visible
+from mmae.model.masking import Visible, random_visible
 from mmae.model.outputs import Estimate, Losses, Reading
 
 PAPER_PARAMETERS = 16_364_036
 """Number of parameters of the published model, on the GalaxiesML-Spectra grid."""
+DROPPED_MASKED = 0.75
+"""Fraction of the tokens of a dropped modality that is masked in training: the published one."""
+SLOW = ("image_position", "spectrum_position", "image_pool.query", "spectrum_pool.query")
+"""Parameters with SLOW_RATE of the learning rate and no weight decay."""
+SLOW_RATE = 0.1
 
 
 @dataclass(frozen=True)
@@ -67,7 +87,11 @@ class CrossAttentionBlock(nn.Module):
         self.attention = nn.MultiheadAttention(c.width, c.heads, dropout=c.dropout, batch_first=True)
         self.norm1, self.norm2 = nn.LayerNorm(c.width), nn.LayerNorm(c.width)
         self.ffn = nn.Sequential(
-            nn.Linear(c.width, c.mlp_ratio * c.width), nn.GELU(), nn.Linear(c.mlp_ratio * c.width, c.width)
+            nn.Linear(c.width, c.mlp_ratio * c.width),
+            nn.GELU(),
+            nn.Dropout(c.dropout),
+            nn.Linear(c.mlp_ratio * c.width, c.width),
+            nn.Dropout(c.dropout),
         )
 
     def forward(self, x_BTD: Tensor, other_BSD: Tensor) -> Tensor:
@@ -82,7 +106,7 @@ class AttentionPooling(nn.Module):
     def __init__(self, c: PaperConfig):
         super().__init__()
         self.query = nn.Parameter(torch.randn(1, 1, c.width) * 0.02)
-        self.attention = nn.MultiheadAttention(c.width, c.heads, dropout=c.dropout, batch_first=True)
+        self.attention = nn.MultiheadAttention(c.width, c.heads, batch_first=True)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         query_B1D = self.query.expand(len(x_BTD), -1, -1)
@@ -97,8 +121,28 @@ def _encoder(c: PaperConfig) -> nn.TransformerEncoder:
 def _decoder(c: PaperConfig, n_out: int) -> nn.Sequential:
     first, second = c.hidden
     return nn.Sequential(
-        nn.Linear(2 * c.width, first), nn.ReLU(), nn.Linear(first, second), nn.ReLU(), nn.Linear(second, n_out)
+        nn.Linear(2 * c.width, first),
+        nn.GELU(),
+        nn.Dropout(c.dropout),
+        nn.Linear(first, second),
+        nn.GELU(),
+        nn.Dropout(c.dropout),
+        nn.Linear(second, n_out),
     )
+
+
+def _initialise(module: nn.Module) -> None:
+    """Initial weights of linear and convolutional layers (Glorot & Bengio 2010; He et al. 2015)."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def _has_target(batch: Batch, visible: Visible, name: str) -> Tensor:
+    """The galaxies of which a modality was measured and is not dropped: (B, 1) bool."""
+    return (batch.present[name] & visible[name].any(-1))[:, None]
 
 
 class PaperMMAE(nn.Module):
@@ -136,22 +180,34 @@ class PaperMMAE(nn.Module):
         self.image_pool, self.spectrum_pool = AttentionPooling(config), AttentionPooling(config)
         self.image_decoder = _decoder(config, spec.n_bands * spec.image_size**2)
         self.spectrum_decoder = _decoder(config, self.n_pooled)
+        self.apply(_initialise)  # before the redshift head, which keeps PyTorch's own start
         self.redshift_head = nn.Sequential(
             nn.Linear(2 * D, config.hidden[1]), nn.ReLU(), nn.Linear(config.hidden[1], 1)
         )
+        self.learning_rate_factors = dict.fromkeys(SLOW, SLOW_RATE)
+        self.undecayed = SLOW
 
     def _pooled_spectrum(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         flux_BL, _, mean_B, rms_B = tk.normalise_spectrum(batch.flux_BL, batch.ivar_BL)
         pooled_BR = F.avg_pool1d(flux_BL[:, None], self.config.spectrum_pool)[:, 0]
         return pooled_BR, mean_B, rms_B
 
+    def _unmasked(self, visible_BT: Tensor) -> Tensor:
+        """The tokens that enter the encoder with their content: the visible ones, and those of a dropped modality."""
+        dropped_B = ~visible_BT.any(-1)
+        if self.training:
+            return visible_BT | random_visible(dropped_B, visible_BT.shape[1], DROPPED_MASKED, torch.default_generator)
+        return visible_BT | dropped_B[:, None]
+
     def _latent(self, batch: Batch, pooled_BR: Tensor, visible: Visible) -> Tensor:
-        image_BTD = self.image_embed(batch.image_BCHW).flatten(2).transpose(1, 2) + self.image_position
-        used_BR = pooled_BR[:, : self.n_tokens["spectrum"] * self.config.spectrum_patch]
-        patches_BSP = used_BR.reshape(len(used_BR), self.n_tokens["spectrum"], -1)
-        spectrum_BSD = self.spectrum_norm(self.spectrum_embed(patches_BSP) + self.spectrum_position)
-        image_BTD = self.image_encoder(image_BTD * visible["image"][..., None])
-        spectrum_BSD = self.spectrum_encoder(spectrum_BSD * visible["spectrum"][..., None])
+        image_BCHW = batch.image_BCHW * visible["image"].any(-1)[:, None, None, None]
+        image_BTD = self.image_embed(image_BCHW).flatten(2).transpose(1, 2) + self.image_position
+        image_BTD = self.image_encoder(image_BTD * self._unmasked(visible["image"])[..., None])
+        n, patch = self.n_tokens["spectrum"], self.config.spectrum_patch
+        used_BR = pooled_BR[:, : n * patch] * visible["spectrum"].any(-1)[:, None]
+        spectrum_BSD = self.spectrum_embed(used_BR.unflatten(1, (n, patch))) + self.spectrum_position
+        spectrum_BSD = self.spectrum_norm(spectrum_BSD)
+        spectrum_BSD = self.spectrum_encoder(spectrum_BSD * self._unmasked(visible["spectrum"])[..., None])
         for block in self.cross:
             image_BTD, spectrum_BSD = block(image_BTD, spectrum_BSD), block(spectrum_BSD, image_BTD)
         return torch.cat([self.image_pool(image_BTD), self.spectrum_pool(spectrum_BSD)], -1)
@@ -163,20 +219,23 @@ class PaperMMAE(nn.Module):
         return image_BCHW, self.spectrum_decoder(latent_B2D), self.redshift_head(latent_B2D)[:, 0]
 
     def forward(self, batch: Batch, visible: Visible) -> Losses:
-        """The paper's loss: 0.1 MSE(image) + 0.01 MSE(spectrum) on masked tokens + redshift loss."""
+        """The paper's loss: 0.1 MSE(image) + 0.01 MSE(spectrum) on masked tokens + redshift loss.
+
+        A dropped modality is no target.
+        """
         c = self.config
         pooled_BR, _, _ = self._pooled_spectrum(batch)
         image_BCHW, spectrum_BR, z_B = self._predict(batch, pooled_BR, visible)
         image = masked_mse(
             tk.patchify_image(image_BCHW, c.image_patch),
             tk.patchify_image(batch.image_BCHW, c.image_patch),
-            ~visible["image"] & batch.present["image"][:, None],
+            ~visible["image"] & _has_target(batch, visible, "image"),
         )
         n_used = self.n_tokens["spectrum"] * c.spectrum_patch
         spectrum = masked_mse(
             spectrum_BR[:, :n_used].unflatten(1, (self.n_tokens["spectrum"], -1)),
             pooled_BR[:, :n_used].unflatten(1, (self.n_tokens["spectrum"], -1)),
-            ~visible["spectrum"] & batch.present["spectrum"][:, None],
+            ~visible["spectrum"] & _has_target(batch, visible, "spectrum"),
         )
         redshift = paper_redshift_loss(z_B, batch.redshift_B, batch.redshift_known_B)
         total = c.image_weight * image + c.spectrum_weight * spectrum + c.redshift_weight * redshift

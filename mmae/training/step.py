@@ -9,7 +9,7 @@ import contextlib
 import functools
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mmae.config import OptimConfig, RunConfig
 from mmae.model.batch import Batch, InputSpec
-from mmae.model.build import Model, build_model
+from mmae.model.build import Model, OwnOptimisation, build_model
 from mmae.model.masking import draw_visible
 from mmae.model.modalities import MODALITIES
 from mmae.model.outputs import Losses
@@ -82,7 +82,7 @@ def create_state(config: RunConfig, spec: InputSpec, device: torch.device, shard
             if sharded is not None:
                 shard(sharded, device, sharded_over)
     optimiser = torch.optim.AdamW(
-        _decayed_groups(model, config.optim.weight_decay), lr=config.optim.learning_rate, fused=True
+        _parameter_groups(model, config.optim.weight_decay), lr=config.optim.learning_rate, fused=True
     )
     return TrainState(model, model, averaged, optimiser)
 
@@ -105,14 +105,24 @@ def _moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], int],
     return update
 
 
-def _decayed_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Weight decay acts on matrices only, not on biases, norms, positions and queries."""
-    named = list(model.named_parameters())
-    decayed = [p for name, p in named if p.ndim == 2 and name.endswith("weight")]
-    chosen = {id(p) for p in decayed}
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Groups of parameters with the same weight decay and the same factor of the learning rate, `rate_factor`.
+
+    Weight decay acts on matrices only, not on biases, norms, positions and queries, and all parameters learn at one
+    rate, unless the model has its own rules. The group with the largest factor is the first: its rate is logged.
+    """
+    named = dict(model.named_parameters())
+    factors: Mapping[str, float] = {}
+    undecayed: Collection[str] = {n for n, p in named.items() if p.ndim != 2 or not n.endswith("weight")}
+    if isinstance(model, OwnOptimisation):
+        factors, undecayed = model.learning_rate_factors, model.undecayed
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in named.items():
+        rule = (factors.get(name, 1.0), 0.0 if name in undecayed else weight_decay)
+        groups.setdefault(rule, []).append(parameter)
     return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": [p for _, p in named if id(p) not in chosen], "weight_decay": 0.0},
+        {"params": parameters, "weight_decay": decay, "rate_factor": factor}
+        for (factor, decay), parameters in sorted(groups.items(), key=lambda item: item[0], reverse=True)
     ]
 
 
@@ -149,7 +159,7 @@ def training_step(state: TrainState, batch: Batch, config: RunConfig, rank: int 
         batch = replace(batch, values=functools.reduce(operator.or_, changed, batch.values))
     visible = draw_visible(batch, state.model.n_tokens, config.masks, generator)
     for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate(state.step, config.optim)
+        group["lr"] = group["rate_factor"] * learning_rate(state.step, config.optim)
     with autocast(batch.redshift_B.device, config.compute.precision):
         losses = state.trained(batch, visible)
     state.optimiser.zero_grad(set_to_none=True)
