@@ -80,8 +80,9 @@ def paper() -> RunConfig:
     image masked, 0.025 with nothing masked.
 
     Batch 256, AdamW 1e-4, weight decay 0.01, clip 1.0, 75% of both modalities masked, the
-    spectrum dropped for half of the batches. The number of steps is not published: 50 epochs
-    of its 94,173 training galaxies.
+    spectrum dropped for half of the batches; details of the authors' code in mmae/model/paper.py.
+    The number of steps is not published: 50 epochs of its 94,173 training galaxies (the authors'
+    script ends after 100 epochs by default, and keeps the best one).
     """
     return RunConfig(
         recipe="paper",
