@@ -26,6 +26,8 @@ class OptimConfig:
     """Optimiser steps of the run."""
     learning_rate: float = 1e-3
     """Peak learning rate, after the warm-up."""
+    muon_learning_rate: float = 0.0
+    """Peak learning rate of Muon, the optimiser of the matrices of transformer blocks. 0: AdamW for all weights."""
     final_learning_rate: float = 1e-5
     """Learning rate at the end of the cosine decay; equal to learning_rate for a constant rate."""
     warmup_steps: int = 100
@@ -141,6 +143,9 @@ class RunConfig:
     """Seed of weights, masks, augmentation and data order."""
     model: Annotated[ModelConfig, Field(discriminator="kind")] = field(default_factory=MMAEConfig)
     masks: Annotated[MaskConfig, BeforeValidator(_rename_old_masks)] = field(default_factory=MaskConfig)
+    """Masks in training: what is hidden is reconstructed, and the redshift is learned from what is visible."""
+    redshift_masks: MaskConfig | None = None
+    """Masks of a second view of every galaxy, from which only the redshift is learned. None: no second view."""
     stream: StreamConfig = field(default_factory=StreamConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
@@ -155,6 +160,8 @@ class RunConfig:
                 f"stream.batch_size {self.stream.batch_size} is the total over all workers: it must be a "
                 f"multiple of compute.workers {self.compute.workers}."
             )
+        if self.redshift_masks is not None and self.model.kind != "mmae":
+            raise ValueError(f"redshift_masks: a model of kind {self.model.kind} has one view; remove it.")
         require_folder_name(self.name, "name")
 
     @property

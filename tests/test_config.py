@@ -183,7 +183,7 @@ def test_paper_and_small_recipe_have_their_documented_values():
     assert not paper.optim.augment and paper.optim.ema_decay == 0
     small = recipe("small")
     assert isinstance(small.model, MMAEConfig)
-    assert small.masks.image_ratio[0] == 0  # the range includes unmasked images
+    assert small.redshift_masks.image_ratio == (0.0, 0.0)  # whole images, as in inference
 
 
 def test_unknown_recipes_are_refused_with_a_list_of_recipes():

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+DECODER_MLP = 2.0  # hidden width of the decoder's feed-forward layers, in units of its width
+
 
 class Attention(nn.Module):
     """Multi-head attention; keys with valid_BV False are masked out (None: all are valid)."""

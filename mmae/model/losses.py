@@ -16,10 +16,19 @@ def rows_with_targets(is_target_BT: Tensor) -> Tensor:
     return is_target_BT.any(-1).nonzero()[:, 0]
 
 
-def masked_mse(prediction_BTP: Tensor, target_BTP: Tensor, is_target_BT: Tensor) -> Tensor:
-    """Mean squared error over the samples of target tokens."""
-    error_BT = (prediction_BTP.float() - target_BTP).square().mean(-1)
-    return (error_BT * is_target_BT).sum() / is_target_BT.sum().clamp(min=1)
+def masked_mse(
+    prediction_BTP: Tensor, target_BTP: Tensor, is_target_BT: Tensor, observed_BTP: Tensor | None = None
+) -> Tensor:
+    """Mean squared error over the samples of target tokens.
+
+    Args:
+        observed_BTP: samples (bool) that were observed; None: all.
+    """
+    error_BTP = (prediction_BTP.float() - target_BTP).square()
+    if observed_BTP is None:
+        return (error_BTP.mean(-1) * is_target_BT).sum() / is_target_BT.sum().clamp(min=1)
+    counted_BTP = observed_BTP & is_target_BT[..., None]
+    return (error_BTP * counted_BTP).sum() / counted_BTP.sum().clamp(min=1)
 
 
 def masked_chi_square(

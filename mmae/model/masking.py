@@ -20,39 +20,31 @@ from mmae.model.modalities import MODALITIES
 
 def _mask_fields() -> list[tuple[str, Any, Any]]:
     """The fields of `MaskConfig` as the modality files declare them: names, types with help texts, and defaults."""
-    ratios, drops, wholes = [], [], []
+    ratios, drops = [], []
     for name, kind in MODALITIES.items():
         rule = kind.mask
-        unit = "galaxy" if rule.per_galaxy else "batch"
-        ratio_text = f"Range (low, high) of the fraction of {name} tokens that is masked; one draw per {unit}."
+        ratio_text = f"Range (low, high) of the fraction of {name} tokens that is masked; one draw per batch."
         ratios.append((f"{name}_ratio", Annotated[tuple[float, float], Doc(ratio_text)], rule.ratio))
         drop_text = f"Probability that all {name} tokens are hidden, if another modality is visible."
         drops.append((f"drop_{name}", Annotated[float, Doc(drop_text)], rule.drop))
-        if rule.whole is not None:
-            whole_text = (
-                f"Probability that no token of {name} is masked, instead of a fraction from {name}_ratio, as in "
-                f"inference. Not applied to galaxies with only this modality and no redshift: a complete input "
-                f"has no target."
-            )
-            wholes.append((f"whole_{name}", Annotated[float, Doc(whole_text)], rule.whole))
     unit_text = "Draw drop_NAME per galaxy (sample), or once for all galaxies of a batch (batch, as in the paper)."
     units = [("drop_unit", Annotated[Literal["sample", "batch"], Doc(unit_text)], "sample")]
-    return ratios + drops + units + wholes
+    return ratios + drops + units
 
 
 # The base class is built from the modality files, so that mypy cannot check it.
 @dataclass(frozen=True)
 class MaskConfig(make_dataclass("MaskFields", _mask_fields(), frozen=True)):  # type: ignore[misc]
-    """Masks in training: NAME_ratio and drop_NAME of each modality, and whole_NAME of some."""
+    """Masks of a view in training: NAME_ratio and drop_NAME of each modality."""
 
     def __post_init__(self) -> None:
         for name in MODALITIES:
             low, high = getattr(self, f"{name}_ratio")
             if not 0 <= low <= high < 1:
                 raise ValueError(f"{name}_ratio is ({low}, {high}): it must be a range low <= high in [0, 1).")
-            for field in (f"drop_{name}", f"whole_{name}"):
-                if not 0 <= getattr(self, field, 0.0) <= 1:
-                    raise ValueError(f"{field} is {getattr(self, field)}: it must be a probability in [0, 1].")
+            field = f"drop_{name}"
+            if not 0 <= getattr(self, field) <= 1:
+                raise ValueError(f"{field} is {getattr(self, field)}: it must be a probability in [0, 1].")
         drops = [f"drop_{name}" for name, kind in MODALITIES.items() if kind.mask.exclusive]
         if sum(getattr(self, field) for field in drops) > 1:
             raise ValueError(f"{' + '.join(drops)} exceeds 1: at most one of these modalities of a galaxy is hidden.")
@@ -62,43 +54,31 @@ Visible = dict[str, Tensor]
 """The tokens that are visible to the encoder, by modality: (B, T) bool."""
 
 
-def random_visible(present_B: Tensor, n_tokens: int, mask_ratio: float | Tensor, generator: torch.Generator) -> Tensor:
+def random_visible(present_B: Tensor, n_tokens: int, mask_ratio: float, generator: torch.Generator) -> Tensor:
     """Hide round(mask_ratio * n_tokens) tokens of every present galaxy, uniformly at random.
 
     Drawn on the generator's device, so that a seed gives the same masks on any device.
 
-    Args:
-        mask_ratio: one for all galaxies, or (B,) on the generator's device.
-
     Returns:
         (B, n_tokens) bool on the device of `present_B`; all False where absent.
     """
-    n_masked_B1 = (torch.as_tensor(mask_ratio) * n_tokens).round().reshape(-1, 1)
     noise_BT = torch.rand(len(present_B), n_tokens, generator=generator, device=generator.device)
     rank_BT = noise_BT.argsort(-1).argsort(-1)
-    return (rank_BT >= n_masked_B1).to(present_B.device) & present_B[:, None]
+    return (rank_BT >= round(mask_ratio * n_tokens)).to(present_B.device) & present_B[:, None]
 
 
 def draw_visible(batch: Batch, n_tokens: Mapping[str, int], config: MaskConfig, generator: torch.Generator) -> Visible:
-    """The masks of one training batch. The modality of a galaxy that has only one is never hidden as a whole.
+    """The masks of one view of a training batch. The modality of a galaxy that has only one is never hidden as a whole.
+
+    One ratio for all galaxies of a batch, so that they have equally many tokens and need no padding.
 
     Args:
         n_tokens: of each modality of the model.
     """
-
-    def draw_ratio(name: str) -> Tensor:
-        low, high = getattr(config, f"{name}_ratio")
-        n_draws = len(batch) if MODALITIES[name].mask.per_galaxy else 1
-        return low + (high - low) * torch.rand(n_draws, generator=generator, device=generator.device)
-
-    ratios = {name: draw_ratio(name) for name in n_tokens}
+    ratios = {}
     for name in n_tokens:
-        whole = getattr(config, f"whole_{name}", 0.0)
-        if whole:
-            whole_B = torch.rand(len(batch), generator=generator, device=generator.device) < whole
-            n_present_B = torch.stack([batch.present[other] for other in n_tokens]).sum(0)
-            has_target_B = batch.redshift_known_B | (n_present_B > 1)
-            ratios[name] = ratios[name].where(~(whole_B & has_target_B.to(whole_B.device)), 0.0)
+        low, high = getattr(config, f"{name}_ratio")
+        ratios[name] = low + (high - low) * torch.rand((), generator=generator, device=generator.device).item()
     shown = _draw_dropped(batch, n_tokens, config, generator)
     return {name: random_visible(shown[name], n, ratios[name], generator) for name, n in n_tokens.items()}
 

@@ -19,11 +19,11 @@ import torch.nn.functional as Fn
 from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
-from mmae.model.blocks import CrossBlock, EncoderBlock
-from mmae.model.indexing import add_rows, take_rows, visible_order
+from mmae.model.blocks import DECODER_MLP, CrossBlock, EncoderBlock
+from mmae.model.indexing import add_rows, take_rows
 from mmae.model.masking import Visible, shown_set, visible_fraction
 from mmae.model.modalities import MODALITIES, ModalitiesConfig
-from mmae.model.modality import Evidence, Modality, Sizes
+from mmae.model.modality import Evidence, Modality, Sizes, embed_visible
 from mmae.model.outputs import Estimate, Losses, Reading
 from mmae.model.recalibration import Recalibration
 from mmae.model.redshift import (
@@ -61,6 +61,8 @@ class MMAEConfig:
     modalities; all galaxies are encoded and enter the redshift loss."""
     redshift_weight: float = 1.0
     """Weight of the redshift loss (cross entropy of p(z)) in the total loss."""
+    masked_redshift_weight: float = 0.5
+    """Weight of the redshift loss of the masked view, if there is a view for the redshift."""
     redshift: RedshiftConfig = field(default_factory=RedshiftConfig)
 
     def __post_init__(self) -> None:
@@ -123,7 +125,7 @@ class MMAE(nn.Module):
         super().__init__()
         self.config, self.spec = config, spec
         D, E = config.width, config.decoder_width
-        sizes = Sizes(D, E, config.redshift)
+        sizes = Sizes(D, E, config.heads, config.redshift)
         modalities = nn.ModuleDict(
             {
                 name: kind(getattr(config.modalities, name), spec, sizes)
@@ -140,7 +142,7 @@ class MMAE(nn.Module):
         self.amount = nn.Linear(len(self.modalities), D)
         self.encoder = nn.ModuleList(EncoderBlock(D, config.heads, config.mlp_ratio) for _ in range(config.depth))
         self.encoder_norm = nn.LayerNorm(D)
-        self.decoder = nn.ModuleList(CrossBlock(E, config.heads, 2.0, D) for _ in range(config.decoder_depth))
+        self.decoder = nn.ModuleList(CrossBlock(E, config.heads, DECODER_MLP, D) for _ in range(config.decoder_depth))
         self.redshift_head = RedshiftHead(D, config.heads, config.redshift)
         self.recalibration = Recalibration(len(self.modalities), config.redshift.bins)
 
@@ -164,8 +166,8 @@ class MMAE(nn.Module):
         valid = [torch.ones(len(row_B), 1, dtype=torch.bool, device=row_B.device)]
         for name, modality in self.modalities.items():
             # Only visible tokens are embedded and encoded.
-            order_BV, valid_BV = visible_order(visible[name][row_B])
-            tokens.append(modality.embed(prepared[name], row_B, order_BV))
+            token_BVD, valid_BV = embed_visible(modality, prepared[name], row_B, visible[name][row_B])
+            tokens.append(token_BVD)
             valid.append(valid_BV)
         x_BVD = torch.cat([t.to(tokens[-1].dtype) for t in tokens], 1)
         all_valid_BV = torch.cat(valid, 1)
@@ -203,8 +205,13 @@ class MMAE(nn.Module):
                 )
         return predicted
 
-    def forward(self, batch: Batch, visible: Visible) -> Losses:
-        """The losses of one batch: reconstruction losses of hidden tokens, and the cross entropy of p(z)."""
+    def forward(self, batch: Batch, visible: Visible, whole: Visible | None = None) -> Losses:
+        """The losses of one batch: reconstruction losses of hidden tokens, and the cross entropy of p(z).
+
+        Args:
+            visible: tokens from which the others are reconstructed.
+            whole: tokens from which the redshift is read as well, mostly complete images; None: none.
+        """
         encoded = self.encode(batch, visible)
         chosen_B = choose_reconstructed(visible, self.config.reconstructed if self.training else 1.0)
         shift_B, certainty_B = most_probable(encoded.logits_BZ.detach(), self.config.redshift)
@@ -220,10 +227,15 @@ class MMAE(nn.Module):
             for name, modality in self.modalities.items()
         }
         total = sum(self.modalities[name].config.weight * part for name, part in parts.items())
-        parts["redshift"] = redshift_loss(
-            encoded.logits_BZ, batch.redshift_B, batch.redshift_known_B, self.config.redshift
-        )
+        parts["redshift"] = self._redshift_loss(encoded, batch)
+        if whole is not None:
+            parts["redshift_masked"] = parts["redshift"]
+            parts["redshift"] = self._redshift_loss(self.encode(batch, whole), batch)
+            total = total + self.config.masked_redshift_weight * parts["redshift_masked"]
         return Losses(total + self.config.redshift_weight * parts["redshift"], parts)
+
+    def _redshift_loss(self, encoded: Encoded, batch: Batch) -> Tensor:
+        return redshift_loss(encoded.logits_BZ, batch.redshift_B, batch.redshift_known_B, self.config.redshift)
 
     @staticmethod
     def _mean_token(encoded: Encoded) -> Tensor:
@@ -286,7 +298,11 @@ def choose_reconstructed(visible: Visible, fraction: float) -> Tensor:
 
 def group_by_modalities(visible: Visible) -> list[Tensor]:
     """Row numbers of the galaxies with the same visible modalities, group by group."""
-    set_B = shown_set(visible)
+    shown_B, whole_B = (
+        shown_set(visible),
+        shown_set({name: seen_BT.all(-1, keepdim=True) for name, seen_BT in visible.items()}),
+    )
+    set_B = shown_B + 2 ** len(visible) * whole_B
     return [(set_B == which).nonzero()[:, 0] for which in set_B.unique()]
 
 

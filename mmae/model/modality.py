@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
+from mmae.model.indexing import visible_order
 from mmae.model.redshift import RedshiftConfig
 
 
@@ -23,6 +24,7 @@ class Sizes:
 
     width: int  # D
     decoder_width: int  # E
+    heads: int
     redshift: RedshiftConfig
 
 
@@ -33,17 +35,12 @@ class MaskRule:
     Attributes:
         ratio: range of the masked fraction of tokens; default of `NAME_ratio`.
         drop: probability that all tokens are hidden if another modality is visible; default of `drop_NAME`.
-        per_galaxy: draw the ratio for every galaxy, not for every batch. With one ratio per batch all galaxies
-            have equally many tokens; batch normalisation needs the whole range of ratios in every batch.
         exclusive: one draw per galaxy hides at most one of the exclusive modalities.
-        whole: probability that nothing is masked; default of `whole_NAME`. None: no such option.
     """
 
     ratio: tuple[float, float] = (0.0, 0.75)
     drop: float = 0.5
-    per_galaxy: bool = False
     exclusive: bool = False
-    whole: float | None = None
 
 
 @dataclass
@@ -70,6 +67,21 @@ def patch_head(decoder_width: int, n_values: int) -> nn.Sequential:
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
     return nn.Sequential(nn.LayerNorm(decoder_width), linear)
+
+
+def embed_visible(modality: Modality, prepared: Any, row_B: Tensor, visible_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """The tokens of some galaxies, (B, V, D), and the mask of valid ones, (B, V), False at padding.
+
+    Args:
+        row_B: the galaxies.
+        visible_BT: their visible tokens; the galaxies that show all tokens are in calls of their own.
+    """
+    if len(row_B) and bool(visible_BT.all()):
+        token_BWD = modality.embed_whole(prepared, row_B)
+        if token_BWD is not None:
+            return token_BWD, torch.ones(token_BWD.shape[:2], dtype=torch.bool, device=row_B.device)
+    order_BV, valid_BV = visible_order(visible_BT)
+    return modality.embed(prepared, row_B, order_BV), valid_BV
 
 
 class Modality(nn.Module):
@@ -123,6 +135,10 @@ class Modality(nn.Module):
     def embed(self, prepared: Any, row_B: Tensor, order_BV: Tensor) -> Tensor:
         """Tokens with position embeddings, for the given galaxies and token indices: (B, V, D)."""
         raise NotImplementedError
+
+    def embed_whole(self, prepared: Any, row_B: Tensor) -> Tensor | None:
+        """Tokens (B, W, D) of galaxies that show all tokens, where these are embedded otherwise; None: by `embed`."""
+        return None
 
     def evidence(self, prepared: Any, visible_BT: Tensor) -> Evidence | None:
         """Redshift information from the visible part, without the encoder; None if the modality has none."""

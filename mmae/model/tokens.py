@@ -26,7 +26,9 @@ def standardise_image(stretched_BCHW: Tensor, mean_C: Tensor, std_C: Tensor) -> 
     return (stretched_BCHW - mean_C[:, None, None]) / std_C[:, None, None]
 
 
-def patch_brightness(image_BCHW: Tensor, noise_C: Tensor, patch: int, floor: float) -> Tensor:
+def patch_brightness(
+    image_BCHW: Tensor, noise_C: Tensor, patch: int, floor: float, scale_BCHW: Tensor | float = 1.0
+) -> Tensor:
     """arcsinh(patch flux / (floor * patch noise)): (B, T, C), tokens as in `patchify_image`.
 
     Well above the floor the difference of two bands is a colour; well below, noise contributes little to it.
@@ -34,9 +36,10 @@ def patch_brightness(image_BCHW: Tensor, noise_C: Tensor, patch: int, floor: flo
     Args:
         noise_C: background sigma per pixel, in counts.
         floor: signal-to-noise ratio of the patch at which the scale turns from linear to logarithmic.
+        scale_BCHW: factor of the flux of each patch, the inverse of its observed fraction.
     """
     # The noise of a sum of patch^2 pixels is `patch` times that of one.
-    signal_BCHW = F.avg_pool2d(image_BCHW, patch) * (patch / (floor * noise_C))[:, None, None]
+    signal_BCHW = F.avg_pool2d(image_BCHW, patch) * scale_BCHW * (patch / (floor * noise_C))[:, None, None]
     return _arcsinh(signal_BCHW).flatten(2).transpose(1, 2)
 
 

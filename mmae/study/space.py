@@ -58,8 +58,8 @@ def suggest(trial: Suggester, space: Space, base: RunConfig, spec: InputSpec) ->
 def run_of(parameters: Parameters, base: RunConfig) -> RunConfig:
     """The base run with the parameters of a trial.
 
-    A mask ratio is the upper end of the range that the run draws from. The ratio of the final learning rate
-    to its peak is kept.
+    A mask ratio is the upper end of the range that the run draws from. The ratios of Muon's and of the final
+    learning rate to the learning rate are kept.
     """
     masks = {
         field: _with_upper_end(getattr(base.masks, field), parameters[name])
@@ -70,7 +70,10 @@ def run_of(parameters: Parameters, base: RunConfig) -> RunConfig:
     if "learning_rate" in parameters:
         scale = parameters["learning_rate"] / optim.learning_rate
         optim = replace(
-            optim, learning_rate=parameters["learning_rate"], final_learning_rate=optim.final_learning_rate * scale
+            optim,
+            learning_rate=parameters["learning_rate"],
+            muon_learning_rate=optim.muon_learning_rate * scale,
+            final_learning_rate=optim.final_learning_rate * scale,
         )
     model = {name: parameters[name] for name in MODEL_FIELDS if name in parameters}
     return replace(base, model=with_fields(base.model, model), masks=replace(base.masks, **masks), optim=optim)

@@ -36,6 +36,7 @@ from mmae.tracking.runs import Tracker, open_named_run
 from mmae.training.checkpoint import save_model
 from mmae.training.final_scores import predictions_table
 from mmae.training.loop import Loop
+from mmae.training.parallel import DDP_OPTIONS
 from mmae.training.step import NonFiniteLoss, TrainState, create_state
 
 NUMBER = "number"  # key of the Optuna trial number, next to the parameters in Tune's configuration
@@ -162,7 +163,7 @@ class TrialHost:
         if self.rank == 0:
             self._open()
         if self.world > 1:
-            self.state.trained = ray.train.torch.prepare_model(self.state.model)
+            self.state.trained = ray.train.torch.prepare_model(self.state.model, parallel_strategy_kwargs=DDP_OPTIONS)
         self.started = time.perf_counter()
         Loop(self.plan.run, self.job.survey, self.state, self).run()
 

@@ -46,7 +46,7 @@ def save_checkpoint(
     # Before the first step there are no moments, and get_optimizer_state_dict would create them with step 1.
     moments: dict[str, Any] = {}
     if state.step:
-        moments = get_optimizer_state_dict(state.model, state.optimiser, options=WHOLE)["state"]
+        moments = get_optimizer_state_dict(state.model, state.optimisers, options=WHOLE)["state"]
     for parameter, values in moments.items():
         tensors |= {f"{OPTIMISER}{moment}.{parameter}": t for moment, t in values.items()}
     if folder is not None:
@@ -97,7 +97,7 @@ def _restore(model: torch.nn.Module, tensors: dict[str, torch.Tensor], folder: P
 
 
 def _restore_optimiser(state: TrainState, tensors: dict[str, torch.Tensor], folder: Path) -> None:
-    current: dict[str, Any] = get_optimizer_state_dict(state.model, state.optimiser, options=WHOLE)
+    current: dict[str, Any] = get_optimizer_state_dict(state.model, state.optimisers, options=WHOLE)
     moments: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
         moment, _, parameter = name.partition(".")
@@ -108,5 +108,5 @@ def _restore_optimiser(state: TrainState, tensors: dict[str, torch.Tensor], fold
             f"The weights can be evaluated, but training cannot continue: start a new run with another --name."
         )
     set_optimizer_state_dict(
-        state.model, state.optimiser, {"state": moments, "param_groups": current["param_groups"]}, options=WHOLE
+        state.model, state.optimisers, {"state": moments, "param_groups": current["param_groups"]}, options=WHOLE
     )

@@ -124,7 +124,7 @@ class Loop:
                 "train/loss": losses.total.item(),
                 **{f"train/{name}": part.item() for name, part in losses.parts.items()},
                 "train/gradient_norm": norm.item(),
-                "train/learning_rate": self.state.optimiser.param_groups[0]["lr"],
+                "train/learning_rate": self.state.optimisers[0].param_groups[0]["lr"],
                 "speed/galaxies_per_s": self.meter.galaxies / elapsed,
                 "speed/waiting_for_data": self.meter.waited / elapsed,
             },

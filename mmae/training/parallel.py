@@ -14,6 +14,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+# On each worker, some layers may have no galaxy to work on: those of a modality or of whole images.
+DDP_OPTIONS = {"find_unused_parameters": True}
+
 
 def shard(model: nn.Module, device: torch.device, world: int) -> None:
     """Shard every parameter, gradient and moment over the workers; all are gathered once per batch.

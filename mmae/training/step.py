@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import math
 import operator
 from collections.abc import Callable, Collection, Mapping
@@ -25,6 +26,8 @@ from mmae.model.modalities import MODALITIES
 from mmae.model.outputs import Losses
 from mmae.training.parallel import parts, shard, whole
 
+# Modules of the models that are lists of transformer blocks.
+BLOCKS = frozenset({"encoder", "decoder", "mixing", "blocks"})
 PARTS_OF_RUN = 50  # the average of the weights spans at most 1/50 of the steps so far
 
 
@@ -46,7 +49,7 @@ class TrainState:
     model: Model
     trained: nn.Module
     averaged: AveragedModel | None
-    optimiser: torch.optim.AdamW
+    optimisers: list[torch.optim.Optimizer]
     step: int = 0
     seconds: float = 0.0
 
@@ -81,10 +84,7 @@ def create_state(config: RunConfig, spec: InputSpec, device: torch.device, shard
         for sharded in (model, averaged and averaged.module):
             if sharded is not None:
                 shard(sharded, device, sharded_over)
-    optimiser = torch.optim.AdamW(
-        _parameter_groups(model, config.optim.weight_decay), lr=config.optim.learning_rate, fused=True
-    )
-    return TrainState(model, model, averaged, optimiser)
+    return TrainState(model, model, averaged, _optimisers(model, config.optim))
 
 
 def _moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], int], None]:
@@ -105,13 +105,39 @@ def _moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], int],
     return update
 
 
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+def _optimisers(model: nn.Module, optim: OptimConfig) -> list[torch.optim.Optimizer]:
+    """AdamW, and Muon (Jordan et al. 2024) for the matrices of the transformer blocks if it has a learning rate.
+
+    Updates of Muon are orthogonal matrices, scaled to the size of AdamW's: all directions of a matrix learn equally
+    fast. The model needs half of the steps (docs/ablations.md).
+    """
+    hidden = {name: p for name, p in model.named_parameters() if _is_hidden_matrix(name, p)}
+    if not optim.muon_learning_rate or isinstance(model, OwnOptimisation):
+        hidden = {}
+    groups = _parameter_groups(model, optim.weight_decay, without=hidden)
+    optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=optim.learning_rate, fused=True)]
+    if hidden:
+        factor = optim.muon_learning_rate / optim.learning_rate
+        group = {"params": list(hidden.values()), "weight_decay": optim.weight_decay, "rate_factor": factor}
+        optimisers.append(torch.optim.Muon([group], lr=optim.muon_learning_rate, adjust_lr_fn="match_rms_adamw"))
+    return optimisers
+
+
+def _is_hidden_matrix(name: str, parameter: Tensor) -> bool:
+    """Whether a parameter is a weight matrix of a transformer block: not one of the first or last layers of a model."""
+    return parameter.ndim == 2 and name.endswith("weight") and not BLOCKS.isdisjoint(name.split("."))
+
+
+def _parameter_groups(model: nn.Module, weight_decay: float, without: Collection[str] = ()) -> list[dict]:
     """Groups of parameters with the same weight decay and the same factor of the learning rate, `rate_factor`.
 
     Weight decay acts on matrices only, not on biases, norms, positions and queries, and all parameters learn at one
     rate, unless the model has its own rules. The group with the largest factor is the first: its rate is logged.
+
+    Args:
+        without: names of parameters that are in no group.
     """
-    named = dict(model.named_parameters())
+    named = {name: p for name, p in model.named_parameters() if name not in without}
     factors: Mapping[str, float] = {}
     undecayed: Collection[str] = {n for n, p in named.items() if p.ndim != 2 or not n.endswith("weight")}
     if isinstance(model, OwnOptimisation):
@@ -157,15 +183,20 @@ def training_step(state: TrainState, batch: Batch, config: RunConfig, rank: int 
     if config.optim.augment:
         changed = [kind.augment(batch.values, generator) for kind in MODALITIES.values()]
         batch = replace(batch, values=functools.reduce(operator.or_, changed, batch.values))
-    visible = draw_visible(batch, state.model.n_tokens, config.masks, generator)
-    for group in state.optimiser.param_groups:
+    masks = [config.masks] if config.redshift_masks is None else [config.masks, config.redshift_masks]
+    views = [draw_visible(batch, state.model.n_tokens, mask, generator) for mask in masks]
+    for group in itertools.chain.from_iterable(optimiser.param_groups for optimiser in state.optimisers):
         group["lr"] = group["rate_factor"] * learning_rate(state.step, config.optim)
     with autocast(batch.redshift_B.device, config.compute.precision):
-        losses = state.trained(batch, visible)
-    state.optimiser.zero_grad(set_to_none=True)
+        losses = state.trained(batch, *views)
+    state.trained.zero_grad(set_to_none=True)
     losses.total.backward()
+    for parameter in state.model.parameters():
+        if parameter.grad is None:  # of a layer that no galaxy of the batch needs; every optimiser state is complete
+            parameter.grad = torch.zeros_like(parameter)
     norm = whole(nn.utils.clip_grad_norm_(state.model.parameters(), config.optim.clip))
-    state.optimiser.step()
+    for optimiser in state.optimisers:
+        optimiser.step()
     if state.averaged is not None:
         state.averaged.update_parameters(state.model)
     state.step += 1

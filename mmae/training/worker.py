@@ -24,6 +24,7 @@ from mmae.tracking.offline_buffer import UNSENT, OfflineBuffer
 from mmae.tracking.runs import Tracker
 from mmae.training.checkpoint import restore_state, save_checkpoint
 from mmae.training.loop import Loop, summary
+from mmae.training.parallel import DDP_OPTIONS
 from mmae.training.step import NonFiniteLoss, TrainState, create_state
 
 ENDED = "ended.txt"  # in the run's folder: the reason why restarting the workers would not help
@@ -48,7 +49,7 @@ def train_worker(job: dict[str, Any]) -> None:
 
     state = resumed_state(config, survey, device)
     if config.compute.strategy == "ddp":
-        state.trained = ray.train.torch.prepare_model(state.model)
+        state.trained = ray.train.torch.prepare_model(state.model, parallel_strategy_kwargs=DDP_OPTIONS)
     host = WorkerHost(config, OfflineBuffer(Tracker(**job["tracker"]), folder / UNSENT), state, device)
     try:
         Loop(config, survey, state, host).run()

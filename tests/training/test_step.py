@@ -29,6 +29,7 @@ CPU = torch.device("cpu")
 RUN = RunConfig(
     model=TINY,
     masks=MaskConfig(image_ratio=(0.2, 0.8), spectrum_ratio=(0.2, 0.8), drop_image=0.2, drop_spectrum=0.4),
+    redshift_masks=MaskConfig(image_ratio=(0.0, 0.0), spectrum_ratio=(0.0, 0.0), drop_image=0.0, drop_spectrum=0.5),
     optim=OptimConfig(steps=20, learning_rate=3e-3, warmup_steps=2, ema_decay=0.9),
 )
 
@@ -66,7 +67,7 @@ def test_learning_rate_with_warm_up_longer_than_the_run():
 
 def test_every_step_uses_its_learning_rate():
     state, _ = train(RUN, 4)
-    assert {g["lr"] for g in state.optimiser.param_groups} == {learning_rate(3, RUN.optim)}
+    assert {g["lr"] for g in state.optimisers[0].param_groups} == {learning_rate(3, RUN.optim)}
 
 
 @settings(deadline=None, max_examples=30)
@@ -109,7 +110,7 @@ def test_same_seed_gives_the_same_losses():
 
 
 def test_losses_do_not_depend_on_the_global_generator():
-    config = dataclasses.replace(RUN, model=TINY_PAPER)
+    config = dataclasses.replace(RUN, model=TINY_PAPER, redshift_masks=None)
     losses = []
     for noise in (1, 2):
         state = create_state(config, SPEC, CPU)
@@ -154,7 +155,7 @@ def decayed_parameters(model: ModelConfig) -> tuple[dict[str, torch.Tensor], set
 
     With zero gradients AdamW changes a parameter by its decay alone.
     """
-    config = dataclasses.replace(with_optim(weight_decay=0.5, learning_rate=0.1), model=model)
+    config = dataclasses.replace(with_optim(weight_decay=0.5, learning_rate=0.1), model=model, redshift_masks=None)
     state = create_state(config, SPEC, CPU)
     with torch.no_grad():  # biases are initialised to zero, which decay does not change
         for p in state.model.parameters():
@@ -162,7 +163,7 @@ def decayed_parameters(model: ModelConfig) -> tuple[dict[str, torch.Tensor], set
     before = {n: p.detach().clone() for n, p in state.model.named_parameters()}
     for p in state.model.parameters():
         p.grad = torch.zeros_like(p)
-    state.optimiser.step()
+    state.optimisers[0].step()
     decayed = set()
     for name, p in state.model.named_parameters():
         if not torch.equal(p, before[name]):
@@ -192,7 +193,9 @@ def test_weight_decay_of_the_paper_acts_on_all_but_positions_and_queries():
 
 def test_positions_and_queries_of_the_paper_learn_at_a_tenth_of_the_rate():
     """The first step of AdamW without decay moves every number by its learning rate."""
-    config = dataclasses.replace(with_optim(weight_decay=0.0, learning_rate=0.02, warmup_steps=0), model=TINY_PAPER)
+    config = dataclasses.replace(
+        with_optim(weight_decay=0.0, learning_rate=0.02, warmup_steps=0), model=TINY_PAPER, redshift_masks=None
+    )
     state = create_state(config, SPEC, CPU)
     before = {n: p.detach().clone() for n, p in state.model.named_parameters()}
     training_step(state, random_batch(6), config)
@@ -200,7 +203,7 @@ def test_positions_and_queries_of_the_paper_learn_at_a_tenth_of_the_rate():
     slow = {n for n, step in moved.items() if step == pytest.approx(0.002, rel=0.05)}
     fast = {n for n, step in moved.items() if step == pytest.approx(0.02, rel=0.05)}
     assert slow == PAPER_SLOW and fast == before.keys() - PAPER_SLOW
-    assert [g["lr"] for g in state.optimiser.param_groups] == pytest.approx([0.02, 0.002])
+    assert [g["lr"] for g in state.optimisers[0].param_groups] == pytest.approx([0.02, 0.002])
 
 
 def test_a_model_without_own_rules_trains_as_with_one_rate_in_two_plain_groups():
@@ -208,22 +211,42 @@ def test_a_model_without_own_rules_trains_as_with_one_rate_in_two_plain_groups()
     state, plain = create_state(RUN, SPEC, CPU), create_state(RUN, SPEC, CPU)
     named = dict(plain.model.named_parameters())
     matrices = [n for n, p in named.items() if p.ndim == 2 and n.endswith("weight")]
-    plain.optimiser = torch.optim.AdamW(
-        [
-            {"params": [named[n] for n in matrices], "weight_decay": RUN.optim.weight_decay, "rate_factor": 1},
-            {"params": [p for n, p in named.items() if n not in matrices], "weight_decay": 0.0, "rate_factor": 1},
-        ],
-        fused=True,
-    )
+    plain.optimisers = [
+        torch.optim.AdamW(
+            [
+                {"params": [named[n] for n in matrices], "weight_decay": RUN.optim.weight_decay, "rate_factor": 1},
+                {"params": [p for n, p in named.items() if n not in matrices], "weight_decay": 0.0, "rate_factor": 1},
+            ],
+            fused=True,
+        )
+    ]
     for seed in range(3):
         for one in (state, plain):
             training_step(one, random_batch(6, seed=seed), RUN)
     assert [n for n, p in state.model.named_parameters() if not torch.equal(p, named[n])] == []
 
 
-def test_every_parameter_is_optimised_once():
-    state = create_state(RUN, SPEC, CPU)
-    listed = [id(p) for g in state.optimiser.param_groups for p in g["params"]]
+def test_muon_updates_the_matrices_of_the_transformer_blocks_by_orthogonal_matrices():
+    """A step without decay: the largest singular value of an update does not depend on the size of the gradient."""
+    config = with_optim(muon_learning_rate=2e-3, weight_decay=0.0, warmup_steps=0)
+    state = create_state(config, SPEC, CPU)
+    training_step(state, random_batch(6), config)  # layers initialised to zero pass gradients from the second step
+    before = {n: p.detach().clone() for n, p in state.model.named_parameters()}
+    training_step(state, random_batch(6), config)
+    by_muon = {id(p) for g in state.optimisers[1].param_groups for p in g["params"]}
+    for name, p in state.model.named_parameters():
+        of_a_block = any(part in name for part in ("encoder.", "decoder.", "mixing."))
+        assert (id(p) in by_muon) == (of_a_block and p.ndim == 2)
+        if id(p) in by_muon:
+            size_N = torch.linalg.svdvals(p.detach() - before[name])
+            scale = 0.2 * 2e-3 * max(p.shape) ** 0.5  # Liu et al. 2025: the root mean square of an AdamW update
+            assert 0.5 * scale < size_N.max() < 1.3 * scale
+
+
+@pytest.mark.parametrize("muon", [0.0, 2e-3])
+def test_every_parameter_is_optimised_once(muon):
+    state = create_state(with_optim(muon_learning_rate=muon), SPEC, CPU)
+    listed = [id(p) for o in state.optimisers for g in o.param_groups for p in g["params"]]
     assert sorted(listed) == sorted(id(p) for p in state.model.parameters())
 
 
@@ -243,10 +266,10 @@ def test_weights_are_averaged_with_the_decay_or_over_a_fiftieth_of_the_steps(dec
     expected = None
     for s in range(3):
         training_step(state, random_batch(6, seed=s), config)
-        raw = state.model.modalities["image"].to_token.weight.detach().clone()
+        raw = state.model.modalities["image"].pixels_to_token.weight.detach().clone()
         # The first update copies, later ones average.
         expected = raw if expected is None else kept[s - 1] * expected + (1 - kept[s - 1]) * raw
-    torch.testing.assert_close(state.best_weights.modalities["image"].to_token.weight.detach(), expected)
+    torch.testing.assert_close(state.best_weights.modalities["image"].pixels_to_token.weight.detach(), expected)
     assert state.best_weights is not state.model
 
 
@@ -284,7 +307,12 @@ def test_fifty_steps_lower_the_loss():
 def test_bfloat16_gives_nearly_the_same_loss(model):
     losses = []
     for precision in ("float32", "bfloat16", "auto"):
-        config = dataclasses.replace(RUN, model=model, compute=ComputeConfig(precision=precision))
+        config = dataclasses.replace(
+            RUN,
+            model=model,
+            redshift_masks=None if model is TINY_PAPER else RUN.redshift_masks,
+            compute=ComputeConfig(precision=precision),
+        )
         loss = training_step(create_state(config, SPEC, CPU), random_batch(6), config)[0].total.item()
         losses.append(loss)
     assert losses[0] != losses[1] and losses[1] == pytest.approx(losses[0], rel=0.02)

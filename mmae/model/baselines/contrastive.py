@@ -19,11 +19,10 @@ from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import EncoderBlock
-from mmae.model.indexing import visible_order
 from mmae.model.masking import Visible
 from mmae.model.modalities.image import Image, ImageConfig
 from mmae.model.modalities.spectrum import Spectrum, SpectrumConfig
-from mmae.model.modality import Modality, Sizes
+from mmae.model.modality import Modality, Sizes, embed_visible
 from mmae.model.outputs import Estimate, Losses, Reading
 from mmae.model.recalibration import Recalibration
 from mmae.model.redshift import RedshiftConfig, point_and_probability, redshift_interval, redshift_loss, refined
@@ -77,9 +76,8 @@ class Encoder(nn.Module):
         self.out = nn.Sequential(nn.LayerNorm(c.width), nn.Linear(c.width, c.embedding))
 
     def forward(self, batch: Batch, visible_BT: Tensor) -> Tensor:
-        order_BV, valid_BV = visible_order(visible_BT)
-        row_B = torch.arange(len(order_BV), device=order_BV.device)
-        x_BVD = self.modality.embed(self.modality.prepare(batch, visible_BT), row_B, order_BV)
+        row_B = torch.arange(len(visible_BT), device=visible_BT.device)
+        x_BVD, valid_BV = embed_visible(self.modality, self.modality.prepare(batch, visible_BT), row_B, visible_BT)
         x_BVD = torch.cat([self.register.expand(len(x_BVD), -1, -1).to(x_BVD.dtype), x_BVD], 1)
         valid_BV = F.pad(valid_BV, (1, 0), value=True)
         for block in self.blocks:
@@ -99,11 +97,11 @@ class Contrastive(nn.Module):
     def __init__(self, config: ContrastiveConfig, spec: InputSpec):
         super().__init__()
         self.config, self.spec = config, spec
-        sizes = Sizes(config.width, config.width, config.redshift)
+        sizes = Sizes(config.width, config.width, config.heads, config.redshift)
         image, spectrum = Image(config.image, spec, sizes), Spectrum(config.spectrum, spec, sizes)
         encoders = nn.ModuleDict(
             {
-                "image": Encoder(image, ("query_TE", "to_patch"), config),
+                "image": Encoder(image, ("query_TE", "mixing", "to_patch"), config),
                 "spectrum": Encoder(spectrum, ("query_TE", "to_patch", "to_level", "lines"), config),
             }
         )

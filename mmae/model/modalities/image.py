@@ -1,8 +1,9 @@
-"""Images: tokens are square patches of all bands, embedded by a convolutional stem.
+"""Images: tokens are square patches of all bands.
 
-The stem covers the whole image, so that a patch is embedded together with the visible pixels around it; hidden pixels
-are set to zero before the first convolution. The total brightness and the colours of the patch enter each token as
-well, because convolutions learn slowly to sum pixels (docs/ablations.md).
+A visible patch is embedded by a linear layer from its pixels. An image of which nothing is hidden is embedded by a
+convolutional stem instead, which learns redshifts faster (docs/ablations.md). The total brightness and the colours of
+the patch enter each token as well, because both learn slowly to sum pixels. A pixel that was not observed is NaN in the
+batch: it is an input only through the fraction of observed pixels, and never a target.
 Legend of suffixes: batch.py; P values of a patch, V visible, E decoder width, F feature maps, M brightness and colours.
 """
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from mmae.model import tokens as tk
 from mmae.model.batch import Batch, InputSpec
-from mmae.model.blocks import sincos_positions_2d
+from mmae.model.blocks import DECODER_MLP, EncoderBlock, sincos_positions_2d
 from mmae.model.inception import inception_trunk
 from mmae.model.indexing import gather_positions, gather_tokens, take_rows
 from mmae.model.losses import masked_mse, rows_with_targets
@@ -38,16 +39,23 @@ class ImageConfig:
     """Encode and reconstruct images."""
     patch: int = 8
     """Side of an image token in pixels: a power of two, 4 or more, that divides the image."""
+    whole_patch: int = 16
+    """Side in pixels of a token of a whole image, of which nothing is hidden: a power of two, 4 or more."""
     stem_width: int = 8
     """Feature maps of each branch of the first Inception modules; doubled after each halving of the resolution."""
     stem_depth: int = 2
     """Inception modules before each halving of the resolution."""
+    mixing: int = 2
+    """Self-attention blocks of the decoder, in which the patches of an image see each other."""
     weight: float = 0.1
     """Weight of the mean squared error of hidden patches (normalised pixels) in the total loss."""
 
     def __post_init__(self) -> None:
-        if self.patch < 4 or self.patch & (self.patch - 1):
-            raise ValueError(f"model.modalities.image.patch is {self.patch}: it must be a power of two, 4 or more.")
+        for name in ("patch", "whole_patch"):
+            if getattr(self, name) < 4 or getattr(self, name) & (getattr(self, name) - 1):
+                raise ValueError(
+                    f"model.modalities.image.{name} is {getattr(self, name)}: it must be a power of two, 4 or more."
+                )
         for name in ("stem_width", "stem_depth"):
             if getattr(self, name) < 1:
                 raise ValueError(f"model.modalities.image.{name} is {getattr(self, name)}: it must be at least 1.")
@@ -55,18 +63,21 @@ class ImageConfig:
 
 @dataclass
 class ImageTokens:
-    """Normalised images, features of the stem from visible pixels, and brightness and colours of each patch."""
+    """Normalised images, 0 where not observed, the observed pixels, and the counts, NaN where not observed."""
 
     image_BCHW: Tensor
-    feature_BTF: Tensor
-    photometry_BTM: Tensor
+    observed_BCHW: Tensor  # bool
+    counts_BCHW: Tensor
 
 
 class Image(Modality):
     """See mmae/model/modality.py.
 
+    An image of which all patches are visible is embedded by the stem, in tokens of `whole_patch` pixels. Visible
+    patches of other images are embedded one by one.
+
     Raises:
-        ValueError: the patch does not divide the image.
+        ValueError: a patch does not divide the image.
     """
 
     band_noise: Tensor
@@ -74,30 +85,36 @@ class Image(Modality):
     arcsinh_std: Tensor
     name = "image"
     Config = ImageConfig
-    mask = MaskRule(ratio=(0.75, 0.75), drop=0.0, per_galaxy=True, exclusive=True, whole=0.0)
+    mask = MaskRule(ratio=(0.75, 0.75), drop=0.0, exclusive=True)
 
     def __init__(self, config: ImageConfig, spec: InputSpec, sizes: Sizes):
         super().__init__(config, spec, sizes)
-        if spec.image_size % config.patch:
-            raise ValueError(
-                f"model.modalities.image.patch is {config.patch} and does not divide the image of "
-                f"{spec.image_size} pixels."
-            )
-        side = spec.image_size // config.patch
+        for field in ("patch", "whole_patch"):
+            if spec.image_size % getattr(config, field):
+                raise ValueError(
+                    f"model.modalities.image.{field} is {getattr(config, field)} and does not divide the image of "
+                    f"{spec.image_size} pixels."
+                )
+        side, whole_side = spec.image_size // config.patch, spec.image_size // config.whole_patch
         self.n_tokens = side * side
-        n_values = spec.n_bands * config.patch**2
+        C, D, E = spec.n_bands, sizes.width, sizes.decoder_width
+        n_values = C * config.patch**2
         for name in ("band_noise", "arcsinh_mean", "arcsinh_std"):
             self.register_buffer(name, torch.tensor(getattr(spec, name)), persistent=False)
-        n_channels = spec.n_bands + (spec.n_bands - 1) + 1  # bands, colours, visibility
-        halvings = config.patch.bit_length() - 2  # after the first layer, which halves as well
+        self.pixels_to_token = nn.Linear(n_values + C, D)  # pixels, and the observed fraction of each band
+        # A separate layer: concatenated with hundreds of pixels, these few are learned more slowly (docs/ablations.md).
+        self.photometry_to_token = nn.Linear(2 * C - 1, D)
+        self.position_TD = nn.Parameter(sincos_positions_2d(side, D))
+        n_channels = C + (C - 1) + C  # bands, colours, observed
+        halvings = config.whole_patch.bit_length() - 2  # after the first layer, which halves as well
         self.stem, n_features = inception_trunk(n_channels, config.stem_width, config.stem_depth, halvings, SIZES)
-        self.to_token = nn.Linear(n_features, sizes.width)
-        # A separate layer: concatenated with a hundred features, these few are learned more slowly (docs/ablations.md).
-        self.photometry_to_token = nn.Linear(2 * spec.n_bands - 1, sizes.width)
-        self.position_TD = nn.Parameter(sincos_positions_2d(side, sizes.width))
-        self.kind_D = nn.Parameter(torch.randn(sizes.width) * 0.02)
-        self.query_TE = nn.Parameter(sincos_positions_2d(side, sizes.decoder_width))
-        self.to_patch = patch_head(sizes.decoder_width, n_values)
+        self.stem_to_token = nn.Linear(n_features, D)
+        self.whole_photometry_to_token = nn.Linear(2 * C - 1, D)
+        self.whole_position_TD = nn.Parameter(sincos_positions_2d(whole_side, D))
+        self.kind_D = nn.Parameter(torch.randn(D) * 0.02)
+        self.query_TE = nn.Parameter(sincos_positions_2d(side, E))
+        self.mixing = nn.ModuleList(EncoderBlock(E, sizes.heads, DECODER_MLP) for _ in range(config.mixing))
+        self.to_patch = patch_head(E, n_values)
 
     @staticmethod
     def columns(bands: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -113,45 +130,71 @@ class Image(Modality):
         return {"image": flip_and_turn(values["image"], generator)}
 
     def prepare(self, batch: Batch, visible_BT: Tensor) -> ImageTokens:
-        stretched_BCHW = tk.stretch_image(batch.values["image"], self.band_noise)
-        image_BCHW = tk.standardise_image(stretched_BCHW, self.arcsinh_mean, self.arcsinh_std)
-        visible_B1HW = self.visible_samples(visible_BT)[:, None].to(image_BCHW.dtype)
-        feature_BFHW = self.stem(self._stem_input(image_BCHW, stretched_BCHW, visible_B1HW))
-        return ImageTokens(image_BCHW, feature_BFHW.flatten(2).transpose(1, 2), self._photometry(batch.values["image"]))
+        counts_BCHW = batch.values["image"]
+        observed_BCHW = counts_BCHW.isfinite()
+        image_BCHW = tk.normalise_image(counts_BCHW, self.band_noise, self.arcsinh_mean, self.arcsinh_std)
+        return ImageTokens(image_BCHW.where(observed_BCHW, 0.0), observed_BCHW, counts_BCHW)
+
+    def embed(self, prepared: ImageTokens, row_B: Tensor, order_BV: Tensor) -> Tensor:
+        patch, n_bands = self.config.patch, self.spec.n_bands
+        pixel_BVP = gather_tokens(tk.patchify_image(prepared.image_BCHW[row_B], patch), order_BV)
+        observed_BTP = tk.patchify_image(prepared.observed_BCHW[row_B].to(pixel_BVP.dtype), patch)
+        observed_BVC = gather_tokens(observed_BTP.unflatten(-1, (n_bands, -1)).mean(-1), order_BV)
+        photometry_BVM = gather_tokens(self._photometry(prepared, row_B, patch), order_BV)
+        token_BVD = self.pixels_to_token(torch.cat([pixel_BVP, observed_BVC], -1))
+        token_BVD = token_BVD + self.photometry_to_token(photometry_BVM)
+        return token_BVD + gather_positions(self.position_TD, order_BV) + self.kind_D
+
+    def embed_whole(self, prepared: ImageTokens, row_B: Tensor) -> Tensor:
+        feature_BTF = self.stem(self._stem_input(prepared, row_B)).flatten(2).transpose(1, 2)
+        photometry_BTM = self._photometry(prepared, row_B, self.config.whole_patch)
+        token_BTD = self.stem_to_token(feature_BTF) + self.whole_photometry_to_token(photometry_BTM)
+        return token_BTD + self.whole_position_TD + self.kind_D
 
     @torch.no_grad()
-    def _photometry(self, image_BCHW: Tensor) -> Tensor:
-        """Brightness and colours of each patch in units of their typical scatter: (B, T, 2C - 1)."""
-        brightness_BTC = tk.patch_brightness(image_BCHW, self.band_noise, self.config.patch, DETECTION)
+    def _photometry(self, prepared: ImageTokens, row_B: Tensor, patch: int) -> Tensor:
+        """Brightness and colours of each patch in units of their typical scatter: (B, T, 2C - 1).
+
+        Pixels that were not observed count as the mean of the others of the patch, and a band without any as 0.
+        """
+        counts_BCHW, observed_BCHW = prepared.counts_BCHW[row_B], prepared.observed_BCHW[row_B]
+        fraction_BCHW = nn.functional.avg_pool2d(observed_BCHW.to(counts_BCHW.dtype), patch)
+        scale_BCHW = fraction_BCHW.clamp(min=patch**-2).reciprocal()
+        brightness_BTC = tk.patch_brightness(
+            counts_BCHW.where(observed_BCHW, 0.0), self.band_noise, patch, DETECTION, scale_BCHW
+        )
         return torch.cat([brightness_BTC / BRIGHTNESS_SCATTER, brightness_BTC.diff(dim=-1) / COLOUR_SCATTER], -1)
 
     @torch.no_grad()
-    def _stem_input(self, image_BCHW: Tensor, stretched_BCHW: Tensor, visible_B1HW: Tensor) -> Tensor:
-        """Input channels of the stem: visible pixels of all bands, colours, and visibility.
+    def _stem_input(self, prepared: ImageTokens, row_B: Tensor) -> Tensor:
+        """Input channels of the stem: bands, colours, and which pixels of each band were observed.
 
         Written in place into one tensor: images are large, and the time is memory-bound.
         """
+        image_BCHW, observed_BCHW = prepared.image_BCHW[row_B], prepared.observed_BCHW[row_B]
         B, C, H, W = image_BCHW.shape
-        input_BCHW = image_BCHW.new_empty(B, H, W, 2 * C).permute(0, 3, 1, 2)  # channels last in memory
-        torch.mul(image_BCHW, visible_B1HW, out=input_BCHW[:, :C])
-        torch.mul(stretched_BCHW.diff(dim=1), visible_B1HW / COLOUR_SCATTER, out=input_BCHW[:, C:-1])
-        input_BCHW[:, -1:] = visible_B1HW
+        input_BCHW = image_BCHW.new_empty(B, H, W, 3 * C - 1).permute(0, 3, 1, 2)  # channels last in memory
+        input_BCHW[:, :C] = image_BCHW
+        both_BCHW = observed_BCHW[:, 1:] & observed_BCHW[:, :-1]
+        stretched_BCHW = image_BCHW * self.arcsinh_std[:, None, None] + self.arcsinh_mean[:, None, None]
+        input_BCHW[:, C : 2 * C - 1] = (stretched_BCHW.diff(dim=1) / COLOUR_SCATTER).where(both_BCHW, 0.0)
+        input_BCHW[:, 2 * C - 1 :] = observed_BCHW
         return input_BCHW
-
-    def embed(self, prepared: ImageTokens, row_B: Tensor, order_BV: Tensor) -> Tensor:
-        feature_BVF = gather_tokens(take_rows(prepared.feature_BTF, row_B), order_BV)
-        photometry_BVM = gather_tokens(take_rows(prepared.photometry_BTM, row_B), order_BV)
-        token_BVD = self.to_token(feature_BVF) + self.photometry_to_token(photometry_BVM)
-        return token_BVD + gather_positions(self.position_TD, order_BV) + self.kind_D
 
     def predict(self, decoded_BTE: Tensor) -> Tensor:
         """The decoded queries: `loss` computes patches, of about 1000 values each, for galaxies with targets only."""
+        for block in self.mixing:
+            decoded_BTE = block(decoded_BTE, None)
         return decoded_BTE
 
     def loss(self, predicted_BTE: Tensor, prepared: ImageTokens, is_target_BT: Tensor) -> Tensor:
-        row_B = rows_with_targets(is_target_BT)
-        pixel_BTP = tk.patchify_image(prepared.image_BCHW[row_B], self.config.patch)
-        return masked_mse(self.to_patch(take_rows(predicted_BTE, row_B)), pixel_BTP, is_target_BT[row_B])
+        row_B, patch = rows_with_targets(is_target_BT), self.config.patch
+        return masked_mse(
+            self.to_patch(take_rows(predicted_BTE, row_B)),
+            tk.patchify_image(prepared.image_BCHW[row_B], patch),
+            is_target_BT[row_B],
+            tk.patchify_image(prepared.observed_BCHW[row_B], patch),
+        )
 
     def restore(self, predicted_BTE: Tensor, prepared: ImageTokens) -> Tensor:
         """Counts, (B, C, H, W)."""
