@@ -25,12 +25,13 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from mmae.core.ray_setup import start_ray  # noqa: E402
-from mmae.ingest.chunk import DEFAULT_SPLIT, divide_chunk, read_chunk  # noqa: E402
+from mmae.ingest.chunk import divide_chunk, read_chunk  # noqa: E402
+from mmae.ingest.config import DEFAULT_SPLIT  # noqa: E402
 from mmae.ingest.pairing.config import PairConfig  # noqa: E402
 from mmae.ingest.pairing.source import paired_source, plan_folder  # noqa: E402
 from mmae.ingest.split_rows import split_rows  # noqa: E402
+from mmae.simulation.config import SimulationConfig  # noqa: E402
 from mmae.simulation.raw_files import write_raw_files  # noqa: E402
-from mmae.simulation.source import SimulationConfig  # noqa: E402
 from mmae.survey.store import Survey, open_survey, verify_content  # noqa: E402
 
 PROFILED_CELLS = 6

@@ -1,12 +1,19 @@
-"""Recipes: named run configurations. Each docstring states command, time and expected scores."""
+"""Recipes: named run configurations, and the command line that starts from one.
+
+Each docstring states command, time and expected scores.
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+from mmae.cli import parse
 from mmae.config import OptimConfig, RunConfig, ValidationConfig
 from mmae.core.errors import InputError
+from mmae.core.settings import from_yaml
 from mmae.loader.config import StreamConfig
 from mmae.model.baselines.cnn import CNNConfig
 from mmae.model.baselines.contrastive import ContrastiveConfig
@@ -190,3 +197,56 @@ def recipe(name: str) -> RunConfig:
     if name not in RECIPES:
         raise InputError(f"--recipe {name}: unknown recipe, expected one of {', '.join(RECIPES)}.")
     return RECIPES[name]()
+
+
+START = "\n".join(
+    [
+        "Start from  --recipe NAME  or  --config FILE.yaml, then override single fields.",
+        "Recipes (default: small):",
+        *(f"  {name:8} {(make.__doc__ or '').splitlines()[0]}" for name, make in RECIPES.items()),
+    ]
+)
+
+
+def parse_run(description: str, argv: list[str] | None = None) -> RunConfig:
+    """The configuration of a run: a recipe or file, with single fields overridden.
+
+    Raises:
+        InputError: an invalid recipe, file or value.
+        SystemExit: --help, or an option that does not exist.
+    """
+    default, rest = starting_run(argv)
+    config = parse(RunConfig, f"{description}\n\n{START}", default=default, argv=rest)
+    require_same_recipe(default, config, "recipe")
+    return config
+
+
+def starting_run(argv: list[str] | None = None) -> tuple[RunConfig, list[str]]:
+    """The configuration given by --recipe or --config, and the remaining options.
+
+    Raises:
+        InputError: an invalid recipe or file, or both options.
+    """
+    start = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    start.add_argument("--recipe", default=None)
+    start.add_argument("--config", type=Path, default=None)
+    chosen, rest = start.parse_known_args(argv)
+    if chosen.recipe and chosen.config:
+        raise InputError("--recipe and --config exclude each other: give one of them.")
+    return from_yaml(chosen.config, RunConfig) if chosen.config else recipe(chosen.recipe or "small"), rest
+
+
+def require_same_recipe(start: RunConfig, config: RunConfig, option: str) -> None:
+    """Refuse an option that would change the name of the recipe only, and none of its settings.
+
+    Args:
+        start: the configuration before single fields were overridden.
+
+    Raises:
+        InputError: the name differs.
+    """
+    if config.recipe != start.recipe:
+        raise InputError(
+            f"{option} {config.recipe}: this changes only the name of the recipe. "
+            f"Use --recipe {config.recipe} to start from its settings."
+        )

@@ -18,8 +18,15 @@ the same command is run again.
 """
 
 from mmae.cli import main, parse
-from mmae.ingest.job import BuildConfig
-from mmae.realism.job import build_command
+from mmae.ingest.config import BuildConfig
+
+
+def job() -> None:
+    config = parse(BuildConfig, __doc__)
+    from mmae.realism.job import build_command  # after --help and wrong options: takes seconds to import
+
+    build_command(config)
+
 
 if __name__ == "__main__":
-    main(lambda: build_command(parse(BuildConfig, __doc__)))
+    main(job)

@@ -13,7 +13,14 @@ redshifts.
 
 from mmae.cli import main, parse_job
 from mmae.evaluation.config import EvaluateConfig
-from mmae.evaluation.job import evaluate
+
+
+def job() -> None:
+    config = parse_job(EvaluateConfig, __doc__)
+    from mmae.evaluation.job import evaluate  # after --help and wrong options: takes seconds to import
+
+    evaluate(config)
+
 
 if __name__ == "__main__":
-    main(lambda: evaluate(parse_job(EvaluateConfig, __doc__)))
+    main(job)

@@ -5,8 +5,16 @@ ray job submit --working-dir . -- python ray_jobs/pretrain.py
 python ray_jobs/pretrain.py --survey my_survey --recipe paper --name first
 """
 
-from mmae.cli import main, parse_run
-from mmae.training.run import pretrain
+from mmae.cli import main
+from mmae.recipes import parse_run
+
+
+def job() -> None:
+    config = parse_run(__doc__)
+    from mmae.training.run import pretrain  # after --help and wrong options: takes seconds to import
+
+    pretrain(config)
+
 
 if __name__ == "__main__":
-    main(lambda: pretrain(parse_run(__doc__)) and None)
+    main(job)

@@ -13,7 +13,15 @@ FITS, VOTable), figures and an HTML report are written to $MMAE_HOME/steepspec/N
 """
 
 from mmae.cli import main, parse_job
-from mmae.steepspec.job import SearchConfig, search_job
+from mmae.steepspec.config import SearchConfig
+
+
+def job() -> None:
+    config = parse_job(SearchConfig, __doc__)
+    from mmae.steepspec.job import search_job  # after --help and wrong options: takes seconds to import
+
+    search_job(config)
+
 
 if __name__ == "__main__":
-    main(lambda: search_job(parse_job(SearchConfig, __doc__)))
+    main(job)

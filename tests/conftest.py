@@ -16,7 +16,8 @@ from mmae.model.modalities import ModalitiesConfig
 from mmae.model.modalities.image import ImageConfig
 from mmae.model.modalities.spectrum import SpectrumConfig
 from mmae.recipes import recipe
-from mmae.simulation.source import SimulationConfig, simulation_source
+from mmae.simulation.config import SimulationConfig
+from mmae.simulation.source import simulation_source
 from mmae.survey.schema import SurveySpec
 
 # No test is a matter of time.

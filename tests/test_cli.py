@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import pytest
 from mlflow.exceptions import MlflowException
 
-from mmae.cli import main, parse, parse_run, require_same_recipe
+from mmae.cli import main, parse
 from mmae.core.errors import InputError
 from mmae.core.settings import to_yaml
 from mmae.model.paper import PaperConfig
-from mmae.recipes import recipe
+from mmae.recipes import parse_run, recipe, require_same_recipe
 
 
 def run(*argv: str):

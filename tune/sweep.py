@@ -11,7 +11,15 @@ The same command continues an interrupted study.
 """
 
 from mmae.cli import main
-from mmae.study.study import parse_study, run_study
+from mmae.study.config import parse_study
+
+
+def job() -> None:
+    config = parse_study(__doc__)
+    from mmae.study.study import run_study  # after --help and wrong options: takes seconds to import
+
+    run_study(config)
+
 
 if __name__ == "__main__":
-    main(lambda: run_study(parse_study(__doc__)) and None)
+    main(job)

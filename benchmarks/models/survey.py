@@ -13,7 +13,8 @@ from mmae.core.tasks import in_processes
 from mmae.ingest.build import build_survey
 from mmae.loader.collate import galaxy_columns, to_batch
 from mmae.model.batch import Batch
-from mmae.simulation.source import SimulationConfig, simulation_source
+from mmae.simulation.config import SimulationConfig
+from mmae.simulation.source import simulation_source
 from mmae.survey.schema import SurveySpec
 from mmae.survey.store import MANIFEST, Survey, open_survey
 

@@ -1,13 +1,12 @@
 """HEALPix pixels of sky positions (Gorski et al. 2005, ApJ 622, 759).
 
 Shape suffixes: N positions, P pixels.
+astropy is imported where it is used: it takes a second, and whoever opens a survey needs only `on_sky`.
 """
 
 from __future__ import annotations
 
-import astropy_healpix.core as healpix
 import numpy as np
-from astropy import units as u
 from numpy.typing import ArrayLike
 
 FINEST = 29  # highest order whose pixel numbers fit into 64 bits; pixels of 0.4 milliarcsec
@@ -43,11 +42,16 @@ def nested_cell(ra: ArrayLike, dec: ArrayLike, order: int = FINEST) -> np.ndarra
 
 def with_neighbours(cell: np.ndarray, order: int) -> np.ndarray:
     """NESTED pixels (P, 9): each pixel and its neighbours; pixels with seven neighbours are repeated once."""
+    from astropy_healpix.core import neighbours
+
     with np.errstate(invalid="ignore"):  # the missing eighth neighbour
-        around_P8 = healpix.neighbours(cell, 1 << order, order="nested").T
+        around_P8 = neighbours(cell, 1 << order, order="nested").T
     return np.concatenate([cell[:, None], np.where(around_P8 < 0, cell[:, None], around_P8)], axis=1)
 
 
 def _pixel(ra: ArrayLike, dec: ArrayLike, nside: int, order: str) -> np.ndarray:
+    from astropy import units as u
+    from astropy_healpix.core import lonlat_to_healpix
+
     ra_N, dec_N = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
-    return np.asarray(healpix.lonlat_to_healpix((ra_N % 360) * u.deg, dec_N * u.deg, nside, order=order), np.int64)
+    return np.asarray(lonlat_to_healpix((ra_N % 360) * u.deg, dec_N * u.deg, nside, order=order), np.int64)

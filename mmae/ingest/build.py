@@ -19,7 +19,8 @@ from mmae.core.errors import InputError
 from mmae.core.files import folder_lock
 from mmae.core.provenance import provenance as provenance_of_code
 from mmae.core.tasks import Job, Runner, in_ray
-from mmae.ingest.chunk import DEFAULT_SPLIT, ChunkReport, SplitConfig, divide_chunk, hash_splits_of, read_chunk
+from mmae.ingest.chunk import ChunkReport, divide_chunk, hash_splits_of, read_chunk
+from mmae.ingest.config import DEFAULT_SPLIT, SplitConfig
 from mmae.ingest.resume import REJECTED, describe_build, finished_chunks, keep_only, remove_build_files, save_report
 from mmae.ingest.split_rows import RowSplits, split_rows
 from mmae.survey.schema import SPLITS, Rejection

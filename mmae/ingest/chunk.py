@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mmae.ingest.config import SplitConfig
 from mmae.survey.schema import SPLITS, Galaxy, Rejection, check_galaxy, to_table
 from mmae.survey.source import Chunk, ChunkRead, Source
 from mmae.survey.splits import assign_split, splitting_units
@@ -27,21 +28,6 @@ CHUNKS = "chunks"
 OWN_SPLIT = "own_split"  # index in SPLITS of the split of the row's sky cell or group
 SCALARS = ["object_id", "targetid", "ra", "dec", "group_id", OWN_SPLIT]  # group_id: null unless the reader gave one
 WHERE = "where"  # file and row
-
-
-@dataclass(frozen=True)
-class SplitConfig:
-    """How galaxies are divided: by sky cell. Rows of one galaxy, and groups (one parent image), share a split."""
-
-    fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
-    """Train, val and test: the paper's 70/15/15."""
-    seed: int = 0
-    nside: int = 512
-    """HEALPix nside of the sky cells; 512: 6.9 arcmin. 0: no cells, rows are divided by group, as are rows
-    without position."""
-
-
-DEFAULT_SPLIT = SplitConfig()
 
 
 @dataclass(frozen=True)

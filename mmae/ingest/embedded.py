@@ -8,7 +8,8 @@ from rich.console import Console
 
 from mmae.ingest.build import build_survey
 from mmae.ingest.contact_sheet import save_contact_sheet
-from mmae.simulation.source import VERSION, SimulationConfig, simulation_source
+from mmae.simulation.config import SimulationConfig
+from mmae.simulation.source import VERSION, simulation_source
 from mmae.survey.schema import SurveySpec
 from mmae.survey.store import MANIFEST, Survey, open_survey
 

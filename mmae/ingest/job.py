@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -19,59 +17,23 @@ from mmae.core.errors import InputError
 from mmae.core.ray_setup import start_ray
 from mmae.core.terminal import terminal
 from mmae.ingest.build import build_survey, provenance
-from mmae.ingest.chunk import SplitConfig
+from mmae.ingest.config import BuildConfig, SourceName
 from mmae.ingest.contact_sheet import save_contact_sheet
-from mmae.ingest.pairing.config import PairConfig
 from mmae.ingest.pairing.index import FILE
 from mmae.ingest.pairing.source import paired_source, plan_folder
 from mmae.ingest.readers.desi import desi_source
 from mmae.ingest.readers.galaxiesml import galaxiesml_source
 from mmae.ingest.readers.hsc import hsc_source
 from mmae.ingest.resume import REJECTED
-from mmae.simulation.source import SimulationConfig, simulation_source
+from mmae.simulation.source import simulation_source
 from mmae.survey.schema import SPLITS, SurveySpec
 from mmae.survey.source import Source
 from mmae.survey.splits import FAR_FROM_FRACTION, far_from_fractions
 from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.survey.strata import MOST_SIGMA, STRATA, shares
 
-SourceName = Literal["simulated", "galaxiesml", "desi", "hsc", "paired"]
 DAMAGED_STATUS = 3  # exit status of a build that skipped whole files
 IMAGE_SIZES = (64, 127)  # of the two files of GalaxiesML-Spectra
-
-
-@dataclass(frozen=True)
-class BuildConfig:
-    """Input and output of a build."""
-
-    out: Path
-    """Folder of the new survey; must be empty or absent. A killed build continues from OUT.unfinished when the
-    same command is run again."""
-    source: tuple[SourceName, ...] = ("simulated",)
-    """One or more of simulated, galaxiesml, desi, hsc, paired; the rows of several are concatenated. Paired
-    matches spectra, images and catalogues on the sky."""
-    galaxiesml: Path | None = None
-    """GalaxiesML-Spectra HDF5 file (Zenodo 16989593)."""
-    desi: tuple[Path, ...] = ()
-    """DESI tile or healpix coadds."""
-    redshifts: tuple[Path, ...] = ()
-    """Redrock files, or any FITS table with TARGETID and Z, for the DESI coadds."""
-    hsc: tuple[Path, ...] = ()
-    """HSC cutouts: .npz archives, FITS files or folders of them."""
-    pair: PairConfig = field(default_factory=PairConfig)
-    """For --source paired."""
-    # No prefix: --galaxies, not --simulation.galaxies.
-    simulation: Annotated[SimulationConfig, tyro.conf.arg(name="")] = field(default_factory=SimulationConfig)
-    image_size: int = 64
-    """Pixels along a side of simulated images: 64 or 127."""
-    split: SplitConfig = field(default_factory=SplitConfig)
-    workers: int | None = None
-    """At most this many chunks at once; default: all CPUs of the cluster."""
-    report: bool = False
-    """Compare the simulated survey with published numbers and real data. If --out already holds
-    the survey, only the report is written."""
-    reference: Path | None = None
-    """Folder with real data for the report: zcosmos_bright.csv, HSC cutouts, DESI coadds, line widths."""
 
 
 def build_job(config: BuildConfig, console: Console | None = None) -> Survey:

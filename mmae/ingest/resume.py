@@ -21,7 +21,8 @@ from typing import Any
 import mmae
 from mmae.core.errors import InputError
 from mmae.core.files import LOCK, file_hash, write_whole
-from mmae.ingest.chunk import CHUNKS, ROWS, ChunkReport, SplitConfig
+from mmae.ingest.chunk import CHUNKS, ROWS, ChunkReport
+from mmae.ingest.config import SplitConfig
 from mmae.survey.schema import SPLITS
 from mmae.survey.source import Source
 from mmae.survey.store import MANIFEST

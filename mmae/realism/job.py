@@ -8,7 +8,8 @@ from rich.console import Console
 
 from mmae.core.files import folder_lock
 from mmae.core.terminal import terminal
-from mmae.ingest.job import DAMAGED_STATUS, BuildConfig, build_job, damaged_files
+from mmae.ingest.config import BuildConfig
+from mmae.ingest.job import DAMAGED_STATUS, build_job, damaged_files
 from mmae.realism.report import FOLDER, write_report
 
 

@@ -22,7 +22,8 @@ from astropy.wcs import WCS
 from tqdm import tqdm
 
 from mmae.core.tasks import Job, in_ray
-from mmae.simulation.source import SimulationConfig, simulate_galaxy
+from mmae.simulation.config import SimulationConfig
+from mmae.simulation.source import simulate_galaxy
 from mmae.survey.schema import Galaxy, SurveySpec
 
 FIELD_SIDE = 10  # galaxies along a side of a patch

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from mmae.astro.lines import WIDTH_WAVELENGTH_E
-from mmae.core.errors import InputError
 from mmae.simulation import camera, labels, spectrograph
+from mmae.simulation.config import SimulationConfig
 from mmae.simulation.dust import draw_galactic_reddening, galactic_transmission
 from mmae.simulation.field import FieldObject, draw_field
 from mmae.simulation.population import BGS, MAIN, Target, draw_target
@@ -38,33 +38,6 @@ CHUNK_ROWS = 512
 SKY_PATCH = ((149.0, 151.5), (1.0, 3.5))  # degrees of ra and dec: the HSC COSMOS field
 BRIGHT_PROGRAM = (MAIN, BGS)  # classes of the DESI bright-time program
 CENTRING_ERROR = 0.5  # pixels, maximum per axis: cutouts start at whole pixels
-
-
-@dataclass(frozen=True)
-class SimulationConfig:
-    """Size of a simulated survey and fractions of its rows with spectrum and redshift."""
-
-    galaxies: int = 6000
-    """Number of rows."""
-    seed: int = 0
-    paired_fraction: float = 1.0
-    """Probability that a row has a spectrum."""
-    labelled_fraction: float = 1.0
-    """Probability that a row has a redshift."""
-    field_density: float = 1.0
-    """Density of field galaxies and stars in the images relative to the sky; 0: none."""
-
-    def __post_init__(self) -> None:
-        for name in ("galaxies", "seed"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise InputError(f"{name} is {value!r}; give a whole number of 0 or more.")
-        for name in ("paired_fraction", "labelled_fraction"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:  # also false for NaN
-                raise InputError(f"{name} is {value!r}; give a number from 0 to 1.")
-        if not 0 <= self.field_density <= 10:
-            raise InputError(f"field_density is {self.field_density!r}; give a number from 0 to 10.")
 
 
 @dataclass(frozen=True)

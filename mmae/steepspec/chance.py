@@ -23,13 +23,13 @@ from scipy.stats import poisson
 
 from mmae.astro.crossmatch import separation
 from mmae.core.errors import InputError
+from mmae.steepspec.config import MAX_SHIFTS
 from mmae.steepspec.regions import members, usable_ellipse
 
 # Expected sources per cell: with 20, one cell in 5e8 inside the survey is empty by chance.
 _SOURCES_PER_CELL = 20
 _GOLDEN = (np.sqrt(5) - 1) / 2  # multiples modulo 1 are evenly distributed for any number of them
-_TRIES = 400
-MAX_SHIFTS = _TRIES // 2
+_TRIES = 2 * MAX_SHIFTS
 
 
 @dataclass(frozen=True)

@@ -21,21 +21,7 @@ from scipy.ndimage import gaussian_filter1d
 from mmae.astro.crossmatch import match
 from mmae.core.errors import InputError
 from mmae.steepspec.arrays import columns, per_row, require
-
-
-@dataclass(frozen=True)
-class MatchSettings:
-    """Radii in arcsec."""
-
-    search_radius: float = 8.0
-    """Search radius for candidates; at least 5 positional errors."""
-    magnitude_radius: float = 3.0
-    """q(m) is the excess within this radius, which contains most counterparts and little background."""
-    ring: tuple[float, float] = (10.0, 20.0)
-    """Inner and outer radius for the background density; the catalogue must cover it around each source."""
-    bin_mag: float = 0.5
-    smooth_bins: float = 1.0
-    """Gaussian smoothing of q(m), in bins: the excess of a few hundred sources is noisy."""
+from mmae.steepspec.config import MatchSettings
 
 
 @dataclass(frozen=True)

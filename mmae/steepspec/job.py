@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
 
-import tyro
 from astropy.table import Table
 from rich.console import Console
 
 from mmae.core.errors import InputError
 from mmae.core.files import file_hash, folder_lock
-from mmae.core.folders import absolute, home_folder, require_folder_name
 from mmae.core.interrupts import end_status
 from mmae.core.provenance import provenance_line, provenance_tags
 from mmae.core.settings import flat, require_unchanged, to_yaml
@@ -24,6 +21,7 @@ from mmae.report.contents import Section
 from mmae.report.save import PAGE, log_report, save_report
 from mmae.report.terminal import print_section
 from mmae.steepspec.catalogue import SurveyDescription, read_catalogue, survey_description
+from mmae.steepspec.config import SearchConfig
 from mmae.steepspec.counts import Rejections, rejection_table
 from mmae.steepspec.known import pulsars_as_known, read_known
 from mmae.steepspec.optical import OpticalCatalogue
@@ -31,9 +29,9 @@ from mmae.steepspec.pulsars import read_psrcat
 from mmae.steepspec.regions import read_4fgl
 from mmae.steepspec.report.page import make_sections, terminal_sections
 from mmae.steepspec.schema import MEMBERS, POINTS, REGIONS, SOURCES
-from mmae.steepspec.search import Inputs, Search, SearchSettings, search
+from mmae.steepspec.search import Inputs, Search, search
 from mmae.steepspec.simulation.files import write_sky
-from mmae.steepspec.simulation.sky import SkySettings, simulate_sky
+from mmae.steepspec.simulation.sky import simulate_sky
 from mmae.steepspec.spectra.points import Companion
 from mmae.steepspec.tables import write_table
 from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
@@ -42,65 +40,6 @@ EXPERIMENT = "steep-spectrum"
 REPORT, CONFIG = "report", "config.yaml"
 MAY_CHANGE = ("home", "ray")
 """Options that may differ when a search is repeated in its folder."""
-
-
-@dataclass(frozen=True)
-class SearchConfig:
-    """Inputs, outputs and settings of the search."""
-
-    name: str = ""
-    """Name of the run and its folder. Empty: the radio survey and the date."""
-    home: str = ""
-    """Folder for runs and the MLflow database. Empty: $MMAE_HOME, else ~/mmae."""
-    radio: Path | None = None
-    """Radio catalogue (FITS, VOTable, Parquet, CSV or other text). None: a simulated sky, written to the run folder."""
-    radio_survey: str = "mals_dr1"
-    """Survey of the radio catalogue: a name in mmae/steepspec/surveys, or a YAML file of that format."""
-    regions: Path | None = None
-    """A 4FGL release, gll_psc_v*.fit."""
-    later_regions: Path | None = None
-    """A later release, to test the gamma-ray ranking of --regions on the sources associated since."""
-    companions: dict[str, Path] = field(default_factory=dict)
-    """Other radio surveys, as pairs: survey (or YAML file) and catalogue."""
-    optical: dict[str, Path] = field(default_factory=dict)
-    """Optical and infrared surveys for counterparts, as --companions."""
-    pulsars: Path | None = None
-    """psrcat.db (text) or psrcat2.db (SQLite): known pulsars are vetoed, and their detectability is computed."""
-    known: Path | None = None
-    """Further known sources: a table with the columns name, ra, dec, class."""
-    charts: int = 12
-    """Maximum number of finder charts: one per region, for the highest-ranked candidates."""
-    ray: bool = False
-    """Fit the spectra on the Ray cluster: useful from about 100,000 sources."""
-    # Without a prefix: --shifts, not --settings.shifts.
-    settings: Annotated[SearchSettings, tyro.conf.arg(name="")] = field(default_factory=SearchSettings)
-    sky: SkySettings = field(default_factory=SkySettings)
-    """The simulated sky, used without --radio."""
-
-    def __post_init__(self) -> None:
-        self._resolve_paths()
-        require_folder_name(self.name, "name")
-        if self.charts < 0:
-            raise ValueError(f"charts is {self.charts}: give 0 or more.")
-
-    def _resolve_paths(self) -> None:
-        """Make all paths absolute, so that the saved configuration means the same in every folder."""
-
-        def resolved(path: Path) -> Path:
-            return path.expanduser().resolve()
-
-        object.__setattr__(self, "home", absolute(self.home))
-        object.__setattr__(self, "radio_survey", _absolute_survey(self.radio_survey))
-        for name in ("radio", "regions", "later_regions", "pulsars", "known"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, resolved(getattr(self, name)))
-        for name in ("companions", "optical"):
-            pairs = {_absolute_survey(key): resolved(path) for key, path in getattr(self, name).items()}
-            object.__setattr__(self, name, pairs)
-
-    @property
-    def home_path(self) -> Path:
-        return home_folder(self.home)
 
 
 @dataclass(frozen=True)
@@ -273,11 +212,6 @@ def _content_hash(config: SearchConfig) -> str:
     for path in files:
         digest.update(f"{file_hash(path) if path and path.is_file() else ''}\n".encode())
     return digest.hexdigest()
-
-
-def _absolute_survey(name: str) -> str:
-    """A YAML file of `survey_description` as an absolute path; the name of a survey of the package unchanged."""
-    return absolute(name) if Path(name).suffix in (".yaml", ".yml") else name
 
 
 def _write(

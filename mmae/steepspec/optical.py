@@ -18,7 +18,8 @@ from astropy.table import Table
 from mmae.astro.crossmatch import move_to_epoch
 from mmae.steepspec.catalogue import SurveyDescription
 from mmae.steepspec.chance import footprint
-from mmae.steepspec.counterparts import MatchSettings, find_counterparts
+from mmae.steepspec.config import OpticalSettings
+from mmae.steepspec.counterparts import find_counterparts
 
 # Extended in Pan-STARRS: PSF minus Kron magnitude in i (Farrow et al. 2014, MNRAS 437, 748).
 EXTENDED_I_KRON = 0.05
@@ -32,17 +33,6 @@ NUMBER_COLUMNS = (
     "pm_over_error",
 )
 TEXT_COLUMNS = ("counterpart_catalogue", "counterpart_id", "morphology")
-
-
-@dataclass(frozen=True)
-class OpticalSettings:
-    """Settings of the counterpart search."""
-
-    match: MatchSettings = MatchSettings()
-    position_error_arcsec: float = 0.3
-    """Position error for catalogues that give none."""
-    reliable: float = 0.8
-    """Minimum reliability of counterparts from which colours, morphology and motion are taken."""
 
 
 @dataclass(frozen=True)

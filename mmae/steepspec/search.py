@@ -6,26 +6,25 @@ Shape suffixes: N radio sources, R regions, P pairs of a source and a region.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from astropy.table import Table
 
 from mmae.astro.crossmatch import Pairs, separation
-from mmae.core.errors import InputError
 from mmae.steepspec.catalogue import SurveyDescription
-from mmae.steepspec.chance import MAX_SHIFTS, Centres, Chance, Footprint, chance_estimate, footprint, pointing_centres
+from mmae.steepspec.chance import Centres, Chance, Footprint, chance_estimate, footprint, pointing_centres
 from mmae.steepspec.classify import CLASSES, Evidence, Thresholds, classify
+from mmae.steepspec.config import SearchSettings
 from mmae.steepspec.counts import Rejections, rejections
 from mmae.steepspec.gamma import rank_pulsars, region_scores
 from mmae.steepspec.known import find_known
-from mmae.steepspec.optical import OpticalCatalogue, OpticalSettings, optical_evidence
+from mmae.steepspec.optical import OpticalCatalogue, optical_evidence
 from mmae.steepspec.regions import members, normalised_radius, unassociated
 from mmae.steepspec.schema import MEMBERS, REGIONS, SOURCES
-from mmae.steepspec.sources import SourceSettings, bands_of, measure_sources, merge_detections
+from mmae.steepspec.sources import bands_of, measure_sources, merge_detections
 from mmae.steepspec.spectra.fits import adopt_index, fit_spectra
-from mmae.steepspec.spectra.points import Companion, PointSettings, spectral_points
-from mmae.steepspec.spectra.sed import SEDSettings
+from mmae.steepspec.spectra.points import Companion, spectral_points
 from mmae.steepspec.tables import as_table
 
 _EVIDENCE = (
@@ -42,36 +41,6 @@ _EVIDENCE = (
     "pm_over_error",
     "optical_limit_mag",
 )
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """Settings of the search."""
-
-    include_unknown: bool = False
-    """Also search regions of CLASS1 `unk`: associated with an object of unknown class."""
-    known_radius_arcsec: float = 5.0
-    """Match radius with known pulsars and other known sources ..."""
-    known_sigma: float = 3.0
-    """... or this many position errors of the radio source, if that is larger."""
-    shifts: int = 100
-    """Number of moved copies of the regions for the chance estimate; 0: no estimate."""
-    light_curve_years: int = 14
-    """Bins of the 4FGL Variability_Index if the file has no light curves: 8 in v20, 14 in v35."""
-    sources: SourceSettings = field(default_factory=SourceSettings)
-    points: PointSettings = field(default_factory=PointSettings)
-    sed: SEDSettings = field(default_factory=SEDSettings)
-    counterparts: OpticalSettings = field(default_factory=OpticalSettings)
-    classes: Thresholds = field(default_factory=Thresholds)
-
-    def __post_init__(self) -> None:
-        if self.shifts != 0 and not 2 <= self.shifts <= MAX_SHIFTS:
-            raise InputError(f"shifts is {self.shifts}: give 2 to {MAX_SHIFTS}, or 0 for no chance estimate.")
-        if self.known_radius_arcsec < 0 or self.light_curve_years < 2:
-            raise InputError(
-                f"known_radius_arcsec is {self.known_radius_arcsec} and light_curve_years "
-                f"{self.light_curve_years}: need >= 0 and >= 2."
-            )
 
 
 @dataclass(frozen=True)

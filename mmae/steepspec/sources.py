@@ -5,29 +5,17 @@ Shape suffix: N sources.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from astropy.stats import gaussian_sigma_to_fwhm
 from astropy.table import Table
 
 from mmae.steepspec.bands import Band
 from mmae.steepspec.catalogue import SurveyDescription, Window
-from mmae.steepspec.compactness import EXTENDED, UNKNOWN, CompactnessSettings, compactness
+from mmae.steepspec.compactness import EXTENDED, UNKNOWN, compactness
+from mmae.steepspec.config import SourceSettings
 from mmae.steepspec.counts import Rejections, rejections
 from mmae.steepspec.spectra.two_point import two_point_index
 from mmae.steepspec.spectral_windows import drop_overlaps, merge_windows
-
-
-@dataclass(frozen=True)
-class SourceSettings:
-    """Settings of `measure_sources`."""
-
-    min_snr: float = 5.0
-    """Sources below this in every window are rejected; those without a known noise are kept."""
-    astrometry_arcsec: float = 0.2
-    """Error of the radio frame, added in quadrature to the fit error."""
-    size: CompactnessSettings = field(default_factory=CompactnessSettings)
 
 
 def merge_detections(table: Table, survey: SurveyDescription) -> tuple[Table, list[Rejections]]:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from mmae.cli import parse
 from mmae.config import RunConfig
 from mmae.core.errors import InputError
 from mmae.core.folders import require_folder_name
 from mmae.core.provenance import provenance
 from mmae.core.settings import changed_fields, flat, from_yaml, require_unchanged, to_yaml
+from mmae.recipes import START, require_same_recipe, starting_run
 
 OPTIONS, PROVENANCE = "study.yaml", "provenance.json"
 MAY_CHANGE = ("trials", "concurrent", "cpus_per_trial", "gpus_per_trial", "dry_run", "run.compute.", "run.home")
@@ -137,6 +139,19 @@ class StudyConfig:
     @property
     def folder(self) -> Path:
         return studies_folder(self) / self.full_name
+
+
+def parse_study(description: str, argv: list[str] | None = None) -> StudyConfig:
+    """The options of a study: a recipe or a configuration file for the base run, then single fields.
+
+    Raises:
+        InputError: a wrong recipe, file or value.
+        SystemExit: --help, or an option that does not exist.
+    """
+    run, rest = starting_run(argv)
+    config = parse(StudyConfig, f"{description}\n\n{START}", default=StudyConfig(run=run), argv=rest)
+    require_same_recipe(run, config.run, "--run.recipe")
+    return config
 
 
 def studies_folder(config: StudyConfig) -> Path:

@@ -15,7 +15,6 @@ from ray.air.execution._internal import actor_manager
 from ray.exceptions import OutOfMemoryError, RayActorError
 from rich.console import Console
 
-from mmae.cli import START, parse, require_same_recipe, starting_run
 from mmae.core.errors import InputError
 from mmae.core.files import folder_lock
 from mmae.core.interrupts import FAILED, KILLED, interrupted_status, raise_on_sigterm
@@ -62,19 +61,6 @@ TUNE_ENV = {
 actor_manager.RayActorError = (RayActorError, OutOfMemoryError)
 
 SURVEY_HASH = "survey_hash"
-
-
-def parse_study(description: str, argv: list[str] | None = None) -> StudyConfig:
-    """The options of a study: a recipe or a configuration file for the base run, then single fields.
-
-    Raises:
-        InputError: a wrong recipe, file or value.
-        SystemExit: --help, or an option that does not exist.
-    """
-    run, rest = starting_run(argv)
-    config = parse(StudyConfig, f"{description}\n\n{START}", default=StudyConfig(run=run), argv=rest)
-    require_same_recipe(run, config.run, "--run.recipe")
-    return config
 
 
 def run_study(config: StudyConfig, console: Console | None = None) -> StudyResult | None:

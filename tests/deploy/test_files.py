@@ -16,7 +16,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from mmae.cli import parse_run
+from mmae.recipes import parse_run
 from tests.deploy.rayjob import RAYJOB
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from mmae.core.tasks import Job
-from mmae.ingest.chunk import DEFAULT_SPLIT, ChunkReport, SplitConfig, divide_chunk, read_chunk
+from mmae.ingest.chunk import ChunkReport, divide_chunk, read_chunk
+from mmae.ingest.config import DEFAULT_SPLIT, SplitConfig
 from mmae.ingest.split_rows import split_rows
 from mmae.survey.schema import Galaxy, SurveySpec, to_table
 from mmae.survey.source import ChunkRead, Source

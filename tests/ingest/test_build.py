@@ -12,9 +12,11 @@ import pytest
 
 from mmae.core.errors import InputError
 from mmae.ingest.build import build_survey
-from mmae.ingest.job import BuildConfig, build_job
+from mmae.ingest.config import BuildConfig
+from mmae.ingest.job import build_job
 from mmae.ingest.readers.galaxiesml import galaxiesml_source
-from mmae.simulation.source import SimulationConfig, simulation_source
+from mmae.simulation.config import SimulationConfig
+from mmae.simulation.source import simulation_source
 from mmae.survey.schema import Galaxy, SurveySpec
 from mmae.survey.source import ChunkRead, Source
 from mmae.survey.store import MANIFEST, open_survey, verify_content

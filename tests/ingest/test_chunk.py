@@ -8,7 +8,8 @@ import pytest
 
 from mmae.core.files import file_hash
 from mmae.ingest.build import build_survey
-from mmae.ingest.chunk import ChunkReport, SplitConfig, read_chunk
+from mmae.ingest.chunk import ChunkReport, read_chunk
+from mmae.ingest.config import SplitConfig
 from mmae.survey.schema import Galaxy, Rejection
 from mmae.survey.source import ChunkRead, Source
 from mmae.survey.store import open_survey

@@ -15,11 +15,11 @@ from mmae.cli import parse
 from mmae.core.errors import InputError
 from mmae.ingest import job
 from mmae.ingest.build import build_survey
-from mmae.ingest.chunk import SplitConfig
-from mmae.ingest.job import BuildConfig, build_job
+from mmae.ingest.config import BuildConfig, SplitConfig
+from mmae.ingest.job import build_job
 from mmae.realism import job as report_job
 from mmae.realism.job import build_command
-from mmae.simulation.source import SimulationConfig
+from mmae.simulation.config import SimulationConfig
 from mmae.survey.store import open_survey
 from tests.ingest.small import in_turn
 from tests.ingest.test_build import memory_source

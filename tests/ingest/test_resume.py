@@ -17,7 +17,8 @@ import pytest
 from mmae.core.errors import InputError
 from mmae.core.files import LOCK, folder_lock, partial_path
 from mmae.ingest.build import build_survey
-from mmae.ingest.chunk import CHUNKS, DEFAULT_SPLIT, ROWS, SplitConfig, divide_chunk, read_chunk
+from mmae.ingest.chunk import CHUNKS, ROWS, divide_chunk, read_chunk
+from mmae.ingest.config import DEFAULT_SPLIT, SplitConfig
 from mmae.ingest.resume import JOB, describe_build, finished_chunks, save_report
 from mmae.ingest.split_rows import split_rows
 from mmae.survey.store import open_survey, verify_content

@@ -17,7 +17,8 @@ from mmae.astro.healpix import sky_cell
 from mmae.core.errors import InputError
 from mmae.core.files import LOCK
 from mmae.ingest.build import build_survey
-from mmae.ingest.chunk import CHUNKS, ROWS, SplitConfig
+from mmae.ingest.chunk import CHUNKS, ROWS
+from mmae.ingest.config import SplitConfig
 from mmae.ingest.job import print_summary
 from mmae.ingest.resume import JOB
 from mmae.survey.columns import split_hash

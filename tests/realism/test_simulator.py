@@ -10,7 +10,8 @@ import pytest
 from mmae.realism.photometry import SPECTRUM_GRID, image_magnitudes, spectrum_magnitudes
 from mmae.realism.rows import Objects
 from mmae.realism.simulator import reproduces_truth, row_of, survey_simulator
-from mmae.simulation.source import SimulationConfig, simulate_galaxy
+from mmae.simulation.config import SimulationConfig
+from mmae.simulation.source import simulate_galaxy
 from mmae.survey.schema import SurveySpec
 from mmae.survey.store import Survey
 from tests.realism.surveys import fake_simulator

@@ -9,7 +9,8 @@ import pytest
 
 from mmae.core.errors import InputError
 from mmae.ingest.build import build_survey
-from mmae.simulation.source import SimulationConfig, read_chunk, simulate_galaxy, simulation_source, target_image
+from mmae.simulation.config import SimulationConfig
+from mmae.simulation.source import read_chunk, simulate_galaxy, simulation_source, target_image
 from mmae.simulation.truth import truth_schema
 from mmae.survey.schema import SurveySpec, check_galaxy
 

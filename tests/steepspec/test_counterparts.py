@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mmae.core.errors import InputError
-from mmae.steepspec.counterparts import MatchSettings, _counterpart_magnitudes, find_counterparts
+from mmae.steepspec.config import MatchSettings
+from mmae.steepspec.counterparts import _counterpart_magnitudes, find_counterparts
 
 
 def field(seed=0, n=3000, q0=0.7, density=18_000.0, error=1.0, dec0=0.0, other_error=0.3):

@@ -24,10 +24,9 @@ from mmae.core.files import folder_lock
 from mmae.core.folders import home
 from mmae.core.settings import from_yaml, to_yaml
 from mmae.steepspec.catalogue import read_catalogue, survey_description
-from mmae.steepspec.job import SearchConfig, search_job, simulated_inputs
+from mmae.steepspec.config import SearchConfig, SearchSettings, SkySettings
+from mmae.steepspec.job import search_job, simulated_inputs
 from mmae.steepspec.schema import MEMBERS
-from mmae.steepspec.search import SearchSettings
-from mmae.steepspec.simulation.sky import SkySettings
 
 ROOT = Path(__file__).parents[2]
 SKY = SkySettings(pointings=1, overlapping=0, regions=10, regions_per_pointing=10, field_pulsars=60)

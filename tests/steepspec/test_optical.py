@@ -7,7 +7,8 @@ import pytest
 from astropy.table import Table
 
 from mmae.steepspec.catalogue import OPTICAL_COLUMNS, survey_description
-from mmae.steepspec.optical import OpticalCatalogue, OpticalSettings, optical_evidence
+from mmae.steepspec.config import OpticalSettings
+from mmae.steepspec.optical import OpticalCatalogue, optical_evidence
 
 N = 60
 

@@ -13,11 +13,12 @@ from astropy.io import fits
 from mmae.steepspec.assessment.pulls import alpha_pulls
 from mmae.steepspec.assessment.recovery import match_truth
 from mmae.steepspec.catalogue import read_catalogue, survey_description
+from mmae.steepspec.config import SearchConfig, SearchSettings, SkySettings
 from mmae.steepspec.counts import rejection_table
-from mmae.steepspec.job import SearchConfig, read_inputs, simulated_inputs
+from mmae.steepspec.job import read_inputs, simulated_inputs
 from mmae.steepspec.regions import read_4fgl
-from mmae.steepspec.search import Inputs, SearchSettings, search
-from mmae.steepspec.simulation.sky import SkySettings, simulate_sky
+from mmae.steepspec.search import Inputs, search
+from mmae.steepspec.simulation.sky import simulate_sky
 
 SKY = SkySettings(pointings=3, overlapping=1, regions=30, regions_per_pointing=12, field_pulsars=120)
 

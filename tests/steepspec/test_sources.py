@@ -7,7 +7,8 @@ import pytest
 from astropy.table import Table
 
 from mmae.steepspec.catalogue import RADIO_COLUMNS, survey_description
-from mmae.steepspec.sources import SourceSettings, bands_of, measure_sources, merge_detections
+from mmae.steepspec.config import SourceSettings
+from mmae.steepspec.sources import bands_of, measure_sources, merge_detections
 
 MALS = survey_description("mals_dr1")
 

@@ -19,10 +19,10 @@ from optuna.trial import TrialState
 
 from mmae.core.errors import InputError
 from mmae.core.settings import to_dict
-from mmae.study.config import StudyConfig, save_options
+from mmae.study.config import StudyConfig, parse_study, save_options
 from mmae.study.results import complete
 from mmae.study.storage import open_store, read_store, validations_of
-from mmae.study.study import parse_study, run_study
+from mmae.study.study import run_study
 from tests.study.test_study import quiet, runs_of
 
 

@@ -14,7 +14,7 @@ from mmae.core.errors import InputError
 from mmae.model.build import build_model
 from mmae.model.masking import MaskConfig, draw_visible
 from mmae.recipes import recipe
-from mmae.study.config import Space, StudyConfig
+from mmae.study.config import Space, StudyConfig, parse_study
 from mmae.study.space import (
     applicable_space,
     base_parameters,
@@ -30,7 +30,6 @@ from mmae.study.space import (
     space_lines,
     suggest,
 )
-from mmae.study.study import parse_study
 from mmae.training.step import step_generator
 from tests.model.galaxies import SPEC as TINY_SPEC
 from tests.model.galaxies import TINY, TINY_PAPER, random_batch

@@ -18,7 +18,8 @@ from mmae.config import RunConfig
 from mmae.core.errors import InputError
 from mmae.core.settings import flat, from_yaml, to_yaml
 from mmae.inference.checkpoint import load_model
-from mmae.ingest.job import BuildConfig, build_job
+from mmae.ingest.config import BuildConfig
+from mmae.ingest.job import build_job
 from mmae.loader.collate import input_spec
 from mmae.loader.config import StreamConfig
 from mmae.loader.stream import read_split

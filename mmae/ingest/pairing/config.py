@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mmae.astro.crossmatch_tables import Engine
-
 
 @dataclass(frozen=True)
 class PairConfig:
@@ -40,7 +38,7 @@ class PairConfig:
     """A cutout is rejected if more than this fraction of one of its bands has no data."""
     rows_per_cell: int = 512
     """Maximum of rows per sky cell; one cell is one task and one shard per split."""
-    engine: Engine = "auto"
+    engine: Literal["auto", "memory", "ray"] = "auto"
     """Where the sky match runs: in memory, in Ray, or chosen by the number of rows."""
 
     def __post_init__(self) -> None:

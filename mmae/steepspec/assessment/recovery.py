@@ -22,7 +22,7 @@ from mmae.astro.crossmatch import one_to_one
 from mmae.core.errors import InputError
 from mmae.steepspec.assessment.bins import Binned, binned, check_match, mean, rate, take, true_values
 from mmae.steepspec.classify import CLASSES, confusion_matrix
-from mmae.steepspec.spectra.sed import SEDSettings
+from mmae.steepspec.config import SEDSettings
 
 PULSAR = "pulsar_candidate"
 STEEP = SEDSettings().steep_alpha

@@ -8,11 +8,12 @@ from astropy.table import Table as Columns
 
 from mmae.report.contents import Column, Drawing, Measured, Section, Table
 from mmae.steepspec.classify import CLASSES, KNOWN
+from mmae.steepspec.config import SearchSettings
 from mmae.steepspec.gamma import PULSAR_CLASSES, check_later, is_class, ranking_auc, region_scores
 from mmae.steepspec.pulsars import detectability, detectability_by_band
 from mmae.steepspec.report.figures_population import alpha_figure, colour_figure
 from mmae.steepspec.report.figures_pulsars import detectability_figure
-from mmae.steepspec.search import Inputs, Search, SearchSettings
+from mmae.steepspec.search import Inputs, Search
 from mmae.steepspec.sources import windows_of
 
 LISTED = 30  # rows of a table on the page; the files have all rows

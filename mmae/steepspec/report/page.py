@@ -14,6 +14,7 @@ from mmae.report.contents import Column, Drawing, Measured, Section, Table, cell
 from mmae.steepspec.assessment.section import assessment_section
 from mmae.steepspec.chance import Chance
 from mmae.steepspec.classify import CLASSES
+from mmae.steepspec.config import SearchSettings
 from mmae.steepspec.report.details import (
     LISTED,
     counterpart_section,
@@ -24,7 +25,7 @@ from mmae.steepspec.report.details import (
 )
 from mmae.steepspec.report.figures_population import chance_figure, sky_figure
 from mmae.steepspec.report.figures_sources import finder_chart, sed_gallery
-from mmae.steepspec.search import Inputs, Search, SearchSettings
+from mmae.steepspec.search import Inputs, Search
 from mmae.steepspec.sources import windows_of
 
 TERMINAL_ROWS = 10

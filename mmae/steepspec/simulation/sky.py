@@ -18,6 +18,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
 from mmae.core.errors import InputError
+from mmae.steepspec.config import SkySettings
 from mmae.steepspec.simulation.detections import (
     COMPANIONS,
     WINDOWS,
@@ -49,33 +50,6 @@ SPECTRA = {
 # sources in the Galactic disc (parametrised after Abdollahi+2020, ApJS 247, 33, figures 4, 9).
 ELLIPSE_LN_DEG, AXIS_RATIO, DISC = (-2.3, 0.55), (0.82, 0.11), (0.4, 3.0)
 ASSOCIATED_CLASSES = ("bll", "bcu", "fsrq", "PSR", "unk")
-
-
-@dataclass(frozen=True)
-class SkySettings:
-    """Size and content of the simulated sky. The defaults give about 20,000 MALS rows."""
-
-    seed: int = 0
-    pointings: int = 7
-    overlapping: int = 1
-    """Number of pointings that are 1.2 degrees from another: sources in the overlap appear twice."""
-    regions: int = 80
-    regions_per_pointing: int = 4
-    unassociated_fraction: float = 0.7
-    pulsar_regions: float = 0.4
-    """Fraction of the unassociated regions that contain a pulsar."""
-    field_pulsars: int = 150
-    """Pulsars at random positions in the pointings, far more than in the real sky, to measure completeness."""
-    known_pulsars: float = 0.2
-    """Fraction of the pulsars in the list of known pulsars."""
-    mals_scale_error: float = 0.06
-    """Flux-scale error of the survey (Deka+2024, ApJS 270, 33, abstract), which the search assumes."""
-    optical_limit_mag: float = 21.8
-    """Limit in r of Pan-STARRS mean magnitudes (surveys/panstarrs.yaml), which the search assumes."""
-    optical_density: float = 18_000.0
-    """Unrelated objects per square degree to r = 23 (Capak+2007, ApJS 172, 99)."""
-    optical_radius_arcsec: float = 20.0
-    """Unrelated objects are drawn only within this radius of radio detections."""
 
 
 @dataclass(frozen=True)

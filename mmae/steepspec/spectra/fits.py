@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import ray
 from astropy.table import Table
 from tqdm import tqdm
 
-from mmae.core.ray_setup import start_ray
-from mmae.steepspec.spectra.sed import SEDFit, SEDSettings, fit_sed
+from mmae.steepspec.config import SEDSettings
+from mmae.steepspec.spectra.sed import SEDFit, fit_sed
 from mmae.steepspec.spectra.two_point import probability_steep
 
 FITTED = ("alpha", "alpha_err", "p_steep", "curvature", "curvature_err", "chi2", "dof", "n_detections", "n_limits")
@@ -64,6 +63,10 @@ def _fitted(chunks: list[list[Points]], settings: SEDSettings, on_ray: bool) -> 
     if not on_ray:
         yield from (fit_chunk(chunk, settings) for chunk in chunks)
         return
+    import ray  # imported here: a search on this machine does not need it
+
+    from mmae.core.ray_setup import start_ray
+
     start_ray()
     task = ray.remote(fit_chunk)
     yield from (ray.get(reference) for reference in [task.remote(chunk, settings) for chunk in chunks])

@@ -18,23 +18,10 @@ from astropy.table import Table
 from mmae.astro.crossmatch import match, nearest_of
 from mmae.steepspec.bands import Band
 from mmae.steepspec.catalogue import SurveyDescription
+from mmae.steepspec.config import PointSettings
 from mmae.steepspec.schema import POINTS
 from mmae.steepspec.spectra.coverage import surroundings
 from mmae.steepspec.tables import as_table
-
-
-@dataclass(frozen=True)
-class PointSettings:
-    """Selection of the points of a spectrum."""
-
-    detection_sigma: float = 5.0
-    """Significance of a detection: an upper limit is this many times the noise."""
-    match_beams: float = 0.5
-    """Match radius with a companion survey, in beams (the larger of the two)."""
-    confusion_beams: float = 1.0
-    """A companion detection is used as a limit if a second radio source is within this many beams ..."""
-    confusing_flux: float = 0.1
-    """... and has more than this fraction of the flux of the first."""
 
 
 @dataclass(frozen=True)

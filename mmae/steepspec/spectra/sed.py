@@ -21,6 +21,7 @@ from scipy.stats import chi2 as chi2_law
 
 from mmae.core.errors import InputError
 from mmae.steepspec.arrays import columns, per_row, require
+from mmae.steepspec.config import SEDSettings
 from mmae.steepspec.spectra.likelihood import Points, maximise, noise, parameter_errors, residuals
 from mmae.steepspec.spectra.limits import LimitedIndex, index_of_one, index_of_several, limits_matter
 
@@ -35,30 +36,6 @@ FLAGS = (
 )
 # Relative differences up to which two detections are one observation (rounded differently).
 SAME_OBSERVATION = {"frequency_mhz": 0.01, "flux_mjy": 1e-3, "error_mjy": 0.05}
-
-
-@dataclass(frozen=True)
-class SEDSettings:
-    """Settings of the fit."""
-
-    reference_mhz: float = 1200.0
-    """Reference frequency of alpha and the flux: between the MALS windows at 1006 and 1381 MHz."""
-    steep_alpha: float = -1.4
-    """P(alpha < this) is reported (arXiv:2412.12470)."""
-    min_curved_detections: int = 4
-    min_delta_bic: float = 2.0
-    """A curved fit must lower the BIC by this: "positive evidence" (Kass & Raftery 1995, JASA 90)."""
-    max_beam_ratio: float = 3.0
-    min_chi2_probability: float = 0.01
-    variable_sigma: float = 3.0
-    same_frequency: float = 0.15
-    """Points closer than this in ln(frequency) are compared for variability."""
-    min_lever_arm: float = 0.1
-    """Detections closer than this in ln(frequency), highest to lowest, do not give a slope."""
-    max_alpha_err: float = 1.0
-    """An index with a larger error does not replace that of the radio catalogue and is never called steep."""
-    alpha_range: tuple[float, float] = (-5.0, 3.0)
-    """Range of the flat prior on alpha for a single detection with upper limits."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from mmae.ingest.pairing.config import PairConfig
+from mmae.simulation.config import SimulationConfig
 from mmae.simulation.raw_files import write_field
-from mmae.simulation.source import SimulationConfig
 from mmae.survey.schema import Galaxy, SurveySpec
 
 GALAXIES = 12

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 
-from mmae.ingest.job import DAMAGED_STATUS, BuildConfig, damaged_files
+from mmae.ingest.config import BuildConfig
+from mmae.ingest.job import DAMAGED_STATUS, damaged_files
 from mmae.realism.job import build_command
 from mmae.survey.store import open_survey
 from tests.ingest.pairing.raw import GALAXIES, raw_config, write_raw

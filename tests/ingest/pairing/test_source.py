@@ -13,7 +13,8 @@ from astropy.io import fits
 from mmae.core.errors import InputError
 from mmae.core.files import folder_lock, partial_path
 from mmae.ingest.build import build_survey
-from mmae.ingest.chunk import DEFAULT_SPLIT, ROWS, read_chunk
+from mmae.ingest.chunk import ROWS, read_chunk
+from mmae.ingest.config import DEFAULT_SPLIT
 from mmae.ingest.pairing.config import PairConfig
 from mmae.ingest.pairing.source import paired_source, plan_folder
 from mmae.ingest.resume import describe_build, finished_chunks, save_report

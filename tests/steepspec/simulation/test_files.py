@@ -11,11 +11,12 @@ from astropy.table import Table
 
 from mmae.astro.tables import read_table
 from mmae.steepspec.catalogue import read_catalogue, survey_description
+from mmae.steepspec.config import SkySettings
 from mmae.steepspec.pulsars import read_psrcat
 from mmae.steepspec.regions import read_4fgl
 from mmae.steepspec.simulation.detections import MISSING
 from mmae.steepspec.simulation.files import psrcat, write_sky
-from mmae.steepspec.simulation.sky import SkySettings, simulate_sky
+from mmae.steepspec.simulation.sky import simulate_sky
 
 SMALL = SkySettings(pointings=2, overlapping=1, regions=20, field_pulsars=300)
 NAMES = {"mals": "mals.fits", "regions": "regions.fits", "known_pulsars": "known_pulsars.db"} | {

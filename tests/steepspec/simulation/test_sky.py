@@ -8,8 +8,9 @@ from astropy.coordinates import SkyCoord
 
 from mmae.core.errors import InputError
 from mmae.steepspec.catalogue import survey_description
+from mmae.steepspec.config import SkySettings
 from mmae.steepspec.simulation.detections import COMPANIONS, MISSING, WINDOWS, optical_rows
-from mmae.steepspec.simulation.sky import HOPKINS_2003, SkySettings, draw_fluxes, simulate_sky
+from mmae.steepspec.simulation.sky import HOPKINS_2003, draw_fluxes, simulate_sky
 
 SMALL = SkySettings(pointings=2, overlapping=1, regions=20, field_pulsars=300)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mmae.steepspec.config import SEDSettings
 from mmae.steepspec.schema import POINTS
 from mmae.steepspec.spectra import fits as spectra
 from mmae.steepspec.spectra.fits import adopt_index, fit_spectra
-from mmae.steepspec.spectra.sed import SEDSettings, fit_sed
+from mmae.steepspec.spectra.sed import fit_sed
 from mmae.steepspec.tables import as_table
 
 SETTINGS = SEDSettings()

@@ -7,8 +7,9 @@ import pytest
 from astropy.table import Table
 
 from mmae.steepspec.catalogue import survey_description
+from mmae.steepspec.config import PointSettings
 from mmae.steepspec.sources import bands_of, merge_detections
-from mmae.steepspec.spectra.points import Companion, PointSettings, spectral_points
+from mmae.steepspec.spectra.points import Companion, spectral_points
 from tests.steepspec.test_sources import MALS, catalogue, detection
 
 TGSS = survey_description("tgss")

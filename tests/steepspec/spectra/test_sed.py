@@ -6,9 +6,10 @@ from scipy.optimize import approx_fprime
 from scipy.stats import norm
 
 from mmae.core.errors import InputError
+from mmae.steepspec.config import SEDSettings
 from mmae.steepspec.spectra import likelihood as sed_likelihood
 from mmae.steepspec.spectra.likelihood import covariance, parameter_errors
-from mmae.steepspec.spectra.sed import SEDSettings, fit_sed, sed_model
+from mmae.steepspec.spectra.sed import fit_sed, sed_model
 
 # TGSS, RACS-low, MALS x 2, NVSS
 FREQUENCY = np.array([150.0, 887.0, 1006.0, 1381.0, 1400.0])

@@ -1,0 +1,63 @@
+"""Options of a build; apart from its code, so that `--help` loads none of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from mmae.ingest.pairing.config import PairConfig
+from mmae.simulation.config import SimulationConfig
+
+SourceName = Literal["simulated", "galaxiesml", "desi", "hsc", "paired"]
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """How galaxies are divided: by sky cell. Rows of one galaxy, and groups (one parent image), share a split."""
+
+    fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
+    """Train, val and test: the paper's 70/15/15."""
+    seed: int = 0
+    nside: int = 512
+    """HEALPix nside of the sky cells; 512: 6.9 arcmin. 0: no cells, rows are divided by group, as are rows
+    without position."""
+
+
+DEFAULT_SPLIT = SplitConfig()
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """Input and output of a build."""
+
+    out: Path
+    """Folder of the new survey; must be empty or absent. A killed build continues from OUT.unfinished when the
+    same command is run again."""
+    source: tuple[SourceName, ...] = ("simulated",)
+    """One or more of simulated, galaxiesml, desi, hsc, paired; the rows of several are concatenated. Paired
+    matches spectra, images and catalogues on the sky."""
+    galaxiesml: Path | None = None
+    """GalaxiesML-Spectra HDF5 file (Zenodo 16989593)."""
+    desi: tuple[Path, ...] = ()
+    """DESI tile or healpix coadds."""
+    redshifts: tuple[Path, ...] = ()
+    """Redrock files, or any FITS table with TARGETID and Z, for the DESI coadds."""
+    hsc: tuple[Path, ...] = ()
+    """HSC cutouts: .npz archives, FITS files or folders of them."""
+    pair: PairConfig = field(default_factory=PairConfig)
+    """For --source paired."""
+    # No prefix: --galaxies, not --simulation.galaxies.
+    simulation: Annotated[SimulationConfig, tyro.conf.arg(name="")] = field(default_factory=SimulationConfig)
+    image_size: int = 64
+    """Pixels along a side of simulated images: 64 or 127."""
+    split: SplitConfig = field(default_factory=SplitConfig)
+    workers: int | None = None
+    """At most this many chunks at once; default: all CPUs of the cluster."""
+    report: bool = False
+    """Compare the simulated survey with published numbers and real data. If --out already holds
+    the survey, only the report is written."""
+    reference: Path | None = None
+    """Folder with real data for the report: zcosmos_bright.csv, HSC cutouts, DESI coadds, line widths."""

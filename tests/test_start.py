@@ -1,0 +1,40 @@
+"""`--help` and a wrong option load only what the options of a command need."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"astropy", "galsim", "matplotlib", "mlflow", "optuna", "pandas", "ray", "scipy", "sklearn", "torch"}
+NEEDS_TORCH = {"ray_jobs/pretrain.py", "tune/sweep.py"}  # the options of a model are declared in its file
+COMMANDS = (
+    "ray_jobs/pretrain.py",
+    "ray_jobs/evaluate.py",
+    "ray_jobs/build_survey.py",
+    "ray_jobs/steep_spectrum.py",
+    "tune/sweep.py",
+)
+RUN = """
+import json, runpy, sys
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    packages = sorted({name.split(".")[0] for name in sys.modules})
+    print(json.dumps({"status": end.code, "packages": packages}))
+"""
+
+
+@pytest.mark.parametrize("option, status", [("--help", 0), ("--no-such-option", 2)])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_options_load_no_heavy_package(command, option, status):
+    code = f"import sys; sys.argv = {[command, option]!r}; exec({RUN!r})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    allowed = {"torch"} if command in NEEDS_TORCH else set()
+    assert found["status"] == status
+    assert not HEAVY & set(found["packages"]) - allowed
