@@ -6,10 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmae.ingest.build import build_survey
-from mmae.ingest.contact_sheet import save_contact_sheet
-from mmae.simulation.config import SimulationConfig
-from mmae.simulation.source import VERSION, simulation_source
+from mmae.simulation.config import VERSION, SimulationConfig
 from mmae.survey.schema import SurveySpec
 from mmae.survey.store import MANIFEST, Survey, open_survey
 
@@ -34,8 +31,17 @@ def open_or_simulate(survey: str, home: Path, galaxies: int, console: Console) -
     folder = embedded_folder(home, galaxies)
     if not (folder / MANIFEST).exists():
         console.print(f"simulating {galaxies} galaxies into {folder}", highlight=False, soft_wrap=True)
-        save_contact_sheet(build_survey([simulation_source(SimulationConfig(galaxies=galaxies), SurveySpec())], folder))
+        _simulate(galaxies, folder)
     return open_survey(folder)
+
+
+def _simulate(galaxies: int, folder: Path) -> None:
+    # Imported here: a run on an existing survey does not need them, and they take seconds to import.
+    from mmae.ingest.build import build_survey
+    from mmae.ingest.contact_sheet import save_contact_sheet
+    from mmae.simulation.source import simulation_source
+
+    save_contact_sheet(build_survey([simulation_source(SimulationConfig(galaxies=galaxies), SurveySpec())], folder))
 
 
 def survey_line(survey: Survey) -> str:

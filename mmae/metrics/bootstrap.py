@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
 
 ONE_SIGMA = math.erf(1 / math.sqrt(2))  # confidence level of a one-sigma interval, 0.6827
 BOOTSTRAP_ELEMENTS = 200_000  # resampled values per chunk, small enough for the CPU cache
@@ -91,5 +90,7 @@ def with_percentiles(value: float, value_R: np.ndarray, n: int) -> Score:
 
 def wilson_interval(hits: int, n: int) -> tuple[float, float]:
     """One-sigma score interval of the rate hits / n (Wilson 1927, JASA 22, 209)."""
+    from scipy.stats import binomtest  # imported here: training needs no interval, and the import takes half a second
+
     interval = binomtest(hits, n).proportion_ci(ONE_SIGMA, method="wilson")
     return float(interval.low), float(interval.high)

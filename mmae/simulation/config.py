@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from mmae.core.errors import InputError
 
+VERSION = 3  # increase when the rows of a seed or their splits change: recorded in the provenance
+
 
 @dataclass(frozen=True)
 class SimulationConfig:

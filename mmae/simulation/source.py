@@ -23,7 +23,7 @@ import numpy as np
 
 from mmae.astro.lines import WIDTH_WAVELENGTH_E
 from mmae.simulation import camera, labels, spectrograph
-from mmae.simulation.config import SimulationConfig
+from mmae.simulation.config import VERSION, SimulationConfig
 from mmae.simulation.dust import draw_galactic_reddening, galactic_transmission
 from mmae.simulation.field import FieldObject, draw_field
 from mmae.simulation.population import BGS, MAIN, Target, draw_target
@@ -33,7 +33,6 @@ from mmae.simulation.truth import truth_row, truth_schema
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 from mmae.survey.source import Chunk, ChunkRead, Source
 
-VERSION = 3  # increase when the rows of a seed or their splits change: recorded in the provenance
 CHUNK_ROWS = 512
 SKY_PATCH = ((149.0, 151.5), (1.0, 3.5))  # degrees of ra and dec: the HSC COSMOS field
 BRIGHT_PROGRAM = (MAIN, BGS)  # classes of the DESI bright-time program

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 from mlflow.entities.lifecycle_stage import LifecycleStage
@@ -31,6 +31,9 @@ from mmae.tracking.database import (
     sqlite_path,
     sqlite_uri,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RUN_DIR_TAG = "mmae.run_dir"
 PARAMS_PER_CALL, METRICS_PER_CALL = 100, 1000  # limits of MLflow's log_batch

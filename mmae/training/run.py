@@ -39,7 +39,7 @@ from mmae.survey.leaks import write_training_rows
 from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.tracking.offline_buffer import UNSENT, OfflineBuffer
 from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
-from mmae.training.final_scores import RunScores, keep_recalibration, log_scores, score_run
+from mmae.training.final_scores import RunScores, keep_recalibration, score_run
 from mmae.training.loop import SELECTION
 from mmae.training.run_folder import (
     interrupted_line,
@@ -294,6 +294,8 @@ def score_checkpoint(
     started = time.perf_counter()
     scores: RunScores = ray.get(task.remote(survey, checkpoint, config.stream))
     keep_recalibration(checkpoint, scores.recalibration)
+    from mmae.training.log_scores import log_scores  # imported here: the figures are needed after training only
+
     tracker.metrics({"cost/test_seconds": time.perf_counter() - started}, config.optim.steps)
     log_scores(scores, tracker, checkpoint, curves or tracker)
     return scores
