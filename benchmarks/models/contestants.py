@@ -124,11 +124,14 @@ def ablations() -> dict[str, Contestant]:
         "base": base,
         "no lines": modality("spectrum", lines=replace(base.model.modalities.spectrum.lines, use=False)),
         "spectrum dropped per batch": masks(drop_unit="batch"),
-        "one mask ratio, 0.75": masks(image_ratio=(0.75, 0.75), spectrum_ratio=(0.75, 0.75), whole_image=0.0),
+        "one mask ratio, 0.75": masks(image_ratio=(0.75, 0.75), spectrum_ratio=(0.75, 0.75)),
         "no EMA of the weights": optim(ema_decay=0.0),
         "no augmentation": optim(augment=False),
+        "AdamW for all weights": optim(muon_learning_rate=0.0),
         "no warm-up, constant rate": optim(warmup_steps=0, final_learning_rate=base.optim.learning_rate),
-        "all galaxies reconstructed": model(reconstructed=1.0),
+        "a quarter reconstructed": model(reconstructed=0.25),
+        "one view": replace(base, redshift_masks=None),
+        "patches decoded one by one": modality("image", mixing=0),
         "no reconstruction": model(
             modalities=replace(
                 base.model.modalities,
@@ -137,7 +140,7 @@ def ablations() -> dict[str, Contestant]:
             )
         ),
         "no fine redshift bins": model(redshift=replace(base.model.redshift, refinement=1)),
-        "image patch 8": modality("image", patch=8),
+        "image patch 16": modality("image", patch=16),
         "spectrum patch 256": modality("spectrum", patch=256),
         "feed-forward x4": model(mlp_ratio=4.0),
         "depth 1": model(depth=1),
