@@ -16,6 +16,7 @@ Details that the article does not give follow its authors' code (github.com/astr
   target. In training its tokens are masked like those of any other spectrum; at inference none is masked. (The
   published scores from the image alone are of "100% spectrum masking"; the code of that prediction was not found.)
   The same holds for an image, which the authors never drop.
+- A pixel that was not observed, which their images do not have, is zero, the level of the sky, and no target.
 
 Legend of suffixes: batch.py; T = 64 image tokens, S = 32 spectrum tokens, R pooled samples.
 """
@@ -200,7 +201,7 @@ class PaperMMAE(nn.Module):
         return visible_BT | dropped_B[:, None]
 
     def _latent(self, batch: Batch, pooled_BR: Tensor, visible: Visible) -> Tensor:
-        image_BCHW = batch.image_BCHW * visible["image"].any(-1)[:, None, None, None]
+        image_BCHW = batch.image_BCHW.nan_to_num(0.0) * visible["image"].any(-1)[:, None, None, None]
         image_BTD = self.image_embed(image_BCHW).flatten(2).transpose(1, 2) + self.image_position
         image_BTD = self.image_encoder(image_BTD * self._unmasked(visible["image"])[..., None])
         n, patch = self.n_tokens["spectrum"], self.config.spectrum_patch
@@ -228,8 +229,9 @@ class PaperMMAE(nn.Module):
         image_BCHW, spectrum_BR, z_B = self._predict(batch, pooled_BR, visible)
         image = masked_mse(
             tk.patchify_image(image_BCHW, c.image_patch),
-            tk.patchify_image(batch.image_BCHW, c.image_patch),
+            tk.patchify_image(batch.image_BCHW.nan_to_num(0.0), c.image_patch),
             ~visible["image"] & _has_target(batch, visible, "image"),
+            tk.patchify_image(batch.image_BCHW.isfinite(), c.image_patch),
         )
         n_used = self.n_tokens["spectrum"] * c.spectrum_patch
         spectrum = masked_mse(

@@ -9,6 +9,7 @@ from torch import Tensor
 from mmae.model.build import build_model
 from mmae.model.masking import Visible
 from mmae.model.mmae import MMAE
+from mmae.model.modalities.image import INCOMPLETE, remove_parts
 from tests.model.galaxies import CLOSE, SPEC, TINY, all_tokens, copied, estimates, random_batch, random_masks, warmed_up
 
 
@@ -101,3 +102,25 @@ def test_a_whole_image_is_read_alike_beside_masked_ones(model):
     rows.object_id = rows.object_id[1:2]
     alone = model.redshift(rows, {name: seen[1:2] for name, seen in visible.items()})[0]
     torch.testing.assert_close(together[1:2], alone, **CLOSE)
+
+
+def test_parts_of_some_images_are_removed():
+    images_BCHW = torch.rand(4000, 3, 8, 8)
+    found_BCHW = remove_parts(images_BCHW, torch.Generator().manual_seed(0))
+    lost_BCHW = found_BCHW.isnan()
+    assert torch.equal(found_BCHW[~lost_BCHW], images_BCHW[~lost_BCHW])
+    assert not lost_BCHW.all((1, 2, 3)).any()  # something is left of each image
+    incomplete = lost_BCHW.any((1, 2, 3)).float().mean().item()
+    assert 0.8 * INCOMPLETE < incomplete < INCOMPLETE + 0.02  # a narrow stripe may contain no pixel
+    whole_bands_B = lost_BCHW.all((2, 3)).any(1) & ~(lost_BCHW.any((2, 3)) & ~lost_BCHW.all((2, 3))).any(1)
+    one_band_B = (lost_BCHW.any((2, 3)).sum(1) == 1) & ~lost_BCHW.all((2, 3)).any(1)
+    corner_B = lost_BCHW[:, :, 0, 0].all(1) & ~lost_BCHW[:, :, -1, -1].any(1)
+    for kind_B in (whole_bands_B, one_band_B, corner_B):
+        assert kind_B.float().mean() > 0.5 * INCOMPLETE / 3
+
+
+def test_parts_removed_repeat_with_the_seed_and_keep_an_image_of_one_band():
+    images_BCHW = torch.rand(50, 2, 8, 8)
+    first, again = (remove_parts(images_BCHW, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first.isnan(), again.isnan()) and first.isnan().any()
+    assert not remove_parts(images_BCHW[:, :1], torch.Generator().manual_seed(3)).isnan().any()

@@ -1,6 +1,6 @@
 """Baseline: a convolutional network from image to p(z), the usual method for photometric redshifts from images.
 
-Inception modules on all bands, after Szegedy et al. (2015) and Pasquet et al. (2019, A&A 621, A26); pixel stretch,
+Inception modules on all bands and the masks of their observed pixels, after Szegedy et al. (2015) and Pasquet et al. (2019, A&A 621, A26); pixel stretch,
 redshift bins and loss are those of the MMAE.
 Legend of suffixes: batch.py; F feature maps.
 """
@@ -72,15 +72,17 @@ class CNN(nn.Module):
         self.n_tokens = {"image": 1}
         for name in ("band_noise", "arcsinh_mean", "arcsinh_std"):
             self.register_buffer(name, torch.tensor(getattr(spec, name)), persistent=False)
-        trunk, n_features = inception_trunk(spec.n_bands, config.width, config.depth, config.halvings, SIZES)
+        trunk, n_features = inception_trunk(2 * spec.n_bands, config.width, config.depth, config.halvings, SIZES)
         self.features = nn.Sequential(trunk, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.hidden = nn.Sequential(nn.Linear(n_features, config.hidden), nn.ReLU())
         self.logits = nn.Linear(config.hidden, config.redshift.bins)
         self.recalibration = Recalibration(len(self.n_tokens), config.redshift.bins)
 
     def _embed(self, batch: Batch, visible: Visible) -> Tensor:
+        observed_BCHW = batch.image_BCHW.isfinite()
         image_BCHW = tk.normalise_image(batch.image_BCHW, self.band_noise, self.arcsinh_mean, self.arcsinh_std)
-        shown_BCHW = image_BCHW * visible["image"][:, :, None, None]
+        both_BCHW = torch.cat([image_BCHW.where(observed_BCHW, 0.0), observed_BCHW.to(image_BCHW.dtype)], 1)
+        shown_BCHW = both_BCHW * visible["image"][:, :, None, None]
         return self.hidden(self.features(shown_BCHW.contiguous(memory_format=torch.channels_last)))
 
     def forward(self, batch: Batch, visible: Visible) -> Losses:

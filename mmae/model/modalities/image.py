@@ -28,6 +28,7 @@ from mmae.model.modality import MaskRule, Modality, Sizes, patch_head
 COLOUR_SCATTER = 0.5
 BRIGHTNESS_SCATTER = 2.0  # typical scatter of the brightness: two magnitudes
 DETECTION = 5.0  # signal-to-noise ratio of a patch below which its colours are suppressed
+INCOMPLETE = 0.15  # fraction of training images from which a part is removed: real images lack bands, columns, corners
 SIZES = (1, 3)  # kernel sizes of the parallel convolutions: adding 5 costs 50% more and does not learn faster
 
 
@@ -126,8 +127,8 @@ class Image(Modality):
 
     @staticmethod
     def augment(values: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Each image in a random one of its eight orientations."""
-        return {"image": flip_and_turn(values["image"], generator)}
+        """Each image in a random one of its eight orientations, some with parts that were not observed."""
+        return {"image": flip_and_turn(remove_parts(values["image"], generator), generator)}
 
     def prepare(self, batch: Batch, visible_BT: Tensor) -> ImageTokens:
         counts_BCHW = batch.values["image"]
@@ -204,6 +205,31 @@ class Image(Modality):
     def visible_samples(self, visible_BT: Tensor) -> Tensor:
         """(B, H, W)"""
         return tk.visible_pixels(visible_BT, self.spec.image_size)
+
+
+def remove_parts(image_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+    """Images of which some lack whole bands, columns of one band, or a corner of all bands: NaN there.
+
+    One band at least is left. Columns are rows, and corners others, after `flip_and_turn`.
+    """
+    B, C, H, W = image_BCHW.shape
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator)
+
+    chosen_B, kind_B = draw(B) < INCOMPLETE, torch.randint(0, 3, (B,), generator=generator)
+    order_BC = draw(B, C).argsort(-1).argsort(-1)
+    n_bands_B1 = (draw(B, 1) * (C - 1)).ceil()  # 1 to C - 1
+    column_W, row_H = torch.arange(W) / W, torch.arange(H) / H
+    start_B1, width_B1, height_B1 = draw(B, 1), draw(B, 1) / 2, draw(B, 1) / 2
+    is_column_B1, is_corner_B1 = (kind_B == 1)[:, None], (kind_B == 2)[:, None]
+    band_BC = (order_BC < torch.where(is_column_B1, 1, n_bands_B1)) | is_corner_B1
+    row_BH = (row_H < height_B1) | ~is_corner_B1
+    stripe_BW = (column_W >= start_B1) & (column_W < start_B1 + width_B1)
+    column_BW = torch.where(is_column_B1, stripe_BW, (column_W < width_B1) | ~is_corner_B1)
+    part_BCHW = band_BC[:, :, None, None] & row_BH[:, None, :, None] & column_BW[:, None, None, :]
+    part_BCHW = part_BCHW & chosen_B[:, None, None, None] & (C > 1)
+    return image_BCHW.masked_fill(part_BCHW.to(image_BCHW.device), torch.nan)
 
 
 def flip_and_turn(image_BCHW: Tensor, generator: torch.Generator) -> Tensor:
