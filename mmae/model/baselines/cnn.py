@@ -1,7 +1,7 @@
 """Baseline: a convolutional network from image to p(z), the usual method for photometric redshifts from images.
 
-Inception modules on all bands and the masks of their observed pixels, after Szegedy et al. (2015) and Pasquet et al. (2019, A&A 621, A26); pixel stretch,
-redshift bins and loss are those of the MMAE.
+Inception modules on all bands and the masks of their observed pixels, after Szegedy et al. (2015) and Pasquet et al.
+(2019, A&A 621, A26); pixel stretch, redshift bins and loss are those of the MMAE.
 Legend of suffixes: batch.py; F feature maps.
 """
 
