@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from mmae.astro.healpix import nested_cell, on_sky
 from mmae.core.errors import InputError
+from mmae.survey.missing import missing_by_band
 
 SPEC_KEY = b"mmae.survey_spec"
 SPLITS = ("train", "val", "test")
@@ -97,7 +98,7 @@ class Galaxy:
     targetid: int | None = None  # DESI TARGETID
     redshift: float | None = None  # spectroscopic
     redshift_err: float | None = None
-    image_CHW: np.ndarray | None = None  # counts at the survey's zero point
+    image_CHW: np.ndarray | None = None  # counts at the survey's zero point; NaN = not observed
     flux_L: np.ndarray | None = None  # 1e-17 erg/s/cm2/A
     ivar_L: np.ndarray | None = None  # 1/flux^2; 0 = bad pixel
     cmodel_mag_C: np.ndarray | None = None  # AB; NaN = not measured in that band
@@ -130,8 +131,8 @@ class Checked:
 def check_galaxy(galaxy: Galaxy, spec: SurveySpec, where: str) -> Checked:
     """Reject the fields of a galaxy that cannot be used, with the reasons.
 
-    Image and spectrum are rejected independently; the row is rejected only if neither is left.
-    Mutates and returns `galaxy`.
+    Image and spectrum are rejected independently; the row is rejected only if neither is left. An image with missing
+    pixels (NaN) is kept, also if whole bands are missing. Mutates and returns `galaxy`.
 
     Raises:
         InputError: an image or spectrum has the wrong shape. This means a wrong grid or
@@ -152,6 +153,8 @@ def check_galaxy(galaxy: Galaxy, spec: SurveySpec, where: str) -> Checked:
         if reason:
             reject("image", reason)
             galaxy.image_CHW = None
+        elif galaxy.masked_fraction is None and np.isnan(galaxy.image_CHW).any():
+            galaxy.masked_fraction = float(missing_by_band(galaxy.image_CHW).max())
     if galaxy.flux_L is not None or galaxy.ivar_L is not None:
         for name in ("flux_L", "ivar_L"):
             value = getattr(galaxy, name)
@@ -198,12 +201,15 @@ def _healpix(galaxies: list[Galaxy]) -> pa.Array:
 
 
 def _image_fault(image_CHW: np.ndarray, dtype: str) -> str | None:
-    bad = ~np.isfinite(image_CHW)
-    if bad.any():
-        return f"{int(bad.sum())} pixels are NaN or infinite"
-    if not image_CHW.any():
+    infinite = np.isinf(image_CHW)
+    if infinite.any():
+        return f"{int(infinite.sum())} pixels are infinite"
+    observed_CHW = ~np.isnan(image_CHW)
+    if not observed_CHW.any():
+        return "no pixel was observed: all are NaN"
+    if not image_CHW[observed_CHW].any():
         return "every pixel is zero"
-    peak, limit = float(np.abs(image_CHW).max()), float(np.finfo(dtype).max)
+    peak, limit = float(np.nanmax(np.abs(image_CHW))), float(np.finfo(dtype).max)
     if peak > limit:
         return f"pixel value {peak:.3g} does not fit into {dtype}"
     return None

@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 
 from mmae.core.errors import InputError
 from mmae.survey.schema import Galaxy, SurveySpec, arrow_schema, check_galaxy, to_table
+from mmae.survey.tensors import decode_tensor
 
 SPEC = SurveySpec(
     bands=("g", "r"),
@@ -70,10 +71,11 @@ def test_a_valid_galaxy_is_not_changed():
 @pytest.mark.parametrize(
     ("values", "field", "reason"),
     [
-        ({"image_CHW": image_with(np.nan)}, "image", "1 pixels"),
+        ({"image_CHW": np.full((2, 4, 4), np.nan)}, "image", "no pixel"),
         ({"image_CHW": image_with(np.inf)}, "image", "1 pixels"),
         ({"image_CHW": image_with(-np.inf)}, "image", "1 pixels"),
         ({"image_CHW": np.zeros((2, 4, 4), np.float32)}, "image", "zero"),
+        ({"image_CHW": np.where(image_with(np.nan) > 0, np.nan, 0.0)}, "image", "zero"),
         ({"image_CHW": np.full((2, 4, 4), 1e39)}, "image", "1e+39"),
         ({"ivar_L": np.zeros(12, np.float32)}, "spectrum", "ivar"),
         ({"ivar_L": spectrum_with(-1.0)}, "spectrum", "ivar"),
@@ -95,6 +97,26 @@ def test_only_the_invalid_field_is_rejected(values, field, reason):
     assert (left.image_CHW is None) == (field == "image")
     assert (left.flux_L is None) == (left.ivar_L is None) == (field == "spectrum")
     assert (left.redshift is None) == (left.redshift_err is None) == (field == "redshift")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_missing_pixels_are_stored_as_nan(dtype):
+    spec = replace(SPEC, image_dtype=dtype)
+    image = image_with(np.nan)
+    image[0] = np.nan  # a band that was not observed
+    checked = check_galaxy(galaxy(image_CHW=image), spec, WHERE)
+    assert not checked.rejections and checked.galaxy.masked_fraction == 1
+    table = through_parquet(to_table([checked.galaxy], ["val"], spec))
+    stored_NX, has_image_N = decode_tensor(table["image"], np.dtype(dtype))
+    assert has_image_N.all() and table["masked_fraction"].to_pylist() == [1]
+    np.testing.assert_array_equal(stored_NX[0].reshape(2, 4, 4), image.astype(dtype).astype(np.float32))
+
+
+def test_an_image_with_missing_pixels_may_still_be_too_bright_for_float16():
+    image = image_with(70_000.0)
+    image[0] = np.nan
+    (rejection,) = check_galaxy(galaxy(image_CHW=image), replace(SPEC, image_dtype="float16"), WHERE).rejections
+    assert "7e+04" in rejection.reason
 
 
 def test_values_beyond_float16_are_rejected_for_float16():
@@ -132,7 +154,7 @@ def test_redshift_zero_is_kept():
 
 def test_a_row_is_rejected_only_without_image_and_spectrum():
     invalid = {"ivar_L": np.zeros(12, np.float32)}
-    checked = check_galaxy(galaxy(image_CHW=image_with(np.nan), **invalid), SPEC, WHERE)
+    checked = check_galaxy(galaxy(image_CHW=image_with(np.inf), **invalid), SPEC, WHERE)
     assert checked.galaxy is None and [r.field for r in checked.rejections] == ["image", "spectrum", "row"]
     checked = check_galaxy(galaxy(image_CHW=None, **invalid), SPEC, WHERE)
     assert checked.galaxy is None and [r.field for r in checked.rejections] == ["spectrum", "row"]
@@ -258,4 +280,4 @@ def test_other_constants_of_the_same_grid_are_accepted():
 def test_checks_give_no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_galaxy(galaxy(image_CHW=image_with(np.nan), flux_L=spectrum_with(np.inf)), SPEC, WHERE)
+        check_galaxy(galaxy(image_CHW=image_with(np.inf), flux_L=spectrum_with(np.inf)), SPEC, WHERE)

@@ -35,7 +35,13 @@ class PairConfig:
     epoch: float = 2016.0
     """Julian year at which positions are matched; applied to tables with proper motions and an epoch."""
     max_outside: float = 0.5
-    """A cutout is rejected if more than this fraction of one of its bands has no data."""
+    """An image is rejected if more than this fraction of the pixels in the bands that have data is missing. Bands
+    without any data do not count."""
+    mask_bits: tuple[str, ...] = ("NO_DATA",)
+    """Bits of mask planes (MP_<bit> in the header) whose pixels are missing, such as NO_DATA SAT BAD."""
+    missing_bands: bool = False
+    """Accept patches and stamps without files of some of the bands, which are then missing. By default such images are
+    rejected, with the name of the band."""
     rows_per_cell: int = 512
     """Maximum of rows per sky cell; one cell is one task and one shard per split."""
     engine: Literal["auto", "memory", "ray"] = "auto"

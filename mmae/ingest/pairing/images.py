@@ -1,42 +1,36 @@
-"""FITS images of the sky: index of their bands, and cutouts.
+"""FITS images of the sky: index of their bands, and the choice of the image for a position.
 
 A *patch* is a large image with many galaxies, one file per band, or one file with an extension per band or a cube of
 bands; cutouts are made at the positions of galaxies. A *stamp* is such an image that was already cut out around one
 galaxy.
 
-FLUXMAG0, planes and mask bits are as in HSC-SSP's data releases (https://hsc-release.mtk.nao.ac.jp).
-
-Shape suffixes: C bands, H and W pixels of a cutout, N positions, P patches.
+Shape suffixes: N positions, P patches.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import warnings
-from pathlib import PurePosixPath
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from astropy.nddata import Cutout2D, NoOverlapError
 from astropy.wcs import WCS, FITSFixedWarning
 from astropy.wcs.utils import proj_plane_pixel_scales
 
 from mmae.astro.crossmatch import match
 from mmae.core.errors import InputError
-from mmae.ingest.files import FITS_ENDINGS, name_of, open_fits, require_whole
-from mmae.ingest.ids import distinct_names
-from mmae.ingest.readers.planes import cube_bands, other_kind
+from mmae.ingest.pairing.bands import find_bands
+from mmae.ingest.pairing.cutouts import read_wcs, sky_to_pixels
+from mmae.ingest.readers.observed import NO_DATA
 from mmae.survey.schema import Rejection, SurveySpec
 
 IMAGES = pa.schema(
     [
         ("name", pa.string()),
-        ("planes", pa.string()),
+        ("planes", pa.string()),  # JSON: for each band of the survey its location, weights and masks; or null
         ("wcs", pa.string()),
         ("height", pa.int64()),
         ("width", pa.int64()),
@@ -46,32 +40,17 @@ IMAGES = pa.schema(
 )
 SCALE_TOLERANCE = 0.01  # of the pixel scale: 0.6 pixels over a cutout of 64
 SAME_PLACE = 0.1  # of the side: two patches with closer centres are two images of one patch of sky
-KNOWN_BANDS = (*"ugrizyjhk", "ks", "w1", "w2", "w3", "w4", "nuv", "fuv")  # of which a survey uses some
-
-
-def group_by_name(paths: list[str], bands: tuple[str, ...]) -> dict[str, list[str]]:
-    """Files grouped by their path without the band; each group is one patch or stamp.
-
-    The names of the groups are as short as they can be and distinct.
-    """
-    groups: dict[str, list[str]] = {}
-    for path in paths:
-        folder, name = path.rpartition("/")[::2]
-        stem = next((name.removesuffix(e) for e in FITS_ENDINGS if name.endswith(e)), name)
-        words = re.split(r"([-_.\s]+)", stem)  # words and separators
-        of_band = [i for i in range(0, len(words), 2) if _band(words[i], bands)]
-        of_band = of_band or [i for i in range(0, len(words), 2) if _band(words[i], KNOWN_BANDS)]
-        if of_band:
-            last = of_band[-1]
-            before = last - 2 if last >= 2 and words[last - 2].upper() == "HSC" else last
-            del words[max(before - 1, 0) : last + 1]
-        groups.setdefault(f"{folder}/{''.join(words)}", []).append(path)
-    names = distinct_names(list(groups))
-    return {names[name]: files for name, files in groups.items()}
 
 
 def index_image(
-    name: str, paths: list[str], spec: SurveySpec, at_zero_point: bool, left_out: list[Rejection] | None = None
+    name: str,
+    paths: list[str],
+    spec: SurveySpec,
+    at_zero_point: bool,
+    left_out: list[Rejection] | None = None,
+    *,
+    kinds: Sequence[str] = (NO_DATA,),
+    missing_bands: bool = False,
 ) -> pa.Table:
     """One row (IMAGES) for the bands of one patch or stamp, from the headers; no row if no file is an image of the sky.
 
@@ -79,44 +58,37 @@ def index_image(
         at_zero_point: whether images without FLUXMAG0 have the survey's zero point.
         left_out: gets a rejection for each other plane (a mask, a model) that is in a file of its own, and each
             band that the survey does not have.
+        kinds: bits of mask planes that mean "not observed".
+        missing_bands: whether bands may be missing.
 
     Raises:
         OSError, LookupError, TypeError, ValueError: a band is missing, duplicated, unreadable, without zero point
             or WCS, has another pixel scale, or is not on the pixels of the other bands.
     """
-    planes: dict[str, dict[str, Any]] = {}
-    headers: dict[str, fits.Header] = {}
     left_out = [] if left_out is None else left_out
-    for path in paths:
-        for band, plane, header in _planes(path, spec, at_zero_point, left_out):
-            if band in planes:
-                names = distinct_names([planes[band]["path"], path])
-                raise ValueError(f"two images of band {band}: in {' and '.join(names.values())}")
-            planes[band], headers[band] = plane, header
-    if not planes and left_out:
+    bands = find_bands(paths, spec, at_zero_point, kinds, left_out)
+    if not bands and left_out:
         return IMAGES.empty_table()
-    missing = [band for band in spec.bands if band not in planes]
-    if missing:
-        raise ValueError(f"band {','.join(missing)} is missing, found {','.join(planes) or 'none'}")
-    first = headers[spec.bands[0]]
-    shape = first["NAXIS2"], first["NAXIS1"]
-    if min(shape) < spec.image_size:
-        raise ValueError(f"the image has {shape} pixels, at least {spec.image_size} x {spec.image_size} are needed")
-    wcs = _wcs(first, spec)
+    present = [band for band in spec.bands if band in bands]
+    if len(present) < len(spec.bands) and not (missing_bands and present):
+        raise ValueError(
+            f"band {','.join(band for band in spec.bands if band not in bands)} is missing, found "
+            f"{','.join(present) or 'none'}" + ("; --pair.missing-bands accepts such images" if present else "")
+        )
+    first = bands[present[0]]
+    shape, wcs = first.plane.shape, _wcs(first.header, spec)
     corners = np.array([(0, 0), (shape[1] - 1, 0), (0, shape[0] - 1), (shape[1] - 1, shape[0] - 1)], float)
-    for band in spec.bands[1:]:
-        if (headers[band]["NAXIS2"], headers[band]["NAXIS1"]) != shape:
-            raise ValueError(f"band {band} has another shape than band {spec.bands[0]}")
-        shift = wcs.all_world2pix(_wcs(headers[band], spec).all_pix2world(corners, 0), 0) - corners
+    for band in present[1:]:
+        if bands[band].plane.shape != shape:
+            raise ValueError(f"band {band} has another shape than band {present[0]}")
+        shift = wcs.all_world2pix(_wcs(bands[band].header, spec).all_pix2world(corners, 0), 0) - corners
         if not np.abs(shift).max() < 0.5:
-            raise ValueError(
-                f"band {band} is shifted by up to {np.abs(shift).max():.2f} pixels from band {spec.bands[0]}"
-            )
+            raise ValueError(f"band {band} is shifted by up to {np.abs(shift).max():.2f} pixels from band {present[0]}")
     ra, dec = _degrees(wcs, (shape[1] - 1) / 2, (shape[0] - 1) / 2)
     return pa.table(
         {
             "name": [name],
-            "planes": [json.dumps([planes[band] for band in spec.bands])],
+            "planes": [json.dumps([bands[band].location() if band in bands else None for band in spec.bands])],
             "wcs": [wcs.to_header_string(relax=True)],
             "height": [shape[0]],
             "width": [shape[1]],
@@ -125,6 +97,14 @@ def index_image(
         },
         schema=IMAGES,
     )
+
+
+def bands_of(images: pa.Table, spec: SurveySpec) -> list[tuple[str, ...]]:
+    """The bands that each image (IMAGES) has."""
+    return [
+        tuple(band for band, plane in zip(spec.bands, json.loads(planes), strict=True) if plane)
+        for planes in images["planes"].to_pylist()
+    ]
 
 
 def require_one_image(images: pa.Table, what: str, spec: SurveySpec) -> None:
@@ -142,17 +122,22 @@ def require_one_image(images: pa.Table, what: str, spec: SurveySpec) -> None:
     near = np.minimum(radius_P[pairs.index1], radius_P[pairs.index2])
     pairs = pairs.select((pairs.index1 < pairs.index2) & (pairs.separation_arcsec <= near))
     if len(pairs):
-        one, other = (json.loads(images["planes"][int(i[0])].as_py())[0]["path"] for i in (pairs.index1, pairs.index2))
+        both = [int(i[0]) for i in (pairs.index1, pairs.index2)]
+        one, other = (next(filter(None, json.loads(images["planes"][i].as_py())))["path"] for i in both)
         raise InputError(
-            f"two images of band {spec.bands[0]} at RA {ra_P[pairs.index1[0]]:.5f}, declination "
+            f"two images of one place, at RA {ra_P[pairs.index1[0]]:.5f}, declination "
             f"{dec_P[pairs.index1[0]]:.5f}: {one} and {other} ({len(pairs)} such pairs of {what}). Give one "
             f"of them; if one is not an image of the sky, write its kind to IMTYPE in its header (model, invvar, mask)."
         )
 
 
 def choose_patch(images: pa.Table, ra_N: np.ndarray, dec_N: np.ndarray, spec: SurveySpec) -> np.ndarray:
-    """The patch (N,) in which each position is furthest from the edge; -1: no patch has a full cutout there."""
-    best_N, room_N = np.full(len(ra_N), -1), np.full(len(ra_N), -np.inf)
+    """The patch (N,) for a cutout at each position; -1: the position is on no patch.
+
+    Of patches with the whole cutout, that with the most bands, then that in which the position is furthest from the
+    edge. If none has the whole cutout: that in which it is furthest from the edge.
+    """
+    best_N, room_N, n_bands_N = np.full(len(ra_N), -1), np.full(len(ra_N), -np.inf), np.zeros(len(ra_N), int)
     half = (spec.image_size - 1) / 2
     diagonal_P = np.hypot(images["height"].to_numpy(), images["width"].to_numpy()) / 2 * spec.pixel_scale * 1.1
     if not len(images):
@@ -161,180 +146,20 @@ def choose_patch(images: pa.Table, ra_N: np.ndarray, dec_N: np.ndarray, spec: Su
         images["ra"].to_numpy(), images["dec"].to_numpy(), ra_N, dec_N, min(float(diagonal_P.max()), 648000.0)
     )
     starts = np.searchsorted(pairs.index1, np.arange(len(images) + 1))
+    n_bands_P = [len(bands) for bands in bands_of(images, spec)]
     for patch in range(len(images)):
         near = pairs.index2[starts[patch] : starts[patch + 1]]
         if not len(near):
             continue
         row = images.slice(patch, 1).to_pylist()[0]
-        x, y = _pixels(read_wcs(row["wcs"]), ra_N[near], dec_N[near])
+        x, y = sky_to_pixels(read_wcs(row["wcs"]), ra_N[near], dec_N[near])
         room = np.minimum(np.minimum(x, row["width"] - 1 - x), np.minimum(y, row["height"] - 1 - y)) - half
-        better = (room > room_N[near]) & (room >= -0.5)
+        whole, was_whole = room >= -0.5, room_N[near] >= -0.5
+        more = np.where(whole & was_whole, np.sign(n_bands_P[patch] - n_bands_N[near]), 0)
+        better = ((more > 0) | (more == 0) & (room > room_N[near])) & (room + half >= -0.5)
         best_N[near[better]], room_N[near[better]] = patch, room[better]
+        n_bands_N[near[better]] = n_bands_P[patch]
     return best_N
-
-
-class OpenPatch:
-    """Context manager with the open files of the bands of one patch or stamp, to make cutouts."""
-
-    def __init__(self, planes: str, wcs: str, spec: SurveySpec):
-        self._planes, self._wcs, self._spec = json.loads(planes), read_wcs(wcs), spec
-        self._files: dict[str, fits.HDUList] = {}
-
-    def __enter__(self) -> OpenPatch:
-        try:
-            for plane in self._planes:
-                if plane["path"] not in self._files:
-                    self._files[plane["path"]] = open_fits(plane["path"])
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in self._files.values():
-            file.close()
-
-    def positions(self, ra_N: np.ndarray, dec_N: np.ndarray) -> np.ndarray:
-        """Zero-based pixels x, y (N, 2) of ra, dec in degrees; NaN behind the tangent plane."""
-        return np.stack(_pixels(self._wcs, ra_N, dec_N), axis=-1)
-
-    def cutout(self, position: tuple[float, float] | None) -> tuple[np.ndarray, float]:
-        """The image (C, H, W) float32 centred on pixel x, y (None: the centre of the file's image), 0 without data;
-        and the fraction of pixels without data in the worst band.
-
-        Counts are scaled to the survey's zero point. The position is at most half a pixel from the centre.
-
-        Raises:
-            OSError, LookupError, TypeError, ValueError: a band cannot be read here.
-        """
-        size = self._spec.image_size
-        image_CHW = np.empty((len(self._planes), size, size))
-        for c, plane in enumerate(self._planes):
-            hdu = self._files[plane["path"]][plane["hdu"]]
-            if position is None:
-                height, width = hdu.shape[-2:]
-                position = (width - size) // 2 + (size - 1) / 2, (height - size) // 2 + (size - 1) / 2
-            image_CHW[c] = _cut(_image_data(hdu, plane.get("plane")), position, size) * plane["scale"]
-            if plane["no_data"] is not None:
-                mask = _cut(_image_data(self._files[plane["path"]][plane["mask_hdu"]]), position, size)
-                bits = np.where(np.isfinite(mask), mask, 0).astype(np.int64)
-                image_CHW[c][(bits >> plane["no_data"]) & 1 == 1] = np.nan
-        without_CHW = ~np.isfinite(image_CHW)
-        fraction = float(without_CHW.mean(axis=(1, 2)).max())
-        return np.where(without_CHW, 0.0, image_CHW).astype(np.float32), fraction
-
-
-def read_wcs(text: str) -> WCS:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FITSFixedWarning)
-        return WCS(fits.Header.fromstring(text))
-
-
-def _cut(data: Any, position: tuple[float, float], size: int) -> np.ndarray:
-    if not np.isfinite(position).all():  # behind the tangent plane
-        raise ValueError("the position is outside the image")
-    try:
-        cut = Cutout2D(data, position, size, mode="partial", fill_value=np.nan).data
-    except NoOverlapError:
-        raise ValueError("the position is outside the image") from None
-    return np.asarray(cut, np.float64)
-
-
-class _CubePlane(fits.Section):
-    """A plane of a cube: as a section, of which `Cutout2D` reads only a part, with two dimensions."""
-
-    def __init__(self, hdu: Any, plane: int):
-        super().__init__(hdu)
-        self._cube, self._plane = hdu.section, plane
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._cube.shape[1:]
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self._cube.dtype
-
-    def __getitem__(self, slices: tuple[slice, slice]) -> np.ndarray:
-        return self._cube[(self._plane, *slices)]
-
-
-def _image_data(hdu: Any, plane: int | None = None) -> Any:
-    """An array-like from which only the sliced part is read: a section, or the memory map, which is ten times faster.
-    astropy maps plain images of local files only; it would read scaled and compressed ones completely.
-
-    Args:
-        plane: of a cube.
-    """
-    plain = isinstance(hdu, fits.ImageHDU | fits.PrimaryHDU) and not {"BSCALE", "BZERO", "BLANK"} & set(hdu.header)
-    file = (hdu.fileinfo() or {}).get("file")
-    if plain and file is not None and file.memmap:
-        return hdu.data if plane is None else hdu.data[plane]
-    return hdu.section if plane is None else _CubePlane(hdu, plane)
-
-
-def _planes(path: str, spec: SurveySpec, at_zero_point: bool, left_out: list[Rejection]):
-    """(band, location of its data and mask, header) for each image of a file."""
-    with open_fits(path) as file:
-        require_whole(file, path)
-        primary, found, masks, others = file[0].header, [], [], []
-        for number, hdu in enumerate(file):
-            if not hdu.is_image or len(hdu.shape) not in (2, 3):
-                continue
-            kind = other_kind(hdu.header, primary, _stem(path))
-            if kind:
-                others.append(f"a plane of kind {kind}, not an image of the sky")
-                if "mask" in kind and "MP_NO_DATA" in hdu.header:
-                    masks.append((number, int(hdu.header["MP_NO_DATA"])))
-                continue
-            header = hdu.header.copy()
-            for plane, names in _band_names(hdu, primary, path):
-                band, described = _band_of(names, spec.bands)
-                if band is None:
-                    raise ValueError(
-                        f"{name_of(path)}: unknown band; FILTER, EXTNAME or the file's name must "
-                        f"contain one of {','.join(spec.bands)}, alone or as in HSC-G"
-                    )
-                if not described:
-                    reason = f"band {band} is not in the survey's description"
-                    left_out.append(Rejection(name_of(path), path, "image", reason))
-                    continue
-                scale = _scale(header, primary, band, path, spec, at_zero_point)
-                location = {"path": path, "hdu": number, "scale": scale, "no_data": None, "mask_hdu": None}
-                found.append((band, location | ({} if plane is None else {"plane": plane}), header))
-    if not found:
-        left_out += [Rejection(name_of(path), path, "image", reason) for reason in others[:1]]
-    if len(found) == 1 and len(masks) == 1:
-        found[0][1].update(mask_hdu=masks[0][0], no_data=masks[0][1])
-    return found
-
-
-def _band_names(hdu: Any, primary: fits.Header, path: str) -> list[tuple[int | None, tuple[Any, ...]]]:
-    """For each plane of an image or cube, its number (None if it is the only one) and where its band may be named."""
-    if len(hdu.shape) == 2:
-        return [(None, (hdu.header.get("FILTER"), hdu.name, primary.get("FILTER"), _stem(path)))]
-    bands = cube_bands(hdu.header, primary, hdu.shape[0])
-    if bands is None:
-        raise ValueError(
-            f"{name_of(path)}: a cube of {hdu.shape[0]} images without the names of their bands; write them to BANDS "
-            f"in its header, such as BANDS = 'grz'"
-        )
-    return [(plane, (band,)) for plane, band in enumerate(bands)]
-
-
-def _scale(
-    header: fits.Header, primary: fits.Header, band: str, path: str, spec: SurveySpec, at_zero_point: bool
-) -> float:
-    """The factor from the counts of an image to counts at the survey's zero point."""
-    fluxmag0 = header.get("FLUXMAG0", primary.get("FLUXMAG0"))
-    if fluxmag0 is None and at_zero_point:
-        fluxmag0 = 10 ** (0.4 * spec.zero_point)
-    if not isinstance(fluxmag0, int | float) or not fluxmag0 > 0:
-        raise ValueError(
-            f"{name_of(path)}: band {band} has no zero point (FLUXMAG0 is {fluxmag0}); add it, or "
-            f"set images_have_zero_point in the survey's description"
-        )
-    return 10 ** (0.4 * spec.zero_point) / fluxmag0
 
 
 def _wcs(header: fits.Header, spec: SurveySpec) -> WCS:
@@ -355,33 +180,3 @@ def _wcs(header: fits.Header, spec: SurveySpec) -> WCS:
 def _degrees(wcs: WCS, x: float, y: float) -> tuple[float, float]:
     sky = wcs.pixel_to_world(x, y).icrs
     return sky.ra.deg, sky.dec.deg
-
-
-def _pixels(wcs: WCS, ra: Any, dec: Any) -> tuple[Any, Any]:
-    """Zero-based x, y of ICRS degrees, for a WCS in any frame."""
-    return wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg"))
-
-
-def _band_of(names: tuple[Any, ...], bands: tuple[str, ...]) -> tuple[str | None, bool]:
-    """The band in the first name that has one, and whether it is one of the survey's `bands`."""
-    for name in names:
-        for some in (bands, KNOWN_BANDS):
-            band = _band(name, some)
-            if band:
-                return band, some is bands
-    return None, False
-
-
-def _band(text: Any, bands: tuple[str, ...]) -> str | None:
-    """The last word that is a band in "G", "g", "HSC-G", "HSC-R2" or "calexp-HSC-G-9813". R2 and I2 are HSC's
-    second r and i filters."""
-    by_name = {band.lower(): band for band in bands}
-    for word in reversed(re.split(r"[-_.\s]+", str(text or "").lower())):
-        band = by_name.get(word) or by_name.get(re.sub(r"^(?:hsc)?([ri])2$", r"\1", word))
-        if band:
-            return band
-    return None
-
-
-def _stem(path: str) -> str:
-    return PurePosixPath(name_of(path)).name.partition(".fit")[0]

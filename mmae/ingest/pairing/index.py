@@ -20,10 +20,11 @@ from mmae.ingest.files import FITS_ENDINGS, expand, name_of
 from mmae.ingest.hats import catalogue_files
 from mmae.ingest.pairing.catalogue import CATALOGUE, index_catalogue, with_unique_ids
 from mmae.ingest.pairing.config import PairConfig
-from mmae.ingest.pairing.images import IMAGES, group_by_name, index_image, require_one_image
+from mmae.ingest.pairing.images import IMAGES, bands_of, index_image, require_one_image
+from mmae.ingest.pairing.names import group_by_name
 from mmae.ingest.pairing.spectra import REDSHIFTS, SPECTRA, best_redshifts, index_coadd, index_redshifts
 from mmae.ingest.readers.values import UNREADABLE
-from mmae.survey.schema import Rejection
+from mmae.survey.schema import Rejection, SurveySpec
 
 FILE = "file"  # field of the rejection of a whole file
 
@@ -64,20 +65,23 @@ def list_inputs(config: PairConfig) -> dict[str, list[str]]:
     }
 
 
-def index_inputs(inputs: dict[str, list[str]], description: SurveyDescription, workers: int | None = None) -> Index:
+def index_inputs(
+    inputs: dict[str, list[str]], description: SurveyDescription, config: PairConfig, workers: int | None = None
+) -> Index:
     """Index all files.
 
     Raises:
         InputError: a catalogue does not have a column of the description, or rows with one id; two images are of one
-            place; or no file of a given kind can be read.
+            place; no image has one of the bands; or no file of a given kind can be read.
     """
     spec, bands = description.spec(), tuple(description.bands)
     grid_L = spec.wavelength_L()
 
     def images(job: Job) -> tuple[pa.Table, list[Rejection]]:
         left_out: list[Rejection] = []
+        options = {"kinds": config.mask_bits, "missing_bands": config.missing_bands}
         at_zero_point = description.images_have_zero_point
-        return index_image(job["name"], job["paths"], spec, at_zero_point, left_out), left_out
+        return index_image(job["name"], job["paths"], spec, at_zero_point, left_out, **options), left_out
 
     readers: dict[str, Callable[[Job], tuple[pa.Table, list[Rejection]]]] = {
         "spectra": lambda job: index_coadd(job["paths"][0], grid_L, tuple(description.arms)),
@@ -125,6 +129,7 @@ def index_inputs(inputs: dict[str, list[str]], description: SurveyDescription, w
     }
     for kind in ("patches", "stamps"):
         require_one_image(whole[kind], kind, spec)
+    _require_bands(whole, spec)
     return Index(
         spectra=whole["spectra"],
         redshifts=best_redshifts(whole["redshifts"]),
@@ -134,6 +139,16 @@ def index_inputs(inputs: dict[str, list[str]], description: SurveyDescription, w
         rejections=[r for some in rejections.values() for r in some],
         files={kind: len(files) for kind, files in inputs.items()},
     )
+
+
+def _require_bands(tables: dict[str, pa.Table], spec: SurveySpec) -> None:
+    found = {band for kind in ("patches", "stamps") for bands in bands_of(tables[kind], spec) for band in bands}
+    never = [band for band in spec.bands if found and band not in found]
+    if never:
+        raise InputError(
+            f"no image is of band {', '.join(never)}: leave it out of the bands in the survey's description, or give "
+            f"its files."
+        )
 
 
 def _units(kind: str, files: list[str], bands: tuple[str, ...]) -> dict[str, list[str]]:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from mmae.ingest.pairing.images import OpenPatch
+from mmae.ingest.pairing.cutouts import OpenPatch
 from mmae.ingest.pairing.spectra import read_spectra
 from mmae.ingest.readers.values import UNREADABLE, number
+from mmae.survey.missing import missing_by_band, missing_fault
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 from mmae.survey.source import Chunk, ChunkRead
 
@@ -53,7 +54,7 @@ def read_images(chunk: Chunk, spec: SurveySpec, max_outside: float, most: int) -
     rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]
     result = ChunkRead([_without_pixels(row) for row in rows], [""] * len(rows))
     _add_images(rows, result, spec, max_outside)
-    images = [g.image_CHW for g in result.galaxies if g.image_CHW is not None and np.isfinite(g.image_CHW).all()]
+    images = [g.image_CHW for g in result.galaxies if g.image_CHW is not None]
     return np.stack(images) if images else np.zeros((0, *spec.image_shape), np.float32)
 
 
@@ -107,14 +108,16 @@ def _add_image(
     i: int, patch: OpenPatch, position: tuple[float, float] | None, result: ChunkRead, max_outside: float
 ) -> None:
     try:
-        image_CHW, outside = patch.cutout(position)
+        image_CHW = patch.cutout(position)
     except UNREADABLE as error:
         _reject(result, i, "image", f"cannot be read: {error or type(error).__name__}")
         return
-    if outside > max_outside:
-        _reject(result, i, "image", f"{outside:.0%} of a band has no data, more than the {max_outside:.0%} allowed")
+    fault = missing_fault(image_CHW, max_outside)
+    if fault:
+        _reject(result, i, "image", fault)
         return
-    result.galaxies[i].image_CHW, result.galaxies[i].masked_fraction = image_CHW, outside
+    result.galaxies[i].image_CHW = image_CHW
+    result.galaxies[i].masked_fraction = float(missing_by_band(image_CHW).max())
 
 
 def _reject(result: ChunkRead, i: int, field: str, reason: str) -> None:

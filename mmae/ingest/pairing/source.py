@@ -98,7 +98,7 @@ def _make_plan(
     folder: Path, config: PairConfig, description: SurveyDescription, inputs: dict[str, list[str]], workers: int | None
 ) -> dict[str, Any]:
     spec = description.spec()
-    index = index_inputs(inputs, description, workers)
+    index = index_inputs(inputs, description, config, workers)
     objects = join_objects(index, config, spec, folder / "match")
     shutil.rmtree(folder / "match", ignore_errors=True)
     empty_N = np.all([objects[kind] == NONE for kind in ("spectra", "stamps", "patches")], axis=0)

@@ -19,7 +19,9 @@ import pyarrow as pa
 
 from mmae.core.errors import InputError
 from mmae.ingest.ids import repeated
+from mmae.ingest.readers.observed import keep_observed
 from mmae.ingest.readers.values import number
+from mmae.survey.missing import MAX_MISSING, missing_fault
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 from mmae.survey.source import Chunk, ChunkRead, Source
 
@@ -89,9 +91,9 @@ def galaxiesml_source(path: Path, chunk_rows: int = 512) -> Source:
 def read_chunk(chunk: Chunk, spec: SurveySpec, first_sample: int) -> ChunkRead:
     """The rows `start` to `stop` of the file.
 
-    A field that cannot be read, or a spectrum with a row of `wave` off the grid, is rejected
-    and the rest of the row is kept; `check_galaxy` rejects a row
-    if neither its image nor its spectrum is left.
+    A field that cannot be read, an image with too many missing pixels, or a spectrum with a row of `wave` off the
+    grid, is rejected and the rest of the row is kept; `check_galaxy` rejects a row if neither its image nor its
+    spectrum is left.
 
     Raises:
         InputError: the file was removed or changed since the source was created.
@@ -121,6 +123,9 @@ def read_chunk(chunk: Chunk, spec: SurveySpec, first_sample: int) -> ChunkRead:
         else:
             galaxy.flux_L = row[FLUX][samples].astype(np.float32)
             galaxy.ivar_L = row[IVAR][samples].astype(np.float32)
+        fault = "" if galaxy.image_CHW is None else missing_fault(galaxy.image_CHW, MAX_MISSING)
+        if fault:
+            errors[IMAGE], galaxy.image_CHW = fault, None
         if _text(row.get(TARGETID)) is not None and galaxy.targetid is None:
             errors[TARGETID] = f"targetid {row[TARGETID]!r} is not an integer"
         result.galaxies.append(galaxy)
@@ -294,7 +299,7 @@ def _galaxy(row: dict[str, Any], index: int, path: Path, spec: SurveySpec) -> Ga
         targetid=targetid,
         redshift=number(row.get(REDSHIFT, row.get(SPECZ))),
         redshift_err=number(row.get(REDSHIFT_ERR, row.get(SPECZ_ERR))),
-        image_CHW=None if image is None else np.asarray(image, np.float32),
+        image_CHW=None if image is None else np.stack([keep_observed(band) for band in np.asarray(image, np.float32)]),
         cmodel_mag_C=(
             None if all(m is None for m in magnitudes) else np.array([np.nan if m is None else m for m in magnitudes])
         ),

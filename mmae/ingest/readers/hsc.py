@@ -12,15 +12,15 @@ from mmae.core.errors import InputError
 from mmae.ingest.ids import distinct_names
 from mmae.ingest.readers.hsc_archive import check_archive, read_archive, unique_ids
 from mmae.ingest.readers.hsc_fits import FITS_SUFFIXES, group_by_object, read_objects
+from mmae.survey.missing import MAX_MISSING
 from mmae.survey.schema import SurveySpec
 from mmae.survey.source import Chunk, ChunkRead, Source
 
 NPZ_CHUNK_ROWS = 512
 FITS_CHUNK_OBJECTS = 64
-MAX_OUTSIDE = 0.5
 
 
-def hsc_source(paths: list[Path], max_outside: float = MAX_OUTSIDE) -> Source:
+def hsc_source(paths: list[Path], max_outside: float = MAX_MISSING) -> Source:
     """Galaxy images (5, 64, 64), grizy counts at zero point 27.0 mag, from HSC cutouts.
 
     Archives `.npz`: `image` (N, 5, S, S) counts at 27.0 mag, and optionally `weight` of
@@ -33,10 +33,9 @@ def hsc_source(paths: list[Path], max_outside: float = MAX_OUTSIDE) -> Source:
     the band. The band comes from FILTER or EXTNAME of the HDU, else FILTER of the
     primary header, else the file name. A folder means all cutouts in it.
 
-    Larger cutouts are cropped about the centre. Pixels outside the footprint are set to 0,
-    the sky level; a cutout is rejected if more than the fraction `max_outside` of one of its bands is
-    outside. With the default of one half, most of the galaxy at the centre
-    is measured in all bands.
+    Larger cutouts are cropped about the centre. Missing pixels are NaN: outside the footprint (weight 0), flagged
+    NO_DATA in the mask of a FITS file, of inverse variance 0, NaN in the file, or beyond the end of a smaller FITS
+    cutout. A cutout is rejected if more than the fraction `max_outside` of the pixels in its observed bands is missing.
 
     Raises:
         InputError: a path does not exist or is not a cutout file; an .npz archive cannot be
@@ -78,7 +77,7 @@ def hsc_source(paths: list[Path], max_outside: float = MAX_OUTSIDE) -> Source:
 def read_chunk(chunk: Chunk, spec: SurveySpec, max_outside: float) -> ChunkRead:
     """The cutouts of a range of rows of an .npz archive, or of a list of FITS objects."""
     if "objects" in chunk:
-        return read_objects(chunk["objects"], spec)
+        return read_objects(chunk["objects"], spec, max_outside)
     path, names = Path(chunk["path"]), chunk.get("names")
     return read_archive(path, chunk["start"], chunk["stop"], spec, max_outside, names, chunk.get("archive"))
 

@@ -14,19 +14,11 @@ import pyarrow as pa
 
 from mmae.core.errors import InputError
 from mmae.ingest.ids import repeated, with_origin
-from mmae.ingest.readers.values import UNREADABLE, band_name, crop_centre, number
+from mmae.ingest.readers.observed import crop_or_pad, keep_observed
+from mmae.ingest.readers.values import UNREADABLE, band_name, number
+from mmae.survey.missing import missing_fault
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 from mmae.survey.source import ChunkRead
-
-
-def mask_outside(image_CHW: np.ndarray, weight_CHW: np.ndarray) -> tuple[np.ndarray, float]:
-    """The image with 0, the sky level, where weight is 0, and the fraction of such pixels.
-
-    The fraction is that of the worst band: a galaxy that is complete
-    in four bands and missing in one has no colour.
-    """
-    outside_CHW = ~(weight_CHW > 0)
-    return np.where(outside_CHW, 0.0, image_CHW), float(outside_CHW.mean(axis=(1, 2)).max())
 
 
 def check_archive(path: Path, spec: SurveySpec) -> int:
@@ -97,7 +89,7 @@ def read_archive(
     names: list[str] | None = None,
     archive: str | None = None,
 ) -> ChunkRead:
-    """The cutouts `start` to `stop` of an archive; those with too many pixels outside the footprint are rejected.
+    """The cutouts `start` to `stop` of an archive; those with too many missing pixels are rejected.
 
     Args:
         names: object_ids of these cutouts; None: those of the archive.
@@ -123,14 +115,11 @@ def read_archive(
         where = f"{path}, row {start + i}"
         object_id = names[i] if names else str(row.get("object_id", f"{path.stem}-{start + i}"))
         parent = str(row["parent"]) if "parent" in row else None
-        image_CHW = crop_centre(row["image"], spec.image_size).astype(np.float32)
-        if "weight" in row:
-            weight_CHW = crop_centre(row["weight"], spec.image_size)
-            image_CHW, outside = mask_outside(image_CHW, weight_CHW)
-            if outside > max_outside:
-                reason = f"{outside:.0%} of a band is outside the footprint, more than the {max_outside:.0%} allowed"
-                result.rejections.append(Rejection(object_id, where, "row", reason))
-                continue
+        image_CHW = _observed(row["image"], row.get("weight"), spec.image_size)
+        fault = missing_fault(image_CHW, max_outside)
+        if fault:
+            result.rejections.append(Rejection(object_id, where, "row", fault))
+            continue
         result.where.append(where)
         result.galaxies.append(
             Galaxy(
@@ -142,6 +131,13 @@ def read_archive(
             )
         )
     return result
+
+
+def _observed(image_CSS: np.ndarray, weight_CSS: np.ndarray | None, size: int) -> np.ndarray:
+    """The centre (C, size, size) in float32; NaN where weight is 0."""
+    image_CHW = crop_or_pad(image_CSS, size).astype(np.float32)
+    weights = [()] * len(image_CHW) if weight_CSS is None else [(band,) for band in crop_or_pad(weight_CSS, size)]
+    return np.stack([keep_observed(band, weight) for band, weight in zip(image_CHW, weights, strict=True)])
 
 
 def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:

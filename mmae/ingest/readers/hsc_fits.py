@@ -21,8 +21,10 @@ from astropy.wcs import WCS, FITSFixedWarning
 from astropy.wcs.utils import proj_plane_pixel_scales
 
 from mmae.ingest.ids import distinct_names
-from mmae.ingest.readers.planes import cube_bands, other_kind
-from mmae.ingest.readers.values import UNREADABLE, band_name, crop_centre
+from mmae.ingest.readers.observed import NO_DATA, crop_or_pad, keep_observed, mask_bits
+from mmae.ingest.readers.planes import Plane, by_band, require_shape, sort_planes
+from mmae.ingest.readers.values import UNREADABLE, band_name
+from mmae.survey.missing import missing_fault
 from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 from mmae.survey.source import ChunkRead
 
@@ -35,10 +37,11 @@ _LETTER_BAND = re.compile(r"[-_.]([GRIZY])(?=[-_.]|$)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class _Band:
-    """The image of one band of one object."""
+    """The image of one band of one object, cropped; NaN where it was not observed."""
 
     name: str | None
-    image_SS: np.ndarray
+    image_HW: np.ndarray
+    shape: tuple[int, int]  # before it was cropped
     header: fits.Header  # of the HDU, completed from the primary header
     file: str
 
@@ -59,13 +62,16 @@ def group_by_object(paths: list[Path]) -> list[dict[str, Any]]:
     return [{"object_id": names[name], "paths": files} for name, files in groups.items()]
 
 
-def read_objects(objects: list[dict[str, Any]], spec: SurveySpec) -> ChunkRead:
+def read_objects(objects: list[dict[str, Any]], spec: SurveySpec, max_outside: float) -> ChunkRead:
     """The galaxies of a list of objects; an unusable object is rejected."""
     result = ChunkRead()
     for item in objects:
         object_id, where = item["object_id"], ", ".join(item["paths"])
         try:
             galaxy = _read_object(object_id, item["paths"], spec)
+            fault = missing_fault(galaxy.image_CHW, max_outside)
+            if fault:
+                raise _Unusable(fault)
         except _Unusable as error:
             result.rejections.append(Rejection(object_id, where, "row", str(error)))
             continue
@@ -78,7 +84,7 @@ def _read_object(object_id: str, paths: list[str], spec: SurveySpec) -> Galaxy:
     bands: dict[str, _Band] = {}
     others: list[str] = []
     for path in paths:
-        for band in _read_bands(Path(path), others):
+        for band in _read_bands(Path(path), spec.image_size, others):
             if band.name not in spec.bands:
                 raise _Unusable(
                     f"{band.file}: unknown band; FILTER or EXTNAME must "
@@ -92,20 +98,14 @@ def _read_object(object_id: str, paths: list[str], spec: SurveySpec) -> Galaxy:
         raise _Unusable(f"no image of the sky: {', '.join(others)}")
     if missing:
         raise _Unusable(f"band {','.join(missing)} is missing, found {','.join(bands) or 'none'}")
-    shapes = {name: band.image_SS.shape for name, band in bands.items()}
+    shapes = {name: band.shape for name, band in bands.items()}
     if len(set(shapes.values())) > 1:
         raise _Unusable(f"the bands differ in shape: {shapes}")
-    if min(shapes[spec.bands[0]]) < spec.image_size:
-        raise _Unusable(
-            f"the cutout has {shapes[spec.bands[0]]} pixels, at least {spec.image_size} x {spec.image_size} are needed"
-        )
     centres = [c for c in (_centre(bands[name], spec) for name in spec.bands) if c is not None]
     apart = max((centres[0].separation(c).arcsec for c in centres), default=0.0)
     if apart > spec.pixel_scale:
         raise _Unusable(f"the bands are centred up to {apart:.2f} arcsec from each other")
-    image_CHW = np.stack(
-        [crop_centre(bands[name].image_SS, spec.image_size) * _counts_scale(bands[name], spec) for name in spec.bands]
-    )
+    image_CHW = np.stack([bands[name].image_HW * _counts_scale(bands[name], spec) for name in spec.bands])
     return Galaxy(
         object_id=object_id,
         ra=float(centres[0].ra.deg) if centres else None,
@@ -114,36 +114,46 @@ def _read_object(object_id: str, paths: list[str], spec: SurveySpec) -> Galaxy:
     )
 
 
-def _read_bands(path: Path, others: list[str]) -> list[_Band]:
+def _read_bands(path: Path, size: int, others: list[str]) -> list[_Band]:
     """The images of a file; `others` gets the planes that are not of the sky, such as masks and models."""
     try:
         with fits.open(path, memmap=False) as file:
-            primary, bands = file[0].header, []
-            for hdu in file:
-                if not hdu.is_image or hdu.data is None or hdu.data.ndim not in (2, 3):
-                    continue
-                kind = other_kind(hdu.header, primary, _stem(path))
-                if kind:
-                    others.append(f"{path.name} has a plane of kind {kind}")
-                    continue
-                header = hdu.header.copy()
+            primary, found = file[0].header, sort_planes(file, path.name, _stem(path))
+            others += [f"{path.name} has a plane of kind {kind}" for kind in found.others]
+            names = [_band_of(plane, primary, path) or "" for plane in found.images]
+            weights, masks = (
+                by_band(names, [(_band_in(p.names), p) for p in planes], f"{what} planes")
+                for what, planes in (("weight", found.weights), ("mask", found.masks))
+            )
+            bands = []
+            for name, plane in zip(names, found.images, strict=True):
+                image_SS = plane.of(file[plane.number])
+
+                def cut(part: Plane, of: Plane = plane) -> np.ndarray:
+                    require_shape(part, of)
+                    return crop_or_pad(part.of(file[part.number]), size)
+
+                image_HW = keep_observed(
+                    crop_or_pad(np.asarray(image_SS, np.float64), size),
+                    [cut(part) for part in weights.get(name, ())],
+                    [(cut(part), mask_bits(part.header, (NO_DATA,))) for part in masks.get(name, ())],
+                )
+                header = plane.header.copy()
                 if "FLUXMAG0" not in header and "FLUXMAG0" in primary:
                     header["FLUXMAG0"] = primary["FLUXMAG0"]
-                names = (hdu.header.get("FILTER"), hdu.name, primary.get("FILTER"), _band_in_name(path))
-                name = next((b for b in map(band_name, names) if b), None)
-                planes = [(name, hdu.data)]
-                if hdu.data.ndim == 3:
-                    in_cube = cube_bands(hdu.header, primary, len(hdu.data))
-                    if in_cube is None:
-                        raise _Unusable(
-                            f"{path.name}: a cube of {len(hdu.data)} images without the names of their bands; write "
-                            f"them to BANDS in its header, such as BANDS = 'grizy'"
-                        )
-                    planes = list(zip(map(band_name, in_cube), hdu.data, strict=True))
-                bands += [_Band(band, np.asarray(image, np.float64), header, path.name) for band, image in planes]
+                bands.append(_Band(name or None, image_HW, image_SS.shape, header, path.name))
             return bands
     except UNREADABLE as error:
         raise _Unusable(f"{path.name} cannot be read: {error or type(error).__name__}") from error
+
+
+def _band_of(plane: Plane, primary: fits.Header, path: Path) -> str | None:
+    of_file = () if plane.plane is not None else (primary.get("FILTER"), _band_in_name(path))
+    return _band_in((*plane.names[:2], *of_file))
+
+
+def _band_in(names: tuple[Any, ...]) -> str | None:
+    return next(filter(None, map(band_name, names)), None)
 
 
 def _counts_scale(band: _Band, spec: SurveySpec) -> float:
@@ -172,7 +182,7 @@ def _centre(band: _Band, spec: SurveySpec) -> SkyCoord | None:
         raise _Unusable(
             f"{band.file}: band {band.name} has {scales.mean():.4f} arcsec per pixel, not {spec.pixel_scale}"
         )
-    height, width = band.image_SS.shape
+    height, width = band.shape
     middle = (spec.image_size - 1) / 2
     x, y = (width - spec.image_size) // 2 + middle, (height - spec.image_size) // 2 + middle
     return wcs.celestial.pixel_to_world(x, y).icrs

@@ -1,4 +1,4 @@
-"""Common functions of the readers: crops, numbers, band names, and the exceptions of unreadable files."""
+"""Common functions of the readers: numbers, band names, and the exceptions of unreadable files."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ from mmae.astro.missing import is_sentinel
 
 # Raised by numpy, zipfile and astropy for truncated or corrupt files.
 UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, zlib.error, zipfile.BadZipFile, fits.VerifyError)
-
-
-def crop_centre(image: np.ndarray, size: int) -> np.ndarray:
-    """The central (..., size, size) pixels of (..., S, S); half a pixel low if S is odd."""
-    top, left = (image.shape[-2] - size) // 2, (image.shape[-1] - size) // 2
-    return image[..., top : top + size, left : left + size]
 
 
 def number(value: Any) -> float | None:

@@ -25,8 +25,10 @@ from mmae.ingest.description import CatalogueColumns, SurveyDescription, read_de
 from mmae.ingest.files import FITS_ENDINGS, expand, open_fits
 from mmae.ingest.pairing.catalogue import CATALOGUE, index_catalogue
 from mmae.ingest.pairing.config import PairConfig
-from mmae.ingest.pairing.images import IMAGES, OpenPatch, choose_patch, group_by_name, index_image
+from mmae.ingest.pairing.cutouts import OpenPatch
+from mmae.ingest.pairing.images import IMAGES, choose_patch, index_image
 from mmae.ingest.pairing.index import Index
+from mmae.ingest.pairing.names import group_by_name
 from mmae.ingest.pairing.objects import join_objects
 from mmae.ingest.pairing.plan import cell_name, divide_sky
 from mmae.ingest.pairing.spectra import REDSHIFTS, SPECTRA, best_redshifts, index_coadd, read_spectra
@@ -164,17 +166,18 @@ def test_cutouts_equal_those_of_astropy(tmp_path):
         hdu.header["FLUXMAG0"] = 2 * 10 ** (0.4 * 27.0)
     fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(tmp_path / "patch.fits")
     (row,) = index_image("patch", [str(tmp_path / "patch.fits")], SPEC, False).to_pylist()
-    sky = wcs.pixel_to_world(np.array([130.2, 10.0]), np.array([95.9, 100.0])).icrs
+    sky = wcs.pixel_to_world(np.array([130.2, 10.2]), np.array([95.9, 100.2])).icrs
     with OpenPatch(row["planes"], row["wcs"], SPEC) as patch:
-        (image, outside), (edge, beyond) = (patch.cutout(tuple(p)) for p in patch.positions(sky.ra.deg, sky.dec.deg))
+        image, edge = (patch.cutout(tuple(p)) for p in patch.positions(sky.ra.deg, sky.dec.deg))
         (behind_the_tangent_plane,) = patch.positions(np.array([10.0]), np.array([-60.0]))
         for outside_image in (tuple(behind_the_tangent_plane), (1000.0, 50.0)):
             with pytest.raises(ValueError, match="outside"):
                 patch.cutout(outside_image)
     expected = np.stack([Cutout2D(p, (130.2, 95.9), 64).data for p in pixels]) * np.float32(0.5)
-    assert outside == 0
     np.testing.assert_array_equal(image, expected)
-    assert 0.3 < beyond < 0.4 and (edge[:, :, :20] == 0).all()
+    partial = [Cutout2D(p, (10.2, 100.2), 64, mode="partial", fill_value=np.nan).data for p in pixels]
+    np.testing.assert_array_equal(edge, np.stack(partial) * np.float32(0.5))
+    assert np.isnan(edge[:, :, :21]).all() and np.isfinite(edge[:, :, 22:]).all()
 
 
 def test_pixels_flagged_no_data_are_missing(tmp_path):
@@ -186,9 +189,8 @@ def test_pixels_flagged_no_data_are_missing(tmp_path):
     paths = [str(tmp_path / f"p-{band}.fits") for band in "grizy"]
     (row,) = index_image("p", paths, SPEC, False).to_pylist()
     with OpenPatch(row["planes"], row["wcs"], SPEC) as stamp:
-        image, outside = stamp.cutout(None)
-    assert outside == 0.25
-    assert (image[1, :16] == 0).all() and image[1, 16:].min() == image[0].min() == 1
+        image = stamp.cutout(None)
+    assert np.isnan(image[1, :16]).all() and image[1, 16:].min() == image[0].min() == 1
 
 
 def test_the_patch_with_the_largest_distance_to_the_edge_is_chosen(tmp_path):
@@ -198,9 +200,10 @@ def test_the_patch_with_the_largest_distance_to_the_edge_is_chosen(tmp_path):
         path = write_hsc_object(tmp_path / f"patch{n}.fits", image, ra=ra, dec=0.0)
         tables.append(index_image(f"patch{n}", [str(path)], SPEC, False))
     patches = pa.concat_tables(tables)
-    ra = np.array([150.0, 150.006, 150.0029, 150.0031, 149.9964, 151.0])
-    assert choose_patch(patches, ra, np.zeros(6), SPEC).tolist() == [0, 1, 0, 1, -1, -1]
-    assert choose_patch(IMAGES.empty_table(), ra, np.zeros(6), SPEC).tolist() == [-1] * 6
+    # At 149.9964 the cutout is partly beyond the edge, which is at 149.9953.
+    ra = np.array([150.0, 150.006, 150.0029, 150.0031, 149.9964, 149.9952, 151.0])
+    assert choose_patch(patches, ra, np.zeros(7), SPEC).tolist() == [0, 1, 0, 1, 0, -1, -1]
+    assert choose_patch(IMAGES.empty_table(), ra, np.zeros(7), SPEC).tolist() == [-1] * 7
 
 
 def positions(schema: pa.Schema, ra, dec, **columns) -> pa.Table:

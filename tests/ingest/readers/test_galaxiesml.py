@@ -91,7 +91,9 @@ def test_nan_redshift_is_none_and_a_negative_redshift_is_rejected(tmp_path):
 
 def test_bad_images_and_spectra_are_rejected_separately(tmp_path):
     images = synthetic_images(4, 64)
-    images[0, 2, 10, 10] = np.nan
+    images[0, :, :40] = np.nan
+    images[3, 2, 10, 10] = np.nan
+    images[3, 4] = 0.0  # a band that was not observed
     ivar = np.full((4, 7783), 10.0, np.float32)
     ivar[1] = 0
     ivar[2, 1:-1] = 0  # only the two removed samples are good
@@ -100,7 +102,10 @@ def test_bad_images_and_spectra_are_rejected_separately(tmp_path):
     assert len(galaxies) == 4
     assert [g.image_CHW is None for g in galaxies] == [True, False, False, False]
     assert [g.flux_L is None for g in galaxies] == [False, True, True, False]
-    assert [r.field for r in rejections] == ["image", "spectrum", "spectrum"]
+    assert [r.field for r in rejections] == ["image", "spectrum", "spectrum"] and "62%" in rejections[0].reason
+    images[3, 4] = np.nan
+    np.testing.assert_array_equal(galaxies[3].image_CHW, images[3])
+    assert [g.masked_fraction for g in galaxies] == [None, None, None, 1.0]
 
 
 def test_the_spectrum_of_a_row_off_the_grid_is_rejected(tmp_path):

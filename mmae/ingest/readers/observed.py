@@ -1,0 +1,70 @@
+"""Which pixels of an image were observed. All readers decide it here; the other pixels become NaN.
+
+Mask planes are as in HSC and Rubin files (https://pipelines.lsst.io): one bit per kind, its number in MP_<kind>.
+
+Shape suffixes: C bands, H and W pixels of a cutout, S pixels of an image before cropping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+NO_DATA = "NO_DATA"
+
+
+def keep_observed(
+    image_HW: np.ndarray, weights: Sequence[np.ndarray] = (), masks: Sequence[tuple[np.ndarray, int]] = ()
+) -> np.ndarray:
+    """The image (H, W) of one band with NaN at pixels that were not observed.
+
+    A pixel was observed if it is finite, its weights are positive and none of the given bits is set in its masks. A
+    band that is zero in all these pixels was not observed: real sky has noise.
+
+    Args:
+        weights: (H, W) each: weights or inverse variances; 0, negative or NaN: not observed.
+        masks: (H, W) integers, and the bits that mean "not observed" as one number.
+    """
+    observed_HW = np.isfinite(image_HW)
+    for weight_HW in weights:
+        observed_HW &= weight_HW > 0  # False for NaN
+    for mask_HW, bits in masks:
+        observed_HW &= np.where(np.isfinite(mask_HW), mask_HW, 0).astype(np.int64) & bits == 0
+    if not image_HW[observed_HW].any():
+        observed_HW[:] = False
+    return np.where(observed_HW, image_HW, np.nan)
+
+
+def crop_or_pad(image_SS: np.ndarray, size: int) -> np.ndarray:
+    """The central (..., size, size) pixels of (..., S, S); half a pixel low if S is odd. NaN beyond its ends."""
+    height, width = image_SS.shape[-2:]
+    top, left = (height - size) // 2, (width - size) // 2
+    inside = image_SS[..., max(top, 0) : max(top, 0) + size, max(left, 0) : max(left, 0) + size]
+    if inside.shape[-2:] == (size, size):
+        return inside
+    whole = np.full((*image_SS.shape[:-2], size, size), np.nan, np.result_type(image_SS.dtype, np.float32))
+    whole[..., max(-top, 0) : max(-top, 0) + height, max(-left, 0) : max(-left, 0) + width] = inside
+    return whole
+
+
+def mask_bits(header: Mapping[str, Any], kinds: Sequence[str]) -> int:
+    """The bits of a mask plane that mean "not observed", as one number.
+
+    Args:
+        header: with the number of each bit in MP_<kind>.
+        kinds: such as NO_DATA, SAT, BAD. NO_DATA may be absent: some masks have no such bit.
+
+    Raises:
+        ValueError: the mask has none of another kind.
+    """
+    bits = 0
+    for kind in kinds:
+        number = header.get(f"MP_{kind.upper()}")
+        if number is not None:
+            bits |= 1 << int(number)
+        elif kind.upper() != NO_DATA:
+            known = ", ".join(sorted(key.removeprefix("MP_") for key in header if key.startswith("MP_")))
+            raise ValueError(f"the mask has no bit {kind}, found {known or 'none'}; change --pair.mask-bits")
+    return bits

@@ -1,0 +1,39 @@
+"""Missing pixels of an image. A pixel that was not observed is NaN, in all files, rows and batches.
+
+Shape suffixes: C bands, H and W pixels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+MAX_MISSING = 0.5  # default limit of readers: at the edge of an image, the galaxy at the centre is still inside
+
+
+def missing_by_band(image_CHW: np.ndarray) -> np.ndarray:
+    """The fraction (C,) of the pixels of each band that are missing."""
+    return np.isnan(image_CHW).mean(axis=(1, 2))
+
+
+def missing_fraction(image_CHW: np.ndarray) -> float:
+    """The fraction of missing pixels in the bands that have any data; 1 if no band has.
+
+    Whole missing bands do not count: an image in one complete band of five can be used.
+    """
+    missing_C = missing_by_band(image_CHW)
+    observed = missing_C < 1
+    return float(missing_C[observed].mean()) if observed.any() else 1.0
+
+
+def missing_fault(image_CHW: np.ndarray, most: float) -> str:
+    """The reason why an image is rejected for its missing pixels; empty if it is accepted.
+
+    Args:
+        most: largest accepted `missing_fraction`.
+    """
+    if np.isnan(image_CHW).all():
+        return "no pixel was observed in any band"
+    fraction = missing_fraction(image_CHW)
+    if fraction <= most:
+        return ""
+    return f"{fraction:.0%} of the pixels in the observed bands are missing, more than the {most:.0%} allowed"
