@@ -54,7 +54,7 @@ class Predictions:
 class Reconstructions:
     """Observed data and reconstructions of galaxies with masked tokens.
 
-    Absent modalities are NaN.
+    Absent modalities, and pixels that were not observed, are NaN.
     """
 
     object_id: list[str]
@@ -68,7 +68,7 @@ class Reconstructions:
     visible_NL: np.ndarray  # bool
 
     def with_image(self) -> Reconstructions:
-        return self._chosen(np.isfinite(self.image_NCHW).all((1, 2, 3)))
+        return self._chosen(np.isfinite(self.image_NCHW).any((1, 2, 3)))
 
     def with_spectrum(self) -> Reconstructions:
         return self._chosen(np.isfinite(self.flux_NL).all(1))

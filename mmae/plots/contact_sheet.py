@@ -35,7 +35,7 @@ def contact_sheet(
     """Colour images of the first galaxies and, below, the first available spectra.
 
     Args:
-        images_NCHW: counts; rows that are all NaN or all zero have no image. None: no images.
+        images_NCHW: counts; NaN: not observed; rows that are all NaN or all zero have no image. None: no images.
         spectra: wavelength_L (Angstrom, vacuum), flux_NL (1e-17 erg/s/cm2/A) and ivar_NL;
             rows with ivar 0 throughout have no spectrum. None: no spectra.
         titles: one per galaxy.

@@ -43,7 +43,7 @@ def image_reconstruction_figure(
     expected there.
 
     Args:
-        truth_NCHW: counts; galaxies that are all NaN or all zero have no image.
+        truth_NCHW: counts; NaN: not observed; galaxies that are all NaN or all zero have no image.
         visible_NHW: True for pixels visible to the model.
         reconstruction_NCHW: counts; NaN where there is none.
         spec: bands, background noise and pixel scale.
@@ -73,7 +73,8 @@ def image_reconstruction_figure(
         white = white_level(model if is_absent(truth) else truth, spec)
         no_truth, no_model = is_absent(truth), is_absent(model)
         # A completely masked image is drawn grey, unlike an absent one.
-        model_input, pasted = np.where(visible, truth, np.nan), np.where(visible, truth, model)
+        model_input = np.where(visible, truth, np.nan)
+        pasted = np.where(np.isfinite(model_input), truth, model)
         draw_rgb(axes[i, 0], truth, spec, white, absent=no_truth)
         draw_rgb(axes[i, 1], model_input, spec, white, absent=no_truth)
         draw_rgb(axes[i, 2], model, spec, white, absent=no_model)
@@ -84,7 +85,7 @@ def image_reconstruction_figure(
             continue
         residual_HW = (truth[band] - model[band]) / spec.band_noise[band]
         residuals = axes[i, -1].imshow(residual_HW, cmap=SIGNED_CMAP, vmin=-RESIDUAL_LIMIT, vmax=RESIDUAL_LIMIT)
-        axes[i, -1].set(xticks=[], yticks=[])
+        axes[i, -1].set(xticks=[], yticks=[], facecolor=MASKED_RGB)
     if residuals is not None:
         figure.colorbar(
             residuals,
@@ -96,7 +97,8 @@ def image_reconstruction_figure(
         )
     side = spec.image_size * spec.pixel_scale
     figure.supxlabel(
-        f"panel width {side:.1f} arcsec; grey: masked; red, green, blue = {', '.join(rgb_bands(spec))}", fontsize=8
+        f"panel width {side:.1f} arcsec; grey: masked or not observed; red, green, blue = {', '.join(rgb_bands(spec))}",
+        fontsize=8,
     )
     return figure
 
@@ -127,7 +129,8 @@ def lupton_rgb(image_CHW: np.ndarray, spec: SurveySpec, white: float) -> np.ndar
     """Colour image (H, W, 3) in 0..1: the stretch of Lupton et al. (2004, PASP 116, 133).
 
     The stretch changes the intensity but not the colour, so bright cores do not saturate to white. Bands are divided
-    by their background noise, so that the sky has a neutral colour. NaN pixels are grey.
+    by their background noise, so that the sky has a neutral colour. Pixels that are NaN in one of the three bands are
+    grey; a band without any data has the mean of the others.
 
     Args:
         image_CHW: counts.
@@ -146,18 +149,26 @@ def lupton_rgb(image_CHW: np.ndarray, spec: SurveySpec, white: float) -> np.ndar
 
 
 def draw_rgb(ax: Axes, image_CHW: np.ndarray, spec: SurveySpec, white: float, *, absent: bool) -> None:
-    """Draw one galaxy in colour, or "no image"."""
+    """Draw one galaxy in colour, or "no image". Bands of the colours that were not observed are named."""
     if absent:
         say_absent(ax, "no image")
         ax.set_box_aspect(1)
         return
     ax.imshow(lupton_rgb(image_CHW, spec, white))
     ax.set(xticks=[], yticks=[])
+    missing = [band for band in rgb_bands(spec) if np.isnan(image_CHW[spec.bands.index(band)]).all()]
+    if 0 < len(missing) < len(RGB_BANDS):
+        ax.text(0.03, 0.03, f"no {', '.join(missing)}", transform=ax.transAxes, fontsize=6, color="white")
 
 
 def _noise_units(image_CHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
+    """The bands for red, green and blue (3, H, W) in background sigma."""
     index = [spec.bands.index(band) for band in rgb_bands(spec)]
-    return image_CHW[index] / np.asarray(spec.band_noise)[index, None, None]
+    signal_3HW = image_CHW[index] / np.asarray(spec.band_noise)[index, None, None]
+    missing_3 = np.isnan(signal_3HW).all(axis=(1, 2))
+    if missing_3.any() and not missing_3.all():
+        signal_3HW[missing_3] = signal_3HW[~missing_3].mean(axis=0)
+    return signal_3HW
 
 
 def _check_shapes(

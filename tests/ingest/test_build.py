@@ -39,12 +39,15 @@ def make_galaxy(row: int) -> Galaxy:
     if row % 10 == 2:
         galaxy.flux_L = galaxy.ivar_L = None
     if row % 10 == 3:
-        galaxy.image_CHW[0, 0, 0] = np.nan  # its image is rejected
+        galaxy.image_CHW[0, 0, 0] = np.inf  # its image is rejected
     if row % 10 == 4:
         galaxy.flux_L = galaxy.ivar_L = None
         galaxy.image_CHW[:] = 0  # the row is rejected
     if row % 10 == 5:
         galaxy.redshift = -0.3
+    if row % 10 == 6:  # a band and a column were not observed
+        galaxy.image_CHW[3] = np.nan
+        galaxy.image_CHW[1, :, 5] = np.nan
     return galaxy
 
 
@@ -80,6 +83,10 @@ def test_every_galaxy_is_kept_or_rejected(tmp_path, ray_cluster):
     expected = make_galaxy(17)
     assert np.array_equal(np.frombuffer(rows["g17"]["image"], "f4").reshape(SPEC.image_shape), expected.image_CHW)
     assert np.array_equal(np.frombuffer(rows["g17"]["flux"], "f4"), expected.flux_L)
+
+    missing = np.frombuffer(rows["g26"]["image"], "f4").reshape(SPEC.image_shape)
+    np.testing.assert_array_equal(missing, make_galaxy(26).image_CHW)
+    assert rows["g26"]["masked_fraction"] == 1 and rows["g17"]["masked_fraction"] is None
 
     total = {k: sum(survey.counts[s][k] for s in survey.counts) for k in ("galaxies", "images", "spectra", "redshifts")}
     assert total == {"galaxies": 90, "images": 70, "spectra": 80, "redshifts": 80}

@@ -20,7 +20,7 @@ from tests.survey.test_store import galaxies
 def test_a_chunk_gives_a_shard_per_split_and_a_report(tmp_path):
     members = galaxies(40)
     members[3].redshift = -1.0
-    members[4].image_CHW[0, 0, 0] = np.nan
+    members[4].image_CHW[0, 0, 0] = np.inf
     members[5] = Galaxy("nothing")
     for g in members[10:20]:
         g.group_id = "one parent image"

@@ -49,8 +49,11 @@ def bad_values(file: fits.HDUList) -> None:
         file[f"{arm}_IVAR"].data[2] = 0
 
 
-def blank_corner(file: fits.HDUList) -> None:
-    file["IMAGE"].data[:72, :72] = np.nan  # the first galaxy
+def blank(columns: slice) -> Callable[[fits.HDUList], None]:
+    def change(file: fits.HDUList) -> None:
+        file["IMAGE"].data[:72, columns] = np.nan  # galaxies are 72 pixels apart
+
+    return change
 
 
 def no_zero_point(file: fits.HDUList) -> None:
@@ -89,7 +92,8 @@ def built(tmp_path_factory, ray_cluster):
     for name, damage, _ in FILES.values():
         damage(folder / name)
     edit(folder / "spectra" / "coadd-0011.fits", bad_values)
-    edit(folder / "patches" / "patch-0011-HSC-G.fits", blank_corner)
+    for band in "GRIZY":
+        edit(folder / "patches" / f"patch-0011-HSC-{band}.fits", blank(slice(0, 144 if band == "G" else 72)))
     table = pq.read_table(folder / "catalogue" / "catalogue-0012.parquet").to_pandas()
     table.loc[0, "ra"], table.loc[1, "dec"] = np.nan, 99.0
     table.to_csv(folder / "catalogue" / "catalogue-0012.csv", index=False)
@@ -142,14 +146,15 @@ def test_only_bad_values_are_rejected(built):
     reasons = {
         (r["object_id"], r["field"]): r["reason"] for r in pq.read_table(survey.path / "rejected.parquet").to_pylist()
     }
-    # The first has neither a valid spectrum nor pixels in one band.
+    # The first has neither a valid spectrum nor pixels in any band.
     assert first.object_id not in rows
     assert "ivar" in reasons[first.object_id, "spectrum"]
-    assert "100%" in reasons[first.object_id, "image"]
+    assert "no pixel" in reasons[first.object_id, "image"]
     assert (first.object_id, "row") in reasons
     assert "flux" in reasons[second.object_id, "spectrum"]
     assert "ivar" in reasons[third.object_id, "spectrum"]
     assert [rows[g.object_id]["flux"] is None for g in (second, third, fourth)] == [True, True, False]
     assert all(rows[g.object_id]["image"] for g in (second, third, fourth))
+    assert [rows[g.object_id]["masked_fraction"] for g in (second, third, fourth)] == [1, 0, 0]  # g is missing
     unplaced = [reasons[g.object_id, "row"] for g in galaxies[GALAXIES * 12 : GALAXIES * 12 + 2]]
     assert "nan" in unplaced[0] and "99" in unplaced[1]
