@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from mmae.core.errors import InputError
 from mmae.evaluation.images import pixels
-from mmae.evaluation.images.photometry import aperture_flux, hidden_fraction
+from mmae.evaluation.images.photometry import APERTURES, OUTER, aperture_flux, hidden_fraction
 from mmae.evaluation.images.shapes import adaptive_moments, half_light_radius
 from mmae.plots.image import is_absent
 from mmae.survey.schema import SurveySpec
@@ -31,12 +31,12 @@ class ImageMeasures:
     Attributes:
         present_N: the galaxy has an image.
         hidden_NA: hidden fraction of each aperture.
-        flux_NVAC: counts.
+        flux_NVAC: counts; the observed flux is NaN where a pixel of the aperture is missing.
         radius_NV: half-light radius in the shape band, arcsec.
         size_NV, g1_NV, g2_NV: adaptive moments in the shape band: sigma in arcsec, reduced shear;
             NaN where they fail.
-        rms_NGC, nmad_NGC, median_NGC: of reconstructed - observed over hidden pixels, in units of the
-            background noise; NaN for a region without hidden pixels.
+        rms_NGC, nmad_NGC, median_NGC: of reconstructed - observed over hidden pixels that were observed, in units of
+            the background noise; NaN for a region without any.
         empty_rms_NGC: the same rms for a reconstruction of zeros.
         chi2_NGC: mean square in units of background and photon noise combined.
         count_NGCK: histogram of the residuals over `pixels.HISTOGRAM_EDGES`.
@@ -73,12 +73,12 @@ def measure_images(
     """Measure a batch: residuals of hidden pixels, photometry, size and shape.
 
     Args:
-        observed_BCHW: counts; an image that is all zero or all NaN is absent.
+        observed_BCHW: counts; NaN: not observed; an image that is all zero or all NaN is absent.
         reconstructed_BCHW: counts, all pixels of the decoder output.
         visible_BHW: bool, True for pixels visible to the encoder.
 
     Raises:
-        InputError: shapes that differ from the survey's, or an observed image with some NaN pixels.
+        InputError: shapes that differ from the survey's, or an observed image with infinite pixels.
     """
     observed_BCHW = np.asarray(observed_BCHW, np.float64)
     reconstructed_BCHW = np.asarray(reconstructed_BCHW, np.float64)
@@ -104,33 +104,46 @@ def _measure(
     observed_BCHW: np.ndarray, reconstructed_BCHW: np.ndarray, visible_BHW: np.ndarray, spec: SurveySpec
 ) -> dict[str, np.ndarray]:
     """Measurements of galaxies with an image: field of `ImageMeasures` -> values."""
-    composite_BCHW = np.where(visible_BHW[:, None], observed_BCHW, reconstructed_BCHW)
+    missing_BCHW = np.isnan(observed_BCHW)
+    composite_BCHW = np.where(visible_BHW[:, None] & ~missing_BCHW, observed_BCHW, reconstructed_BCHW)
     versions = (observed_BCHW, composite_BCHW, reconstructed_BCHW)
     band = spec.bands.index(shape_band(spec))
     moments_BV3 = np.array(
         [[adaptive_moments(images_BCHW[b, band], spec) for images_BCHW in versions] for b in range(len(observed_BCHW))]
     ).reshape(-1, len(VERSIONS), 3)
+    versions = (np.nan_to_num(observed_BCHW, nan=0.0), *versions[1:])  # for sums; incomplete ones become NaN below
+    flux_BVAC = np.stack([aperture_flux(images_BCHW, spec) for images_BCHW in versions], axis=1)
+    radius_BV = np.stack([half_light_radius(images_BCHW[:, band], spec) for images_BCHW in versions], axis=1)
+    incomplete_BAC = aperture_flux(missing_BCHW.astype(float), spec) > 0
+    flux_BVAC[:, VERSIONS.index(OBSERVED)][incomplete_BAC] = np.nan
+    radius_BV[incomplete_BAC[:, APERTURES.index(OUTER), band], VERSIONS.index(OBSERVED)] = np.nan
     # Single precision is sufficient per pixel and takes half of the time.
     observed_BCHW, reconstructed_BCHW = observed_BCHW.astype(np.float32), reconstructed_BCHW.astype(np.float32)
     residual_BCHW = reconstructed_BCHW - observed_BCHW
     scaled_BCHW, signal_BCHW = pixels.noise_units(residual_BCHW, spec), pixels.noise_units(observed_BCHW, spec)
-    hidden_BGHW = pixels.hidden_regions(visible_BHW, spec)
-    median_BGC, nmad_BGC = pixels.median_and_nmad(scaled_BCHW, hidden_BGHW)
+    hidden_BGCHW = pixels.observed_part(pixels.hidden_regions(visible_BHW, spec), observed_BCHW)
+    median_BGC, nmad_BGC = pixels.median_and_nmad(scaled_BCHW, hidden_BGCHW)
     return {
         "hidden_NA": hidden_fraction(visible_BHW, spec),
-        "flux_NVAC": np.stack([aperture_flux(images_BCHW, spec) for images_BCHW in versions], axis=1),
-        "radius_NV": np.stack([half_light_radius(images_BCHW[:, band], spec) for images_BCHW in versions], axis=1),
+        "flux_NVAC": flux_BVAC,
+        "radius_NV": radius_BV,
         "size_NV": moments_BV3[..., 0],
         "g1_NV": moments_BV3[..., 1],
         "g2_NV": moments_BV3[..., 2],
-        "rms_NGC": pixels.rms(scaled_BCHW, hidden_BGHW),
+        "rms_NGC": pixels.rms(scaled_BCHW, hidden_BGCHW),
         "nmad_NGC": nmad_BGC,
         "median_NGC": median_BGC,
-        "empty_rms_NGC": pixels.rms(signal_BCHW, hidden_BGHW),
-        "chi2_NGC": pixels.rms(pixels.all_noise_units(residual_BCHW, observed_BCHW, spec), hidden_BGHW) ** 2,
-        "count_NGCK": pixels.histograms(scaled_BCHW, hidden_BGHW),
-        "peak_NC": signal_BCHW.max(axis=(2, 3)),
+        "empty_rms_NGC": pixels.rms(signal_BCHW, hidden_BGCHW),
+        "chi2_NGC": pixels.rms(pixels.all_noise_units(residual_BCHW, observed_BCHW, spec), hidden_BGCHW) ** 2,
+        "count_NGCK": pixels.histograms(scaled_BCHW, hidden_BGCHW),
+        "peak_NC": _peak(signal_BCHW),
     }
+
+
+def _peak(signal_BCHW: np.ndarray) -> np.ndarray:
+    """The brightest observed pixel (B,C); NaN for a band that was not observed."""
+    peak_BC = np.where(np.isnan(signal_BCHW), -np.inf, signal_BCHW).max(axis=(2, 3))
+    return np.where(np.isfinite(peak_BC), peak_BC, np.nan)
 
 
 def _fill_absent(values: np.ndarray, present_B: np.ndarray) -> np.ndarray:
@@ -155,8 +168,8 @@ def _check(
                 f"{','.join(spec.bands)}, pixels of the survey."
             )
     for b, image_CHW in enumerate(observed_BCHW):
-        if not (np.isfinite(image_CHW).all() or is_absent(image_CHW)):
+        if np.isinf(image_CHW).any():
             raise InputError(
-                f"images: row {b} of the batch has {int((~np.isfinite(image_CHW)).sum())} NaN or infinite "
+                f"images: row {b} of the batch has {int(np.isinf(image_CHW).sum())} infinite "
                 f"pixels; rebuild the survey with ray_jobs/build_survey.py, which excludes such images."
             )

@@ -53,32 +53,38 @@ def hidden_regions(visible_NHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
     return np.stack([~visible_NHW, ~visible_NHW & target_HW], axis=1)
 
 
-def rms(values_NCHW: np.ndarray, region_NGHW: np.ndarray) -> np.ndarray:
-    """Root mean square (N,G,C) over each region; NaN where a region is empty."""
-    return _by_region(values_NCHW, region_NGHW, lambda values_CP: np.sqrt(np.mean(values_CP**2, axis=1)))
+def observed_part(region_NGHW: np.ndarray, observed_NCHW: np.ndarray) -> np.ndarray:
+    """The pixels of each region that were observed, by band: (N,G,C,H,W), bool."""
+    return region_NGHW[:, :, None] & np.isfinite(observed_NCHW)[:, None]
 
 
-def median_and_nmad(values_NCHW: np.ndarray, region_NGHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Median and 1.4826 MAD about it, each (N,G,C); NaN where a region is empty."""
+def rms(values_NCHW: np.ndarray, region_NGCHW: np.ndarray) -> np.ndarray:
+    """Root mean square (N,G,C) over each region, which may be (N,G,H,W) for all bands; NaN where a region is empty."""
+    return _by_region(values_NCHW, region_NGCHW, lambda values_CP: np.sqrt(np.mean(values_CP**2, axis=1)))
+
+
+def median_and_nmad(values_NCHW: np.ndarray, region_NGCHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median and 1.4826 MAD about it, each (N,G,C), over regions as in `rms`; NaN where a region is empty."""
 
     def both(values_CP: np.ndarray) -> np.ndarray:
         median_C1 = np.median(values_CP, axis=1, keepdims=True)
         nmad_C = MAD_TO_SIGMA * np.median(np.abs(values_CP - median_C1), axis=1)
         return np.stack([median_C1[:, 0], nmad_C], axis=1)
 
-    found_NGC2 = _by_region(values_NCHW, region_NGHW, both, 2)
+    found_NGC2 = _by_region(values_NCHW, region_NGCHW, both, 2)
     return found_NGC2[..., 0], found_NGC2[..., 1]
 
 
-def histograms(values_NCHW: np.ndarray, region_NGHW: np.ndarray) -> np.ndarray:
-    """Counts (N,G,C,K) in bins between HISTOGRAM_EDGES; values outside and NaN are in the outermost bins."""
+def histograms(values_NCHW: np.ndarray, region_NGCHW: np.ndarray) -> np.ndarray:
+    """Counts (N,G,C,K) in bins between HISTOGRAM_EDGES, over regions as in `rms`; values outside and NaN are in the
+    outermost bins."""
 
     def counts(values_CP: np.ndarray) -> np.ndarray:
         inside_CP = np.clip(np.nan_to_num(values_CP, nan=np.inf), -HISTOGRAM_LIMIT, HISTOGRAM_LIMIT)
         ends = (-HISTOGRAM_LIMIT, HISTOGRAM_LIMIT)
         return np.stack([np.histogram(values_P, BINS, ends)[0] for values_P in inside_CP])
 
-    found_NGCK = _by_region(values_NCHW, region_NGHW, counts, BINS)
+    found_NGCK = _by_region(values_NCHW, region_NGCHW, counts, BINS)
     return np.nan_to_num(found_NGCK).astype(np.uint32)
 
 
@@ -93,11 +99,19 @@ def decibel(peak: np.ndarray, residual: np.ndarray) -> np.ndarray:
 
 
 def _by_region(
-    values_NCHW: np.ndarray, region_NGHW: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], *more: int
+    values_NCHW: np.ndarray, region_NGCHW: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], *more: int
 ) -> np.ndarray:
-    """Apply a statistic, (C,P) -> (C,*more), to each galaxy and region: (N,G,C,*more)."""
-    n, regions = region_NGHW.shape[:2]
+    """Apply a statistic, (C,P) -> (C,*more), to each galaxy and region, (N,G,C,H,W) or (N,G,H,W): (N,G,C,*more)."""
+    n, regions = region_NGCHW.shape[:2]
     found = np.full((n, regions, values_NCHW.shape[1], *more), np.nan)
-    for galaxy, region in np.argwhere(region_NGHW.any(axis=(2, 3))):
-        found[galaxy, region] = statistic(values_NCHW[galaxy][:, region_NGHW[galaxy, region]])
+    for galaxy, region in np.ndindex(n, regions):
+        mask = region_NGCHW[galaxy, region]
+        if mask.ndim == 3 and (mask == mask[0]).all():
+            mask = mask[0]  # the usual case: all bands at once
+        if mask.ndim == 2:
+            if mask.any():
+                found[galaxy, region] = statistic(values_NCHW[galaxy][:, mask])
+            continue
+        for band in np.flatnonzero(mask.any(axis=(1, 2))):
+            found[galaxy, region, band] = statistic(values_NCHW[galaxy, band][mask[band]][None])[0]
     return found

@@ -114,8 +114,34 @@ def test_invalid_input_is_refused():
         measure_images(observed, observed, visible[:, :8], SPEC)
     with pytest.raises(InputError, match="observed"):
         measure_images(observed, observed, visible, SurveySpec(image_size=32))
-    observed[1, 0, 0, :3] = np.nan
+    observed[1, 0, 0, :3] = np.inf
     with pytest.raises(InputError, match=r"row 1 .*\b3\b"):
         measure_images(observed, observed, visible, SPEC)
     with pytest.raises(InputError, match="images"):
         join_image_measures([])
+
+
+def test_missing_pixels_are_left_out():
+    complete, visible = round_galaxies(4, 6), patches(4, 6)
+    reconstructed = 0.9 * complete
+    observed = complete.copy()
+    observed[0, 1, :, :8] = np.nan  # a stripe at the edge, in r
+    observed[1, 2, 30:34, 20:40] = np.nan  # across the galaxy, in the shape band
+    observed[2, 4] = np.nan  # a whole band
+    whole, found = (measure(images, reconstructed, visible) for images in (complete, observed))
+    for name in ("rms_NGC", "nmad_NGC", "median_NGC", "chi2_NGC"):
+        same = np.isclose(getattr(found, name), getattr(whole, name), rtol=1e-5, atol=0)
+        changed = {(int(n), int(c)) for n, c in zip(*np.nonzero(~same[:, 0]), strict=True)}
+        assert changed == {(0, 1), (1, 2), (2, 4)}, name
+    residual = ((reconstructed - observed) / NOISE_C11)[0, 1][~visible[0]]
+    assert found.rms_NGC[0, 0, 1] == pytest.approx(np.sqrt(np.nanmean(residual**2)), rel=1e-5)
+    assert found.count_NGCK[0, 0, 1].sum() == np.isfinite(residual).sum()
+    assert np.isnan(found.rms_NGC[2, :, 4]).all() and not found.count_NGCK[2, :, 4].any()
+    assert np.isnan(found.peak_NC[2, 4]) and np.isfinite(found.peak_NC).sum() == 19
+    # Photometry and sizes are measured where the aperture is complete.
+    flux, expected = found.flux_NVAC[:, OBSERVED_V].copy(), whole.flux_NVAC[:, OBSERVED_V].copy()
+    assert np.isnan(flux[1, :, 2]).all() and np.isnan(flux[2, :, 4]).all() and np.isnan(flux).sum() == 4
+    np.testing.assert_array_equal(flux[np.isfinite(flux)], expected[np.isfinite(flux)])
+    assert np.isnan(found.radius_NV[:, OBSERVED_V]).tolist() == [False, True, False, False]
+    # A missing pixel is filled with the reconstruction.
+    np.testing.assert_allclose(found.flux_NVAC[2, COMPOSITE_V, :, 4], found.flux_NVAC[2, RECONSTRUCTION_V, :, 4])
