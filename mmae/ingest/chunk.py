@@ -201,6 +201,7 @@ def _count(table: pa.Table) -> dict[str, int]:
     return {
         "galaxies": len(table),
         "images": len(table) - image.null_count,
+        "incomplete_images": pc.sum(pc.and_(image.is_valid(), pc.greater(table["masked_fraction"], 0))).as_py() or 0,
         "spectra": len(table) - spectrum.null_count,
         "paired": pc.sum(pc.and_(image.is_valid(), spectrum.is_valid())).as_py() or 0,
         "redshifts": len(table) - table["redshift"].null_count,

@@ -151,6 +151,13 @@ def print_summary(survey: Survey, console: Console) -> None:
         table.add_row(split, *(f"{int(counts[key]):,}" for key in keys), span)
     console.print(table)
     _print_shares(survey, console)
+    incomplete = sum(survey.counts[split].get("incomplete_images", 0) for split in SPLITS)
+    if incomplete:
+        console.print(
+            f"missing       {incomplete:,} images have pixels or bands that were not observed",
+            highlight=False,
+            soft_wrap=True,
+        )
     found = survey.duplicates
     console.print(
         f"duplicates    {found.galaxies:,} galaxies in {found.rows:,} rows, within 1 arcsec or of one targetid; "

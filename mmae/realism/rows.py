@@ -143,15 +143,19 @@ def sample_row_groups(survey: Survey, max_rows: int, seed: int) -> list[RowGroup
 
 
 def read_images(group: RowGroup, survey: Survey, size: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Images of a row group: row_N in the survey, image_NCHW in counts (float32).
+    """Complete images of a row group: row_N in the survey, image_NCHW in counts (float32).
+
+    Images with missing pixels are left out: pixel statistics and detections would need their masks, and simulated
+    images have none.
 
     Args:
         size: crop to the central size x size pixels.
     """
     column = pq.ParquetFile(group.path).read_row_group(group.index, columns=["image"])["image"]
     value_NX, present = tensor_rows(column, survey.spec.image_dtype)
-    image_NCHW = value_NX.reshape(-1, *survey.spec.image_shape)
-    return group.first_row + present, crop_centre(image_NCHW, size or survey.spec.image_size)
+    image_NCHW = crop_centre(value_NX.reshape(-1, *survey.spec.image_shape), size or survey.spec.image_size)
+    complete_N = np.isfinite(image_NCHW).all(axis=(1, 2, 3))
+    return group.first_row + present[complete_N], image_NCHW[complete_N]
 
 
 def read_spectra(group: RowGroup) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from astropy.visualization import make_lupton_rgb
+from matplotlib.figure import Figure
 
 from mmae.core.errors import InputError
 from mmae.plots import image as fi
@@ -62,6 +63,36 @@ def test_completely_masked_image_is_grey_and_not_absent(rng):
     figure = fi.image_reconstruction_figure(truth, np.zeros((1, 16, 16), bool), truth, SPEC, ["a"])
     assert (figure.axes[1].images[0].get_array() == fi.MASKED_RGB).all()
     assert "no image" not in texts(figure)
+
+
+def test_missing_pixels_are_grey_and_filled_by_the_reconstruction(rng):
+    truth = make_images(rng, 1)
+    reconstruction = truth + 0.1
+    truth[0, SPEC.bands.index("r"), 3, 4] = np.nan
+    figure = fi.image_reconstruction_figure(truth, np.ones((1, 16, 16), bool), reconstruction, SPEC, ["a"])
+    white = fi.white_level(truth[0], SPEC)
+    shown, _, model, pasted, residual = (ax.images[0].get_array() for ax in figure.axes[:5])
+    assert (shown[3, 4] == fi.MASKED_RGB).all() and not (shown[3, 5] == fi.MASKED_RGB).all()
+    filled = np.where(np.isfinite(truth[0]), truth[0], reconstruction[0])
+    np.testing.assert_array_equal(pasted, fi.lupton_rgb(filled, SPEC, white))
+    assert np.isfinite(np.ma.filled(residual, np.nan)).all()  # of i, which is complete
+    assert figure.axes[4].get_facecolor()[:3] == fi.MASKED_RGB
+
+
+def test_a_missing_band_is_named_and_the_others_are_shown(rng):
+    truth = make_images(rng, 1)[0]
+    truth[SPEC.bands.index("g")] = np.nan
+    ax = Figure().subplots()
+    white = fi.white_level(truth, SPEC)
+    fi.draw_rgb(ax, truth, SPEC, white, absent=False)
+    assert [text.get_text() for text in ax.texts] == ["no g"]
+    shown = ax.images[0].get_array()
+    # Blue is the mean of red and green, in units of the noise.
+    noise = np.asarray(SPEC.band_noise)[:, None, None]
+    completed = np.nan_to_num(truth)
+    i, r, g = (SPEC.bands.index(band) for band in "irg")
+    completed[g] = (truth[i] / noise[i] + truth[r] / noise[r]) / 2 * noise[g]
+    np.testing.assert_allclose(shown, fi.lupton_rgb(completed, SPEC, white), atol=1e-12)
 
 
 def test_empty_input_and_wrong_shapes():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mmae.realism.rows import (
+    RowGroup,
     align_truth,
     read_images,
     read_objects,
@@ -16,6 +20,7 @@ from mmae.realism.rows import (
     sample_row_groups,
     tensor_rows,
 )
+from mmae.survey.schema import Galaxy, SurveySpec, to_table
 from tests.realism.surveys import make_survey
 
 
@@ -61,6 +66,21 @@ def test_nulls_are_skipped():
     )
     values, present = tensor_rows(column, "float32")
     assert present.tolist() == [0, 3] and values.tolist() == [[0, 0], [1, 2]]
+
+
+def test_images_with_missing_pixels_are_left_out(tmp_path):
+    spec = SurveySpec(image_size=4, n_wavelengths=3)
+    images = np.random.default_rng(0).normal(size=(6, *spec.image_shape)).astype(np.float32)
+    images[1, 2], images[4, 0, 0, 0] = np.nan, np.nan
+    rows = to_table([Galaxy(f"g{i}", image_CHW=image) for i, image in enumerate(images)], ["test"] * 6, spec)
+    path = tmp_path / "a.parquet"
+    pq.write_table(rows.slice(1), path)
+    group = RowGroup(str(path), 0, 10, 5)
+    of_spec = SimpleNamespace(spec=spec)
+    row_N, image_NCHW = read_images(group, of_spec)
+    assert row_N.tolist() == [11, 12, 14]
+    np.testing.assert_array_equal(image_NCHW, images[[2, 3, 5]])
+    assert read_images(group, of_spec, 2)[0].tolist() == [11, 12, 13, 14]  # the missing corner is cut off
 
 
 def test_samples_are_limited_and_reproducible(survey):
