@@ -70,10 +70,10 @@ def index_image(
     if not bands and left_out:
         return IMAGES.empty_table()
     present = [band for band in spec.bands if band in bands]
-    if len(present) < len(spec.bands) and not (missing_bands and present):
+    missing = ",".join(band for band in spec.bands if band not in bands)
+    if missing and not (missing_bands and present):
         raise ValueError(
-            f"band {','.join(band for band in spec.bands if band not in bands)} is missing, found "
-            f"{','.join(present) or 'none'}" + ("; --pair.missing-bands accepts such images" if present else "")
+            f"band {missing} is missing, found {','.join(present) or 'none'}; --pair.missing-bands accepts such images"
         )
     first = bands[present[0]]
     shape, wcs = first.plane.shape, _wcs(first.header, spec)
