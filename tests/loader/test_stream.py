@@ -152,7 +152,7 @@ def test_float16_images_are_converted_to_float32(tmp_path, ray_cluster):
     assert batch.image_BCHW.dtype == torch.float32
     index = int(batch.present["image"].nonzero()[0])
     truth = make_galaxy(int(batch.object_id[index][1:])).image_CHW
-    assert np.array_equal(batch.image_BCHW[index].numpy(), truth.astype(np.float16).astype(np.float32))
+    np.testing.assert_array_equal(batch.image_BCHW[index].numpy(), truth.astype(np.float16).astype(np.float32))
 
 
 def test_missing_magnitudes_are_nan_or_absent(survey):
