@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import ray
 from mlflow.exceptions import MlflowException
 from rich.console import Console
 
-from mmae.config import RunConfig
+from mmae.config import RunConfig, modalities_of
 from mmae.core.errors import InputError
 from mmae.core.files import file_hash, folder_lock
 from mmae.core.interrupts import end_status
@@ -24,6 +25,7 @@ from mmae.evaluation.catalogue import Catalogue, read_catalogue, true_widths
 from mmae.evaluation.config import EvaluateConfig
 from mmae.evaluation.photoz.predictions_file import read_predictions
 from mmae.evaluation.photoz.section import file_section
+from mmae.evaluation.photoz.table_baselines import predict_from_magnitudes
 from mmae.evaluation.record import HASH_DIGITS, evaluation_record, require_same_model, save_record
 from mmae.evaluation.sections import Results, SplitReadings, make_sections
 from mmae.evaluation.tables import write_predictions
@@ -38,19 +40,28 @@ from mmae.report.contents import Section, numbers, tally
 from mmae.report.save import log_page, save_report
 from mmae.report.terminal import print_section, print_verdicts
 from mmae.survey.leaks import LeakCheck, require_no_leak
+from mmae.survey.schema import IMAGE_GRID, WAVELENGTH_GRID
 from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
 
 EVALUATIONS, FOLDER = "evaluations", "evaluation"
 BUSY = "another process is writing this evaluation. Wait until it ends, or use another --name."
-GRID = ("image_size", "bands", "pixel_scale", "zero_point", "n_wavelengths", "wavelength_start", "wavelength_step")
-"""Fields of `InputSpec` in which model and survey must agree."""
+GRID = {"image": IMAGE_GRID, "spectrum": WAVELENGTH_GRID, "magnitudes": ("bands",)}
+"""Fields of `InputSpec` in which a model of this modality and a survey must agree; of other modalities all of these."""
 EXPERIMENT = "evaluations"
 # Number of tables printed per section; of other sections only the verdicts are printed. The page has everything.
 PRINTED_TABLES = {"redshift": 2}
 PRINTED_FILE_TABLES = 3
 # Prefixes of the numbers logged to MLflow as metrics; report.json has all of them (thousands).
-LOGGED = ("redshift/low_z/", "redshift/all_z/", "surface/verdict/", "pz/scores/", "pz/calibration/", "spectra/targets/")
+LOGGED = (
+    "redshift/low_z/",
+    "redshift/all_z/",
+    "redshift/baselines/",
+    "surface/verdict/",
+    "pz/scores/",
+    "pz/calibration/",
+    "spectra/targets/",
+)
 CONCURRENT_TASKS = 3
 TRAIN = "train"
 
@@ -97,7 +108,8 @@ def _evaluate_file(config: EvaluateConfig, console: Console) -> Evaluation:
 def _evaluate_model(config: EvaluateConfig, console: Console) -> Evaluation:
     trained = find_run(config.run, config.home_path, tracking_uri(config.home_path))
     survey = _survey(config, trained)
-    _require_same_grid(trained, survey)
+    run = from_yaml(trained.checkpoint / CONFIG, RunConfig)
+    _require_same_grid(trained, survey, modalities_of(run.model))
     checked = require_no_leak(trained.checkpoint, survey, config.split, allow_unknown=config.allow_unknown_training)
     console.print(
         f"model   {trained.checkpoint}\nsurvey  {survey.path}, split {config.split}", highlight=False, soft_wrap=True
@@ -142,21 +154,24 @@ def _survey(config: EvaluateConfig, trained: FoundRun) -> Survey:
     raise InputError(f"{trained.checkpoint}: its survey {folders[0]} does not exist. Give --survey FOLDER.")
 
 
-def _require_same_grid(trained: FoundRun, survey: Survey) -> None:
+def _require_same_grid(trained: FoundRun, survey: Survey, modalities: Collection[str] = ("image", "spectrum")) -> None:
     """A model reads one image size, one order of bands, one photometric system and one wavelength grid.
 
-    The normalisation constants (band noise, mean and standard deviation) are those of the model and may differ.
+    The normalisation constants (band noise, mean and standard deviation) are those of the model and may differ, and so
+    may what belongs to other modalities than those of the model.
 
     Raises:
         InputError: naming every property that differs.
     """
     was, now = read_state(trained.checkpoint)["input_spec"], dataclasses.asdict(input_spec(survey.spec))
+    grid = (*IMAGE_GRID, *WAVELENGTH_GRID)
+    compared = {field for modality in modalities for field in GRID.get(modality, grid)}
     differ = []
-    for name in GRID:
+    for name in (field for field in grid if field in compared):
         before = tuple(was[name]) if isinstance(was.get(name), list) else was.get(name)
         if before and before != now[name]:  # mmae 0.1 did not record bands, pixel scale and zero point
             differ.append(f"{name} is {now[name]}, the model was trained with {before}")
-    if len(was["band_noise"]) != len(now["band_noise"]):
+    if "bands" in compared and len(was["band_noise"]) != len(now["band_noise"]):
         differ.append(f"it has {len(now['band_noise'])} bands, the model was trained with {len(was['band_noise'])}")
     if differ:
         raise InputError(f"{survey.path}: {'; '.join(differ)}. Evaluate {trained.name} on a survey of the same grid.")
@@ -192,6 +207,7 @@ def run_tasks(config: EvaluateConfig, checkpoint: Path, survey: Survey, console:
         f"{len(config.surface_ratios) ** 2 - 1} pairs of masks",
         highlight=False,
     )
+    baselines = _start_baselines(survey, catalogue, config.seed)
     outputs = ray.get(start(readings_task, [split_input for split_input, _ in splits.values()]))
     readings = {
         split: SplitReadings(split_catalogue, *output)
@@ -204,7 +220,17 @@ def run_tasks(config: EvaluateConfig, checkpoint: Path, survey: Survey, console:
         catalogue.redshift_N[:n_surface],
         surface.future(),
         reconstructions.future(),
+        ray.get(baselines) if baselines else {},
     )
+
+
+def _start_baselines(survey: Survey, catalogue: Catalogue, seed: int) -> ray.ObjectRef | None:
+    """Start the training of the baselines on all training galaxies of the survey; None if it has none."""
+    if not survey.rows_per_split()[TRAIN]:
+        return None
+    train = read_catalogue(survey, TRAIN)
+    task = ray.remote(predict_from_magnitudes).options(num_cpus=0)
+    return task.remote(train.mag_NC, train.redshift_N, catalogue.mag_NC, seed=seed)
 
 
 def _facts(config: EvaluateConfig, trained: FoundRun, survey: Survey, checked: LeakCheck) -> dict[str, str]:

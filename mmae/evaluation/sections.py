@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from rich.console import Console
@@ -64,6 +64,8 @@ class Results:
         z_pred_ISN: predicted redshifts of these galaxies for every pair of masked fractions; None for a model that
             does not read both image and spectrum.
         reconstructions: measurements of the reconstructions of the evaluated galaxies.
+        baselines: redshifts of the evaluated galaxies from their magnitudes alone; empty without training galaxies or
+            magnitudes.
     """
 
     spec: SurveySpec
@@ -72,6 +74,7 @@ class Results:
     surface_redshift_N: np.ndarray
     z_pred_ISN: Future[np.ndarray | None]
     reconstructions: Future[ReconstructionMeasures]
+    baselines: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def pdfs(self) -> dict[str, tuple[RedshiftPDF, np.ndarray]]:
         """Mode -> p(z), and (N,) bool: the inputs of the mode are present; empty for a model without p(z)."""
@@ -116,6 +119,7 @@ def _makers(results: Results, config: EvaluateConfig) -> dict[str, Callable[[], 
             z_train=z_train,
             seed=seed,
             resamples=resamples,
+            baselines=results.baselines,
         )
 
     def probes(name: str, title: str, make: Callable[..., Section]) -> Section:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmae.ingest.config import SplitConfig
-from mmae.survey.schema import SPLITS, Galaxy, Rejection, check_galaxy, to_table
+from mmae.survey.schema import MAGNITUDE, SPLITS, Galaxy, Rejection, check_galaxy, to_table
 from mmae.survey.source import Chunk, ChunkRead, Source
 from mmae.survey.splits import assign_split, splitting_units
 from mmae.survey.store import Shard, TruthShard, write_shard
@@ -195,15 +195,30 @@ def _with_split(table: pa.Table, split: str) -> pa.Table:
     return table.set_column(column, table.schema.field(column), pa.array([split] * len(table), pa.string()))
 
 
+def _measured(table: pa.Table, names: list[str]) -> np.ndarray:
+    """(N,) bool: one of these columns has a value; False without such columns."""
+    valid = [table[name].is_valid().to_numpy() for name in names if name in table.column_names]
+    return np.any(valid, axis=0) if valid else np.zeros(len(table), bool)
+
+
+def _incomplete(table: pa.Table) -> int:
+    """The number of images with pixels that were not observed."""
+    if "image" not in table.column_names:
+        return 0
+    return pc.sum(pc.and_(table["image"].is_valid(), pc.greater(table["masked_fraction"], 0))).as_py() or 0
+
+
 def _count(table: pa.Table) -> dict[str, int]:
     """What the manifest counts in the rows of one split."""
-    image, spectrum = table["image"], table["flux"]
+    magnitudes = [name for name in table.column_names if name.endswith(MAGNITUDE)]
+    image_N, spectrum_N, magnitude_N = (_measured(table, names) for names in (["image"], ["flux"], magnitudes))
     return {
         "galaxies": len(table),
-        "images": len(table) - image.null_count,
-        "incomplete_images": pc.sum(pc.and_(image.is_valid(), pc.greater(table["masked_fraction"], 0))).as_py() or 0,
-        "spectra": len(table) - spectrum.null_count,
-        "paired": pc.sum(pc.and_(image.is_valid(), spectrum.is_valid())).as_py() or 0,
+        "images": int(image_N.sum()),
+        "incomplete_images": _incomplete(table),
+        "spectra": int(spectrum_N.sum()),
+        "paired": int((image_N & spectrum_N).sum()),
+        "magnitudes": int(magnitude_N.sum()),
         "redshifts": len(table) - table["redshift"].null_count,
         **count_strata(table),
     }

@@ -19,7 +19,7 @@ class SplitConfig:
     """How galaxies are divided: by sky cell. Rows of one galaxy, and groups (one parent image), share a split."""
 
     fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
-    """Train, val and test: the paper's 70/15/15."""
+    """Train, val and test: the paper's 70/15/15. 0 0 1: a survey for tests only."""
     seed: int = 0
     nside: int = 512
     """HEALPix nside of the sky cells; 512: 6.9 arcmin. 0: no cells, rows are divided by group, as are rows
@@ -38,7 +38,7 @@ class BuildConfig:
     same command is run again."""
     source: tuple[SourceName, ...] = ("simulated",)
     """One or more of simulated, galaxiesml, desi, hsc, paired; the rows of several are concatenated. Paired
-    matches spectra, images and catalogues on the sky."""
+    matches spectra, images and catalogues on the sky, or takes catalogues alone."""
     galaxiesml: Path | None = None
     """GalaxiesML-Spectra HDF5 file (Zenodo 16989593)."""
     desi: tuple[Path, ...] = ()

@@ -16,9 +16,14 @@ CONTACT_SHEET = "contact_sheet.png"
 COLUMNS = ["object_id", "redshift", "image", "flux", "ivar"]
 
 
-def save_contact_sheet(survey: Survey) -> Path:
-    """Plot the first galaxies of the shards and save contact_sheet.png in the survey's folder."""
+def save_contact_sheet(survey: Survey) -> Path | None:
+    """Plot the first galaxies of the shards and save contact_sheet.png in the survey's folder.
+
+    None for a survey without columns of images and spectra.
+    """
     spec = survey.spec
+    if not (spec.image_size and spec.n_wavelengths):
+        return None
     image_dtype, spectrum_dtype = np.dtype(spec.image_dtype), np.dtype("float32")
     titles, images, fluxes, ivars, redshifts = [], [], [], [], []
     n_images = n_spectra = 0

@@ -10,6 +10,7 @@
       ra: RA
       dec: DEC
       magnitudes: {g: MAG_G, r: MAG_R, z: MAG_Z}
+      magnitude_errors: {g: MAGERR_G, r: MAGERR_R, z: MAGERR_Z}
 
 Fields that are left out are as in HSC-PDR2 and DESI-DR1. For images other than HSC's, noise and normalisation are
 measured when the survey is built.
@@ -17,7 +18,7 @@ measured when the survey is built.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mmae.astro.units import parse_unit
@@ -26,7 +27,7 @@ from mmae.core.settings import from_yaml
 from mmae.survey.schema import SurveySpec
 
 HSC_DESI = SurveySpec()
-WITH_UNITS = ("ra", "dec", "pmra", "pmdec", "epoch", "redshift", "redshift_err", "magnitudes")
+WITH_UNITS = ("ra", "dec", "pmra", "pmdec", "epoch", "redshift", "redshift_err", "magnitudes", "magnitude_errors")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class CatalogueColumns:
     object_id: str = "object_id"
     """One column, or several that are unique together, separated by commas: `BRICKID, OBJID`."""
     ra: str = "ra"
+    """ra and dec may be empty in a survey of catalogues alone: its rows are then divided into splits by object_id."""
     dec: str = "dec"
     pmra: str = ""
     """Proper motion in mas/yr, with the factor cos(dec), as in Gaia."""
@@ -50,11 +52,21 @@ class CatalogueColumns:
     redshift_err: str = ""
     morphtype: str = ""
     magnitudes: dict[str, str] = field(default_factory=dict)
-    """Band -> column with AB magnitudes."""
+    """Band -> column with AB magnitudes. In a survey without images the bands may be any, in this order."""
+    magnitude_errors: dict[str, str] = field(default_factory=dict)
+    """Band -> column with their errors, of some or all bands."""
     override_units: dict[str, str] = field(default_factory=dict)
     """Field (ra, pmra, ..., magnitudes) -> its true unit, where the unit in the tables is wrong."""
 
     def __post_init__(self) -> None:
+        if bool(self.ra) != bool(self.dec):
+            raise ValueError("catalogue.ra and catalogue.dec: name both columns, or leave both empty.")
+        without = set(self.magnitude_errors) - set(self.magnitudes)
+        if without:
+            raise ValueError(
+                f"catalogue.magnitude_errors names the band {', '.join(sorted(without))}, which catalogue.magnitudes "
+                f"does not have."
+            )
         for name, unit in self.override_units.items():
             if name not in WITH_UNITS:
                 raise ValueError(f"catalogue.override_units names {name}; choose from {', '.join(WITH_UNITS)}.")
@@ -70,6 +82,7 @@ class SurveyDescription:
 
     name: str = "hsc-desi"
     bands: tuple[str, ...] = HSC_DESI.bands
+    """Of images and magnitudes, in order of wavelength."""
     image_size: int = HSC_DESI.image_size
     """Pixels along a side of a cutout."""
     pixel_scale: float = HSC_DESI.pixel_scale
@@ -95,12 +108,6 @@ class SurveyDescription:
             values = getattr(self, name)
             if values is not None and len(values) != len(self.bands):
                 raise ValueError(f"{name} has {len(values)} values for {len(self.bands)} bands; give one per band.")
-        unknown = set(self.catalogue.magnitudes) - set(self.bands)
-        if unknown:
-            raise ValueError(
-                f"catalogue.magnitudes names the band {', '.join(sorted(unknown))}, which is not among "
-                f"the bands {', '.join(self.bands)}."
-            )
         for name in ("image_size", "pixel_scale", "wavelength_step", "n_wavelengths"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; give a positive number.")
@@ -130,12 +137,28 @@ class SurveyDescription:
             wavelength_start=self.wavelength_start,
             wavelength_step=self.wavelength_step,
             n_wavelengths=self.n_wavelengths,
+            extra_columns=tuple((error_column(band), 1) for band in self.bands if self.catalogue.magnitude_errors),
             **numbers,
         )
 
+    def spec_of_tables(self) -> SurveySpec:
+        """The spec of a survey of catalogues alone: without columns of images and spectra."""
+        constants = {"band_noise": 1.0, "arcsinh_mean": 0.0, "arcsinh_std": 1.0}
+        numbers = {name: (value,) * len(self.bands) for name, value in constants.items()}
+        return replace(self.spec(), image_size=0, n_wavelengths=0, **numbers)
 
-def read_description(path: Path | None) -> SurveyDescription:
+
+def error_column(band: str) -> str:
+    """The survey's column with the errors of the magnitudes of a band."""
+    return f"{band}_mag_err"
+
+
+def read_description(path: Path | None, images: bool = True) -> SurveyDescription:
     """The description in a YAML file; None: HSC and DESI.
+
+    Args:
+        images: the survey has images, so that the magnitudes are in bands of the images. If not, and there are
+            magnitudes in other bands, the bands are those of the magnitudes.
 
     Raises:
         InputError: the file cannot be read, or has an invalid field.
@@ -143,6 +166,16 @@ def read_description(path: Path | None) -> SurveyDescription:
     if path is None:
         return SurveyDescription()
     try:
-        return from_yaml(path.expanduser(), SurveyDescription)
+        description = from_yaml(path.expanduser(), SurveyDescription)
     except ValueError as error:
         raise error if isinstance(error, InputError) else InputError(f"{path}: {error}") from error
+    magnitudes = description.catalogue.magnitudes
+    unknown = sorted(set(magnitudes) - set(description.bands))
+    if unknown and images:
+        raise InputError(
+            f"{path}: catalogue.magnitudes names the band {', '.join(unknown)}, which is not among "
+            f"the bands {', '.join(description.bands)}."
+        )
+    if unknown:
+        return replace(description, bands=tuple(magnitudes), band_noise=None, arcsinh_mean=None, arcsinh_std=None)
+    return description

@@ -57,7 +57,9 @@ def build_job(config: BuildConfig, console: Console | None = None) -> Survey:
         shutil.rmtree(plan_folder(config.out), ignore_errors=True)
         sheet = save_contact_sheet(survey)
         print_summary(survey, console)
-        console.print(f"survey        {survey.path}\ncontact sheet {sheet}", highlight=False, soft_wrap=True)
+        console.print(f"survey        {survey.path}", highlight=False, soft_wrap=True)
+        if sheet:
+            console.print(f"contact sheet {sheet}", highlight=False, soft_wrap=True)
     return survey
 
 
@@ -138,7 +140,7 @@ def _required(value, option: str):
 
 def print_summary(survey: Survey, console: Console) -> None:
     """Print counts per split and modality, shares of rare kinds, duplicates, and rejections with their reasons."""
-    keys = ("galaxies", "images", "spectra", "paired", "redshifts")
+    keys = ("galaxies", "images", "spectra", "paired", "magnitudes", "redshifts")
     table = Table(title="survey", title_justify="left")
     table.add_column("split")
     for key in (*keys, "redshift range"):

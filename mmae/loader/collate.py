@@ -47,9 +47,11 @@ def to_batch(table: pa.Table, spec: SurveySpec) -> Batch:
     values, present = {}, {}
     for modality, kind in MODALITIES.items():
         shapes, there = kind.shapes(input_spec(spec)), []
+        optional = getattr(kind, "optional", ())
         for name, columns in kind.columns(spec.bands).items():
             values[name], has_B = decode(table, columns, shapes[name])
-            there.append(has_B)
+            if name not in optional:
+                there.append(has_B)
         present[modality] = torch.stack(there).all(0)
     redshift = table["redshift"]
     return Batch(

@@ -23,6 +23,10 @@ from mmae.survey.missing import missing_by_band
 
 SPEC_KEY = b"mmae.survey_spec"
 SPLITS = ("train", "val", "test")
+MAGNITUDE = "_cmodel_mag"  # end of the names of columns of magnitudes, after the band
+IMAGE_GRID = ("bands", "image_size", "pixel_scale", "zero_point")
+WAVELENGTH_GRID = ("n_wavelengths", "wavelength_start", "wavelength_step")
+"""Fields of `SurveySpec` in which two surveys, or a survey and a model, must agree."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class SurveySpec:
     """
 
     bands: tuple[str, ...] = ("g", "r", "i", "z", "y")
-    image_size: int = 64  # pixels
+    image_size: int = 64  # pixels; 0: the survey has no column of images
     pixel_scale: float = 0.168  # arcsec / pixel
     zero_point: float = 27.0  # AB mag of one count
     image_dtype: str = "float32"
@@ -44,7 +48,7 @@ class SurveySpec:
     arcsinh_std: tuple[float, ...] = (1.8264, 1.8293, 1.9493, 1.8944, 1.7909)
     wavelength_start: float = 3600.0  # Angstrom, vacuum
     wavelength_step: float = 0.8  # Angstrom
-    n_wavelengths: int = 7781
+    n_wavelengths: int = 7781  # 0: the survey has no columns of spectra
     extra_columns: tuple[tuple[str, int], ...] = ()
     """Further measurements of this survey, for modalities of its own: column name and number of float32 samples (1: a
     plain number)."""
@@ -70,22 +74,17 @@ class SurveySpec:
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
     def require_equal_grid(self, other: SurveySpec, where: str) -> None:
-        """Raise InputError unless `other` has this band order, image and wavelength grid."""
-        for name in (
-            "bands",
-            "image_size",
-            "pixel_scale",
-            "zero_point",
-            "wavelength_start",
-            "wavelength_step",
-            "n_wavelengths",
-        ):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if mine != theirs:
-                raise InputError(
-                    f"{where}: {name} is {theirs}, expected {mine}. A model reads one band order "
-                    f"and one grid only: rebuild the survey with ray_jobs/build_survey.py."
-                )
+        """Raise InputError, naming all differences, unless `other` has this band order, image and wavelength grid."""
+        differ = [
+            f"{name} is {getattr(other, name)}, expected {getattr(self, name)}"
+            for name in (*IMAGE_GRID, *WAVELENGTH_GRID)
+            if getattr(self, name) != getattr(other, name)
+        ]
+        if differ:
+            raise InputError(
+                f"{where}: {'; '.join(differ)}. A model reads one band order "
+                f"and one grid only: rebuild the survey with ray_jobs/build_survey.py."
+            )
 
 
 @dataclass
@@ -131,8 +130,9 @@ class Checked:
 def check_galaxy(galaxy: Galaxy, spec: SurveySpec, where: str) -> Checked:
     """Reject the fields of a galaxy that cannot be used, with the reasons.
 
-    Image and spectrum are rejected independently; the row is rejected only if neither is left. An image with missing
-    pixels (NaN) is kept, also if whole bands are missing. Mutates and returns `galaxy`.
+    Image and spectrum are rejected independently; the row is rejected only if no measurement is left: no image, no
+    spectrum, no magnitude and no extra column. An image with missing pixels (NaN) is kept, also if whole bands are
+    missing. Mutates and returns `galaxy`.
 
     Raises:
         InputError: an image or spectrum has the wrong shape. This means a wrong grid or
@@ -172,8 +172,9 @@ def check_galaxy(galaxy: Galaxy, spec: SurveySpec, where: str) -> Checked:
         reject("redshift", f"redshift is {galaxy.redshift:.5g}; the row is kept without a label")
         galaxy.redshift = galaxy.redshift_err = None
     _check_extra(galaxy, spec, where, reject)
-    if galaxy.image_CHW is None and galaxy.flux_L is None and not galaxy.extra:
-        reject("row", "neither an image nor a spectrum is left")
+    has_magnitude = galaxy.cmodel_mag_C is not None and np.isfinite(galaxy.cmodel_mag_C).any()
+    if galaxy.image_CHW is None and galaxy.flux_L is None and not has_magnitude and not galaxy.extra:
+        reject("row", "no image, spectrum, magnitude or extra column is left")
         return Checked(None, rejections)
     return Checked(galaxy, rejections)
 
@@ -236,6 +237,7 @@ def arrow_schema(spec: SurveySpec) -> pa.Schema:
     """The Parquet schema of a survey, with the spec in its metadata."""
     image_bytes = int(np.prod(spec.image_shape)) * np.dtype(spec.image_dtype).itemsize
     spectrum_bytes = spec.n_wavelengths * np.dtype(np.float32).itemsize
+    tensors = {"image": image_bytes, "flux": spectrum_bytes, "ivar": spectrum_bytes}
     fields = [
         pa.field("object_id", pa.string(), nullable=False),
         pa.field("targetid", pa.int64()),
@@ -243,10 +245,8 @@ def arrow_schema(spec: SurveySpec) -> pa.Schema:
         pa.field("dec", pa.float64()),
         pa.field("redshift", pa.float32()),
         pa.field("redshift_err", pa.float32()),
-        pa.field("image", pa.binary(image_bytes)),
-        pa.field("flux", pa.binary(spectrum_bytes)),
-        pa.field("ivar", pa.binary(spectrum_bytes)),
-        *[pa.field(f"{band}_cmodel_mag", pa.float32()) for band in spec.bands],
+        *[pa.field(name, pa.binary(size)) for name, size in tensors.items() if size],
+        *[pa.field(f"{band}{MAGNITUDE}", pa.float32()) for band in spec.bands],
         *[
             pa.field(name, pa.float32() if size == 1 else pa.binary(size * np.dtype(np.float32).itemsize))
             for name, size in spec.extra_columns
@@ -285,7 +285,7 @@ def to_table(galaxies: list[Galaxy], splits: list[str], spec: SurveySpec) -> pa.
         "group_id": [g.group_id or g.object_id for g in galaxies],
         "split": splits,
         "_healpix_29": _healpix(galaxies),
-        **{f"{band}_cmodel_mag": magnitude(i) for i, band in enumerate(spec.bands)},
+        **{f"{band}{MAGNITUDE}": magnitude(i) for i, band in enumerate(spec.bands)},
         **{name: extra(name, size) for name, size in spec.extra_columns},
     }
     for name in schema.names:

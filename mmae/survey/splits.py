@@ -28,7 +28,7 @@ _LINES = 1 << 20  # rows hashed at once, to bound the memory
 
 
 def check_fractions(fractions: tuple[float, ...]) -> None:
-    """Raise InputError unless there are three fractions in 0..1 that sum to 1, with a positive one for train."""
+    """Raise InputError unless there are three fractions in 0..1 that sum to 1."""
     advice = "give train, val and test fractions that sum to 1, such as 0.7 0.15 0.15"
     if len(fractions) != len(SPLITS):
         raise InputError(f"split fractions: {len(fractions)} given, expected 3; {advice}.")
@@ -36,8 +36,6 @@ def check_fractions(fractions: tuple[float, ...]) -> None:
         raise InputError(f"split fractions: {fractions} are not all between 0 and 1; {advice}.")
     if abs(sum(fractions) - 1) > 1e-6:
         raise InputError(f"split fractions: {fractions} sum to {sum(fractions):.6g}; {advice}.")
-    if fractions[0] == 0:
-        raise InputError(f"split fractions: the train fraction is 0; {advice}.")
 
 
 def check_nside(nside: int) -> None:

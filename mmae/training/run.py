@@ -18,7 +18,7 @@ from ray.train import CheckpointConfig, FailureConfig, ScalingConfig
 from ray.train import RunConfig as TrainRunConfig
 from rich.console import Console
 
-from mmae.config import RunConfig
+from mmae.config import RunConfig, modalities_of
 from mmae.core.errors import InputError
 from mmae.core.files import folder_lock, partial_path
 from mmae.core.interrupts import end_status, interrupted_status, raise_on_sigterm
@@ -54,6 +54,8 @@ from mmae.training.stored_scores import read_scores, write_scores
 from mmae.training.trainer import InterruptibleTrainer
 from mmae.training.worker import ENDED, train_worker
 
+COUNTED = {"image": "images", "spectrum": "spectra", "magnitudes": "magnitudes"}
+"""Modality -> its galaxies in the counts of a survey; surveys of mmae 0.2.0 did not count magnitudes."""
 BUSY = "another process is training this run. Wait until it ends, or use another --name."
 
 
@@ -181,8 +183,10 @@ def require_usable(config: RunConfig, survey: Survey) -> int:
     """Check survey and model before any worker starts; returns the number of the model's parameters.
 
     Raises:
-        InputError: an empty split, fewer galaxies in an epoch than lanes or than one batch, or an impossible model.
+        InputError: an empty split, no training galaxy with an input of the model, fewer galaxies in an epoch than
+            lanes or than one batch, or an impossible model.
     """
+    _require_training_galaxies(config, survey)
     for split in ("train", "val", "test"):
         survey.files(split)
     rows = make_sampler(survey, config.stream, config.seed).n_rows
@@ -196,6 +200,23 @@ def require_usable(config: RunConfig, survey: Survey) -> int:
     except ValueError as error:
         raise InputError(str(error)) from error
     return sum(p.numel() for p in model.parameters())
+
+
+def _require_training_galaxies(config: RunConfig, survey: Survey) -> None:
+    """Raise InputError if the survey has no training galaxy, or none with a measurement that the model reads."""
+    if not survey.rows_per_split()["train"]:
+        raise InputError(
+            f"{survey.path}: there is no training galaxy, the survey is for tests only. Train on another survey, or "
+            f"build this one with a train fraction (--split.fractions)."
+        )
+    counts, modalities = survey.counts["train"], modalities_of(config.model)
+    known = [COUNTED[name] for name in modalities if COUNTED.get(name) in counts]
+    if len(known) == len(modalities) and not any(counts[name] for name in known):
+        has = [name for name in COUNTED.values() if counts.get(name)]
+        raise InputError(
+            f"{survey.path}: no training galaxy has {' or '.join(known)}, which recipe {config.recipe} reads; the "
+            f"survey has {' and '.join(has) or 'none of them'}. Use another --recipe: magnitudes for catalogues alone."
+        )
 
 
 def uses_gpu(config: RunConfig) -> bool:

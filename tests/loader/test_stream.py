@@ -174,6 +174,7 @@ def test_missing_magnitudes_are_nan_or_absent(survey):
     assert batch.present["magnitudes"].tolist() == [True, False, True]
     assert magnitudes[0].tolist() == [20.0 + i for i in range(len(SPEC.bands))]
     assert not magnitudes[1].any() and magnitudes[2, 0] == 22.0 and magnitudes[2, 1:].isnan().all()
+    assert not batch.values["magnitude_errors"].any()  # no such columns: the magnitudes are there nevertheless
     # The table has no spectrum columns: absent, with the right shape.
     assert not batch.present["spectrum"].any() and batch.flux_BL.shape == (3, SPEC.n_wavelengths)
 

@@ -82,6 +82,7 @@ def random_batch(n: int, spec: InputSpec = SPEC, seed: int = 0) -> Batch:
             "flux": torch.tensor(flux * (ivar > 0), dtype=torch.float32),
             "ivar": torch.tensor(ivar, dtype=torch.float32),
             "magnitudes": torch.tensor(23.0 - 2.5 * np.log10(peak_NC[..., 0, 0]), dtype=torch.float32),
+            "magnitude_errors": torch.zeros(len(peak_NC), peak_NC.shape[1]),  # not known
         },
         {name: yes.clone() for name in MODALITIES},
         torch.tensor(rng.uniform(0.05, 3, n), dtype=torch.float32),

@@ -152,3 +152,38 @@ def test_galaxy_with_magnitudes_only(model):
     (group,) = model.encode(batch, visible).groups
     assert group.token_BVD.shape[1] == 1 + 2 and group.valid_BV is None
     assert group.token_BVD.isfinite().all()
+
+
+def with_errors(error: float):
+    batch = random_batch(3)
+    batch.values["magnitude_errors"] = torch.full_like(batch.values["magnitudes"], error)
+    return batch
+
+
+def test_errors_of_magnitudes_enter_and_may_be_missing(model):
+    shown = fixed_visible(random_batch(3), model.n_tokens, ("magnitudes",))
+    precise, rough, unknown = (model.redshift(with_errors(e), shown)[0] for e in (0.01, 0.3, torch.nan))
+    assert (precise != rough).all() and (rough != unknown).all() and unknown.isfinite().all()
+    torch.testing.assert_close(model.redshift(with_errors(0.0), shown)[0], unknown)
+    without_column = random_batch(3)
+    del without_column.values["magnitude_errors"]
+    torch.testing.assert_close(model.redshift(without_column, shown)[0], unknown)
+
+
+def test_hidden_magnitudes_and_errors_do_not_enter(model):
+    batch = with_errors(0.1)
+    visible = fixed_visible(batch, model.n_tokens, ("magnitudes",))
+    visible["magnitudes"][:, 1] = False
+    changed = copied(batch)
+    changed.values["magnitudes"][:, 1] += 1.0
+    changed.values["magnitude_errors"][:, 1] = 0.5
+    torch.testing.assert_close(model.redshift(batch, visible)[0], model.redshift(changed, visible)[0])
+
+
+def test_colours_of_bands_that_are_not_both_measured_are_zero(model):
+    batch = random_batch(3)
+    batch.values["magnitudes"][0] = torch.tensor([21.0, 19.5])
+    batch.values["magnitudes"][1, 0] = torch.nan
+    prepared = model.modalities["magnitudes"].prepare(batch, torch.ones(3, 2, dtype=torch.bool))
+    colour_BT = prepared.number_BTJ[:, :, 1]  # of the only other band
+    assert colour_BT[0].tolist() == [3.0, -3.0] and colour_BT[1].tolist() == [0.0, 0.0]  # 1.5 mag / 0.5

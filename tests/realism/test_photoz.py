@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from mmae.core.errors import InputError
+from mmae.inference.photoz_boosting import predict_photoz, train_photoz
 from mmae.metrics.photometric_features import photoz_features
 from mmae.metrics.redshift import normalised_residual, sigma_nmad
-from mmae.realism.photoz import Sample, photoz_section, predict_photoz, train_and_score, train_photoz
+from mmae.realism.photoz import Sample, photoz_section, train_and_score
 from tests.realism.surveys import magnitudes, table_rows
 
 

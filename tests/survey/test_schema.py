@@ -152,15 +152,35 @@ def test_redshift_zero_is_kept():
     assert checked.galaxy.redshift == 0.0 and checked.rejections == []
 
 
-def test_a_row_is_rejected_only_without_image_and_spectrum():
-    invalid = {"ivar_L": np.zeros(12, np.float32)}
+def test_a_row_is_rejected_only_without_any_measurement():
+    invalid = {"ivar_L": np.zeros(12, np.float32), "cmodel_mag_C": np.array([np.nan, np.nan])}
     checked = check_galaxy(galaxy(image_CHW=image_with(np.inf), **invalid), SPEC, WHERE)
     assert checked.galaxy is None and [r.field for r in checked.rejections] == ["image", "spectrum", "row"]
     checked = check_galaxy(galaxy(image_CHW=None, **invalid), SPEC, WHERE)
     assert checked.galaxy is None and [r.field for r in checked.rejections] == ["spectrum", "row"]
-    for kept in ({"image_CHW": None}, {"flux_L": None, "ivar_L": None}):
-        checked = check_galaxy(galaxy(**kept), SPEC, WHERE)
+    nothing = {"image_CHW": None, "flux_L": None, "ivar_L": None, "cmodel_mag_C": None}
+    for kept in ("image_CHW", "cmodel_mag_C"):
+        one = {name: value for name, value in nothing.items() if name != kept}
+        checked = check_galaxy(galaxy(**one), SPEC, WHERE)
         assert checked.galaxy is not None and checked.rejections == []
+    of_one_band = galaxy(**nothing | {"cmodel_mag_C": np.array([np.nan, 20.0])})
+    assert check_galaxy(of_one_band, SPEC, WHERE).rejections == []
+    spec = replace(SPEC, extra_columns=(("size", 1),))
+    assert check_galaxy(galaxy(**nothing, extra={"size": 2.0}), spec, WHERE).rejections == []
+
+
+def test_a_survey_of_tables_has_no_columns_of_images_and_spectra():
+    spec = replace(SPEC, image_size=0, n_wavelengths=0)
+    bare = galaxy(image_CHW=None, flux_L=None, ivar_L=None)
+    table = to_table([bare], ["test"], spec)
+    assert not {"image", "flux", "ivar"} & set(table.column_names) and table["g_cmodel_mag"].to_pylist() == [20.5]
+    assert SurveySpec.from_json(spec.to_json()) == spec
+
+
+def test_all_differences_of_a_grid_are_named():
+    other = replace(SPEC, zero_point=22.5, wavelength_start=3700.0)
+    with pytest.raises(InputError, match="zero_point is 22.5.*wavelength_start is 3700"):
+        SPEC.require_equal_grid(other, "here")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from mmae.evaluation.photoz.figures import modes_figure, trend_figure
 from mmae.evaluation.photoz.predictions_file import PredictionsFile
 from mmae.evaluation.photoz.scoring import FamilyScores, PointScores, StratumScores, modes_of, score_predictions
 from mmae.evaluation.photoz.strata import MIN_GALAXIES, families, redshift_family
+from mmae.evaluation.photoz.table_baselines import baselines_table
 from mmae.metrics.photoz import METRICS, RATES
 from mmae.metrics.redshift import ALL_Z, BASELINE, LOW_Z, selection
 from mmae.plots.redshift import redshift_figure
@@ -62,6 +63,7 @@ def point_section(
     z_train: np.ndarray | None,
     seed: int,
     resamples: int,
+    baselines: Mapping[str, np.ndarray] | None = None,
 ) -> Section:
     """Tables of all scores at z < 0.4 and all z and in strata, and their figures.
 
@@ -73,6 +75,7 @@ def point_section(
         z_train: redshifts of the training set, for the baseline.
         seed: of the bootstrap.
         resamples: number of bootstrap resamples; at most 200 are used for strata.
+        baselines: redshifts from magnitudes alone, see `table_baselines`.
 
     Raises:
         InputError: lengths of a prediction and the catalogue differ.
@@ -80,11 +83,18 @@ def point_section(
     scored = score_predictions(
         catalogue.redshift_N, predictions, families(catalogue, snr_N), z_train=z_train, seed=seed, resamples=resamples
     )
-    return render(scored, catalogue.redshift_N, predictions)
+    compared = baselines_table(catalogue.redshift_N, predictions, baselines or {}, seed=seed, resamples=resamples)
+    return render(scored, catalogue.redshift_N, predictions, (compared,) if compared else ())
 
 
-def render(scored: PointScores, redshift_N: np.ndarray, predictions: Mapping[str, np.ndarray]) -> Section:
-    """The section from the scores of `score_predictions` for these redshifts."""
+def render(
+    scored: PointScores, redshift_N: np.ndarray, predictions: Mapping[str, np.ndarray], further: tuple[Table, ...] = ()
+) -> Section:
+    """The section from the scores of `score_predictions` for these redshifts.
+
+    Args:
+        further: tables after the main ones.
+    """
     modes = modes_of(scored)
     left_out = " ".join(
         f"{_name(mode)}: no galaxy with a redshift has a prediction; add spectroscopic redshifts, or galaxies with "
@@ -94,7 +104,7 @@ def render(scored: PointScores, redshift_N: np.ndarray, predictions: Mapping[str
     )
     if not modes:
         return Section(NAME, TITLE, TEXT, left_out=left_out or "No predictions were given.")
-    tables = [_main_table(scored, name) for name in (LOW_Z, ALL_Z)]
+    tables = [*(_main_table(scored, name) for name in (LOW_Z, ALL_Z)), *further]
     tables += [_family_table(family, mode) for family in scored.families for mode in modes]
     return Section(NAME, TITLE, TEXT, tuple(tables), _drawings(scored, redshift_N, predictions), left_out)
 

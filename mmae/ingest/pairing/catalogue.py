@@ -23,6 +23,7 @@ from mmae.core.errors import InputError
 from mmae.ingest.description import CatalogueColumns
 from mmae.ingest.files import FITS_ENDINGS, name_of
 from mmae.ingest.ids import distinct_names, repeated
+from mmae.ingest.readers.values import is_label
 from mmae.survey.schema import Rejection
 
 CATALOGUE = pa.schema(
@@ -37,6 +38,7 @@ CATALOGUE = pa.schema(
         ("redshift_err", pa.float64()),
         ("morphtype", pa.string()),
         ("magnitudes", pa.list_(pa.float32())),  # one per band; not of fixed size, so that Parquet can store null
+        ("magnitude_errors", pa.list_(pa.float32())),
         ("file", pa.dictionary(pa.int32(), pa.string())),
         ("row", pa.int64()),
         ("brick", pa.string()),  # null unless the table has such a column
@@ -47,6 +49,8 @@ _BRICKS = ("BRICKNAME", "BRICKID", "TILENAME")  # of Legacy Surveys and DES: obj
 
 def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]) -> tuple[pa.Table, list[Rejection]]:
     """The rows of a table with a position on the sky, and rejections of the others.
+
+    If the description names no columns of positions, all positions are NaN and no row is rejected for that.
 
     Raises:
         InputError: the file cannot be read, or does not have a column of the description.
@@ -64,6 +68,8 @@ def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]
 
     def position(field: str) -> np.ndarray:
         name = getattr(columns, field)
+        if not name:
+            return np.full(n, np.nan)
         column = table[_column(table, name, where)]
         override = columns.override_units.get(field)
         return degrees(column, field == "ra", f"{where}, column {name}", override=override)
@@ -73,10 +79,14 @@ def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]
     brick = find_column(table, _BRICKS)
     brick_N = text_values(table[brick]) if brick else np.full(n, "")
     morphtype_N = text_values(table[_column(table, columns.morphtype, where)]) if columns.morphtype else np.full(n, "")
-    magnitude_unit = columns.override_units.get("magnitudes")
-    magnitudes_NC = np.stack(
-        [_magnitudes(table, columns.magnitudes.get(band, ""), where, magnitude_unit) for band in bands], axis=1
-    )
+
+    def by_band(field: str) -> np.ndarray:
+        names, unit = getattr(columns, field), columns.override_units.get(field)
+        return np.stack([_magnitudes(table, names.get(band, ""), where, unit) for band in bands], axis=1)
+
+    magnitudes_NC, error_NC = by_band("magnitudes"), by_band("magnitude_errors")
+    error_NC[~((error_NC > 0) & np.isfinite(magnitudes_NC))] = np.nan
+    redshift_N = numbers("redshift")
     rows = pa.table(
         {
             "object_id": object_id_N,
@@ -85,17 +95,19 @@ def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]
             "pmra": numbers("pmra", u.mas / u.yr),
             "pmdec": numbers("pmdec", u.mas / u.yr),
             "epoch": _epoch(columns.epoch, n, numbers),
-            "redshift": numbers("redshift"),
+            "redshift": np.where(is_label(redshift_N), redshift_N, np.nan),
             "redshift_err": numbers("redshift_err"),
             "morphtype": pa.array([word or None for word in morphtype_N.tolist()], pa.string()),
             "magnitudes": pa.array(list(magnitudes_NC.astype(np.float32)), pa.list_(pa.float32())),
+            "magnitude_errors": pa.array(list(error_NC.astype(np.float32)), pa.list_(pa.float32())),
             "file": pa.array([path] * n, pa.string()).dictionary_encode(),
             "row": np.arange(n),
             "brick": pa.array([word or None for word in brick_N.tolist()], pa.string()),
         },
         schema=CATALOGUE,
     )
-    bad_N = ~on_sky(ra_N, dec_N) | (object_id_N == "")
+    placed_N = on_sky(ra_N, dec_N) if columns.ra else np.ones(n, bool)
+    bad_N = ~placed_N | (object_id_N == "")
     rejections = []
     for i in np.flatnonzero(bad_N):
         reason = "no object id" if object_id_N[i] == "" else f"RA {ra_N[i]}, declination {dec_N[i]}: not on the sky"
@@ -168,7 +180,7 @@ def _column(table: Table, name: str, where: str) -> str:
 
 
 def _magnitudes(table: Table, name: str, where: str, override: str | None) -> np.ndarray:
-    """(N,) magnitudes; 99 and 999, as SExtractor writes for sources that are not detected, are missing."""
+    """(N,) magnitudes, or their errors; 99 and 999 are missing: SExtractor writes them for undetected sources."""
     if not name:
         return np.full(len(table), np.nan)
     column = table[_column(table, name, where)]

@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class PairConfig:
-    """Spectra, images and catalogues of one sky in the archives' formats.
+    """Spectra, images and catalogues of one sky in the archives' formats, or catalogues alone.
 
     Each path may be a file, a folder or a quoted pattern, local or with a protocol supported by fsspec (s3://...).
     """
@@ -46,6 +46,15 @@ class PairConfig:
     """Maximum of rows per sky cell; one cell is one task and one shard per split."""
     engine: Literal["auto", "memory", "ray"] = "auto"
     """Where the sky match runs: in memory, in Ray, or chosen by the number of rows."""
+
+    @property
+    def has_images(self) -> bool:
+        return bool(self.patches or self.stamps)
+
+    @property
+    def tables_alone(self) -> bool:
+        """Neither images nor spectra are given: every catalogue row is a galaxy of the survey."""
+        return not (self.has_images or self.spectra)
 
     def __post_init__(self) -> None:
         if not 0 < self.radius <= 648000:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from mmae.astro.tables import TABLE_ENDINGS
 from mmae.core.errors import InputError
-from mmae.core.tasks import Job, in_ray
+from mmae.core.tasks import Job, Runner, in_ray
 from mmae.ingest.description import SurveyDescription
 from mmae.ingest.files import FITS_ENDINGS, expand, name_of
 from mmae.ingest.hats import catalogue_files
@@ -46,11 +46,12 @@ def list_inputs(config: PairConfig) -> dict[str, list[str]]:
     """The files of each kind.
 
     Raises:
-        InputError: a pattern matches no file; neither spectra nor images are given.
+        InputError: a pattern matches no file; no spectra, images or catalogues are given.
     """
-    if not (config.spectra or config.patches or config.stamps):
+    if not (config.spectra or config.has_images or config.catalogues):
         raise InputError(
-            "--source paired needs spectra or images: give --pair.spectra, --pair.patches or --pair.stamps."
+            "--source paired needs spectra, images or catalogues: give --pair.spectra, --pair.patches, --pair.stamps "
+            "or --pair.catalogues."
         )
     if config.patches and not (config.spectra or config.catalogues):
         raise InputError(
@@ -66,9 +67,16 @@ def list_inputs(config: PairConfig) -> dict[str, list[str]]:
 
 
 def index_inputs(
-    inputs: dict[str, list[str]], description: SurveyDescription, config: PairConfig, workers: int | None = None
+    inputs: dict[str, list[str]],
+    description: SurveyDescription,
+    config: PairConfig,
+    workers: int | None = None,
+    run: Runner = in_ray,
 ) -> Index:
     """Index all files.
+
+    Args:
+        workers, run: as in `build_survey`.
 
     Raises:
         InputError: a catalogue does not have a column of the description, or rows with one id; two images are of one
@@ -114,7 +122,7 @@ def index_inputs(
     schemas = {"spectra": SPECTRA, "redshifts": REDSHIFTS, "patches": IMAGES, "stamps": IMAGES, "catalogues": CATALOGUE}
     tables: dict[str, list[pa.Table]] = {kind: [] for kind in schemas}
     rejections: dict[str, list[Rejection]] = {kind: [] for kind in schemas}
-    for found in tqdm(in_ray(jobs, index, workers), total=len(jobs), desc="index", unit="file"):
+    for found in tqdm(run(jobs, index, workers), total=len(jobs), desc="index", unit="file"):
         if found["table"]:
             tables[found["kind"]].append(pa.ipc.open_stream(found["table"]).read_all())
         rejections[found["kind"]] += [Rejection(**r) for r in json.loads(found["rejections"])]

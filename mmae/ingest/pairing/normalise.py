@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from astropy.stats import mad_std
 
 from mmae.core.errors import InputError
-from mmae.core.tasks import in_ray
+from mmae.core.tasks import Runner, in_ray
 from mmae.ingest.pairing.read import read_images
 from mmae.survey.schema import SurveySpec
 from mmae.survey.source import Chunk
@@ -25,7 +25,9 @@ LEAST_OBSERVED = 0.5  # fraction of pixel pairs, for an image to be used in a ba
 LAG = 4  # pixels: larger than the noise correlation of coadds, smaller than the scale of galaxy outskirts
 
 
-def measure_normalisation(spec: SurveySpec, chunks: list[Chunk], max_outside: float, workers: int | None) -> SurveySpec:
+def measure_normalisation(
+    spec: SurveySpec, chunks: list[Chunk], max_outside: float, workers: int | None, run: Runner = in_ray
+) -> SurveySpec:
     """The spec with measured `band_noise`, `arcsinh_mean` and `arcsinh_std`, from images spread evenly over the sky.
 
     `band_noise` is the robust standard deviation of differences of pixels LAG apart, over sqrt 2, at the QUIET quantile
@@ -51,7 +53,7 @@ def measure_normalisation(spec: SurveySpec, chunks: list[Chunk], max_outside: fl
         image_KCHW = read_images(job, spec, max_outside, job["most"])
         return {"shape": list(image_KCHW.shape), "image": image_KCHW.tobytes()}
 
-    parts = [np.frombuffer(row["image"], np.float32).reshape(row["shape"]) for row in in_ray(jobs, read, workers)]
+    parts = [np.frombuffer(row["image"], np.float32).reshape(row["shape"]) for row in run(jobs, read, workers)]
     measured = {
         name: (value,) * len(spec.bands)
         for name, value in (("band_noise", 1.0), ("arcsinh_mean", 0.0), ("arcsinh_std", 1.0))

@@ -43,6 +43,13 @@ def join_objects(index: Index, config: PairConfig, spec: SurveySpec, scratch: Pa
     return {name: column[order_N] for name, column in objects.items() if not name.startswith("match_")}
 
 
+def rows_as_objects(catalogue: pa.Table) -> dict[str, np.ndarray]:
+    """One object per catalogue row, without positions; as `join_objects`."""
+    n = len(catalogue)
+    objects = {kind: np.full(n, NONE) for kind in (*KINDS, "patches")} | {"catalogue": np.arange(n)}
+    return objects | {name: np.full(n, np.nan) for name in ("ra", "dec")}
+
+
 def _join(
     objects: dict[str, np.ndarray], kind: str, table: pa.Table, config: PairConfig, scratch: Path
 ) -> dict[str, np.ndarray]:

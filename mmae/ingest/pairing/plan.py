@@ -8,6 +8,7 @@ Shape suffix: N objects.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -80,13 +81,8 @@ def write_plan(
     Args:
         names: (N,) object_ids.
     """
-    order_N, pixel_N = divide_sky(objects["ra"], objects["dec"], most_rows)
-    change = np.flatnonzero((np.diff(order_N) != 0) | (np.diff(pixel_N) != 0)) + 1
     chunks = []
-    for rows in np.split(np.arange(len(order_N)), change):
-        if not len(rows):
-            continue
-        name = cell_name(int(order_N[rows[0]]), int(pixel_N[rows[0]]))
+    for name, rows in _parts(objects["ra"], objects["dec"], most_rows):
         path = folder / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = partial_path(path)
@@ -95,6 +91,18 @@ def write_plan(
         partial.rename(path)
         chunks.append({"name": name, "plan": str(path), "rows": len(rows), "blake2b": file_hash(path)})
     return chunks
+
+
+def _parts(ra_N: np.ndarray, dec_N: np.ndarray, most_rows: int) -> Iterator[tuple[str, np.ndarray]]:
+    """The names of the chunks and their rows: sky cells, or consecutive rows if there are no positions."""
+    if np.isnan(ra_N).all():
+        for start in range(0, len(ra_N), most_rows):
+            yield f"rows/{start:09d}", np.arange(start, min(start + most_rows, len(ra_N)))
+        return
+    order_N, pixel_N = divide_sky(ra_N, dec_N, most_rows)
+    change = np.flatnonzero((np.diff(order_N) != 0) | (np.diff(pixel_N) != 0)) + 1
+    for rows in np.split(np.arange(len(order_N)), change):
+        yield cell_name(int(order_N[rows[0]]), int(pixel_N[rows[0]])), rows
 
 
 def _plan_rows(index: Index, objects: dict[str, np.ndarray], names: pa.Array) -> pa.Table:
@@ -122,6 +130,7 @@ def _plan_rows(index: Index, objects: dict[str, np.ndarray], names: pa.Array) ->
             "fiberstatus": spectra["fiberstatus"],
             "morphtype": pc.coalesce(catalogue["morphtype"], spectra["morphtype"]),
             "magnitudes": catalogue["magnitudes"],
+            "magnitude_errors": catalogue["magnitude_errors"],
             "spectrum_file": spectra["file"],
             "spectrum_row": spectra["row"],
             "image_planes": pc.coalesce(stamps["planes"], patches["planes"]),

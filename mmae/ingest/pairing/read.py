@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from mmae.ingest.description import error_column
 from mmae.ingest.pairing.cutouts import OpenPatch
 from mmae.ingest.pairing.spectra import read_spectra
 from mmae.ingest.readers.values import UNREADABLE, number
@@ -24,7 +25,7 @@ def read_cell(chunk: Chunk, spec: SurveySpec, arms: tuple[str, ...], max_outside
     rows = pq.ParquetFile(chunk["plan"]).read().to_pylist()
     result = ChunkRead()
     for row in rows:
-        result.galaxies.append(_without_pixels(row))
+        result.galaxies.append(_without_pixels(row, spec))
         result.where.append(
             "; ".join(
                 filter(
@@ -52,17 +53,17 @@ def read_images(chunk: Chunk, spec: SurveySpec, max_outside: float, most: int) -
     """Up to `most` images (K, C, H, W) of a cell, evenly spaced in its rows."""
     rows = [row for row in pq.ParquetFile(chunk["plan"]).read().to_pylist() if row["image_planes"]]
     rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]
-    result = ChunkRead([_without_pixels(row) for row in rows], [""] * len(rows))
+    result = ChunkRead([_without_pixels(row, spec) for row in rows], [""] * len(rows))
     _add_images(rows, result, spec, max_outside)
     images = [g.image_CHW for g in result.galaxies if g.image_CHW is not None]
     return np.stack(images) if images else np.zeros((0, *spec.image_shape), np.float32)
 
 
-def _without_pixels(row: dict[str, Any]) -> Galaxy:
+def _without_pixels(row: dict[str, Any], spec: SurveySpec) -> Galaxy:
     return Galaxy(
         object_id=row["object_id"],
-        ra=row["ra"],
-        dec=row["dec"],
+        ra=number(row["ra"]),
+        dec=number(row["dec"]),
         targetid=row["targetid"],
         redshift=number(row["redshift"]),
         redshift_err=number(row["redshift_err"]),
@@ -73,7 +74,14 @@ def _without_pixels(row: dict[str, Any]) -> Galaxy:
         else str(row["targetid"]),  # a target observed on two tiles is one galaxy
         zwarn=row["zwarn"],
         fiberstatus=row["fiberstatus"],
+        extra=_magnitude_errors(row, spec),
     )
+
+
+def _magnitude_errors(row: dict[str, Any], spec: SurveySpec) -> dict[str, np.ndarray | float]:
+    """By column, the errors that are known; none if the survey has no such columns."""
+    errors = dict(zip(map(error_column, spec.bands), row["magnitude_errors"] or (), strict=False))
+    return {name: errors[name] for name, _ in spec.extra_columns if number(errors.get(name)) is not None}
 
 
 def _add_spectra(rows: list[dict[str, Any]], result: ChunkRead, spec: SurveySpec, arms: tuple[str, ...]) -> None:

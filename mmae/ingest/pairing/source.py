@@ -22,12 +22,13 @@ import mmae
 from mmae.core.errors import InputError
 from mmae.core.files import file_hash, write_whole
 from mmae.core.settings import to_dict
+from mmae.core.tasks import Runner, in_ray
 from mmae.ingest.description import SurveyDescription, read_description
 from mmae.ingest.files import file_size, name_of
 from mmae.ingest.pairing.config import PairConfig
 from mmae.ingest.pairing.index import Index, index_inputs, list_inputs
 from mmae.ingest.pairing.normalise import measure_normalisation
-from mmae.ingest.pairing.objects import NONE, join_objects
+from mmae.ingest.pairing.objects import NONE, join_objects, rows_as_objects
 from mmae.ingest.pairing.plan import object_ids, write_plan
 from mmae.ingest.pairing.read import read_cell
 from mmae.survey.schema import Rejection, SurveySpec
@@ -37,18 +38,21 @@ PLAN = "plan.json"
 Flow = list[tuple[str, int]]
 
 
-def paired_source(config: PairConfig, out: Path, workers: int | None = None) -> Source:
+def paired_source(config: PairConfig, out: Path, workers: int | None = None, run: Runner = in_ray) -> Source:
     """Spectra, images and catalogues of one sky, paired.
 
     Args:
         out: folder of the survey; the plan is written beside it.
         workers: at most this many files are indexed at once.
+        run: where files are indexed.
 
     Raises:
-        InputError: a pattern matches no file, no file of a kind can be read, or a catalogue has no such column.
+        InputError: a pattern matches no file, no file of a kind can be read, a catalogue has no such column, or the
+            description has no magnitudes for catalogues alone or no positions for a match.
     """
-    description = read_description(config.description)
+    description = read_description(config.description, config.has_images)
     inputs = list_inputs(config)
+    _require_columns(config, description)
     sizes = {path: file_size(path) for files in inputs.values() for path in files}
     build = {"mmae": mmae.__version__, "pair": to_dict(config), "description": to_dict(description), "sizes": sizes}
     fingerprint = hashlib.blake2b(json.dumps(build, sort_keys=True).encode(), digest_size=16).hexdigest()
@@ -56,7 +60,7 @@ def paired_source(config: PairConfig, out: Path, workers: int | None = None) -> 
     plan = _valid_plan(folder)
     if plan is None:
         shutil.rmtree(plan_folder(out), ignore_errors=True)
-        plan = _make_plan(folder, config, description, inputs, workers)
+        plan = _make_plan(folder, config, description, inputs, workers, run)
     else:
         print(f"{folder}: using this plan; the input files are not indexed again.")
     return Source(
@@ -81,6 +85,17 @@ def paired_source(config: PairConfig, out: Path, workers: int | None = None) -> 
     )
 
 
+def _require_columns(config: PairConfig, description: SurveyDescription) -> None:
+    columns, where = description.catalogue, config.description or "--pair.description is not given"
+    if config.tables_alone and not columns.magnitudes:
+        raise InputError(
+            f"{where}: --pair.catalogues alone need magnitudes. Name their columns in the survey's description: "
+            f"`catalogue: {{magnitudes: {{g: MAG_G, r: MAG_R}}}}`."
+        )
+    if config.catalogues and not config.tables_alone and not columns.ra:
+        raise InputError(f"{where}: a catalogue is matched by position. Name its columns as catalogue.ra and dec.")
+
+
 def read_chunk(chunk: Chunk, spec: SurveySpec, arms: tuple[str, ...], max_outside: float) -> ChunkRead:
     """The galaxies of a cell, or the rejected files and rows of the index."""
     if "rejected" in chunk:
@@ -95,13 +110,24 @@ def plan_folder(out: Path) -> Path:
 
 
 def _make_plan(
-    folder: Path, config: PairConfig, description: SurveyDescription, inputs: dict[str, list[str]], workers: int | None
+    folder: Path,
+    config: PairConfig,
+    description: SurveyDescription,
+    inputs: dict[str, list[str]],
+    workers: int | None,
+    run: Runner,
 ) -> dict[str, Any]:
-    spec = description.spec()
-    index = index_inputs(inputs, description, config, workers)
-    objects = join_objects(index, config, spec, folder / "match")
-    shutil.rmtree(folder / "match", ignore_errors=True)
+    spec = description.spec_of_tables() if config.tables_alone else description.spec()
+    index = index_inputs(inputs, description, config, workers, run)
+    if description.catalogue.ra:
+        objects = join_objects(index, config, spec, folder / "match")
+        shutil.rmtree(folder / "match", ignore_errors=True)
+    else:
+        objects = rows_as_objects(index.catalogue)
     empty_N = np.all([objects[kind] == NONE for kind in ("spectra", "stamps", "patches")], axis=0)
+    n_empty = int(empty_N.sum())
+    if config.tables_alone:
+        empty_N[:] = False
     index.rejections.extend(_left_out(index, objects, empty_N))
     objects = {name: column[~empty_N] for name, column in objects.items()}
     if not len(objects["ra"]):
@@ -113,9 +139,9 @@ def _make_plan(
     rejected = folder / "rejected.json"
     write_whole(rejected, json.dumps([asdict(r) for r in index.rejections]))
     plan = {
-        "spec": asdict(measure_normalisation(spec, chunks, config.max_outside, workers)),
+        "spec": asdict(measure_normalisation(spec, chunks, config.max_outside, workers, run)),
         "chunks": [{"name": "files", "rejected": str(rejected), "blake2b": file_hash(rejected)}, *chunks],
-        "flow": _flow(index, objects, int(empty_N.sum())),
+        "flow": _flow(index, objects, n_empty),
     }
     write_whole(folder / PLAN, json.dumps(plan))
     return json.loads(json.dumps(plan))

@@ -1,7 +1,15 @@
-"""Catalogue magnitudes: one token per band. Legend of suffixes: batch.py; T = C bands, V visible, E decoder width."""
+"""Catalogue magnitudes: one token per band, in any bands, with or without errors.
+
+The input of a token is the magnitude of its band, the colours with all other visible bands, and the error. Each number
+enters also as sines and cosines of learned frequencies (Gorishniy, Rubachev & Babenko 2022, arXiv:2203.05556): networks
+learn slowly the sharp functions of a few numbers that decision trees find (benchmarks/models/tables_alone.py).
+Legend of suffixes: batch.py; T = C bands, V visible, E decoder width, J numbers of a token, M flags of a token,
+F frequencies, X input values of a token.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +18,11 @@ from torch import Tensor, nn
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.indexing import gather_positions, gather_tokens
 from mmae.model.losses import masked_mse
-from mmae.model.modality import Modality, Sizes, patch_head
+from mmae.model.modality import MaskRule, Modality, Sizes, patch_head
+
+COLOUR_SCATTER = 0.5  # mag; typical scatter of colours between galaxies
+TYPICAL_ERROR = 0.05  # mag; its natural logarithm has the normalised value 0
+LEAST_ERROR = 1e-3  # mag; below the calibration of any survey
 
 
 @dataclass(frozen=True)
@@ -25,18 +37,25 @@ class MagnitudesConfig:
     """AB magnitude with normalised value 0: about the median of DESI galaxies in the HSC r band."""
     spread: float = 2.0
     """Magnitude difference with normalised value 1."""
+    frequencies: int = 16
+    """Learned frequencies of each input number."""
+    frequency_scale: float = 0.5
+    """Standard deviation of the frequencies at the start, in cycles per normalised unit."""
 
     def __post_init__(self) -> None:
-        if not self.spread > 0:
-            raise ValueError(f"model.modalities.magnitudes.spread is {self.spread}: it must be positive.")
+        for name in ("spread", "frequencies", "frequency_scale"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"model.modalities.magnitudes.{name} is {getattr(self, name)}: it must be positive.")
 
 
 @dataclass
 class MagnitudeTokens:
-    """Normalised magnitudes (B, T, 1), 0 where not measured, and the mask of measured bands (B, T)."""
+    """Normalised magnitudes (B, T, 1), 0 where not measured, mask of measured bands (B, T), and input of `embed`."""
 
     value_BT1: Tensor
     measured_BT: Tensor
+    number_BTJ: Tensor
+    flag_BTM: Tensor
 
 
 class Magnitudes(Modality):
@@ -44,34 +63,60 @@ class Magnitudes(Modality):
 
     name = "magnitudes"
     Config = MagnitudesConfig
+    mask = MaskRule(ratio=(0.0, 0.5), per_galaxy=True, whole=0.0)
+    optional = ("magnitude_errors",)
+    """Names in `Batch.values` without which a galaxy still has the modality."""
 
     def __init__(self, config: MagnitudesConfig, spec: InputSpec, sizes: Sizes):
         super().__init__(config, spec, sizes)
-        self.n_tokens = spec.n_bands
-        self.to_token = nn.Linear(2, sizes.width)
-        self.position_TD = nn.Parameter(torch.randn(self.n_tokens, sizes.width) * 0.02)  # of band and modality
-        self.query_TE = nn.Parameter(torch.randn(self.n_tokens, sizes.decoder_width) * 0.02)
+        T, D = spec.n_bands, sizes.width
+        self.n_tokens = T
+        n_numbers = T + 1  # magnitude, colours with T - 1 other bands, error
+        n_inputs = n_numbers * (1 + 2 * config.frequencies) + T + 1  # flags: the measured bands, and the error
+        self.frequency_TJF = nn.Parameter(torch.randn(T, n_numbers, config.frequencies) * config.frequency_scale)
+        # A layer for each band, because colour j of each band is of another pair.
+        self.weight_TXD = nn.Parameter(torch.randn(T, n_inputs, D) / math.sqrt(n_inputs))
+        self.to_token = nn.Sequential(nn.GELU(), nn.Linear(D, D))
+        self.position_TD = nn.Parameter(torch.randn(T, D) * 0.02)  # of band and modality
+        self.query_TE = nn.Parameter(torch.randn(T, sizes.decoder_width) * 0.02)
         self.to_patch = patch_head(sizes.decoder_width, 1)
 
     @staticmethod
     def columns(bands: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-        return {"magnitudes": tuple(f"{band}_cmodel_mag" for band in bands)}
+        return {
+            "magnitudes": tuple(f"{band}_cmodel_mag" for band in bands),
+            "magnitude_errors": tuple(f"{band}_mag_err" for band in bands),
+        }
 
     @staticmethod
     def shapes(spec: InputSpec) -> dict[str, tuple[int, ...]]:
-        return {"magnitudes": (spec.n_bands,)}
+        return {"magnitudes": (spec.n_bands,), "magnitude_errors": (spec.n_bands,)}
 
     def prepare(self, batch: Batch, visible_BT: Tensor) -> MagnitudeTokens:
         magnitude_BT = batch.values["magnitudes"]
+        error_BT = batch.values.get("magnitude_errors", torch.zeros_like(magnitude_BT))
         measured_BT = magnitude_BT.isfinite() & batch.present["magnitudes"][:, None]
         value_BT = torch.where(measured_BT, (magnitude_BT - self.config.middle) / self.config.spread, 0.0)
-        return MagnitudeTokens(value_BT[..., None], measured_BT)
+        seen_BT = measured_BT & visible_BT
+        seen_value_BT = torch.where(seen_BT, value_BT, 0.0)
+        colour_BTT = (seen_value_BT[:, :, None] - seen_value_BT[:, None]) * (self.config.spread / COLOUR_SCATTER)
+        colour_BTT = torch.where(seen_BT[:, :, None] & seen_BT[:, None], colour_BTT, 0.0)
+        other_BTJ = colour_BTT[:, ~torch.eye(self.n_tokens, dtype=torch.bool, device=visible_BT.device)]
+        known_BT = seen_BT & error_BT.isfinite() & (error_BT > 0)
+        error_BT = torch.where(known_BT, (error_BT.clamp(min=LEAST_ERROR) / TYPICAL_ERROR).log(), 0.0)
+        number_BTJ = torch.cat(
+            [seen_value_BT[..., None], other_BTJ.reshape(len(value_BT), self.n_tokens, -1), error_BT[..., None]], -1
+        )
+        seen_BTT = seen_BT[:, None].expand(-1, self.n_tokens, -1)
+        flag_BTM = torch.cat([seen_BTT, known_BT[..., None]], -1).to(value_BT.dtype)
+        return MagnitudeTokens(value_BT[..., None], measured_BT, number_BTJ, flag_BTM)
 
     def embed(self, prepared: MagnitudeTokens, row_B: Tensor, order_BV: Tensor) -> Tensor:
-        measured_BT1 = prepared.measured_BT[..., None].to(prepared.value_BT1.dtype)
-        input_BT2 = torch.cat([prepared.value_BT1, measured_BT1], -1)
-        token_BVD = self.to_token(gather_tokens(input_BT2[row_B], order_BV))
-        return token_BVD + gather_positions(self.position_TD, order_BV)
+        number_BTJ, flag_BTM = prepared.number_BTJ[row_B], prepared.flag_BTM[row_B]
+        angle_BTX = (2 * math.pi * number_BTJ[..., None] * self.frequency_TJF).flatten(2)
+        input_BTX = torch.cat([number_BTJ, flag_BTM, angle_BTX.sin(), angle_BTX.cos()], -1)
+        token_BTD = self.to_token(torch.einsum("btx,txd->btd", input_BTX, self.weight_TXD))
+        return gather_tokens(token_BTD, order_BV) + gather_positions(self.position_TD, order_BV)
 
     def predict(self, decoded_BTE: Tensor) -> Tensor:
         return self.to_patch(decoded_BTE)

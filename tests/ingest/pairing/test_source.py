@@ -243,7 +243,7 @@ def positions_of(path: Path) -> list[tuple[float, float]]:
 
 def test_invalid_input_is_refused(tmp_path, ray_cluster):
     with pytest.raises(InputError, match="--pair.spectra"):
-        paired_source(PairConfig(catalogues=("x.csv",)), tmp_path / "s")
+        paired_source(PairConfig(redshifts=("x.fits",)), tmp_path / "s")
     with pytest.raises(InputError, match="--pair.catalogues .*--pair.spectra"):
         paired_source(PairConfig(patches=("x.fits",)), tmp_path / "s")
     with pytest.raises(InputError, match=r"no-such\*\.fits"):
