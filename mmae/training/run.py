@@ -203,18 +203,20 @@ def require_usable(config: RunConfig, survey: Survey) -> int:
 
 
 def _require_training_galaxies(config: RunConfig, survey: Survey) -> None:
-    """Raise InputError if the survey has no training galaxy, or none with a measurement that the model reads."""
+    """Raise InputError if the survey has no training galaxy, none with a measurement that the model reads, or no
+    columns of a modality of the model."""
     if not survey.rows_per_split()["train"]:
         raise InputError(
             f"{survey.path}: there is no training galaxy, the survey is for tests only. Train on another survey, or "
             f"build this one with a train fraction (--split.fractions)."
         )
     counts, modalities = survey.counts["train"], modalities_of(config.model)
-    known = [COUNTED[name] for name in modalities if COUNTED.get(name) in counts]
-    if len(known) == len(modalities) and not any(counts[name] for name in known):
+    absent = [COUNTED[name] for name in modalities if counts.get(COUNTED.get(name, ""), 1) == 0]
+    sizes = {"image": survey.spec.image_size, "spectrum": survey.spec.n_wavelengths}
+    if len(absent) == len(modalities) or any(sizes.get(name) == 0 for name in modalities):
         has = [name for name in COUNTED.values() if counts.get(name)]
         raise InputError(
-            f"{survey.path}: no training galaxy has {' or '.join(known)}, which recipe {config.recipe} reads; the "
+            f"{survey.path}: no training galaxy has {' or '.join(absent)}, which recipe {config.recipe} reads; the "
             f"survey has {' and '.join(has) or 'none of them'}. Use another --recipe: magnitudes for catalogues alone."
         )
 

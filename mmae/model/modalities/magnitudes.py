@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.indexing import gather_positions, gather_tokens
 from mmae.model.losses import masked_mse
-from mmae.model.modality import MaskRule, Modality, Sizes, patch_head
+from mmae.model.modality import Modality, Sizes, patch_head
 
 COLOUR_SCATTER = 0.5  # mag; typical scatter of colours between galaxies
 TYPICAL_ERROR = 0.05  # mag; its natural logarithm has the normalised value 0
@@ -63,7 +63,6 @@ class Magnitudes(Modality):
 
     name = "magnitudes"
     Config = MagnitudesConfig
-    mask = MaskRule(ratio=(0.0, 0.5), per_galaxy=True, whole=0.0)
     optional = ("magnitude_errors",)
     """Names in `Batch.values` without which a galaxy still has the modality."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -11,6 +14,8 @@ from astropy.table import Table
 
 from mmae.core.errors import InputError
 from mmae.evaluation.photoz.predictions_file import PREDICTION_NAMES, TRUTH_NAMES, read_predictions
+from mmae.evaluation.photoz.section import file_section
+from mmae.report.contents import numbers
 
 
 def csv(tmp_path, text: str, name: str = "p.csv"):
@@ -169,6 +174,47 @@ def test_sentinels_of_a_fits_table(tmp_path):
 def test_predictions_in_any_form_of_text(tmp_path, text):
     file = read_predictions(csv(tmp_path, text, "eazy.zout"))
     assert file.redshift_N.tolist() == [0.5, 1.0] and list(file.predictions.values())[0].tolist() == [0.6, 0.9]
+
+
+ROWS = "z_spec,z_phot\n0.5,0.6\n1.0,0.9\n0.7,-99\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("p.csv.gz", gzip.compress(ROWS.encode())),
+        ("p.txt.bz2", bz2.compress(ROWS.encode())),
+        ("p.csv", b"\xef\xbb\xbf" + ROWS.replace("\n", "\r\n").encode()),
+        ("p.txt", ROWS.replace(",", " | ").encode()),
+        (
+            "p.ecsv",
+            (
+                "# %ECSV 1.0\n# ---\n# datatype:\n# - {name: z_spec, datatype: float64}\n"
+                "# - {name: z_phot, datatype: float64}\n" + ROWS.replace(",", " ")
+            ).encode(),
+        ),
+    ],
+)
+def test_compressed_and_described_text(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    file = read_predictions(tmp_path / name)
+    assert file.redshift_N.tolist() == [0.5, 1.0, 0.7] and file.left_out == 0
+    np.testing.assert_array_equal(file.predictions["z_phot"], [0.6, 0.9, np.inf])
+
+
+def test_compressed_fits(tmp_path):
+    Table({"ZSPEC": [0.5, -99.0], "Z_B": np.ma.array([0.6, 0.7], mask=[False, True])}).write(tmp_path / "p.fits.gz")
+    file = read_predictions(tmp_path / "p.fits.gz")
+    assert file.redshift_N.tolist() == [0.5] and file.left_out == 1 and list(file.predictions) == ["Z_B"]
+
+
+def test_failed_predictions_are_counted_and_rows_without_a_value_are_not(tmp_path):
+    file = read_predictions(csv(tmp_path, "z_spec,z_phot\n" + "0.5,0.5\n" * 40 + "0.5,-99\n0.5,\n-99,0.5\n"))
+    section = file_section(file, seed=0, resamples=10)
+    found = numbers([section])
+    assert (found["redshift/all_z/not_finite/z_phot"], found["redshift/all_z/galaxies/z_phot"]) == (1, 41)
+    (paper,) = (table for table in section.tables if table.name == "paper")
+    assert "1 rows without a finite true redshift" in paper.note and "1 rows have no value" in paper.note
 
 
 @pytest.mark.parametrize("truth", ["z", "ztrue", "ZSPEC", "z-spec", "specz", "SpecZ_redshift", "z_best"])

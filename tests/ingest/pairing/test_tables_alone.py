@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +17,8 @@ from mmae.ingest.description import read_description
 from mmae.ingest.pairing.config import PairConfig
 from mmae.ingest.pairing.source import paired_source
 from mmae.loader.collate import galaxy_columns, to_batch
+from mmae.model.modalities import ModalitiesConfig
+from mmae.model.modalities.magnitudes import MagnitudesConfig
 from mmae.recipes import recipe
 from mmae.survey.store import Survey, open_survey
 from mmae.training.run import require_usable
@@ -126,6 +130,13 @@ def test_recipes_that_read_no_magnitudes_are_refused_in_one_line(build):
         with pytest.raises(InputError, match=f"no training galaxy has images.*recipe {name} .*has magnitudes") as error:
             require_usable(recipe(name), survey)
         assert "\n" not in str(error.value)
+
+
+def test_a_model_of_magnitudes_and_images_needs_images(build):
+    modalities = ModalitiesConfig(magnitudes=MagnitudesConfig(use=True))
+    config = replace(recipe("small"), model=replace(recipe("small").model, modalities=modalities))
+    with pytest.raises(InputError, match="no training galaxy has images or spectra"):
+        require_usable(config, build(many(200)))
 
 
 def test_a_survey_for_tests_only(build):
