@@ -23,9 +23,12 @@ def dn4000(
         redshift_B: NaN where unknown.
 
     Returns:
-        value_B and error_B; NaN where less than 80% of a band has good samples or the blue mean is not positive.
+        value_B and error_B; NaN where less than 80% of a band has good samples or the blue mean is not positive, and
+        for a grid without samples.
     """
     redshift_B = np.asarray(redshift_B, np.float64)
+    if not len(wavelength_L):
+        return np.full_like(redshift_B, np.nan), np.full_like(redshift_B, np.nan)
     flux_BL, ivar_BL = np.asarray(flux_BL, np.float64), np.asarray(ivar_BL, np.float64)
     good_BL = (ivar_BL > 0) & np.isfinite(flux_BL)
     stretch_B1 = 1 + redshift_B[:, None]
