@@ -5,7 +5,7 @@
 Without Ray, one thread: SDSS galaxies and quasars (50,000 rows, ugriz) and zCOSMOS-bright galaxies (secure redshifts,
 nine bands with errors) from the folder --data become surveys; the recipe is trained on each training split, p(z) is
 recalibrated on the validation split, and the test split is scored once (--split val for tuning). Finished runs are
-kept. A data set that is not there is skipped with the reason. A run takes about 70 s.
+kept. A data set that is not there is skipped with the reason. A run takes one to two minutes.
 """
 
 from __future__ import annotations
