@@ -143,7 +143,7 @@ def magnitudes() -> RunConfig:
         # Every galaxy shows all bands in one view, as in inference: masks for all galaxies cost 9% of the scatter.
         masks=MaskConfig(magnitudes_ratio=(0.0, 0.5)),
         redshift_masks=MaskConfig(magnitudes_ratio=(0.0, 0.0)),
-        optim=OptimConfig(steps=1200),
+        optim=OptimConfig(steps=1200, augment=False),  # images alone are augmented
         validation=ValidationConfig(),
     )
 
