@@ -189,7 +189,8 @@ def training_step(state: TrainState, batch: Batch, config: RunConfig, rank: int 
         group["lr"] = group["rate_factor"] * learning_rate(state.step, config.optim)
     with autocast(batch.redshift_B.device, config.compute.precision):
         losses = state.trained(batch, *views)
-    state.trained.zero_grad(set_to_none=True)
+    for optimiser in state.optimisers:  # the model's own parameters are those of FSDP's forward pass here
+        optimiser.zero_grad(set_to_none=True)
     losses.total.backward()
     for parameter in state.model.parameters():
         if parameter.grad is None:  # of a layer that no galaxy of the batch needs; every optimiser state is complete
