@@ -11,7 +11,7 @@ import tyro
 from mmae.ingest.pairing.config import PairConfig
 from mmae.simulation.config import SimulationConfig
 
-SourceName = Literal["simulated", "galaxiesml", "desi", "hsc", "paired"]
+SourceName = Literal["simulated", "holdout", "galaxiesml", "desi", "hsc", "paired"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ class BuildConfig:
     """Folder of the new survey; must be empty or absent. A killed build continues from OUT.unfinished when the
     same command is run again."""
     source: tuple[SourceName, ...] = ("simulated",)
-    """One or more of simulated, galaxiesml, desi, hsc, paired; the rows of several are concatenated. Paired
-    matches spectra, images and catalogues on the sky, or takes catalogues alone."""
+    """One or more of simulated, holdout, galaxiesml, desi, hsc, paired; the rows of several are concatenated. Holdout
+    is a simulation with other templates and images, for tests only; paired matches spectra, images and
+    catalogues on the sky, or takes catalogues alone."""
     galaxiesml: Path | None = None
     """GalaxiesML-Spectra HDF5 file (Zenodo 16989593)."""
     desi: tuple[Path, ...] = ()

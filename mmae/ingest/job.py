@@ -25,6 +25,7 @@ from mmae.ingest.readers.desi import desi_source
 from mmae.ingest.readers.galaxiesml import galaxiesml_source
 from mmae.ingest.readers.hsc import hsc_source
 from mmae.ingest.resume import REJECTED
+from mmae.simulation.holdout.source import holdout_source
 from mmae.simulation.source import simulation_source
 from mmae.survey.schema import SPLITS, SurveySpec
 from mmae.survey.source import Source
@@ -123,6 +124,8 @@ def _differences(recorded: Any, requested: Any, name: str = "") -> list[str]:
 def _source(name: SourceName, config: BuildConfig) -> Source:
     if name == "simulated":
         return simulation_source(config.simulation, SurveySpec(image_size=config.image_size))
+    if name == "holdout":
+        return holdout_source(config.simulation, SurveySpec(image_size=config.image_size))
     if name == "galaxiesml":
         return galaxiesml_source(_required(config.galaxiesml, "galaxiesml"))
     if name == "desi":

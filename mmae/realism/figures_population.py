@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from mmae.realism.locus import LocusCell
 from mmae.realism.measures import ColourBin
 from mmae.report.style import (
     BLACK,
@@ -202,3 +203,28 @@ def _range(values: np.ndarray, default: tuple[float, float]) -> tuple[float, flo
         return default
     low, high = np.percentile(values, [0.5, 99.5])
     return float(low - 0.2), float(high + 0.2)
+
+
+@style()
+def locus_figure(without: Sequence[LocusCell], varied: Sequence[LocusCell]) -> Figure:
+    """Fraction of real objects outside the simulated locus against redshift, a panel per real table."""
+    names = list(dict.fromkeys(c.table for c in (*without, *varied)))
+    figure = Figure(figsize=(2.4 * max(len(names), 1) + 1, 3.0), layout="constrained")
+    panels = figure.subplots(1, max(len(names), 1), sharey=True, squeeze=False)[0]
+    for ax, name in zip(panels, names, strict=False):
+        for cells, colour, label in ((without, VERMILLION, "without variety"), (varied, BLUE, "with variety")):
+            own = [c for c in cells if c.table == name]
+            ax.errorbar(
+                [(c.low + c.high) / 2 for c in own],
+                [100 * c.outside for c in own],
+                yerr=[100 * c.error for c in own],
+                fmt="o-",
+                markersize=3,
+                color=colour,
+                label=label,
+            )
+        ax.axhline(1, color=GREY, linestyle=":")
+        ax.set(title=name, xlabel="redshift")
+    panels[0].set_ylabel("outside [%]")
+    panels[0].legend()
+    return figure

@@ -25,6 +25,7 @@ from mmae.realism.colours import colour_section
 from mmae.realism.examples import example_section
 from mmae.realism.images import image_section
 from mmae.realism.lines import line_section
+from mmae.realism.locus_section import locus_section
 from mmae.realism.measures import SpectrumMeasures
 from mmae.realism.photometry import photometry_section
 from mmae.realism.photoz import photoz_section
@@ -91,6 +92,7 @@ def make_sections(survey: Survey, reference: Path | None, track: Track) -> tuple
         "pixels": lambda: pixel_section(survey, SEED, track),
         "redshift": lambda: redshift_section(objects, SEED),
         "colours": lambda: colour_section(objects, spec, reference, simulator.value, SEED, track),
+        "locus": lambda: locus_section(objects, spec, reference, simulator.value, SEED, track),
         "images": lambda: image_section(image_SCHW, spec, reference, SEED, track),
         "spectra": lambda: spectrum_section(spectra.measures, objects, spec, reference, line_spread),
         "lines": lambda: line_section(objects, reference, SEED),

@@ -24,6 +24,15 @@ MAG_TOLERANCE = 0.01  # mag: a larger difference from the truth table means that
 
 
 @dataclass(frozen=True)
+class VariedObject:
+    """The object of one row, simulated with another variety."""
+
+    redshift: float
+    is_quasar: bool
+    mag_C: np.ndarray  # AB, with errors of the zero points
+
+
+@dataclass(frozen=True)
 class Simulator:
     """Functions that re-simulate rows of a survey. `truth` is the result of `simulate`.
 
@@ -35,6 +44,9 @@ class Simulator:
             or None.
         subaru_mag_C: truth -> AB magnitudes in Suprime-Cam g r i z; or None.
         line_spread: wavelength_L -> sigma of the line-spread function, Angstrom; or None.
+        varied: (row, scale of variety, bands) -> the object with that variety; or None.
+        image: (row, scale of variety) -> observed image (C,H,W) in counts; or None.
+        scale: of the variety of the survey.
     """
 
     simulate: Callable[[int], Any]
@@ -43,22 +55,24 @@ class Simulator:
     total_spectrum: Callable[[Any, np.ndarray], np.ndarray] | None = None
     subaru_mag_C: Callable[[Any], np.ndarray] | None = None
     line_spread: Callable[[np.ndarray], np.ndarray] | None = None
+    varied: Callable[[int, float, tuple[str, ...]], VariedObject] | None = None
+    image: Callable[[int, float], np.ndarray] | None = None
+    scale: float = 0.0
 
 
 def survey_simulator(survey: Survey, objects: Objects) -> Loaded[Simulator]:
     """The simulator with the options of a survey, or the reason why there is none."""
     # Imported here: not needed for a survey of real galaxies.
     from mmae.simulation import seds, sky, source, spectrograph
+    from mmae.simulation.config import from_recorded
 
     simulations = [s for s in survey.provenance.get("sources", []) if s.get("name") == "simulation"]
-    names = {f.name for f in dataclasses.fields(source.SimulationConfig)}
     if len(simulations) != 1:
         return Loaded(None, "Left out: the survey was not simulated.")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in simulations[0].items() if k in names}
     other_version = Loaded(None, "Left out: the survey is from another version of the simulator. Build it again.")
-    if values.keys() != names:
+    config = from_recorded(simulations[0])
+    if config is None:
         return other_version
-    config = source.SimulationConfig(**values)
     simulator = Simulator(
         simulate=lambda row: source.simulate_galaxy(row, config, survey.spec)[1],
         mag_C=lambda truth: truth.mag_C,
@@ -71,6 +85,9 @@ def survey_simulator(survey: Survey, objects: Objects) -> Loaded[Simulator]:
             truth.sky_object.magnitudes_PC(tuple(f"subaru_{b}" for b in SUBARU_BANDS))
         ),
         line_spread=lambda wavelength_L: _line_spread(spectrograph, wavelength_L),
+        varied=lambda row, scale, bands: _varied(row, scale, bands, config),
+        image=lambda row, scale: source.simulate_galaxy(row, _with_scale(config, scale), survey.spec)[0].image_CHW,
+        scale=config.variety.scale,
     )
     return Loaded(simulator) if reproduces_truth(simulator, objects) else other_version
 
@@ -96,6 +113,23 @@ def row_of(object_id: str) -> int | None:
     """Row number in an object_id such as sim-0-0000123; None for other ids."""
     suffix = str(object_id).rsplit("-", 1)[-1]
     return int(suffix) if str(object_id).startswith("sim-") and suffix.isdigit() else None
+
+
+def _varied(row: int, scale: float, bands: tuple[str, ...], config: Any) -> VariedObject:
+    from mmae.simulation import sky, source
+
+    light = source.draw_light(row, _with_scale(config, scale), len(bands))
+    mag_C = sky.total_magnitudes(light.sky_object.magnitudes_PC(bands))
+    zero_point_C = light.draws.zero_point_C
+    return VariedObject(
+        light.target.redshift, light.target.galaxy is None, mag_C if zero_point_C is None else mag_C + zero_point_C
+    )
+
+
+def _with_scale(config: Any, scale: float) -> Any:
+    """The options of the survey with another variety, without contaminants."""
+    variety = dataclasses.replace(config.variety, scale=scale)
+    return dataclasses.replace(config, contaminant_fraction=0.0, variety=variety)
 
 
 def _line_spread(spectrograph: Any, wavelength_L: np.ndarray) -> np.ndarray:

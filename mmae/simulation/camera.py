@@ -55,6 +55,20 @@ class PlacedProfile:
     centre: tuple[float, float]  # x, y in pixels; 0 is the centre of the first pixel
 
 
+@dataclass(frozen=True)
+class Psf:
+    """Shape of the seeing, common to all bands."""
+
+    beta: float = MOFFAT_BETA
+    e1: float = 0.0  # ellipticity, |e| = (1 - q) / (1 + q)
+    e2: float = 0.0
+
+    def profile(self, fwhm: float) -> galsim.GSObject:
+        """GalSim profile of unit flux; fwhm in arcsec."""
+        moffat = galsim.Moffat(beta=self.beta, fwhm=fwhm, gsparams=GALSIM)
+        return moffat.shear(g1=self.e1, g2=self.e2) if self.e1 or self.e2 else moffat
+
+
 def galsim_profile(profile: Profile) -> galsim.GSObject:
     """GalSim profile of unit flux; a delta function for a point source."""
     if profile.half_light_radius == 0:
@@ -76,7 +90,9 @@ def _unit_sersic(index: float) -> galsim.GSObject:
     return galsim.Sersic(n=index, half_light_radius=1.0, trunc=TRUNCATION, gsparams=GALSIM)
 
 
-def render(profiles: Sequence[PlacedProfile], fwhm_C: np.ndarray, size: int, pixel_scale: float) -> np.ndarray:
+def render(
+    profiles: Sequence[PlacedProfile], fwhm_C: np.ndarray, size: int, pixel_scale: float, psf: Psf = Psf()
+) -> np.ndarray:
     """Noise-free image (C,size,size) in counts per pixel.
 
     Each profile is drawn once for all bands in Fourier space, where seeing and pixel response are products.
@@ -87,7 +103,7 @@ def render(profiles: Sequence[PlacedProfile], fwhm_C: np.ndarray, size: int, pix
         pixel_scale: arcsec per pixel.
     """
     shapes = [galsim_profile(p.profile) for p in profiles]
-    seeings = [galsim.Moffat(beta=MOFFAT_BETA, fwhm=fwhm, gsparams=GALSIM) for fwhm in fwhm_C]
+    seeings = [psf.profile(fwhm) for fwhm in fwhm_C]
     # The discrete transform is periodic: the padding keeps 98% of a periodic copy off the cutout.
     reach = max(np.pi / s.stepk for s in shapes) + max(np.pi / s.stepk for s in seeings)
     box = next_fast_len(size + int(np.ceil(reach / pixel_scale)), real=True)
@@ -164,13 +180,19 @@ def effective_gain(spec: SurveySpec) -> np.ndarray:
     return rate_C * np.array([EXPOSURE_TIME[b] for b in spec.bands])
 
 
-def add_noise(rng: np.random.Generator, image_CHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
-    """Image plus sky noise and photon noise of the objects; (C,H,W) float32 counts."""
+def add_noise(
+    rng: np.random.Generator, image_CHW: np.ndarray, spec: SurveySpec, warp_weight: float = WARP_WEIGHT
+) -> np.ndarray:
+    """Image plus sky noise and photon noise of the objects; (C,H,W) float32 counts.
+
+    Args:
+        warp_weight: weight of each of the two neighbours along an axis in the kernel that correlates the noise.
+    """
     sky_C11 = np.square(spec.band_noise)[:, None, None]
     photon_CHW = np.maximum(image_CHW, 0) / effective_gain(spec)[:, None, None]
     sigma_CHW = np.sqrt(sky_C11 + photon_CHW).astype(np.float32)
     noise_CHW = rng.standard_normal(image_CHW.shape, dtype=np.float32)
-    kernel = np.array([WARP_WEIGHT, 1.0, WARP_WEIGHT])
+    kernel = np.array([warp_weight, 1.0, warp_weight])
     kernel /= np.sqrt((kernel**2).sum())  # unit variance
     for axis in (1, 2):
         noise_CHW = correlate1d(noise_CHW, kernel, axis=axis, mode="wrap")

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from mmae.simulation.population import absolute_r, draw_passive, draw_star_forming, passive_share
+from mmae.simulation.population import FIELD, Galaxy, Target, absolute_r, draw_passive, draw_star_forming, passive_share
 from mmae.simulation.sky import SkyObject, behind_dust, galaxy_object, star_object
 from mmae.simulation.stars import draw_star, draw_star_magnitude, stars_per_square_arcmin
 from mmae.survey.schema import SurveySpec
@@ -56,7 +56,7 @@ def draw_field(rng: np.random.Generator, spec: SurveySpec, density: float, redde
 
     n_galaxies = rng.poisson(density * area * galaxies_per_square_arcmin(FAINT))
     n_stars = rng.poisson(density * area * stars_per_square_arcmin(FAINT))
-    return [observed(_field_galaxy(rng), False) for _ in range(n_galaxies)] + [
+    return [observed(_field_galaxy(rng, draw_field_magnitude(rng)), False) for _ in range(n_galaxies)] + [
         observed(_field_star(rng), True) for _ in range(n_stars)
     ]
 
@@ -66,17 +66,49 @@ def _field_star(rng: np.random.Generator) -> SkyObject:
     return star_object(draw_star(rng, magnitude), FIELD_BAND, magnitude)
 
 
-def _field_galaxy(rng: np.random.Generator) -> SkyObject:
-    magnitude = draw_field_magnitude(rng)
+def draw_field_target(rng: np.random.Generator) -> Target:
+    """A galaxy selected by magnitude only, at the redshifts of that magnitude, as a target of the survey."""
+    magnitude = rng.uniform(*FIELD.magnitude_range)
     redshift = draw_field_redshift(rng, magnitude)
-    # r - i plus K correction of an average galaxy: about 0.5 mag at the relevant redshifts.
-    absolute = absolute_r(magnitude + 0.5, redshift, k_correction=redshift)
-    draw = draw_passive if rng.random() < passive_share(absolute) else draw_star_forming
-    galaxy = draw(rng, absolute, redshift)
+    return Target(FIELD, redshift, magnitude, *_draw_galaxy(rng, magnitude, redshift))
+
+
+def draw_blend(
+    rng: np.random.Generator,
+    offset: tuple[float, float],
+    magnitude: float,
+    centre: tuple[float, float],
+    spec: SurveySpec,
+    reddening: float,
+) -> FieldObject:
+    """A random galaxy that overlaps with the target.
+
+    Args:
+        offset: x and y from the target, arcsec.
+        magnitude: i, AB.
+        centre: of the target, x and y in pixels.
+        reddening: Galactic E(B-V), mag.
+    """
+    x, y = (c + o / spec.pixel_scale for c, o in zip(centre, offset, strict=True))
+    magnitude = min(max(magnitude, BRIGHT), FAINT)
+    return FieldObject(behind_dust(_field_galaxy(rng, magnitude), reddening), (x, y), False)
+
+
+def _field_galaxy(rng: np.random.Generator, magnitude: float) -> SkyObject:
+    redshift = draw_field_redshift(rng, magnitude)
+    _, galaxy = _draw_galaxy(rng, magnitude, redshift)
     if magnitude > TWO_COMPONENT_LIMIT:
         single = replace(galaxy.structure, bulge_fraction=float(round(galaxy.structure.bulge_fraction)))
         galaxy = replace(galaxy, structure=single)
     return galaxy_object(galaxy, redshift, FIELD_BAND, magnitude)
+
+
+def _draw_galaxy(rng: np.random.Generator, magnitude: float, redshift: float) -> tuple[float, Galaxy]:
+    """Absolute r magnitude of a galaxy of an i magnitude, and a random galaxy of that luminosity."""
+    # r - i plus K correction of an average galaxy: about 0.5 mag at the relevant redshifts.
+    absolute = absolute_r(magnitude + 0.5, redshift, k_correction=redshift)
+    draw = draw_passive if rng.random() < passive_share(absolute) else draw_star_forming
+    return absolute, draw(rng, absolute, redshift)
 
 
 @lru_cache(maxsize=1)

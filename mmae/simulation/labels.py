@@ -14,9 +14,10 @@ from mmae.astro.lines import CIII, CIV, HALPHA_WAVE, HBETA_WAVE, LYMAN_ALPHA, MG
 # Redshift error / (1 + z): DESI Collaboration 2024 (early data release).
 GALAXY_ERROR, QUASAR_ERROR = 5e-5, 5e-4
 # Fraction of redshifts flagged by redrock, and fraction that is wrong but not flagged. From visual
-# inspection: Lan+2023 (galaxies: at most 0.5% wrong, 1 to 2% flagged; ELG more) and Alexander+2023 (quasars).
-FLAGGED = {"MAIN": 0.005, "BGS": 0.01, "LRG": 0.012, "ELG": 0.05, "QSO": 0.02}
-WRONG = {"MAIN": 0.0005, "BGS": 0.001, "LRG": 0.002, "ELG": 0.004, "QSO": 0.005}
+# inspection: Lan+2023 (galaxies: at most 0.5% wrong, 1 to 2% flagged; ELG more) and Alexander+2023 (quasars); FIELD as
+# ELG.
+FLAGGED = {"MAIN": 0.005, "BGS": 0.01, "LRG": 0.012, "ELG": 0.05, "QSO": 0.02, "FIELD": 0.05}
+WRONG = {"MAIN": 0.0005, "BGS": 0.001, "LRG": 0.002, "ELG": 0.004, "QSO": 0.005, "FIELD": 0.004}
 SMALL_DELTA_CHI2 = 4  # ZWARN bit 2: a second redshift fits nearly as well
 
 # Lines confused with one another, Angstrom.

@@ -43,6 +43,8 @@ BGS = TargetClass("BGS", 0.405, 0.215, 0.52, (0.01, 0.60), True, "r", (15.0, 19.
 LRG = TargetClass("LRG", 0.240, 0.55, 0.14, (0.35, 1.00), False, "z", (16.5, 21.0))
 ELG = TargetClass("ELG", 0.045, 1.05, 0.25, (0.60, 1.60), False, "g", (20.0, 23.2))
 QSO = TargetClass("QSO", 0.150, 1.95, 0.75, (0.20, 4.00), False, "r", (17.0, 22.5))
+# Not part of the calibrated survey: galaxies selected by magnitude only (`variety`), uniform in i magnitude.
+FIELD = TargetClass("FIELD", 0.0, 0.0, 0.0, (0.01, 4.0), False, "i", (18.0, 24.0))
 TARGET_CLASSES = (MAIN, BGS, LRG, ELG, QSO)
 
 SCHECHTER_M_STAR, SCHECHTER_ALPHA = -21.2, -1.05  # r band, AB, h = 0.7: Blanton+2003

@@ -125,7 +125,7 @@ def _write_coadd(path: Path, galaxies: list[Galaxy], rng: np.random.Generator, s
             "TARGET_RA", "D", array=np.array([g.ra for g in galaxies]) + offset_2N[0] / np.cos(np.radians(dec_N))
         ),
         fits.Column("TARGET_DEC", "D", array=dec_N + offset_2N[1]),
-        fits.Column("MORPHTYPE", "4A", array=[g.morphtype for g in galaxies]),
+        fits.Column("MORPHTYPE", "4A", array=[g.morphtype or "" for g in galaxies]),
         fits.Column("OBJTYPE", "3A", array=["TGT"] * n),
         fits.Column("COADD_FIBERSTATUS", "J", array=np.zeros(n, np.int32)),
     ]

@@ -30,6 +30,8 @@ REST_WAVELENGTH_MAX = 12000.0  # Angstrom: the y band ends at 10950 and z >= 0
 # HSC response (atmosphere, telescope and CCD): Kawanomoto+2018, from speclite.
 HSC_FILTERS = {"g": "hsc2017-g", "r": "hsc2017-r2", "i": "hsc2017-i2", "z": "hsc2017-z", "y": "hsc2017-y"}
 # Suprime-Cam in COSMOS (Capak+2007), from kcorrect: for comparison with zCOSMOS.
+# Names in speclite, for comparison with SDSS (Doi+2010) and the Legacy Surveys (Dey+2019).
+OTHER_FILTERS, U_BAND = ("sdss2010-", "decam2014-"), "sdss2010-u"
 SUBARU_FILTERS = {f"subaru_{band}": f"capak_subaru_suprimecam_{band}.dat" for band in "griz"}
 
 
@@ -111,7 +113,8 @@ def observed_flux(sed: Sed, redshift: float, wavelength_L: np.ndarray, instrumen
 @lru_cache(maxsize=4)
 def _filter_curves(bands: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """wavelength_L (Angstrom), weights (L,C) whose product with f_lambda is f_nu, and response (L,C)."""
-    wavelength_L = np.arange(3500.0, 11000.0, 4.0)
+    start = 2900.0 if U_BAND in bands else 3500.0
+    wavelength_L = np.arange(start, 11000.0, 4.0)
     response_LC = np.stack([np.interp(wavelength_L, *_curve(band), 0, 0) for band in bands], axis=1)
     weight_LC = response_LC * wavelength_L[:, None]
     reference_C = LIGHT_SPEED * (response_LC / wavelength_L[:, None]).sum(axis=0)
@@ -127,6 +130,9 @@ def _curve(band: str) -> tuple[np.ndarray, np.ndarray]:
         path = files("kcorrect") / "data/responses" / SUBARU_FILTERS[band]
         table = Table.read(path.read_text(), format="ascii.fixed_width", comment="#")
         return table["lambda"], table["pass"]
+    if band.startswith(OTHER_FILTERS):
+        curve = speclite.filters.load_filter(band)
+        return curve.wavelength, curve.response
     raise InputError(f"bands: the simulation has no filter curve for {band}; available: {', '.join(HSC_FILTERS)}.")
 
 

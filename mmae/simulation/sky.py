@@ -20,6 +20,7 @@ from mmae.simulation.quasars import draw_quasar, quasar_sed
 from mmae.simulation.seds import Sed, ab_magnitude, scaled, stellar_sed
 from mmae.simulation.stars import star_sed
 from mmae.simulation.structure import POINT_SOURCE, Profile
+from mmae.simulation.variety import Draws, spectral_factor, varied_quasar, varied_sed
 
 
 @dataclass(frozen=True)
@@ -43,21 +44,28 @@ class SkyObject:
 
 
 def total_magnitudes(magnitudes_PC: np.ndarray) -> np.ndarray:
-    """AB magnitudes (C,) of the sum of the components."""
-    return -2.5 * np.log10((10 ** (-0.4 * magnitudes_PC)).sum(axis=0))
+    """AB magnitudes (C,) of the sum of the components; infinite for flux 0."""
+    with np.errstate(divide="ignore"):
+        return -2.5 * np.log10((10 ** (-0.4 * magnitudes_PC)).sum(axis=0))
 
 
-def target_object(rng: np.random.Generator, target: Target) -> tuple[SkyObject, np.ndarray]:
+def target_object(rng: np.random.Generator, target: Target, draws: Draws = Draws()) -> tuple[SkyObject, np.ndarray]:
     """A target at its magnitude, and its line fluxes (E,) in 1e-17 erg/s/cm2 (NaN for a quasar).
 
     Both before Galactic dust: targets are selected on dereddened magnitudes.
+
+    Args:
+        draws: deviations of the spectrum from the templates.
     """
     if target.galaxy is None:
-        quasar = draw_quasar(rng, target.absolute_mag_r)
+        quasar = varied_quasar(draw_quasar(rng, target.absolute_mag_r), draws)
         components = (Component(quasar_sed(rng, quasar, target.redshift), POINT_SOURCE),)
         line_flux_E = np.full(len(WIDTH_WAVELENGTH_E), np.nan)
     else:
         components, line_flux_E = galaxy_components(target.galaxy)
+        line_flux_E *= spectral_factor(WIDTH_WAVELENGTH_E, target.galaxy.attenuation_v, draws)
+    attenuation_v = target.galaxy.attenuation_v if target.galaxy else 0.0
+    components = tuple(replace(c, sed=varied_sed(c.sed, attenuation_v, draws)) for c in components)
     factor, scaled_object = at_magnitude(
         SkyObject(target.redshift, components), target.target_class.band, target.magnitude
     )
@@ -104,8 +112,13 @@ def at_magnitude(sky_object: SkyObject, band: str, magnitude: float) -> tuple[fl
     """
     current = total_magnitudes(sky_object.magnitudes_PC((band,)))[0]
     factor = float(10 ** (0.4 * (current - magnitude)))
+    return factor, scaled_object(sky_object, factor)
+
+
+def scaled_object(sky_object: SkyObject, factor: float) -> SkyObject:
+    """An object with its flux times a factor."""
     components = tuple(replace(c, sed=scaled(c.sed, factor)) for c in sky_object.components)
-    return factor, replace(sky_object, components=components)
+    return replace(sky_object, components=components)
 
 
 def behind_dust(sky_object: SkyObject, reddening: float) -> SkyObject:

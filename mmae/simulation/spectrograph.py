@@ -229,6 +229,7 @@ TIME_SCATTER = 0.15  # of ln(effective time), common to all arms: fibre position
 BAD_PIXEL_FRACTION = 0.001  # isolated bad samples, per arm
 COSMIC_RAYS, COSMIC_RAY_LENGTH = 1.0, 3  # mean number per arm; samples lost per cosmic ray
 
+CALIBRATION_PIVOT = 6500.0  # Angstrom, where a tilt of the calibration does not change the flux
 OVERSAMPLING = 3  # step of the fine grid: a third of a sample, 0.4 of the line-spread sigma
 LSF_REACH = 5.0  # sigma
 
@@ -240,6 +241,15 @@ class Observed:
     true_L: np.ndarray  # float64; noise-free, includes resolution and flux calibration errors
     flux_L: np.ndarray  # float32
     ivar_L: np.ndarray  # float32; exact inverse variance of flux - true, 0 = bad
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Errors of the flux calibration of a spectrum, in addition to those of `ARMS`, and its depth."""
+
+    tilt: float = 0.0  # exponent of wavelength
+    arm_factor_A: tuple[float, ...] = (1.0,) * len(ARMS)  # factor on the flux of each arm
+    time_factor: float = 1.0  # on the effective exposure time
 
 
 @dataclass(frozen=True)
@@ -270,6 +280,7 @@ def observe(
     redshift: float,
     spec: SurveySpec,
     effective_time: float = DARK_TIME,
+    calibration: Calibration = Calibration(),
 ) -> Observed:
     """Simulate the spectrum of an object.
 
@@ -284,10 +295,12 @@ def observe(
     if not grids:
         return Observed(true_L, true_L.astype(np.float32), true_L.astype(np.float32))
     light_F = _light_on_fine_grid(light, redshift, spec)
-    depth = effective_time / DARK_TIME * rng.lognormal(0, TIME_SCATTER)
+    depth = effective_time / DARK_TIME * rng.lognormal(0, TIME_SCATTER) * calibration.time_factor
     fluxes, ivars = [], []
     for grid in grids:
         true_A = grid.smear_AF @ light_F * (1 + grid.arm.calibration_scatter * rng.standard_normal())
+        true_A *= calibration.arm_factor_A[ARMS.index(grid.arm)]
+        true_A *= (grid.wavelength_A / CALIBRATION_PIVOT) ** calibration.tilt
         variance_A = grid.blank_variance_A * (1 + np.maximum(true_A, 0) / grid.sky_flux_A)
         variance_A /= depth * rng.lognormal(0, grid.arm.time_scatter)
         good_A = ~_bad_samples(rng, true_A.size)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmae.astro.lines import LINE_NAMES
+from mmae.simulation.contaminants import SKY, STAR
 from mmae.simulation.labels import Label
 from mmae.simulation.population import Target
 from mmae.simulation.structure import Structure
@@ -34,12 +35,15 @@ NUMBERS = (
 )
 
 
-def truth_schema(bands: tuple[str, ...]) -> pa.Schema:
+def truth_schema(bands: tuple[str, ...], kinds: bool = False) -> pa.Schema:
     """Columns of the truth table; null where a quantity does not exist (the disk of a quasar).
 
     Magnitudes (AB, total) and line fluxes (1e-17 erg/s/cm2, of the whole object) include Galactic extinction of
     E(B-V) = galactic_reddening; attenuation_v: A_V in the galaxy; line widths (_ew): rest-frame Angstrom;
     radii: arcsec along the major axis; angles: radians from the x axis.
+
+    Args:
+        kinds: there are contaminants, and a column `kind` (`contaminants.KINDS`) that says what a row is.
     """
     lines = [f"{name}_{what}" for name in LINE_NAMES for what in ("ew", "flux")]
     return pa.schema(
@@ -55,8 +59,25 @@ def truth_schema(bands: tuple[str, ...]) -> pa.Schema:
             *[pa.field(name, pa.float64()) for name in lines],
             pa.field("n_neighbours", pa.int32()),
             pa.field("n_stars", pa.int32()),
+            *([pa.field("kind", pa.string())] if kinds else []),
         ]
     )
+
+
+def contaminant_row(row: dict[str, Any], kind: str, redshift: float | None) -> dict[str, Any]:
+    """Row of the truth table of a contaminant: without a label, and without what does not exist.
+
+    Args:
+        row: as if the target were a galaxy or quasar.
+        redshift: of what is there; None: nothing is.
+    """
+    cleared = dict.fromkeys(("zwarn", "catastrophic", "redshift_measured"))
+    if kind in (SKY, STAR):
+        kept = {"object_id", "galactic_reddening", "n_neighbours", "n_stars"}
+        cleared |= dict.fromkeys(name for name in row if name not in kept and not name.endswith(("_mag", "_seeing")))
+        cleared |= {"target_class": kind.upper(), "galaxy_type": kind}
+    missing = {name: None for name in row if name.endswith("_mag") and not np.isfinite(row[name])}
+    return {**row, **cleared, **missing, "redshift_true": redshift, "kind": kind}
 
 
 def truth_row(
