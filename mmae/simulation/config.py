@@ -41,10 +41,10 @@ class Variety:
     """Moffat exponent of the seeing."""
     psf_ellipticity: float = 0.04
     """Each component of the ellipticity of the seeing."""
-    depth: float = 0.35
+    depth: float = 0.4
     """ln of the sky noise of images, common to all bands; each band has a third of it in addition."""
-    sky_correlation: float = 0.15
-    """Maximum (uniform) additional weight of adjacent pixels in the kernel that correlates the sky noise."""
+    sky_correlation: float = 0.05
+    """Half width (uniform) of the weight of adjacent pixels in the kernel that correlates the sky noise."""
     off_centre: float = 1.0
     """Offset of the target from the middle of the stamp per axis, pixels."""
     blended: float = 0.10

@@ -80,7 +80,7 @@ def draw_variety(rng: np.random.Generator, variety: Variety, n_bands: int) -> Dr
         line_factor_E=10 ** (variety.line_strength * common + variety.line_ratio * ratio_E),
         seeing_factor=float(np.exp(s * variety.psf_width * rng.standard_normal())),
         psf=Psf(float(np.round(beta / BETA_STEP) * BETA_STEP), float(ellipticity[0]), float(ellipticity[1])),
-        warp_weight=WARP_WEIGHT + s * variety.sky_correlation * rng.random(),
+        warp_weight=WARP_WEIGHT + s * variety.sky_correlation * rng.uniform(-1, 1),
         offset=tuple(s * variety.off_centre * rng.standard_normal(2)),
         blend=(separation * np.cos(angle), separation * np.sin(angle), fainter) if blended else None,
         calibration=Calibration(
