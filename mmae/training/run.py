@@ -210,7 +210,7 @@ def _require_training_galaxies(config: RunConfig, survey: Survey) -> None:
             f"{survey.path}: there is no training galaxy, the survey is for tests only. Train on another survey, or "
             f"build this one with a train fraction (--split.fractions)."
         )
-    counts, modalities = survey.counts["train"], modalities_of(config.model)
+    counts, modalities = survey.counts.get("train", {}), modalities_of(config.model)
     absent = [COUNTED[name] for name in modalities if counts.get(COUNTED.get(name, ""), 1) == 0]
     sizes = {"image": survey.spec.image_size, "spectrum": survey.spec.n_wavelengths}
     if len(absent) == len(modalities) or any(sizes.get(name) == 0 for name in modalities):

@@ -128,7 +128,9 @@ def test_evaluation_without_p_z_and_without_training_galaxies(
 ):
     """Sections that cannot be made are left out with a reason, the others are complete."""
     paper = PaperConfig(width=16, depth=1, cross_depth=1, heads=2, hidden=(16, 16))
-    run = run_of(replace(quick_run, name="paper", model=paper, home=str(tmp_path), survey=str(small_survey)))
+    run = run_of(
+        replace(quick_run, name="paper", model=paper, redshift_masks=None, home=str(tmp_path), survey=str(small_survey))
+    )
 
     def without_training_split(path):
         survey = open_survey(path)

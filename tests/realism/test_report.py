@@ -14,6 +14,7 @@ from rich.console import Console
 
 from mmae.core.errors import InputError
 from mmae.core.folders import home
+from mmae.inference import photoz_boosting
 from mmae.realism import photoz, pixels, report
 from mmae.realism.reference import HSC_FILE, ZCOSMOS_FILE, Loaded
 from mmae.realism.report import write_report
@@ -41,7 +42,7 @@ def own(survey, tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Fewer trees and resamples: these tests check the form of the report, not its numbers."""
-    monkeypatch.setattr(photoz, "MAX_ITERATIONS", 10)
+    monkeypatch.setattr(photoz_boosting, "MAX_ITERATIONS", 10)
     monkeypatch.setattr(photoz, "RESAMPLES", 10)
     monkeypatch.setattr(pixels, "RESAMPLES", 10)
     monkeypatch.setattr(report, "MAX_STAMPS", 100)

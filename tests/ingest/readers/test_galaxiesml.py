@@ -133,13 +133,14 @@ def test_only_the_corrupt_field_is_rejected(tmp_path, dataset, field):
     assert dataset in rejections[0].reason
 
 
-def test_a_row_with_corrupt_image_and_spectrum_is_rejected(tmp_path):
+def test_a_row_with_corrupt_image_and_spectrum_keeps_its_magnitudes(tmp_path):
     path = write_galaxiesml(tmp_path / "a.hdf5", n=4)
     corrupt_hdf5_row(path, "image", row=1)
     corrupt_hdf5_row(path, "spectrum/ivar", row=1)
     galaxies, rejections = read_checked(galaxiesml_source(path))
-    assert [g.object_id[-1] for g in galaxies] == ["0", "2", "3"]
-    assert [r.field for r in rejections] == ["image", "spectrum", "row"]
+    assert [g.object_id[-1] for g in galaxies] == ["0", "1", "2", "3"]
+    assert galaxies[1].image_CHW is None and galaxies[1].flux_L is None and galaxies[1].cmodel_mag_C is not None
+    assert [r.field for r in rejections] == ["image", "spectrum"]
 
 
 def test_a_targetid_that_is_not_a_number_is_rejected(tmp_path):
