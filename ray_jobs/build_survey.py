@@ -8,8 +8,11 @@
         --redshifts redrock-*.fits --hsc cutouts/*.npz
     python ray_jobs/build_survey.py --out mine --source paired --pair.spectra 'coadds/**/coadd-*.fits' \\
         --pair.redshifts 'coadds/**/redrock-*.fits' --pair.patches images --pair.catalogues objects.parquet
+    python ray_jobs/build_survey.py --out boss --source sdss-spec --inputs 'boss/spec-*.fits'
+    python ray_jobs/build_survey.py --out pairs --source paired --pair.sources mmu-desi=mmu/desi mmu-hsc=mmu/hsc
 
---source paired matches on the sky (docs/pairing.md); the rows of other sources are concatenated. If whole files cannot
+--source sdss-spec, mmu-desi, ... are files of other surveys as they come (docs/surveys.md). --source paired matches on
+the sky (docs/pairing.md); the rows of other sources are concatenated. If whole files cannot
 be read, the rest is built and the exit status is 3.
 
 --report compares simulated galaxies with published numbers and, with --reference, with real data;

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from mmae.ingest.pairing.config import PairConfig
+from mmae.ingest.sources.grid import GridConfig
 from mmae.simulation.config import SimulationConfig
 
-SourceName = Literal["simulated", "holdout", "galaxiesml", "desi", "hsc", "paired"]
+OWN_SOURCES = ("simulated", "holdout", "galaxiesml", "desi", "hsc", "paired")
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,21 @@ class BuildConfig:
     out: Path
     """Folder of the new survey; must be empty or absent. A killed build continues from OUT.unfinished when the
     same command is run again."""
-    source: tuple[SourceName, ...] = ("simulated",)
-    """One or more of simulated, holdout, galaxiesml, desi, hsc, paired; the rows of several are concatenated. Holdout
-    is a simulation with other templates and images, for tests only; paired matches spectra, images and
-    catalogues on the sky, or takes catalogues alone."""
+    source: tuple[str, ...] = ("simulated",)
+    """One or more of simulated, holdout, galaxiesml, desi, hsc, paired, and of the known sources of docs/surveys.md
+    (or a YAML file that describes another one); the rows of several are concatenated. Holdout is a simulation with
+    other templates and images, for tests only; paired matches spectra, images and catalogues on the sky, or takes
+    catalogues alone."""
+    inputs: tuple[str, ...] = ()
+    """Files, folders or quoted patterns of a known source; of several known sources as NAME=PATTERN."""
+    grid: GridConfig = field(default_factory=GridConfig)
+    """Pixels and wavelengths of the survey, where they are not those of the known source's description."""
     galaxiesml: Path | None = None
     """GalaxiesML-Spectra HDF5 file (Zenodo 16989593)."""
     desi: tuple[Path, ...] = ()
     """DESI tile or healpix coadds."""
     redshifts: tuple[Path, ...] = ()
-    """Redrock files, or any FITS table with TARGETID and Z, for the DESI coadds."""
+    """Redrock files, or any FITS table with TARGETID and Z, for DESI coadds and known sources with a TARGETID."""
     hsc: tuple[Path, ...] = ()
     """HSC cutouts: .npz archives, FITS files or folders of them."""
     pair: PairConfig = field(default_factory=PairConfig)

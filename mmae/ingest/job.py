@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,17 @@ from mmae.core.errors import InputError
 from mmae.core.ray_setup import start_ray
 from mmae.core.terminal import terminal
 from mmae.ingest.build import build_survey, provenance
-from mmae.ingest.config import BuildConfig, SourceName
+from mmae.ingest.config import OWN_SOURCES, BuildConfig
 from mmae.ingest.contact_sheet import save_contact_sheet
-from mmae.ingest.pairing.index import FILE
 from mmae.ingest.pairing.source import paired_source, plan_folder
 from mmae.ingest.readers.desi import desi_source
 from mmae.ingest.readers.galaxiesml import galaxiesml_source
 from mmae.ingest.readers.hsc import hsc_source
 from mmae.ingest.resume import REJECTED
+from mmae.ingest.sources.description import known_names
+from mmae.ingest.sources.grid import GridConfig
+from mmae.ingest.sources.index import FILE
+from mmae.ingest.sources.source import source_of
 from mmae.simulation.holdout.source import holdout_source
 from mmae.simulation.source import simulation_source
 from mmae.survey.schema import SPLITS, SurveySpec
@@ -48,9 +51,9 @@ def build_job(config: BuildConfig, console: Console | None = None) -> Survey:
     """
     _check(config)
     console = console or terminal()
-    if "paired" in config.source:
+    if set(config.source) - (set(OWN_SOURCES) - {"paired"}):
         start_ray()
-    sources = [_source(name, config) for name in config.source]
+    sources = _with_common_columns([_source(name, config) for name in config.source])
     survey = _built_survey(config, sources) if config.report else None
     if survey is None:
         start_ray()
@@ -72,6 +75,13 @@ def damaged_files(survey: Survey) -> list[dict[str, str]]:
 def _check(config: BuildConfig) -> None:
     if config.image_size not in IMAGE_SIZES:
         raise InputError(f"--image-size is {config.image_size}; give 64 or 127.")
+    known = [name for name in config.source if name not in OWN_SOURCES]
+    if config.inputs and not known:
+        raise InputError(f"--inputs are files of a known source, but --source is {' '.join(config.source)}.")
+    if config.grid != GridConfig() and not (known or config.pair.sources):
+        raise InputError(
+            "--grid is for known sources (docs/surveys.md): leave it out; --image-size is for simulations."
+        )
     if config.report and "simulated" not in config.source:
         raise InputError(
             f"--report needs simulated galaxies, but --source is {' '.join(config.source)}: "
@@ -121,7 +131,28 @@ def _differences(recorded: Any, requested: Any, name: str = "") -> list[str]:
     return [difference for part in parts for difference in part]
 
 
-def _source(name: SourceName, config: BuildConfig) -> Source:
+def _with_common_columns(sources: list[Source]) -> list[Source]:
+    """The sources with the extra columns of all of them, so that their shards have one schema."""
+    columns = tuple(dict.fromkeys(column for source in sources for column in source.spec.extra_columns))
+    return [replace(source, spec=replace(source.spec, extra_columns=columns)) for source in sources]
+
+
+def _inputs(name: str, config: BuildConfig) -> list[str]:
+    """The patterns of one known source.
+
+    Raises:
+        InputError: it has none.
+    """
+    named = [item.removeprefix(f"{name}=") for item in config.inputs if item.startswith(f"{name}=")]
+    known = [other for other in config.source if other not in OWN_SOURCES]
+    found = named or (list(config.inputs) if len(known) == 1 else [])
+    if not found:
+        how = f"--inputs {name}=PATTERN for each source" if len(known) > 1 else "--inputs PATTERN"
+        raise InputError(f"--source {name} needs files: give {how}.")
+    return found
+
+
+def _source(name: str, config: BuildConfig) -> Source:
     if name == "simulated":
         return simulation_source(config.simulation, SurveySpec(image_size=config.image_size))
     if name == "holdout":
@@ -131,8 +162,15 @@ def _source(name: SourceName, config: BuildConfig) -> Source:
     if name == "desi":
         return desi_source(list(_required(config.desi, "desi")), list(config.redshifts))
     if name == "paired":
-        return paired_source(config.pair, config.out, config.workers)
-    return hsc_source(list(_required(config.hsc, "hsc")))
+        return paired_source(config.pair, config.out, config.workers, config.grid)
+    if name == "hsc":
+        return hsc_source(list(_required(config.hsc, "hsc")))
+    if name not in known_names() and not name.endswith((".yaml", ".yml")):
+        raise InputError(
+            f"--source {name}: no such source. Choose from {', '.join((*OWN_SOURCES, *known_names()))}, or give a YAML "
+            f"file that describes another one (docs/surveys.md)."
+        )
+    return source_of(name, _inputs(name, config), config.grid, config.redshifts, config.workers)
 
 
 def _required(value, option: str):

@@ -52,7 +52,7 @@ def test_invalid_simulation_option_is_an_input_error():
 def test_examples_in_the_docstring_of_the_script_are_valid():
     text = runpy.run_path(str(SCRIPT))["__doc__"].replace("\\\n", " ")
     examples = [line.strip() for line in text.splitlines() if line.strip().startswith("python ")]
-    assert len(examples) == 6 and any("--report" in line for line in examples)
+    assert len(examples) == 8 and any("--report" in line for line in examples)
     for line in examples:
         command_line(line.removeprefix("python ray_jobs/build_survey.py "))
 

@@ -25,6 +25,9 @@ class PairConfig:
     catalogues: tuple[str, ...] = ()
     """Tables of objects: FITS, Parquet, VOTable, CSV or other text, or HATS catalogues and collections. Column names
     are given in the description."""
+    sources: tuple[str, ...] = ()
+    """Known sources with positions as NAME=PATTERN: mmu-desi='desi/**/*.hdf5' mmu-hsc='hsc/**/*.hdf5'. Their names are
+    in docs/surveys.md."""
     description: Path | None = None
     """YAML file that describes a survey other than HSC and DESI: docs/pairing.md."""
     radius: float = 1.0
@@ -54,7 +57,7 @@ class PairConfig:
     @property
     def tables_alone(self) -> bool:
         """Neither images nor spectra are given: every catalogue row is a galaxy of the survey."""
-        return not (self.has_images or self.spectra)
+        return not (self.has_images or self.spectra or self.sources)
 
     def __post_init__(self) -> None:
         if not 0 < self.radius <= 648000:

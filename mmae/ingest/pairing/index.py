@@ -22,11 +22,12 @@ from mmae.ingest.pairing.catalogue import CATALOGUE, index_catalogue, with_uniqu
 from mmae.ingest.pairing.config import PairConfig
 from mmae.ingest.pairing.images import IMAGES, bands_of, index_image, require_one_image
 from mmae.ingest.pairing.names import group_by_name
-from mmae.ingest.pairing.spectra import REDSHIFTS, SPECTRA, best_redshifts, index_coadd, index_redshifts
+from mmae.ingest.pairing.spectra import SPECTRA, index_coadd
+from mmae.ingest.readers.redshifts import REDSHIFTS, best_redshifts, index_redshifts
 from mmae.ingest.readers.values import UNREADABLE
+from mmae.ingest.sources.index import FILE
+from mmae.ingest.sources.recognise import refuse_pictures
 from mmae.survey.schema import Rejection, SurveySpec
-
-FILE = "file"  # field of the rejection of a whole file
 
 
 @dataclass
@@ -48,12 +49,12 @@ def list_inputs(config: PairConfig) -> dict[str, list[str]]:
     Raises:
         InputError: a pattern matches no file; no spectra, images or catalogues are given.
     """
-    if not (config.spectra or config.has_images or config.catalogues):
+    if not (config.spectra or config.has_images or config.catalogues or config.sources):
         raise InputError(
-            "--source paired needs spectra, images or catalogues: give --pair.spectra, --pair.patches, --pair.stamps "
-            "or --pair.catalogues."
+            "--source paired needs spectra, images or catalogues: give --pair.spectra, --pair.patches, --pair.stamps, "
+            "--pair.catalogues or --pair.sources."
         )
-    if config.patches and not (config.spectra or config.catalogues):
+    if config.patches and not (config.spectra or config.catalogues or config.sources):
         raise InputError(
             "--pair.patches are cut at the positions of galaxies: give --pair.catalogues or --pair.spectra too."
         )
@@ -61,9 +62,15 @@ def list_inputs(config: PairConfig) -> dict[str, list[str]]:
         "spectra": expand(config.spectra, FITS_ENDINGS, "DESI coadds"),
         "redshifts": expand(config.redshifts, FITS_ENDINGS, "redshift tables"),
         "patches": expand(config.patches, FITS_ENDINGS, "images"),
-        "stamps": expand(config.stamps, FITS_ENDINGS, "cutouts"),
+        "stamps": _images_of_the_sky(expand(config.stamps, FITS_ENDINGS, "cutouts")),
         "catalogues": expand(config.catalogues, TABLE_ENDINGS, "catalogues", catalogue_files),
     }
+
+
+def _images_of_the_sky(paths: list[str]) -> list[str]:
+    """The paths; raises InputError if one is a picture for the screen."""
+    refuse_pictures(paths)
+    return paths
 
 
 def index_inputs(
@@ -122,7 +129,7 @@ def index_inputs(
     schemas = {"spectra": SPECTRA, "redshifts": REDSHIFTS, "patches": IMAGES, "stamps": IMAGES, "catalogues": CATALOGUE}
     tables: dict[str, list[pa.Table]] = {kind: [] for kind in schemas}
     rejections: dict[str, list[Rejection]] = {kind: [] for kind in schemas}
-    for found in tqdm(run(jobs, index, workers), total=len(jobs), desc="index", unit="file"):
+    for found in tqdm(run(jobs, index, workers), total=len(jobs), desc="index", unit="file", disable=not jobs):
         if found["table"]:
             tables[found["kind"]].append(pa.ipc.open_stream(found["table"]).read_all())
         rejections[found["kind"]] += [Rejection(**r) for r in json.loads(found["rejections"])]

@@ -58,10 +58,11 @@ def object_ids(index: Index, objects: dict[str, np.ndarray]) -> pa.Array:
         for kind, table, columns in (
             ("catalogue", index.catalogue, ["object_id"]),
             ("stamps", index.stamps, ["name"]),
-            ("spectra", index.spectra, ["targetid", "file", "row"]),
+            ("spectra", index.spectra, ["targetid", "file", "row", "object_id"]),
         )
     )
-    names = pc.coalesce(catalogue["object_id"], stamps["name"], pc.cast(spectra["targetid"], pa.string()))
+    of_spectrum = pc.coalesce(spectra["object_id"], pc.cast(spectra["targetid"], pa.string()))
+    names = pc.coalesce(catalogue["object_id"], stamps["name"], of_spectrum)
     names = names.combine_chunks()
     if not repeated(names).any():
         return names
@@ -131,6 +132,8 @@ def _plan_rows(index: Index, objects: dict[str, np.ndarray], names: pa.Array) ->
             "morphtype": pc.coalesce(catalogue["morphtype"], spectra["morphtype"]),
             "magnitudes": catalogue["magnitudes"],
             "magnitude_errors": catalogue["magnitude_errors"],
+            "catalogue_file": catalogue["file"].cast(pa.string()),
+            "catalogue_row": catalogue["row"],
             "spectrum_file": spectra["file"],
             "spectrum_row": spectra["row"],
             "image_planes": pc.coalesce(stamps["planes"], patches["planes"]),

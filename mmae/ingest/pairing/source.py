@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,12 @@ from mmae.ingest.description import SurveyDescription, read_description
 from mmae.ingest.files import file_size, name_of
 from mmae.ingest.pairing.config import PairConfig
 from mmae.ingest.pairing.index import Index, index_inputs, list_inputs
+from mmae.ingest.pairing.known import KnownInputs, add_rows, described_by, known_inputs
 from mmae.ingest.pairing.normalise import measure_normalisation
 from mmae.ingest.pairing.objects import NONE, join_objects, rows_as_objects
 from mmae.ingest.pairing.plan import object_ids, write_plan
 from mmae.ingest.pairing.read import read_cell
+from mmae.ingest.sources.grid import GridConfig
 from mmae.survey.schema import Rejection, SurveySpec
 from mmae.survey.source import Chunk, ChunkRead, Source
 
@@ -38,29 +40,39 @@ PLAN = "plan.json"
 Flow = list[tuple[str, int]]
 
 
-def paired_source(config: PairConfig, out: Path, workers: int | None = None, run: Runner = in_ray) -> Source:
+def paired_source(
+    config: PairConfig, out: Path, workers: int | None = None, grid: GridConfig | None = None, run: Runner = in_ray
+) -> Source:
     """Spectra, images and catalogues of one sky, paired.
 
     Args:
         out: folder of the survey; the plan is written beside it.
         workers: at most this many files are indexed at once.
-        run: where files are indexed.
+        grid: the survey's pixels and wavelengths, where they differ from those of known sources.
+        run: where the files are indexed.
 
     Raises:
         InputError: a pattern matches no file, no file of a kind can be read, a catalogue has no such column, or the
             description has no magnitudes for catalogues alone or no positions for a match.
     """
-    description = read_description(config.description, config.has_images)
     inputs = list_inputs(config)
+    known = known_inputs(config.sources, grid or GridConfig())
+    given = None
+    if config.description or not known.sources:
+        given = read_description(config.description, config.has_images or bool(known.sources))
+    description = described_by(known, given)
     _require_columns(config, description)
-    sizes = {path: file_size(path) for files in inputs.values() for path in files}
+    every_file = [*(path for files in inputs.values() for path in files), *known.source_of]
+    sizes = {path: file_size(path) for path in every_file}
     build = {"mmae": mmae.__version__, "pair": to_dict(config), "description": to_dict(description), "sizes": sizes}
+    if known.sources:
+        build["sources"] = {name: to_dict(source) for name, source in known.sources.items()}
     fingerprint = hashlib.blake2b(json.dumps(build, sort_keys=True).encode(), digest_size=16).hexdigest()
     folder = plan_folder(out) / fingerprint
     plan = _valid_plan(folder)
     if plan is None:
         shutil.rmtree(plan_folder(out), ignore_errors=True)
-        plan = _make_plan(folder, config, description, inputs, workers, run)
+        plan = _make_plan(folder, config, description, inputs, known, workers, run)
     else:
         print(f"{folder}: using this plan; the input files are not indexed again.")
     return Source(
@@ -70,7 +82,8 @@ def paired_source(config: PairConfig, out: Path, workers: int | None = None, run
             "reader": "paired",
             "description": to_dict(description),
             "pair": to_dict(config),
-            "files": {kind: [name_of(path) for path in files] for kind, files in inputs.items()},
+            "files": {kind: [name_of(path) for path in files] for kind, files in inputs.items()}
+            | {name: [name_of(p) for p, owner in known.source_of.items() if owner == name] for name in known.sources},
             "bytes": sum(sizes.values()),
             "inputs_hash": fingerprint,
             "flow": plan["flow"],
@@ -81,6 +94,7 @@ def paired_source(config: PairConfig, out: Path, workers: int | None = None, run
             spec=SurveySpec.from_json(json.dumps(plan["spec"])),
             arms=tuple(description.arms),
             max_outside=config.max_outside,
+            known=known,
         ),
     )
 
@@ -96,11 +110,13 @@ def _require_columns(config: PairConfig, description: SurveyDescription) -> None
         raise InputError(f"{where}: a catalogue is matched by position. Name its columns as catalogue.ra and dec.")
 
 
-def read_chunk(chunk: Chunk, spec: SurveySpec, arms: tuple[str, ...], max_outside: float) -> ChunkRead:
+def read_chunk(
+    chunk: Chunk, spec: SurveySpec, arms: tuple[str, ...], max_outside: float, known: KnownInputs
+) -> ChunkRead:
     """The galaxies of a cell, or the rejected files and rows of the index."""
     if "rejected" in chunk:
         return ChunkRead(rejections=[Rejection(**r) for r in json.loads(Path(chunk["rejected"]).read_text())])
-    return read_cell(chunk, spec, arms, max_outside)
+    return read_cell(chunk, spec, arms, max_outside, known)
 
 
 def plan_folder(out: Path) -> Path:
@@ -114,11 +130,13 @@ def _make_plan(
     config: PairConfig,
     description: SurveyDescription,
     inputs: dict[str, list[str]],
+    known: KnownInputs,
     workers: int | None,
     run: Runner,
 ) -> dict[str, Any]:
     spec = description.spec_of_tables() if config.tables_alone else description.spec()
-    index = index_inputs(inputs, description, config, workers, run)
+    spec = replace(spec, extra_columns=(*spec.extra_columns, *known.extra_columns))
+    index = add_rows(index_inputs(inputs, description, config, workers, run), known, spec, run, workers)
     if description.catalogue.ra:
         objects = join_objects(index, config, spec, folder / "match")
         shutil.rmtree(folder / "match", ignore_errors=True)
@@ -139,7 +157,7 @@ def _make_plan(
     rejected = folder / "rejected.json"
     write_whole(rejected, json.dumps([asdict(r) for r in index.rejections]))
     plan = {
-        "spec": asdict(measure_normalisation(spec, chunks, config.max_outside, workers, run)),
+        "spec": asdict(measure_normalisation(spec, chunks, config.max_outside, workers, known, run)),
         "chunks": [{"name": "files", "rejected": str(rejected), "blake2b": file_hash(rejected)}, *chunks],
         "flow": _flow(index, objects, n_empty),
     }
@@ -155,7 +173,7 @@ def _left_out(index: Index, objects: dict[str, np.ndarray], empty_N: np.ndarray)
         for row in lost.to_pylist():
             name, where = row.get("name"), row.get("planes")
             if kind == "spectra":
-                name, where = str(row["targetid"]), f"{row['file']}, row {row['row']}"
+                name, where = row["object_id"] or str(row["targetid"]), f"{row['file']}, row {row['row']}"
             else:
                 where = ", ".join(dict.fromkeys(plane["path"] for plane in json.loads(where)))
             reason = f"RA {row['ra']}, declination {row['dec']}: not on the sky"

@@ -1,13 +1,11 @@
-"""DESI coadds and redshift tables: index of their targets, and spectra of selected rows.
+"""DESI coadds: index of their targets, and spectra of selected rows.
 
-File layouts: https://desidatamodel.readthedocs.io, coadd-*.fits and redrock-*.fits.
+File layouts: https://desidatamodel.readthedocs.io, coadd-*.fits.
 
 Shape suffixes: N rows, R selected rows, L samples of the common grid, A samples of one arm.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +15,7 @@ from mmae.astro.desi import grid_samples, join_arms
 from mmae.core.errors import InputError
 from mmae.ingest.files import name_of, open_fits, require_whole
 from mmae.ingest.readers.coadd import absent_arms, fibermap, present_arms
-from mmae.ingest.readers.values import is_label
+from mmae.ingest.readers.redshifts import integers, numbers
 from mmae.survey.schema import Rejection
 
 SPECTRA = pa.schema(
@@ -32,15 +30,7 @@ SPECTRA = pa.schema(
         ("epoch", pa.float64()),
         ("morphtype", pa.string()),
         ("fiberstatus", pa.int64()),
-    ]
-)
-REDSHIFTS = pa.schema(
-    [
-        ("targetid", pa.int64()),
-        ("redshift", pa.float64()),
-        ("redshift_err", pa.float64()),
-        ("zwarn", pa.int64()),
-        ("deltachi2", pa.float64()),
+        ("object_id", pa.string()),  # of known sources; null: the TARGETID
     ]
 )
 
@@ -75,7 +65,7 @@ def index_coadd(path: str, grid_L: np.ndarray, arms: tuple[str, ...]) -> tuple[p
             "row": np.arange(n),
             "targetid": targetid_N,
             **{
-                ours: _numbers(table, theirs)
+                ours: numbers(table, theirs)
                 for ours, theirs in (
                     ("ra", "TARGET_RA"),
                     ("dec", "TARGET_DEC"),
@@ -87,7 +77,8 @@ def index_coadd(path: str, grid_L: np.ndarray, arms: tuple[str, ...]) -> tuple[p
             "morphtype": np.array([word or None for word in text["MORPHTYPE"].tolist()], object)
             if "MORPHTYPE" in text
             else np.full(n, None),
-            "fiberstatus": _integers(table, "COADD_FIBERSTATUS", "FIBERSTATUS"),
+            "fiberstatus": integers(table, "COADD_FIBERSTATUS", "FIBERSTATUS"),
+            "object_id": pa.nulls(n, pa.string()),
         }
     # desitarget uses negative numbers for sky and stuck fibres.
     off_target_N = targetid_N < 0
@@ -100,46 +91,6 @@ def index_coadd(path: str, grid_L: np.ndarray, arms: tuple[str, ...]) -> tuple[p
     if absent:
         rejections.append(Rejection(name_of(path), path, "arm", absent))
     return pa.table(columns, schema=SPECTRA).filter(pa.array(~off_target_N)), rejections
-
-
-def index_redshifts(path: str) -> pa.Table:
-    """The redshifts (REDSHIFTS) of a redrock file or any FITS table with TARGETID and Z; ZWARN is 0 if absent.
-
-    Rows whose Z means "missing" are left out.
-
-    Raises:
-        OSError, LookupError, TypeError, ValueError: no such table can be read.
-    """
-    with open_fits(path) as file:
-        require_whole(file, path)
-        tables = [
-            hdu.data
-            for hdu in file
-            if isinstance(hdu, fits.BinTableHDU) and {"TARGETID", "Z"} <= set(hdu.columns.names)
-        ]
-        if not tables:
-            kind = "a coadd or spectra file; give it as spectra" if any(h.name.endswith("_FLUX") for h in file) else ""
-            raise ValueError(f"no table with the columns TARGETID and Z{kind and ', but ' + kind}")
-        table = tables[0]
-        zwarn_N, redshift_N = _integers(table, "ZWARN"), _numbers(table, "Z")
-        return pa.table(
-            {
-                "targetid": np.asarray(table["TARGETID"], np.int64),
-                "redshift": redshift_N,
-                "redshift_err": _numbers(table, "ZERR"),
-                "zwarn": zwarn_N.fill_null(0),
-                "deltachi2": np.nan_to_num(_numbers(table, "DELTACHI2")),
-            },
-            schema=REDSHIFTS,
-        ).filter(pa.array(is_label(redshift_N)))
-
-
-def best_redshifts(table: pa.Table) -> pa.Table:
-    """One row per targetid, sorted by it: ZWARN 0 is preferred, then the largest DELTACHI2."""
-    trusted_N = table["zwarn"].to_numpy() == 0
-    order_N = np.lexsort((-table["deltachi2"].to_numpy(), ~trusted_N, table["targetid"].to_numpy()))
-    target_N = table["targetid"].to_numpy()[order_N]
-    return table.take(order_N[np.diff(target_N, prepend=target_N[0] - 1 if len(target_N) else 0) != 0])
 
 
 def read_spectra(
@@ -175,14 +126,3 @@ def _arm_samples(file: fits.HDUList, arm: str, grid_L: np.ndarray) -> np.ndarray
         return grid_samples(file[f"{arm}_WAVELENGTH"].data, grid_L)
     except InputError as error:
         raise ValueError(f"{arm}_WAVELENGTH: {error}") from None
-
-
-def _numbers(table: Any, name: str) -> np.ndarray:
-    """A column (N,) as float64; NaN if the table does not have it."""
-    return np.asarray(table[name], np.float64) if name in table.names else np.full(len(table), np.nan)
-
-
-def _integers(table: Any, *names: str) -> pa.Array:
-    """The first existing one of these columns (N,) as int64; null if there is none."""
-    name = next((name for name in names if name in table.names), None)
-    return pa.nulls(len(table), pa.int64()) if name is None else pa.array(np.asarray(table[name], np.int64))

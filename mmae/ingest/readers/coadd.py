@@ -86,8 +86,8 @@ def what_it_is(file: fits.HDUList) -> str:
         )
     if any("LOGLAM" in some for some in columns) or "COEFF0" in file[0].header:
         return (
-            "an SDSS or BOSS spectrum with logarithmic wavelengths, not a DESI coadd; such spectra are not read: "
-            "resample them to the survey's grid and write them in the layout of a DESI coadd"
+            "an SDSS or BOSS spectrum with logarithmic wavelengths, not a DESI coadd; give spec-*.fits as "
+            "--source sdss-spec --inputs, spPlate-*.fits as --source sdss-plate --inputs (docs/surveys.md)"
         )
     if any({"TARGETID", "Z"} <= some for some in columns):
         return "a table of redshifts, not a coadd; give it as redshifts"

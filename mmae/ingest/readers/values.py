@@ -30,3 +30,12 @@ def band_name(value: Any) -> str | None:
     """The band of names such as "G", "g", "HSC-G" and "HSC-R2"; None for others."""
     match = re.fullmatch(r"(?:HSC[-_]?)?([GRIZY])2?", str(value).strip(), re.IGNORECASE)
     return match.group(1).lower() if match else None
+
+
+def text_of(value: Any) -> str:
+    """A value as text; "" if there is none. Bytes are decoded, also those that were written as text: "b'17'"."""
+    if value is None:
+        return ""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    written = re.fullmatch(r"b(['\"])(.*)\1", text.strip())
+    return (written.group(2) if written else text).strip("\0 ")

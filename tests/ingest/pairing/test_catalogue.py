@@ -12,7 +12,7 @@ from astropy.table import Table
 from mmae.core.errors import InputError
 from mmae.ingest.description import CatalogueColumns
 from mmae.ingest.pairing.catalogue import index_catalogue
-from mmae.ingest.pairing.spectra import index_redshifts
+from mmae.ingest.readers.redshifts import index_redshifts
 from mmae.survey.schema import SurveySpec
 
 SPEC = SurveySpec()

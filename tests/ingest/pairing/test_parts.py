@@ -31,7 +31,8 @@ from mmae.ingest.pairing.index import Index
 from mmae.ingest.pairing.names import group_by_name
 from mmae.ingest.pairing.objects import join_objects
 from mmae.ingest.pairing.plan import cell_name, divide_sky
-from mmae.ingest.pairing.spectra import REDSHIFTS, SPECTRA, best_redshifts, index_coadd, read_spectra
+from mmae.ingest.pairing.spectra import SPECTRA, index_coadd, read_spectra
+from mmae.ingest.readers.redshifts import REDSHIFTS, best_redshifts
 from mmae.survey.schema import SurveySpec
 from tests.ingest.files import ARM_WAVES, write_coadd, write_hsc_band, write_hsc_object
 

@@ -11,8 +11,9 @@ import pytest
 from astropy.io import fits
 
 from mmae.core.errors import InputError
-from mmae.ingest.pairing.spectra import index_coadd, index_redshifts, read_spectra
+from mmae.ingest.pairing.spectra import index_coadd, read_spectra
 from mmae.ingest.readers.desi import desi_source
+from mmae.ingest.readers.redshifts import index_redshifts
 from mmae.survey.schema import SurveySpec
 from tests.ingest.files import ARM_WAVES, SHARED_GALAXIES, needs_shared, read_all, write_coadd, write_redrock
 

@@ -1,0 +1,63 @@
+"""HDF5 with one dataset per column, as in the Multimodal Universe: <survey>/<config>/healpix=<pixel>/001-of-001.hdf5.
+
+Writers: https://github.com/MultimodalUniverse/MultimodalUniverse, scripts/*/build_parent_sample.py. Datasets in groups
+have names with slashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import h5py
+import numpy as np
+
+from mmae.ingest.layouts.layout import Piece, find, native, openable, pieces_of
+
+ENDINGS = (".hdf5", ".h5", ".hdf")
+
+
+def columns(path: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+
+    def note(name: str, item: h5py.Dataset | h5py.Group) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = f"{item.dtype} {item.shape}"
+
+    with h5py.File(openable(path), "r") as file:
+        file.visititems(note)
+    return found
+
+
+def count(path: str) -> int:
+    with h5py.File(openable(path), "r") as file:
+        return row_count(file)
+
+
+def row_count(group: h5py.Group) -> int:
+    """The common length of the datasets of a group.
+
+    Raises:
+        ValueError: there is none, or they differ in length.
+    """
+    lengths = {name: item.shape[0] for name, item in group.items() if isinstance(item, h5py.Dataset) and item.shape}
+    if not lengths:
+        raise ValueError("the file has no datasets with rows")
+    if len(set(lengths.values())) > 1:
+        (first, n), (other, m) = sorted(lengths.items(), key=lambda item: item[1])[:: len(lengths) - 1]
+        raise ValueError(f"dataset {first} has {n} rows, dataset {other} has {m}")
+    return next(iter(lengths.values()))
+
+
+def read(path: str, names: Sequence[str], rows: np.ndarray) -> Iterator[Piece]:
+    with h5py.File(openable(path), "r") as file:
+        found = {name: name if name in file else find(name, file) for name in names}
+        for piece in pieces_of(rows):
+            yield Piece(piece, {name: some_rows(file[own], piece) for name, own in found.items() if own})
+
+
+def some_rows(dataset: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
+    """Rows of a dataset: in one read if they are close to each other, otherwise row by row."""
+    first, last = int(rows[0]), int(rows[-1])
+    if last - first < 2 * len(rows):
+        return native(np.asarray(dataset[first : last + 1]))[rows - first]
+    return native(np.stack([dataset[int(row)] for row in rows]))
