@@ -16,11 +16,11 @@ from hypothesis.extra.numpy import arrays
 from mmae.core.errors import InputError
 from mmae.ingest.build import build_survey
 from mmae.ingest.description import SurveyDescription
+from mmae.ingest.normalisation import measure_images
 from mmae.ingest.pairing.config import PairConfig
 from mmae.ingest.pairing.cutouts import OpenPatch
 from mmae.ingest.pairing.images import choose_patch, index_image, require_one_image
 from mmae.ingest.pairing.names import group_by_name
-from mmae.ingest.pairing.normalise import _measure
 from mmae.ingest.pairing.source import paired_source
 from mmae.survey.schema import Rejection, SurveySpec
 from tests.ingest.files import _wcs
@@ -231,14 +231,14 @@ def test_normalisation_of_images_with_missing_pixels():
     missing[:, 1, :, 30:] = np.nan
     missing[7:9, 2, 1:, 1:] = np.nan
     unknown = (np.nan,) * 3
-    for name, values in _measure(complete, unknown, SPEC).items():
-        np.testing.assert_allclose(_measure(missing, unknown, SPEC)[name], values, rtol=0.04, atol=0.02)
-    found = _measure(missing, (0.1, 0.2, 0.4), SPEC)
+    for name, values in measure_images(complete, unknown, SPEC).items():
+        np.testing.assert_allclose(measure_images(missing, unknown, SPEC)[name], values, rtol=0.04, atol=0.02)
+    found = measure_images(missing, (0.1, 0.2, 0.4), SPEC)
     left = np.arcsinh(missing[:, 1, :, :30] / 0.2)
     assert found["arcsinh_std"][1] == pytest.approx(left.std(), rel=1e-3)
     missing[:, 2] = np.nan
     with pytest.raises(InputError, match="band z: it is missing in all 60 images"):
-        _measure(missing, unknown, SPEC)
+        measure_images(missing, unknown, SPEC)
 
 
 def test_a_survey_with_missing_bands_and_smaller_stamps(tmp_path, ray_cluster):
