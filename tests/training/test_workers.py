@@ -69,6 +69,7 @@ def save(folder: Path, state: TrainState, config: RunConfig, portion: Portion) -
     save_checkpoint(folder if portion.rank == 0 else None, state, state.whole_weights(config), config, {})
 
 
+@pytest.mark.slow
 def test_a_sharded_model_trains_like_a_copied_one(quick_run, small_survey, ray_cluster, tmp_path):
     config = replace(
         quick_run,
