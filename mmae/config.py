@@ -121,6 +121,11 @@ def _rename_old_masks(values: Any) -> Any:
     """Rename mask fields of mmae 0.1, so that its runs and studies can be read."""
     if not isinstance(values, dict):
         return values
+    if "whole_image" in values:
+        raise ValueError(
+            "whole_image is of mmae 0.2, whose models this version does not have. Use mmae 0.2, or train again with "
+            "another --name."
+        )
     renamed = {"other_ratio": "magnitudes_ratio", "drop_other": "drop_magnitudes"}
     return {renamed.get(name, name): value for name, value in values.items()}
 
