@@ -54,7 +54,7 @@ def test_a_study_ends_with_a_winner_and_a_report(study, ray_cluster, monkeypatch
     assert [t.number for t in trials] == [0, 1, 2]
     assert all(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials)
     # The first trial is the base run.
-    assert trials[0].params == {"image_patch": 16, "depth": 1, "image_mask_ratio": 0.75}
+    assert trials[0].params == {"image_patch": 16, "depth": 1, "image_mask_ratio": study.run.masks.image_ratio[1]}
 
     parent, children = runs_of(study)
     assert parent.info.status == "FINISHED" and set(children) == {"trial-000", "trial-001", "trial-002"}
