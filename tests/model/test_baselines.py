@@ -87,6 +87,15 @@ def test_pairs_loss_is_the_symmetric_cross_entropy_over_pairs():
     torch.testing.assert_close(model(batch, visible).parts["pairs"], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_whole_images_are_embedded_alike_beside_a_galaxy_without_one():
+    torch.manual_seed(0)
+    model = build_model(CONTRASTIVE, SPEC).eval()
+    complete, incomplete = random_batch(4), without(random_batch(4), image=[1])
+    expected, found = (model.embedding(b, fixed_visible(b, model.n_tokens, ("image",))) for b in (complete, incomplete))
+    torch.testing.assert_close(found[[0, 2, 3]], expected[[0, 2, 3]])
+    assert not found[1].any()
+
+
 def test_redshift_loss_has_no_gradient_in_the_encoders():
     torch.manual_seed(0)
     model = build_model(CONTRASTIVE, SPEC)

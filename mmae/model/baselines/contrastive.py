@@ -76,6 +76,8 @@ class Encoder(nn.Module):
         self.out = nn.Sequential(nn.LayerNorm(c.width), nn.Linear(c.width, c.embedding))
 
     def forward(self, batch: Batch, visible_BT: Tensor) -> Tensor:
+        # The vector of a galaxy without visible tokens is not used; shown whole, it is embedded as the others are.
+        visible_BT = visible_BT | ~visible_BT.any(-1, keepdim=True)
         row_B = torch.arange(len(visible_BT), device=visible_BT.device)
         x_BVD, valid_BV = embed_visible(self.modality, self.modality.prepare(batch, visible_BT), row_B, visible_BT)
         x_BVD = torch.cat([self.register.expand(len(x_BVD), -1, -1).to(x_BVD.dtype), x_BVD], 1)
