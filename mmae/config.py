@@ -118,7 +118,7 @@ class ComputeConfig:
 
 
 def _rename_old_masks(values: Any) -> Any:
-    """Rename mask fields of mmae 0.1, so that its runs and studies can be read."""
+    """Rename mask fields of mmae 0.1, so that its configurations can be read, and refuse those of 0.2."""
     if not isinstance(values, dict):
         return values
     if "whole_image" in values:

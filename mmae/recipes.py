@@ -40,7 +40,7 @@ def small() -> RunConfig:
     """Masked autoencoder that encodes visible tokens only, for a laptop.
 
     Command: python ray_jobs/pretrain.py
-    Time: about 6 minutes on 2 CPU cores, 13 epochs of the 6,000 simulated galaxies.
+    Time: 8 to 14 minutes on 2 CPU cores, 13 epochs of the 6,000 simulated galaxies.
     Score: see the README.
 
     Every galaxy is shown twice in a step: with a tenth to four tenths of its patches, from which the others are
@@ -62,7 +62,7 @@ def base() -> RunConfig:
 
     Command: python ray_jobs/pretrain.py --recipe base --survey YOUR_SURVEY
     Time: needs one or more GPUs (--compute.workers).
-    Score: docs/ablations.md has the scores of this design at the sizes of `small`.
+    Score: not measured. docs/ablations.md has scores of this design at the sizes of `small`, in its first section.
 
     The number of steps corresponds to 50 epochs of the paper's 94,173 training galaxies.
     """

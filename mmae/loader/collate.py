@@ -47,10 +47,9 @@ def to_batch(table: pa.Table, spec: SurveySpec) -> Batch:
     values, present = {}, {}
     for modality, kind in MODALITIES.items():
         shapes, there = kind.shapes(input_spec(spec)), []
-        optional = getattr(kind, "optional", ())
         for name, columns in kind.columns(spec.bands).items():
             values[name], has_B = decode(table, columns, shapes[name])
-            if name not in optional:
+            if name not in kind.optional:
                 there.append(has_B)
         present[modality] = torch.stack(there).all(0)
     redshift = table["redshift"]

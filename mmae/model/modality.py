@@ -93,6 +93,7 @@ class Modality(nn.Module):
         name: of the modality, in configurations, masks and metrics.
         Config: its dataclass, with at least `use` and `weight` (of its loss).
         mask: how it is masked in training.
+        optional: names in `Batch.values` without which a galaxy still has the modality.
         config: as given.
         n_tokens: T.
         query_TE: decoder queries, one per token.
@@ -101,6 +102,7 @@ class Modality(nn.Module):
     name: ClassVar[str]
     Config: ClassVar[type]
     mask: ClassVar[MaskRule] = MaskRule()
+    optional: ClassVar[tuple[str, ...]] = ()
     config: Any
     n_tokens: int
     query_TE: nn.Parameter

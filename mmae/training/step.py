@@ -109,7 +109,7 @@ def _optimisers(model: nn.Module, optim: OptimConfig) -> list[torch.optim.Optimi
     """AdamW, and Muon (Jordan et al. 2024) for the matrices of the transformer blocks if it has a learning rate.
 
     Updates of Muon are orthogonal matrices, scaled to the size of AdamW's: all directions of a matrix learn equally
-    fast. The model needs half of the steps (docs/ablations.md).
+    fast. The effect on scores and losses is in docs/ablations.md.
     """
     hidden = {name: p for name, p in model.named_parameters() if _is_hidden_matrix(name, p)}
     if not optim.muon_learning_rate or isinstance(model, OwnOptimisation):

@@ -64,7 +64,6 @@ class Magnitudes(Modality):
     name = "magnitudes"
     Config = MagnitudesConfig
     optional = ("magnitude_errors",)
-    """Names in `Batch.values` without which a galaxy still has the modality."""
 
     def __init__(self, config: MagnitudesConfig, spec: InputSpec, sizes: Sizes):
         super().__init__(config, spec, sizes)
