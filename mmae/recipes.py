@@ -134,12 +134,14 @@ def magnitudes() -> RunConfig:
     Score: with one view, on real tables, better than gradient boosting (docs/ablations.md).
     """
     modalities = ModalitiesConfig(
-        image=ImageConfig(use=False), spectrum=SpectrumConfig(use=False), magnitudes=MagnitudesConfig(use=True)
+        image=ImageConfig(use=False),
+        spectrum=SpectrumConfig(use=False),
+        magnitudes=MagnitudesConfig(use=True, reconstructed=0.25),
     )
     return replace(
         small(),
         recipe="magnitudes",
-        model=replace(SMALL_MODEL, modalities=modalities, decoder_width=72, reconstructed=0.25),
+        model=replace(SMALL_MODEL, modalities=modalities, decoder_width=72),
         # Every galaxy shows all bands in one view, as in inference: masks for all galaxies cost 9% of the scatter.
         masks=MaskConfig(magnitudes_ratio=(0.0, 0.5)),
         redshift_masks=MaskConfig(magnitudes_ratio=(0.0, 0.0)),

@@ -26,7 +26,7 @@ import torch
 
 from benchmarks.models.contestants import SETS, Contestant
 from benchmarks.models.runner import train_for
-from benchmarks.models.score import Numbers, batches, probe, score
+from benchmarks.models.score import Numbers, batches, hidden_pixels, probe, score
 from benchmarks.models.survey import load, rows, simulated_survey
 from benchmarks.models.table import markdown, read_results
 from mmae.inference.checkpoint import load_model
@@ -136,7 +136,7 @@ def score_run(
     """Scores of a finished run on one split."""
     model, _ = load_model(folder, device)
     galaxies = load(survey, split)
-    numbers = score(model, galaxies, device, seed)
+    numbers = score(model, galaxies, device, seed) | hidden_pixels(model, galaxies, device, seed)
     if contestant.config.model.kind == "contrastive":
         numbers |= probe(model, contestant.prepare(load(survey, "train")), galaxies, device, seed)
     return numbers

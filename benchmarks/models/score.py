@@ -17,9 +17,13 @@ from mmae.metrics.redshift import ALL_Z, LOW_Z, score_redshift, selection
 from mmae.model.batch import Batch
 from mmae.model.build import Model
 from mmae.model.masking import fixed_visible, modes_of
+from mmae.model.mmae import MMAE
+from mmae.model.paper import PaperMMAE
+from mmae.model.tokens import normalise_image
 
 BATCH = 128
 RESAMPLES = 500
+HIDDEN = 0.75  # fraction of the image, and of the spectrum, that is hidden and reconstructed
 
 Numbers = dict[str, tuple[float, float]]
 """Name of a score -> value and half of its 68% interval."""
@@ -68,6 +72,36 @@ def score(model: Model, galaxies: Batch, device: torch.device, seed: int) -> Num
             calibration = calibrate(randomised_pit(pdf, z_N[in_N], seed))
             numbers[f"{mode} PIT KS"] = calibration.ks, 0.0
             numbers[f"{mode} coverage of 68%"] = calibration.coverage[0.68].value, calibration.coverage[0.68].error
+    return numbers
+
+
+@torch.no_grad()
+def hidden_pixels(model: Model, galaxies: Batch, device: torch.device, seed: int) -> Numbers:
+    """Mean squared error of hidden image pixels, normalised, from the rest of the image and with the spectrum.
+
+    Empty for a model that reconstructs no images. Each galaxy counts equally; only observed pixels are judged.
+    """
+    if not isinstance(model, MMAE | PaperMMAE) or "image" not in model.n_tokens:
+        return {}
+    model.eval()
+    numbers: Numbers = {}
+    for name, shown in (("image", ("image",)), ("both", ("image", "spectrum"))):
+        if not set(shown) <= set(model.n_tokens):
+            continue
+        generator = torch.Generator().manual_seed(seed)
+        errors = []
+        for batch in batches(galaxies, device):
+            estimate = model.estimate(batch, fixed_visible(batch, model.n_tokens, shown, HIDDEN, generator))
+            constants = [torch.tensor(c, device=device) for c in (model.spec.band_noise, model.spec.arcsinh_mean)]
+            constants.append(torch.tensor(model.spec.arcsinh_std, device=device))
+            observed_BCHW = normalise_image(batch.image_BCHW, *constants)
+            error_BCHW = (normalise_image(estimate.image_BCHW, *constants) - observed_BCHW).square()
+            judged_BCHW = observed_BCHW.isfinite() & ~estimate.visible_BHW[:, None]
+            judged_BCHW &= batch.present["image"][:, None, None, None]
+            mean_B = error_BCHW.where(judged_BCHW, 0.0).sum((1, 2, 3)) / judged_BCHW.sum((1, 2, 3))
+            errors.append(mean_B[batch.present["image"]].cpu().numpy())
+        error_N = np.concatenate(errors)
+        numbers[f"{name} hidden pixels"] = float(error_N.mean()), float(error_N.std() / np.sqrt(len(error_N)))
     return numbers
 
 

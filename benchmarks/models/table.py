@@ -26,7 +26,13 @@ IMAGE = (
     "image CRPS",
     "image PIT KS",
 )
-OTHERS = ("spectrum all z sigma", "both all z sigma", "both all z outliers")
+OTHERS = (
+    "spectrum all z sigma",
+    "both all z sigma",
+    "both all z outliers",
+    "image hidden pixels",
+    "both hidden pixels",
+)
 PROBED = tuple(
     f"image {probe} {rest}"
     for probe in ("kNN", "linear")
@@ -71,7 +77,7 @@ def markdown(results: Sequence[dict[str, Any]]) -> str:
         if PROBED[0] in first["scores"]:
             for at in range(0, len(PROBED), 4):
                 probe = PROBED[at].split()[1]
-                lines.append(_row(f"{name}, {probe}", description, runs, (*PROBED[at : at + 4], *[""] * 5)))
+                lines.append(_row(f"{name}, {probe}", description, runs, (*PROBED[at : at + 4], *[""] * 7)))
     return "\n".join(lines)
 
 

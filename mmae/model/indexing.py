@@ -44,6 +44,11 @@ def gather_tokens(tokens_BTP: Tensor, order_BV: Tensor) -> Tensor:
     return tokens_BTP.gather(1, order_BV[..., None].expand(-1, -1, tokens_BTP.shape[-1]))
 
 
+def add_tokens(tokens_BTP: Tensor, order_BV: Tensor, added_BVP: Tensor) -> Tensor:
+    """A copy of `tokens_BTP` with `added_BVP` added to the tokens at the given indices."""
+    return tokens_BTP.scatter_add(1, order_BV[..., None].expand_as(added_BVP), added_BVP)
+
+
 def gather_positions(position_TD: Tensor, order_BV: Tensor) -> Tensor:
     """`position_TD[order_BV]`, the position embeddings of the tokens at the given indices: (B, V, D)."""
     return gather_tokens(position_TD.expand(len(order_BV), -1, -1), order_BV)

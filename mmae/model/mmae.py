@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import DECODER_MLP, CrossBlock, EncoderBlock
-from mmae.model.indexing import add_rows, take_rows
+from mmae.model.indexing import add_rows, add_tokens, take_rows
 from mmae.model.masking import Visible, shown_set, visible_fraction
 from mmae.model.modalities import MODALITIES, ModalitiesConfig
 from mmae.model.modality import Evidence, Modality, Sizes, embed_visible
@@ -56,9 +56,6 @@ class MMAEConfig:
     """Width of the decoder's queries; a multiple of 4 x heads."""
     decoder_depth: int = 1
     """Number of decoder (cross-attention) blocks."""
-    reconstructed: float = 1.0
-    """Fraction of the galaxies of a training batch that are reconstructed, half of them those with the most visible
-    modalities; all galaxies are encoded and enter the redshift loss."""
     redshift_weight: float = 1.0
     """Weight of the redshift loss (cross entropy of p(z)) in the total loss."""
     masked_redshift_weight: float = 0.5
@@ -74,10 +71,14 @@ class MMAEConfig:
                 raise ValueError(
                     f"model.{name} is {getattr(self, name)}: it must be a multiple of 4 x heads = {4 * self.heads}."
                 )
-        if not 0 < self.reconstructed <= 1:
-            raise ValueError(f"model.reconstructed is {self.reconstructed}: it must be a fraction in (0, 1].")
         if not any(getattr(self.modalities, name).use for name in MODALITIES):
             raise ValueError("model.modalities: none is in use.")
+        for name in MODALITIES:
+            fraction = getattr(self.modalities, name).reconstructed
+            if not 0 < fraction <= 1:
+                raise ValueError(
+                    f"model.modalities.{name}.reconstructed is {fraction}: it must be a fraction in (0, 1]."
+                )
 
 
 @dataclass
@@ -86,13 +87,16 @@ class Group:
 
     Attributes:
         row_B: their rows in the batch.
-        token_BVD: register token first.
+        token_BVD: register token first, then the tokens of each modality.
         valid_BV: False at padding; None if there is no padding.
+        place: for each modality its slice of `token_BVD`, and the index of each of its tokens among those of the
+            modality, (B, V); None for tokens of whole measurements.
     """
 
     row_B: Tensor
     token_BVD: Tensor
     valid_BV: Tensor | None
+    place: dict[str, tuple[slice, Tensor | None]]
 
 
 @dataclass
@@ -143,6 +147,8 @@ class MMAE(nn.Module):
         self.encoder = nn.ModuleList(EncoderBlock(D, config.heads, config.mlp_ratio) for _ in range(config.depth))
         self.encoder_norm = nn.LayerNorm(D)
         self.decoder = nn.ModuleList(CrossBlock(E, config.heads, DECODER_MLP, D) for _ in range(config.decoder_depth))
+        # What a visible token encodes is added to the query of its place: attention alone copies it slowly.
+        self.token_to_query = nn.Linear(D, E, bias=False)
         self.redshift_head = RedshiftHead(D, config.heads, config.redshift)
         self.recalibration = Recalibration(len(self.modalities), config.redshift.bins)
 
@@ -164,38 +170,35 @@ class MMAE(nn.Module):
         fraction_BM = visible_fraction({name: visible[name][row_B] for name in self.modalities})
         tokens = [self.register + self.amount(fraction_BM)[:, None]]
         valid = [torch.ones(len(row_B), 1, dtype=torch.bool, device=row_B.device)]
+        place, first = {}, 1
         for name, modality in self.modalities.items():
             # Only visible tokens are embedded and encoded.
-            token_BVD, valid_BV = embed_visible(modality, prepared[name], row_B, visible[name][row_B])
+            token_BVD, valid_BV, order_BV = embed_visible(modality, prepared[name], row_B, visible[name][row_B])
             tokens.append(token_BVD)
             valid.append(valid_BV)
+            place[name] = slice(first, first + token_BVD.shape[1]), order_BV
+            first += token_BVD.shape[1]
         x_BVD = torch.cat([t.to(tokens[-1].dtype) for t in tokens], 1)
         all_valid_BV = torch.cat(valid, 1)
         key_mask_BV = None if all_valid_BV.all() else all_valid_BV  # attention without a mask is faster
         for block in self.encoder:
             x_BVD = block(x_BVD, key_mask_BV)
-        return Group(row_B, self.encoder_norm(x_BVD), key_mask_BV)
+        return Group(row_B, self.encoder_norm(x_BVD), key_mask_BV, place)
 
-    def reconstruct(self, encoded: Encoded, chosen_B: Tensor, shift_B: Tensor, certainty_B: Tensor) -> dict[str, Any]:
+    def reconstruct(
+        self, encoded: Encoded, chosen: Mapping[str, Tensor], shift_B: Tensor, certainty_B: Tensor
+    ) -> dict[str, Any]:
         """Predict all tokens, visible and hidden, of the chosen galaxies; zero-filled queries for the others.
 
         Args:
-            chosen_B: output of `choose_reconstructed`.
+            chosen: modality -> output of `choose_reconstructed`.
             shift_B, certainty_B: ln(1+z) at which lines are drawn, and its probability, see `Modality.complete`.
         """
-        query_1QE = torch.cat([modality.query_TE for modality in self.modalities.values()])[None]
-        parts = []
-        for group in encoded.groups:
-            first = int(chosen_B[group.row_B].sum())  # the chosen galaxies of a group are its first
-            valid_BV = None if group.valid_BV is None else group.valid_BV[:first]
-            x_BQE = query_1QE  # shared by all galaxies until the first attention
-            for block in self.decoder:
-                x_BQE = block(x_BQE, group.token_BVD[:first], valid_BV)
-            parts.append(Fn.pad(x_BQE, (0, 0, 0, 0, 0, len(group.row_B) - first)))
-        decoded = ungroup(parts, encoded.groups).split(list(self.n_tokens.values()), 1)
         predicted = {
-            name: modality.predict(x_BTE)
-            for (name, modality), x_BTE in zip(self.modalities.items(), decoded, strict=True)
+            name: modality.predict(
+                ungroup([self._decode(name, group, chosen[name]) for group in encoded.groups], encoded.groups)
+            )
+            for name, modality in self.modalities.items()
         }
         if encoded.evidence:
             summary_BD = ungroup([group.token_BVD[:, 0] for group in encoded.groups], encoded.groups)
@@ -205,6 +208,21 @@ class MMAE(nn.Module):
                 )
         return predicted
 
+    def _decode(self, name: str, group: Group, chosen_B: Tensor) -> Tensor:
+        """Decoded queries of one modality, (B, T, E), for the galaxies of a group: zeros for those not chosen."""
+        first = int(chosen_B[group.row_B].sum())  # the chosen galaxies of a group are its first
+        valid_BV = None if group.valid_BV is None else group.valid_BV[:first]
+        x_BTE = self.modalities[name].query_TE[None]  # shared by all galaxies until the first attention
+        for block in self.decoder:
+            x_BTE = block(x_BTE, group.token_BVD[:first], valid_BV)
+        where, order_BV = group.place[name]
+        if order_BV is not None:
+            own_BVE = self.token_to_query(group.token_BVD[:first, where]).to(x_BTE.dtype)
+            if valid_BV is not None:
+                own_BVE = own_BVE.where(valid_BV[:, where, None], 0.0)
+            x_BTE = add_tokens(x_BTE, order_BV[:first], own_BVE)
+        return Fn.pad(x_BTE, (0, 0, 0, 0, 0, len(group.row_B) - first))
+
     def forward(self, batch: Batch, visible: Visible, whole: Visible | None = None) -> Losses:
         """The losses of one batch: reconstruction losses of hidden tokens, and the cross entropy of p(z).
 
@@ -213,16 +231,19 @@ class MMAE(nn.Module):
             whole: tokens from which the redshift is read as well, mostly complete images; None: none.
         """
         encoded = self.encode(batch, visible)
-        chosen_B = choose_reconstructed(visible, self.config.reconstructed if self.training else 1.0)
+        chosen = {
+            name: choose_reconstructed(visible, modality.config.reconstructed if self.training else 1.0)
+            for name, modality in self.modalities.items()
+        }
         shift_B, certainty_B = most_probable(encoded.logits_BZ.detach(), self.config.redshift)
         if self.training:  # lines are drawn at the true redshift where it is known
             known_B = batch.redshift_known_B
             shift_B = torch.where(known_B, batch.redshift_B.log1p(), shift_B)
             certainty_B = torch.where(known_B, 1.0, certainty_B)
-        predicted = self.reconstruct(encoded, chosen_B, shift_B, certainty_B)
+        predicted = self.reconstruct(encoded, chosen, shift_B, certainty_B)
         parts = {
             name: modality.loss(
-                predicted[name], encoded.prepared[name], ~visible[name] & (batch.present[name] & chosen_B)[:, None]
+                predicted[name], encoded.prepared[name], ~visible[name] & (batch.present[name] & chosen[name])[:, None]
             )
             for name, modality in self.modalities.items()
         }
@@ -270,7 +291,8 @@ class MMAE(nn.Module):
         """Redshift with its 68% interval and all reconstructions, in physical units."""
         encoded = self.encode(batch, visible)
         shift_B, certainty_B = most_probable(encoded.logits_BZ, self.config.redshift)
-        predicted = self.reconstruct(encoded, choose_reconstructed(visible, 1.0), shift_B, certainty_B)
+        chosen = dict.fromkeys(self.modalities, choose_reconstructed(visible, 1.0))
+        predicted = self.reconstruct(encoded, chosen, shift_B, certainty_B)
         return Estimate(
             *redshift_interval(self.recalibration(encoded.logits_BZ, visible), self.config.redshift),
             {

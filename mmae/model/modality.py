@@ -69,8 +69,12 @@ def patch_head(decoder_width: int, n_values: int) -> nn.Sequential:
     return nn.Sequential(nn.LayerNorm(decoder_width), linear)
 
 
-def embed_visible(modality: Modality, prepared: Any, row_B: Tensor, visible_BT: Tensor) -> tuple[Tensor, Tensor]:
-    """The tokens of some galaxies, (B, V, D), and the mask of valid ones, (B, V), False at padding.
+def embed_visible(
+    modality: Modality, prepared: Any, row_B: Tensor, visible_BT: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The tokens of some galaxies, (B, V, D), the mask of valid ones, (B, V), False at padding, and their indices.
+
+    The indices (B, V) are None for tokens of `embed_whole`.
 
     Args:
         row_B: the galaxies.
@@ -79,9 +83,9 @@ def embed_visible(modality: Modality, prepared: Any, row_B: Tensor, visible_BT: 
     if len(row_B) and bool(visible_BT.all()):
         token_BWD = modality.embed_whole(prepared, row_B)
         if token_BWD is not None:
-            return token_BWD, torch.ones(token_BWD.shape[:2], dtype=torch.bool, device=row_B.device)
+            return token_BWD, torch.ones(token_BWD.shape[:2], dtype=torch.bool, device=row_B.device), None
     order_BV, valid_BV = visible_order(visible_BT)
-    return modality.embed(prepared, row_B, order_BV), valid_BV
+    return modality.embed(prepared, row_B, order_BV), valid_BV, order_BV
 
 
 class Modality(nn.Module):
@@ -91,7 +95,8 @@ class Modality(nn.Module):
 
     Attributes:
         name: of the modality, in configurations, masks and metrics.
-        Config: its dataclass, with at least `use` and `weight` (of its loss).
+        Config: its dataclass, with at least `use`, `weight` (of its loss) and `reconstructed` (fraction of a training
+            batch).
         mask: how it is masked in training.
         optional: names in `Batch.values` without which a galaxy still has the modality.
         config: as given.

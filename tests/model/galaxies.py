@@ -142,7 +142,8 @@ def warmed_up(config: MMAEConfig = TINY) -> MMAE:
         batch = random_batch(8, seed=seed)
         model(batch, masks(model, 8, seed), all_tokens(batch, model.n_tokens, True))
     for modality in model.modalities.values():  # initialised to zero
-        torch.nn.init.normal_(modality.to_patch[-1].weight, std=0.2)
+        last = modality.to_image if modality.name == "image" else modality.to_patch[-1]
+        torch.nn.init.normal_(last.weight, std=0.2)
     return model.eval()
 
 

@@ -79,7 +79,7 @@ class Encoder(nn.Module):
         # The vector of a galaxy without visible tokens is not used; shown whole, it is embedded as the others are.
         visible_BT = visible_BT | ~visible_BT.any(-1, keepdim=True)
         row_B = torch.arange(len(visible_BT), device=visible_BT.device)
-        x_BVD, valid_BV = embed_visible(self.modality, self.modality.prepare(batch, visible_BT), row_B, visible_BT)
+        x_BVD, valid_BV, _ = embed_visible(self.modality, self.modality.prepare(batch, visible_BT), row_B, visible_BT)
         x_BVD = torch.cat([self.register.expand(len(x_BVD), -1, -1).to(x_BVD.dtype), x_BVD], 1)
         valid_BV = F.pad(valid_BV, (1, 0), value=True)
         for block in self.blocks:
@@ -103,7 +103,7 @@ class Contrastive(nn.Module):
         image, spectrum = Image(config.image, spec, sizes), Spectrum(config.spectrum, spec, sizes)
         encoders = nn.ModuleDict(
             {
-                "image": Encoder(image, ("query_TE", "mixing", "to_patch"), config),
+                "image": Encoder(image, ("query_TE", "mixing", "to_image"), config),
                 "spectrum": Encoder(spectrum, ("query_TE", "to_patch", "to_level", "lines"), config),
             }
         )

@@ -20,7 +20,8 @@ from mmae.model.blocks import DECODER_MLP, EncoderBlock, sincos_positions_2d
 from mmae.model.inception import inception_trunk
 from mmae.model.indexing import gather_positions, gather_tokens, take_rows
 from mmae.model.losses import masked_mse, rows_with_targets
-from mmae.model.modality import MaskRule, Modality, Sizes, patch_head
+from mmae.model.modality import MaskRule, Modality, Sizes
+from mmae.model.overlapping import OverlappingPatches
 
 # Differences of neighbouring bands are input channels of the stem, in units of their typical scatter between galaxies
 # (0.5 in the natural logarithm is half a magnitude): a network learns slowly to subtract bright bands
@@ -50,6 +51,9 @@ class ImageConfig:
     """Self-attention blocks of the decoder, in which the patches of an image see each other."""
     weight: float = 0.1
     """Weight of the mean squared error of hidden patches (normalised pixels) in the total loss."""
+    reconstructed: float = 1.0
+    """Fraction of the galaxies of a training batch whose image is reconstructed, half of them those with the most
+    visible modalities; all galaxies are encoded and enter the redshift loss."""
 
     def __post_init__(self) -> None:
         for name in ("patch", "whole_patch"):
@@ -115,7 +119,7 @@ class Image(Modality):
         self.kind_D = nn.Parameter(torch.randn(D) * 0.02)
         self.query_TE = nn.Parameter(sincos_positions_2d(side, E))
         self.mixing = nn.ModuleList(EncoderBlock(E, sizes.heads, DECODER_MLP) for _ in range(config.mixing))
-        self.to_patch = patch_head(E, n_values)
+        self.to_image = OverlappingPatches(E, C, side, config.patch)
 
     @staticmethod
     def columns(bands: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -183,7 +187,7 @@ class Image(Modality):
         return input_BCHW
 
     def predict(self, decoded_BTE: Tensor) -> Tensor:
-        """The decoded queries: `loss` computes patches, of about 1000 values each, for galaxies with targets only."""
+        """The decoded queries: `loss` computes images for galaxies with targets only."""
         for block in self.mixing:
             decoded_BTE = block(decoded_BTE, None)
         return decoded_BTE
@@ -191,7 +195,7 @@ class Image(Modality):
     def loss(self, predicted_BTE: Tensor, prepared: ImageTokens, is_target_BT: Tensor) -> Tensor:
         row_B, patch = rows_with_targets(is_target_BT), self.config.patch
         return masked_mse(
-            self.to_patch(take_rows(predicted_BTE, row_B)),
+            tk.patchify_image(self.to_image(take_rows(predicted_BTE, row_B)), patch),
             tk.patchify_image(prepared.image_BCHW[row_B], patch),
             is_target_BT[row_B],
             tk.patchify_image(prepared.observed_BCHW[row_B], patch),
@@ -199,7 +203,7 @@ class Image(Modality):
 
     def restore(self, predicted_BTE: Tensor, prepared: ImageTokens) -> Tensor:
         """Counts, (B, C, H, W)."""
-        image_BCHW = tk.unpatchify_image(self.to_patch(predicted_BTE).float(), self.config.patch, self.spec.n_bands)
+        image_BCHW = self.to_image(predicted_BTE).float()
         return tk.denormalise_image(image_BCHW, self.band_noise, self.arcsinh_mean, self.arcsinh_std)
 
     def visible_samples(self, visible_BT: Tensor) -> Tensor:
