@@ -22,6 +22,10 @@ WORKER_ENV = {
     # By default MLflow's client waits minutes for a server that is down, which would block training.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    # glibc: memory of freed tensors is kept for the next step. Otherwise it is returned to the system, and every step
+    # waits for thousands of fresh pages. 32 MiB is the largest threshold that glibc accepts.
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TRIM_THRESHOLD_": str(2**34),
 }
 PASSED_ON = ("MMAE_MODALITIES",)  # of the driver's environment; see mmae/model/modalities/__init__.py
 for _name, _value in WORKER_ENV.items():  # Ray reads these at import

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
-from mmae.model.indexing import visible_order
+from mmae.model.indexing import add_rows, take_rows, visible_order
 from mmae.model.redshift import RedshiftConfig
 
 
@@ -69,8 +69,23 @@ def patch_head(decoder_width: int, n_values: int) -> nn.Sequential:
     return nn.Sequential(nn.LayerNorm(decoder_width), linear)
 
 
+def whole_tokens(modality: Modality, prepared: Any, visible_BT: Tensor) -> Tensor | None:
+    """The tokens of `Modality.embed_whole` of all galaxies that show all tokens, (B, W, D), zeros for the others.
+
+    One call for all of them: batch normalisation of a few galaxies would be noisy.
+
+    Returns:
+        None if no galaxy shows all tokens, or the modality does not embed them otherwise.
+    """
+    row_N = visible_BT.all(-1).nonzero()[:, 0]
+    token_NWD = modality.embed_whole(prepared, row_N) if len(row_N) else None
+    if token_NWD is None:
+        return None
+    return add_rows(token_NWD.new_zeros(len(visible_BT), *token_NWD.shape[1:]), row_N, token_NWD)
+
+
 def embed_visible(
-    modality: Modality, prepared: Any, row_B: Tensor, visible_BT: Tensor
+    modality: Modality, prepared: Any, row_B: Tensor, visible_BT: Tensor, whole_NWD: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The tokens of some galaxies, (B, V, D), the mask of valid ones, (B, V), False at padding, and their indices.
 
@@ -79,11 +94,11 @@ def embed_visible(
     Args:
         row_B: the galaxies.
         visible_BT: their visible tokens; the galaxies that show all tokens are in calls of their own.
+        whole_NWD: output of `whole_tokens` for all galaxies of the batch.
     """
-    if len(row_B) and bool(visible_BT.all()):
-        token_BWD = modality.embed_whole(prepared, row_B)
-        if token_BWD is not None:
-            return token_BWD, torch.ones(token_BWD.shape[:2], dtype=torch.bool, device=row_B.device), None
+    if whole_NWD is not None and bool(visible_BT.all()):
+        token_BWD = take_rows(whole_NWD, row_B)
+        return token_BWD, torch.ones(token_BWD.shape[:2], dtype=torch.bool, device=row_B.device), None
     order_BV, valid_BV = visible_order(visible_BT)
     return modality.embed(prepared, row_B, order_BV), valid_BV, order_BV
 

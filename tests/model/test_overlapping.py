@@ -43,7 +43,7 @@ def test_a_query_reaches_half_a_patch_beyond_its_own():
 
 
 def test_no_step_at_the_border_of_patches():
-    """Differences of neighbouring pixels are as large on borders as beside them, for smooth squares."""
+    """Differences of neighbouring pixels are hardly larger on a border than one pixel beside it, for smooth squares."""
     smooth = layer()
     ramp_P = torch.linspace(-1, 1, 2 * PATCH)
     with torch.no_grad():
@@ -51,5 +51,6 @@ def test_no_step_at_the_border_of_patches():
         smooth.weight.copy_(level + slope * ramp_P[:, None])
     image_BCHW = smooth(torch.randn(50, SIDE * SIDE, WIDTH))
     jump_W = image_BCHW.diff(dim=-1).abs().mean((0, 1, 2))
-    inner_W = jump_W[PATCH : 3 * PATCH - 1]  # without the edges of the image
-    assert inner_W[PATCH - 1] < 1.2 * inner_W.mean()
+    border = torch.arange(PATCH - 1, SIDE * PATCH - 1, PATCH)
+    beside = (jump_W[border - 1] + jump_W[border + 1]) / 2
+    assert (jump_W[border] < 1.15 * beside).all()

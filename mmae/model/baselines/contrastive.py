@@ -22,7 +22,7 @@ from mmae.model.blocks import EncoderBlock
 from mmae.model.masking import Visible
 from mmae.model.modalities.image import Image, ImageConfig
 from mmae.model.modalities.spectrum import Spectrum, SpectrumConfig
-from mmae.model.modality import Modality, Sizes, embed_visible
+from mmae.model.modality import Modality, Sizes, embed_visible, whole_tokens
 from mmae.model.outputs import Estimate, Losses, Reading
 from mmae.model.recalibration import Recalibration
 from mmae.model.redshift import RedshiftConfig, point_and_probability, redshift_interval, redshift_loss, refined
@@ -79,7 +79,9 @@ class Encoder(nn.Module):
         # The vector of a galaxy without visible tokens is not used; shown whole, it is embedded as the others are.
         visible_BT = visible_BT | ~visible_BT.any(-1, keepdim=True)
         row_B = torch.arange(len(visible_BT), device=visible_BT.device)
-        x_BVD, valid_BV, _ = embed_visible(self.modality, self.modality.prepare(batch, visible_BT), row_B, visible_BT)
+        prepared = self.modality.prepare(batch, visible_BT)
+        whole_BWD = whole_tokens(self.modality, prepared, visible_BT)
+        x_BVD, valid_BV, _ = embed_visible(self.modality, prepared, row_B, visible_BT, whole_BWD)
         x_BVD = torch.cat([self.register.expand(len(x_BVD), -1, -1).to(x_BVD.dtype), x_BVD], 1)
         valid_BV = F.pad(valid_BV, (1, 0), value=True)
         for block in self.blocks:
