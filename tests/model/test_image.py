@@ -104,6 +104,21 @@ def test_a_whole_image_is_read_alike_beside_masked_ones(model):
     torch.testing.assert_close(together[1:2], alone, **CLOSE)
 
 
+def test_whole_images_are_embedded_together_whatever_else_is_visible():
+    """Batch normalisation takes its statistics from all of them: those of a few galaxies would be noisy."""
+    torch.manual_seed(0)
+    model = build_model(TINY, SPEC).train()
+    n_images = []
+    model.modalities["image"].stem.register_forward_hook(lambda _, inputs, __: n_images.append(len(inputs[0])))
+    batch = random_batch(6)
+    visible = all_tokens(batch, model.n_tokens, True)
+    visible["spectrum"][:2] = False
+    visible["spectrum"][2, 1:] = False
+    visible["image"][5, 0] = False
+    model.encode(batch, visible)
+    assert n_images == [5]
+
+
 def test_parts_of_some_images_are_removed():
     images_BCHW = torch.rand(4000, 3, 8, 8)
     found_BCHW = remove_parts(images_BCHW, torch.Generator().manual_seed(0))

@@ -76,7 +76,7 @@ def test_spectrum_loss_is_chi_square_per_hidden_good_pixel(model):
 
 @pytest.mark.parametrize("modality", ["image", "spectrum"])
 def test_each_token_is_decoded_from_its_own_query(modality):
-    """Changing the second query changes only its patch, and half a patch around it in the image, if patches do not attend
+    """The second query changes only its patch, and half a patch around it in the image, if patches do not attend
     to each other."""
     torch.manual_seed(0)
     model = warmed_up(tiny(image={"mixing": 0}))
