@@ -66,7 +66,7 @@ def test_the_schedule_has_the_length_of_the_trial():
     study = replace(TINY_STUDY, galaxies_seen=6400, run=replace(TINY_STUDY.run, optim=recipe("small").optim))
     plan = plan_trial(study, {"learning_rate": 1e-3}, TINY_SPEC)
     assert plan.run.optim.steps == 100 and plan.run.validation.every == 12  # nine validations
-    assert plan.run.optim.warmup_steps == 6  # 100 of 900 steps, scaled
+    assert plan.run.optim.warmup_steps == 8  # 50 of 650 steps, scaled to 100
     assert plan.run.optim.learning_rate == 1e-3
 
 

@@ -127,7 +127,7 @@ def test_a_base_run_with_a_single_mask_ratio_keeps_a_single_one():
 def test_the_base_run_is_a_point_of_the_default_space():
     base = base_parameters(Space(), SMALL, SPEC)
     assert run_of(base, SMALL) == SMALL and set(base) == set(distributions(Space()))
-    assert base_parameters(Space(depth=(3, 4)), SMALL, SPEC) is None
+    assert base_parameters(Space(depth=(1, 2)), SMALL, SPEC) is None
     assert base_parameters(Space(image_mask_ratio=(0.1, 0.7)), SMALL, SPEC) is None
     assert base_parameters(Space(learning_rate=(1e-4, 5e-4)), SMALL, SPEC) is None
 
