@@ -4,6 +4,7 @@
     python tune/sweep.py --dry-run                             # space, budget and time estimate
     python tune/sweep.py --trials 32                           # the same study, extended
     python tune/sweep.py --name cost --budget flops --objective scatter-throughput
+    python tune/sweep.py --name both --objective scatter-reconstruction
     python tune/sweep.py --name rate --space.depth 2 4 8 --space.learning-rate 5e-4 5e-3
     python ray_jobs/pretrain.py --config ~/mmae/studies/NAME/best.yaml
 

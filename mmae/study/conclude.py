@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import shutil
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from mmae.report.save import log_page, save_report
 from mmae.report.score_table import ROW_NAMES, scores_text, with_error
 from mmae.report.terminal import print_section
 from mmae.study.config import OPTIONS
+from mmae.study.objective import HIDDEN, SCATTER
 from mmae.study.record import read_validation
 from mmae.study.report import best_section, study_sections, winner_rows, winner_section
 from mmae.study.results import TrialRecord, complete, read_records
@@ -40,7 +42,7 @@ class StudyResult:
 
     Attributes:
         records: all trials.
-        winner: the full trial with the lowest validation scatter.
+        winner: the full trial with the lowest value of the criterion.
         best: its configuration, for `ray_jobs/pretrain.py --config` at full length.
     """
 
@@ -60,7 +62,7 @@ def conclude(
         InputError: there is no winner.
     """
     records = read_records(store.trials)
-    full = complete(records)
+    full = complete(records, job.config.criterion)
     winner = full[0] if full else None
     test = None
     if winner is not None:
@@ -69,7 +71,7 @@ def conclude(
         test = _score_winner(job, survey, winner)
     behind = _differences_to_best(job, full)
     page = _report(job, records, study_sections(job.config, records, base, behind, test), survey)
-    print_section(best_section(records, base, behind), console)
+    print_section(best_section(job.config, records, base, behind), console)
     if winner is None:
         reasons = "; ".join(f"trial {r.number}: {r.reason}" for r in records if r.reason)
         raise InputError(f"no trial reached the full budget ({reasons}). See {page}.")
@@ -96,11 +98,18 @@ def _score_winner(job: StudyJob, survey: Survey, winner: TrialRecord) -> Section
         )
         values = {"trial": winner.number, "text": scores_text(scores.table), "rows": winner_rows(scores.table)}
         stored.write_text(json.dumps(values, indent=1) + "\n")
-    return winner_section(winner, values["rows"])
+    return winner_section(winner, values["rows"], job.config.criterion)
 
 
 def _differences_to_best(job: StudyJob, full: list[TrialRecord]) -> dict[int, Score]:
-    """Scatter of each other full trial minus that of the best, on the same validation galaxies, by number."""
+    """The criterion of each other full trial minus that of the best, on the same validation galaxies, by number.
+
+    Only the difference of scatters has an error.
+    """
+    criterion = job.config.criterion
+    if criterion is not SCATTER:
+        values = {r.number: r.score(criterion).value for r in full}
+        return {r.number: Score(values[r.number] - values[full[0].number], math.nan, math.nan, n=0) for r in full[1:]}
     tables = {r.number: read_validation(job.trial_folder(r.number)) for r in full}
     run = job.config.run
     z_spec_N, best_N = tables[full[0].number] if full else ((), ())
@@ -137,20 +146,30 @@ def _report(job: StudyJob, records: list[TrialRecord], sections: list[Section], 
         }
     )
     tracker.file(job.folder / OPTIONS)
-    full = complete(records)
+    criterion = config.criterion
+    full = complete(records, criterion)
     if full:
+        best = full[0]
         tracker.file(job.folder / BEST)
         tracker.metrics(
             {
-                "best/sigma_nmad": full[0].scatter.value,
-                "best/sigma_nmad_low": full[0].scatter.low,
-                "best/sigma_nmad_high": full[0].scatter.high,
-                "best/trial": full[0].number,
+                "best/sigma_nmad": best.scatter.value,
+                "best/sigma_nmad_low": best.scatter.low,
+                "best/sigma_nmad_high": best.scatter.high,
+                "best/trial": best.number,
             }
+        )
+        if math.isfinite(best.cost(HIDDEN.key)):
+            tracker.metrics({f"best/{HIDDEN.key}": best.cost(HIDDEN.key)})
+        mode = ROW_NAMES.get(job.mode, job.mode)
+        quality = (
+            f"σ_NMAD ({mode}) {with_error(best.scatter)}"
+            if criterion is SCATTER
+            else f"{criterion.name} {best.score(criterion).value:{criterion.format}}"
         )
         scores = json.loads((job.folder / TEST).read_text())["text"]
         tracker.describe(
-            f"Best of {len(records)} trials: number {full[0].number}, validation σ_NMAD "
-            f"({ROW_NAMES.get(job.mode, job.mode)}) {with_error(full[0].scatter)}. On the test split:\n```\n{scores}```"
+            f"Best of {len(records)} trials: number {best.number}, validation {quality}. On the test split:\n"
+            f"```\n{scores}```"
         )
     return page

@@ -14,28 +14,27 @@ from mmae.core.folders import require_folder_name
 from mmae.core.provenance import provenance
 from mmae.core.settings import changed_fields, flat, from_yaml, require_unchanged, to_yaml
 from mmae.recipes import START, require_same_recipe, starting_run
+from mmae.study.objective import Measure, Objective, criterion
 
 OPTIONS, PROVENANCE = "study.yaml", "provenance.json"
 MAY_CHANGE = ("trials", "concurrent", "cpus_per_trial", "gpus_per_trial", "dry_run", "run.compute.", "run.home")
 """Fields that may differ when a study is continued."""
-
-Objective = Literal["scatter", "scatter-cost", "scatter-throughput"]
 
 
 @dataclass(frozen=True)
 class Space:
     """The search space; an empty field keeps the value of the base run."""
 
-    image_mask_ratio: tuple[float, ...] = (0.2, 0.9)
+    image_mask_ratio: tuple[float, ...] = (0.2, 0.95)
     """Lowest and highest masked fraction of image tokens. A trial sets the upper end of masks.image-ratio;
     the lower end keeps its value, or equals the upper end if the base run has a single ratio."""
-    spectrum_mask_ratio: tuple[float, ...] = (0.5, 0.95)
+    spectrum_mask_ratio: tuple[float, ...] = (0.25, 0.95)
     """Lowest and highest masked fraction of spectrum tokens, for masks.spectrum-ratio."""
-    image_patch: tuple[int, ...] = (8, 16, 32)
+    image_patch: tuple[int, ...] = (4, 8, 16)
     """Side lengths of an image patch, pixels."""
     spectrum_patch: tuple[int, ...] = (32, 64, 128)
     """Lengths of a spectrum patch, samples."""
-    depth: tuple[int, ...] = (2, 3, 4)
+    depth: tuple[int, ...] = (2, 4, 6)
     """Numbers of encoder blocks."""
     width: tuple[int, ...] = ()
     """Token widths."""
@@ -73,8 +72,10 @@ class StudyConfig:
     """Number of validations of a full trial, evenly spaced over its budget. The scheduler may stop a
     trial at each of them."""
     objective: Objective = "scatter"
-    """Minimise validation sigma_NMAD, image only (of a model that reads no image: its first input mode);
-    scatter-cost also minimises the FLOPs of a full trial, scatter-throughput also maximises inference galaxies/s."""
+    """scatter: minimise validation sigma_NMAD, image only (of a model that reads no image: its first input mode).
+    reconstruction: minimise the validation loss of the image (of the model's first modality): the mean squared error
+    of hidden pixels. Pairs minimise the scatter and the second: scatter-reconstruction the loss of the image,
+    scatter-cost the FLOPs of a full trial; scatter-throughput maximises inference galaxies/s."""
     scheduler: Literal["asha", "median", "none"] = "asha"
     """Early stopping of trials: ASHA, the median rule, or none."""
     grace: int = 1
@@ -129,6 +130,11 @@ class StudyConfig:
                 "Use --budget galaxies or --objective scatter-throughput."
             )
         require_folder_name(self.full_name, "name")
+
+    @property
+    def criterion(self) -> Measure:
+        """The number by which trials are stopped early and the winner is chosen."""
+        return criterion(self.objective, self.run)
 
     @property
     def full_name(self) -> str:

@@ -18,6 +18,7 @@ from mmae.report.terminal import rich_table
 from mmae.study.budget import Plan, noise_batch, plan_trial
 from mmae.study.config import StudyConfig
 from mmae.study.space import Parameters, extremes, space_lines, suggest
+from mmae.training.loop import validation_masks
 from mmae.training.step import TrainState, create_state, step_generator, training_step
 
 # With these numbers the estimate takes about 20 s. FLOPs are averaged over fewer masks than for a trial.
@@ -41,6 +42,7 @@ def print_estimate(config: StudyConfig, spec: InputSpec, validation_galaxies: in
     searched = tuple(space_lines(config.space, config.run, spec))
     columns = (Column("parameter"), Column("searched"), Column("base_run"))
     console.print(rich_table(Table("space", f"study {config.full_name}: space", columns, searched)))
+    console.print(f"objective {config.objective}: trials are stopped and ranked by their {config.criterion.name}")
     points = points_to_time(config, spec)
     seconds, rows = {}, []
     for name, parameters in points.items():
@@ -134,6 +136,7 @@ def _validation_seconds(state: TrainState, batch: Batch, plan: Plan) -> float:
     """The seconds of a validation of one batch: loss, and redshifts of every input mode."""
     state.model.eval()
     started = time.perf_counter()
-    state.model(batch, draw_visible(batch, state.model.n_tokens, plan.run.masks, step_generator(0, 0, 0)))
+    masks = validation_masks(plan.run.masks)
+    state.model(batch, draw_visible(batch, state.model.n_tokens, masks, step_generator(0, 0, 0)))
     predict_redshifts(state.model, [batch], batch.redshift_B.device)
     return time.perf_counter() - started

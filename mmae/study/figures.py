@@ -1,10 +1,12 @@
 """Figures of a study: Optuna's plots in the style of the project, and the validations of every trial.
 
-Scatter is validated sigma_NMAD in the study's input mode (the image, if the model reads it), lower is better.
+The criterion is the number by which the study ranks trials, see objective.py; lower is better. Scatter is validated
+sigma_NMAD in the study's input mode (the image, if the model reads it).
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,11 +25,12 @@ from optuna.visualization.matplotlib import (
     plot_slice,
 )
 
+from mmae.metrics.bootstrap import Score
 from mmae.report.style import BLACK, BLUE, GREY, RC, VERMILLION, style
 from mmae.study.config import Space
-from mmae.study.results import TrialRecord, complete, cost_study, importance_evaluator, optuna_study, study_at
+from mmae.study.objective import Measure
+from mmae.study.results import TrialRecord, complete, importance_evaluator, measured, optuna_study, pair_study, study_at
 
-SCATTER_LABEL = r"validation $\sigma_\mathrm{NMAD}$"
 NAMES = {
     "image_mask_ratio": "image mask ratio",
     "spectrum_mask_ratio": "spectrum mask ratio",
@@ -37,7 +40,6 @@ NAMES = {
     "width": "width",
     "learning_rate": "learning rate",
 }
-COST_NAMES = {"full_flops": "training cost [FLOP]", "throughput": "inference [galaxies/s]"}
 LOG_FROM = 3.0  # an axis is logarithmic from this ratio of the largest to the smallest value
 
 
@@ -88,31 +90,33 @@ def _restyled(axes: Axes | np.ndarray, width: float, height: float) -> Figure:
     return figure
 
 
-def history_figure(records: Sequence[TrialRecord], space: Space) -> Figure:
-    """Scatter of the full trials with 68% errors in their order, and the lowest so far."""
-    full = [r for r in records if r.state == "complete"]
+def history_figure(records: Sequence[TrialRecord], space: Space, criterion: Measure) -> Figure:
+    """The criterion of the full trials in their order, with 68% errors if it has any, and the lowest so far."""
+    full = measured(records, criterion)
     with optuna_plot():
         ax = plot_optimization_history(
-            optuna_study(full, space, lambda r: [r.scatter.value]), target_name=SCATTER_LABEL
+            optuna_study(full, space, lambda r: [r.score(criterion).value]), target_name=criterion.axis
         )
         ax.lines[0].set(drawstyle="steps-post", label="lowest so far", color=VERMILLION, alpha=1.0)
         ax.collections[0].set(label="trial with the full budget", color=BLUE)
-        _add_errors(ax, [r.number for r in full], full)
+        _add_errors(ax, [r.number for r in full], [r.score(criterion) for r in full])
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_xlabel("trial")
-        _scale(ax, [r.scatter.value for r in full])
+        _scale(ax, [r.score(criterion).value for r in full])
         figure = _restyled(ax, 8, 4)
         _legend(ax)
     return figure
 
 
-def importance_figure(records: Sequence[TrialRecord], validation: int, space: Space, seed: int) -> Figure:
-    """Share of the variance of the scatter at one validation that each parameter explains."""
+def importance_figure(
+    records: Sequence[TrialRecord], validation: int, space: Space, seed: int, criterion: Measure
+) -> Figure:
+    """Share of the variance of the criterion at one validation that each parameter explains."""
     with optuna_plot():
         ax = plot_param_importances(
-            study_at(records, validation, space), evaluator=importance_evaluator(seed), target_name="scatter"
+            study_at(records, validation, space), evaluator=importance_evaluator(seed), target_name=criterion.name
         )
-        ax.set(xlabel="share of the variance of the scatter (fANOVA)", ylabel="")
+        ax.set(xlabel=f"share of the variance of the {criterion.name} (fANOVA)", ylabel="")
         names = [label.get_text() for label in ax.get_yticklabels()]
         ax.set_yticks(ax.get_yticks(), [NAMES.get(name, name) for name in names])
         ax.get_legend().remove()
@@ -120,29 +124,30 @@ def importance_figure(records: Sequence[TrialRecord], validation: int, space: Sp
     return figure
 
 
-def slice_figure(records: Sequence[TrialRecord], validation: int, space: Space) -> Figure:
-    """Scatter at one validation against each parameter; colour is the number of the trial."""
+def slice_figure(records: Sequence[TrialRecord], validation: int, space: Space, criterion: Measure) -> Figure:
+    """The criterion at one validation against each parameter; colour is the number of the trial."""
     with optuna_plot():
         names = varied(records)
-        axes = plot_slice(study_at(records, validation, space), params=names, target_name=r"$\sigma_\mathrm{NMAD}$")
+        axes = plot_slice(study_at(records, validation, space), params=names, target_name=criterion.symbol)
         figure = _restyled(axes, 2.1 * len(names) + 1.2, 3.2)
         figure.axes[-1].set_ylabel("trial")  # the colour bar
     return figure
 
 
-def pareto_figure(records: Sequence[TrialRecord], cost: str, space: Space) -> Figure:
-    """Scatter of full trials against a cost, with the Pareto front; labels are numbers of trials."""
-    full = [r for r in records if r.state == "complete"]
+def pareto_figure(records: Sequence[TrialRecord], x: Measure, y: Measure, space: Space) -> Figure:
+    """One number of the full trials against another, with the Pareto front; labels are numbers of trials."""
+    shown = measured(records, x, y)
     with optuna_plot():
-        ax = plot_pareto_front(cost_study(full, cost, space), target_names=[COST_NAMES[cost], SCATTER_LABEL])
+        ax = plot_pareto_front(pair_study(shown, x, y, space), target_names=[x.axis, y.axis])
         for points in ax.collections:
             front = points.get_label() == "Best Trial"
             points.set(label="Pareto front" if front else "other full trials", color=VERMILLION if front else GREY)
-        costs = [r.cost(cost) for r in full]
-        _add_errors(ax, costs, full)
-        for record, x in zip(full, costs, strict=True):
-            ax.annotate(str(record.number), (x, record.scatter.value), xytext=(4, 3), textcoords="offset points")
-        if max(costs) > LOG_FROM * min(costs):
+        at = [r.score(x).value for r in shown]
+        scores = [r.score(y) for r in shown]
+        _add_errors(ax, at, scores)
+        for record, place, score in zip(shown, at, scores, strict=True):
+            ax.annotate(str(record.number), (place, score.value), xytext=(4, 3), textcoords="offset points")
+        if max(at) > LOG_FROM * min(at):
             ax.set_xscale("log")
         figure = _restyled(ax, 6.5, 4.2)
         _legend(ax)
@@ -152,11 +157,11 @@ def pareto_figure(records: Sequence[TrialRecord], cost: str, space: Space) -> Fi
 # Not Optuna's plot_intermediate_values: it has one legend line and one colour for each trial, so that
 # neither the best trial nor the stopped ones can be found.
 @style()
-def validations_figure(records: Sequence[TrialRecord], n_validations: int) -> Figure:
-    """Scatter of every trial against the budget spent: where the scheduler stopped which trial."""
+def validations_figure(records: Sequence[TrialRecord], n_validations: int, criterion: Measure) -> Figure:
+    """The criterion of every trial against the budget spent: where the scheduler stopped which trial."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     ax = figure.subplots()
-    best = [r.number for r in complete(records)][:1]
+    best = [r.number for r in complete(records, criterion)][:1]
     for record in records:
         if not record.validations:
             continue
@@ -168,7 +173,7 @@ def validations_figure(records: Sequence[TrialRecord], n_validations: int) -> Fi
         else:
             line = {"color": GREY, "alpha": 0.7, "label": "stopped early"}
         ax.plot(budget, list(record.validations.values()), marker="o", markersize=3, **line)
-    ax.set(xlabel="fraction of the budget", ylabel=SCATTER_LABEL, xlim=(0, 1.03))
+    ax.set(xlabel="fraction of the budget", ylabel=criterion.axis, xlim=(0, 1.03))
     _scale(ax, [v for r in records for v in r.validations.values()])
     _legend(ax)
     return figure
@@ -188,11 +193,13 @@ def _legend(ax: Axes) -> None:
     )
 
 
-def _add_errors(ax: Axes, x: Sequence[float], records: Sequence[TrialRecord]) -> None:
-    """The 68% intervals, below the points."""
-    values = [r.scatter.value for r in records]
-    low = [max(0.0, r.scatter.value - r.scatter.low) for r in records]
-    high = [max(0.0, r.scatter.high - r.scatter.value) for r in records]
+def _add_errors(ax: Axes, x: Sequence[float], scores: Sequence[Score]) -> None:
+    """The 68% intervals, below the points; nothing for scores without errors."""
+    if not any(math.isfinite(score.error) for score in scores):
+        return
+    values = [score.value for score in scores]
+    low = [max(0.0, score.value - score.low) for score in scores]
+    high = [max(0.0, score.high - score.value) for score in scores]
     ax.errorbar(x, values, yerr=(low, high), fmt="none", ecolor=GREY, elinewidth=0.9, capsize=2, zorder=0)
 
 
@@ -202,7 +209,7 @@ def varied(records: Sequence[TrialRecord]) -> list[str]:
 
 
 def _scale(ax: Axes, values: Sequence[float]) -> None:
-    """A logarithmic axis of scatter where it spans more than `LOG_FROM`."""
+    """A logarithmic axis where the values span more than `LOG_FROM`."""
     if not values or min(values) <= 0 or max(values) < LOG_FROM * min(values):
         return
     ax.set_yscale("log")

@@ -20,17 +20,18 @@ from matplotlib.tri import Triangulation
 
 from mmae.report.style import VERMILLION, say_absent, style
 from mmae.study.figures import NAMES, varied
+from mmae.study.objective import Measure
 from mmae.study.results import TrialRecord
 
-CMAP = "Blues_r"  # dark is low scatter
+CMAP = "Blues_r"  # dark is a low value
 LEVELS = 10
 RATIO_BINS = 4
 PAIRS = (("image_mask_ratio", "image_patch"), ("spectrum_mask_ratio", "spectrum_patch"))
 
 
 @style()
-def contour_figure(records: Sequence[TrialRecord], validation: int, n_validations: int) -> Figure:
-    """Scatter at one validation over every pair of parameters, linear between the trials."""
+def contour_figure(records: Sequence[TrialRecord], validation: int, n_validations: int, criterion: Measure) -> Figure:
+    """The criterion at one validation over every pair of parameters, linear between the trials."""
     reached = [r for r in records if validation in r.validations]
     names = varied(reached)
     n = len(names) - 1
@@ -54,7 +55,7 @@ def contour_figure(records: Sequence[TrialRecord], validation: int, n_validation
         ax=panels,
         aspect=40,
         pad=0.02,
-        label=rf"$\sigma_\mathrm{{NMAD}}$ at validation {validation} of {n_validations}",
+        label=f"{criterion.symbol} at validation {validation} of {n_validations}",
     )
     return figure
 
@@ -71,8 +72,8 @@ def _draw_contours(ax: Axes, x_N: np.ndarray, y_N: np.ndarray, value_N: np.ndarr
 
 
 @style()
-def heat_figure(records: Sequence[TrialRecord], validation: int, n_validations: int) -> Figure:
-    """The lowest scatter at one validation, and the number of trials, in cells of mask ratio and patch size."""
+def heat_figure(records: Sequence[TrialRecord], validation: int, n_validations: int, criterion: Measure) -> Figure:
+    """The lowest criterion at one validation, and the number of trials, in cells of mask ratio and patch size."""
     reached = [r for r in records if validation in r.validations]
     value_N = np.array([r.validations[validation] for r in reached])
     norm = Normalize(value_N.min(), value_N.max())
@@ -82,19 +83,25 @@ def heat_figure(records: Sequence[TrialRecord], validation: int, n_validations: 
         if not {ratio, patch} <= set(varied(reached)):
             say_absent(ax, f"{NAMES[ratio]} and {NAMES[patch]}\nare not both varied")
             continue
-        _draw_cells(ax, reached, value_N, ratio, patch, norm)
+        _draw_cells(ax, reached, value_N, ratio, patch, norm, criterion.format)
     figure.colorbar(
         matplotlib.cm.ScalarMappable(norm, CMAP),
         ax=panels,
         aspect=25,
         pad=0.02,
-        label=rf"lowest $\sigma_\mathrm{{NMAD}}$ at validation {validation} of {n_validations}",
+        label=f"lowest {criterion.symbol} at validation {validation} of {n_validations}",
     )
     return figure
 
 
 def _draw_cells(
-    ax: Axes, records: Sequence[TrialRecord], value_N: np.ndarray, ratio: str, patch: str, norm: Normalize
+    ax: Axes,
+    records: Sequence[TrialRecord],
+    value_N: np.ndarray,
+    ratio: str,
+    patch: str,
+    norm: Normalize,
+    value_format: str,
 ) -> None:
     ratio_N = np.array([r.parameters[ratio] for r in records])
     edges = np.linspace(ratio_N.min(), ratio_N.max(), RATIO_BINS + 1)
@@ -108,7 +115,7 @@ def _draw_cells(
         ax.text(
             column,
             row,
-            f"{lowest[row, column]:.4f}\nn = {cell_N.sum()}",
+            f"{lowest[row, column]:{value_format}}\nn = {cell_N.sum()}",
             ha="center",
             va="center",
             fontsize=8,

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from mmae.study.objective import Measure
 from mmae.study.report import parameter_columns
-from mmae.study.trial import NUMBER, SCATTER
+from mmae.study.trial import NUMBER
 
 EVERY = 1.0  # seconds between two updates
 MAX_ROWS = 24  # a taller table would scroll
@@ -21,13 +22,13 @@ STATES = {Trial.PENDING: "waiting", Trial.RUNNING: "running", Trial.PAUSED: "wai
 
 
 class LiveTable(tune.ProgressReporter):
-    """Ray Tune's reporter: number, parameters, galaxies seen, scatter and state of every trial.
+    """Ray Tune's reporter: number, parameters, galaxies seen, criterion and state of every trial.
 
     A context manager: the table is shown between enter and exit.
     """
 
-    def __init__(self, console: Console, n_trials: int, n_before: int):
-        self.console, self.n_trials, self.n_before = console, n_trials, n_before
+    def __init__(self, console: Console, n_trials: int, n_before: int, criterion: Measure):
+        self.console, self.n_trials, self.n_before, self.criterion = console, n_trials, n_before, criterion
         self.live = Live(console=console, transient=True, auto_refresh=False)
         self.drawn = 0.0
         self.printed: set[int] = set()
@@ -54,7 +55,7 @@ class LiveTable(tune.ProgressReporter):
             number = trial.config[NUMBER]
             if trial.is_finished() and number not in self.printed:
                 self.printed.add(number)
-                self.console.print(_line(trial), highlight=False, soft_wrap=True)
+                self.console.print(_line(trial, self.criterion), highlight=False, soft_wrap=True)
 
     def _table(self, trials: list[Trial]) -> Table:
         finished = sum(t.is_finished() for t in trials) + self.n_before
@@ -67,7 +68,12 @@ class LiveTable(tune.ProgressReporter):
             padding=(0, 0, 0, 1),
         )
         names = [name for name in (trials[0].config if trials else {}) if name != NUMBER]
-        headings = ("trial", *(column.heading for column in parameter_columns(names)), "galaxies\nseen", "σ_NMAD")
+        headings = (
+            "trial",
+            *(column.heading for column in parameter_columns(names)),
+            "galaxies\nseen",
+            self.criterion.heading,
+        )
         for heading in headings:
             table.add_column(heading, justify="right")
         table.add_column("state")
@@ -76,8 +82,8 @@ class LiveTable(tune.ProgressReporter):
             table.add_row(
                 str(trial.config[NUMBER]),
                 *(_text(trial.config[name]) for name in names),
-                f"{result['galaxies_seen']:,.0f}" if SCATTER in result else "-",
-                _scatter(result),
+                f"{result['galaxies_seen']:,.0f}" if self.criterion.key in result else "-",
+                _value(result, self.criterion),
                 _state(trial),
             )
         return table
@@ -98,14 +104,15 @@ def _state(trial: Trial) -> str:
     return STATES[trial.status]
 
 
-def _line(trial: Trial) -> str:
+def _line(trial: Trial, criterion: Measure) -> str:
     config: dict[str, Any] = trial.config
     point = "  ".join(f"{name} {_text(value)}" for name, value in config.items() if name != NUMBER)
-    return f"trial {config[NUMBER]:>3}  {_state(trial):14}  σ_NMAD {_scatter(trial.last_result):6}  {point}"
+    heading = criterion.heading.replace("\n", " ")
+    return f"trial {config[NUMBER]:>3}  {_state(trial):14}  {heading} {_value(trial.last_result, criterion):6}  {point}"
 
 
-def _scatter(result: dict[str, Any]) -> str:
-    return f"{result[SCATTER]:.4f}" if SCATTER in result else "-"
+def _value(result: dict[str, Any], criterion: Measure) -> str:
+    return format(result[criterion.key], criterion.format) if criterion.key in result else "-"
 
 
 def _text(value: float) -> str:

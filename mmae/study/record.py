@@ -21,14 +21,10 @@ from mmae.metrics.redshift import ALL_Z, score_table
 from mmae.plots.redshift import redshift_figure
 from mmae.report.contents import slug
 from mmae.report.score_table import ROW_NAMES
+from mmae.study.objective import HIDDEN, OBJECTIVES, SCATTER
 from mmae.study.storage import VALIDATIONS, StudyStore
-from mmae.study.trial import NUMBER, PLACEMENT, PREDICTIONS, SCATTER, VALIDATION, StudyJob, open_trial
+from mmae.study.trial import NUMBER, PLACEMENT, PREDICTIONS, VALIDATION, StudyJob, open_trial
 
-OBJECTIVES = {
-    "scatter": (SCATTER,),
-    "scatter-cost": (SCATTER, "full_flops"),
-    "scatter-throughput": (SCATTER, "throughput"),
-}
 COSTS = (
     "progress",
     "galaxies_seen",
@@ -39,8 +35,9 @@ COSTS = (
     "flops_per_galaxy",
     "full_flops",
     "throughput",
+    HIDDEN.key,
 )
-"""Numbers of a trial's last report that are stored with it: its progress and cost."""
+"""Numbers of a trial's last report that are stored with it: its progress, its cost and its reconstruction."""
 LOW_MEMORY = "running low on memory"  # in Ray's message about a node where it kills workers
 MAX_REASON = 400  # characters, for a table; MLflow accepts 5000 in a tag
 
@@ -53,12 +50,12 @@ class Recorder(tune.Callback):
         self.validations: dict[int, dict[int, float]] = {}
 
     def on_trial_result(self, iteration: int, trials: list, trial: Trial, result: dict[str, Any], **info) -> None:
-        number = trial.config[NUMBER]
+        number, value = trial.config[NUMBER], result[self.job.config.criterion.key]
         validations = self.validations.setdefault(number, {})
-        validations[result[VALIDATION]] = result[SCATTER]
+        validations[result[VALIDATION]] = value
         self.store.note(number, {VALIDATIONS: validations, "costs": _costs(result)})
-        if self.job.config.objective == "scatter":  # Optuna takes no intermediate values with two objectives
-            self.store.set_validation(number, result[VALIDATION], result[SCATTER])
+        if len(OBJECTIVES[self.job.config.objective]) == 1:  # Optuna takes no intermediate values with two objectives
+            self.store.set_validation(number, result[VALIDATION], value)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Trial, **info) -> None:
         number, result = trial.config[NUMBER], trial.last_result
@@ -91,9 +88,9 @@ class Recorder(tune.Callback):
             tracker.figure(figure, f"figures/redshift_{slug(mode)}.png")
             sigma = scores[ALL_Z]["sigma_nmad"]
             measured = {
-                SCATTER: sigma.value,
-                f"{SCATTER}_low": sigma.low,
-                f"{SCATTER}_high": sigma.high,
+                SCATTER.key: sigma.value,
+                f"{SCATTER.key}_low": sigma.low,
+                f"{SCATTER.key}_high": sigma.high,
                 "bias": scores[ALL_Z]["bias"].value,
                 "outlier_rate": scores[ALL_Z]["outlier_rate"].value,
             }
@@ -103,7 +100,7 @@ class Recorder(tune.Callback):
         self.store.note(number, notes)
         values = None
         if state == TrialState.COMPLETE:
-            values = [result[name] for name in OBJECTIVES[self.job.config.objective]]
+            values = [result[measure.key] for measure in OBJECTIVES[self.job.config.objective]]
         self.store.finish(number, state, values)
 
 

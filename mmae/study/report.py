@@ -1,4 +1,7 @@
-"""The report of a study: best trials with errors, history, cost, and the effect of each parameter."""
+"""The report of a study: best trials, history, Pareto fronts, and the effect of each parameter.
+
+Trials are ranked by the study's criterion, see objective.py.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,8 @@ from mmae.metrics.bootstrap import Score
 from mmae.metrics.redshift import ALL_Z, BASELINE, LOW_Z, ScoreTable
 from mmae.report.contents import Cell, Column, Drawing, Measured, Section, Table
 from mmae.report.score_table import ROW_NAMES
-from mmae.study.config import Space, StudyConfig
+from mmae.study.config import StudyConfig
 from mmae.study.figures import (
-    COST_NAMES,
     NAMES,
     history_figure,
     importance_figure,
@@ -22,7 +24,8 @@ from mmae.study.figures import (
     varied,
 )
 from mmae.study.figures_map import contour_figure, heat_figure
-from mmae.study.results import MIN_ANALYSED, TrialRecord, common_validation, complete, cost_study, importances
+from mmae.study.objective import SCATTER, THROUGHPUT, TRAINING_COST, Measure, reconstruction
+from mmae.study.results import MIN_ANALYSED, TrialRecord, common_validation, complete, importances, measured, pair_study
 from mmae.study.space import Parameters
 
 BEST = 5  # trials in the table of the best
@@ -34,7 +37,7 @@ HEADINGS = {
     "spectrum_patch": "spec.\npatch",
     "learning_rate": "learning\nrate",
 }
-TRIAL, SIGMA = Column("trial"), Column("sigma_nmad", "σ_NMAD")
+TRIAL = Column("trial")
 TEST_COLUMNS = (
     Column("mode", "redshift from"),
     Column("sigma_nmad_low_z", "σ_NMAD z<0.4"),
@@ -55,48 +58,66 @@ def study_sections(
 
     Args:
         base: parameters of the base run, if it is a point of the space.
-        behind: scatter of a full trial minus that of the winner, by number.
+        behind: criterion of a full trial minus that of the winner, by number.
         test: the winner's scores on the test split.
     """
     validation = common_validation(records)
     sections = [
-        best_section(records, base, behind),
+        best_section(config, records, base, behind),
         test,
         history_section(config, records),
-        cost_section(config.space, records),
+        cost_section(config, records),
         parameter_section(config, records, validation),
-        all_section(records, base),
+        all_section(config, records, base),
     ]
     return [section for section in sections if section is not None]
 
 
-def best_section(records: Sequence[TrialRecord], base: Parameters | None, behind: Mapping[int, Score]) -> Section:
+def best_section(
+    config: StudyConfig, records: Sequence[TrialRecord], base: Parameters | None, behind: Mapping[int, Score]
+) -> Section:
     """The best trials of the full budget, and the base run if it reached the full budget."""
-    full = complete(records)
+    criterion = config.criterion
+    full = complete(records, criterion)
     if not full:
         return Section("best", "Best trials", "", left_out="No trial reached the full budget.")
     shown = full[:BEST] + [r for r in full[BEST:] if r.parameters == base]
     names = varied(records)
+    others = [measure for measure in qualities(config, records) if measure.key != criterion.key]
     rows = tuple(
         (
             _name(r, base),
-            _measured(r.scatter),
+            _measured(r.score(criterion)),
             _measured(behind.get(r.number)),
+            *(_measured(r.score(measure)) for measure in others),
             *(r.parameters.get(name) for name in names),
         )
         for r in shown
     )
-    columns = (TRIAL, SIGMA, Column("behind_best", "behind\nthe best"), *parameter_columns(names))
-    equal = sum(score.low <= 0 for score in behind.values())
-    note = (
-        f"Validation galaxies; errors are 68% bootstrap intervals. Of {len(full)} full "
-        f"trials, {equal} equal the best within the error of the difference."
+    columns = (
+        TRIAL,
+        _column(criterion),
+        Column("behind_best", "behind\nthe best"),
+        *map(_column, others),
+        *parameter_columns(names),
     )
-    text = (
-        "Trials of the full budget, lowest scatter first. The difference to the best is measured on the same "
-        "galaxies, resampled together. Trials that were stopped early are not ranked."
-    )
+    note = "Validation galaxies; errors of σ_NMAD are 68% bootstrap intervals."
+    text = f"Trials of the full budget, lowest {criterion.name} first. Trials that were stopped early are not ranked."
+    if criterion is SCATTER:
+        equal = sum(score.low <= 0 for score in behind.values())
+        note += f" Of {len(full)} full trials, {equal} equal the best within the error of the difference."
+        text += " The difference to the best is measured on the same galaxies, resampled together."
     return Section("best", "Best trials", text, (Table("best", "", columns, rows, note),))
+
+
+def qualities(config: StudyConfig, records: Sequence[TrialRecord]) -> list[Measure]:
+    """The scatter, and the reconstruction if any trial has it."""
+    hidden = reconstruction(config.run)
+    return [SCATTER, hidden] if any(math.isfinite(r.score(hidden).value) for r in records) else [SCATTER]
+
+
+def _column(measure: Measure) -> Column:
+    return Column(measure.key, measure.heading)
 
 
 def parameter_columns(names: Iterable[str]) -> tuple[Column, ...]:
@@ -123,7 +144,7 @@ def winner_rows(table: ScoreTable) -> list[list[Any]]:
     return rows
 
 
-def winner_section(winner: TrialRecord, rows: Sequence[Sequence[Any]]) -> Section:
+def winner_section(winner: TrialRecord, rows: Sequence[Sequence[Any]], criterion: Measure) -> Section:
     """The winner on the test split, which was used for no choice.
 
     Args:
@@ -133,8 +154,8 @@ def winner_section(winner: TrialRecord, rows: Sequence[Sequence[Any]]) -> Sectio
         tuple(Measured(*cell) if isinstance(cell, list) else cell for cell in row) for row in rows
     )
     text = (
-        f"Trial {winner.number} at the end of its budget, on the test split. Its validation scatter is the lowest "
-        f"of many and therefore biased low; the test scatter is not."
+        f"Trial {winner.number} at the end of its budget, on the test split. Its validation {criterion.name} is the "
+        f"lowest of many and therefore biased low; the test scatter is not."
     )
     return Section(
         "test",
@@ -145,7 +166,8 @@ def winner_section(winner: TrialRecord, rows: Sequence[Sequence[Any]]) -> Sectio
 
 
 def history_section(config: StudyConfig, records: Sequence[TrialRecord]) -> Section:
-    """Numbers of trials by outcome, scatter by trial and by budget."""
+    """Numbers of trials by outcome, the criterion by trial and by budget."""
+    criterion, name = config.criterion, config.criterion.name.capitalize()
     counts = {state: sum(r.state == state for r in records) for state in ("complete", "stopped", "failed")}
     spent = sum(r.progress for r in records)
     text = (
@@ -154,47 +176,50 @@ def history_section(config: StudyConfig, records: Sequence[TrialRecord]) -> Sect
     )
     if not any(r.validations for r in records):
         return Section("history", "History", text, left_out="No trial reached a validation.")
-    drawings = [
-        Drawing(
-            "validations", "Scatter of every trial against the budget spent.", validations_figure(records, config.looks)
-        )
-    ]
-    if counts["complete"]:
-        figure = history_figure(records, config.space)
-        drawings.insert(0, Drawing("history", "Scatter of the full trials. Errors are 68% intervals.", figure))
+    figure = validations_figure(records, config.looks, criterion)
+    drawings = [Drawing("validations", f"{name} of every trial against the budget spent.", figure)]
+    if measured(records, criterion):
+        figure = history_figure(records, config.space, criterion)
+        drawings.insert(0, Drawing("history", f"{name} of the full trials.{criterion.errors}", figure))
     return Section("history", "History", text, drawings=tuple(drawings))
 
 
-def cost_section(space: Space, records: Sequence[TrialRecord]) -> Section | None:
-    """Scatter against training cost and against inference throughput, of full trials."""
+def cost_section(config: StudyConfig, records: Sequence[TrialRecord]) -> Section | None:
+    """The criterion against training cost and against inference throughput, and scatter against reconstruction."""
     full = {r.number: r for r in records if r.state == "complete"}
-    if not full:
-        return None
+    criterion, hidden = config.criterion, reconstruction(config.run)
     rows, drawings = [], []
-    for cost, name in COST_NAMES.items():
-        front = sorted(cost_study(records, cost, space).best_trials, key=lambda trial: trial.values[1], reverse=True)
+    shown = qualities(config, records)
+    for x, y in ((hidden, SCATTER), (TRAINING_COST, criterion), (THROUGHPUT, criterion)):
+        if not measured(records, x, y):
+            continue
+        front = sorted(
+            pair_study(records, x, y, config.space).best_trials, key=lambda trial: trial.values[1], reverse=True
+        )
         for record in (full[trial.number] for trial in front):
             rows.append(
                 (
-                    name.split(" [")[0],
+                    x.name,
                     str(record.number),
-                    _measured(record.scatter),
-                    record.cost("full_flops") / GIGA,
-                    record.cost("throughput"),
+                    *(_measured(record.score(measure)) for measure in shown),
+                    record.cost(TRAINING_COST.key) / GIGA,
+                    record.cost(THROUGHPUT.key),
                 )
             )
-        caption = f"Scatter against {name}. Labels are numbers of trials, errors are 68% intervals."
-        drawings.append(Drawing(f"pareto_{cost}", caption, pareto_figure(records, cost, space)))
+        caption = f"{y.name.capitalize()} against {x.name}. Labels are numbers of trials.{y.errors}"
+        drawings.append(Drawing(f"pareto_{x.key}", caption, pareto_figure(records, x, y, config.space)))
+    if not rows:
+        return None
     columns = (
         Column("front"),
         TRIAL,
-        SIGMA,
+        *map(_column, shown),
         Column("training_gflop", "training [GFLOP]"),
         Column("inference_galaxies_per_s", "inference [galaxies/s]"),
     )
-    text = "Pareto fronts: full trials than which no other is better in both scatter and cost."
+    text = "Full trials than which no other is better in both quantities of a figure."
     table = Table("front", "Pareto fronts", columns, tuple(rows))
-    return Section("cost", "Scatter against cost", text, (table,), tuple(drawings))
+    return Section("cost", "Pareto fronts", text, (table,), tuple(drawings))
 
 
 def parameter_section(config: StudyConfig, records: Sequence[TrialRecord], validation: int) -> Section:
@@ -204,12 +229,13 @@ def parameter_section(config: StudyConfig, records: Sequence[TrialRecord], valid
     if validation == 0 or len(reached) < MIN_ANALYSED:
         why = f"Fewer than {MIN_ANALYSED} trials were validated: add trials with --trials."
         return Section(name, title, "", left_out=why)
-    space, seed, last = config.space, config.run.seed, config.looks
+    space, seed, last, criterion = config.space, config.run.seed, config.looks, config.criterion
+    quantity = criterion.name.capitalize()
     where = f"validation {validation} of {last}"
     shares = {
         Column("common_validation", f"{where}, {len(reached)} trials"): importances(records, validation, space, seed)
     }
-    full = complete(records)
+    full = complete(records, criterion)
     if validation < last and len(full) >= MIN_ANALYSED:
         shares[Column("full_budget", f"full budget, {len(full)} trials")] = importances(full, last, space, seed)
     table = Table(
@@ -225,36 +251,40 @@ def parameter_section(config: StudyConfig, records: Sequence[TrialRecord], valid
         Drawing(
             "importance",
             "Share of the variance that each parameter explains.",
-            importance_figure(records, validation, space, seed),
+            importance_figure(records, validation, space, seed, criterion),
         ),
-        Drawing("slices", f"Scatter at {where} against each parameter.", slice_figure(reached, validation, space)),
+        Drawing(
+            "slices",
+            f"{quantity} at {where} against each parameter.",
+            slice_figure(reached, validation, space, criterion),
+        ),
     ]
     if validation < last and full:
-        caption = "Scatter of the full trials against each parameter."
-        drawings.append(Drawing("slices_full", caption, slice_figure(full, last, space)))
+        caption = f"{quantity} of the full trials against each parameter."
+        drawings.append(Drawing("slices_full", caption, slice_figure(full, last, space, criterion)))
     if len(varied(records)) > 1:
         drawings += [
             Drawing(
                 "contours",
                 "Every pair of parameters, linear between trials.",
-                contour_figure(records, validation, last),
+                contour_figure(records, validation, last, criterion),
             ),
             Drawing(
                 "mask_patch",
-                "Mask ratio by patch size: the lowest scatter, and the number of trials.",
-                heat_figure(records, validation, last),
+                f"Mask ratio by patch size: the lowest {criterion.name}, and the number of trials.",
+                heat_figure(records, validation, last, criterion),
             ),
         ]
     return Section(name, title, text, (table,), tuple(drawings))
 
 
-def all_section(records: Sequence[TrialRecord], base: Parameters | None) -> Section:
+def all_section(config: StudyConfig, records: Sequence[TrialRecord], base: Parameters | None) -> Section:
     """Every trial, including failed ones with their reasons."""
-    names = varied(records)
+    names, shown = varied(records), qualities(config, records)
     columns = (
         TRIAL,
         Column("state"),
-        SIGMA,
+        *map(_column, shown),
         *parameter_columns(names),
         Column("galaxies_seen"),
         Column("seconds", "time [s]"),
@@ -267,7 +297,7 @@ def all_section(records: Sequence[TrialRecord], base: Parameters | None) -> Sect
         (
             _name(r, base),
             r.state if r.state != "stopped" else f"stopped at {r.progress:.0%}",
-            _measured(r.scatter),
+            *(_measured(r.score(measure)) for measure in shown),
             *(r.parameters.get(name) for name in names),
             _whole(r.cost("galaxies_seen")),
             r.cost("seconds"),

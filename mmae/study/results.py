@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mmae.metrics.bootstrap import Score
 from mmae.study.config import Space
+from mmae.study.objective import SCATTER, Measure
 from mmae.study.space import Parameters, distributions
 from mmae.study.storage import validations_of
 
@@ -23,7 +24,6 @@ STATES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
-COST_DIRECTIONS = {"full_flops": "minimize", "throughput": "maximize"}
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,12 @@ class TrialRecord:
     Attributes:
         state: "complete", "stopped", "failed", "running" or "waiting".
         parameters: value of each varied parameter.
-        validations: sigma_NMAD by number of the validation, 1 ... `StudyConfig.looks`.
+        validations: the study's criterion by number of the validation, 1 ... `StudyConfig.looks`.
         scatter: sigma_NMAD of the last validation, with its bootstrap error.
         progress: fraction of the budget that was spent.
         costs: progress, seconds, galaxies_seen, galaxies_per_s, flops, flops_per_galaxy, full_flops,
-            parameters (number of weights), throughput (inference, galaxies/s).
+            parameters (number of weights), throughput (inference, galaxies/s), and reconstruction (error of what is
+            hidden) of models that reconstruct. Studies of earlier versions do not have it.
         reason: why a trial failed.
         run_id: of its MLflow run.
     """
@@ -54,6 +55,10 @@ class TrialRecord:
 
     def cost(self, name: str) -> float:
         return self.costs.get(name, math.nan)
+
+    def score(self, measure: Measure) -> Score:
+        """A number of the last validation, NaN if it is missing; only the scatter has an error."""
+        return self.scatter if measure is SCATTER else Score(self.cost(measure.key), math.nan, math.nan, n=0)
 
 
 def read_records(trials: Iterable[FrozenTrial]) -> list[TrialRecord]:
@@ -77,9 +82,15 @@ def _record(trial: FrozenTrial) -> TrialRecord:
     )
 
 
-def complete(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Trials of the full budget, lowest scatter first."""
-    return sorted((r for r in records if r.state == "complete"), key=lambda r: r.scatter.value)
+def complete(records: Sequence[TrialRecord], criterion: Measure = SCATTER) -> list[TrialRecord]:
+    """Trials of the full budget, lowest value of the criterion first."""
+    return sorted((r for r in records if r.state == "complete"), key=lambda r: r.score(criterion).value)
+
+
+def measured(records: Sequence[TrialRecord], *measures: Measure) -> list[TrialRecord]:
+    """Trials of the full budget that have all of these numbers."""
+    full = (r for r in records if r.state == "complete")
+    return [r for r in full if all(math.isfinite(r.score(measure).value) for measure in measures)]
 
 
 def common_validation(records: Sequence[TrialRecord]) -> int:
@@ -120,15 +131,15 @@ def optuna_study(
 
 
 def study_at(records: Sequence[TrialRecord], validation: int, space: Space) -> optuna.Study:
-    """The trials that reached a validation, with their scatter there as the objective."""
+    """The trials that reached a validation, with the criterion there as the objective."""
     reached = [r for r in records if validation in r.validations and r.state != "failed"]
     return optuna_study(reached, space, lambda r: [r.validations[validation]])
 
 
-def cost_study(records: Sequence[TrialRecord], cost: str, space: Space) -> optuna.Study:
-    """Full trials with two objectives, a cost and the scatter; `best_trials` is their Pareto front."""
-    full = [r for r in records if r.state == "complete"]
-    return optuna_study(full, space, lambda r: [r.cost(cost), r.scatter.value], (COST_DIRECTIONS[cost], "minimize"))
+def pair_study(records: Sequence[TrialRecord], x: Measure, y: Measure, space: Space) -> optuna.Study:
+    """The full trials that have two numbers, with these as objectives; `best_trials` is their Pareto front."""
+    pairs = measured(records, x, y)
+    return optuna_study(pairs, space, lambda r: [r.score(x).value, r.score(y).value], (x.direction, y.direction))
 
 
 def importance_evaluator(seed: int) -> FanovaImportanceEvaluator:
@@ -137,7 +148,7 @@ def importance_evaluator(seed: int) -> FanovaImportanceEvaluator:
 
 
 def importances(records: Sequence[TrialRecord], validation: int, space: Space, seed: int) -> dict[str, float]:
-    """Share of the variance of the scatter at one validation that each parameter explains, largest first.
+    """Share of the variance of the criterion at one validation that each parameter explains, largest first.
 
     Empty for fewer than MIN_ANALYSED trials.
     """

@@ -15,10 +15,10 @@ from ray.tune.search.optuna import OptunaSearch
 from mmae.loader.collate import input_spec
 from mmae.model.batch import InputSpec
 from mmae.study.config import StudyConfig
-from mmae.study.record import OBJECTIVES
+from mmae.study.objective import OBJECTIVES
 from mmae.study.space import suggest
-from mmae.study.storage import DIRECTIONS, FINISHED, StudyStore, validations_of
-from mmae.study.trial import NUMBER, SCATTER, VALIDATION, StudyJob
+from mmae.study.storage import FINISHED, StudyStore, validations_of
+from mmae.study.trial import NUMBER, VALIDATION, StudyJob
 
 MODES = {"minimize": "min", "maximize": "max"}
 
@@ -26,7 +26,7 @@ MODES = {"minimize": "min", "maximize": "max"}
 class AskOnlySearch(OptunaSearch):
     """Asks Optuna for parameters; results are stored by `Recorder`.
 
-    OptunaSearch itself would store a stopped trial as complete, with the scatter of its partial
+    OptunaSearch itself would store a stopped trial as complete, with the value of its partial
     training, and a failed one without the reason.
     """
 
@@ -41,6 +41,8 @@ def make_search(job: StudyJob, store: StudyStore) -> OptunaSearch:
     """TPE over the study's space. Running trials count as bad ones (`constant_liar`), so that concurrent
     trials differ."""
     config = job.config
+    measures = OBJECTIVES[config.objective]
+    metrics, modes = [m.key for m in measures], [MODES[m.direction] for m in measures]
     sampler = TPESampler(
         # A continued study must not repeat the draws of its start.
         seed=config.run.seed + len(store.trials),
@@ -49,8 +51,8 @@ def make_search(job: StudyJob, store: StudyStore) -> OptunaSearch:
     )
     return AskOnlySearch(
         partial(_define_by_run, config, input_spec(job.survey.spec)),
-        metric=list(OBJECTIVES[config.objective]) if config.objective != "scatter" else SCATTER,
-        mode=[MODES[d] for d in DIRECTIONS[config.objective]] if config.objective != "scatter" else "min",
+        metric=metrics if len(metrics) > 1 else metrics[0],
+        mode=modes if len(modes) > 1 else modes[0],
         sampler=sampler,
         study_name=config.full_name,
         storage=store.storage,
@@ -78,7 +80,7 @@ def make_scheduler(job: StudyJob, store: StudyStore) -> TrialScheduler:
     if config.scheduler == "median":
         scheduler = MedianStoppingRule(
             time_attr=VALIDATION,
-            metric=SCATTER,
+            metric=config.criterion.key,
             mode="min",
             grace_period=config.grace,
             min_time_slice=math.inf,  # otherwise it pauses trials, and a paused trial restarts
@@ -86,7 +88,7 @@ def make_scheduler(job: StudyJob, store: StudyStore) -> TrialScheduler:
     else:
         scheduler = ASHAScheduler(
             time_attr=VALIDATION,
-            metric=SCATTER,
+            metric=config.criterion.key,
             mode="min",
             grace_period=config.grace,
             reduction_factor=config.reduction,
@@ -95,16 +97,16 @@ def make_scheduler(job: StudyJob, store: StudyStore) -> TrialScheduler:
             stop_last_trials=False,
         )
     for trial in store.study.get_trials(deepcopy=False, states=FINISHED):
-        _replay(scheduler, trial)
+        _replay(scheduler, trial, config.criterion.key)
     return scheduler
 
 
-def _replay(scheduler: TrialScheduler, trial: FrozenTrial) -> None:
+def _replay(scheduler: TrialScheduler, trial: FrozenTrial, key: str) -> None:
     """Report the validations of a finished trial to a scheduler again."""
     past = PastTrial(f"before-{trial.number}")
     scheduler.on_trial_add(None, past)
     # on_trial_result of the median rule ignores further results of a trial that it would stop.
     median = isinstance(scheduler, MedianStoppingRule)
     report = scheduler.on_trial_complete if median else scheduler.on_trial_result
-    for validation, scatter in validations_of(trial).items():
-        report(None, past, {VALIDATION: validation, SCATTER: scatter})
+    for validation, value in validations_of(trial).items():
+        report(None, past, {VALIDATION: validation, key: value})

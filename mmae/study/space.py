@@ -107,7 +107,7 @@ def _modalities(model: ModelConfig) -> Any:
 
 
 def input_mode(run: RunConfig, spec: InputSpec) -> str:
-    """The input mode whose scatter a study minimises: the image, unless the model does not read it."""
+    """The input mode whose scatter a study measures: the image, unless the model does not read it."""
     return next(iter(modes_of(described_model(run, spec).n_tokens)))
 
 
@@ -125,10 +125,13 @@ def applicable_space(space: Space, base: RunConfig, spec: InputSpec) -> tuple[Sp
     # The only token of a modality cannot be masked.
     has |= {name: n_tokens.get(name.removesuffix("_mask_ratio"), 0) > 1 for name in MASKS}
     absent = [name for name in has if not has[name] and getattr(space, name)]
+    whole = [n for n in _fields_of_whole(base) if has[n] and getattr(space, n) == getattr(DEFAULT_SPACE, n)]
     lines = []
     if absent:
         lines.append(f"not varied, because recipe {base.recipe} does not have them: {', '.join(absent)}")
-    kept = replace(space, **dict.fromkeys(absent, ()))
+    if whole:
+        lines.append(f"not varied, because recipe {base.recipe} hides no part of the modality: {', '.join(whole)}")
+    kept = replace(space, **dict.fromkeys([*absent, *whole], ()))
     for name in MODEL_FIELDS:
         choices = getattr(kept, name)
         if not choices or choices != getattr(DEFAULT_SPACE, name):
@@ -139,6 +142,18 @@ def applicable_space(space: Space, base: RunConfig, spec: InputSpec) -> tuple[Sp
             lines.append(f"left out, because recipe {base.recipe} cannot have them: {name} {left}")
             kept = replace(kept, **{name: possible})
     return kept, lines
+
+
+def _fields_of_whole(base: RunConfig) -> list[str]:
+    """The fields without use for modalities that the base run always shows whole.
+
+    The patch of an image is one of them, because whole images have tokens of their own size (not in the published
+    model).
+    """
+    fields = [name for name, field in MASKS.items() if getattr(base.masks, field)[1] == 0]
+    if "image_mask_ratio" in fields and not isinstance(base.model, PaperConfig):
+        fields.append("image_patch")
+    return fields
 
 
 def _with_upper_end(ends: tuple[float, float], ratio: float) -> tuple[float, float]:

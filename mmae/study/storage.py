@@ -13,17 +13,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mmae.core.errors import InputError
 from mmae.study.config import StudyConfig
+from mmae.study.objective import OBJECTIVES
 from mmae.study.space import Parameters
 from mmae.tracking.database import sqlite_uri
 
 DATABASE = "optuna.db"
 VALIDATIONS = "looks"  # user attribute of a trial; stored in existing studies under this name
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-DIRECTIONS = {
-    "scatter": ("minimize",),
-    "scatter-cost": ("minimize", "minimize"),
-    "scatter-throughput": ("minimize", "maximize"),
-}
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -82,8 +78,9 @@ class StudyStore:
 def open_store(config: StudyConfig) -> StudyStore:
     """The study of this name, created if it does not exist."""
     storage = _storage(config.folder)
+    directions = [measure.direction for measure in OBJECTIVES[config.objective]]
     study = optuna.create_study(
-        storage=storage, study_name=config.full_name, directions=DIRECTIONS[config.objective], load_if_exists=True
+        storage=storage, study_name=config.full_name, directions=directions, load_if_exists=True
     )
     return StudyStore(study, storage)
 
@@ -105,5 +102,5 @@ def _storage(folder: Path) -> RDBStorage:
 
 
 def validations_of(trial: FrozenTrial) -> dict[int, float]:
-    """Scatter by number of the validation, in order; JSON stores the numbers as strings."""
+    """The criterion by number of the validation, in order; JSON stores the numbers as strings."""
     return dict(sorted((int(number), value) for number, value in trial.user_attrs.get(VALIDATIONS, {}).items()))

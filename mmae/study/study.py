@@ -38,6 +38,7 @@ from mmae.study.config import (
 )
 from mmae.study.estimate import concurrency, print_estimate
 from mmae.study.live import LiveTable
+from mmae.study.objective import require_measured
 from mmae.study.record import Recorder
 from mmae.study.search import make_scheduler, make_search
 from mmae.study.space import Parameters, applicable_space, base_parameters, require_possible
@@ -72,6 +73,7 @@ def run_study(config: StudyConfig, console: Console | None = None) -> StudyResul
         SystemExit: Ctrl-C; the same call continues the study.
     """
     console = console or terminal()
+    require_measured(config.objective, config.run)
     if config.dry_run:
         _dry_run(config, console)
         return None
@@ -223,7 +225,7 @@ def _run_missing_trials(job: StudyJob, store: StudyStore, survey: Survey, consol
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     trainable = tune.with_parameters(run_trial, job=job, val=read_split(survey, "val", config.run.stream))
     cluster = ray.cluster_resources()
-    with LiveTable(console, config.trials, n_before) as table:
+    with LiveTable(console, config.trials, n_before, config.criterion) as table:
         tune.Tuner(
             tune.with_resources(trainable, trial_resources(job)),
             tune_config=tune.TuneConfig(

@@ -30,6 +30,7 @@ from mmae.model.build import Model
 from mmae.model.masking import fixed_visible, modes_of
 from mmae.study.budget import Plan, noise_batch, plan_trial, validation_number
 from mmae.study.config import StudyConfig
+from mmae.study.objective import HIDDEN, SCATTER, reconstructed
 from mmae.study.space import Parameters, input_mode, parameters_of
 from mmae.survey.store import Survey
 from mmae.tracking.runs import Tracker, open_named_run
@@ -40,7 +41,6 @@ from mmae.training.parallel import DDP_OPTIONS
 from mmae.training.step import NonFiniteLoss, TrainState, create_state
 
 NUMBER = "number"  # key of the Optuna trial number, next to the parameters in Tune's configuration
-SCATTER = "sigma_nmad"  # key of validation sigma_NMAD: the criterion for stopping and for the winner
 VALIDATION = "validation"  # key of the number of the validation, 1 ... StudyConfig.looks
 PLACEMENT = "placement_group"  # key of the placement group of a trial with several workers
 CHECKPOINT, PREDICTIONS = "checkpoint", "predictions.parquet"
@@ -60,7 +60,7 @@ class StudyJob:
 
     @property
     def mode(self) -> str:
-        """The input mode whose scatter is minimised."""
+        """The input mode whose scatter is measured."""
         return input_mode(self.config.run, input_spec(self.survey.spec))
 
     def trial_folder(self, number: int) -> Path:
@@ -195,9 +195,13 @@ class TrialHost:
             return
         step, steps = self.state.step, self.plan.run.optim.steps
         mode = next(iter(predictions.predicted))
-        scatter = metrics[f"val/{mode}/sigma_nmad"]
-        if math.isnan(scatter):
-            raise NonFiniteLoss(f"sigma_NMAD ({mode}) is {scatter} at step {step}: no finite prediction.")
+        measured = {SCATTER.key: metrics[f"val/{mode}/sigma_nmad"]}
+        modality = reconstructed(self.plan.run)
+        if modality:
+            measured[HIDDEN.key] = metrics[f"val/{modality}_loss"]
+        missing = [name for name, value in measured.items() if math.isnan(value)]
+        if missing:
+            raise NonFiniteLoss(f"{' and '.join(missing)} ({mode}): NaN at step {step}, no finite prediction.")
         self.tracker.metrics(metrics, step)
         pq.write_table(predictions_table(predictions), self.folder / PREDICTIONS)
         if step == steps:
@@ -208,7 +212,7 @@ class TrialHost:
         self.report(
             {
                 VALIDATION: validation_number(step, steps, self.job.config.looks),
-                SCATTER: scatter,
+                **measured,
                 "finished": step == steps,
                 "progress": step / steps,
                 "galaxies_seen": galaxies,

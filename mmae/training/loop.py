@@ -18,7 +18,8 @@ from mmae.loader.stream import batches, training_batches
 from mmae.metrics.redshift import score_redshift
 from mmae.model.batch import Batch
 from mmae.model.build import Model
-from mmae.model.masking import draw_visible
+from mmae.model.masking import MaskConfig, draw_visible
+from mmae.model.modalities import MODALITIES
 from mmae.model.outputs import Losses
 from mmae.survey.store import Survey
 from mmae.training.step import TrainState, autocast, require_finite, step_generator, training_step
@@ -26,6 +27,9 @@ from mmae.training.step import TrainState, autocast, require_finite, step_genera
 LOG_EVERY = 10  # steps between two points of the loss curve
 MIN_LABELS = 20  # with fewer validation redshifts the checkpoint is selected by the reconstruction loss
 VALIDATION_BATCH = 64  # fixed, so that scores depend neither on the number of workers nor on the training batch
+# Masked fraction of the tokens of a modality in validation, as in arXiv:2510.22527. It does not depend on the ratios of
+# the training, so that losses of runs with other ratios can be compared.
+VALIDATION_RATIO = 0.75
 SECONDS = "cost/train_seconds"  # over all starts of a run, without work lost in crashes
 SELECTION = "val/selection"  # the metric that selects the best checkpoint; lower is better
 
@@ -134,8 +138,8 @@ class Loop:
 
     @torch.no_grad()
     def validate(self, model: Model) -> tuple[dict[str, float], Predictions]:
-        """Loss with the training masks, and scatter, of the first validation galaxies over all ranks."""
-        device = self.host.device
+        """Losses under `validation_masks`, and scatter, of the first validation galaxies over all ranks."""
+        device, masks = self.host.device, validation_masks(self.config.masks)
         model.eval()
         mine: dict[int, Batch] = {}
         sums: dict[str, float] = {}
@@ -149,7 +153,7 @@ class Loop:
         for index, batch in mine.items():
             batch = batch.to(device)
             generator = step_generator(self.config.seed, 0, index)
-            visible = draw_visible(batch, model.n_tokens, self.config.masks, generator)
+            visible = draw_visible(batch, model.n_tokens, masks, generator)
             with autocast(device, self.config.compute.precision):
                 losses = model(batch, visible)
             for name, part in {"": losses.total, **losses.parts}.items():
@@ -179,6 +183,12 @@ class Loop:
                 reconstruction = means[""] - self.config.model.redshift_weight * means["redshift"]
                 metrics[SELECTION] = scores["sigma_nmad"].value if enough else reconstruction
         return metrics, merged
+
+
+def validation_masks(masks: MaskConfig) -> MaskConfig:
+    """The training masks with the ratio VALIDATION_RATIO for every modality of which the training hides a part."""
+    masked = [f"{name}_ratio" for name in MODALITIES if getattr(masks, f"{name}_ratio")[1] > 0]
+    return replace(masks, **dict.fromkeys(masked, (VALIDATION_RATIO, VALIDATION_RATIO)))
 
 
 def summary(metrics: dict[str, float]) -> str:

@@ -80,16 +80,21 @@ def test_trials_on_two_workers_report_to_the_scheduler(study, ray_cluster):
 
 @pytest.mark.slow
 def test_two_objectives_give_a_pareto_front(study, ray_cluster):
-    study = replace(study, trials=4, objective="scatter-throughput", looks=2)
+    study = replace(study, trials=4, objective="scatter-reconstruction", looks=2)
     result = run_study(study, quiet())
     read = read_store(study.folder).study
     finished = {TrialState.COMPLETE, TrialState.PRUNED}
     assert {t.state for t in read.trials} <= finished and len(read.trials) == 4
     full = [t for t in read.trials if t.state == TrialState.COMPLETE]
     for trial, record in zip(full, sorted(complete(result.records), key=lambda r: r.number), strict=True):
-        assert trial.values[1] == pytest.approx(record.cost("throughput"))
+        assert trial.values[1] == pytest.approx(record.cost("reconstruction")) and trial.values[1] > 0
     assert isinstance(read.best_trials[0], optuna.trial.FrozenTrial)
     assert result.winner.scatter.value == min(t.values[0] for t in full)
+    _, children = runs_of(study)
+    for trial in full:
+        metrics = children[f"trial-{trial.number:03d}"].data.metrics
+        assert metrics["reconstruction"] == metrics["val/image_loss"] == trial.values[1]
+    assert (study.folder / "report" / "pareto_reconstruction.png").exists()
 
 
 def test_a_dry_run_prints_space_and_budget_and_creates_no_files(tiny_study, tmp_path):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
+from dataclasses import replace
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot
 from matplotlib.figure import Figure
+from optuna.trial import TrialState
 
 from mmae.metrics.bootstrap import EMPTY, Score
 from mmae.metrics.redshift import ALL_Z, LOW_Z
@@ -19,8 +23,9 @@ from mmae.report.save import save_report
 from mmae.study.config import Space, StudyConfig
 from mmae.study.figures import history_figure, importance_figure, pareto_figure, slice_figure, validations_figure
 from mmae.study.figures_map import contour_figure, heat_figure
+from mmae.study.objective import HIDDEN, SCATTER, THROUGHPUT, TRAINING_COST
 from mmae.study.report import study_sections, winner_rows, winner_section
-from mmae.study.results import TrialRecord, common_validation, complete, cost_study, importances
+from mmae.study.results import TrialRecord, common_validation, complete, importances, pair_study, read_records
 
 SPACE = Space()
 STUDY = StudyConfig(run=recipe("small"))
@@ -41,9 +46,9 @@ def record(number: int, state: str = "complete", n_validations: int = 9, **param
     """A trial whose scatter depends on its image patch, a little on its mask ratio, and on nothing else."""
     rng = np.random.default_rng(number)
     drawn = {
-        "image_patch": int(rng.choice([8, 16, 32])),
+        "image_patch": int(rng.choice([4, 8, 16])),
         "spectrum_patch": int(rng.choice([64, 128])),
-        "depth": int(rng.choice([2, 3])),
+        "depth": int(rng.choice([2, 4])),
         "image_mask_ratio": float(rng.uniform(0.2, 0.6)),
         "spectrum_mask_ratio": float(rng.uniform(0.5, 0.9)),
     } | parameters
@@ -66,6 +71,13 @@ def record(number: int, state: str = "complete", n_validations: int = 9, **param
     return TrialRecord(
         number, state, drawn, validations, scatter, n_validations / 9, costs if validations else {}, "", ""
     )
+
+
+def with_reconstruction(r: TrialRecord) -> TrialRecord:
+    """The record with a hidden-pixel error that improves where the scatter gets worse, unless it has failed."""
+    if not r.validations:
+        return r
+    return replace(r, costs=r.costs | {HIDDEN.key: 1 / r.scatter.value + 0.1 * r.number})
 
 
 @pytest.fixture
@@ -94,32 +106,33 @@ def test_importance_finds_the_parameter_that_the_scatter_depends_on(records):
     assert importances(records[:5], 1, SPACE, seed=0) == {}
 
 
-@pytest.mark.parametrize("cost", ["full_flops", "throughput"])
-def test_pareto_front_has_the_trials_that_no_other_beats(records, cost):
+@pytest.mark.parametrize("x", [TRAINING_COST, THROUGHPUT, HIDDEN], ids=lambda measure: measure.key)
+def test_pareto_front_has_the_trials_that_no_other_beats(records, x):
+    records = [with_reconstruction(r) for r in records]
     full = complete(records)
-    sign = {"full_flops": 1, "throughput": -1}[cost]
-    points = {r.number: (sign * r.cost(cost), r.scatter.value) for r in full}
+    sign = {"minimize": 1, "maximize": -1}[x.direction]
+    points = {r.number: (sign * r.cost(x.key), r.scatter.value) for r in full}
     front = {
         number
         for number, (x, y) in points.items()
         if not any((a, b) != (x, y) and a <= x and b <= y for a, b in points.values())
     }
-    assert {trial.number for trial in cost_study(records, cost, SPACE).best_trials} == front
+    assert {trial.number for trial in pair_study(records, x, SCATTER, SPACE).best_trials} == front
 
 
 def test_figures_show_the_trials(records):
-    line = history_figure(records, SPACE).axes[0].lines[0]  # the others are the ends of error bars
+    line = history_figure(records, SPACE, SCATTER).axes[0].lines[0]  # the others are the ends of error bars
     assert np.all(np.diff(line.get_ydata()) <= 0) and line.get_ydata()[-1] == complete(records)[0].scatter.value
-    lines = [line for line in validations_figure(records, 9).axes[0].lines if len(line.get_xdata())]
+    lines = [line for line in validations_figure(records, 9, SCATTER).axes[0].lines if len(line.get_xdata())]
     assert len(lines) == 14  # all but the failed trial
-    *panels, bar = slice_figure(records, 1, SPACE).axes
+    *panels, bar = slice_figure(records, 1, SPACE, SCATTER).axes
     assert len(panels) == 5 and all(len(panel.collections[0].get_offsets()) == 14 for panel in panels)
     (image_patch,) = [panel for panel in panels if panel.get_xlabel() == "image patch [pix]"]
-    assert [t.get_text() for t in image_patch.get_xticklabels()] == ["8", "16", "32"]
-    assert len(contour_figure(records, 1, 9).axes) == 4 * 4 + 1
-    cells = [text.get_text() for text in heat_figure(records, 1, 9).axes[0].texts]
+    assert [t.get_text() for t in image_patch.get_xticklabels()] == ["4", "8", "16"]
+    assert len(contour_figure(records, 1, 9, SCATTER).axes) == 4 * 4 + 1
+    cells = [text.get_text() for text in heat_figure(records, 1, 9, SCATTER).axes[0].texts]
     assert sum(int(cell.split("n = ")[1]) for cell in cells) == 14
-    labels = {text.get_text() for text in pareto_figure(records, "throughput", SPACE).axes[0].texts}
+    labels = {text.get_text() for text in pareto_figure(records, THROUGHPUT, SCATTER, SPACE).axes[0].texts}
     assert labels == {str(n) for n in range(8)}
 
 
@@ -130,10 +143,10 @@ def test_plots_of_optuna_leave_matplotlib_unchanged(records):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             for figure in (
-                history_figure(records, SPACE),
-                importance_figure(records, 1, SPACE, 0),
-                slice_figure(records, 1, SPACE),
-                pareto_figure(records, "full_flops", SPACE),
+                history_figure(records, SPACE, SCATTER),
+                importance_figure(records, 1, SPACE, 0, SCATTER),
+                slice_figure(records, 1, SPACE, SCATTER),
+                pareto_figure(records, TRAINING_COST, SCATTER, SPACE),
             ):
                 assert isinstance(figure, Figure)
         assert dict(matplotlib.rcParams) == settings and matplotlib.get_backend() == backend
@@ -174,12 +187,12 @@ def test_scores_on_the_test_split_keep_value_and_error_in_json(records):
     scores = {"sigma_nmad": Score(0.03, 0.028, 0.032, 9), "bias": Score(-0.001, -0.002, 0.0, 9)}
     scores["outlier_rate"] = Score(0.05, 0.04, 0.06, 9)
     rows = json.loads(json.dumps(winner_rows({"image": {LOW_Z: scores, ALL_Z: scores}})))
-    found = numbers([winner_section(records[0], rows)])
+    found = numbers([winner_section(records[0], rows, SCATTER)])
     assert found["test/scores/image_only/sigma_nmad"] == 0.03
     assert found["test/scores/image_only/sigma_nmad_low_z_error"] == pytest.approx(0.002)
     assert found["test/scores/image_only/outlier_rate_percent"] == pytest.approx(5.0)
     old = [["image only", "0.0300±0.0020", "0.0300±0.0020", "0.0010±0.0010", "5.00±1.00%"]]
-    assert list(winner_section(records[0], old).tables[0].rows[0]) == old[0]
+    assert list(winner_section(records[0], old, SCATTER).tables[0].rows[0]) == old[0]
 
 
 def test_the_base_run_is_shown_also_if_it_is_not_among_the_best(records):
@@ -201,7 +214,52 @@ def test_a_study_of_one_parameter_has_no_figures_of_pairs(tmp_path):
         TrialRecord(r.number, r.state, {"depth": r.parameters["depth"]}, r.validations, r.scatter, 1.0, r.costs, "", "")
         for r in (record(n) for n in range(8))
     ]
-    study = StudyConfig(space=Space((), (), (), (), (2, 3)), run=recipe("small"))
+    study = StudyConfig(space=Space((), (), (), (), (2, 4)), run=recipe("small"))
     sections = study_sections(study, records, None, {}, None)
     save_report(tmp_path, "Study", {}, sections, "mmae-study-1")
     assert {d.name for s in sections for d in s.drawings} == FIGURES - {"slices_full", "contours", "mask_patch"}
+
+
+def test_the_front_of_scatter_and_reconstruction_is_shown_where_trials_have_both(records, tmp_path):
+    records = [with_reconstruction(r) for r in records]
+    records[0] = replace(records[0], costs={k: v for k, v in records[0].costs.items() if k != HIDDEN.key})
+    sections = {s.name: s for s in study_sections(STUDY, records, None, {}, None)}
+    fronts = {f"pareto_{measure.key}" for measure in (HIDDEN, TRAINING_COST, THROUGHPUT)}
+    assert {d.name for d in sections["cost"].drawings} == fronts
+    labels = {text.get_text() for text in pareto_figure(records, HIDDEN, SCATTER, SPACE).axes[0].texts}
+    assert labels == {str(n) for n in range(1, 8)}  # trial 0 is of an earlier version
+    found = numbers(list(sections.values()))
+    assert found["trials/trials/1_complete/reconstruction"] == records[1].cost(HIDDEN.key)
+    assert "trials/trials/0_complete/reconstruction" not in found
+    save_report(tmp_path, "Study", {}, list(sections.values()), "mmae-study-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("small", "hidden-pixel error"), ("magnitudes", "error of hidden magnitudes")]
+)
+def test_a_study_of_the_reconstruction_ranks_and_labels_by_it(records, name, word, tmp_path):
+    records = [with_reconstruction(r) for r in records]
+    study = StudyConfig(run=recipe(name), objective="reconstruction")
+    sections = study_sections(study, records, None, {}, None)
+    best = sections[0].tables[0]
+    winner = min(records[:8], key=lambda r: r.cost(HIDDEN.key))
+    assert winner.number != complete(records)[0].number
+    assert best.rows[0][0] == str(winner.number) and best.rows[0][1].value == winner.cost(HIDDEN.key)
+    assert [column.name for column in best.columns[:4]] == ["trial", "reconstruction", "behind_best", "sigma_nmad"]
+    assert word.capitalize() in sections[1].drawings[0].caption
+    figures = {d.name: d.figure for s in sections for d in s.drawings}
+    for drawn in ("history", "validations", "pareto_full_flops"):
+        assert figures[drawn].axes[0].get_ylabel() == f"validation {word}"
+    assert figures["pareto_reconstruction"].axes[0].get_ylabel() == SCATTER.axis
+    save_report(tmp_path, "Study", {}, sections, "mmae-study-1")
+
+
+def test_trials_of_an_earlier_version_have_no_reconstruction():
+    trial = SimpleNamespace(
+        number=0,
+        state=TrialState.COMPLETE,
+        params={"depth": 2},
+        user_attrs={"looks": {"1": 0.1}, "costs": {"progress": 1.0}, "scatter": [0.1, 0.09, 0.11], "run_id": "a"},
+    )
+    (read,) = read_records([trial])
+    assert read.scatter.value == 0.1 and math.isnan(read.score(HIDDEN).value)

@@ -127,6 +127,9 @@ def test_a_base_run_with_a_single_mask_ratio_keeps_a_single_one():
 def test_the_base_run_is_a_point_of_the_default_space():
     base = base_parameters(Space(), SMALL, SPEC)
     assert run_of(base, SMALL) == SMALL and set(base) == set(distributions(Space()))
+    for name in ("image-only", "contrastive"):
+        run = recipe(name)
+        assert run_of(base_parameters(applicable_space(Space(), run, SPEC)[0], run, SPEC), run) == run
     assert base_parameters(Space(depth=(1, 2)), SMALL, SPEC) is None
     assert base_parameters(Space(image_mask_ratio=(0.1, 0.7)), SMALL, SPEC) is None
     assert base_parameters(Space(learning_rate=(1e-4, 5e-4)), SMALL, SPEC) is None
@@ -177,7 +180,7 @@ def test_impossible_spaces_are_refused(values, match):
         ("image-only", {"image_mask_ratio", "image_patch", "depth"}, "image"),
         ("magnitudes", {"depth"}, "magnitudes"),
         ("cnn", {"depth"}, "image"),
-        ("contrastive", {"image_mask_ratio", "spectrum_mask_ratio", "image_patch", "spectrum_patch", "depth"}, "image"),
+        ("contrastive", {"spectrum_mask_ratio", "spectrum_patch", "depth"}, "image"),  # its images are shown whole
         ("paper", {"image_mask_ratio", "spectrum_mask_ratio", "image_patch", "spectrum_patch", "depth"}, "image"),
     ],
 )
@@ -229,8 +232,8 @@ def test_all_choices_are_combined():
 
 def test_extremes_have_the_fewest_and_the_most_visible_tokens():
     cheap, expensive = extremes(Space(), SMALL, SPEC)
-    assert cheap["image_patch"] == 32 and cheap["depth"] == 2 and cheap["spectrum_mask_ratio"] > 0.9
-    assert expensive["image_patch"] == 8 and expensive["depth"] == 4 and expensive["image_mask_ratio"] == 0.2
+    assert cheap["image_patch"] == 16 and cheap["depth"] == 2 and cheap["spectrum_mask_ratio"] > 0.9
+    assert expensive["image_patch"] == 4 and expensive["depth"] == 6 and expensive["image_mask_ratio"] == 0.2
 
 
 @pytest.mark.parametrize(

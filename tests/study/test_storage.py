@@ -17,7 +17,7 @@ from mmae.core.files import folder_lock
 from mmae.study.config import StudyConfig
 from mmae.study.search import PastTrial, make_scheduler, make_search
 from mmae.study.storage import StudyStore, open_store, read_store, validations_of
-from mmae.study.trial import NUMBER, SCATTER, VALIDATION
+from mmae.study.trial import NUMBER, VALIDATION
 from mmae.survey.schema import SurveySpec
 
 
@@ -86,9 +86,9 @@ def test_a_repeated_validation_replaces_the_first(config):
     assert list(validations_of(trial).items()) == [(1, 0.4), (9, 0.3), (10, 0.2)]
 
 
-@pytest.mark.parametrize("scheduler", ["asha", "median"])
-def test_a_scheduler_compares_with_trials_of_an_earlier_process(config, scheduler):
-    config = replace(config, scheduler=scheduler, trials=10)
+@pytest.mark.parametrize(("scheduler", "objective"), [("asha", "scatter"), ("median", "reconstruction")])
+def test_a_scheduler_compares_with_trials_of_an_earlier_process(config, scheduler, objective):
+    config = replace(config, scheduler=scheduler, trials=10, objective=objective)
     store = open_store(config)
     suggested(config, store, 4)
     for number, end in enumerate((0.1, 0.2, 0.3)):
@@ -98,7 +98,7 @@ def test_a_scheduler_compares_with_trials_of_an_earlier_process(config, schedule
     def decision(store: StudyStore, value: float) -> str:
         rule, trial = make_scheduler(job(config), store), PastTrial("new")
         rule.on_trial_add(None, trial)
-        return rule.on_trial_result(None, trial, {VALIDATION: 1, SCATTER: value})
+        return rule.on_trial_result(None, trial, {VALIDATION: 1, config.criterion.key: value})
 
     assert decision(store, 0.6) == TrialScheduler.STOP
     assert decision(store, 0.25) == TrialScheduler.CONTINUE

@@ -1,0 +1,44 @@
+"""Validation losses: a fixed masked fraction, whatever the ratios of the training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import mmae.training.loop
+from mmae.config import RunConfig
+from mmae.model.masking import MaskConfig
+from mmae.recipes import RECIPES, recipe
+from mmae.training.loop import VALIDATION_RATIO, Loop, validation_masks
+from mmae.training.step import create_state
+from tests.model.galaxies import SPEC, TINY, random_batch
+
+
+def losses(ratio: tuple[float, float], monkeypatch) -> dict[str, float]:
+    """The validation losses of an untrained model with these training masks of the image."""
+    masks = MaskConfig(image_ratio=ratio, spectrum_ratio=(0.1, 0.4), drop_image=0.0, drop_spectrum=0.5)
+    config = RunConfig(model=TINY, masks=masks)
+    monkeypatch.setattr(mmae.training.loop, "batches", lambda *_: [random_batch(16), random_batch(16)])
+    state = create_state(config, SPEC, torch.device("cpu"))
+    host = SimpleNamespace(device=torch.device("cpu"), rank=0, world=1, validation=lambda: None)
+    metrics, _ = Loop(config, SimpleNamespace(spec=None), state, host).validate(state.model)
+    return {name: value for name, value in metrics.items() if name.endswith("loss")}
+
+
+def test_losses_of_the_same_weights_do_not_depend_on_the_mask_ratio_of_the_training(monkeypatch):
+    found = losses((0.1, 0.2), monkeypatch)
+    assert found == losses((0.75, 0.95), monkeypatch) and found["val/image_loss"] > 0
+    assert losses((0.0, 0.0), monkeypatch)["val/image_loss"] == 0  # a modality of which no part is ever hidden
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_validation_changes_the_ratios_of_masked_modalities_only(name):
+    masks = recipe(name).masks
+    found = validation_masks(masks)
+    ratios = {f"{m}_ratio": getattr(masks, f"{m}_ratio") for m in ("image", "spectrum", "magnitudes")}
+    for field, ratio in ratios.items():
+        assert getattr(found, field) == ((VALIDATION_RATIO, VALIDATION_RATIO) if ratio[1] > 0 else ratio)
+    assert replace(found, **ratios) == masks
