@@ -29,7 +29,15 @@ from mmae.metrics.bootstrap import Score
 from mmae.report.style import BLACK, BLUE, GREY, RC, VERMILLION, style
 from mmae.study.config import Space
 from mmae.study.objective import Measure
-from mmae.study.results import TrialRecord, complete, importance_evaluator, measured, optuna_study, pair_study, study_at
+from mmae.study.results import (
+    TrialRecord,
+    complete,
+    full_with,
+    importance_evaluator,
+    optuna_study,
+    pair_study,
+    study_at,
+)
 
 NAMES = {
     "image_mask_ratio": "image mask ratio",
@@ -92,7 +100,7 @@ def _restyled(axes: Axes | np.ndarray, width: float, height: float) -> Figure:
 
 def history_figure(records: Sequence[TrialRecord], space: Space, criterion: Measure) -> Figure:
     """The criterion of the full trials in their order, with 68% errors if it has any, and the lowest so far."""
-    full = measured(records, criterion)
+    full = full_with(records, criterion)
     with optuna_plot():
         ax = plot_optimization_history(
             optuna_study(full, space, lambda r: [r.score(criterion).value]), target_name=criterion.axis
@@ -136,7 +144,7 @@ def slice_figure(records: Sequence[TrialRecord], validation: int, space: Space, 
 
 def pareto_figure(records: Sequence[TrialRecord], x: Measure, y: Measure, space: Space) -> Figure:
     """One number of the full trials against another, with the Pareto front; labels are numbers of trials."""
-    shown = measured(records, x, y)
+    shown = full_with(records, x, y)
     with optuna_plot():
         ax = plot_pareto_front(pair_study(shown, x, y, space), target_names=[x.axis, y.axis])
         for points in ax.collections:

@@ -25,7 +25,15 @@ from mmae.study.figures import (
 )
 from mmae.study.figures_map import contour_figure, heat_figure
 from mmae.study.objective import SCATTER, THROUGHPUT, TRAINING_COST, Measure, reconstruction
-from mmae.study.results import MIN_ANALYSED, TrialRecord, common_validation, complete, importances, measured, pair_study
+from mmae.study.results import (
+    MIN_ANALYSED,
+    TrialRecord,
+    common_validation,
+    complete,
+    full_with,
+    importances,
+    pair_study,
+)
 from mmae.study.space import Parameters
 
 BEST = 5  # trials in the table of the best
@@ -178,7 +186,7 @@ def history_section(config: StudyConfig, records: Sequence[TrialRecord]) -> Sect
         return Section("history", "History", text, left_out="No trial reached a validation.")
     figure = validations_figure(records, config.looks, criterion)
     drawings = [Drawing("validations", f"{name} of every trial against the budget spent.", figure)]
-    if measured(records, criterion):
+    if full_with(records, criterion):
         figure = history_figure(records, config.space, criterion)
         drawings.insert(0, Drawing("history", f"{name} of the full trials.{criterion.errors}", figure))
     return Section("history", "History", text, drawings=tuple(drawings))
@@ -191,7 +199,7 @@ def cost_section(config: StudyConfig, records: Sequence[TrialRecord]) -> Section
     rows, drawings = [], []
     shown = qualities(config, records)
     for x, y in ((hidden, SCATTER), (TRAINING_COST, criterion), (THROUGHPUT, criterion)):
-        if not measured(records, x, y):
+        if not full_with(records, x, y):
             continue
         front = sorted(
             pair_study(records, x, y, config.space).best_trials, key=lambda trial: trial.values[1], reverse=True

@@ -87,7 +87,7 @@ def complete(records: Sequence[TrialRecord], criterion: Measure = SCATTER) -> li
     return sorted((r for r in records if r.state == "complete"), key=lambda r: r.score(criterion).value)
 
 
-def measured(records: Sequence[TrialRecord], *measures: Measure) -> list[TrialRecord]:
+def full_with(records: Sequence[TrialRecord], *measures: Measure) -> list[TrialRecord]:
     """Trials of the full budget that have all of these numbers."""
     full = (r for r in records if r.state == "complete")
     return [r for r in full if all(math.isfinite(r.score(measure).value) for measure in measures)]
@@ -138,7 +138,7 @@ def study_at(records: Sequence[TrialRecord], validation: int, space: Space) -> o
 
 def pair_study(records: Sequence[TrialRecord], x: Measure, y: Measure, space: Space) -> optuna.Study:
     """The full trials that have two numbers, with these as objectives; `best_trials` is their Pareto front."""
-    pairs = measured(records, x, y)
+    pairs = full_with(records, x, y)
     return optuna_study(pairs, space, lambda r: [r.score(x).value, r.score(y).value], (x.direction, y.direction))
 
 
