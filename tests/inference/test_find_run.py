@@ -26,10 +26,15 @@ def home(tmp_path) -> Path:
     return tmp_path / "home"
 
 
-def create_run(uri: str) -> tuple[MlflowClient, str]:
-    """An MLflow run without folder tag, as created by other programs."""
+def create_run(uri: str, artifacts: Path) -> tuple[MlflowClient, str]:
+    """An MLflow run without folder tag, as created by other programs.
+
+    Args:
+        artifacts: folder of its files; MLflow's default is in the working folder.
+    """
     client = MlflowClient(uri)
-    return client, client.create_run(client.create_experiment("other")).info.run_id
+    experiment = client.create_experiment("other", artifact_location=str(artifacts))
+    return client, client.create_run(experiment).info.run_id
 
 
 def test_a_run_is_found_by_name_folder_checkpoint_and_run_id(home):
@@ -53,14 +58,14 @@ def test_a_run_without_folder_tag_does_not_use_the_current_folder(home, tmp_path
     make_checkpoint(current / BEST)
     monkeypatch.chdir(current)
     uri = tracking_uri(home)
-    _, run_id = create_run(uri)
+    _, run_id = create_run(uri, tmp_path / "artifacts")
     with pytest.raises(InputError, match=f"{run_id}.*{IN_MLFLOW}/{WEIGHTS}"):
         find_run(run_id, home, uri)
 
 
 def test_a_checkpoint_is_downloaded_from_mlflow_artifacts(home, tmp_path):
     uri = tracking_uri(home)
-    client, run_id = create_run(uri)
+    client, run_id = create_run(uri, tmp_path / "artifacts")
     client.log_artifacts(run_id, str(make_checkpoint(tmp_path / IN_MLFLOW)), IN_MLFLOW)
     found = find_run(run_id, home, uri)
     assert found.checkpoint.is_relative_to(home / "downloads" / run_id) and found.run.run_id == run_id
