@@ -1,3 +1,3 @@
 """Multi-Modal Masked Autoencoder (MMAE) for galaxy images and spectra, on Ray."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"

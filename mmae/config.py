@@ -130,6 +130,16 @@ def _rename_old_masks(values: Any) -> Any:
     return {renamed.get(name, name): value for name, value in values.items()}
 
 
+def _refuse_old_model(values: Any) -> Any:
+    """Refuse the model of mmae 0.3."""
+    if isinstance(values, dict) and "reconstructed" in values:
+        raise ValueError(
+            "model.reconstructed is of mmae 0.3, whose models this version does not have. Use mmae 0.3, or train again "
+            "with another --name."
+        )
+    return values
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """Configuration of a training run."""
@@ -148,7 +158,9 @@ class RunConfig:
     """Name of the MLflow experiment."""
     seed: int = 0
     """Seed of weights, masks, augmentation and data order."""
-    model: Annotated[ModelConfig, Field(discriminator="kind")] = field(default_factory=MMAEConfig)
+    model: Annotated[ModelConfig, Field(discriminator="kind"), BeforeValidator(_refuse_old_model)] = field(
+        default_factory=MMAEConfig
+    )
     masks: Annotated[MaskConfig, BeforeValidator(_rename_old_masks)] = field(default_factory=MaskConfig)
     """Masks in training: what is hidden is reconstructed, and the redshift is learned from what is visible."""
     redshift_masks: MaskConfig | None = None

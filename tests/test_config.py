@@ -173,9 +173,11 @@ def test_flat_has_dotted_names_of_all_fields():
     assert names["model.kind"] == "mmae" and not any(isinstance(v, dict) for v in names.values())
 
 
-def test_a_configuration_of_the_previous_model_is_refused():
+def test_configurations_of_earlier_models_are_refused():
     with pytest.raises(InputError, match=r"whole_image is of mmae 0\.2.*another --name"):
         from_dict({"masks": {"image_ratio": [0.0, 0.75], "whole_image": 0.85}}, RunConfig)
+    with pytest.raises(InputError, match=r"model\.reconstructed is of mmae 0\.3.*another --name"):
+        from_dict({"model": {"kind": "mmae", "reconstructed": 1.0}}, RunConfig)
 
 
 def test_paper_and_small_recipe_have_their_documented_values():
