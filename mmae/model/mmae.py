@@ -288,7 +288,7 @@ class MMAE(nn.Module):
             encoded = self.encode(batch, visible)
             logits_BZ = self.recalibration(encoded.logits_BZ, visible)
             point_and_p = point_and_probability(logits_BZ, self.config.redshift)
-            readings.append(Reading(*point_and_p, self._mean_token(encoded)))
+            readings.append(Reading(*point_and_p, self._mean_token(encoded), logits_BZ))
         return readings
 
     @torch.no_grad()

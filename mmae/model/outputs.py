@@ -27,6 +27,7 @@ class Reading:
     redshift_B: Tensor  # point estimate
     probability_BK: Tensor | None  # p(z) in the bins of redshift.bin_edges; None for a model without p(z)
     embedding_BD: Tensor
+    logits_BZ: Tensor | None = None  # recalibrated, of the fine bins of redshift.refined; None as probability_BK
 
 
 @dataclass

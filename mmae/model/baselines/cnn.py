@@ -109,7 +109,8 @@ class CNN(nn.Module):
         for visible in visibles:
             embedding_BD = self._embed(batch, visible)
             logits_BZ = self._recalibrated_logits(embedding_BD, visible)
-            readings.append(Reading(*point_and_probability(logits_BZ, self.config.redshift), embedding_BD.float()))
+            point_and_p = point_and_probability(logits_BZ, self.config.redshift)
+            readings.append(Reading(*point_and_p, embedding_BD.float(), logits_BZ))
         return readings
 
     @torch.no_grad()

@@ -156,7 +156,8 @@ class Contrastive(nn.Module):
         for visible in visibles:
             embedding_BD = self.embedding(batch, visible)
             logits_BZ = self._recalibrated_logits(embedding_BD, visible)
-            readings.append(Reading(*point_and_probability(logits_BZ, self.config.redshift), embedding_BD))
+            point_and_p = point_and_probability(logits_BZ, self.config.redshift)
+            readings.append(Reading(*point_and_p, embedding_BD, logits_BZ))
         return readings
 
     @torch.no_grad()

@@ -1,0 +1,173 @@
+"""Images and spectra as numpy arrays to batches, with checks of their grids and units.
+
+Legend of suffixes: mmae/model/batch.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from mmae.core.errors import InputError
+from mmae.model.batch import Batch, InputSpec
+from mmae.model.modalities import MODALITIES
+
+TOLERANCE = 1e-6  # relative, of the pixel scale and zero point
+GRID_TOLERANCE = 0.01  # of a wavelength step
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Checked arrays of N galaxies; None: not given."""
+
+    n: int
+    image_NCHW: np.ndarray | None
+    flux_NL: np.ndarray | None
+    ivar_NL: np.ndarray | None
+
+    def batches(self, spec: InputSpec, size: int) -> Iterator[Batch]:
+        for start in range(0, self.n, size):
+            yield self._batch(spec, slice(start, start + size))
+
+    def _batch(self, spec: InputSpec, rows: slice) -> Batch:
+        B = len(range(*rows.indices(self.n)))
+        values = {n: torch.zeros(B, *shape) for kind in MODALITIES.values() for n, shape in kind.shapes(spec).items()}
+        present = {name: torch.zeros(B, dtype=torch.bool) for name in MODALITIES}
+        if self.image_NCHW is not None:
+            values["image"], present["image"] = _images(self.image_NCHW[rows])
+        if self.flux_NL is not None and self.ivar_NL is not None:
+            values["flux"], values["ivar"], present["spectrum"] = _spectra(self.flux_NL[rows], self.ivar_NL[rows])
+        unknown_B = torch.zeros(B, dtype=torch.bool)
+        return Batch(values, present, torch.zeros(B), unknown_B, [str(i) for i in range(self.n)[rows]])
+
+
+def checked_arrays(
+    spec: InputSpec,
+    images: ArrayLike | None,
+    spectra: ArrayLike | None,
+    *,
+    bands: Sequence[str] | None,
+    pixel_scale: float | None,
+    zero_point: float | None,
+    ivar: ArrayLike | None,
+    wavelength: ArrayLike | None,
+) -> Arrays:
+    """Check arrays against the grids and units of a model.
+
+    Raises:
+        InputError: one line with everything that does not fit.
+    """
+    image_NCHW, flux_NL, ivar_NL = (_numbers(name, x) for name, x in _named(images, spectra, ivar).items())
+    faults: list[str] = []
+    if image_NCHW is not None:
+        faults += _image_faults(spec, image_NCHW, bands, pixel_scale, zero_point)
+    if flux_NL is not None or ivar_NL is not None:
+        faults += _spectrum_faults(spec, flux_NL, ivar_NL, wavelength)
+    counts = {len(x) for x in (image_NCHW, flux_NL, ivar_NL) if x is not None}
+    if not counts:
+        faults.append("neither images nor spectra are given")
+    elif len(counts) > 1:
+        faults.append(f"images, spectra and ivar are of {sorted(counts)} galaxies")
+    if faults:
+        raise InputError(f"the input does not fit the model: {'; '.join(faults)}.")
+    return Arrays(counts.pop(), image_NCHW, flux_NL, ivar_NL)
+
+
+def _named(images: Any, spectra: Any, ivar: Any) -> dict[str, Any]:
+    return {"images": images, "spectra": spectra, "ivar": ivar}
+
+
+def _numbers(name: str, values: ArrayLike | None) -> np.ndarray | None:
+    if values is None:
+        return None
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"the input does not fit the model: {name} has the type {array.dtype}, expected numbers.")
+    return array
+
+
+def _image_faults(
+    spec: InputSpec,
+    image_NCHW: np.ndarray,
+    bands: Sequence[str] | None,
+    pixel_scale: float | None,
+    zero_point: float | None,
+) -> list[str]:
+    faults = []
+    shape = (spec.n_bands, spec.image_size, spec.image_size)
+    if bands is None or tuple(bands) != spec.bands:
+        faults.append(f"bands are {_listed(bands)}, expected {_listed(spec.bands)}")
+    for name, value, expected in (
+        ("pixel_scale", pixel_scale, spec.pixel_scale),
+        ("zero_point", zero_point, spec.zero_point),
+    ):
+        if value is None or not np.isclose(value, expected, rtol=TOLERANCE, atol=0):
+            faults.append(f"{name} is {_given(value)}, expected {expected:g}")
+    if image_NCHW.ndim != 4 or image_NCHW.shape[1:] != shape:
+        faults.append(f"images have shape {image_NCHW.shape}, expected (galaxies, {', '.join(map(str, shape))})")
+    return faults
+
+
+def _spectrum_faults(
+    spec: InputSpec, flux_NL: np.ndarray | None, ivar_NL: np.ndarray | None, wavelength: ArrayLike | None
+) -> list[str]:
+    if flux_NL is None:
+        return ["ivar is given without spectra"]
+    faults = []
+    start, step, L = spec.wavelength_start, spec.wavelength_step, spec.n_wavelengths
+    grid = f"{L} samples at {start:g} + {step:g} i Angstrom"
+    if wavelength is None:
+        faults.append(f"wavelength is not given, expected {grid}")
+    else:
+        given_L = np.asarray(wavelength, np.float64)
+        expected_L = start + step * np.arange(L)
+        if given_L.shape != (L,):
+            faults.append(f"wavelength has shape {given_L.shape}, expected {grid}")
+        elif not np.allclose(given_L, expected_L, rtol=0, atol=GRID_TOLERANCE * step):
+            faults.append(f"wavelength runs from {given_L[0]:g} to {given_L[-1]:g} Angstrom, expected {grid}")
+    if flux_NL.ndim != 2 or flux_NL.shape[1:] != (L,):
+        faults.append(f"spectra have shape {flux_NL.shape}, expected (galaxies, {L})")
+    if ivar_NL is None:
+        faults.append("ivar of the spectra is not given")
+    elif ivar_NL.shape != flux_NL.shape:
+        faults.append(f"ivar has shape {ivar_NL.shape}, expected that of the spectra")
+    elif (ivar_NL < 0).any():
+        faults.append("ivar is negative; 0 or NaN means no data")
+    return faults
+
+
+def _listed(names: Sequence[str] | None) -> str:
+    return "not given" if names is None else ",".join(names)
+
+
+def _given(value: float | None) -> str:
+    return "not given" if value is None else f"{value:g}"
+
+
+def _images(image_BCHW: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images as float32, zero-filled where absent, and the mask of galaxies with an image.
+
+    As in mmae/ingest/readers/observed.py: pixels that are not finite, and bands of which all pixels are zero, were not
+    observed.
+    """
+    image_BCHW = np.array(image_BCHW, np.float32)
+    observed_BCHW = np.isfinite(image_BCHW)
+    image_BCHW[~observed_BCHW] = np.nan
+    image_BCHW[~(observed_BCHW & (image_BCHW != 0)).any((2, 3))] = np.nan
+    present_B = np.isfinite(image_BCHW).any((1, 2, 3))
+    image_BCHW[~present_B] = 0
+    return torch.from_numpy(image_BCHW), torch.from_numpy(present_B)
+
+
+def _spectra(flux_BL: np.ndarray, ivar_BL: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Flux and ivar as float32, both 0 where there are no data, and the mask of galaxies with a spectrum."""
+    flux_BL, ivar_BL = np.array(flux_BL, np.float32), np.array(ivar_BL, np.float32)
+    good_BL = np.isfinite(flux_BL) & np.isfinite(ivar_BL) & (ivar_BL > 0)
+    flux_BL[~good_BL] = 0
+    ivar_BL[~good_BL] = 0
+    return torch.from_numpy(flux_BL), torch.from_numpy(ivar_BL), torch.from_numpy(good_BL.any(1))
