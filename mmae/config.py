@@ -158,6 +158,10 @@ class RunConfig:
     """Name of the MLflow experiment."""
     seed: int = 0
     """Seed of weights, masks, augmentation and data order."""
+    init: str = ""
+    """Folder of a bundle whose weights the model starts from, kept as an absolute path. Empty: random weights."""
+    freeze: Literal["none", "encoder"] = "none"
+    """encoder: weights of the encoder that come from `init` stay as they are; only the others are trained."""
     model: Annotated[ModelConfig, Field(discriminator="kind"), BeforeValidator(_refuse_old_model)] = field(
         default_factory=MMAEConfig
     )
@@ -172,8 +176,10 @@ class RunConfig:
     compute: ComputeConfig = field(default_factory=ComputeConfig)
 
     def __post_init__(self) -> None:
-        for path in ("survey", "home"):
+        for path in ("survey", "home", "init"):
             object.__setattr__(self, path, absolute(getattr(self, path)))
+        if self.freeze != "none" and not self.init:
+            raise ValueError(f"freeze {self.freeze}: random weights would stay as they are; give init, a bundle.")
         if self.stream.batch_size % self.compute.workers:
             raise ValueError(
                 f"stream.batch_size {self.stream.batch_size} is the total over all workers: it must be a "

@@ -5,7 +5,7 @@ Legend of suffixes: mmae/model/batch.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from mmae.core.errors import InputError
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.modalities import MODALITIES
 
+DIFFERS = "the input does not fit the model"
 TOLERANCE = 1e-6  # relative, of the pixel scale and zero point
 GRID_TOLERANCE = 0.01  # of a wavelength step
 
@@ -48,6 +49,7 @@ class Arrays:
 
 def checked_arrays(
     spec: InputSpec,
+    modalities: Collection[str],
     images: ArrayLike | None,
     spectra: ArrayLike | None,
     *,
@@ -59,11 +61,19 @@ def checked_arrays(
 ) -> Arrays:
     """Check arrays against the grids and units of a model.
 
+    Args:
+        modalities: that the model reads.
+
     Raises:
         InputError: one line with everything that does not fit.
     """
     image_NCHW, flux_NL, ivar_NL = (_numbers(name, x) for name, x in _named(images, spectra, ivar).items())
     faults: list[str] = []
+    for name, given in (("image", image_NCHW), ("spectrum", flux_NL)):
+        if given is not None and name not in modalities:
+            faults.append(f"the model reads {' and '.join(modalities)} only, not {name}")
+    if faults:
+        raise InputError(f"{DIFFERS}: {'; '.join(faults)}.")
     if image_NCHW is not None:
         faults += _image_faults(spec, image_NCHW, bands, pixel_scale, zero_point)
     if flux_NL is not None or ivar_NL is not None:
@@ -73,8 +83,10 @@ def checked_arrays(
         faults.append("neither images nor spectra are given")
     elif len(counts) > 1:
         faults.append(f"images, spectra and ivar are of {sorted(counts)} galaxies")
+    elif counts == {0}:
+        faults.append("there are no galaxies")
     if faults:
-        raise InputError(f"the input does not fit the model: {'; '.join(faults)}.")
+        raise InputError(f"{DIFFERS}: {'; '.join(faults)}.")
     return Arrays(counts.pop(), image_NCHW, flux_NL, ivar_NL)
 
 
@@ -87,7 +99,7 @@ def _numbers(name: str, values: ArrayLike | None) -> np.ndarray | None:
         return None
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
-        raise InputError(f"the input does not fit the model: {name} has the type {array.dtype}, expected numbers.")
+        raise InputError(f"{DIFFERS}: {name} has the type {array.dtype}, expected numbers.")
     return array
 
 

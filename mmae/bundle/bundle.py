@@ -111,6 +111,7 @@ class Bundle:
         """
         arrays = checked_arrays(
             self.spec,
+            self.modalities,
             images,
             spectra,
             bands=bands,
@@ -131,7 +132,7 @@ class Bundle:
         """
         from mmae.bundle.tables import batches_of  # imported here: arrays need no pyarrow
 
-        return self.predict_batches(batches_of(rows, self.spec, batch_size), anomaly=anomaly)
+        return self.predict_batches(batches_of(rows, self.spec, self.modalities, batch_size), anomaly=anomaly)
 
     def predict_batches(self, batches: Iterable[Batch], *, anomaly: bool = True) -> Predictions:
         """Predictions for all galaxies of one or more batches."""

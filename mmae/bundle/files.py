@@ -22,6 +22,7 @@ from mmae.model.batch import InputSpec
 from mmae.model.build import ModelConfig
 
 WEIGHTS, CONFIG, CARD, ROWS = "model.safetensors", "config.json", "README.md", "training_rows.parquet"
+BUNDLE = "bundle"  # the folder of a bundle in the folder of a run
 FORMAT = "mmae-bundle-1"
 COPY_AGAIN = "Copy or export the bundle again."
 KINDS = {kind().kind: kind for kind in get_args(ModelConfig)}

@@ -113,12 +113,15 @@ def missing_flags(batch: Batch, modalities: Sequence[str]) -> np.ndarray:
     for name in modalities:
         none_B &= ~batch.present[name].cpu()
     mark(none_B, Flag.NO_INPUT)
-    has_image_B, has_spectrum_B = batch.present["image"], batch.present["spectrum"]
-    mark(~has_image_B, Flag.NO_IMAGE)
-    mark(~has_spectrum_B, Flag.NO_SPECTRUM)
-    missing_BCX = batch.image_BCHW.isnan().flatten(2)
-    mark(has_image_B & missing_BCX.any(-1).any(-1), Flag.PIXELS_MISSING)
-    mark(has_image_B & missing_BCX.all(-1).any(-1), Flag.BANDS_MISSING)
-    empty_B = (batch.ivar_BL <= 0).float().mean(-1) > SAMPLES_LIMIT
-    mark(has_spectrum_B & empty_B, Flag.SAMPLES_MISSING)
+    if "image" in modalities:
+        has_image_B = batch.present["image"]
+        missing_BCX = batch.image_BCHW.isnan().flatten(2)
+        mark(~has_image_B, Flag.NO_IMAGE)
+        mark(has_image_B & missing_BCX.any(-1).any(-1), Flag.PIXELS_MISSING)
+        mark(has_image_B & missing_BCX.all(-1).any(-1), Flag.BANDS_MISSING)
+    if "spectrum" in modalities:
+        has_spectrum_B = batch.present["spectrum"]
+        empty_B = (batch.ivar_BL <= 0).float().mean(-1) > SAMPLES_LIMIT
+        mark(~has_spectrum_B, Flag.NO_SPECTRUM)
+        mark(has_spectrum_B & empty_B, Flag.SAMPLES_MISSING)
     return flags_B.numpy()

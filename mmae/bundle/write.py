@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import mmae
 from mmae.bundle.bundle import Bundle
+from mmae.bundle.card import model_card
+from mmae.bundle.config import OTHER
+from mmae.bundle.facts import read_facts
 from mmae.bundle.files import CARD, CONFIG, ROWS, WEIGHTS, Description, sha256
+from mmae.bundle.find import is_bundle
+from mmae.core.errors import InputError
 from mmae.core.files import partial_path
 from mmae.inference import checkpoint as files
 from mmae.inference.checkpoint import load_model
+from mmae.metrics.redshift import ScoreTable
 from mmae.survey.leaks import TRAINING_ROWS
 
 
@@ -22,29 +27,39 @@ def bundle_of_checkpoint(checkpoint: Path, device: str = "cpu") -> Bundle:
         InputError: the folder has no checkpoint, or a damaged one.
     """
     model, config = load_model(checkpoint, device)
+    if not model.spec.bands:
+        raise InputError(
+            f"{checkpoint}: written by mmae 0.1, which did not record bands, pixel scale and zero point: its input "
+            f"cannot be checked. Train the model again."
+        )
     weights = sha256(checkpoint / files.WEIGHTS)
     return Bundle(model, Description(mmae.__version__, weights, config.model, model.spec, {}))
 
 
-def write_bundle(checkpoint: Path, out: Path, training: dict[str, Any], card: str) -> Path:
-    """Write a bundle; a bundle that is there already is replaced as a whole.
+def write_bundle(checkpoint: Path, out: Path, name: str, scores: ScoreTable | None, licence: str = OTHER) -> Path:
+    """Write a bundle, whole or not at all; a bundle that is there already is replaced.
 
     Args:
-        training: facts of the training for config.json, as plain values.
-        card: text of README.md.
+        out: its folder.
+        name: of the model.
+        scores: of the test split; None: not scored.
+        licence: of the model, an identifier of Hugging Face.
 
     Raises:
-        InputError: the folder has no checkpoint, or a damaged one.
+        InputError: the folder has no checkpoint, or a damaged one; `out` is a folder of something else.
     """
-    model, config = load_model(checkpoint)
+    if out.exists() and not is_bundle(out) and any(out.iterdir()):
+        raise InputError(f"{out}: this folder has other files than those of a bundle. Choose another --out.")
+    of_run = bundle_of_checkpoint(checkpoint).description
+    facts = read_facts(checkpoint, name, scores)
+    description = Description(of_run.version, of_run.weights_sha256, of_run.model, of_run.spec, facts.plain())
     unfinished = partial_path(out)
     unfinished.mkdir(parents=True)
     shutil.copyfile(checkpoint / files.WEIGHTS, unfinished / WEIGHTS)
     if (checkpoint / TRAINING_ROWS).exists():
         shutil.copyfile(checkpoint / TRAINING_ROWS, unfinished / ROWS)
-    description = Description(mmae.__version__, sha256(unfinished / WEIGHTS), config.model, model.spec, training)
     (unfinished / CONFIG).write_text(description.to_json())
-    (unfinished / CARD).write_text(card)
+    (unfinished / CARD).write_text(model_card(facts, description, licence))
     if out.exists():
         shutil.rmtree(out)
     unfinished.rename(out)

@@ -68,11 +68,17 @@ class Leaks:
         return np.where(best_T >= 0, best_T, self.by_name_T)
 
 
-def write_training_rows(survey: Survey, checkpoint: Path) -> Path:
-    """Write the rows of train and val of the survey to a file in the folder of a checkpoint."""
+def write_training_rows(survey: Survey, checkpoint: Path, before: Path | None = None) -> Path:
+    """Write the rows of train and val of the survey to a file in the folder of a checkpoint.
+
+    Args:
+        before: folder of the model that the training started from; its rows, if known, are added.
+    """
     shards = [shard for shard in survey.shards if shard.split in TRAINED_ON]
     values = (str(survey.path), survey.content_hash, split_hash(survey))
     rows = read_columns(survey.path, shards, COLUMNS)
+    if before is not None and (before / TRAINING_ROWS).exists():
+        rows = pa.concat_tables([table.replace_schema_metadata() for table in (rows, _read(before / TRAINING_ROWS))])
     rows = rows.replace_schema_metadata(dict(zip(SURVEY_KEYS, values, strict=True)))
     pq.write_table(rows, checkpoint / TRAINING_ROWS, compression="zstd")
     return checkpoint / TRAINING_ROWS

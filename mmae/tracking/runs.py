@@ -103,6 +103,11 @@ class Tracker:
         with self._artifact_errors():
             self._client.log_artifact(self.run_id, str(path), folder)
 
+    def folder(self, path: Path, name: str) -> None:
+        """Store the files of a folder below `name`."""
+        with self._artifact_errors():
+            self._client.log_artifacts(self.run_id, str(path), name)
+
     @contextmanager
     def _artifact_errors(self) -> Iterator[None]:
         """Explain why a file cannot be stored: MLflow's server may name a folder or store that is not reachable here.

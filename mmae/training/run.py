@@ -18,6 +18,8 @@ from ray.train import CheckpointConfig, FailureConfig, ScalingConfig
 from ray.train import RunConfig as TrainRunConfig
 from rich.console import Console
 
+from mmae.bundle.files import BUNDLE
+from mmae.bundle.write import write_bundle
 from mmae.config import RunConfig, modalities_of
 from mmae.core.errors import InputError
 from mmae.core.files import folder_lock, partial_path
@@ -28,6 +30,7 @@ from mmae.core.resources import require_resources
 from mmae.core.settings import flat, to_dict, to_yaml
 from mmae.core.terminal import terminal
 from mmae.inference.find_run import BEST
+from mmae.inference.stored_scores import read_scores, write_scores
 from mmae.ingest.embedded import embedded_folder, open_or_simulate, survey_line
 from mmae.loader.collate import input_spec
 from mmae.loader.stream import make_sampler, read_split
@@ -50,7 +53,7 @@ from mmae.training.run_folder import (
     saved_lanes,
     was_started_otherwise,
 )
-from mmae.training.stored_scores import read_scores, write_scores
+from mmae.training.start import require_fitting_start
 from mmae.training.trainer import InterruptibleTrainer
 from mmae.training.worker import ENDED, train_worker
 
@@ -97,6 +100,8 @@ def _pretrain(config: RunConfig, run_dir: Path, console: Console) -> RunResult:
     raise_on_sigterm()
     survey = open_or_simulate(config.survey, config.home_path, config.simulated_galaxies, console)
     parameters = require_usable(config, survey)
+    if config.init:
+        console.print(require_fitting_start(config, survey), highlight=False, markup=False, soft_wrap=True)
     require_same_survey(survey, run_dir)
     with folder_lock(run_dir, BUSY):
         # Again, because another process may have run it since.
@@ -139,6 +144,7 @@ def _run(config: RunConfig, survey: Survey, parameters: int, run_dir: Path, cons
         _send_buffered(OfflineBuffer(tracker, run_dir / UNSENT))
         tracker.metrics({"cost/parameters": parameters}, config.optim.steps)
         result = score_checkpoint(config, survey, checkpoint, tracker)
+        bundle_checkpoint(checkpoint, result.table, tracker)
     except BaseException as error:
         with contextlib.suppress(MlflowException):  # an unreachable server must not hide the error
             tracker.finish(end_status(error))
@@ -311,7 +317,7 @@ def score_checkpoint(
         curves: the MLflow run with the losses, if not `tracker`.
     """
     tracker.tags({"mmae.split_hash": split_hash(survey)})
-    write_training_rows(survey, checkpoint)
+    write_training_rows(survey, checkpoint, Path(config.init) if config.init else None)
     # num_cpus=0: on a small machine the tasks that read the split need the CPUs.
     task = ray.remote(score_run).options(num_cpus=0, num_gpus=1 if uses_gpu(config) else 0)
     started = time.perf_counter()
@@ -324,9 +330,19 @@ def score_checkpoint(
     return scores
 
 
+def bundle_checkpoint(checkpoint: Path, table: ScoreTable, tracker: Tracker) -> Path:
+    """Write the bundle of a scored run into its folder, and store it in MLflow as a model."""
+    from mmae.bundle.mlflow_model import log_bundle  # imported here: needed after training only
+
+    run_dir = checkpoint.parent
+    bundle = write_bundle(checkpoint, run_dir / BUNDLE, run_dir.name, table)
+    log_bundle(bundle, tracker)
+    return bundle
+
+
 def _next_steps(tracker: Tracker, checkpoint: Path, config: RunConfig) -> str:
     return (
-        f"weights {checkpoint / 'model.safetensors'}\n"
+        f"bundle  {checkpoint.parent / BUNDLE}\n"
         f"MLflow  {tracker.how_to_look}\n"
         f"again   python ray_jobs/pretrain.py --config {shlex.quote(str(checkpoint / 'config.yaml'))} --name another"
     )

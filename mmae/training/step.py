@@ -25,6 +25,7 @@ from mmae.model.masking import draw_visible
 from mmae.model.modalities import MODALITIES
 from mmae.model.outputs import Losses
 from mmae.training.parallel import parts, shard, whole
+from mmae.training.start import start_from_bundle
 
 # Modules of the models that are lists of transformer blocks.
 BLOCKS = frozenset({"encoder", "decoder", "mixing", "blocks"})
@@ -69,13 +70,15 @@ class TrainState:
 
 
 def create_state(config: RunConfig, spec: InputSpec, device: torch.device, sharded_over: int = 0) -> TrainState:
-    """A fresh model and optimiser; the weights depend on the seed only.
+    """A new model and optimiser; the weights depend on the seed and the bundle of `config.init` only.
 
     Args:
         sharded_over: number of workers over which every tensor is sharded; 0 for whole tensors.
     """
     torch.manual_seed(config.seed)
     model = build_model(config.model, spec).to(device)
+    if config.init:
+        start_from_bundle(model, config)
     averaged = None
     if config.optim.ema_decay:
         # Batch-normalisation statistics are averaged with the weights that they belong to.
@@ -111,7 +114,7 @@ def _optimisers(model: nn.Module, optim: OptimConfig) -> list[torch.optim.Optimi
     Updates of Muon are orthogonal matrices, scaled to the size of AdamW's: all directions of a matrix learn equally
     fast. The effect on scores and losses is in docs/ablations.md.
     """
-    hidden = {name: p for name, p in model.named_parameters() if _is_hidden_matrix(name, p)}
+    hidden = {name: p for name, p in model.named_parameters() if p.requires_grad and _is_hidden_matrix(name, p)}
     if not optim.muon_learning_rate or isinstance(model, OwnOptimisation):
         hidden = {}
     groups = _parameter_groups(model, optim.weight_decay, without=hidden)
@@ -137,7 +140,7 @@ def _parameter_groups(model: nn.Module, weight_decay: float, without: Collection
     Args:
         without: names of parameters that are in no group.
     """
-    named = {name: p for name, p in model.named_parameters() if name not in without}
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad and name not in without}
     factors: Mapping[str, float] = {}
     undecayed: Collection[str] = {n for n, p in named.items() if p.ndim != 2 or not n.endswith("weight")}
     if isinstance(model, OwnOptimisation):
@@ -193,7 +196,9 @@ def training_step(state: TrainState, batch: Batch, config: RunConfig, rank: int 
         optimiser.zero_grad(set_to_none=True)
     losses.total.backward()
     for parameter in state.model.parameters():
-        if parameter.grad is None:  # of a layer that no galaxy of the batch needs; every optimiser state is complete
+        if (
+            parameter.requires_grad and parameter.grad is None
+        ):  # of a layer that no galaxy of the batch needs; every optimiser state is complete
             parameter.grad = torch.zeros_like(parameter)
     norm = whole(nn.utils.clip_grad_norm_(state.model.parameters(), config.optim.clip))
     for optimiser in state.optimisers:

@@ -13,6 +13,7 @@ import torch
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+import mmae
 from benchmarks.faults.cluster import checkpoints, processes_below, wait_until
 from mmae.config import RunConfig
 from mmae.core.errors import InputError
@@ -23,7 +24,8 @@ from mmae.ingest.job import build_job
 from mmae.loader.collate import input_spec
 from mmae.loader.config import StreamConfig
 from mmae.loader.stream import read_split
-from mmae.metrics.redshift import sigma_nmad
+from mmae.metrics.redshift import ALL_Z, sigma_nmad
+from mmae.report.score_table import with_error
 from mmae.study.space import with_fields
 from mmae.survey.columns import split_hash
 from mmae.survey.leaks import require_no_leak
@@ -93,6 +95,7 @@ def test_main_job_trains_scores_and_records(first_run):
         "checkpoint/model.safetensors",
         "checkpoint/state.json",
         "checkpoint/config.yaml",
+        "model/MLmodel",
         "figures/redshift_image.png",
         "figures/redshift_spectrum.png",
         "figures/redshift_both.png",
@@ -104,6 +107,15 @@ def test_main_job_trains_scores_and_records(first_run):
     logged = Path(client.download_artifacts(run.info.run_id, "checkpoint"))
     _, again = load_model(logged)
     assert again == config
+
+
+def test_a_run_leaves_a_bundle(first_run):
+    """In its folder and in MLflow, with the scores on its card."""
+    _, result = first_run
+    bundle = mmae.load(result.run_dir / "bundle")
+    logged = MlflowClient(result.tracker.uri).download_artifacts(result.tracker.run_id, "model/artifacts/bundle")
+    assert mmae.load(logged).hash == bundle.hash
+    assert with_error(result.table["image"][ALL_Z]["sigma_nmad"]) in (result.run_dir / "bundle/README.md").read_text()
 
 
 def test_a_run_stores_its_training_rows(first_run):

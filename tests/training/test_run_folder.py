@@ -22,13 +22,13 @@ from mmae.core.errors import InputError
 from mmae.core.files import folder_lock
 from mmae.core.interrupts import Terminated, interrupted_status, raise_on_sigterm
 from mmae.core.settings import from_yaml, to_yaml
+from mmae.inference.stored_scores import SCORES, read_scores, write_scores
 from mmae.metrics.bootstrap import Score
 from mmae.metrics.redshift import ALL_Z
 from mmae.tracking.runs import tracking_uri
 from mmae.training import run as run_module
 from mmae.training.run import pretrain
 from mmae.training.run_folder import interrupted_line
-from mmae.training.stored_scores import SCORES, read_scores, write_scores
 from tests.realism.surveys import make_survey
 
 SCORES_OF = {
@@ -62,6 +62,7 @@ def calls(monkeypatch) -> Calls:
     monkeypatch.setattr(run_module, "_require_workers", lambda config: None, raising=False)
     monkeypatch.setattr(run_module, "_train", train)
     monkeypatch.setattr(run_module, "score_checkpoint", score)
+    monkeypatch.setattr(run_module, "bundle_checkpoint", lambda *_: None)
     return calls
 
 

@@ -1,0 +1,59 @@
+"""A bundle as an MLflow model with a signature, for `mlflow models predict`, `serve` and the model registry.
+
+No pickle: MLflow runs mmae/bundle/pyfunc_model.py and gives it the folder of the bundle.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+import mlflow.pyfunc
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Array
+
+import mmae
+from mmae.bundle.files import read_description
+from mmae.bundle.predictions import LIMITS
+from mmae.model.batch import InputSpec
+from mmae.tracking.runs import Tracker
+
+FOLDER = "model"  # in the artifacts of a run
+NEEDED = ("torch", "numpy", "safetensors", "mlflow", "pandas")
+SCALARS = (*LIMITS, "z_mean", "z_mode", "anomaly", "anomaly_image", "anomaly_spectrum")
+
+
+def log_bundle(bundle: Path, tracker: Tracker) -> str:
+    """Store a bundle as an MLflow model in a run, and return its URI.
+
+    Raises:
+        InputError: the artifact store cannot be written.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / FOLDER
+        mlflow.pyfunc.save_model(
+            path,
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={"bundle": str(bundle)},
+            signature=signature(read_description(bundle).spec),
+            code_paths=[str(Path(mmae.__file__).parent)],
+            pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in NEEDED],
+        )
+        tracker.folder(path, FOLDER)
+    return f"runs:/{tracker.run_id}/{FOLDER}"
+
+
+def signature(spec: InputSpec) -> ModelSignature:
+    """Columns of the table that the model takes, each optional, and of the one that it returns."""
+    numbers = Array(DataType.double)
+    inputs = []
+    if spec.image_size:
+        inputs.append(ColSpec(Array(Array(numbers)), "image", required=False))
+    if spec.n_wavelengths:
+        inputs += [ColSpec(numbers, name, required=False) for name in ("flux", "ivar")]
+    outputs = [ColSpec(DataType.double, name) for name in SCALARS]
+    outputs += [ColSpec(DataType.integer, "flags"), ColSpec(numbers, "embedding")]
+    outputs.append(ColSpec(numbers, "pz", required=False))
+    return ModelSignature(Schema(inputs), Schema(outputs))

@@ -1,0 +1,59 @@
+"""A bundle of a small, untrained model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mmae.bundle.write import write_bundle
+from mmae.config import RunConfig
+from mmae.core.settings import to_yaml
+from mmae.inference.checkpoint import CONFIG, STATE, save_weights
+from mmae.metrics.bootstrap import Score
+from mmae.metrics.redshift import ALL_Z, ScoreTable
+from mmae.model.batch import Batch
+from mmae.model.build import Model, build_model
+from mmae.model.recalibration import Recalibration
+from tests.model.galaxies import SPEC, TINY, warmed_up
+
+BANDED = dataclasses.replace(SPEC, bands=("g", "r"), pixel_scale=0.2, zero_point=27.0)
+GRID = {"bands": ("g", "r"), "pixel_scale": 0.2, "zero_point": 27.0}
+WAVELENGTH_L = SPEC.wavelength_start + SPEC.wavelength_step * np.arange(SPEC.n_wavelengths)
+SCORES: ScoreTable = {"image": {ALL_Z: {"sigma_nmad": Score(0.0123, 0.0113, 0.0133, 20)}}}
+
+
+def write_checkpoint(folder: Path, config=TINY, spec=BANDED) -> Model:
+    """A checkpoint as a run writes it, of a model with random weights and an uneven recalibration."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model: Model = build_model(config, spec)
+    if config is TINY:
+        model.load_state_dict(warmed_up().state_dict())
+    recalibration = getattr(model, "recalibration", None)
+    if isinstance(recalibration, Recalibration):
+        levels_R = torch.linspace(0, 1, recalibration.knot_SWR.shape[-1])
+        recalibration.knot_SWR.copy_(levels_R**1.5)
+        recalibration.spread_S.fill_(0.01)
+    save_weights(folder, model)
+    (folder / CONFIG).write_text(to_yaml(RunConfig(model=config)))
+    state = {"step": 5, "metrics": {}, "input_spec": dataclasses.asdict(spec), "averages": 0}
+    (folder / STATE).write_text(json.dumps(state))
+    return model.eval()
+
+
+def tiny_bundle(folder: Path) -> Path:
+    write_checkpoint(folder / "best")
+    return write_bundle(folder / "best", folder / "bundle", "tiny", SCORES)
+
+
+def arrays(batch: Batch) -> dict[str, np.ndarray]:
+    """Images, spectra and ivar of a batch as a user gives them: NaN where a modality is absent."""
+    has_image_N, has_spectrum_N = (batch.present[name].numpy() for name in ("image", "spectrum"))
+    return {
+        "images": np.where(has_image_N[:, None, None, None], batch.image_BCHW.numpy(), np.nan),
+        "spectra": np.where(has_spectrum_N[:, None], batch.flux_BL.numpy(), np.nan),
+        "ivar": np.where(has_spectrum_N[:, None], batch.ivar_BL.numpy(), np.nan),
+    }

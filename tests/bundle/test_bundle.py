@@ -1,0 +1,224 @@
+"""A bundle predicts as inference does, from arrays alone, and refuses what does not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mmae
+from mmae.bundle.bundle import Bundle
+from mmae.bundle.files import CONFIG, WEIGHTS, Description
+from mmae.bundle.predictions import Flag
+from mmae.core.errors import InputError
+from mmae.inference.checkpoint import load_model
+from mmae.inference.predict import predict_redshifts
+from mmae.inference.readings import read_modes
+from mmae.model.build import build_model
+from tests.bundle.bundles import BANDED, GRID, WAVELENGTH_L, arrays, tiny_bundle
+from tests.model.galaxies import TINY, TINY_PAPER, random_batch, without
+from tests.model.test_baselines import CNN, CONTRASTIVE
+
+CPU = torch.device("cpu")
+BATCH = without(random_batch(7, BANDED, seed=3), image=[1], spectrum=[2, 4])
+EXACT = {"rtol": 0, "atol": 1e-6}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tiny_bundle(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def bundle(folder) -> Bundle:
+    return mmae.load(folder)
+
+
+def given(**changes):
+    return arrays(BATCH) | {"wavelength": WAVELENGTH_L} | GRID | changes
+
+
+@pytest.mark.parametrize("mode", ["image", "spectrum", "both"])
+def test_predictions_are_those_of_inference(bundle, folder, mode):
+    """In each input mode, for the galaxies that have its modalities."""
+    model, _ = load_model(folder.parent / "best")
+    readings, _ = read_modes(model, [BATCH], CPU, WAVELENGTH_L)
+    redshifts = predict_redshifts(model, [BATCH], CPU)
+    hidden = {"image": {"spectra": None, "ivar": None}, "spectrum": {"images": None}, "both": {}}[mode]
+    found, expected = bundle.predict(**given(**hidden)), readings[mode]
+    use_N = expected.usable_N
+    assert 4 <= use_N.sum() <= 6
+    np.testing.assert_allclose(found.z_median[use_N], expected.redshift_N[use_N], **EXACT)
+    np.testing.assert_allclose(found.pz[use_N], expected.probability_NK[use_N], **EXACT)
+    np.testing.assert_allclose(found.embedding[use_N], expected.embedding_ND[use_N], **EXACT)
+    np.testing.assert_allclose(np.log1p(found.pz_edges), expected.edges_K1, **EXACT)
+    for name, limit in (("z_low68", redshifts.low), ("z_high68", redshifts.high)):
+        np.testing.assert_allclose(getattr(found, name)[use_N], limit[mode][use_N], **EXACT)
+
+
+def test_estimates_are_those_of_the_distribution(bundle):
+    found = bundle.predict(**given())
+    np.testing.assert_allclose(found.pz.sum(1), 1, rtol=1e-5)
+    limits = [found.z_low95, found.z_low68, found.z_median, found.z_high68, found.z_high95]
+    assert (np.diff(limits, axis=0) >= 0).all()
+    # The mean of a histogram with the centre of each bin: exact up to the width of a bin in z.
+    centre_K, width_K = (found.pz_edges[1:] + found.pz_edges[:-1]) / 2, np.diff(found.pz_edges)
+    assert (np.abs(found.z_mean - found.pz @ centre_K) < found.pz @ width_K).all()
+    # Half of the probability is on either side of the median.
+    cdf_NK1 = np.concatenate([np.zeros((len(found), 1)), found.pz.cumsum(1)], 1)
+    for z, cdf_K1, mass_K in zip(found.z_median, cdf_NK1, found.pz, strict=True):
+        assert np.interp(z, found.pz_edges, cdf_K1) == pytest.approx(0.5, abs=mass_K.max())
+
+
+def test_missing_modalities_are_flagged_and_never_zeros(bundle):
+    images = given()["images"].copy()
+    images[0, 1] = np.nan  # a band
+    images[3, 0, :2] = np.inf  # pixels
+    images[5, 0] = 0  # a band without sky noise was not observed
+    ivar = given()["ivar"].copy()
+    ivar[6, :40] = 0
+    spectra = given()["spectra"].copy()
+    spectra[6, :40] = 99.0  # of no effect where ivar is 0
+    images[2] = np.nan  # without a spectrum, too
+    found = bundle.predict(**given(images=images, spectra=spectra, ivar=ivar))
+    band = Flag.PIXELS_MISSING | Flag.BANDS_MISSING
+    nothing = Flag.NO_IMAGE | Flag.NO_SPECTRUM | Flag.NO_INPUT
+    expected = [band, Flag.NO_IMAGE, nothing, Flag.PIXELS_MISSING, Flag.NO_SPECTRUM, band, Flag.SAMPLES_MISSING]
+    assert found.flags.tolist() == expected
+    empty_N = np.arange(7) == 2
+    for name in ("z_median", "z_mean", "z_low95", "embedding", "pz", "anomaly"):
+        assert (np.isnan(getattr(found, name)).reshape(7, -1).any(1) == empty_N).all()
+    assert np.isnan(found.anomaly_image[[1, 2]]).all() and np.isnan(found.anomaly_spectrum[[2, 4]]).all()
+    spectra[6, :40] = 0
+    assert bundle.predict(**given(images=images, spectra=spectra, ivar=ivar)).z_median[6] == found.z_median[6]
+    zeros = bundle.predict(**given(images=np.zeros_like(images)))
+    assert (zeros.flags & Flag.NO_IMAGE).all() and np.isnan(zeros.z_median[2])
+
+
+def test_batches_do_not_change_predictions(bundle):
+    whole, parts = bundle.predict(**given()), bundle.predict(**given(), batch_size=2)
+    for name in ("z_median", "pz", "embedding", "anomaly"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"bands": ("r", "g")}, "bands are r,g, expected g,r"),
+        ({"bands": None}, "bands are not given"),
+        ({"pixel_scale": 0.168}, "pixel_scale is 0.168, expected 0.2"),
+        ({"zero_point": None}, "zero_point is not given"),
+        ({"wavelength": WAVELENGTH_L + 20}, "wavelength runs from 4020 to 6960"),
+        ({"wavelength": None}, "wavelength is not given"),
+        ({"ivar": None}, "ivar of the spectra is not given"),
+        ({"ivar": -np.ones((7, 50))}, "ivar is negative"),
+        ({"images": np.ones((7, 2, 8, 8))}, "images have shape (7, 2, 8, 8)"),
+        ({"images": np.ones((3, 2, 16, 16))}, "of [3, 7] galaxies"),
+        ({"images": np.ones((0, 2, 16, 16)), "spectra": None, "ivar": None}, "no galaxies"),
+        ({"images": None, "spectra": None, "ivar": None}, "neither images nor spectra"),
+        ({"images": np.array(["x"])}, "expected numbers"),
+    ],
+)
+def test_what_does_not_fit_is_named_in_one_line(bundle, change, named):
+    with pytest.raises(InputError, match=re.escape(named)) as error:
+        bundle.predict(**given(**change))
+    assert "\n" not in str(error.value)
+
+
+def test_all_differences_are_named_at_once(bundle):
+    with pytest.raises(InputError, match="bands are .*pixel_scale is .*wavelength runs"):
+        bundle.predict(**given(bands="rg", pixel_scale=1.0, wavelength=WAVELENGTH_L * 2))
+
+
+@pytest.mark.parametrize("config", [TINY_PAPER, CNN, CONTRASTIVE], ids=lambda config: config.kind)
+def test_every_kind_of_model(config):
+    """Without p(z) there is only a point estimate; without a decoder there is no anomaly."""
+    torch.manual_seed(0)
+    bundle = Bundle(build_model(config, BANDED).eval(), Description("0", "0", config, BANDED, {}))
+    found = bundle.predict(**given() if "spectrum" in bundle.modalities else given(spectra=None, ivar=None))
+    has_image_N = BATCH.present["image"].numpy()
+    assert np.isfinite(found.z_median[has_image_N]).all()
+    assert (found.pz is None) == (config.kind == "paper")
+    assert np.isnan(found.anomaly).all() == (config.kind != "paper")
+
+
+def test_spectra_are_refused_by_a_model_that_reads_none():
+    bundle = Bundle(build_model(CNN, BANDED).eval(), Description("0", "0", CNN, BANDED, {}))
+    with pytest.raises(InputError, match="the model reads image only"):
+        bundle.predict(**given())
+
+
+def test_an_anomaly_is_a_large_error_of_the_reconstruction(bundle):
+    """Of a galaxy whose hidden parts do not follow from the visible ones, here by adding 100 sigma of noise."""
+    images = given()["images"].copy()
+    images[0] += 100 * 0.1 * np.random.default_rng(0).normal(size=images[0].shape)
+    before, after = bundle.predict(**given()), bundle.predict(**given(images=images))
+    assert after.anomaly_image[0] > 2 * before.anomaly_image[0]
+
+
+@pytest.mark.parametrize("position", [0, 100, -1])
+def test_a_changed_byte_of_the_weights_is_noticed(folder, tmp_path, position):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in (CONFIG, WEIGHTS):
+        (copy / name).write_bytes((folder / name).read_bytes())
+    mmae.load(copy)
+    content = bytearray((folder / WEIGHTS).read_bytes())
+    content[position] ^= 1
+    (copy / WEIGHTS).write_bytes(content)
+    with pytest.raises(InputError, match="sha256"):
+        mmae.load(copy)
+
+
+def test_folders_that_are_no_bundle(folder, tmp_path):
+    with pytest.raises(InputError, match="not a bundle"):
+        mmae.load(tmp_path)
+    (tmp_path / CONFIG).write_text((folder / CONFIG).read_text())
+    with pytest.raises(InputError, match="is missing"):
+        mmae.load(tmp_path)
+    for wrong, message in (('"width"', "not a configuration"), ('"format"', "format mmae-bundle")):
+        (tmp_path / CONFIG).write_text((folder / CONFIG).read_text().replace(wrong, '"other"', 1))
+        with pytest.raises(InputError, match=message):
+            mmae.load(tmp_path)
+
+
+def test_the_description_is_read_as_written(folder):
+    description = mmae.load(folder).description
+    assert description.model == TINY and description.spec == BANDED
+    assert dataclasses.replace(description, training={}).to_json() != description.to_json()
+
+
+NEEDED = "torch numpy safetensors mmae typing_extensions".split()
+ISOLATED = f"""
+import importlib.abc, sys
+needed = {{*{NEEDED}, *sys.stdlib_module_names}}
+class OnlyWhatIsNeeded(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        by = sys._getframe(1)
+        while by and (by.f_globals.get("__name__") or "").startswith(("importlib", "_frozen")):
+            by = by.f_back
+        importer = (by.f_globals.get("__name__") or "").split(".")[0] if by else ""
+        if name.split(".")[0] not in needed and importer in ("mmae", "__main__"):
+            raise ImportError(f"{{name}} is imported by {{importer}}")
+sys.meta_path.insert(0, OnlyWhatIsNeeded())
+import mmae, numpy as np
+bundle = mmae.load(sys.argv[1])
+images = np.random.default_rng(0).normal(size=(2, 2, 16, 16))
+print(*bundle.predict(images, **bundle.image_grid).z_median)
+for name in ("ray", "mlflow", "pyarrow", "pydantic", "yaml", "scipy", "astropy"):
+    assert name not in sys.modules, name
+"""
+
+
+def test_loading_needs_torch_numpy_and_safetensors_only(folder, bundle):
+    done = subprocess.run([sys.executable, "-c", ISOLATED, str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    images = np.random.default_rng(0).normal(size=(2, 2, 16, 16))
+    expected = bundle.predict(images, **bundle.image_grid).z_median
+    np.testing.assert_allclose([float(x) for x in done.stdout.split()], expected, rtol=1e-5)
