@@ -17,7 +17,6 @@ from mmae.core.errors import InputError
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.modalities import MODALITIES
 
-DIFFERS = "the input does not fit the model"
 TOLERANCE = 1e-6  # relative, of the pixel scale and zero point
 GRID_TOLERANCE = 0.01  # of a wavelength step
 
@@ -72,8 +71,7 @@ def checked_arrays(
     for name, given in (("image", image_NCHW), ("spectrum", flux_NL)):
         if given is not None and name not in modalities:
             faults.append(f"the model reads {' and '.join(modalities)} only, not {name}")
-    if faults:
-        raise InputError(f"{DIFFERS}: {'; '.join(faults)}.")
+    _refuse(faults)
     if image_NCHW is not None:
         faults += _image_faults(spec, image_NCHW, bands, pixel_scale, zero_point)
     if flux_NL is not None or ivar_NL is not None:
@@ -85,9 +83,13 @@ def checked_arrays(
         faults.append(f"images, spectra and ivar are of {sorted(counts)} galaxies")
     elif counts == {0}:
         faults.append("there are no galaxies")
-    if faults:
-        raise InputError(f"{DIFFERS}: {'; '.join(faults)}.")
+    _refuse(faults)
     return Arrays(counts.pop(), image_NCHW, flux_NL, ivar_NL)
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    if faults:
+        raise InputError(f"the input does not fit the model: {'; '.join(faults)}.")
 
 
 def _named(images: Any, spectra: Any, ivar: Any) -> dict[str, Any]:
@@ -99,7 +101,7 @@ def _numbers(name: str, values: ArrayLike | None) -> np.ndarray | None:
         return None
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
-        raise InputError(f"{DIFFERS}: {name} has the type {array.dtype}, expected numbers.")
+        _refuse([f"{name} has the type {array.dtype}, expected numbers"])
     return array
 
 

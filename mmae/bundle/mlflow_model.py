@@ -6,6 +6,7 @@ No pickle: MLflow runs mmae/bundle/pyfunc_model.py and gives it the folder of th
 from __future__ import annotations
 
 import tempfile
+import warnings
 from importlib import metadata
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def log_bundle(bundle: Path, tracker: Tracker) -> str:
     Raises:
         InputError: the artifact store cannot be written.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*input example")  # 100 kB of JSON, for a signature that is declared
         path = Path(folder) / FOLDER
         mlflow.pyfunc.save_model(
             path,

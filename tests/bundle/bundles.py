@@ -23,7 +23,15 @@ from tests.model.galaxies import SPEC, TINY, warmed_up
 BANDED = dataclasses.replace(SPEC, bands=("g", "r"), pixel_scale=0.2, zero_point=27.0)
 GRID = {"bands": ("g", "r"), "pixel_scale": 0.2, "zero_point": 27.0}
 WAVELENGTH_L = SPEC.wavelength_start + SPEC.wavelength_step * np.arange(SPEC.n_wavelengths)
-SCORES: ScoreTable = {"image": {ALL_Z: {"sigma_nmad": Score(0.0123, 0.0113, 0.0133, 20)}}}
+SCORES: ScoreTable = {
+    "image": {
+        ALL_Z: {
+            "sigma_nmad": Score(0.0123, 0.0113, 0.0133, 20),
+            "bias": Score(0.001, 0.0, 0.002, 20),
+            "outlier_rate": Score(0.05, 0.02, 0.12, 20),
+        }
+    }
+}
 
 
 def write_checkpoint(folder: Path, config=TINY, spec=BANDED) -> Model:
