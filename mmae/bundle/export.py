@@ -32,9 +32,8 @@ def export(config: ExportConfig, console: Console | None = None) -> Path:
     if config.register and found.run is None:
         raise InputError(f"--register {config.register}: {found.checkpoint} belongs to no run in MLflow at this home.")
     stored = read_scores(found.checkpoint.parent)
-    out = write_bundle(
-        found.checkpoint, Path(config.out), config.name or found.name, stored and stored.table, config.license
-    )
+    scores = None if stored is None else stored.table
+    out = write_bundle(found.checkpoint, Path(config.out), config.name or found.name, scores, config.license)
     weights = read_description(out).weights_sha256
     lines = [f"bundle  {out}", f"weights sha256 {weights}", f'use     mmae.load("{out}")']
     if config.register and found.run is not None:

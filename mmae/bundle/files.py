@@ -75,7 +75,7 @@ def read_description(folder: Path) -> Description:
         raise InputError(f"{path}: not a bundle of format {FORMAT}. Export the model again with this version of mmae.")
     try:
         kind = KINDS[values["model"]["kind"]]
-        spec = {name: tuple(x) if isinstance(x, list) else x for name, x in values["input"].items()}
+        spec: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in values["input"].items()}
         return Description(
             version=values["version"],
             weights_sha256=values["weights_sha256"],

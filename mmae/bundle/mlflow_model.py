@@ -12,7 +12,7 @@ from pathlib import Path
 
 import mlflow.pyfunc
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import Array
 
 import mmae
@@ -50,12 +50,12 @@ def log_bundle(bundle: Path, tracker: Tracker) -> str:
 def signature(spec: InputSpec) -> ModelSignature:
     """Columns of the table that the model takes, each optional, and of the one that it returns."""
     numbers = Array(DataType.double)
-    inputs = []
+    inputs: list[ColSpec | TensorSpec] = []
     if spec.image_size:
         inputs.append(ColSpec(Array(Array(numbers)), "image", required=False))
     if spec.n_wavelengths:
         inputs += [ColSpec(numbers, name, required=False) for name in ("flux", "ivar")]
-    outputs = [ColSpec(DataType.double, name) for name in SCALARS]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, name) for name in SCALARS]
     outputs += [ColSpec(DataType.integer, "flags"), ColSpec(numbers, "embedding")]
     outputs.append(ColSpec(numbers, "pz", required=False))
     return ModelSignature(Schema(inputs), Schema(outputs))

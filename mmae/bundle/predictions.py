@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ class Predictions:
     def joined(cls, parts: Sequence[Predictions]) -> Predictions:
         """Concatenate predictions of one model; at least one part."""
         first = parts[0]
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for name in (f.name for f in dataclasses.fields(cls) if f.name != "pz_edges"):
             whole = [getattr(part, name) for part in parts]
             arrays[name] = None if whole[0] is None else np.concatenate(whole)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
 
 import mmae
 from mmae.bundle.bundle import Bundle
@@ -20,7 +20,7 @@ from mmae.core.errors import InputError
 IMAGE, FLUX, IVAR = "image", "flux", "ivar"
 
 
-class BundleModel(mlflow.pyfunc.PythonModel):
+class BundleModel(PythonModel):
     """Predicts the scalars of `Predictions`, p(z) and the embedding."""
 
     def load_context(self, context: Any) -> None:

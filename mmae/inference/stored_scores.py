@@ -67,4 +67,5 @@ def _plain(score: Score) -> dict[str, float | int | None]:
 
 
 def _score(value: float | None, low: float | None, high: float | None, n: int) -> Score:
-    return Score(*(math.nan if x is None else x for x in (value, low, high)), n)
+    value, low, high = (math.nan if x is None else x for x in (value, low, high))
+    return Score(value, low, high, n)

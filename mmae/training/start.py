@@ -24,7 +24,9 @@ from mmae.survey.leaks import require_no_leak
 from mmae.survey.store import Survey
 
 RECALIBRATION = "recalibration"
-HEADS = frozenset({"decoder", "redshift_head", "logits", "query_TE", "mixing", "to_patch", "to_level", "lines"})
+HEADS = frozenset(
+    ("decoder", "token_to_query", "redshift_head", "logits", "query_TE", "mixing", "to_patch", "to_level", "lines")
+)
 """Names of modules and parameters after the encoder; the others are frozen with --freeze encoder."""
 INPUT_UNITS = "zero_point"  # no reason for fresh weights: images are normalised by the noise of their own survey
 
@@ -95,18 +97,18 @@ def find_start(bundle: Bundle, model: Model) -> Start:
 
 
 def _fresh_parts(bundle: Bundle, model: Model) -> dict[str, str]:
-    parts = {}
+    parts: dict[str, str] = {}
     for modality in model.n_tokens:
         part = f"modalities.{modality}"
         if modality not in bundle.modalities:
-            parts[part] = "not in the bundle"
+            parts |= {part: "not in the bundle", f"decoder.{modality}": "not in the bundle"}
             continue
         changes = [
             f"{name} {getattr(bundle.spec, name)} -> {getattr(model.spec, name)}"
             for name in GRIDS.get(modality, ())
             if name != INPUT_UNITS and getattr(bundle.spec, name) != getattr(model.spec, name)
         ]
-        if isinstance(model, MMAE) and modality in bundle.modalities:
+        if isinstance(model, MMAE):
             before, now = (_below(m, part) for m in (bundle.model, model))
             if before.keys() != now.keys() or any(_shape(before, n) != _shape(now, n) for n in now):
                 configs = (getattr(m.modalities, modality) for m in (bundle.description.model, model.config))
@@ -116,9 +118,8 @@ def _fresh_parts(bundle: Bundle, model: Model) -> dict[str, str]:
     if isinstance(model, MMAE):
         if tuple(model.n_tokens) != bundle.modalities:
             parts["amount"] = "other modalities"
-            parts |= {
-                f"modalities.{name}": "not in the run" for name in bundle.modalities if name not in model.n_tokens
-            }
+            unused = [name for name in bundle.modalities if name not in model.n_tokens]
+            parts |= {f"{kind}.{name}": "not in the run" for name in unused for kind in ("modalities", "decoder")}
         if model.config.redshift != bundle.description.model.redshift:
             parts["redshift_head"] = "other redshift bins"
     return parts

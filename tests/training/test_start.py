@@ -86,6 +86,13 @@ def test_another_wavelength_grid_keeps_all_but_the_weights_of_spectra(bundle):
     assert "modalities.image.pixels_to_token.weight" in equal_names(state.model, bundle)
 
 
+def test_a_further_modality_is_fresh_and_one_may_be_left_out(bundle):
+    for change in ({"magnitudes": {"use": True}}, {"spectrum": {"use": False}}):
+        taken = equal_names(create_state(run(bundle, model=tiny(**change)), BANDED, CPU).model, bundle)
+        assert {"encoder_norm.weight", "modalities.image.pixels_to_token.weight", "redshift_head.query"} <= taken
+        assert "amount.weight" not in taken
+
+
 @pytest.mark.parametrize("muon", [0.0, 1e-3])
 def test_a_frozen_encoder_stays_as_it_is(bundle, muon):
     config = run(bundle, freeze="encoder", optim=OptimConfig(steps=4, warmup_steps=0, muon_learning_rate=muon))
