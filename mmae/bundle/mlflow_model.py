@@ -5,12 +5,14 @@ No pickle: MLflow runs mmae/bundle/pyfunc_model.py and gives it the folder of th
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import warnings
 from importlib import metadata
 from pathlib import Path
 
 import mlflow.pyfunc
+from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import Array
@@ -22,6 +24,7 @@ from mmae.model.batch import InputSpec
 from mmae.tracking.runs import Tracker
 
 FOLDER = "model"  # in the artifacts of a run
+ROOMS = ("bundle", "core", "model")
 NEEDED = ("torch", "numpy", "safetensors", "mlflow", "pandas")
 SCALARS = (*LIMITS, "z_mean", "z_mode", "anomaly", "anomaly_image", "anomaly_spectrum")
 
@@ -32,6 +35,7 @@ def log_bundle(bundle: Path, tracker: Tracker) -> str:
     Raises:
         InputError: the artifact store cannot be written.
     """
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # four small files
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*input example")  # 100 kB of JSON, for a signature that is declared
         path = Path(folder) / FOLDER
@@ -40,11 +44,21 @@ def log_bundle(bundle: Path, tracker: Tracker) -> str:
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle)},
             signature=signature(read_description(bundle).spec),
-            code_paths=[str(Path(mmae.__file__).parent)],
+            code_paths=[str(_copied_code(Path(folder)))],
             pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in NEEDED],
         )
         tracker.folder(path, FOLDER)
     return f"runs:/{tracker.run_id}/{FOLDER}"
+
+
+def _copied_code(folder: Path) -> Path:
+    """The part of this package that a loaded bundle needs, for a machine on which it is not installed."""
+    package = Path(mmae.__file__).parent
+    copy = folder / package.name
+    for room in ROOMS:
+        shutil.copytree(package / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(mmae.__file__, copy / "__init__.py")
+    return copy
 
 
 def signature(spec: InputSpec) -> ModelSignature:
