@@ -1,0 +1,58 @@
+"""Options of ray_jobs/predict.py; apart from its code, so that `--help` loads none of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mmae.core.folders import home_folder
+from mmae.survey.schema import SPLITS
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """A trained model, the galaxies to which it is applied, and the catalogue of the results."""
+
+    model: str
+    """A bundle, or a run: name, MLflow run id or checkpoint folder."""
+    survey: str
+    """A survey folder, a HATS catalogue, a folder of Parquet files, or a quoted pattern. HATS and Parquet files need the
+    columns of a survey and its metadata (docs/catalogue.md)."""
+    out: Path
+    """Folder of the catalogue; must not exist. A killed job continues from OUT.unfinished when the same command is run
+    again."""
+    use: tuple[str, ...] = ()
+    """Modalities to use, such as image. Empty: all that the model and the survey have."""
+    splits: tuple[str, ...] = SPLITS
+    """Splits of a survey folder to which the model is applied. Galaxies of its training set have too narrow p(z)."""
+    anomaly: bool = True
+    """Compute the anomaly score, which takes most of the time."""
+    batch_size: int = 128
+    """Galaxies per batch."""
+    piece_rows: int = 8192
+    """Galaxies per unit of work, in whole row groups. A killed job loses the units in work. With GPUs: 65536."""
+    partition_rows: int = 100_000
+    """Galaxies per partition (file) of the catalogue, at most."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """auto: GPUs if the cluster has any."""
+    actors: int = 0
+    """Processes with one model each. 0: one per GPU, or as many as the CPUs allow."""
+    threads: int = 1
+    """Torch threads (and CPUs of the cluster) per process without a GPU."""
+    home: str = ""
+    """Folder of runs and the MLflow database. Empty: $MMAE_HOME, else ~/mmae."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "piece_rows", "partition_rows", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1.")
+        if self.actors < 0:
+            raise ValueError(f"actors is {self.actors}: it must be 0 or more.")
+        unknown = set(self.splits) - set(SPLITS)
+        if unknown or not self.splits:
+            raise ValueError(f"splits is {' '.join(self.splits)}: choose from {', '.join(SPLITS)}.")
+
+    @property
+    def home_path(self) -> Path:
+        return home_folder(self.home)
