@@ -40,6 +40,14 @@ def nested_cell(ra: ArrayLike, dec: ArrayLike, order: int = FINEST) -> np.ndarra
     return _pixel(ra, dec, 1 << order, "nested")
 
 
+def cell_centre(cell_P: ArrayLike, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """RA and declination (P,) of the centres of NESTED pixels, in degrees."""
+    from astropy_healpix.core import healpix_to_lonlat
+
+    ra_P, dec_P = healpix_to_lonlat(np.asarray(cell_P, np.int64), 1 << order, order="nested")
+    return ra_P.to_value("deg"), dec_P.to_value("deg")
+
+
 def with_neighbours(cell: np.ndarray, order: int) -> np.ndarray:
     """NESTED pixels (P, 9): each pixel and its neighbours; pixels with seven neighbours are repeated once."""
     from astropy_healpix.core import neighbours

@@ -17,8 +17,8 @@ class PredictConfig:
     model: str
     """A bundle, or a run: name, MLflow run id or checkpoint folder."""
     survey: str
-    """A survey folder, a HATS catalogue, a folder of Parquet files, or a quoted pattern. HATS and Parquet files need the
-    columns of a survey and its metadata (docs/catalogue.md)."""
+    """A survey folder, a HATS catalogue, a folder of Parquet files, or a quoted pattern. HATS and Parquet files need
+    the columns of a survey and its metadata (docs/catalogue.md)."""
     out: Path
     """Folder of the catalogue; must not exist. A killed job continues from OUT.unfinished when the same command is run
     again."""

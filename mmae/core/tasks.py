@@ -38,6 +38,51 @@ def in_ray(jobs: list[Job], work: Callable[[Job], Job], workers: int | None = No
     return _results(dataset.map(_returning_errors(work), num_cpus=1, compute=at_once).iter_rows())
 
 
+def in_actors(
+    jobs: list[Job], make: Callable[[], Callable[[Job], Job]], actors: int, cpus: float, gpus: float = 0
+) -> Iterator[Job]:
+    """Apply work that keeps a state, such as a model, to each job; yield the results in the order of the jobs.
+
+    Actors that die are replaced, and their jobs are repeated.
+
+    Args:
+        make: makes the work, once in each actor.
+        actors: number of processes.
+        cpus, gpus: of each.
+
+    Raises:
+        InputError: a job raised it.
+    """
+    if not jobs:
+        return iter(())
+    import ray.data  # imported here: `in_processes` does not need Ray
+
+    dataset = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(
+        _Actor,
+        fn_constructor_args=(make,),
+        compute=ray.data.ActorPoolStrategy(size=min(actors, len(jobs))),
+        num_cpus=cpus,
+        num_gpus=gpus or None,
+    )
+    return _results(dataset.iter_rows())
+
+
+class _Actor:
+    """Makes its work with the first job, so that an error in `make` is returned like those of jobs."""
+
+    def __init__(self, make: Callable[[], Callable[[Job], Job]]):
+        self.make = make
+        self.work: Callable[[Job], Job] | None = None
+
+    def __call__(self, job: Job) -> Job:
+        return _returning_errors(self._do)(job)
+
+    def _do(self, job: Job) -> Job:
+        if self.work is None:
+            self.work = self.make()
+        return self.work(job)
+
+
 def _returning_errors(work: Callable[[Job], Job]) -> Callable[[Job], Job]:
     def run(job: Job) -> Job:
         try:

@@ -1,0 +1,105 @@
+"""Figures of the page of a catalogue.
+
+Shape suffixes: P sky cells, C bands, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from mmae.astro.healpix import cell_centre
+from mmae.catalogue.partitions import FINEST, Counts
+from mmae.catalogue.summary import Example, Summary, sigma_edges, z_edges
+from mmae.plots.image import draw_rgb, white_level
+from mmae.report.style import BLUE, DENSITY_CMAP, short_name, style
+from mmae.survey.schema import SurveySpec
+
+MOST_CELLS = 4000  # on a sky map
+WIDE_DEG = 60  # extent above which the whole sky is shown
+COLUMNS = 8
+CELL_AREA_DEG2 = 4 * np.pi * np.degrees(1) ** 2 / 12  # of order 0
+
+
+@style()
+def redshift_figure(summary: Summary) -> Figure:
+    """Histograms of the median redshift and of the half width of the 68% interval."""
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.stairs(summary.z, z_edges(), fill=True, color=BLUE)
+    left.set(xlabel="z (median of p(z))", ylabel="galaxies", xlim=(0, _last(summary.z, z_edges())))
+    right.stairs(summary.sigma, sigma_edges(), fill=True, color=BLUE)
+    right.set(xlabel="half width of the 68% interval / (1 + z)", ylabel="galaxies", xscale="log")
+    return figure
+
+
+@style()
+def sky_figure(counts: Counts) -> Figure:
+    """Galaxies per square degree over the sky."""
+    order, (cell_P, rows_P) = FINEST, counts
+    while len(cell_P) > MOST_CELLS:
+        cell_P, index_P = np.unique(cell_P >> 2, return_inverse=True)
+        rows_P, order = np.bincount(index_P, rows_P), order - 1
+    ra_P, dec_P = cell_centre(cell_P, order)
+    density_P = rows_P / (CELL_AREA_DEG2 / 4**order)
+    middle = np.degrees(np.angle(np.exp(1j * np.radians(ra_P)).mean()))
+    offset_P = (ra_P - middle + 180) % 360 - 180
+    wide = max(np.ptp(offset_P), np.ptp(dec_P)) > WIDE_DEG
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    ax = figure.add_subplot(projection="mollweide" if wide else None)
+    if wide:
+        x_P, y_P, size = -np.radians((ra_P + 180) % 360 - 180), np.radians(dec_P), 4.0
+        ax.set_xticklabels([f"{-angle % 360:.0f}°" for angle in range(-150, 180, 30)])
+        ax.grid(alpha=0.3)
+    else:
+        x_P, y_P, size = middle % 360 + offset_P, dec_P, 8.0
+        ax.invert_xaxis()
+        ax.set_aspect(1 / max(np.cos(np.radians(dec_P.mean())), 0.1), adjustable="datalim")
+        ax.set(xlabel="RA [deg]", ylabel="Dec [deg]")
+    points = ax.scatter(
+        x_P, y_P, c=density_P, s=size, marker="s", linewidths=0, cmap=DENSITY_CMAP, norm=_norm(density_P)
+    )
+    figure.colorbar(points, ax=ax, label=r"galaxies per deg$^2$")
+    return figure
+
+
+@style()
+def image_figure(examples: Sequence[Example], images: Sequence[np.ndarray | None], spec: SurveySpec) -> Figure:
+    """Colour images (C, H, W) of galaxies with their redshift and anomaly score."""
+    rows = -(-len(examples) // COLUMNS)
+    figure = Figure(figsize=(12, 1.9 * rows), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for ax in axes[len(examples) :]:
+        ax.set_axis_off()
+    for ax, example, image_CHW in zip(axes, examples, images, strict=False):
+        ax.set_title(_title(example), fontsize=7, pad=3)
+        if image_CHW is None:
+            draw_rgb(ax, np.empty(spec.image_shape), spec, 1.0, absent=True)
+        else:
+            draw_rgb(ax, image_CHW, spec, white_level(image_CHW, spec), absent=False)
+    return figure
+
+
+def _title(example: Example) -> str:
+    lines = [short_name(example.object_id)]
+    if example.z is not None:
+        width = (
+            "" if example.z_low is None or example.z_high is None else f" ± {(example.z_high - example.z_low) / 2:.3f}"
+        )
+        lines.append(f"z = {example.z:.3f}{width}")
+    if example.anomaly is not None:
+        lines.append(f"anomaly {example.anomaly:.1f}")
+    return "\n".join(lines)
+
+
+def _last(count: np.ndarray, edges: np.ndarray) -> float:
+    """Upper edge of the last bin with galaxies."""
+    filled = np.flatnonzero(count)
+    return float(edges[filled[-1] + 1]) if len(filled) else float(edges[-1])
+
+
+def _norm(density_P: np.ndarray) -> LogNorm | None:
+    return LogNorm() if density_P.max() > 10 * density_P.min() else None

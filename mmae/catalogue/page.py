@@ -1,0 +1,124 @@
+"""The page of a finished catalogue: counts, redshifts, sky map, examples, the most unusual galaxies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmae.bundle.bundle import Bundle
+from mmae.catalogue.config import PredictConfig
+from mmae.catalogue.figures import image_figure, redshift_figure, sky_figure
+from mmae.catalogue.hats_files import DATASET
+from mmae.catalogue.partitions import Counts
+from mmae.catalogue.source import Input
+from mmae.catalogue.summary import Example, Summary
+from mmae.core.provenance import provenance_line
+from mmae.report.contents import Column, Drawing, Section, Table
+from mmae.report.save import save_report
+from mmae.survey.schema import SurveySpec
+from mmae.survey.tensors import decode_tensor
+
+FOLDER = "report"
+READ_ROWS = 64  # at a time, to find an image
+
+
+def write_page(
+    folder: Path, out: Path, config: PredictConfig, bundle: Bundle, given: Input, summary: Summary, counts: Counts
+) -> Path:
+    """Write the page into the folder of the catalogue in progress, and return its path.
+
+    Args:
+        out: the final folder of the catalogue, which is named on the page.
+    """
+    n_bytes = sum(path.stat().st_size for path in (folder / DATASET).rglob("*.parquet"))
+    facts = {
+        "catalogue": str(out),
+        "model": f"{config.model}, sha256 of the weights {bundle.hash}",
+        "input": f"{given.path}, {given.rows:,} rows; used: {', '.join(given.modalities)}",
+        "size": f"{n_bytes / 1e6:,.1f} MB, {n_bytes / summary.rows:,.0f} bytes per galaxy",
+        "provenance": provenance_line(data=given.content.split()[0]),
+    }
+    sections = [_counts(summary, given), _redshifts(summary), _sky(counts)]
+    sections += _images(summary, given)
+    return save_report(folder / FOLDER, f"Catalogue {out.name}", facts, sections, "mmae-catalogue-page-1")
+
+
+def _counts(summary: Summary, given: Input) -> Section:
+    columns = (Column("what"), Column("galaxies"))
+    kept = (
+        ("rows of the input", given.rows),
+        ("in the catalogue", summary.rows),
+        ("rejected rows", summary.rows_rejected),
+    )
+    flags = tuple((name, n) for name, n in summary.flags.items())
+    tables = [Table("rows", "Rows", columns, kept), Table("flags", "Flags: bits of mmae_flags", columns, flags)]
+    if summary.rejected:
+        reasons = (Column("field_and_reason", "field and reason"), Column("number"))
+        tables.append(
+            Table(
+                "rejected",
+                "Rejected rows and fields",
+                reasons,
+                tuple(summary.rejected.most_common()),
+                "A galaxy of which one modality was rejected is in the catalogue if it has another one.",
+            )
+        )
+    return Section("counts", "Counts", "", tuple(tables))
+
+
+def _redshifts(summary: Summary) -> Section:
+    caption = "Medians of p(z) in equal bins of ln(1+z), and their uncertainty. The last bins include larger values."
+    return Section("redshifts", "Redshifts", "", drawings=(Drawing("redshifts", caption, redshift_figure(summary)),))
+
+
+def _sky(counts: Counts) -> Section:
+    caption = "Galaxies of the catalogue over the sky, in HEALPix pixels."
+    return Section("sky", "Sky", "", drawings=(Drawing("sky", caption, sky_figure(counts)),))
+
+
+def _images(summary: Summary, given: Input) -> list[Section]:
+    if "image" not in given.modalities:
+        return []
+    shown = (
+        ("examples", "First galaxies", "The first galaxies of the input.", summary.examples),
+        (
+            "anomalies",
+            "Most unusual galaxies",
+            "The largest anomaly scores: reconstruction error of hidden parts in units of the noise.",
+            summary.anomalies,
+        ),
+    )
+    return [
+        Section(
+            name,
+            title,
+            "",
+            drawings=(Drawing(name, caption, image_figure(examples, read_images(examples, given.spec), given.spec)),),
+        )
+        for name, title, caption, examples in shown
+        if examples
+    ]
+
+
+def read_images(examples: Sequence[Example], spec: SurveySpec) -> list[np.ndarray | None]:
+    """The images (C, H, W) of galaxies; None where there is none."""
+    return [_read_image(example, spec) for example in examples]
+
+
+def _read_image(example: Example, spec: SurveySpec) -> np.ndarray | None:
+    with pq.ParquetFile(example.path) as parquet:
+        rows = [parquet.metadata.row_group(i).num_rows for i in range(parquet.metadata.num_row_groups)]
+        start_G = np.concatenate([[0], np.cumsum(rows)])
+        group = int(np.searchsorted(start_G, example.row, side="right")) - 1
+        start = int(start_G[group])
+        for batch in parquet.iter_batches(READ_ROWS, [group], ["image"], use_threads=False):
+            if example.row < start + batch.num_rows:
+                row = batch.slice(example.row - start, 1)
+                image_1X, has_1 = decode_tensor(pa.chunked_array([row.column(0)]), np.dtype(spec.image_dtype))
+                return image_1X.reshape(spec.image_shape) if has_1[0] else None
+            start += batch.num_rows
+    return None

@@ -1,0 +1,159 @@
+"""The rows of a catalogue: their columns and how predictions become rows.
+
+Redshifts are named `{algorithm}_z_{estimate}`, as in the photometric redshifts of Rubin's Data Preview 1
+(SITCOMTN-154, appendix A): err68_low and err68_high are the 16th and 84th percentile of p(z), err95_low and err95_high
+the 2.5th and 97.5th. The prefix keeps the names apart from those of a catalogue with which this one is joined.
+
+Shape suffixes: N galaxies, D width of the embedding, K bins of p(z).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+import mmae
+from mmae.bundle.bundle import Bundle
+from mmae.bundle.predictions import Flag, Predictions
+from mmae.catalogue.pz_code import KNOTS, STEPS, encode_pz
+
+KEY = b"mmae.catalogue"
+FORMAT = "mmae-catalogue-1"
+SPATIAL = "_healpix_29"
+REDSHIFTS = {
+    "mmae_z_median": "z_median",
+    "mmae_z_mean": "z_mean",
+    "mmae_z_mode": "z_mode",
+    "mmae_z_err68_low": "z_low68",
+    "mmae_z_err68_high": "z_high68",
+    "mmae_z_err95_low": "z_low95",
+    "mmae_z_err95_high": "z_high95",
+}
+"""Columns, and their names in `Predictions`."""
+PZ_EDGE, PZ_CDF, EMBEDDING, ANOMALY, FLAGS = (
+    "mmae_pz_edge",
+    "mmae_pz_cdf",
+    "mmae_embedding",
+    "mmae_anomaly",
+    "mmae_flags",
+)
+
+
+@dataclass(frozen=True)
+class RowFormat:
+    """What determines the columns of a catalogue, and what is needed to read them.
+
+    Attributes:
+        model: SHA-256 of the weights of the model.
+        modalities: that were used.
+        embedding: width of the embedding.
+        ln_edges: edges of the bins of p(z): first and last in ln(1+z), and number of bins; None without p(z).
+        id_type: "string", "int64", ...: type of object_id.
+    """
+
+    model: str
+    modalities: tuple[str, ...]
+    embedding: int
+    ln_edges: tuple[float, float, int] | None
+    id_type: str
+
+    @classmethod
+    def of(cls, bundle: Bundle, modalities: tuple[str, ...], id_type: pa.DataType, embedding: int) -> RowFormat:
+        edges_K1 = bundle.pz_edges
+        ln_edges = None
+        if edges_K1 is not None:
+            x_K1 = np.log1p(edges_K1)
+            ln_edges = (float(x_K1[0]), float(x_K1[-1]), len(x_K1) - 1)
+        kind = "large_string" if pa.types.is_large_string(id_type) else str(id_type)
+        return cls(bundle.hash, modalities, embedding, ln_edges, kind)
+
+    def edges_K1(self) -> np.ndarray:
+        """Edges of the bins of p(z) in ln(1+z)."""
+        assert self.ln_edges is not None
+        low, high, bins = self.ln_edges
+        return np.linspace(low, high, bins + 1)
+
+    def schema(self) -> pa.Schema:
+        """The schema of a partition, with this format in its metadata."""
+        fields = [
+            pa.field(SPATIAL, pa.int64(), nullable=False),
+            pa.field("object_id", pa.type_for_alias(self.id_type), nullable=False),
+            pa.field("ra", pa.float64(), nullable=False),
+            pa.field("dec", pa.float64(), nullable=False),
+            *(pa.field(name, pa.float32()) for name in REDSHIFTS),
+        ]
+        if self.ln_edges is not None:
+            fields += [pa.field(name, pa.list_(pa.uint16(), KNOTS)) for name in (PZ_EDGE, PZ_CDF)]
+        fields += [
+            pa.field(EMBEDDING, pa.list_(pa.float16(), self.embedding)),
+            pa.field(ANOMALY, pa.float32()),
+            pa.field(FLAGS, pa.int32(), nullable=False),
+        ]
+        return pa.schema(fields, metadata={KEY: self.to_json().encode()})
+
+    def to_json(self) -> str:
+        values = {
+            "format": FORMAT,
+            "version": mmae.__version__,
+            "model_sha256": self.model,
+            "modalities": self.modalities,
+            "embedding": self.embedding,
+            "pz_ln_edges": self.ln_edges,
+            "pz_cdf_steps": STEPS,
+            "id_type": self.id_type,
+            "flags": {flag.name: flag.value for flag in Flag},
+        }
+        return json.dumps(values)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> RowFormat:
+        values = json.loads(text)
+        edges = values["pz_ln_edges"]
+        return cls(
+            values["model_sha256"],
+            tuple(values["modalities"]),
+            values["embedding"],
+            None if edges is None else (edges[0], edges[1], edges[2]),
+            values["id_type"],
+        )
+
+
+def to_rows(
+    table: pa.Table, healpix_N: np.ndarray, found: Predictions, flags_N: np.ndarray, row_format: RowFormat
+) -> pa.Table:
+    """Predictions as rows of a catalogue, in the order of the input.
+
+    Args:
+        table: object_id, ra and dec of the galaxies.
+        healpix_N: HEALPix pixels of order 29, NESTED.
+        flags_N: bits of `Flag`.
+    """
+    schema = row_format.schema()
+    columns = {
+        SPATIAL: healpix_N,
+        **{name: table[name] for name in ("object_id", "ra", "dec")},
+        **{name: _nullable(getattr(found, of_found)) for name, of_found in REDSHIFTS.items()},
+        EMBEDDING: _lists(np.asarray(found.embedding, np.float16)),
+        ANOMALY: _nullable(found.anomaly),
+        FLAGS: flags_N.astype(np.int32),
+    }
+    if row_format.ln_edges is not None and found.pz is not None:
+        edge_NQ, cdf_NQ = encode_pz(found.pz, row_format.edges_K1())
+        columns |= {PZ_EDGE: _lists(edge_NQ), PZ_CDF: _lists(cdf_NQ)}
+    return pa.table([_as(columns[field.name], field.type) for field in schema], schema=schema)
+
+
+def _as(values: np.ndarray | pa.Array | pa.ChunkedArray, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    return pa.array(values, kind) if isinstance(values, np.ndarray) else values
+
+
+def _nullable(value_N: np.ndarray) -> pa.Array:
+    """float32 with null where NaN."""
+    return pa.array(np.asarray(value_N, np.float32), pa.float32(), from_pandas=True)
+
+
+def _lists(value_NX: np.ndarray) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(value_NX).ravel()), value_NX.shape[1])
