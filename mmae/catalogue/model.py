@@ -1,11 +1,11 @@
-"""The model of a prediction job: a bundle, or a run."""
+"""The model of a prediction job: a bundle, or a run. Each process loads it from its folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from mmae.bundle.bundle import Bundle
-from mmae.bundle.files import CONFIG
+from mmae.bundle.find import is_bundle
 from mmae.bundle.load import load_bundle
 from mmae.bundle.write import bundle_of_checkpoint
 from mmae.inference.find_run import find_run
@@ -15,13 +15,15 @@ from mmae.tracking.runs import tracking_uri
 def find_model(model: str, home: Path) -> Path:
     """The folder of a bundle, or the checkpoint folder of a run.
 
+    Args:
+        model: folder of a bundle, name of a run, MLflow run id, or folder of a run or checkpoint.
+        home: folder of runs and studies.
+
     Raises:
         InputError: there is neither.
     """
     folder = Path(model).expanduser()
-    if (folder / CONFIG).is_file():
-        return folder.resolve()
-    return find_run(model, home, tracking_uri(home)).checkpoint
+    return folder.resolve() if is_bundle(folder) else find_run(model, home, tracking_uri(home)).checkpoint
 
 
 def load_any(folder: Path, device: str = "cpu") -> Bundle:
@@ -30,6 +32,4 @@ def load_any(folder: Path, device: str = "cpu") -> Bundle:
     Raises:
         InputError: the folder has none, or a damaged one.
     """
-    if (folder / CONFIG).is_file():
-        return load_bundle(folder, device)
-    return bundle_of_checkpoint(folder, device)
+    return load_bundle(folder, device) if is_bundle(folder) else bundle_of_checkpoint(folder, device)
