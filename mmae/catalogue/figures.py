@@ -18,7 +18,8 @@ from mmae.plots.image import draw_rgb, white_level
 from mmae.report.style import BLUE, DENSITY_CMAP, short_name, style
 from mmae.survey.schema import SurveySpec
 
-MOST_CELLS = 4000  # on a sky map
+MOST_CELLS, LEAST_CELLS = 4000, 100  # on a sky map
+ROWS_PER_CELL = 4.0  # mean, below which cells are joined
 WIDE_DEG = 60  # extent above which the whole sky is shown
 COLUMNS = 8
 CELL_AREA_DEG2 = 4 * np.pi * np.degrees(1) ** 2 / 12  # of order 0
@@ -40,7 +41,7 @@ def redshift_figure(summary: Summary) -> Figure:
 def sky_figure(counts: Counts) -> Figure:
     """Galaxies per square degree over the sky."""
     order, (cell_P, rows_P) = FINEST, counts
-    while len(cell_P) > MOST_CELLS:
+    while len(cell_P) > MOST_CELLS or (rows_P.mean() < ROWS_PER_CELL and len(cell_P) > LEAST_CELLS):
         cell_P, index_P = np.unique(cell_P >> 2, return_inverse=True)
         rows_P, order = np.bincount(index_P, rows_P), order - 1
     ra_P, dec_P = cell_centre(cell_P, order)

@@ -119,6 +119,7 @@ def _read_image(example: Example, spec: SurveySpec) -> np.ndarray | None:
             if example.row < start + batch.num_rows:
                 row = batch.slice(example.row - start, 1)
                 image_1X, has_1 = decode_tensor(pa.chunked_array([row.column(0)]), np.dtype(spec.image_dtype))
+                image_1X[np.isinf(image_1X)] = np.nan  # of a rejected image
                 return image_1X.reshape(spec.image_shape) if has_1[0] else None
             start += batch.num_rows
     return None

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import save_file
 
 import mmae
 from mmae.bundle.files import CONFIG, WEIGHTS, Description, sha256
+from mmae.catalogue import job
 from mmae.catalogue.config import PredictConfig
 from mmae.catalogue.job import Catalogue, write_catalogue
 from mmae.catalogue.model import load_any
@@ -105,11 +107,16 @@ def pieces_in_turn(jobs, make) -> Iterator:
     return map(make(), jobs) if jobs else iter(())
 
 
-def predict_here(config: PredictConfig, run_pieces=pieces_in_turn, run=in_turn, console=None) -> Catalogue:
-    """The job without Ray."""
+def predict_here(
+    config: PredictConfig, run_pieces=pieces_in_turn, run=in_turn, console=None, page: bool = False
+) -> Catalogue:
+    """The job without Ray and, unless wanted, without its page, which takes a second."""
     model = Path(config.model)
     console = console or Console(file=io.StringIO(), width=200)
-    return write_catalogue(config, model, load_any(model), given_of(config), console, run_pieces, run, threads=1)
+    with pytest.MonkeyPatch.context() as patch:
+        if not page:
+            patch.setattr(job, "write_page", lambda folder, *_: folder / "report" / "report.html")
+        return write_catalogue(config, model, load_any(model), given_of(config), console, run_pieces, run, threads=1)
 
 
 def content(folder: Path) -> dict[str, bytes]:
