@@ -87,10 +87,9 @@ def image_figure(examples: Sequence[Example], images: Sequence[np.ndarray | None
 def _title(example: Example) -> str:
     lines = [short_name(example.object_id)]
     if example.z is not None:
-        width = (
-            "" if example.z_low is None or example.z_high is None else f" ± {(example.z_high - example.z_low) / 2:.3f}"
-        )
-        lines.append(f"z = {example.z:.3f}{width}")
+        lines.append(f"z = {example.z:.4g}")
+    if example.z_low is not None and example.z_high is not None:
+        lines[-1] += f" ± {(example.z_high - example.z_low) / 2:.1g}"
     if example.anomaly is not None:
         lines.append(f"anomaly {example.anomaly:.1f}")
     return "\n".join(lines)

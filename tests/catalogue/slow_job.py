@@ -1,8 +1,8 @@
-"""A process that predicts on Ray and waits at a gate before the later pieces, to be killed there.
+"""A process that predicts on Ray and waits at a gate in the middle, to be killed there.
 
 python -m tests.catalogue.slow_job BUNDLE SURVEY OUT GATE FREE
 
-Pieces from the number FREE on wait until the file GATE exists.
+When FREE pieces are finished, the next ones wait until the file GATE exists.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pathlib import Path
 import ray
 
 from mmae.catalogue import job
-from mmae.catalogue.piece import NUMBER, PieceWorker
+from mmae.catalogue.piece import PieceWorker
+from mmae.catalogue.state import PIECES
 from mmae.core.ray_setup import WORKER_ENV, start_ray
 from tests.catalogue.small import options
 
@@ -24,7 +25,8 @@ GATE, FREE = "TEST_GATE", "TEST_FREE"
 
 class WaitingWorker(PieceWorker):
     def __call__(self, job: dict) -> dict:
-        while job[NUMBER] >= int(os.environ[FREE]) and not Path(os.environ[GATE]).exists():
+        finished = self.task.folder / PIECES
+        while len(list(finished.glob("*.json"))) >= int(os.environ[FREE]) and not Path(os.environ[GATE]).exists():
             time.sleep(0.02)
         return super().__call__(job)
 
