@@ -5,8 +5,8 @@
     python benchmarks/predict.py --model bundle --threads 2
 
 Rate: the job reads, predicts and writes pieces of a survey of images with noise in this process, as an actor of Ray
-does it; the loop predicts as many galaxies that are in memory, with the same model, batches and threads. Both take turns,
-so that other work on the machine slows both. The CPU time is given too, for this reason.
+does it; the loop predicts as many galaxies that are in memory, with the same model, batches and threads. Both take
+turns, so that other work on the machine slows both. The CPU time is given too, for this reason.
 Memory: all steps of a job with a small model; the rows of one file are read again and again.
 """
 

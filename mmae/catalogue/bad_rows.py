@@ -36,7 +36,7 @@ def check_positions(table: pa.Table, where: Sequence[str]) -> Checked:
     placed_B = on_sky(ra_B, dec_B)
     found = Checked(named_B & placed_B)
     ids = table["object_id"].to_pylist()
-    for i in np.flatnonzero(~found.usable_B):
+    for i in np.flatnonzero(~found.usable_B).tolist():
         reason = "object_id is missing" if not named_B[i] else f"position {ra_B[i]}, {dec_B[i]} is not on the sky"
         found.rejections.append(Rejection(str(ids[i]), where[i], ROW, reason))
     return found
@@ -53,7 +53,7 @@ def check_measurements(batch: Batch, modalities: Sequence[str], where: Sequence[
             for value in ("image",) if name == "image" else ("flux", "ivar"):
                 batch.values[value][i] = 0.0
         found.usable_B |= batch.present[name].numpy()
-    for i in np.flatnonzero(~found.usable_B):
+    for i in np.flatnonzero(~found.usable_B).tolist():
         reason = f"no usable {' or '.join(modalities)}"
         found.rejections.append(Rejection(str(batch.object_id[i]), where[i], ROW, reason))
     return found

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -106,7 +107,7 @@ class PieceWorker:
         assert part.batch is not None
         found = self.bundle.predict_batch(part.batch, anomaly=self.task.anomaly)
         kept_B = np.isfinite(found.z_median) & np.isfinite(found.embedding).all(1)
-        for i in np.flatnonzero(~kept_B):
+        for i in np.flatnonzero(~kept_B).tolist():
             reason = "the prediction is not finite"
             rejections.append(Rejection(str(part.batch.object_id[i]), part.where(i), ROW, reason))
         table = part.table.filter(pa.array(kept_B))
@@ -159,8 +160,10 @@ def _rows_of(batch: Batch, which_B: np.ndarray) -> Batch:
 def _chosen(found: Predictions, which_B: np.ndarray) -> Predictions:
     if which_B.all():
         return found
-    arrays = {name: value for name, value in vars(found).items() if name != "pz_edges"}
-    return replace(found, **{name: None if x is None else x[which_B] for name, x in arrays.items()})
+    changes: dict[str, Any] = {
+        name: None if value is None else value[which_B] for name, value in vars(found).items() if name != "pz_edges"
+    }
+    return replace(found, **changes)
 
 
 def _batch_spec(bundle: Bundle, spec: SurveySpec) -> SurveySpec:

@@ -112,9 +112,19 @@ def summarise(piece: Piece, rows: pa.Table, row_N: np.ndarray, rejections: Seque
     )
     flags_N = rows[FLAGS].to_numpy()
 
+    def number(x_N: np.ndarray, i: int) -> float | None:
+        return float(x_N[i]) if np.isfinite(x_N[i]) else None
+
     def example(i: int) -> Example:
-        values = (float(x_N[i]) if np.isfinite(x_N[i]) else None for x_N in (z_N, low_N, high_N, anomaly_N))
-        return Example(str(rows["object_id"][i].as_py()), *values, piece.path, int(row_N[i]))
+        return Example(
+            str(rows["object_id"][i].as_py()),
+            number(z_N, i),
+            number(low_N, i),
+            number(high_N, i),
+            number(anomaly_N, i),
+            piece.path,
+            int(row_N[i]),
+        )
 
     scored_N = np.flatnonzero(np.isfinite(anomaly_N))
     unusual_N = scored_N[np.argsort(-anomaly_N[scored_N], kind="stable")][:SHOWN]

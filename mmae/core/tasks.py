@@ -58,7 +58,7 @@ def in_actors(
     import ray.data  # imported here: `in_processes` does not need Ray
 
     dataset = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(
-        _Actor,
+        _Actor,  # type: ignore[arg-type]  # Ray takes a class too
         fn_constructor_args=(make,),
         compute=ray.data.ActorPoolStrategy(size=min(actors, len(jobs))),
         num_cpus=cpus,
