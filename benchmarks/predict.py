@@ -43,6 +43,7 @@ from mmae.model.mmae import MMAEConfig  # noqa: E402
 from mmae.model.modalities import ModalitiesConfig  # noqa: E402
 from mmae.model.modalities.image import ImageConfig  # noqa: E402
 from mmae.model.modalities.spectrum import SpectrumConfig  # noqa: E402
+from mmae.model.redshift import RedshiftConfig  # noqa: E402
 from mmae.recipes import recipe  # noqa: E402
 from mmae.survey.schema import Galaxy, SurveySpec, to_table  # noqa: E402
 from mmae.survey.store import Shard, Survey, content_hash, write_manifest, write_shard  # noqa: E402
@@ -58,6 +59,7 @@ SMALL_MODEL = MMAEConfig(
     depth=1,
     heads=1,
     decoder_width=8,
+    redshift=RedshiftConfig(bins=24, refinement=4),
 )
 SHARD_ROWS = 2048
 

@@ -30,7 +30,7 @@ class PredictConfig:
     """Compute the anomaly score, which takes most of the time."""
     batch_size: int = 128
     """Galaxies per batch."""
-    piece_rows: int = 8192
+    piece_rows: int = 2048
     """Galaxies per unit of work, in whole row groups. A killed job loses the units in work. With GPUs: 65536."""
     partition_rows: int = 100_000
     """Galaxies per partition (file) of the catalogue, at most."""

@@ -204,17 +204,17 @@ def _write_partitions(folder: Path, given: Input, most: int, run: Runner) -> tup
     """Write all partitions that an interrupted job has not written."""
     numbers = range(len(given.pieces))
     count_jobs = [{"pieces": list(numbers[start : start + COUNTED_TOGETHER])} for start in numbers[::COUNTED_TOGETHER]]
-    spans: list[list[int] | None] = []
+    spans: list[np.ndarray] = []
 
     def counted() -> Iterable[Counts]:
         for result in run(count_jobs, count_work(folder)):
-            spans.extend(result["spans"])
+            spans.append(np.frombuffer(result["spans"], np.int64).reshape(-1, 2))
             yield np.frombuffer(result["pixels"], np.int64), np.frombuffer(result["rows"], np.int64)
 
     counts = add_counts(counted())
-    pixels = choose_pixels(counts, most)
+    pixels, span_N2 = choose_pixels(counts, most), np.concatenate(spans)
     jobs = [
-        {"order": pixel.order, "number": pixel.number, "pieces": overlapping(pixel, spans)}
+        {"order": pixel.order, "number": pixel.number, "pieces": overlapping(pixel, span_N2)}
         for pixel in pixels
         if not _is_written(folder / DATASET / pixel.path, rows_in(pixel, counts))
     ]

@@ -3,7 +3,7 @@
 A pixel is divided into its four parts until no partition has more than a given number of rows, so that partitions do
 not depend on how the input was divided into files and pieces.
 
-Shape suffixes: P pixels, N rows.
+Shape suffixes: P pixels, N rows or pieces.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from mmae.catalogue.state import rows_file
 from mmae.core.tasks import Job
 
 FINEST = 10  # smallest partitions: pixels of 3.4 arcmin; 12 x 4^10 counts are 100 MB
+
+EMPTY = (-1, -1)  # first and last pixel of a piece without rows
 
 Counts = tuple[np.ndarray, np.ndarray]
 """Pixels of order FINEST with rows, (P,) int64, increasing, and their numbers of rows (P,)."""
@@ -68,8 +70,8 @@ def count_work(folder: Path):
     def work(job: Job) -> Job:
         columns = [pq.read_table(rows_file(folder, n), columns=[SPATIAL])[SPATIAL].to_numpy() for n in job["pieces"]]
         pixel_P, rows_P = count_pixels(np.concatenate(columns))
-        spans = [[int(c[0]), int(c[-1])] if len(c) else None for c in columns]
-        return {"pixels": pixel_P.tobytes(), "rows": rows_P.tobytes(), "spans": spans}
+        spans = np.array([[c[0], c[-1]] if len(c) else EMPTY for c in columns], np.int64)
+        return {"pixels": pixel_P.tobytes(), "rows": rows_P.tobytes(), "spans": spans.tobytes()}
 
     return work
 
@@ -99,11 +101,11 @@ def rows_of_pixel(folder: Path, pixel: Pixel, pieces: Sequence[int]) -> pa.Table
     return rows.take(np.argsort(rows[SPATIAL].to_numpy(), kind="stable"))
 
 
-def overlapping(pixel: Pixel, spans: Sequence[Sequence[int] | None]) -> list[int]:
+def overlapping(pixel: Pixel, span_N2: np.ndarray) -> list[int]:
     """Numbers of the pieces that may have rows in a pixel.
 
     Args:
-        spans: first and last pixel of order 29 of each piece; None for a piece without rows.
+        span_N2: first and last pixel of order 29 of each piece; EMPTY for a piece without rows.
     """
     low, high = pixel.spatial_range
-    return [number for number, span in enumerate(spans) if span and span[0] < high and span[1] >= low]
+    return np.flatnonzero((span_N2[:, 0] < high) & (span_N2[:, 1] >= low)).tolist()

@@ -112,8 +112,7 @@ class PieceWorker:
             rejections.append(Rejection(str(part.batch.object_id[i]), part.where(i), ROW, reason))
         table = part.table.filter(pa.array(kept_B))
         healpix_N = nested_cell(table["ra"].to_numpy(), table["dec"].to_numpy())
-        chosen = _chosen(found, kept_B)
-        return to_rows(table, healpix_N, chosen, chosen.flags, self.row_format), kept_B
+        return to_rows(table, healpix_N, _chosen(found, kept_B), self.row_format), kept_B
 
 
 @dataclass(frozen=True)

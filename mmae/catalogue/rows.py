@@ -121,15 +121,12 @@ class RowFormat:
         )
 
 
-def to_rows(
-    table: pa.Table, healpix_N: np.ndarray, found: Predictions, flags_N: np.ndarray, row_format: RowFormat
-) -> pa.Table:
+def to_rows(table: pa.Table, healpix_N: np.ndarray, found: Predictions, row_format: RowFormat) -> pa.Table:
     """Predictions as rows of a catalogue, in the order of the input.
 
     Args:
         table: object_id, ra and dec of the galaxies.
         healpix_N: HEALPix pixels of order 29, NESTED.
-        flags_N: bits of `Flag`.
     """
     schema = row_format.schema()
     columns = {
@@ -138,7 +135,7 @@ def to_rows(
         **{name: _nullable(getattr(found, of_found)) for name, of_found in REDSHIFTS.items()},
         EMBEDDING: _lists(np.asarray(found.embedding, np.float16)),
         ANOMALY: _nullable(found.anomaly),
-        FLAGS: flags_N.astype(np.int32),
+        FLAGS: found.flags.astype(np.int32),
     }
     if row_format.ln_edges is not None and found.pz is not None:
         edge_NQ, cdf_NQ = encode_pz(found.pz, row_format.edges_K1())

@@ -7,7 +7,7 @@ import pytest
 
 from mmae.astro.healpix import nested_cell
 from mmae.catalogue.hats_files import Pixel
-from mmae.catalogue.partitions import add_counts, choose_pixels, count_pixels, overlapping, rows_in
+from mmae.catalogue.partitions import EMPTY, add_counts, choose_pixels, count_pixels, overlapping, rows_in
 
 
 def positions(kind: str) -> np.ndarray:
@@ -55,8 +55,9 @@ def test_partitions_do_not_depend_on_pieces():
 def test_pieces_that_cannot_have_rows_of_a_pixel_are_left_out():
     pixel = Pixel(3, 100)
     low, high = pixel.spatial_range
-    spans = [[0, low - 1], [low - 5, low], None, [high - 1, high + 9], [high, high + 1]]
-    assert overlapping(pixel, spans) == [1, 3]
+    spans = [[0, low - 1], [low - 5, low], EMPTY, [high - 1, high + 9], [high, high + 1]]
+    assert overlapping(pixel, np.array(spans)) == [1, 3]
+    assert overlapping(Pixel(0, 0), np.array([EMPTY])) == []
 
 
 def test_paths_follow_the_standard():
