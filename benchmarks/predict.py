@@ -13,6 +13,7 @@ Memory: all steps of a job with a small model; the rows of one file are read aga
 import argparse
 import contextlib
 import io
+import subprocess
 import sys
 import tempfile
 import threading
@@ -79,8 +80,11 @@ def main() -> None:
         folder = Path(name)
         if arguments.galaxies:
             measure_rate(folder, arguments)
+        if len(arguments.rows) == 1:
+            measure_memory(folder, arguments.rows[0])
+    if len(arguments.rows) > 1:  # each in a process of its own: memory that was used before is not counted
         for rows in arguments.rows:
-            measure_memory(folder, rows)
+            subprocess.run([sys.executable, __file__, "--galaxies", "0", "--rows", str(rows)], check=True)
 
 
 def measure_rate(folder: Path, arguments: argparse.Namespace) -> None:
