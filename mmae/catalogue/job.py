@@ -23,7 +23,7 @@ import mmae
 from mmae.bundle.bundle import Bundle
 from mmae.catalogue.bad_rows import SCHEMA as REJECTED_SCHEMA
 from mmae.catalogue.config import PredictConfig
-from mmae.catalogue.hats_files import DATASET, Pixel, write_catalogue_files, write_parquet
+from mmae.catalogue.hats_files import DATASET, METADATA, Pixel, write_catalogue_files, write_parquet
 from mmae.catalogue.model import find_model, load_any
 from mmae.catalogue.page import write_page
 from mmae.catalogue.partitions import (
@@ -37,7 +37,16 @@ from mmae.catalogue.partitions import (
 )
 from mmae.catalogue.piece import NUMBER, PieceTask, PieceWorker
 from mmae.catalogue.source import Input, describe_input, open_input
-from mmae.catalogue.state import JOB, REJECTED, begin, fingerprint, finish, rows_file, unfinished_folder
+from mmae.catalogue.state import (
+    JOB,
+    REJECTED,
+    begin,
+    fingerprint,
+    finish,
+    remove_job_files,
+    rows_file,
+    unfinished_folder,
+)
 from mmae.catalogue.summary import Summary, total
 from mmae.core.errors import InputError
 from mmae.core.files import folder_lock
@@ -177,7 +186,8 @@ def _existing(out: Path, record: dict[str, object], console: Console) -> Catalog
         found = {}
     if found.get("fingerprint") != fingerprint(record):
         raise InputError(f"{out}: this folder exists and is not a catalogue of this job. Choose another --out.")
-    rows = pq.read_metadata(out / DATASET / "_metadata").num_rows
+    remove_job_files(out)  # if the job was killed just before
+    rows = pq.read_metadata(out / DATASET / METADATA).num_rows
     console.print(f"{out}: is finished; {rows:,} galaxies.", soft_wrap=True)
     return Catalogue(out, rows, record["input"]["rows"] - rows)  # type: ignore[index]  # of describe_input
 
@@ -214,22 +224,17 @@ def _write_partitions(folder: Path, given: Input, most: int, run: Runner) -> tup
     counts = add_counts(counted())
     pixels, span_N2 = choose_pixels(counts, most), np.concatenate(spans)
     jobs = [
-        {"order": pixel.order, "number": pixel.number, "pieces": overlapping(pixel, span_N2)}
+        {
+            "order": pixel.order,
+            "number": pixel.number,
+            "rows": rows_in(pixel, counts),
+            "pieces": overlapping(pixel, span_N2),
+        }
         for pixel in pixels
-        if not _is_written(folder / DATASET / pixel.path, rows_in(pixel, counts))
     ]
-    bar = tqdm(total=len(pixels), initial=len(pixels) - len(jobs), desc="write", unit="partition")
-    with bar:
-        for _ in run(jobs, partition_work(folder)):
-            bar.update()
+    for _ in tqdm(run(jobs, partition_work(folder)), total=len(jobs), desc="write", unit="partition"):
+        pass
     return pixels, counts
-
-
-def _is_written(path: Path, rows: int) -> bool:
-    try:
-        return pq.read_metadata(path).num_rows == rows
-    except (OSError, pa.ArrowInvalid):
-        return False
 
 
 def _write_rejected(folder: Path, given: Input) -> int:

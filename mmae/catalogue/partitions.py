@@ -77,14 +77,30 @@ def count_work(folder: Path):
 
 
 def partition_work(folder: Path):
-    """The work of a job {"order", "number", "pieces"}: write a partition with the rows of these pieces."""
+    """The work of a job {"order", "number", "rows", "pieces"}: write a partition with the rows of these pieces.
+
+    A partition that an interrupted job has written is kept.
+    """
 
     def work(job: Job) -> Job:
         pixel = Pixel(job["order"], job["number"])
-        write_parquet(rows_of_pixel(folder, pixel, job["pieces"]), folder / DATASET / pixel.path)
+        path = folder / DATASET / pixel.path
+        if not _is_whole(path, job["rows"]):
+            write_parquet(rows_of_pixel(folder, pixel, job["pieces"]), path)
         return {"order": pixel.order, "number": pixel.number}
 
     return work
+
+
+def _is_whole(path: Path, rows: int) -> bool:
+    """Whether a partition has this number of rows, and the checksums of its pages are right."""
+    if not path.exists():
+        return False
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
+            return sum(batch.num_rows for batch in parquet.iter_batches()) == rows
+    except (OSError, pa.ArrowInvalid):
+        return False
 
 
 def rows_of_pixel(folder: Path, pixel: Pixel, pieces: Sequence[int]) -> pa.Table:

@@ -53,22 +53,24 @@ def decode_pz(edge_NQ: np.ndarray, cdf_NQ: np.ndarray, edges_K1: np.ndarray) -> 
 
 def _knots(cdf_NK1: np.ndarray, edges_K1: np.ndarray) -> np.ndarray:
     """Numbers (N, Q) of the edges that are knots, increasing; an edge is repeated where fewer are exact."""
+    cdf_NK1 = cdf_NK1.astype(np.float32)
+    x_K1 = ((edges_K1 - edges_K1[0]) / (edges_K1[-1] - edges_K1[0])).astype(np.float32)
     N, K1 = cdf_NK1.shape
-    row_N = np.arange(N)
-    knot_NQ = np.zeros((N, 2), int) + [0, K1 - 1]
-    share_K1 = (edges_K1 - edges_K1[0]) / (edges_K1[-1] - edges_K1[0])
-    linear_NK1 = share_K1[None].repeat(N, 0)  # interpolation between the knots so far
+    row_N, column_K1 = np.arange(N), np.arange(K1, dtype=np.int32)
+    knot_NQ = np.zeros((N, 2), np.int32) + [0, K1 - 1]
+    error_NK1 = cdf_NK1 - x_K1  # of linear interpolation between the knots so far
+
+    def slope(start_N: np.ndarray, stop_N: np.ndarray) -> np.ndarray:
+        rise_N = cdf_NK1[row_N, stop_N] - cdf_NK1[row_N, start_N]
+        return (rise_N / np.where(stop_N > start_N, x_K1[stop_N] - x_K1[start_N], 1))[:, None]
+
     for _ in range(KNOTS):
-        new_N = np.abs(cdf_NK1 - linear_NK1).argmax(1)
+        new_N = np.abs(error_NK1).argmax(1)
         low_N = np.where(knot_NQ <= new_N[:, None], knot_NQ, 0).max(1)
         high_N = np.where(knot_NQ >= new_N[:, None], knot_NQ, K1 - 1).min(1)
-        for start_N, stop_N in ((low_N, new_N), (new_N, high_N)):
-            width_N = np.where(stop_N > start_N, edges_K1[stop_N] - edges_K1[start_N], 1)
-            slope_N = (cdf_NK1[row_N, stop_N] - cdf_NK1[row_N, start_N]) / width_N
-            line_NK1 = cdf_NK1[row_N, start_N][:, None] + (
-                (edges_K1[None] - edges_K1[start_N][:, None]) * slope_N[:, None]
-            )
-            inside_NK1 = (np.arange(K1) >= start_N[:, None]) & (np.arange(K1) <= stop_N[:, None])
-            np.copyto(linear_NK1, line_NK1, where=inside_NK1)
+        slope_NK1 = np.where(column_K1 <= new_N[:, None], slope(low_N, new_N), slope(new_N, high_N))
+        line_NK1 = cdf_NK1[row_N, new_N][:, None] + (x_K1 - x_K1[new_N][:, None]) * slope_NK1
+        between_NK1 = (column_K1 >= low_N[:, None]) & (column_K1 <= high_N[:, None])
+        np.subtract(cdf_NK1, line_NK1, out=error_NK1, where=between_NK1)
         knot_NQ = np.concatenate([knot_NQ, new_N[:, None]], 1)
     return np.sort(knot_NQ[:, 2:], 1)

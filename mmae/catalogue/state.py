@@ -43,11 +43,14 @@ def begin(folder: Path, job: dict[str, Any], n_pieces: int) -> dict[int, Summary
     """Record the job, or continue it: the summaries of the pieces that are finished, by number.
 
     Raises:
-        InputError: the folder is that of another job.
+        InputError: the folder is that of another job, or has files that no job wrote.
     """
     path = folder / JOB
     record = {"fingerprint": fingerprint(job), **job}
     if not path.exists():
+        others = [other for other in folder.iterdir() if other.name != LOCK and other.suffix != ".partial"]
+        if others:
+            raise InputError(f"{others[0]}: not a file of a prediction. Move it away, or choose another --out.")
         write_whole(path, json.dumps(record, indent=1) + "\n")
         return {}
     try:
@@ -83,13 +86,18 @@ def rows_file(folder: Path, number: int) -> Path:
 
 
 def finish(folder: Path, out: Path) -> None:
-    """Remove what a finished catalogue does not need, and give it its name."""
-    for name in (ROWS, REJECTED, PIECES):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for path in folder.rglob("*.partial"):  # of attempts that Ray abandoned
-        path.unlink(missing_ok=True)
-    (folder / LOCK).unlink(missing_ok=True)
+    """Give a finished catalogue its name, and remove what it does not need."""
     folder.rename(out)
+    remove_job_files(out)
+
+
+def remove_job_files(out: Path) -> None:
+    """Remove what a finished catalogue does not need."""
+    for name in (ROWS, REJECTED, PIECES):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for path in out.rglob("*.partial"):  # of attempts that Ray abandoned
+        path.unlink(missing_ok=True)
+    (out / LOCK).unlink(missing_ok=True)
 
 
 def _finished(folder: Path, number: int) -> Summary | None:

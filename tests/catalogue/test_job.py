@@ -16,6 +16,7 @@ from rich.console import Console
 
 from mmae.bundle.predictions import Flag
 from mmae.catalogue import job as job_module
+from mmae.catalogue import state
 from mmae.catalogue.model import load_any
 from mmae.catalogue.read import read_catalogue, read_embeddings, read_format, read_pixels, read_pz
 from mmae.catalogue.rows import REDSHIFTS
@@ -190,6 +191,40 @@ def test_another_job_does_not_continue(bundle, survey, tmp_path):
         predict_here(replace(config, model=str(other)))
     with pytest.raises(InputError, match=r"another anomaly, batch_size"):
         predict_here(replace(config, batch_size=4, anomaly=False))
+
+
+def test_a_damaged_partition_is_written_again(bundle, survey, whole, tmp_path):
+    config = options(bundle, survey, tmp_path / "c")
+    with pytest.raises(Killed), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job_module, "write_catalogue_files", killing)
+        predict_here(config)
+    path = tmp_path / "c.unfinished" / "dataset" / read_pixels(whole)[1].path
+    data = bytearray(path.read_bytes())
+    data[100:200] = bytes(100)
+    path.write_bytes(data)
+    predict_here(config)
+    assert content(config.out) == content(whole)
+
+
+def killing(*_):
+    raise Killed
+
+
+def test_a_job_killed_when_it_was_finished_leaves_nothing(bundle, survey, whole, tmp_path):
+    config = options(bundle, survey, tmp_path / "c")
+    with pytest.raises(Killed), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(state, "remove_job_files", killing)
+        predict_here(config)
+    assert (config.out / PIECES).exists()
+    predict_here(config, run_pieces=None)
+    assert content(config.out) == content(whole)
+
+
+def test_files_of_others_are_not_touched(bundle, survey, tmp_path):
+    (tmp_path / "c.unfinished").mkdir()
+    (tmp_path / "c.unfinished" / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match=r"thesis\.tex: not a file of a prediction"):
+        predict_here(options(bundle, survey, tmp_path / "c"))
 
 
 def test_images_alone(bundle, survey, tmp_path):
