@@ -49,11 +49,12 @@ from mmae.catalogue.state import (
 )
 from mmae.catalogue.summary import Summary, total
 from mmae.core.errors import InputError
-from mmae.core.files import folder_lock
+from mmae.core.files import file_hash, folder_lock
 from mmae.core.ray_setup import start_ray
 from mmae.core.resources import require_resources
 from mmae.core.tasks import Job, Runner, in_actors, in_ray
 from mmae.core.terminal import terminal
+from mmae.survey.leaks import TRAINING_ROWS
 
 BUSY = "another process is writing this catalogue. Wait until it ends, or choose another --out."
 REJECTED_FILE = "rejected.parquet"
@@ -130,7 +131,7 @@ def write_catalogue(
         device, threads: of each process with a model; threads 0: as torch chooses.
     """
     out = config.out.expanduser().resolve()
-    record = _record(config, bundle, given)
+    record = _record(config, model, bundle, given)
     if out.exists():
         return _existing(out, record, console)
     folder = unfinished_folder(out)
@@ -160,12 +161,14 @@ def write_catalogue(
     return Catalogue(out, rows, summary.rows_rejected)
 
 
-def _record(config: PredictConfig, bundle: Bundle, given: Input) -> dict[str, object]:
+def _record(config: PredictConfig, model: Path, bundle: Bundle, given: Input) -> dict[str, object]:
     """All that determines the bytes of the catalogue."""
+    trained = model / TRAINING_ROWS
     return {
         "mmae": mmae.__version__,
         "pyarrow": pa.__version__,
         "model": bundle.hash,
+        "training_rows": file_hash(trained) if trained.exists() else "",
         "input": describe_input(given),
         "anomaly": config.anomaly,
         "batch_size": config.batch_size,

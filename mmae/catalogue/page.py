@@ -53,6 +53,7 @@ def _counts(summary: Summary, given: Input) -> Section:
         ("rows of the input", given.rows),
         ("in the catalogue", summary.rows),
         ("rejected rows", summary.rows_rejected),
+        ("in the training set, as far as known", summary.in_training),
     )
     flags = tuple((name, n) for name, n in summary.flags.items())
     tables = [Table("rows", "Rows", columns, kept), Table("flags", "Flags: bits of mmae_flags", columns, flags)]

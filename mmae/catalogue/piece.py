@@ -25,6 +25,7 @@ from mmae.catalogue.rows import SPATIAL, RowFormat, to_rows
 from mmae.catalogue.source import Input, Piece, read_piece
 from mmae.catalogue.state import save_piece
 from mmae.catalogue.summary import Summary, summarise
+from mmae.catalogue.training_rows import read_training_rows
 from mmae.loader.collate import to_batch
 from mmae.loader.row_groups import WAITS_S
 from mmae.model.batch import Batch
@@ -61,6 +62,7 @@ class PieceWorker:
         if task.threads:
             torch.set_num_threads(task.threads)
         self.task, self.bundle = task, load_any(task.model, task.device)
+        self.trained = read_training_rows(task.model)
         self.spec = _batch_spec(self.bundle, task.given.spec)
         width = self.bundle.predict_batch(_nobody(self.spec), anomaly=False).embedding.shape[1]
         self.row_format = RowFormat.of(self.bundle, task.given.modalities, task.given.id_type, width)
@@ -111,8 +113,10 @@ class PieceWorker:
             reason = "the prediction is not finite"
             rejections.append(Rejection(str(part.batch.object_id[i]), part.where(i), ROW, reason))
         table = part.table.filter(pa.array(kept_B))
-        healpix_N = nested_cell(table["ra"].to_numpy(), table["dec"].to_numpy())
-        return to_rows(table, healpix_N, _chosen(found, kept_B), self.row_format), kept_B
+        ra_B, dec_B = (table[name].to_numpy() for name in ("ra", "dec"))
+        in_training_B = None if self.trained is None else self.trained.contain(ra_B, dec_B)
+        rows = to_rows(table, nested_cell(ra_B, dec_B), _chosen(found, kept_B), in_training_B, self.row_format)
+        return rows, kept_B
 
 
 @dataclass(frozen=True)

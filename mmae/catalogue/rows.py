@@ -33,12 +33,13 @@ REDSHIFTS = {
     "mmae_z_err95_high": "z_high95",
 }
 """Columns, and their names in `Predictions`."""
-PZ_EDGE, PZ_CDF, EMBEDDING, ANOMALY, FLAGS = (
+PZ_EDGE, PZ_CDF, EMBEDDING, ANOMALY, FLAGS, IN_TRAINING = (
     "mmae_pz_edge",
     "mmae_pz_cdf",
     "mmae_embedding",
     "mmae_anomaly",
     "mmae_flags",
+    "mmae_in_training",
 )
 
 
@@ -91,6 +92,7 @@ class RowFormat:
             pa.field(EMBEDDING, pa.list_(pa.float16(), self.embedding)),
             pa.field(ANOMALY, pa.float32()),
             pa.field(FLAGS, pa.int32(), nullable=False),
+            pa.field(IN_TRAINING, pa.bool_()),
         ]
         return pa.schema(fields, metadata={KEY: self.to_json().encode()})
 
@@ -121,12 +123,15 @@ class RowFormat:
         )
 
 
-def to_rows(table: pa.Table, healpix_N: np.ndarray, found: Predictions, row_format: RowFormat) -> pa.Table:
+def to_rows(
+    table: pa.Table, healpix_N: np.ndarray, found: Predictions, in_training_N: np.ndarray | None, row_format: RowFormat
+) -> pa.Table:
     """Predictions as rows of a catalogue, in the order of the input.
 
     Args:
         table: object_id, ra and dec of the galaxies.
         healpix_N: HEALPix pixels of order 29, NESTED.
+        in_training_N: galaxies of the training set; None: not known.
     """
     schema = row_format.schema()
     columns = {
@@ -136,6 +141,7 @@ def to_rows(table: pa.Table, healpix_N: np.ndarray, found: Predictions, row_form
         EMBEDDING: _lists(np.asarray(found.embedding, np.float16)),
         ANOMALY: _nullable(found.anomaly),
         FLAGS: found.flags.astype(np.int32),
+        IN_TRAINING: pa.nulls(len(table), pa.bool_()) if in_training_N is None else in_training_N,
     }
     if row_format.ln_edges is not None and found.pz is not None:
         edge_NQ, cdf_NQ = encode_pz(found.pz, row_format.edges_K1())

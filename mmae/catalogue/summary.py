@@ -11,9 +11,10 @@ from functools import cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmae.bundle.predictions import Flag
-from mmae.catalogue.rows import ANOMALY, FLAGS
+from mmae.catalogue.rows import ANOMALY, FLAGS, IN_TRAINING
 from mmae.catalogue.source import Piece
 from mmae.survey.schema import Rejection
 
@@ -55,6 +56,7 @@ class Summary:
         z: galaxies in the bins `z_edges`.
         sigma: galaxies in the bins `sigma_edges` of (z_err68_high - z_err68_low) / 2 / (1 + z_median).
         flags: galaxies with each flag.
+        in_training: galaxies of the training set, as far as known.
         anomalies: with the largest scores, largest first.
         examples: the first galaxies.
     """
@@ -64,6 +66,7 @@ class Summary:
     z: np.ndarray = field(default_factory=lambda: np.zeros(Z_BINS, np.int64))
     sigma: np.ndarray = field(default_factory=lambda: np.zeros(SIGMA_BINS, np.int64))
     flags: Counter[str] = field(default_factory=Counter)
+    in_training: int = 0
     anomalies: list[Example] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
 
@@ -72,6 +75,7 @@ class Summary:
         self.rejected += other.rejected
         self.z, self.sigma = self.z + other.z, self.sigma + other.sigma
         self.flags += other.flags
+        self.in_training += other.in_training
         self.anomalies = _largest([*self.anomalies, *other.anomalies])
         self.examples = [*self.examples, *other.examples][:SHOWN]
 
@@ -89,6 +93,7 @@ class Summary:
             np.array(values["z"]),
             np.array(values["sigma"]),
             Counter(values["flags"]),
+            values["in_training"],
             [Example(**v) for v in values["anomalies"]],
             [Example(**v) for v in values["examples"]],
         )
@@ -134,6 +139,7 @@ def summarise(piece: Piece, rows: pa.Table, row_N: np.ndarray, rejections: Seque
         z=np.histogram(z_N[np.isfinite(z_N)].clip(0, Z_MAX), z_edges())[0],
         sigma=_widths(z_N, low_N, high_N),
         flags=Counter({str(flag.name): int((flags_N & flag != 0).sum()) for flag in Flag}),
+        in_training=pc.sum(rows[IN_TRAINING]).as_py() or 0,
         anomalies=[example(i) for i in unusual_N],
         examples=[example(i) for i in np.argsort(row_N, kind="stable")[:SHOWN]],
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmae.astro.crossmatch import separation
-from mmae.astro.healpix import on_sky, sky_cell
+from mmae.astro.healpix import cell_centre, nested_cell, on_sky, sky_cell
 
 
 def uniform(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -64,3 +64,9 @@ def test_out_of_range_and_nan_positions_are_not_on_the_sky():
     ra = [0, 360, -180, np.nan, 10, 361, -181, 10, 10, np.inf, -999]
     dec = [0, 90, -90, 0, np.nan, 0, 0, 91, -90.1, 0, -999]
     assert on_sky(ra, dec).tolist() == [True] * 3 + [False] * 8
+
+
+@pytest.mark.parametrize("order", [0, 5, 10])
+def test_centres_are_in_their_pixels(order):
+    cell = np.arange(0, 12 * 4**order, max(1, 4**order // 50))
+    assert np.array_equal(nested_cell(*cell_centre(cell, order), order), cell)

@@ -22,6 +22,7 @@ from mmae.catalogue.read import read_catalogue, read_embeddings, read_format, re
 from mmae.catalogue.rows import REDSHIFTS
 from mmae.catalogue.state import PIECES
 from mmae.core.errors import InputError
+from mmae.survey.leaks import TRAINING_ROWS
 from tests.catalogue.small import (
     SHARD,
     SPEC,
@@ -233,6 +234,21 @@ def test_images_alone(bundle, survey, tmp_path):
     assert sorted(rows["object_id"].to_pylist()) == [g.object_id for g in GALAXIES if g.image_CHW is not None]
     assert (rows["mmae_flags"].to_numpy() & Flag.NO_SPECTRUM != 0).all()
     assert read_format(out).modalities == ("image",)
+
+
+def test_galaxies_of_the_training_set_are_marked(bundle, survey, whole, tmp_path):
+    assert read_catalogue(whole)["mmae_in_training"].null_count == N - 3  # not known
+    trained = tmp_path / "b"
+    shutil.copytree(bundle, trained)
+    rows = [{"ra": g.ra, "dec": g.dec + (0.5 + i % 2) / 3600} for i, g in enumerate(GALAXIES[:40])]
+    pq.write_table(pa.Table.from_pylist([*rows, {"ra": None, "dec": None}]), trained / TRAINING_ROWS)
+    found = read_catalogue(predict_here(options(trained, survey, tmp_path / "c")).path)
+    marked = found.filter(found["mmae_in_training"])["object_id"].to_pylist()
+    assert sorted(marked) == [f"g{i:05d}" for i in range(0, 40, 2) if i != 34]  # 0.5 arcsec away, not 1.5
+    assert found["mmae_in_training"].null_count == 0
+    (trained / TRAINING_ROWS).write_bytes(b"PAR1 half")
+    with pytest.raises(InputError, match="cannot be read"):
+        predict_here(options(trained, survey, tmp_path / "d"))
 
 
 def test_without_anomaly_scores(bundle, survey, tmp_path):
