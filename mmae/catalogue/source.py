@@ -105,7 +105,7 @@ def open_input(
         InputError: there are no files, they lack columns or metadata or differ from each other, or their grids are not
             those of the model.
     """
-    files, content = _files(path, splits)
+    files, content = input_files(path, splits)
     with ThreadPoolExecutor(READERS) as pool:
         footers = list(pool.map(read_footer, files))
     spec, schema = _common(footers)
@@ -178,7 +178,7 @@ def require_same_grid(path: str, spec: SurveySpec, model_spec: InputSpec, modali
         raise InputError(f"{path}: {'; '.join(differ)}. A model reads one band order and one grid only.")
 
 
-def _files(path: str, splits: Sequence[str]) -> tuple[list[str], str]:
+def input_files(path: str, splits: Sequence[str]) -> tuple[list[str], str]:
     """The files in a fixed order, and the content hash if the path is a survey."""
     folder = Path(path).expanduser()
     if (folder / MANIFEST).is_file():
@@ -188,21 +188,31 @@ def _files(path: str, splits: Sequence[str]) -> tuple[list[str], str]:
     return expand([path], ENDINGS, "Parquet file", catalogue_files), ""
 
 
+def spec_of(footer: Footer) -> SurveySpec:
+    """Band order, grids and units from the metadata of a file.
+
+    Raises:
+        InputError: it has none.
+    """
+    text = (footer.schema.metadata or {}).get(SPEC_KEY)
+    if text is None:
+        raise InputError(
+            f"{footer.path}: no survey metadata in the Parquet footer, so that band order, grids and units are "
+            f"unknown. Build a survey from these files with ray_jobs/build_survey.py (docs/surveys.md)."
+        )
+    return SurveySpec.from_json(text)
+
+
 def _common(footers: Sequence[Footer]) -> tuple[SurveySpec, pa.Schema]:
     """Spec and schema of all files."""
     first = footers[0]
-    text = (first.schema.metadata or {}).get(SPEC_KEY)
-    if text is None:
-        raise InputError(
-            f"{first.path}: no survey metadata in the Parquet footer, so that band order, grids and units are unknown. "
-            f"Build a survey from these files with ray_jobs/build_survey.py (docs/surveys.md)."
-        )
-    spec = SurveySpec.from_json(text)
+    spec = spec_of(first)
     for footer in footers:
         missing = set(POSITION) - set(footer.schema.names)
         if missing:
             raise InputError(f"{footer.path}: no column {', '.join(sorted(missing))}. Add it, or give other files.")
-        if (footer.schema.metadata or {}).get(SPEC_KEY) != text or not footer.schema.equals(first.schema):
+        same_grid = (footer.schema.metadata or {}).get(SPEC_KEY) == first.schema.metadata[SPEC_KEY]
+        if not (same_grid and footer.schema.equals(first.schema)):
             raise InputError(
                 f"{footer.path}: its columns or grids differ from those of {first.path}. Give one survey at a time."
             )

@@ -1,0 +1,114 @@
+"""Index of the embeddings of a catalogue, for nearest neighbours: catalogue/index/.
+
+usearch (hierarchical small-world graph, Malkov & Yashunin 2018, IEEE TPAMI 42, 824) keeps vectors as float16 and
+searches the file without loading it: 340 bytes of disk and 8 bytes of memory per galaxy for embeddings of 96 numbers.
+faiss keeps such graphs in memory, and lancedb a copy of the table in a format of its own.
+
+Similarity is the cosine between embeddings from which the mean of the catalogue is subtracted: all embeddings of a
+model share a large constant part. Keys are row numbers of the catalogue.
+Shape suffixes: N rows, D width of the embedding, Q queries, M neighbours.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from mmae.catalogue.hats_files import DATASET, METADATA
+from mmae.catalogue.read import read_embeddings, read_format, read_partitions, read_pixels
+from mmae.catalogue.rows import EMBEDDING
+from mmae.core.errors import InputError
+from mmae.core.files import partial_path
+
+if TYPE_CHECKING:
+    from usearch.index import Index
+
+FOLDER, INDEX, MEAN = "index", "embedding.usearch", "mean.npy"
+LINKS = 16  # of each galaxy in the graph
+
+
+class Neighbours:
+    """The opened index of a catalogue."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        path = folder / FOLDER
+        if not (path / INDEX).exists():
+            build_index(folder)
+        self.mean_D = np.load(path / MEAN, allow_pickle=False)
+        self.index = _usearch().restore(str(path / INDEX), view=True)
+        counts = [pq.read_metadata(folder / DATASET / pixel.path).num_rows for pixel in read_pixels(folder)]
+        self.start_P = np.concatenate([[0], np.cumsum(counts)])
+
+    def near(self, embedding_QD: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers and cosines (Q, M) of the most similar galaxies, the nearest first."""
+        found = self.index.search((embedding_QD - self.mean_D).astype(np.float16), min(most, len(self.index)))
+        shape = (len(embedding_QD), -1)
+        return found.keys.astype(np.int64).reshape(shape), 1 - found.distances.reshape(shape)
+
+    def rows(self, number_N: np.ndarray, columns: list[str] | None = None) -> pa.Table:
+        """Rows of the catalogue by number, in this order."""
+        pixels = read_pixels(self.folder)
+        parts, place_N = [], []
+        part_N = np.searchsorted(self.start_P, number_N, side="right") - 1
+        for part in np.unique(part_N):
+            at = np.flatnonzero(part_N == part)
+            table = pq.read_table(self.folder / DATASET / pixels[part].path, columns=columns, partitioning=None)
+            parts.append(table.take(number_N[at] - self.start_P[part]))
+            place_N.append(at)
+        return pa.concat_tables(parts).take(np.argsort(np.concatenate(place_N)))
+
+    def number_of(self, object_id: str) -> int:
+        """The row number of a galaxy.
+
+        Raises:
+            InputError: the catalogue does not have it.
+        """
+        start = 0
+        for ids in read_partitions(self.folder, ["object_id"]):
+            found = pc.index(pc.cast(ids["object_id"], pa.string()), object_id).as_py()
+            if found >= 0:
+                return start + found
+            start += len(ids)
+        raise InputError(f"--like {object_id}: {self.folder} has no such object_id. Give one of its column object_id.")
+
+
+def build_index(folder: Path) -> Path:
+    """Write the index of a catalogue, and return its folder.
+
+    Raises:
+        InputError: usearch is not installed.
+    """
+    width = read_format(folder).embedding
+    total = pq.read_metadata(folder / DATASET / METADATA).num_rows
+    sum_D = np.zeros(width)
+    for part in read_partitions(folder, [EMBEDDING]):
+        sum_D += read_embeddings(part).sum(0, dtype=np.float64)
+    mean_D = (sum_D / total).astype(np.float32)
+    index = _usearch()(ndim=width, metric="cos", dtype="f16", connectivity=LINKS)
+    with tqdm(total=total, desc="index", unit=" galaxies", unit_scale=True) as bar:
+        for part in read_partitions(folder, [EMBEDDING]):
+            embedding_ND = read_embeddings(part) - mean_D
+            index.add(np.arange(len(index), len(index) + len(part)), embedding_ND.astype(np.float16))
+            bar.update(len(part))
+    path = folder / FOLDER
+    path.mkdir(exist_ok=True)
+    np.save(path / MEAN, mean_D)
+    unfinished = partial_path(path / INDEX)
+    index.save(str(unfinished))
+    unfinished.rename(path / INDEX)
+    return path
+
+
+def _usearch() -> type[Index]:
+    try:
+        from usearch.index import Index
+    except ImportError as error:
+        raise InputError("usearch is not installed: pip install -c constraints.txt usearch") from error
+    return Index
