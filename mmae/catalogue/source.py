@@ -16,17 +16,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmae.bundle.tables import fitting_spec
 from mmae.core.errors import InputError
 from mmae.core.untrusted import require_plain_columns
 from mmae.ingest.files import expand
 from mmae.ingest.hats import catalogue_files
 from mmae.model.batch import InputSpec
 from mmae.model.modalities import MODALITIES
-from mmae.survey.schema import IMAGE_GRID, SPEC_KEY, WAVELENGTH_GRID, SurveySpec
+from mmae.survey.schema import SPEC_KEY, SurveySpec
 from mmae.survey.store import MANIFEST, open_survey
 
-GRID = {"image": IMAGE_GRID, "spectrum": WAVELENGTH_GRID}
-"""Fields in which a model of this modality and its input must agree; for other modalities the bands."""
 POSITION = ("object_id", "ra", "dec")
 ENDINGS = (".parquet", ".parq", ".pq")
 COPY_AGAIN = "Copy this file again, then run the same command."
@@ -110,7 +109,7 @@ def open_input(
         footers = list(pool.map(read_footer, files))
     spec, schema = _common(footers)
     modalities = _modalities(path, spec, schema, model_modalities, use)
-    require_same_grid(path, spec, model_spec, modalities)
+    fitting_spec(spec, model_spec, modalities, path)
     wanted = [c for name in modalities for names in MODALITIES[name].columns(spec.bands).values() for c in names]
     columns = (*POSITION, *(column for column in wanted if column in schema.names))
     pieces = tuple(piece for footer in footers for piece in _pieces(footer, piece_rows))
@@ -158,24 +157,6 @@ def read_piece(piece: Piece, columns: Sequence[str], batch_size: int) -> Iterato
         raise InputError(f"{piece.path}: cannot be read ({reason}). {COPY_AGAIN}") from error
     if rows != piece.rows:
         raise InputError(f"{piece.path}: it has {rows} rows where there were {piece.rows}. {COPY_AGAIN}")
-
-
-def require_same_grid(path: str, spec: SurveySpec, model_spec: InputSpec, modalities: Collection[str]) -> None:
-    """Check that band order, pixel scale, zero point and wavelengths are those of the model.
-
-    The normalisation constants are those of the model and may differ.
-
-    Raises:
-        InputError: naming every property that differs.
-    """
-    fields = dict.fromkeys(field for name in modalities for field in GRID.get(name, ("bands",)))
-    differ = [
-        f"{field} is {getattr(spec, field)}, the model was trained with {getattr(model_spec, field)}"
-        for field in fields
-        if getattr(spec, field) != getattr(model_spec, field)
-    ]
-    if differ:
-        raise InputError(f"{path}: {'; '.join(differ)}. A model reads one band order and one grid only.")
 
 
 def input_files(path: str, splits: Sequence[str]) -> tuple[list[str], str]:
