@@ -48,6 +48,14 @@ def cell_centre(cell_P: ArrayLike, order: int) -> tuple[np.ndarray, np.ndarray]:
     return ra_P.to_value("deg"), dec_P.to_value("deg")
 
 
+def cell_corners(cell_P: ArrayLike, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """RA and declination (P, 4) of the corners of NESTED pixels, in degrees."""
+    from astropy_healpix.core import boundaries_lonlat
+
+    ra_P4, dec_P4 = boundaries_lonlat(np.asarray(cell_P, np.int64), 1, 1 << order, order="nested")
+    return ra_P4.to_value("deg"), dec_P4.to_value("deg")
+
+
 def with_neighbours(cell: np.ndarray, order: int) -> np.ndarray:
     """NESTED pixels (P, 9): each pixel and its neighbours; pixels with seven neighbours are repeated once."""
     from astropy_healpix.core import neighbours

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from mmae.astro.healpix import cell_centre
+from mmae.astro.healpix import cell_centre, cell_corners
 from mmae.catalogue.partitions import FINEST, Counts
 from mmae.catalogue.summary import Example, Summary, sigma_edges, z_edges
 from mmae.plots.image import draw_rgb, white_level
@@ -46,24 +47,26 @@ def sky_figure(counts: Counts) -> Figure:
         rows_P, order = np.bincount(index_P, rows_P), order - 1
     ra_P, dec_P = cell_centre(cell_P, order)
     density_P = rows_P / (CELL_AREA_DEG2 / 4**order)
-    middle = np.degrees(np.angle(np.exp(1j * np.radians(ra_P)).mean()))
+    middle = np.degrees(np.angle(np.exp(1j * np.radians(ra_P)).mean())) % 360
     offset_P = (ra_P - middle + 180) % 360 - 180
-    wide = max(np.ptp(offset_P), np.ptp(dec_P)) > WIDE_DEG
     figure = Figure(figsize=(8, 4), layout="constrained")
-    ax = figure.add_subplot(projection="mollweide" if wide else None)
-    if wide:
-        x_P, y_P, size = -np.radians((ra_P + 180) % 360 - 180), np.radians(dec_P), 4.0
+    drawn = {"cmap": DENSITY_CMAP, "norm": LogNorm() if density_P.max() > 10 * density_P.min() else None}
+    if max(np.ptp(offset_P), np.ptp(dec_P)) > WIDE_DEG:
+        ax = figure.add_subplot(projection="mollweide")
+        x_P = -np.radians((ra_P + 180) % 360 - 180)
+        cells = ax.scatter(x_P, np.radians(dec_P), c=density_P, s=4, marker="s", linewidths=0, **drawn)
         ax.set_xticklabels([f"{-angle % 360:.0f}°" for angle in range(-150, 180, 30)])
         ax.grid(alpha=0.3)
     else:
-        x_P, y_P, size = middle % 360 + offset_P, dec_P, 8.0
+        ax = figure.add_subplot()
+        ra_P4, dec_P4 = cell_corners(cell_P, order)
+        corner_P42 = np.stack([middle + (ra_P4 - middle + 180) % 360 - 180, dec_P4], -1)
+        cells = ax.add_collection(PolyCollection(corner_P42, array=density_P, linewidths=0, **drawn))
+        ax.autoscale_view()
         ax.invert_xaxis()
         ax.set_aspect(1 / max(np.cos(np.radians(dec_P.mean())), 0.1), adjustable="datalim")
         ax.set(xlabel="RA [deg]", ylabel="Dec [deg]")
-    points = ax.scatter(
-        x_P, y_P, c=density_P, s=size, marker="s", linewidths=0, cmap=DENSITY_CMAP, norm=_norm(density_P)
-    )
-    figure.colorbar(points, ax=ax, label=r"galaxies per deg$^2$")
+    figure.colorbar(cells, ax=ax, label=r"galaxies per deg$^2$")
     return figure
 
 
@@ -99,7 +102,3 @@ def _last(count: np.ndarray, edges: np.ndarray) -> float:
     """Upper edge of the last bin with galaxies."""
     filled = np.flatnonzero(count)
     return float(edges[filled[-1] + 1]) if len(filled) else float(edges[-1])
-
-
-def _norm(density_P: np.ndarray) -> LogNorm | None:
-    return LogNorm() if density_P.max() > 10 * density_P.min() else None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmae.astro.crossmatch import separation
-from mmae.astro.healpix import cell_centre, nested_cell, on_sky, sky_cell
+from mmae.astro.healpix import cell_centre, cell_corners, nested_cell, on_sky, sky_cell
 
 
 def uniform(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -70,3 +70,13 @@ def test_out_of_range_and_nan_positions_are_not_on_the_sky():
 def test_centres_are_in_their_pixels(order):
     cell = np.arange(0, 12 * 4**order, max(1, 4**order // 50))
     assert np.array_equal(nested_cell(*cell_centre(cell, order), order), cell)
+
+
+def test_corners_surround_the_centre():
+    cell = np.arange(0, 12 * 4**5, 97)
+    ra, dec = cell_centre(cell, 5)
+    ra_P4, dec_P4 = cell_corners(cell, 5)
+    side = 58.6 / 32
+    for corner in range(4):
+        distance = separation(ra, dec, ra_P4[:, corner], dec_P4[:, corner])
+        assert (distance > 0.4 * side).all() and (distance < 1.3 * side).all()
