@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.collections import PolyCollection
+from matplotlib.collections import Collection, PolyCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
@@ -50,22 +50,25 @@ def sky_figure(counts: Counts) -> Figure:
     middle = np.degrees(np.angle(np.exp(1j * np.radians(ra_P)).mean())) % 360
     offset_P = (ra_P - middle + 180) % 360 - 180
     figure = Figure(figsize=(8, 4), layout="constrained")
-    drawn = {"cmap": DENSITY_CMAP, "norm": LogNorm() if density_P.max() > 10 * density_P.min() else None}
+    cells: Collection
     if max(np.ptp(offset_P), np.ptp(dec_P)) > WIDE_DEG:
         ax = figure.add_subplot(projection="mollweide")
         x_P = -np.radians((ra_P + 180) % 360 - 180)
-        cells = ax.scatter(x_P, np.radians(dec_P), c=density_P, s=4, marker="s", linewidths=0, **drawn)
+        cells = ax.scatter(x_P, np.radians(dec_P), c=density_P, s=4, marker="s", linewidths=0)
         ax.set_xticklabels([f"{-angle % 360:.0f}°" for angle in range(-150, 180, 30)])
         ax.grid(alpha=0.3)
     else:
         ax = figure.add_subplot()
         ra_P4, dec_P4 = cell_corners(cell_P, order)
         corner_P42 = np.stack([middle + (ra_P4 - middle + 180) % 360 - 180, dec_P4], -1)
-        cells = ax.add_collection(PolyCollection(corner_P42, array=density_P, linewidths=0, **drawn))
+        cells = ax.add_collection(PolyCollection(list(corner_P42), array=density_P, linewidths=0))
         ax.autoscale_view()
         ax.invert_xaxis()
         ax.set_aspect(1 / max(np.cos(np.radians(dec_P.mean())), 0.1), adjustable="datalim")
         ax.set(xlabel="RA [deg]", ylabel="Dec [deg]")
+    cells.set_cmap(DENSITY_CMAP)
+    if density_P.max() > 10 * density_P.min():
+        cells.set_norm(LogNorm())
     figure.colorbar(cells, ax=ax, label=r"galaxies per deg$^2$")
     return figure
 

@@ -34,7 +34,11 @@ LINKS = 16  # of each galaxy in the graph
 
 
 class Neighbours:
-    """The opened index of a catalogue."""
+    """The opened index of a catalogue; built if there is none.
+
+    Raises:
+        InputError: the folder is not a catalogue, the index is damaged, or usearch is not installed.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -42,7 +46,12 @@ class Neighbours:
         if not (path / INDEX).exists():
             build_index(folder)
         self.mean_D = np.load(path / MEAN, allow_pickle=False)
-        self.index = _usearch().restore(str(path / INDEX), view=True)
+        index = _usearch().restore(str(path / INDEX), view=True)
+        if index is None:
+            raise InputError(
+                f"{path / INDEX}: not an index of usearch. Remove the folder {path}; a search builds it again."
+            )
+        self.index = index
         counts = [pq.read_metadata(folder / DATASET / pixel.path).num_rows for pixel in read_pixels(folder)]
         self.start_P = np.concatenate([[0], np.cumsum(counts)])
 
