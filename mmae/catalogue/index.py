@@ -46,11 +46,13 @@ class Neighbours:
         if not (path / INDEX).exists():
             build_index(folder)
         self.mean_D = np.load(path / MEAN, allow_pickle=False)
-        index = _usearch().restore(str(path / INDEX), view=True)
-        if index is None:
+        try:
+            index = _usearch().restore(str(path / INDEX), view=True)
+        except (ValueError, RuntimeError) as error:
             raise InputError(
-                f"{path / INDEX}: not an index of usearch. Remove the folder {path}; a search builds it again."
-            )
+                f"{path}: damaged index ({error}). Remove this folder; a search builds it again."
+            ) from error
+        assert index is not None  # only for memory that is not allocated
         self.index = index
         counts = [pq.read_metadata(folder / DATASET / pixel.path).num_rows for pixel in read_pixels(folder)]
         self.start_P = np.concatenate([[0], np.cumsum(counts)])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from mmae.catalogue.index import Neighbours
+from mmae.catalogue.index import INDEX, Neighbours, build_index
 from mmae.catalogue.read import read_catalogue, read_embeddings
 from mmae.catalogue.search import search
 from mmae.catalogue.search_config import SearchConfig
@@ -61,6 +62,14 @@ def test_search_writes_a_table_and_pictures(catalogue, tmp_path):
     assert len(rows) == 12 and rows == pq.read_table(tmp_path / "out" / "neighbours.parquet").to_pylist()
     assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"neighbours-00.png", "neighbours-01.png"}
     assert "like g00007" in console.file.getvalue()
+
+
+def test_a_damaged_index_is_refused(catalogue, tmp_path):
+    copy = tmp_path / "c"
+    shutil.copytree(catalogue, copy)
+    (build_index(copy) / INDEX).write_bytes(b"half")
+    with pytest.raises(InputError, match="damaged index"):
+        Neighbours(copy)
 
 
 def test_another_folder_is_refused(tmp_path):
