@@ -105,3 +105,24 @@ def test_killed_jobs_continue_with_the_same_bytes(tmp_path, start):
     assert content(out) == content(whole)
     ids = read_catalogue(out)["object_id"].to_pylist()
     assert len(ids) == len(set(ids)) and not out.with_name("c.unfinished").exists()
+
+
+@pytest.mark.slow
+def test_a_job_survives_the_loss_of_a_node(tmp_path):
+    bundle = write_small_bundle(tmp_path / "b")
+    survey = write_survey(tmp_path / "s", [galaxy(i) for i in range(N)])
+    whole = predict_here(options(bundle, survey, tmp_path / "whole" / "c")).path
+    out = tmp_path / "jobs" / "c"
+    out.parent.mkdir()
+    command = [sys.executable, "-m", "tests.catalogue.lost_node", bundle, survey, out, tmp_path / "gate"]
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=ROOT,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=2 * TIMEOUT_S,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the node is killed" in done.stdout and content(out) == content(whole)
