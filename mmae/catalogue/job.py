@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
+import torch
 from rich.console import Console
 from tqdm import tqdm
 
@@ -167,6 +168,7 @@ def _record(config: PredictConfig, model: Path, bundle: Bundle, given: Input) ->
     return {
         "mmae": mmae.__version__,
         "pyarrow": pa.__version__,
+        "torch": torch.__version__,
         "model": bundle.hash,
         "training_rows": file_hash(trained) if trained.exists() else "",
         "input": describe_input(given),
