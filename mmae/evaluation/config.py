@@ -38,6 +38,11 @@ class EvaluateConfig:
     """Number of galaxies for the surface of image and spectrum masks; 0: all evaluated galaxies."""
     line_galaxies: int = 1000
     """Maximum number of galaxies for line fits; 0: all evaluated galaxies."""
+    hidden_galaxies: int = 500
+    """Number of galaxies for hidden parts of images and spectra, taken from the start; 0: all evaluated galaxies."""
+    baseline_run: str = ""
+    """Another trained model (name of a run, MLflow run id, or checkpoint folder) as a baseline for hidden pixels,
+    usually one of the recipe `paper`."""
     surface_ratios: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     """Masked fractions of image and spectrum in the surface; 1: the modality is absent."""
     mask_ratio: float = 0.75
@@ -60,7 +65,7 @@ class EvaluateConfig:
             raise ValueError("give either --run (a trained model) or --predictions (a file).")
         if self.split not in SPLITS:
             raise ValueError(f"split is {self.split!r}: choose one of {', '.join(SPLITS)}.")
-        for field in ("galaxies", "training_galaxies", "surface_galaxies", "line_galaxies"):
+        for field in ("galaxies", "training_galaxies", "surface_galaxies", "line_galaxies", "hidden_galaxies"):
             if getattr(self, field) < 0:
                 raise ValueError(f"{field} is {getattr(self, field)}: give 0 (all) or more.")
         if self.batch_size < 1:

@@ -23,13 +23,14 @@ from mmae.core.settings import from_yaml
 from mmae.core.terminal import terminal
 from mmae.evaluation.catalogue import Catalogue, read_catalogue, true_widths
 from mmae.evaluation.config import EvaluateConfig
+from mmae.evaluation.hidden.parts import TRAINING_GALAXIES
 from mmae.evaluation.photoz.predictions_file import read_predictions
 from mmae.evaluation.photoz.section import file_section
 from mmae.evaluation.photoz.table_baselines import predict_from_magnitudes
 from mmae.evaluation.record import HASH_DIGITS, evaluation_record, require_same_model, save_record
 from mmae.evaluation.sections import Results, SplitReadings, make_sections
 from mmae.evaluation.tables import write_predictions
-from mmae.evaluation.tasks import SplitInput, readings_task, reconstructions_task, surface_task
+from mmae.evaluation.tasks import SplitInput, hidden_task, readings_task, reconstructions_task, surface_task
 from mmae.inference.checkpoint import CONFIG, read_state
 from mmae.inference.find_run import FoundRun, find_run
 from mmae.ingest.embedded import embedded_folder
@@ -60,9 +61,11 @@ LOGGED = (
     "surface/verdict/",
     "pz/scores/",
     "pz/calibration/",
+    "hidden/targets/",
     "spectra/targets/",
 )
-CONCURRENT_TASKS = 3
+CONCURRENT_TASKS = 4
+RECONSTRUCTING = ("mmae", "paper")  # kinds of models
 TRAIN = "train"
 
 
@@ -114,13 +117,14 @@ def _evaluate_model(config: EvaluateConfig, console: Console) -> Evaluation:
     console.print(
         f"model   {trained.checkpoint}\nsurvey  {survey.path}, split {config.split}", highlight=False, soft_wrap=True
     )
+    baseline = _baseline_model(config, survey)
     record = evaluation_record(trained, survey, config.split)
     folder = config.home_path / EVALUATIONS / (config.name or trained.name) / record.folder_name
     require_same_model(folder, record)
     start_ray()
     with folder_lock(folder, BUSY):
         require_same_model(folder, record)
-        results = run_tasks(config, trained.checkpoint, survey, console)
+        results = run_tasks(config, trained.checkpoint, survey, console, baseline)
         sections = make_sections(results, config, console)
         save_record(folder, record, seed=config.seed)
         page = save_report(
@@ -154,6 +158,23 @@ def _survey(config: EvaluateConfig, trained: FoundRun) -> Survey:
     raise InputError(f"{trained.checkpoint}: its survey {folders[0]} does not exist. Give --survey FOLDER.")
 
 
+def _baseline_model(config: EvaluateConfig, survey: Survey) -> Path | None:
+    """The checkpoint of --baseline-run; None without one.
+
+    Raises:
+        InputError: it does not reconstruct images, has another grid, or was trained on galaxies of the split.
+    """
+    if not config.baseline_run:
+        return None
+    found = find_run(config.baseline_run, config.home_path, tracking_uri(config.home_path))
+    model = from_yaml(found.checkpoint / CONFIG, RunConfig).model
+    if model.kind not in RECONSTRUCTING or "image" not in modalities_of(model):
+        raise InputError(f"baseline_run: {config.baseline_run} does not reconstruct images. Give a run that does.")
+    _require_same_grid(found, survey, modalities_of(model))
+    require_no_leak(found.checkpoint, survey, config.split, allow_unknown=config.allow_unknown_training)
+    return found.checkpoint
+
+
 def _require_same_grid(trained: FoundRun, survey: Survey, modalities: Collection[str] = ("image", "spectrum")) -> None:
     """A model reads one image size, one order of bands, one photometric system and one wavelength grid.
 
@@ -177,8 +198,14 @@ def _require_same_grid(trained: FoundRun, survey: Survey, modalities: Collection
         raise InputError(f"{survey.path}: {'; '.join(differ)}. Evaluate {trained.name} on a survey of the same grid.")
 
 
-def run_tasks(config: EvaluateConfig, checkpoint: Path, survey: Survey, console: Console) -> Results:
-    """Start the Ray tasks concurrently and wait for the readings; the other results are futures."""
+def run_tasks(
+    config: EvaluateConfig, checkpoint: Path, survey: Survey, console: Console, baseline: Path | None = None
+) -> Results:
+    """Start the Ray tasks concurrently and wait for the readings; the other results are futures.
+
+    Args:
+        baseline: checkpoint of another model that fills in hidden pixels.
+    """
     gpu = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
     threads = max(1, int(ray.cluster_resources().get("CPU", 1)) // CONCURRENT_TASKS)
 
@@ -202,6 +229,16 @@ def run_tasks(config: EvaluateConfig, checkpoint: Path, survey: Survey, console:
     if survey.rows_per_split().get(TRAIN, 0):
         splits[TRAIN] = read(TRAIN, config.training_galaxies)
     n_train = len(splits[TRAIN][1]) if TRAIN in splits else 0
+    n_hidden = min(config.hidden_galaxies or len(catalogue), len(catalogue))
+    hidden = start(
+        hidden_task,
+        test.first(n_hidden),
+        splits[TRAIN][0].first(TRAINING_GALAXIES) if TRAIN in splits else None,
+        baseline,
+        config,
+        catalogue.chosen(np.arange(n_hidden)),
+        survey.provenance,
+    )
     console.print(
         f"reading {len(catalogue):,} galaxies and {n_train:,} training galaxies; {n_surface:,} galaxies with "
         f"{len(config.surface_ratios) ** 2 - 1} pairs of masks",
@@ -220,6 +257,7 @@ def run_tasks(config: EvaluateConfig, checkpoint: Path, survey: Survey, console:
         catalogue.redshift_N[:n_surface],
         surface.future(),
         reconstructions.future(),
+        hidden.future(),
         ray.get(baselines) if baselines else {},
     )
 

@@ -13,6 +13,9 @@ from rich.progress import track
 from mmae.evaluation.catalogue import Catalogue
 from mmae.evaluation.config import EvaluateConfig
 from mmae.evaluation.example_figure import example_figure
+from mmae.evaluation.hidden.parts import HiddenParts
+from mmae.evaluation.hidden.section import TITLE as HIDDEN_TITLE
+from mmae.evaluation.hidden.section import hidden_section
 from mmae.evaluation.images.section import TITLE as IMAGES_TITLE
 from mmae.evaluation.images.section import images_section
 from mmae.evaluation.lines.section import TITLE as SPECTRA_TITLE
@@ -38,7 +41,7 @@ from mmae.survey.schema import SurveySpec
 BREAK = "Dn4000"  # Balogh et al. (1999): small in star-forming galaxies
 EXAMPLES_TITLE = "Examples of reconstructions"
 FEWER_RESAMPLES = 300  # in sections with many scores
-NEED_RUNNING_TASKS = ("examples", "surface", "spectra", "images")  # made last
+NEED_RUNNING_TASKS = ("examples", "surface", "hidden", "spectra", "images")  # made last
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Results:
         z_pred_ISN: predicted redshifts of these galaxies for every pair of masked fractions; None for a model that
             does not read both image and spectrum.
         reconstructions: measurements of the reconstructions of the evaluated galaxies.
+        hidden: measures of hidden parts of the first evaluated galaxies; None for a model without reconstructions.
         baselines: redshifts of the evaluated galaxies from their magnitudes alone; empty without training galaxies or
             magnitudes.
     """
@@ -74,6 +78,7 @@ class Results:
     surface_redshift_N: np.ndarray
     z_pred_ISN: Future[np.ndarray | None]
     reconstructions: Future[ReconstructionMeasures]
+    hidden: Future[HiddenParts | None]
     baselines: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def pdfs(self) -> dict[str, tuple[RedshiftPDF, np.ndarray]]:
@@ -134,6 +139,13 @@ def _makers(results: Results, config: EvaluateConfig) -> dict[str, Callable[[], 
         ratios = config.surface_ratios
         return surface_section(z_pred_ISN, ratios, ratios, results.surface_redshift_N, seed=seed, resamples=fewer)
 
+    def hidden() -> Section:
+        parts = results.hidden.result()
+        if parts is None:
+            return _without("hidden", HIDDEN_TITLE, "reconstruct images or spectra")
+        measured = catalogue.chosen(np.arange(parts.galaxies))
+        return hidden_section(parts, measured, results.spec, seed=seed, resamples=fewer)
+
     def spectra() -> Section:
         measures = results.reconstructions.result().spectra
         if measures is None:
@@ -153,6 +165,7 @@ def _makers(results: Results, config: EvaluateConfig) -> dict[str, Callable[[], 
         "pz": lambda: pz_section(
             results.pdfs(), catalogue.redshift_N, strata, seed=seed, resamples=fewer, object_id_N=catalogue.object_id_N
         ),
+        "hidden": hidden,
         "spectra": spectra,
         "images": images,
         "representation": lambda: probes("representation", REPRESENTATION_TITLE, representation_section),

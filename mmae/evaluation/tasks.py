@@ -1,13 +1,14 @@
-"""Ray tasks that apply a model to a survey: readings, surface, reconstructions.
+"""Ray tasks that apply a model to a survey: readings, surface, reconstructions, hidden parts.
 
 They run concurrently and return small arrays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ray
@@ -17,6 +18,7 @@ from ray.data import Dataset
 from mmae.core.ray_setup import set_data_context
 from mmae.evaluation.catalogue import Catalogue
 from mmae.evaluation.config import EvaluateConfig
+from mmae.evaluation.hidden.parts import HiddenParts, measure_hidden_parts, read_training
 from mmae.evaluation.reconstructions import ReconstructionMeasures, measure_reconstructions
 from mmae.inference.checkpoint import load_model
 from mmae.inference.readings import Readings, Spectroscopy, read_modes, read_surface
@@ -98,5 +100,34 @@ def reconstructions_task(
         true_ew_NE,
         mask_ratio=config.mask_ratio,
         line_galaxies=config.line_galaxies or len(catalogue),
+        seed=config.seed,
+    )
+
+
+def hidden_task(
+    split: SplitInput,
+    training: SplitInput | None,
+    paper: Path | None,
+    config: EvaluateConfig,
+    catalogue: Catalogue,
+    provenance: Mapping[str, Any],
+) -> HiddenParts | None:
+    """Measures of hidden parts of images and spectra; None for a model that reconstructs neither.
+
+    Args:
+        training: training galaxies for the baselines.
+        paper: checkpoint of the model that is a baseline.
+        provenance: of the survey.
+    """
+    model, device = split.load_model()
+    return measure_hidden_parts(
+        model,
+        split.batches(),
+        device,
+        split.spec,
+        catalogue,
+        training=None if training is None else read_training(training.batches(), split.spec),
+        provenance=provenance,
+        paper=None if paper is None else load_model(paper, device)[0],
         seed=config.seed,
     )

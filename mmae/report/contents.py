@@ -128,6 +128,24 @@ def judge_range(value: float, low: float, high: float) -> Verdict:
     return Verdict(f"misses: {'below' if value < low else 'above'} {low:g} to {high:g}", False)
 
 
+def judge_at_most(value: float, limit: float) -> Verdict:
+    """Whether value is at most `limit`."""
+    if not math.isfinite(value):
+        return Verdict("no value to judge")
+    if value <= limit:
+        return Verdict(f"at most {limit:g}", True)
+    return Verdict(f"misses: {value / limit:.3g} x the target", False)
+
+
+def judge_at_least(value: float, limit: float) -> Verdict:
+    """Whether value is at least `limit`."""
+    if not math.isfinite(value):
+        return Verdict("no value to judge")
+    if value >= limit:
+        return Verdict(f"at least {limit:g}", True)
+    return Verdict(f"misses: {value / limit:.3g} x the target", False)
+
+
 def judge_all(*verdicts: Verdict) -> Verdict:
     """Combined verdict: met if all judged verdicts are met."""
     judged = [v for v in verdicts if v.ok is not None]

@@ -147,7 +147,7 @@ def simulate_galaxy(row: int, config: SimulationConfig, spec: SurveySpec) -> tup
     label = labels.measure_redshift(rng, target.target_class.name, target.redshift)
     morphtype = tractor_type(rng, structure)
 
-    observed_spec = _observed_spec(spec, draws)
+    noisy_spec = observed_spec(spec, draws)
     fwhm_C = camera.draw_seeing(rng, spec.bands) * draws.seeing_factor
     middle = (spec.image_size - 1) / 2
     centre = tuple(middle + rng.uniform(-CENTRING_ERROR, CENTRING_ERROR, 2) + draws.offset)
@@ -160,10 +160,10 @@ def simulate_galaxy(row: int, config: SimulationConfig, spec: SurveySpec) -> tup
     image_CHW = camera.render(profiles, fwhm_C, spec.image_size, spec.pixel_scale, draws.psf)
     if draws.zero_point_C is not None:
         image_CHW *= 10 ** (-0.4 * draws.zero_point_C)[:, None, None]
-    observed_CHW = camera.add_noise(rng, image_CHW, observed_spec, draws.warp_weight)
+    observed_CHW = camera.add_noise(rng, image_CHW, noisy_spec, draws.warp_weight)
     radius = structure.half_light_radius()
     zero_point_C = 0.0 if draws.zero_point_C is None else draws.zero_point_C
-    measured_C = camera.measure_magnitude(rng, mag_C + zero_point_C, radius, fwhm_C, observed_spec)
+    measured_C = camera.measure_magnitude(rng, mag_C + zero_point_C, radius, fwhm_C, noisy_spec)
 
     fibre_P = [camera.fibre_fraction(c.profile) for c in sky_object.components]
     spectrum = None
@@ -212,7 +212,7 @@ def simulate_galaxy(row: int, config: SimulationConfig, spec: SurveySpec) -> tup
     )
 
 
-def _observed_spec(spec: SurveySpec, draws: Draws) -> SurveySpec:
+def observed_spec(spec: SurveySpec, draws: Draws) -> SurveySpec:
     """The spec with the sky noise of this row."""
     if draws.noise_factor_C is None:
         return spec

@@ -33,7 +33,7 @@ from mmae.training.checkpoint import save_model
 from mmae.training.run import open_tracker
 from mmae.training.step import create_state
 
-SECTIONS = ["examples", "redshift", "surface", "pz", "spectra", "images", "representation", "shift"]
+SECTIONS = ["examples", "redshift", "surface", "pz", "hidden", "spectra", "images", "representation", "shift"]
 
 
 def quiet() -> Console:
@@ -76,7 +76,7 @@ def small(run: RunConfig, **changes) -> EvaluateConfig:
 
 def test_evaluation_of_a_model_end_to_end(trained, small_survey, ray_cluster):
     console = quiet()
-    result = evaluate(small(trained), console)
+    result = evaluate(small(trained, baseline_run="first"), console)
     assert [s.name for s in result.sections] == SECTIONS
     survey = open_survey(small_survey)
     n_test = survey.rows_per_split()["test"]

@@ -21,6 +21,7 @@ from mmae.core.files import folder_lock
 from mmae.evaluation import job
 from mmae.evaluation.catalogue import read_catalogue, true_widths
 from mmae.evaluation.config import EvaluateConfig
+from mmae.evaluation.hidden.parts import measure_hidden_parts, read_training
 from mmae.evaluation.job import evaluate
 from mmae.evaluation.reconstructions import measure_reconstructions
 from mmae.evaluation.record import RECORD
@@ -155,7 +156,7 @@ def mmae_of(**modalities) -> MMAEConfig:
 
 
 MODELS = {
-    "image-only": (mmae_of(image=IMAGE, spectrum=SpectrumConfig(use=False)), ["image"], {"images"}),
+    "image-only": (mmae_of(image=IMAGE, spectrum=SpectrumConfig(use=False)), ["image"], {"images", "hidden"}),
     "magnitudes": (
         mmae_of(
             image=ImageConfig(use=False), spectrum=SpectrumConfig(use=False), magnitudes=MagnitudesConfig(use=True)
@@ -166,7 +167,7 @@ MODELS = {
     "image-and-magnitudes": (
         mmae_of(image=IMAGE, spectrum=SpectrumConfig(use=False), magnitudes=MagnitudesConfig(use=True)),
         ["image", "magnitudes", "image and magnitudes"],
-        {"images"},
+        {"images", "hidden"},
     ),
     "cnn": (CNNConfig(width=2, depth=1, hidden=8), ["image"], set()),
     "contrastive": (
@@ -190,7 +191,7 @@ def test_every_model_gets_the_sections_of_what_it_predicts(kind, quick_run, surv
         readings[split] = SplitReadings(read_catalogue(survey, split), *read)
     assert list(readings["test"].readings) == modes
     catalogue = readings["test"].catalogue
-    surface, reconstructions = Future(), Future()
+    surface, reconstructions, hidden = Future(), Future(), Future()
     both = {"image", "spectrum"} <= model.n_tokens.keys()
     surface.set_result(np.full((2, 2, len(catalogue)), 0.5) if both else None)
     reconstructions.set_result(
@@ -206,7 +207,22 @@ def test_every_model_gets_the_sections_of_what_it_predicts(kind, quick_run, surv
             seed=0,
         )
     )
-    results = Results(survey.spec, readings["test"], readings["train"], catalogue.redshift_N, surface, reconstructions)
+    hidden.set_result(
+        measure_hidden_parts(
+            model,
+            batches["test"],
+            torch.device("cpu"),
+            survey.spec,
+            catalogue,
+            training=read_training(batches["train"], survey.spec),
+            provenance={},
+            paper=None,
+            seed=0,
+        )
+    )
+    results = Results(
+        survey.spec, readings["test"], readings["train"], catalogue.redshift_N, surface, reconstructions, hidden
+    )
     options = EvaluateConfig(run="a", bootstrap=20, surface_ratios=(0.0, 1.0))
     sections = {s.name: s for s in make_sections(results, options, quiet())}
     made = {name for name, s in sections.items() if s.tables or s.drawings}
@@ -214,7 +230,7 @@ def test_every_model_gets_the_sections_of_what_it_predicts(kind, quick_run, surv
     # Probes need more galaxies than this survey has, and the embeddings of every mode.
     assert list(results.features()) == modes
     inapplicable = {name for name, s in sections.items() if "this model does not" in s.left_out}
-    assert inapplicable == {"examples", "surface", "spectra", "images"} - more
+    assert inapplicable == {"examples", "surface", "hidden", "spectra", "images"} - more
     files = {path.name for path in write_predictions(results, tmp_path)}
     names = [mode.replace(" ", "_") for mode in modes]
     assert files == {"predictions.parquet", *(f"pz_{name}.hdf5" for name in names)}

@@ -26,7 +26,7 @@ from mmae.evaluation.lines.compare import (
 )
 from mmae.evaluation.lines.measures import LineMeasures
 from mmae.metrics.bootstrap import Score
-from mmae.report.contents import Cell, Column, Table, Verdict
+from mmae.report.contents import Cell, Column, Table, Verdict, judge_at_most
 
 WIDTH_TARGET, AMPLITUDE_TARGET, SHIFT_TARGET = 1.5, (0.7, 1.3), 1.0
 MIN_GALAXIES = 10  # for a verdict, and for a bin of redshift
@@ -136,7 +136,7 @@ def target_table(found: Sequence[Summary]) -> Table:
 def _judge_width(s: Summary) -> Verdict:
     if s.missing.value > MAX_MISSING:
         return Verdict(f"misses: no line in {s.missing.value:.0%}", False)
-    return _at_most(s.width.value, WIDTH_TARGET)
+    return judge_at_most(s.width.value, WIDTH_TARGET)
 
 
 def _judge_amplitude(s: Summary) -> Verdict:
@@ -150,15 +150,7 @@ def _judge_amplitude(s: Summary) -> Verdict:
 def _judge_shift(s: Summary) -> Verdict:
     if s.missing.value > MAX_MISSING:
         return Verdict(f"misses: no line in {s.missing.value:.0%}", False)
-    return _at_most(s.beyond.value, SHIFT_TARGET)
-
-
-def _at_most(value: float, limit: float) -> Verdict:
-    if not np.isfinite(value):
-        return Verdict("no value to judge")
-    if value <= limit:
-        return Verdict(f"at most {limit:g}", True)
-    return Verdict(f"misses: {value / limit:.3g} x the target", False)
+    return judge_at_most(s.beyond.value, SHIFT_TARGET)
 
 
 def count_table(found: Sequence[Summary]) -> Table:
