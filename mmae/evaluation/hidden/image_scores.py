@@ -13,7 +13,7 @@ import numpy as np
 from mmae.evaluation.hidden.image_measures import CENTRE, FilledMeasures, Masked, band_of, join_measures
 from mmae.evaluation.hidden.normalised import mean_of
 from mmae.evaluation.images.errors import MIN_SNR
-from mmae.metrics.bootstrap import EMPTY, Score, Scores, bootstrap_scores
+from mmae.metrics.bootstrap import EMPTY, Score, bootstrap_scores
 from mmae.survey.schema import SurveySpec
 
 MIN_ELLIPTICITY, MIN_RADIUS = 0.3, 1.0  # 1 - b/a and arcsec: below, noise turns the axis
@@ -206,11 +206,6 @@ def difference_score(one: FilledMeasures, other: FilledMeasures, seed: int, resa
     """Mean of the difference of the mean squared errors of the same galaxies."""
     difference_N = one.mse_N - other.mse_N
     return mean_score(difference_N[np.isfinite(difference_N)], seed, resamples)
-
-
-def as_numbers(scores: HiddenScores) -> Scores:
-    """Name -> score."""
-    return {f.name: getattr(scores, f.name) for f in fields(scores)}
 
 
 def _median(x_RN: np.ndarray) -> dict[str, np.ndarray]:
