@@ -95,7 +95,8 @@ def measure_reconstructions(
         flux_BL, ivar_BL = batch.flux_BL.numpy(), batch.ivar_BL.numpy()
         redshift_B = np.where(batch.redshift_known_B.numpy(), batch.redshift_B.numpy(), np.nan)
         reconstructions = {
-            name: Reconstruction(e.flux_BL.cpu().numpy(), e.visible_BL.cpu().numpy()) for name, e in estimates.items()
+            name: Reconstruction(e.flux_BL.cpu().numpy(), e.visible_BL.cpu().numpy() | _nothing_shown(batch, name))
+            for name, e in estimates.items()
         }
         spectra.append(
             measure_spectra(
@@ -111,7 +112,9 @@ def measure_reconstructions(
         )
         for situation, object_id in id_of_example.items():
             if "image" in masked.values and object_id in batch.object_id:
-                examples[situation] = _example(batch, estimates[situation], batch.object_id.index(object_id))
+                row = batch.object_id.index(object_id)
+                if not _nothing_shown(batch, situation)[row]:
+                    examples[situation] = _example(batch, estimates[situation], row)
     return ReconstructionMeasures(
         join_image_measures(images) if images else None, join_spectra_measures(spectra) if spectra else None, examples
     )
@@ -131,6 +134,11 @@ def example_galaxies(catalogue: Catalogue, mask_ratio: float) -> dict[str, str]:
         for situation, these_N in chosen.items()
         if these_N.any()
     }
+
+
+def _nothing_shown(batch: Batch, situation: str) -> np.ndarray:
+    """(B, 1) bool: the model saw nothing of the galaxy, which has no image. Its reconstruction is not judged."""
+    return (~batch.present["image"].numpy() & (situation == ABSENT))[:, None]
 
 
 def _image(batch: Batch) -> np.ndarray:
