@@ -33,6 +33,7 @@ from mmae.evaluation.tables import write_predictions
 from mmae.evaluation.tasks import SplitInput, hidden_task, readings_task, reconstructions_task, surface_task
 from mmae.inference.checkpoint import CONFIG, read_state
 from mmae.inference.find_run import FoundRun, find_run
+from mmae.inference.flags import load_flags
 from mmae.ingest.embedded import embedded_folder
 from mmae.loader.collate import input_spec
 from mmae.loader.config import StreamConfig
@@ -62,6 +63,7 @@ LOGGED = (
     "pz/scores/",
     "pz/calibration/",
     "hidden/targets/",
+    "flags/",
     "spectra/targets/",
 )
 CONCURRENT_TASKS = 4
@@ -259,6 +261,7 @@ def run_tasks(
         reconstructions.future(),
         hidden.future(),
         ray.get(baselines) if baselines else {},
+        load_flags(checkpoint),
     )
 
 

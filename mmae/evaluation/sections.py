@@ -16,6 +16,7 @@ from mmae.evaluation.example_figure import example_figure
 from mmae.evaluation.hidden.parts import HiddenParts
 from mmae.evaluation.hidden.section import TITLE as HIDDEN_TITLE
 from mmae.evaluation.hidden.section import hidden_section
+from mmae.evaluation.flag_section import flag_section
 from mmae.evaluation.images.section import TITLE as IMAGES_TITLE
 from mmae.evaluation.images.section import images_section
 from mmae.evaluation.lines.section import TITLE as SPECTRA_TITLE
@@ -33,6 +34,7 @@ from mmae.evaluation.representation.section import (
 from mmae.evaluation.representation.targets import Features, Targets, targets_of
 from mmae.evaluation.surface.section import TITLE as SURFACE_TITLE
 from mmae.evaluation.surface.section import surface_section
+from mmae.inference.flags import FlagLimits
 from mmae.inference.readings import Readings, Spectroscopy
 from mmae.metrics.pz_distribution import RedshiftPDF
 from mmae.report.contents import Drawing, Section
@@ -70,6 +72,7 @@ class Results:
         hidden: measures of hidden parts of the first evaluated galaxies; None for a model without reconstructions.
         baselines: redshifts of the evaluated galaxies from their magnitudes alone; empty without training galaxies or
             magnitudes.
+        flags: limits of the warning flags; None for a checkpoint without any.
     """
 
     spec: SurveySpec
@@ -80,6 +83,7 @@ class Results:
     reconstructions: Future[ReconstructionMeasures]
     hidden: Future[HiddenParts | None]
     baselines: Mapping[str, np.ndarray] = field(default_factory=dict)
+    flags: FlagLimits | None = None
 
     def pdfs(self) -> dict[str, tuple[RedshiftPDF, np.ndarray]]:
         """Mode -> p(z), and (N,) bool: the inputs of the mode are present; empty for a model without p(z)."""
@@ -166,6 +170,7 @@ def _makers(results: Results, config: EvaluateConfig) -> dict[str, Callable[[], 
             results.pdfs(), catalogue.redshift_N, strata, seed=seed, resamples=fewer, object_id_N=catalogue.object_id_N
         ),
         "hidden": hidden,
+        "flags": lambda: flag_section(results.flags, results.test.readings, catalogue.redshift_N, seed=seed),
         "spectra": spectra,
         "images": images,
         "representation": lambda: probes("representation", REPRESENTATION_TITLE, representation_section),

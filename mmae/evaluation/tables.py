@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from mmae.evaluation.pz.export import write_qp
 from mmae.evaluation.sections import Results
+from mmae.inference.flags import flag
 from mmae.report.contents import slug
 
 PREDICTIONS = "predictions.parquet"
@@ -22,6 +23,8 @@ def write_predictions(results: Results, folder: Path) -> list[Path]:
         columns[name] = pa.array(getattr(catalogue, f"{name}_N"), from_pandas=True)
     for mode, readings in results.test.readings.items():
         columns[f"z_{slug(mode)}"] = pa.array(readings.prediction_N, from_pandas=True)
+        if results.flags is not None:
+            columns[f"flag_{slug(mode)}"] = pa.array(flag(results.flags, mode, readings))
     files = [folder / PREDICTIONS]
     pq.write_table(pa.table(columns), files[0])
     for mode, (pdf, usable_N) in results.pdfs().items():

@@ -33,7 +33,7 @@ from mmae.training.checkpoint import save_model
 from mmae.training.run import open_tracker
 from mmae.training.step import create_state
 
-SECTIONS = ["examples", "redshift", "surface", "pz", "hidden", "spectra", "images", "representation", "shift"]
+SECTIONS = ["examples", "redshift", "surface", "pz", "hidden", "flags", "spectra", "images", "representation", "shift"]
 
 
 def quiet() -> Console:
@@ -140,7 +140,7 @@ def test_evaluation_without_p_z_and_without_training_galaxies(
     result = evaluate(small(run), quiet())
     sections = {s.name: s for s in result.sections}
     assert list(sections) == SECTIONS
-    for name in ("pz", "representation", "shift"):
+    for name in ("pz", "flags", "representation", "shift"):
         assert sections[name].left_out and not sections[name].tables
     assert all(sections[name].tables for name in ("redshift", "surface", "images"))
     assert not any(name.endswith("training_median") for name in numbers([sections["redshift"]]))
