@@ -35,7 +35,7 @@ SECOND = 0.1  # of the probability outside of the main peak
 LEAST_INFORMATION = np.log(2)  # nats, of p(z) relative to the training redshifts: an interval half as wide
 FLAGGED = 0.01  # of the validation split that is flagged as unlike the training set
 RANGE = (0.001, 0.999)  # quantiles of the training redshifts
-SHRINKAGE = 0.01  # of the embeddings' covariance towards a multiple of the identity: few galaxies, many directions
+SHRINKAGE = 0.001  # of the embeddings' covariance towards a multiple of the identity: few galaxies, many directions
 LEAST = 50  # galaxies of each split with all modalities of a mode, to fit its limits
 
 
