@@ -13,10 +13,10 @@ from rich.progress import track
 from mmae.evaluation.catalogue import Catalogue
 from mmae.evaluation.config import EvaluateConfig
 from mmae.evaluation.example_figure import example_figure
+from mmae.evaluation.flag_section import flag_section
 from mmae.evaluation.hidden.parts import HiddenParts
 from mmae.evaluation.hidden.section import TITLE as HIDDEN_TITLE
 from mmae.evaluation.hidden.section import hidden_section
-from mmae.evaluation.flag_section import flag_section
 from mmae.evaluation.images.section import TITLE as IMAGES_TITLE
 from mmae.evaluation.images.section import images_section
 from mmae.evaluation.lines.section import TITLE as SPECTRA_TITLE
