@@ -5,6 +5,8 @@ Shape suffix: N galaxies.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,9 @@ import torch
 
 from mmae.core.ray_setup import set_data_context
 from mmae.inference.checkpoint import load_model, save_weights
+from mmae.inference.flags import FlagLimits, fit_flags
 from mmae.inference.predict import Predictions, Reconstructions, predict_redshifts, reconstruct
+from mmae.inference.readings import Readings, read_modes
 from mmae.inference.recalibrate import recalibrate
 from mmae.loader.config import StreamConfig
 from mmae.loader.stream import batches, read_split
@@ -27,6 +31,7 @@ from mmae.survey.schema import SurveySpec
 from mmae.survey.store import Survey
 
 RECALIBRATION = "recalibration."  # prefix of the names of the model's recalibration tensors
+FLAG_GALAXIES = 2000  # of a split, to which the limits of the warning flags are fitted
 
 
 @dataclass
@@ -35,6 +40,7 @@ class RunScores:
 
     Attributes:
         recalibration: by name, the model's tensors that recalibration on the validation split has changed.
+        flags: limits of the warning flags; None for a model without p(z).
     """
 
     table: ScoreTable
@@ -42,10 +48,11 @@ class RunScores:
     examples: Reconstructions | None
     spec: SurveySpec
     recalibration: dict[str, np.ndarray]
+    flags: FlagLimits | None
 
 
 def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScores:
-    """Recalibrate p(z) on the validation split, then predict the test split once and score it.
+    """Recalibrate p(z) and fit the warning flags without the test split, then predict the test split once and score it.
 
     Runs as a Ray task, on a GPU if Ray has assigned one. It writes no file, so that Ray can retry it.
     """
@@ -58,6 +65,13 @@ def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScor
         return lambda: batches(data, survey.spec, stream.batch_size)
 
     recalibrate(model, read("val")(), device, config.seed, config.score.recalibration)
+    z_train = training_redshifts(survey)
+
+    def readings(split: str) -> dict[str, Readings]:
+        first = itertools.islice(read(split)(), math.ceil(FLAG_GALAXIES / stream.batch_size))
+        return read_modes(model, first, device, survey.spec.wavelength_L())[0]
+
+    flags = fit_flags(readings("train"), readings("val"), z_train)
     test_batches = read("test")
     predictions = predict_redshifts(model, test_batches(), device)
     examples = reconstruct(
@@ -68,9 +82,9 @@ def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScor
         mask_ratio=config.score.mask_ratio,
         seed=config.seed,
     )
-    table = _scores(predictions, training_redshifts(survey), config.seed, config.score.bootstrap)
+    table = _scores(predictions, z_train, config.seed, config.score.bootstrap)
     recalibration = {name: t.cpu().numpy() for name, t in model.state_dict().items() if name.startswith(RECALIBRATION)}
-    return RunScores(table, predictions, examples, survey.spec, recalibration)
+    return RunScores(table, predictions, examples, survey.spec, recalibration, flags)
 
 
 def keep_recalibration(checkpoint: Path, recalibration: dict[str, np.ndarray]) -> None:

@@ -30,6 +30,7 @@ from mmae.core.resources import require_resources
 from mmae.core.settings import flat, to_dict, to_yaml
 from mmae.core.terminal import terminal
 from mmae.inference.find_run import BEST
+from mmae.inference.flags import save_flags
 from mmae.inference.stored_scores import read_scores, write_scores
 from mmae.ingest.embedded import embedded_folder, open_or_simulate, survey_line
 from mmae.loader.collate import input_spec
@@ -323,6 +324,8 @@ def score_checkpoint(
     started = time.perf_counter()
     scores: RunScores = ray.get(task.remote(survey, checkpoint, config.stream))
     keep_recalibration(checkpoint, scores.recalibration)
+    if scores.flags is not None:
+        save_flags(scores.flags, checkpoint)
     from mmae.training.log_scores import log_scores  # imported here: the figures are needed after training only
 
     tracker.metrics({"cost/test_seconds": time.perf_counter() - started}, config.optim.steps)

@@ -19,6 +19,7 @@ from mmae.config import RunConfig
 from mmae.core.errors import InputError
 from mmae.core.settings import flat, from_yaml, to_yaml
 from mmae.inference.checkpoint import load_model
+from mmae.inference.flags import load_flags
 from mmae.ingest.config import BuildConfig
 from mmae.ingest.job import build_job
 from mmae.loader.collate import input_spec
@@ -285,6 +286,7 @@ def test_scoring_leaves_the_checkpoint_unchanged(first_run):
     scores = score_run(open_survey(config.survey), result.checkpoint, config.stream)
     assert contents() == before
     assert scores.recalibration and scores.table.keys() == result.table.keys()
+    assert load_flags(result.checkpoint).low == scores.flags.low
 
 
 def test_wrong_surveys_and_models_are_refused_before_workers_start(config, ray_cluster, tmp_path, monkeypatch):
