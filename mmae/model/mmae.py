@@ -124,6 +124,7 @@ class MMAE(nn.Module):
     """
 
     modalities: Mapping[str, Modality]  # an nn.ModuleDict
+    decoder: Mapping[str, nn.ModuleList]  # an nn.ModuleDict
 
     def __init__(self, config: MMAEConfig, spec: InputSpec):
         super().__init__()
@@ -147,12 +148,11 @@ class MMAE(nn.Module):
         self.encoder = nn.ModuleList(EncoderBlock(D, config.heads, config.mlp_ratio) for _ in range(config.depth))
         self.encoder_norm = nn.LayerNorm(D)
         # One for each modality: with a shared one, images are reconstructed worse (docs/ablations.md).
-        self.decoder = nn.ModuleDict(
-            {
-                name: nn.ModuleList(CrossBlock(E, config.heads, DECODER_MLP, D) for _ in range(config.decoder_depth))
-                for name in modalities
-            }
-        )
+        blocks = {
+            name: nn.ModuleList(CrossBlock(E, config.heads, DECODER_MLP, D) for _ in range(config.decoder_depth))
+            for name in modalities
+        }
+        self.decoder = cast("Mapping[str, nn.ModuleList]", nn.ModuleDict(blocks))
         # What a visible token encodes is added to the query of its place: attention alone copies it slowly.
         self.token_to_query = nn.Linear(D, E, bias=False)
         self.redshift_head = RedshiftHead(D, config.heads, config.redshift)
