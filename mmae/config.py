@@ -30,6 +30,8 @@ class OptimConfig:
     """Peak learning rate, after the warm-up."""
     muon_learning_rate: float = 0.0
     """Peak learning rate of Muon, the optimiser of the matrices of transformer blocks. 0: AdamW for all weights."""
+    muon_decoder_factor: float = 1.0
+    """Factor of Muon's learning rate for the blocks that reconstruct."""
     final_learning_rate: float = 1e-5
     """Learning rate at the end of the cosine decay; equal to learning_rate for a constant rate."""
     warmup_steps: int = 100
@@ -49,6 +51,8 @@ class OptimConfig:
             raise ValueError(f"optim.steps is {self.steps} and warmup_steps {self.warmup_steps}: need >= 1 and >= 0.")
         if not (self.learning_rate > 0 and self.final_learning_rate > 0 and self.clip > 0):
             raise ValueError("optim.learning_rate, final_learning_rate and clip must be positive.")
+        if self.muon_learning_rate < 0 or self.muon_decoder_factor <= 0:
+            raise ValueError("optim.muon_learning_rate must not be negative, and muon_decoder_factor positive.")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"optim.ema_decay is {self.ema_decay}: it must be in [0, 1).")
 

@@ -29,6 +29,7 @@ from mmae.training.start import start_from_bundle
 
 # Modules of the models that are lists of transformer blocks.
 BLOCKS = frozenset({"encoder", "decoder", "mixing", "blocks"})
+DECODER_BLOCKS = frozenset({"decoder", "mixing"})
 PARTS_OF_RUN = 50  # the average of the weights spans at most 1/50 of the steps so far
 
 
@@ -120,10 +121,25 @@ def _optimisers(model: nn.Module, optim: OptimConfig) -> list[torch.optim.Optimi
     groups = _parameter_groups(model, optim.weight_decay, without=hidden)
     optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=optim.learning_rate, fused=True)]
     if hidden:
-        factor = optim.muon_learning_rate / optim.learning_rate
-        group = {"params": list(hidden.values()), "weight_decay": optim.weight_decay, "rate_factor": factor}
-        optimisers.append(torch.optim.Muon([group], lr=optim.muon_learning_rate, adjust_lr_fn="match_rms_adamw"))
+        matrices = _muon_groups(hidden, optim)
+        optimisers.append(torch.optim.Muon(matrices, lr=optim.muon_learning_rate, adjust_lr_fn="match_rms_adamw"))
     return optimisers
+
+
+def _muon_groups(hidden: Mapping[str, nn.Parameter], optim: OptimConfig) -> list[dict]:
+    """The matrices of the decoder, which have a rate of their own, and all others."""
+    rate = optim.muon_learning_rate / optim.learning_rate
+    decoder = {name for name in hidden if not DECODER_BLOCKS.isdisjoint(name.split("."))}
+    groups = ((decoder, optim.muon_decoder_factor * rate), (hidden.keys() - decoder, rate))
+    return [
+        {
+            "params": [p for name, p in hidden.items() if name in names],
+            "weight_decay": optim.weight_decay,
+            "rate_factor": factor,
+        }
+        for names, factor in groups
+        if names
+    ]
 
 
 def _is_hidden_matrix(name: str, parameter: Tensor) -> bool:
