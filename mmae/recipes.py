@@ -41,7 +41,7 @@ def small() -> RunConfig:
     """Masked autoencoder that encodes visible tokens only, for a laptop.
 
     Command: python ray_jobs/pretrain.py
-    Time: 6 to 9 minutes on 2 CPU cores, 9 epochs of the 6,000 simulated galaxies.
+    Time: 8 to 11 minutes on 2 CPU cores, 9 epochs of the 6,000 simulated galaxies.
     Score: see the README.
 
     Every galaxy is shown twice in a step: with a tenth to four tenths of its patches, from which the others are
