@@ -25,7 +25,6 @@ from mmae.model.masking import draw_visible
 from mmae.model.modalities import MODALITIES
 from mmae.model.outputs import Losses
 from mmae.training.parallel import parts, shard, whole
-from mmae.training.start import start_from_bundle
 
 # Modules of the models that are lists of transformer blocks.
 BLOCKS = frozenset({"encoder", "decoder", "mixing", "blocks"})
@@ -79,6 +78,8 @@ def create_state(config: RunConfig, spec: InputSpec, device: torch.device, shard
     torch.manual_seed(config.seed)
     model = build_model(config.model, spec).to(device)
     if config.init:
+        from mmae.training.start import start_from_bundle  # imported here: it reads tables, other steps do not
+
         start_from_bundle(model, config)
     averaged = None
     if config.optim.ema_decay:

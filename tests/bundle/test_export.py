@@ -29,10 +29,16 @@ from tests.model.galaxies import random_batch, tiny
 from tests.realism.surveys import make_survey
 
 
+@pytest.fixture(autouse=True)
+def tracking_uri_is_restored(monkeypatch):
+    """`mlflow.set_tracking_uri` sets the variable for all later tests."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # only a variable that was set is restored
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+
+
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path):
     """A home with one run, `one`, that MLflow has too."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     run_dir = tmp_path / "home" / "runs" / "one"
     write_checkpoint(run_dir / "best")
     write_scores(run_dir, "abc", SCORES)

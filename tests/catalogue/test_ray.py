@@ -76,6 +76,7 @@ def start():
             job.kill()
 
 
+@pytest.mark.slow
 def test_killed_jobs_continue_with_the_same_bytes(tmp_path, start):
     bundle = write_small_bundle(tmp_path / "b")
     survey = write_survey(tmp_path / "s", [galaxy(i) for i in range(N)])

@@ -23,6 +23,7 @@ def job(tmp_path) -> list[str]:
     return ["python", str(ROOT / "ray_jobs/predict.py"), *map(str, options)]
 
 
+@pytest.mark.slow
 def test_a_submitted_job_writes_the_catalogue_and_a_wrong_one_says_why(head, job, tmp_path):  # noqa: F811
     url, environment, _ = head
     environment = environment | {"PYTHONPATH": str(ROOT)}
