@@ -106,7 +106,9 @@ def build_index(folder: Path) -> Path:
     with tqdm(total=total, desc="index", unit=" galaxies", unit_scale=True) as bar:
         for part in read_partitions(folder, [EMBEDDING]):
             embedding_ND = read_embeddings(part) - mean_D
-            index.add(np.arange(len(index), len(index) + len(part)), embedding_ND.astype(np.float16))
+            # Several threads that add to an empty graph leave galaxies without links, which searches then miss.
+            threads = 0 if len(index) else 1  # 0: all cores
+            index.add(np.arange(len(index), len(index) + len(part)), embedding_ND.astype(np.float16), threads=threads)
             bar.update(len(part))
     path = folder / FOLDER
     path.mkdir(exist_ok=True)

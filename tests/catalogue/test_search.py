@@ -41,9 +41,8 @@ def test_neighbours_are_the_nearest(catalogue):
     number_NM, cosine_NM = Neighbours(catalogue).near(embedding_ND, 6)
     expected_NM = exact(embedding_ND)[:, :6]
     same = [len(set(a) & set(b)) / 6 for a, b in zip(number_NM, expected_NM, strict=True)]
-    assert np.mean(same) > 0.9  # the index is approximate, and float16 has ties
-    assert (np.diff(cosine_NM) <= 1e-3).all()
-    assert np.isclose(cosine_NM[:, 0], 1, atol=2e-3).mean() > 0.9
+    assert np.mean(same) > 0.97  # ties of rounding in float16
+    assert (np.diff(cosine_NM) <= 1e-3).all() and np.allclose(cosine_NM[:, 0], 1, atol=2e-3)
 
 
 def test_rows_are_found_by_number_and_name(catalogue):
