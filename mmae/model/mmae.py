@@ -147,13 +147,13 @@ class MMAE(nn.Module):
         self.amount = nn.Linear(len(self.modalities), D)
         self.encoder = nn.ModuleList(EncoderBlock(D, config.heads, config.mlp_ratio) for _ in range(config.depth))
         self.encoder_norm = nn.LayerNorm(D)
-        # One for each modality: with a shared one, images are reconstructed worse (docs/ablations.md).
+        # One for each modality, as in MultiMAE (Bachmann et al. 2022): their losses compete (docs/ablations.md).
         blocks = {
             name: nn.ModuleList(CrossBlock(E, config.heads, DECODER_MLP, D) for _ in range(config.decoder_depth))
             for name in modalities
         }
         self.decoder = cast("Mapping[str, nn.ModuleList]", nn.ModuleDict(blocks))
-        # What a visible token encodes is added to the query of its place: attention alone copies it slowly.
+        # What a visible token encodes is added to the query of its place, so that attention need not find it.
         self.token_to_query = nn.Linear(D, E, bias=False)
         self.redshift_head = RedshiftHead(D, config.heads, config.redshift)
         self.recalibration = Recalibration(len(self.modalities), config.redshift.bins)
