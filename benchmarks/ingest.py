@@ -11,17 +11,16 @@ import argparse
 import contextlib
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import h5py
 import numpy as np
-import psutil
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.memory import Memory  # noqa: E402
 from mmae.ingest.build import build_survey  # noqa: E402
 from mmae.ingest.layouts import hdf5  # noqa: E402
 from mmae.ingest.pairing.config import PairConfig  # noqa: E402
@@ -59,27 +58,6 @@ def main() -> None:
         print(f"CPU time per pair: reading {1e3 * read_cpu / paired:.2f} ms, build {1e3 * build_cpu / paired:.2f} ms")
         tenths = ", ".join(f"{v / 1e6:.0f}" for v in resident[np.linspace(0, len(resident) - 1, 11).astype(int)])
         print(f"resident memory in MB, after each tenth of the time: {tenths}; at most {resident.max() / 1e6:.0f}")
-
-
-class Memory:
-    """The resident memory of this process, sampled in a thread."""
-
-    def __init__(self) -> None:
-        self._samples: list[int] = []
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> np.ndarray:
-        """The samples in bytes."""
-        self._end.set()
-        self._thread.join()
-        return np.array(self._samples)
-
-    def _sample(self) -> None:
-        process = psutil.Process()
-        while not self._end.wait(0.2):
-            self._samples.append(process.memory_info().rss)
 
 
 def one_by_one(jobs, work, workers=None):

@@ -16,14 +16,12 @@ import io
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 from rich.console import Console
 from safetensors.torch import save_file
@@ -32,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import mmae  # noqa: E402
+from benchmarks.memory import Memory  # noqa: E402
 from mmae.bundle.files import CONFIG, WEIGHTS, Description, sha256  # noqa: E402
 from mmae.catalogue.config import PredictConfig  # noqa: E402
 from mmae.catalogue.job import write_catalogue  # noqa: E402
@@ -189,27 +188,6 @@ def write_survey(folder: Path, spec: SurveySpec, rows: int, shard_rows: int) -> 
         shards.append(Shard(path, "test", len(galaxies), write_shard(table, folder / path)))
     write_manifest(Survey(folder, spec, {}, {}, content_hash(spec, shards), tuple(shards)))
     return folder
-
-
-class Memory:
-    """The resident memory of this process, sampled in a thread."""
-
-    def __init__(self) -> None:
-        self._samples = [psutil.Process().memory_info().rss]
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> np.ndarray:
-        """The samples in bytes."""
-        self._end.set()
-        self._thread.join()
-        return np.array(self._samples)
-
-    def _sample(self) -> None:
-        process = psutil.Process()
-        while not self._end.wait(0.2):
-            self._samples.append(process.memory_info().rss)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,9 @@ import pyarrow.parquet as pq
 from mmae.core.errors import InputError
 from mmae.loader.collate import galaxy_columns, to_batch
 from mmae.model.batch import Batch, InputSpec
-from mmae.survey.schema import IMAGE_GRID, SPEC_KEY, WAVELENGTH_GRID, SurveySpec
+from mmae.survey.schema import GRIDS, WAVELENGTH_GRID, SurveySpec, recorded_spec
 from mmae.survey.store import Survey
 
-GRIDS = {"image": IMAGE_GRID, "spectrum": WAVELENGTH_GRID, "magnitudes": ("bands",)}
-"""Modality -> fields in which a survey and a model that reads it must agree."""
 NOT_NEEDED = {"object_id": pa.string(), "redshift": pa.float32()}
 """Columns of a survey that a batch contains, and a prediction does not need."""
 
@@ -49,15 +47,15 @@ def table_spec(table: pa.Table) -> SurveySpec:
     """Grids and units of a table of a survey, from its metadata.
 
     Raises:
-        InputError: it has none.
+        InputError: it has none, or they are damaged.
     """
-    text = (table.schema.metadata or {}).get(SPEC_KEY)
-    if text is None:
+    spec = recorded_spec(table.schema, "the table", "Read it from a shard of a survey.")
+    if spec is None:
         raise InputError(
             "the table has no metadata of a survey, so that bands, pixel scale and units are not known. Read it from "
             "a shard of a survey, or give images and spectra as arrays."
         )
-    return SurveySpec.from_json(text)
+    return spec
 
 
 def fitting_spec(found: SurveySpec, spec: InputSpec, modalities: Collection[str], where: str) -> SurveySpec:

@@ -23,7 +23,7 @@ from mmae.ingest.files import expand
 from mmae.ingest.hats import catalogue_files
 from mmae.model.batch import InputSpec
 from mmae.model.modalities import MODALITIES
-from mmae.survey.schema import SPEC_KEY, SurveySpec
+from mmae.survey.schema import SPEC_KEY, SurveySpec, recorded_spec
 from mmae.survey.store import MANIFEST, open_survey
 
 POSITION = ("object_id", "ra", "dec")
@@ -173,15 +173,15 @@ def spec_of(footer: Footer) -> SurveySpec:
     """Band order, grids and units from the metadata of a file.
 
     Raises:
-        InputError: it has none.
+        InputError: it has none, or they are damaged.
     """
-    text = (footer.schema.metadata or {}).get(SPEC_KEY)
-    if text is None:
+    spec = recorded_spec(footer.schema, footer.path, COPY_AGAIN)
+    if spec is None:
         raise InputError(
             f"{footer.path}: no survey metadata in the Parquet footer, so that band order, grids and units are "
             f"unknown. Build a survey from these files with ray_jobs/build_survey.py (docs/surveys.md)."
         )
-    return SurveySpec.from_json(text)
+    return spec
 
 
 def _common(footers: Sequence[Footer]) -> tuple[SurveySpec, pa.Schema]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import erfa
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,12 +24,12 @@ class TrainingRows:
 
     def __init__(self, ra_M: np.ndarray, dec_M: np.ndarray):
         placed_M = on_sky(ra_M, dec_M)
-        self._tree = cKDTree(_vectors(ra_M[placed_M], dec_M[placed_M]))
+        self._tree = cKDTree(erfa.s2c(np.radians(ra_M[placed_M]), np.radians(dec_M[placed_M])))
 
     def contain(self, ra_N: np.ndarray, dec_N: np.ndarray) -> np.ndarray:
         """Mask (N,) of the galaxies within 1 arcsec of one of these rows; positions in degrees."""
         chord = 2 * np.sin(np.radians(RADIUS_ARCSEC / 3600) / 2)
-        distance_N, _ = self._tree.query(_vectors(ra_N, dec_N), distance_upper_bound=chord)
+        distance_N, _ = self._tree.query(erfa.s2c(np.radians(ra_N), np.radians(dec_N)), distance_upper_bound=chord)
         return np.isfinite(distance_N)
 
 
@@ -47,9 +48,3 @@ def read_training_rows(model: Path) -> TrainingRows | None:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: cannot be read ({reason}). Copy the checkpoint again.") from error
     return TrainingRows(*(rows[name].to_numpy().astype(float) for name in ("ra", "dec")))
-
-
-def _vectors(ra_N: np.ndarray, dec_N: np.ndarray) -> np.ndarray:
-    """Unit vectors (N, 3)."""
-    ra_N, dec_N = np.radians(ra_N), np.radians(dec_N)
-    return np.stack([np.cos(dec_N) * np.cos(ra_N), np.cos(dec_N) * np.sin(ra_N), np.sin(dec_N)], 1)

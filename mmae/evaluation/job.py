@@ -42,14 +42,12 @@ from mmae.report.contents import Section, numbers, tally
 from mmae.report.save import log_page, save_report
 from mmae.report.terminal import print_section, print_verdicts
 from mmae.survey.leaks import LeakCheck, require_no_leak
-from mmae.survey.schema import IMAGE_GRID, WAVELENGTH_GRID
+from mmae.survey.schema import GRIDS, IMAGE_GRID, WAVELENGTH_GRID
 from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
 
 EVALUATIONS, FOLDER = "evaluations", "evaluation"
 BUSY = "another process is writing this evaluation. Wait until it ends, or use another --name."
-GRID = {"image": IMAGE_GRID, "spectrum": WAVELENGTH_GRID, "magnitudes": ("bands",)}
-"""Fields of `InputSpec` in which a model of this modality and a survey must agree; of other modalities all of these."""
 EXPERIMENT = "evaluations"
 # Number of tables printed per section; of other sections only the verdicts are printed. The page has everything.
 PRINTED_TABLES = {"redshift": 2}
@@ -188,7 +186,7 @@ def _require_same_grid(trained: FoundRun, survey: Survey, modalities: Collection
     """
     was, now = read_state(trained.checkpoint)["input_spec"], dataclasses.asdict(input_spec(survey.spec))
     grid = (*IMAGE_GRID, *WAVELENGTH_GRID)
-    compared = {field for modality in modalities for field in GRID.get(modality, grid)}
+    compared = {field for modality in modalities for field in GRIDS.get(modality, grid)}
     differ = []
     for name in (field for field in grid if field in compared):
         before = tuple(was[name]) if isinstance(was.get(name), list) else was.get(name)

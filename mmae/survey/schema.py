@@ -26,6 +26,8 @@ SPLITS = ("train", "val", "test")
 MAGNITUDE = "_cmodel_mag"  # end of the names of columns of magnitudes, after the band
 IMAGE_GRID = ("bands", "image_size", "pixel_scale", "zero_point")
 WAVELENGTH_GRID = ("n_wavelengths", "wavelength_start", "wavelength_step")
+GRIDS = {"image": IMAGE_GRID, "spectrum": WAVELENGTH_GRID, "magnitudes": ("bands",)}
+"""Modality -> fields in which a survey and a model that reads it must agree."""
 """Fields of `SurveySpec` in which two surveys, or a survey and a model, must agree."""
 
 
@@ -292,3 +294,18 @@ def to_table(galaxies: list[Galaxy], splits: list[str], spec: SurveySpec) -> pa.
         if name not in columns:
             columns[name] = [getattr(g, name) for g in galaxies]
     return pa.table([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
+
+
+def recorded_spec(schema: pa.Schema, where: str, advice: str) -> SurveySpec | None:
+    """The specification in the metadata of a file or table of a survey; None: there is none.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    text = (schema.metadata or {}).get(SPEC_KEY)
+    if text is None:
+        return None
+    try:
+        return SurveySpec.from_json(text)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{where}: damaged survey metadata in the Parquet footer ({error}). {advice}") from error

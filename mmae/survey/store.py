@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from mmae.core.errors import InputError
 from mmae.core.files import file_hash, partial_path
 from mmae.core.untrusted import require_inside
-from mmae.survey.schema import SPEC_KEY, SPLITS, SurveySpec, arrow_schema
+from mmae.survey.schema import SPLITS, SurveySpec, arrow_schema, recorded_spec
 
 MANIFEST = "survey.json"
 ROW_GROUP = 256
@@ -188,13 +188,9 @@ def open_survey(path: str | Path, expected: SurveySpec | None = None) -> Survey:
 def _check_shard(survey: Survey, shard: Shard) -> None:
     path = survey.path / shard.path
     schema = _footer_schema(survey, shard)
-    spec_json = (schema.metadata or {}).get(SPEC_KEY)
-    if spec_json is None:
+    spec = recorded_spec(schema, str(path), SHARD_ADVICE)
+    if spec is None:
         raise InputError(f"{path}: no survey metadata in the Parquet footer. {SHARD_ADVICE}")
-    try:
-        spec = SurveySpec.from_json(spec_json)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: damaged survey metadata in the Parquet footer ({error}). {SHARD_ADVICE}") from error
     survey.spec.require_equal_grid(spec, str(path))
     if not schema.equals(arrow_schema(survey.spec)):
         raise InputError(f"{path}: columns or types differ from the survey's schema. {SHARD_ADVICE}")

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from mmae.bundle.bundle import Bundle
 from mmae.bundle.load import load_bundle
-from mmae.bundle.tables import GRIDS
 from mmae.config import RunConfig
 from mmae.core.errors import InputError
 from mmae.core.settings import flatten
@@ -21,6 +20,7 @@ from mmae.loader.collate import input_spec
 from mmae.model.build import Model, build_model
 from mmae.model.mmae import MMAE
 from mmae.survey.leaks import require_no_leak
+from mmae.survey.schema import GRIDS
 from mmae.survey.store import Survey
 
 RECALIBRATION = "recalibration"

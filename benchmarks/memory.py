@@ -1,0 +1,29 @@
+"""The resident memory of a benchmark."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import psutil
+
+
+class Memory:
+    """The resident memory of this process, sampled in a thread."""
+
+    def __init__(self) -> None:
+        self._samples = [psutil.Process().memory_info().rss]
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> np.ndarray:
+        """The samples in bytes."""
+        self._end.set()
+        self._thread.join()
+        return np.array(self._samples)
+
+    def _sample(self) -> None:
+        process = psutil.Process()
+        while not self._end.wait(0.2):
+            self._samples.append(process.memory_info().rss)
