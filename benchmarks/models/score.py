@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from benchmarks.models.survey import rows
+from mmae.evaluation.hidden.normalised import mean_of, normalise
+from mmae.evaluation.hidden.parts import observed_images
 from mmae.evaluation.representation.probes import PROBES, predict_redshift
 from mmae.inference.readings import redshift_edges
 from mmae.metrics.pz_calibration import calibrate, randomised_pit
@@ -19,7 +21,6 @@ from mmae.model.build import Model
 from mmae.model.masking import fixed_visible, modes_of
 from mmae.model.mmae import MMAE
 from mmae.model.paper import PaperMMAE
-from mmae.model.tokens import normalise_image
 
 BATCH = 128
 RESAMPLES = 500
@@ -92,14 +93,11 @@ def hidden_pixels(model: Model, galaxies: Batch, device: torch.device, seed: int
         errors = []
         for batch in batches(galaxies, device):
             estimate = model.estimate(batch, fixed_visible(batch, model.n_tokens, shown, HIDDEN, generator))
-            constants = [torch.tensor(c, device=device) for c in (model.spec.band_noise, model.spec.arcsinh_mean)]
-            constants.append(torch.tensor(model.spec.arcsinh_std, device=device))
-            observed_BCHW = normalise_image(batch.image_BCHW, *constants)
-            error_BCHW = (normalise_image(estimate.image_BCHW, *constants) - observed_BCHW).square()
-            judged_BCHW = observed_BCHW.isfinite() & ~estimate.visible_BHW[:, None]
-            judged_BCHW &= batch.present["image"][:, None, None, None]
-            mean_B = error_BCHW.where(judged_BCHW, 0.0).sum((1, 2, 3)) / judged_BCHW.sum((1, 2, 3))
-            errors.append(mean_B[batch.present["image"]].cpu().numpy())
+            observed_BCHW = observed_images(batch.to(torch.device("cpu")))
+            judged_BCHW = np.isfinite(observed_BCHW) & ~estimate.visible_BHW.cpu().numpy()[:, None]
+            found_BCHW = normalise(estimate.image_BCHW.cpu().numpy(), model.spec)
+            error_B = mean_of((found_BCHW - normalise(observed_BCHW, model.spec)) ** 2, judged_BCHW)
+            errors.append(error_B[np.isfinite(error_B)])
         error_N = np.concatenate(errors)
         numbers[f"{name} hidden pixels"] = float(error_N.mean()), float(error_N.std() / np.sqrt(len(error_N)))
     return numbers

@@ -2,7 +2,8 @@
 
 Each modality is one file in mmae/model/modalities, imported automatically: a subclass of `Modality`, and `MODALITY`
 bound to it. Survey reader, masks, encoder, decoder and losses use this interface only, for any modality.
-Legend of suffixes: batch.py; T tokens of this modality, V its visible ones, E decoder width, Z fine bins of ln(1+z).
+Legend of suffixes: batch.py; T tokens of this modality, V its visible ones, W those of a whole measurement, N galaxies
+that show one, E decoder width, Z fine bins of ln(1+z).
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def whole_tokens(modality: Modality, prepared: Any, visible_BT: Tensor) -> Tenso
 
 
 def embed_visible(
-    modality: Modality, prepared: Any, row_B: Tensor, visible_BT: Tensor, whole_NWD: Tensor | None
+    modality: Modality, prepared: Any, row_B: Tensor, visible_BT: Tensor, whole_BWD: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The tokens of some galaxies, (B, V, D), the mask of valid ones, (B, V), False at padding, and their indices.
 
@@ -94,10 +95,10 @@ def embed_visible(
     Args:
         row_B: the galaxies.
         visible_BT: their visible tokens; the galaxies that show all tokens are in calls of their own.
-        whole_NWD: output of `whole_tokens` for all galaxies of the batch.
+        whole_BWD: output of `whole_tokens` for all galaxies of the batch.
     """
-    if whole_NWD is not None and bool(visible_BT.all()):
-        token_BWD = take_rows(whole_NWD, row_B)
+    if whole_BWD is not None and bool(visible_BT.all()):
+        token_BWD = take_rows(whole_BWD, row_B)
         return token_BWD, torch.ones(token_BWD.shape[:2], dtype=torch.bool, device=row_B.device), None
     order_BV, valid_BV = visible_order(visible_BT)
     return modality.embed(prepared, row_B, order_BV), valid_BV, order_BV

@@ -89,14 +89,6 @@ def patchify_image(image_BCHW: Tensor, patch: int) -> Tensor:
     return x.permute(0, 2, 4, 1, 3, 5).reshape(B, (H // patch) * (W // patch), C * patch * patch)
 
 
-def unpatchify_image(tokens_BTP: Tensor, patch: int, n_bands: int) -> Tensor:
-    """The inverse of `patchify_image` for a square image."""
-    B, T, _ = tokens_BTP.shape
-    side = round(T**0.5)
-    x = tokens_BTP.reshape(B, side, side, n_bands, patch, patch)
-    return x.permute(0, 3, 1, 4, 2, 5).reshape(B, n_bands, side * patch, side * patch)
-
-
 def patchify_spectrum(x_BL: Tensor, patch: int) -> Tensor:
     """(B, L) -> (B, T, patch). The last patch is zero-padded (flux and ivar 0: no data)."""
     x_BL = F.pad(x_BL, (0, -x_BL.shape[-1] % patch))

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmae.model.batch import InputSpec
 from mmae.survey.schema import SurveySpec
 
 
-def normalise(image_NCHW: np.ndarray, spec: SurveySpec) -> np.ndarray:
+def normalise(image_NCHW: np.ndarray, spec: SurveySpec | InputSpec) -> np.ndarray:
     """Counts to normalised units, float32."""
     noise_C11, mean_C11, std_C11 = _constants(spec)
     return (np.arcsinh(image_NCHW / noise_C11) - mean_C11) / std_C11
@@ -32,7 +33,7 @@ def mean_of(value_NCHW: np.ndarray, chosen_NCHW: np.ndarray) -> np.ndarray:
     return np.divide(total_N, count_N, out=np.full(len(count_N), np.nan), where=count_N > 0)
 
 
-def _constants(spec: SurveySpec) -> tuple[np.ndarray, ...]:
+def _constants(spec: SurveySpec | InputSpec) -> tuple[np.ndarray, ...]:
     return tuple(
         np.asarray(values, np.float32)[:, None, None]
         for values in (spec.band_noise, spec.arcsinh_mean, spec.arcsinh_std)
