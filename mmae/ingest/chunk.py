@@ -152,11 +152,11 @@ def divide_chunk(report: ChunkReport, index: int, splits: bytes, out: Path, grou
         split_of |= dict.fromkeys(rows["object_id"].to_pylist(), name)
         if len(rows):
             path = f"{name}/{report.name}.parquet"
-            shards.append(Shard(path, name, len(rows), write_shard(rows, out / path)))
+            shards.append(Shard(path, name, len(rows), _write_file(rows, path, out)))
     truth = []
     if report.truth_rows is not None:
         rows, path = add_splits(_read(out / report.truth_rows.path), split_of), f"{TRUTH}/{index:06d}.parquet"
-        truth.append(TruthShard(path, len(rows), write_shard(rows, out / path)))
+        truth.append(TruthShard(path, len(rows), _write_file(rows, path, out)))
     return replace(
         report,
         splits_hash=hash_splits_of(splits, groups),
@@ -173,7 +173,17 @@ def hash_splits_of(splits: bytes, groups: str) -> str:
 
 
 def _write(table: pa.Table, path: str, out: Path) -> BuildFile:
-    return BuildFile(path, len(table), write_shard(table, out / path))
+    return BuildFile(path, len(table), _write_file(table, path, out))
+
+
+def _write_file(table: pa.Table, path: str, out: Path) -> str:
+    """Write a file of the build and return the hash of its bytes.
+
+    Raises:
+        FileNotFoundError: the folder of the build is gone: another process finished it, and this task was abandoned.
+    """
+    (out / path).parent.mkdir(exist_ok=True)
+    return write_shard(table, out / path)
 
 
 def _read(path: Path) -> pa.Table:
