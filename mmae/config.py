@@ -29,7 +29,8 @@ class OptimConfig:
     learning_rate: float = 1e-3
     """Peak learning rate, after the warm-up."""
     muon_learning_rate: float = 0.0
-    """Peak learning rate of Muon, the optimiser of the matrices of transformer blocks. 0: AdamW for all weights."""
+    """Peak learning rate of Muon, the optimiser of the matrices of transformer blocks, convolutions and the redshift
+    head's inner layers. 0: AdamW for all weights."""
     muon_decoder_factor: float = 1.0
     """Factor of Muon's learning rate for the blocks that reconstruct."""
     final_learning_rate: float = 1e-5

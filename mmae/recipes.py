@@ -51,10 +51,12 @@ def small() -> RunConfig:
         recipe="small",
         model=SMALL_MODEL,
         masks=MaskConfig(image_ratio=(0.6, 0.9), spectrum_ratio=(0.6, 0.9), drop_image=0.05, drop_spectrum=0.5),
-        redshift_masks=MaskConfig(image_ratio=(0.0, 0.0), spectrum_ratio=(0.0, 0.9), drop_image=0.0, drop_spectrum=0.9),
-        stream=StreamConfig(batch_size=64),
+        redshift_masks=MaskConfig(
+            image_ratio=(0.0, 0.0), spectrum_ratio=(0.0, 0.9), drop_image=0.1, drop_spectrum=0.85
+        ),
+        stream=StreamConfig(batch_size=64, repeat_rare=5),
         optim=OptimConfig(
-            steps=650, learning_rate=1e-3, muon_learning_rate=2e-3, muon_decoder_factor=3.0, warmup_steps=50
+            steps=650, learning_rate=1e-3, muon_learning_rate=3e-3, muon_decoder_factor=2.0, warmup_steps=50
         ),
         validation=ValidationConfig(every=130),
     )

@@ -50,13 +50,14 @@ def clock(device: torch.device) -> float:
 
 
 def order(galaxies: Batch, config: RunConfig) -> Iterator[np.ndarray]:
-    """Row numbers of consecutive batches; every galaxy of an epoch occurs once."""
+    """Row numbers of consecutive batches; an epoch has every galaxy once, and those of rare kinds more often."""
     rng = np.random.default_rng(config.seed)
     unlabelled_N = np.flatnonzero(~galaxies.redshift_known_B.numpy())
+    repeats_N = (1 / galaxies.weight_B.numpy()).round().astype(int)
     left_N = np.empty(0, int)
     while True:
         while len(left_N) < config.stream.batch_size:
-            epoch_N = drawn_rows(len(galaxies), unlabelled_N, config.stream.unlabelled, rng)
+            epoch_N = drawn_rows(repeats_N, unlabelled_N, config.stream.unlabelled, rng)
             left_N = np.concatenate([left_N, rng.permutation(epoch_N)])
         yield left_N[: config.stream.batch_size]
         left_N = left_N[config.stream.batch_size :]

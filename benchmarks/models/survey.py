@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 from mmae.core.tasks import in_processes
 from mmae.ingest.build import build_survey
 from mmae.loader.collate import galaxy_columns, to_batch
+from mmae.loader.rare import COLUMNS, REPEATS, kinds, repeats_of_rare
 from mmae.model.batch import Batch
 from mmae.simulation.config import SimulationConfig
 from mmae.simulation.source import simulation_source
@@ -28,9 +30,17 @@ def simulated_survey(folder: Path, galaxies: int) -> Survey:
     )
 
 
-def load(survey: Survey, split: str) -> Batch:
-    """All galaxies of a split as one batch: 145 kB per galaxy on the HSC and DESI grids."""
+def load(survey: Survey, split: str, repeat_rare: int = 1) -> Batch:
+    """All galaxies of a split as one batch: 145 kB per galaxy on the HSC and DESI grids.
+
+    Args:
+        repeat_rare: see `StreamConfig`; sets the weights of the redshift loss.
+    """
     table = pq.read_table(survey.files(split), columns=galaxy_columns(survey), partitioning=None)
+    if repeat_rare > 1:
+        scalars = pq.read_table(survey.files(split), columns=COLUMNS, partitioning=None)
+        (repeats_N,) = repeats_of_rare([kinds(scalars)], repeat_rare)
+        table = table.append_column(REPEATS, pa.array(repeats_N))
     return to_batch(table, survey.spec)
 
 

@@ -43,7 +43,7 @@ class Arrays:
         if self.flux_NL is not None and self.ivar_NL is not None:
             values["flux"], values["ivar"], present["spectrum"] = _spectra(self.flux_NL[rows], self.ivar_NL[rows])
         unknown_B = torch.zeros(B, dtype=torch.bool)
-        return Batch(values, present, torch.zeros(B), unknown_B, [str(i) for i in range(self.n)[rows]])
+        return Batch(values, present, torch.zeros(B), unknown_B, torch.ones(B), [str(i) for i in range(self.n)[rows]])
 
 
 def checked_arrays(

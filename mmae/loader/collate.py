@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from mmae.loader.rare import REPEATS
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.modalities import MODALITIES
 from mmae.survey.schema import SurveySpec
@@ -53,11 +54,13 @@ def to_batch(table: pa.Table, spec: SurveySpec) -> Batch:
                 there.append(has_B)
         present[modality] = torch.stack(there).all(0)
     redshift = table["redshift"]
+    repeats_B = table[REPEATS].to_numpy() if REPEATS in table.column_names else np.ones(len(table))
     return Batch(
         values=values,
         present=present,
         redshift_B=torch.from_numpy(redshift.fill_null(0.0).to_numpy().copy()),
         redshift_known_B=torch.from_numpy(redshift.is_valid().to_numpy().copy()),
+        weight_B=torch.from_numpy((1 / repeats_B).astype(np.float32)),
         object_id=table["object_id"].to_pylist(),
     )
 

@@ -19,13 +19,17 @@ class StreamConfig:
     unlabelled: float = 1.0
     """Fraction of the training galaxies without a redshift in each epoch; a new random subset per epoch. Useful if few
     galaxies have a redshift."""
+    repeat_rare: int = 1
+    """How many times, at most, an epoch has a galaxy of a rare kind: a point source, or an extended one, in a sparse
+    bin of redshift. Their redshift loss is divided by that number, except for views with evidence of their own
+    (spectra). 1: no repetition."""
     readers: int = 2
     """Concurrent read tasks per worker."""
     cache_gb: float = 4.0
     """Validation and test splits up to this size (GB) are read once and kept in Ray's object store."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "shuffle_rows", "readers"):
+        for name in ("batch_size", "shuffle_rows", "readers", "repeat_rare"):
             if getattr(self, name) < 1:
                 raise ValueError(f"stream.{name} is {getattr(self, name)}: it must be at least 1.")
         if not 0 <= self.unlabelled <= 1:

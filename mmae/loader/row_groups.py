@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmae.core.errors import InputError
+from mmae.loader.rare import COLUMNS, REPEATS, kinds
 from mmae.loader.sampler import Portion, Sampler
 from mmae.survey.store import ROW_GROUP, SHARD_ADVICE, Survey
 
@@ -42,10 +43,13 @@ def row_groups(survey: Survey, split: str) -> list[RowGroup]:
 def read_window(
     items: pa.Table, sampler: Sampler, groups: list[RowGroup], columns: list[str], portion: Portion
 ) -> pa.Table:
-    """The galaxies of the windows in `items` (columns window, skip)."""
-    return pa.concat_tables(
-        read_rows(groups, columns, *sampler.window(item["window"], portion, item["skip"])) for item in items.to_pylist()
-    )
+    """The galaxies of the windows in `items` (columns window, skip), with a column of their number in an epoch."""
+    tables = []
+    for item in items.to_pylist():
+        group_N, row_N = sampler.window(item["window"], portion, item["skip"])
+        repeats_N = np.array([sampler.repeats(group)[row] for group, row in zip(group_N, row_N, strict=True)], np.int32)
+        tables.append(read_rows(groups, columns, group_N, row_N).append_column(REPEATS, pa.array(repeats_N)))
+    return pa.concat_tables(tables)
 
 
 def read_rows(groups: list[RowGroup], columns: list[str], group_N: np.ndarray, row_N: np.ndarray) -> pa.Table:
@@ -83,6 +87,15 @@ def read_group(group: RowGroup, columns: list[str]) -> pa.Table:
             f"{group.path}: row group {group.index} has {table.num_rows} rows, not {group.rows}. {SHARD_ADVICE}"
         )
     return table
+
+
+def kinds_of_rows(group: RowGroup) -> np.ndarray:
+    """The kind of each row of a row group, see `rare.kinds`.
+
+    Raises:
+        InputError: as `read_group`.
+    """
+    return kinds(read_group(group, COLUMNS))
 
 
 def unlabelled_rows(group: RowGroup) -> np.ndarray:

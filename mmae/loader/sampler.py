@@ -4,7 +4,7 @@ Batches depend neither on the number of workers nor on interruptions of the run.
 the row groups of the split. This sequence is cut into equal lanes, as many as the run has workers, and every batch
 takes the same number of galaxies from each lane, so that a worker reads little more than its own row groups. Lanes
 continue from one epoch into the next, so no batch is incomplete and no galaxy is skipped. Optionally, an epoch draws
-only a fraction of the galaxies without a redshift, a new random subset each time.
+only a fraction of the galaxies without a redshift, a new random subset each time, and repeats rare ones.
 
 Shape suffixes: G row groups, N galaxies.
 """
@@ -31,10 +31,15 @@ class Portion:
         return slice(self.rank * batch_size // self.world, (self.rank + 1) * batch_size // self.world)
 
 
-def drawn_rows(n_rows: int, unlabelled_N: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Rows of a row group in one epoch: all with a redshift, and a random fraction of those without."""
+def drawn_rows(repeats_N: np.ndarray, unlabelled_N: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Rows of a row group in one epoch: all with a redshift, and a random fraction of those without.
+
+    Args:
+        repeats_N: how many times an epoch has each row; 1 for rows without a redshift.
+    """
     n_left_out = left_out(unlabelled_N, share)
-    return np.delete(np.arange(n_rows), rng.choice(unlabelled_N, n_left_out, replace=False) if n_left_out else [])
+    left_out_N = rng.choice(unlabelled_N, n_left_out, replace=False) if n_left_out else np.empty(0, int)
+    return np.delete(np.arange(len(repeats_N)), left_out_N).repeat(np.delete(repeats_N, left_out_N))
 
 
 def left_out(unlabelled_N: np.ndarray, share: float) -> int:
@@ -53,6 +58,7 @@ class Sampler:
         shuffle_rows: galaxies of a lane that are shuffled together; rounded up to whole batches.
         unlabelled_G: rows without a redshift of each row group; not needed if all are drawn.
         share: fraction of these rows in each epoch.
+        repeats_G: how many times an epoch has each row of each row group; not needed if all occur once.
     """
 
     rows_G: tuple[int, ...]
@@ -62,14 +68,19 @@ class Sampler:
     shuffle_rows: int
     unlabelled_G: tuple[np.ndarray, ...] = ()
     share: float = 1.0
+    repeats_G: tuple[np.ndarray, ...] = ()
 
     @cached_property
     def drawn_G(self) -> np.ndarray:
         """Number of galaxies of each row group in an epoch."""
+        rows_G = np.array([repeats_N.sum() for repeats_N in self.repeats_G] or self.rows_G)
         if self.share == 1:
-            return np.array(self.rows_G)
-        left_out_G = [left_out(unlabelled_N, self.share) for unlabelled_N in self.unlabelled_G]
-        return np.array(self.rows_G) - np.array(left_out_G)
+            return rows_G
+        return rows_G - np.array([left_out(unlabelled_N, self.share) for unlabelled_N in self.unlabelled_G])
+
+    def repeats(self, group: int) -> np.ndarray:
+        """How many times an epoch has each row of a row group."""
+        return self.repeats_G[group] if self.repeats_G else np.ones(self.rows_G[group], int)
 
     @cached_property
     def n_rows(self) -> int:
@@ -129,11 +140,12 @@ class Sampler:
 
     def _rows(self, epoch: int, group_N: np.ndarray, drawn_N: np.ndarray) -> np.ndarray:
         """Rows within the row groups, from the rank among the rows drawn in this epoch."""
-        if self.share == 1:
+        if self.share == 1 and not self.repeats_G:
             return drawn_N
         row_N = np.empty_like(drawn_N)
         for group in np.unique(group_N):
             rng = np.random.default_rng([self.seed, LEFT_OUT, epoch, group])
-            rows = drawn_rows(self.rows_G[group], self.unlabelled_G[group], self.share, rng)
+            unlabelled_N = self.unlabelled_G[group] if self.unlabelled_G else np.empty(0, int)
+            rows = drawn_rows(self.repeats(group), unlabelled_N, self.share, rng)
             row_N[group_N == group] = rows[drawn_N[group_N == group]]
         return row_N

@@ -17,7 +17,8 @@ from ray.data.collate_fn import ArrowBatchCollateFn
 from mmae.core.errors import InputError
 from mmae.loader.collate import galaxy_columns, to_batch
 from mmae.loader.config import StreamConfig
-from mmae.loader.row_groups import read_window, row_groups, unlabelled_rows
+from mmae.loader.rare import repeats_of_rare
+from mmae.loader.row_groups import kinds_of_rows, read_window, row_groups, unlabelled_rows
 from mmae.loader.sampler import Portion, Sampler
 from mmae.model.batch import Batch
 from mmae.survey.schema import SurveySpec
@@ -73,6 +74,7 @@ def make_sampler(survey: Survey, stream: StreamConfig, seed: int) -> Sampler:
         shuffle_rows=stream.shuffle_rows,
         unlabelled_G=() if share == 1 else tuple(unlabelled_rows(group) for group in groups),
         share=share,
+        repeats_G=() if stream.repeat_rare == 1 else repeats_of_rare([*map(kinds_of_rows, groups)], stream.repeat_rare),
     )
     if not sampler.n_rows:
         raise InputError(

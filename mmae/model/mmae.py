@@ -259,15 +259,21 @@ class MMAE(nn.Module):
             for name, modality in self.modalities.items()
         }
         total = sum(self.modalities[name].config.weight * part for name, part in parts.items())
-        parts["redshift"] = self._redshift_loss(encoded, batch)
+        parts["redshift"] = self._redshift_loss(encoded, batch, visible)
         if whole is not None:
             parts["redshift_masked"] = parts["redshift"]
-            parts["redshift"] = self._redshift_loss(self.encode(batch, whole), batch)
+            parts["redshift"] = self._redshift_loss(self.encode(batch, whole), batch, whole)
             total = total + self.config.masked_redshift_weight * parts["redshift_masked"]
         return Losses(total + self.config.redshift_weight * parts["redshift"], parts)
 
-    def _redshift_loss(self, encoded: Encoded, batch: Batch) -> Tensor:
-        return redshift_loss(encoded.logits_BZ, batch.redshift_B, batch.redshift_known_B, self.config.redshift)
+    def _redshift_loss(self, encoded: Encoded, batch: Batch, visible: Visible) -> Tensor:
+        # Galaxies that an epoch repeats have their natural share among ambiguous ones, so that p(z) stays unbiased.
+        weight_B = batch.weight_B
+        for name in encoded.evidence:
+            weight_B = weight_B.where(~visible[name].any(-1), 1.0)
+        return redshift_loss(
+            encoded.logits_BZ, batch.redshift_B, weight_B * batch.redshift_known_B, self.config.redshift
+        )
 
     @staticmethod
     def _mean_token(encoded: Encoded) -> Tensor:

@@ -62,12 +62,12 @@ class RedshiftHead(nn.Module):
         self.query = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.read = CrossBlock(width, heads, 2.0, width)
         self.levels = bins_of_levels(config.bins)
-        self.logits = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, config.bins), nn.GELU(), nn.Linear(config.bins, sum(self.levels))
-        )
+        self.hidden = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.bins), nn.GELU())
+        self.logits = nn.Linear(config.bins, sum(self.levels))
 
     def forward(self, tokens_BVD: Tensor, valid_BV: Tensor | None) -> Tensor:
-        logits = self.logits(self.read(self.query, tokens_BVD, valid_BV)[:, 0]).split(self.levels, -1)
+        pooled_BD = self.read(self.query, tokens_BVD, valid_BV)[:, 0]
+        logits = self.logits(self.hidden(pooled_BD)).split(self.levels, -1)
         return cast(Tensor, sum(interpolate_bins(level_BK, self.levels[0]) for level_BK in logits))
 
 
@@ -112,11 +112,14 @@ def most_probable(logits_BZ: Tensor, config: RedshiftConfig) -> tuple[Tensor, Te
     return (peak_BZ @ (bin_Z + 0.5)) / certainty_B * config.fine_width, certainty_B
 
 
-def redshift_loss(logits_BZ: Tensor, redshift_B: Tensor, known_B: Tensor, config: RedshiftConfig) -> Tensor:
-    """Mean cross entropy of p(z) over the galaxies with a redshift; 0 when there is none.
+def redshift_loss(logits_BZ: Tensor, redshift_B: Tensor, weight_B: Tensor, config: RedshiftConfig) -> Tensor:
+    """Weighted mean cross entropy of p(z); 0 when all weights are 0.
 
     The label is a Gaussian with a standard deviation of `label_width` fine bins, truncated at LABEL_REACH. Redshifts
     outside the bins count in the outermost bin.
+
+    Args:
+        weight_B: 0 for galaxies without a redshift.
     """
     position_B = (torch.log1p(redshift_B) / config.fine_width).clamp(0, config.fine_bins)
     reach = math.ceil(LABEL_REACH * config.label_width)
@@ -125,7 +128,8 @@ def redshift_loss(logits_BZ: Tensor, redshift_B: Tensor, known_B: Tensor, config
     weight_BM = weight_BM / weight_BM.sum(-1, keepdim=True)
     log_p_BM = F.log_softmax(logits_BZ, -1).gather(1, bin_BM.clamp(0, config.fine_bins - 1))
     loss_B = -(weight_BM * log_p_BM).sum(-1)
-    return (loss_B * known_B).sum() / known_B.sum().clamp(min=1)
+    total = weight_B.sum()
+    return (loss_B * weight_B).sum() / total.where(total > 0, 1.0)
 
 
 def redshift_quantile(logits_BZ: Tensor, quantile: float, config: RedshiftConfig) -> Tensor:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LEAST_OBSERVED = 0.01  # fraction of an aperture below which its flux is not scaled up further
+
 
 def stretch_image(image_BCHW: Tensor, noise_C: Tensor) -> Tensor:
     """arcsinh(counts / noise).
@@ -41,6 +43,35 @@ def patch_brightness(
     # The noise of a sum of patch^2 pixels is `patch` times that of one.
     signal_BCHW = F.avg_pool2d(image_BCHW, patch) * scale_BCHW * (patch / (floor * noise_C))[:, None, None]
     return _arcsinh(signal_BCHW).flatten(2).transpose(1, 2)
+
+
+def gaussian_apertures(size: int, sigmas: tuple[float, ...]) -> Tensor:
+    """Gaussian weights about the centre of an image, the largest near 1: (A, size, size), A apertures.
+
+    Args:
+        sigmas: standard deviations in pixels.
+    """
+    square_H = (torch.arange(size) - (size - 1) / 2).square()
+    square_HW = square_H[:, None] + square_H
+    return torch.stack([torch.exp(-0.5 * square_HW / sigma**2) for sigma in sigmas])
+
+
+def aperture_brightness(
+    image_BCHW: Tensor, observed_BCHW: Tensor, noise_C: Tensor, aperture_AHW: Tensor, floor: float
+) -> tuple[Tensor, Tensor]:
+    """arcsinh(aperture flux / (floor * aperture noise)), see `patch_brightness`, and observed fractions: (B, A, C).
+
+    Flux of pixels that were not observed is replaced by the mean of the others of the aperture; 0 without any.
+
+    Args:
+        image_BCHW: counts, 0 where not observed.
+    """
+    weight_PA = aperture_AHW.flatten(1).T
+    total_A, noise_A = weight_PA.sum(0), weight_PA.square().sum(0).sqrt()
+    flux_BCA = image_BCHW.flatten(2) @ weight_PA
+    fraction_BCA = (observed_BCHW.flatten(2).to(weight_PA.dtype) @ weight_PA) / total_A
+    signal_BCA = flux_BCA / (fraction_BCA.clamp(min=LEAST_OBSERVED) * floor * noise_A * noise_C[:, None])
+    return _arcsinh(signal_BCA).transpose(1, 2), fraction_BCA.transpose(1, 2)
 
 
 def _arcsinh(x: Tensor) -> Tensor:

@@ -98,5 +98,6 @@ def noise_batch(n: int, spec: InputSpec) -> Batch:
         present=dict.fromkeys(MODALITIES, true_B),
         redshift_B=torch.rand(n, generator=generator),
         redshift_known_B=true_B,
+        weight_B=torch.ones(n),
         object_id=[str(i) for i in range(n)],
     )

@@ -26,8 +26,8 @@ from mmae.model.modalities import MODALITIES
 from mmae.model.outputs import Losses
 from mmae.training.parallel import parts, shard, whole
 
-# Modules of the models that are lists of transformer blocks.
-BLOCKS = frozenset({"encoder", "decoder", "mixing", "blocks"})
+# Modules whose matrices Muon trains: transformer blocks, convolutions, the inner layers of the redshift head.
+INNER = frozenset({"encoder", "decoder", "mixing", "blocks", "stem", "stem_to_token", "read", "hidden"})
 DECODER_BLOCKS = frozenset({"decoder", "mixing"})
 PARTS_OF_RUN = 50  # the average of the weights spans at most 1/50 of the steps so far
 
@@ -111,7 +111,7 @@ def _moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], int],
 
 
 def _optimisers(model: nn.Module, optim: OptimConfig) -> list[torch.optim.Optimizer]:
-    """AdamW, and Muon (Jordan et al. 2024) for the matrices of the transformer blocks if it has a learning rate.
+    """AdamW, and Muon (Jordan et al. 2024) for the matrices of `INNER` layers if it has a learning rate.
 
     Updates of Muon are orthogonal matrices, scaled to the size of AdamW's: all directions of a matrix learn equally
     fast. The effect on scores and losses is in docs/ablations.md.
@@ -144,8 +144,8 @@ def _muon_groups(hidden: Mapping[str, nn.Parameter], optim: OptimConfig) -> list
 
 
 def _is_hidden_matrix(name: str, parameter: Tensor) -> bool:
-    """Whether a parameter is a weight matrix of a transformer block: not one of the first or last layers of a model."""
-    return parameter.ndim == 2 and name.endswith("weight") and not BLOCKS.isdisjoint(name.split("."))
+    """Whether a parameter is a weight matrix of `INNER` layers."""
+    return parameter.ndim == 2 and name.endswith("weight") and not INNER.isdisjoint(name.split("."))
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float, without: Collection[str] = ()) -> list[dict]:

@@ -38,7 +38,7 @@ def batch(n: int = 400) -> Batch:
     }
     present_B = torch.ones(n, dtype=torch.bool)
     known = {"image": present_B, "spectrum": present_B}
-    return Batch(values, known, torch.full((n,), 0.5), present_B, [f"g{i}" for i in range(n)])
+    return Batch(values, known, torch.full((n,), 0.5), present_B, torch.ones(n), [f"g{i}" for i in range(n)])
 
 
 def test_parts_of_images_are_removed_from_one_band_and_the_original_stays():

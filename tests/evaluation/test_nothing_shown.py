@@ -36,6 +36,7 @@ def spectra(with_image: list[bool]) -> Batch:
         {"image": has_image_B, "spectrum": present_B, "magnitudes": ~present_B},
         torch.full((GALAXIES,), 2.5),
         present_B,
+        torch.ones(GALAXIES),
         [f"g{i}" for i in range(GALAXIES)],
     )
 

@@ -62,6 +62,7 @@ def galaxies(n: int, seed: int, outliers: float = 0.0) -> list[Batch]:
             {"image": torch.ones(100, dtype=torch.bool)},
             torch.from_numpy(np.where(known_N, truth_N, 0.0)[i]).float(),
             torch.from_numpy(known_N[i]),
+            torch.ones(100),
             ["x"] * 100,
         )
         for i in np.arange(n).reshape(-1, 100)

@@ -87,6 +87,7 @@ def random_batch(n: int, spec: InputSpec = SPEC, seed: int = 0) -> Batch:
         {name: yes.clone() for name in MODALITIES},
         torch.tensor(rng.uniform(0.05, 3, n), dtype=torch.float32),
         yes.clone(),
+        torch.ones(n),
         [f"galaxy-{i}" for i in range(n)],
     )
 

@@ -77,6 +77,19 @@ def test_brightness_of_a_patch_is_that_of_its_observed_pixels(model):
     torch.testing.assert_close(both_BTM[0], both_BTM[1])
 
 
+def test_a_missing_band_has_no_colours(model):
+    image, batch = model.modalities["image"], random_batch(2)
+    batch.values["image"][1, 1] = torch.nan
+    prepared = image.prepare(batch, random_masks(2, model.n_tokens)["image"])
+    C = SPEC.n_bands
+    for feature_BTM in (
+        image._photometry(prepared, torch.arange(2), 4),
+        image._aperture_photometry(prepared, torch.arange(2)),
+    ):
+        colour_BTC = feature_BTM[..., C : 2 * C - 1]
+        assert not colour_BTC[1, :, :2].any() and colour_BTC[0].any() and not feature_BTM[1, :, 1].any()
+
+
 def test_whole_images_use_the_stem_and_others_do_not():
     torch.manual_seed(0)
     model = build_model(TINY, SPEC)

@@ -211,7 +211,7 @@ def test_redshift_and_hidden_line_are_learned_from_visible_lines():
     for step in range(120):
         z, flux, hidden = batch(32, step)
         log_odds, drawn = predict(flux, hidden, z)
-        loss = redshift_loss(log_odds, z, torch.ones_like(z, dtype=torch.bool), REDSHIFT)
+        loss = redshift_loss(log_odds, z, torch.ones_like(z), REDSHIFT)
         loss = loss + 5 * (drawn - flux).square()[hidden].mean()
         optimiser.zero_grad()
         loss.backward()

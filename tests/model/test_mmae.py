@@ -39,7 +39,7 @@ def model() -> MMAE:
 def test_token_counts(model):
     assert model.n_tokens == {"image": 16, "spectrum": 7}  # 50 samples: the last patch is zero-padded
     (group,) = model.encode(random_batch(3), all_tokens(random_batch(3), model.n_tokens, True)).groups
-    assert group.token_BVD.shape == (3, 1 + 4 + 7, TINY.width)  # a whole image has tokens of 8 x 8 pixels
+    assert group.token_BVD.shape == (3, 1 + (4 + 1) + 7, TINY.width)  # a whole image: 8 x 8 pixels, apertures
     assert group.valid_BV is None
 
 
@@ -55,7 +55,7 @@ def test_galaxies_are_not_padded_for_modalities_they_do_not_show(model):
     batch = without(random_batch(5), spectrum=[1, 4], image=[3])
     groups = model.encode(batch, all_tokens(batch, model.n_tokens, True)).groups
     found = {tuple(group.row_B.tolist()): group.token_BVD.shape[1] for group in groups}
-    assert found == {(1, 4): 1 + 4, (3,): 1 + 7, (0, 2): 1 + 4 + 7}
+    assert found == {(1, 4): 1 + 5, (3,): 1 + 7, (0, 2): 1 + 5 + 7}
     assert all(group.valid_BV is None for group in groups)
 
 

@@ -74,6 +74,20 @@ def test_spectrum_loss_is_chi_square_per_hidden_good_pixel(model):
     np.testing.assert_allclose(losses.parts["spectrum"].item(), chi_square / n, rtol=1e-3)
 
 
+def test_repeated_galaxies_count_less_where_no_spectrum_is_visible(model):
+    """The redshift loss is the mean over galaxies with these weights."""
+    batch, visible = random_batch(4), masks(model, 4)
+    visible["spectrum"][:2] = False
+    visible["spectrum"][2:, 0] = True
+    batch.weight_B = torch.tensor([0.25, 1.0, 0.25, 1.0])
+    one_by_one = torch.stack(
+        [model(rows(batch, [i]), {n: seen[[i]] for n, seen in visible.items()}).parts["redshift"] for i in range(4)]
+    )
+    weight_B = torch.tensor([0.25, 1.0, 1.0, 1.0])
+    expected = (one_by_one * weight_B).sum() / weight_B.sum()
+    torch.testing.assert_close(model(batch, visible).parts["redshift"], expected, **CLOSE)
+
+
 @pytest.mark.parametrize("modality", ["image", "spectrum"])
 def test_each_token_is_decoded_from_its_own_query(modality):
     """The second query changes only its patch, and half a patch around it in the image, if patches do not attend

@@ -10,6 +10,7 @@ import torch
 from mmae.model.build import build_model
 from mmae.model.masking import MaskConfig, draw_visible, fixed_visible, modes_of
 from mmae.model.modalities import MODALITIES
+from mmae.model.modalities.spectrum import EMPTY, EMPTY_NOISE, replace_by_noise
 from tests.model.galaxies import SPEC, TINY, copied, random_batch, random_masks, rows, tiny, without
 
 ALL = tiny(magnitudes={"use": True})
@@ -187,3 +188,17 @@ def test_colours_of_bands_that_are_not_both_measured_are_zero(model):
     prepared = model.modalities["magnitudes"].prepare(batch, torch.ones(3, 2, dtype=torch.bool))
     colour_BT = prepared.number_BTJ[:, :, 1]  # of the only other band
     assert colour_BT[0].tolist() == [3.0, -3.0] and colour_BT[1].tolist() == [0.0, 0.0]  # 1.5 mag / 0.5
+
+
+def test_some_training_spectra_are_noise_of_their_errors():
+    generator = torch.Generator().manual_seed(0)
+    flux_BL, ivar_BL = torch.full((2000, 200), 50.0), torch.full((2000, 200), 0.25)
+    ivar_BL[:, :20] = 0.0
+    found_BL = replace_by_noise(flux_BL * (ivar_BL > 0), ivar_BL, generator)
+    noise_B = (found_BL[:, 20:] != 50.0).all(1)
+    assert noise_B.float().mean() == pytest.approx(EMPTY, abs=0.02)
+    assert torch.equal(found_BL[~noise_B], (flux_BL * (ivar_BL > 0))[~noise_B])
+    assert not found_BL[:, :20].any() and abs(found_BL[noise_B].mean()) < 0.1
+    scatter_N = found_BL[noise_B, 20:].std(1) / 2.0
+    low, high = EMPTY_NOISE
+    assert scatter_N.min() > 0.8 * low and scatter_N.max() < 1.2 * high

@@ -102,6 +102,29 @@ def test_patch_brightness_is_that_of_the_summed_pixels():
     torch.testing.assert_close(found_BTC[0], expected_TC)
 
 
+def test_aperture_brightness_is_the_signal_to_noise_of_the_weighted_sum():
+    """Noise of known sigma scatters by 1 / floor, and parts of a constant image have the flux of all of it."""
+    weight_AHW, noise_C = tk.gaussian_apertures(16, (1.0, 3.0)), torch.tensor([0.5, 2.0])
+    generator = torch.Generator().manual_seed(0)
+    noise_BCHW = noise_C[:, None, None] * torch.randn(4000, 2, 16, 16, generator=generator)
+    seen_BCHW = torch.ones(4000, 2, 16, 16, dtype=torch.bool)
+    found_BAC, fraction_BAC = tk.aperture_brightness(noise_BCHW, seen_BCHW, noise_C, weight_AHW, floor=5.0)
+    torch.testing.assert_close(found_BAC.sinh().std(0), torch.full((2, 2), 0.2), rtol=0.05, atol=0)
+    torch.testing.assert_close(fraction_BAC, torch.ones(4000, 2, 2))
+    some_BCHW = torch.rand(2, 2, 16, 16, generator=generator) > 0.3
+    whole, parts = (
+        tk.aperture_brightness(7.0 * seen, seen, noise_C, weight_AHW, floor=5.0)[0]
+        for seen in (seen_BCHW[:2], some_BCHW)
+    )
+    torch.testing.assert_close(parts, whole)
+
+
+def test_apertures_are_centred_between_the_middle_pixels():
+    weight_AHW = tk.gaussian_apertures(8, (2.0,))
+    assert torch.equal(weight_AHW, weight_AHW.flip(-1)) and torch.equal(weight_AHW, weight_AHW.transpose(1, 2))
+    assert weight_AHW[0, 3, 3] == weight_AHW.max() == pytest.approx(math.exp(-0.5 * 0.5 / 4))
+
+
 def test_colour_of_a_bright_patch_is_the_logarithm_of_the_flux_ratio():
     flux_C = torch.tensor([3.0e4, 1.2e5])
     found_C = tk.patch_brightness(flux_C.view(1, 2, 1, 1).expand(1, 2, 4, 4), torch.ones(2), 4, floor=5.0)[0, 0]

@@ -89,8 +89,8 @@ class CNN(nn.Module):
         """The cross entropy of p(z)."""
         logits_BZ = refined(self.logits(self._embed(batch, visible)), self.config.redshift)
         # Galaxies without a visible image are left out: they would only teach the overall redshift distribution.
-        known_B = batch.redshift_known_B & visible["image"][:, 0]
-        loss = redshift_loss(logits_BZ, batch.redshift_B, known_B, self.config.redshift)
+        weight_B = batch.weight_B * (batch.redshift_known_B & visible["image"][:, 0])
+        loss = redshift_loss(logits_BZ, batch.redshift_B, weight_B, self.config.redshift)
         return Losses(self.config.redshift_weight * loss, {"redshift": loss})
 
     def _recalibrated_logits(self, embedding_BD: Tensor, visible: Visible) -> Tensor:

@@ -137,7 +137,8 @@ class Contrastive(nn.Module):
         )
         pairs = (entropy_B * pair_B).sum() / (2 * pair_B.sum().clamp(min=1))
         logits_BZ = refined(self.logits(self._mean(vectors, visible).detach()), self.config.redshift)
-        redshift = redshift_loss(logits_BZ, batch.redshift_B, batch.redshift_known_B, self.config.redshift)
+        weight_B = batch.weight_B * batch.redshift_known_B
+        redshift = redshift_loss(logits_BZ, batch.redshift_B, weight_B, self.config.redshift)
         return Losses(pairs + self.config.redshift_weight * redshift, {"pairs": pairs, "redshift": redshift})
 
     def _recalibrated_logits(self, embedding_BD: Tensor, visible: Visible) -> Tensor:

@@ -29,7 +29,8 @@ from mmae.model.overlapping import OverlappingPatches
 COLOUR_SCATTER = 0.5
 BRIGHTNESS_SCATTER = 2.0  # typical scatter of the brightness: two magnitudes
 DETECTION = 5.0  # signal-to-noise ratio of a patch below which its colours are suppressed
-INCOMPLETE = 0.15  # fraction of training images from which a part is removed: real images lack bands, columns, corners
+APERTURES = (1.0, 2.0, 4.0, 8.0, 16.0)  # standard deviations, in pixels, of Gaussian apertures at the centre
+INCOMPLETE = 0.25  # fraction of training images from which a part is removed: real images lack bands, columns, corners
 SIZES = (1, 3)  # kernel sizes of the parallel convolutions: adding 5 costs 50% more and does not learn faster
 
 
@@ -88,6 +89,7 @@ class Image(Modality):
     band_noise: Tensor
     arcsinh_mean: Tensor
     arcsinh_std: Tensor
+    aperture_AHW: Tensor
     name = "image"
     Config = ImageConfig
     mask = MaskRule(ratio=(0.75, 0.75), drop=0.0, exclusive=True)
@@ -116,6 +118,8 @@ class Image(Modality):
         self.stem_to_token = nn.Linear(n_features, D)
         self.whole_photometry_to_token = nn.Linear(2 * C - 1, D)
         self.whole_position_TD = nn.Parameter(sincos_positions_2d(whole_side, D))
+        self.apertures_to_token = nn.Linear(len(APERTURES) * (3 * C - 1), D)
+        self.register_buffer("aperture_AHW", tk.gaussian_apertures(spec.image_size, APERTURES), persistent=False)
         self.kind_D = nn.Parameter(torch.randn(D) * 0.02)
         self.query_TE = nn.Parameter(sincos_positions_2d(side, E))
         self.mixing = nn.ModuleList(EncoderBlock(E, sizes.heads, DECODER_MLP) for _ in range(config.mixing))
@@ -154,13 +158,18 @@ class Image(Modality):
         feature_BTF = self.stem(self._stem_input(prepared, row_B)).flatten(2).transpose(1, 2)
         photometry_BTM = self._photometry(prepared, row_B, self.config.whole_patch)
         token_BTD = self.stem_to_token(feature_BTF) + self.whole_photometry_to_token(photometry_BTM)
-        return token_BTD + self.whole_position_TD + self.kind_D
+        aperture_BM = self._aperture_photometry(prepared, row_B).flatten(1)
+        return (
+            torch.cat([token_BTD + self.whole_position_TD, self.apertures_to_token(aperture_BM)[:, None]], 1)
+            + self.kind_D
+        )
 
     @torch.no_grad()
     def _photometry(self, prepared: ImageTokens, row_B: Tensor, patch: int) -> Tensor:
         """Brightness and colours of each patch in units of their typical scatter: (B, T, 2C - 1).
 
-        Pixels that were not observed count as the mean of the others of the patch, and a band without any as 0.
+        Pixels that were not observed count as the mean of the others of the patch. A band without any is 0, and so are
+        its colours.
         """
         counts_BCHW, observed_BCHW = prepared.counts_BCHW[row_B], prepared.observed_BCHW[row_B]
         fraction_BCHW = nn.functional.avg_pool2d(observed_BCHW.to(counts_BCHW.dtype), patch)
@@ -168,7 +177,19 @@ class Image(Modality):
         brightness_BTC = tk.patch_brightness(
             counts_BCHW.where(observed_BCHW, 0.0), self.band_noise, patch, DETECTION, scale_BCHW
         )
-        return torch.cat([brightness_BTC / BRIGHTNESS_SCATTER, brightness_BTC.diff(dim=-1) / COLOUR_SCATTER], -1)
+        return _brightness_and_colours(brightness_BTC, fraction_BCHW.flatten(2).transpose(1, 2))
+
+    @torch.no_grad()
+    def _aperture_photometry(self, prepared: ImageTokens, row_B: Tensor) -> Tensor:
+        """Brightness and colours in `APERTURES`, as in `_photometry`, and observed fractions: (B, A, 3C - 1).
+
+        Cutouts are centred on their galaxy, so that these are its total flux and colours at the best signal to noise.
+        """
+        counts_BCHW, observed_BCHW = prepared.counts_BCHW[row_B], prepared.observed_BCHW[row_B]
+        brightness_BAC, fraction_BAC = tk.aperture_brightness(
+            counts_BCHW.where(observed_BCHW, 0.0), observed_BCHW, self.band_noise, self.aperture_AHW, DETECTION
+        )
+        return torch.cat([_brightness_and_colours(brightness_BAC, fraction_BAC), fraction_BAC], -1)
 
     @torch.no_grad()
     def _stem_input(self, prepared: ImageTokens, row_B: Tensor) -> Tensor:
@@ -211,6 +232,13 @@ class Image(Modality):
         return tk.visible_pixels(visible_BT, self.spec.image_size)
 
 
+def _brightness_and_colours(brightness_BTC: Tensor, fraction_BTC: Tensor) -> Tensor:
+    """In units of their typical scatter: (B, T, 2C - 1). Colours with a band that was not observed are 0."""
+    both_BTC = (fraction_BTC[..., 1:] > 0) & (fraction_BTC[..., :-1] > 0)
+    colour_BTC = (brightness_BTC.diff(dim=-1) / COLOUR_SCATTER).where(both_BTC, 0.0)
+    return torch.cat([brightness_BTC / BRIGHTNESS_SCATTER, colour_BTC], -1)
+
+
 def remove_parts(image_BCHW: Tensor, generator: torch.Generator) -> Tensor:
     """Images of which some lack whole bands, columns of one band, or a corner of all bands: NaN there.
 
@@ -221,12 +249,12 @@ def remove_parts(image_BCHW: Tensor, generator: torch.Generator) -> Tensor:
     def draw(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator)
 
-    chosen_B, kind_B = draw(B) < INCOMPLETE, torch.randint(0, 3, (B,), generator=generator)
+    chosen_B, kind_B = draw(B) < INCOMPLETE, torch.randint(0, 4, (B,), generator=generator)  # 2 and 3: whole bands
     order_BC = draw(B, C).argsort(-1).argsort(-1)
-    n_bands_B1 = (draw(B, 1) * (C - 1)).ceil()  # 1 to C - 1
+    n_bands_B1 = (draw(B, 1).square() * (C - 1)).ceil()  # 1 to C - 1, mostly 1
     column_W, row_H = torch.arange(W) / W, torch.arange(H) / H
     start_B1, width_B1, height_B1 = draw(B, 1), draw(B, 1) / 2, draw(B, 1) / 2
-    is_column_B1, is_corner_B1 = (kind_B == 1)[:, None], (kind_B == 2)[:, None]
+    is_column_B1, is_corner_B1 = (kind_B == 0)[:, None], (kind_B == 1)[:, None]
     band_BC = (order_BC < torch.where(is_column_B1, 1, n_bands_B1)) | is_corner_B1
     row_BH = (row_H < height_B1) | ~is_corner_B1
     stripe_BW = (column_W >= start_B1) & (column_W < start_B1 + width_B1)

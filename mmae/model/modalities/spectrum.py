@@ -21,6 +21,8 @@ from mmae.model.modality import Evidence, MaskRule, Modality, Sizes, patch_head
 # Clipping limit of the embedded flux, in units of the spectrum's rms: larger values are cosmic rays or sky-line
 # residuals, and carry no more information.
 MAX_FLUX = 20.0
+EMPTY = 0.08  # fraction of training spectra replaced by noise: fibres without a source must give no redshift
+EMPTY_NOISE = (0.8, 1.5)  # range of its standard deviation, in units of the errors, which are not exact
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,11 @@ class Spectrum(Modality):
     def shapes(spec: InputSpec) -> dict[str, tuple[int, ...]]:
         return {"flux": (spec.n_wavelengths,), "ivar": (spec.n_wavelengths,)}
 
+    @staticmethod
+    def augment(values: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """Some spectra replaced by noise of their errors; the redshift, which the image may show, stays the label."""
+        return {"flux": replace_by_noise(values["flux"], values["ivar"], generator)}
+
     def prepare(self, batch: Batch, visible_BT: Tensor) -> SpectrumTokens:
         flux_BL, ivar_BL, mean_B, rms_B = tk.normalise_spectrum(
             batch.values["flux"], batch.values["ivar"], self.visible_samples(visible_BT)
@@ -189,6 +196,19 @@ class Spectrum(Modality):
         """(B, L)"""
         visible_BTP = visible_BT[..., None].expand(-1, -1, self.config.patch)
         return tk.unpatchify_spectrum(visible_BTP, self.spec.n_wavelengths)
+
+
+def replace_by_noise(flux_BL: Tensor, ivar_BL: Tensor, generator: torch.Generator) -> Tensor:
+    """Fluxes of which a fraction `EMPTY` of the spectra is noise with the errors of the spectrum; 0 at bad samples."""
+    low, high = EMPTY_NOISE
+    chosen_B = torch.rand(len(flux_BL), generator=generator) < EMPTY
+    scale_B = low + (high - low) * torch.rand(len(flux_BL), generator=generator)
+    row_N = chosen_B.nonzero()[:, 0]
+    noise_NL = scale_B[row_N, None] * torch.randn(len(row_N), flux_BL.shape[1], generator=generator)
+    row_N = row_N.to(flux_BL.device)
+    ivar_NL = ivar_BL[row_N]
+    error_NL = ivar_NL.where(ivar_NL > 0, torch.inf).rsqrt()
+    return flux_BL.index_copy(0, row_N, noise_NL.to(flux_BL) * error_NL)
 
 
 MODALITY = Spectrum

@@ -135,7 +135,7 @@ def test_missing_pixels_do_not_count(observed):
 
 def test_masks_of_all_inputs_hide_the_same_patches():
     present = {name: torch.ones(5, dtype=torch.bool) for name in ("image", "spectrum")}
-    batch = Batch({}, present, torch.zeros(5), torch.zeros(5, dtype=torch.bool), [""] * 5)
+    batch = Batch({}, present, torch.zeros(5), torch.zeros(5, dtype=torch.bool), torch.ones(5), [""] * 5)
     masks = masks_of(batch, {"image": 64, "spectrum": 40}, seed=3)
     assert len(masks) == len(INPUTS) * len(RATIOS)
     for ratio in RATIOS:
