@@ -15,7 +15,7 @@ run: setup
 	$(BIN)/python ray_jobs/pretrain.py
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: setup
 	$(BIN)/ruff check .

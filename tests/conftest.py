@@ -25,6 +25,16 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+RAY_FOLDERS = {"catalogue", "deploy", "steepspec", "study", "training"}  # many of their tests start Ray
+
+
+def pytest_collection_modifyitems(items):
+    """All tests that start Ray run in one of the two processes, one after the other, and share one Ray."""
+    for item in items:
+        if "ray_cluster" in item.fixturenames or not RAY_FOLDERS.isdisjoint(item.path.parts):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def home_of_its_own(tmp_path_factory):
     """No test writes to the user's ~/mmae or tracking server."""
