@@ -174,6 +174,8 @@ class RunConfig:
     """Masks in training: what is hidden is reconstructed, and the redshift is learned from what is visible."""
     redshift_masks: MaskConfig | None = None
     """Masks of a second view of every galaxy, from which only the redshift is learned. None: no second view."""
+    masked_share: float = 1.0
+    """Fraction of the galaxies of a batch that are shown masked and reconstructed, if there is a second view."""
     stream: StreamConfig = field(default_factory=StreamConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
@@ -192,6 +194,8 @@ class RunConfig:
             )
         if self.redshift_masks is not None and self.model.kind != "mmae":
             raise ValueError(f"redshift_masks: a model of kind {self.model.kind} has one view; remove it.")
+        if not 0 < self.masked_share <= 1:
+            raise ValueError(f"masked_share is {self.masked_share}: it must be a fraction in (0, 1].")
         require_folder_name(self.name, "name")
 
     @property

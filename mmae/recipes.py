@@ -26,7 +26,7 @@ from mmae.model.modalities.spectrum import SpectrumConfig
 from mmae.model.paper import PaperConfig
 
 SMALL_IMAGE = ImageConfig(patch=8, mixing=3, weight=10.0)
-SMALL_SPECTRUM = SpectrumConfig(patch=64, weight=0.5, reconstructed=0.5, error_floor=0.2)
+SMALL_SPECTRUM = SpectrumConfig(patch=64, weight=0.5, error_floor=0.2)
 SMALL_MODEL = MMAEConfig(
     modalities=ModalitiesConfig(image=SMALL_IMAGE, spectrum=SMALL_SPECTRUM),
     width=96,
@@ -54,6 +54,7 @@ def small() -> RunConfig:
         redshift_masks=MaskConfig(
             image_ratio=(0.0, 0.0), spectrum_ratio=(0.0, 0.9), drop_image=0.1, drop_spectrum=0.85
         ),
+        masked_share=0.5,
         stream=StreamConfig(batch_size=64, repeat_rare=5),
         optim=OptimConfig(
             steps=650, learning_rate=1e-3, muon_learning_rate=3e-3, muon_decoder_factor=2.0, warmup_steps=50
@@ -143,9 +144,7 @@ def magnitudes() -> RunConfig:
     Score: with one view, on real tables, better than gradient boosting (docs/ablations.md).
     """
     modalities = ModalitiesConfig(
-        image=ImageConfig(use=False),
-        spectrum=SpectrumConfig(use=False),
-        magnitudes=MagnitudesConfig(use=True, reconstructed=0.25),
+        image=ImageConfig(use=False), spectrum=SpectrumConfig(use=False), magnitudes=MagnitudesConfig(use=True)
     )
     return replace(
         small(),
@@ -154,6 +153,7 @@ def magnitudes() -> RunConfig:
         # Every galaxy shows all bands in one view, as in inference: masks for all galaxies cost 9% of the scatter.
         masks=MaskConfig(magnitudes_ratio=(0.0, 0.5)),
         redshift_masks=MaskConfig(magnitudes_ratio=(0.0, 0.0)),
+        masked_share=0.25,
         optim=OptimConfig(steps=1200, augment=False),  # images alone are augmented
         validation=ValidationConfig(),
     )
@@ -189,6 +189,7 @@ def contrastive() -> RunConfig:
         # Images are shown whole, as in inference: other images are embedded by another layer.
         masks=MaskConfig(image_ratio=(0.0, 0.0), spectrum_ratio=(0.0, 0.25), drop_image=0.0, drop_spectrum=0.0),
         redshift_masks=None,
+        masked_share=1.0,
     )
 
 

@@ -96,7 +96,10 @@ def train(
     Args:
         seconds: training budget.
     """
-    galaxies, validation = contestant.prepare(load(survey, "train")), load(survey, "val")
+    galaxies, validation = (
+        contestant.prepare(load(survey, "train", contestant.config.stream.repeat_rare)),
+        load(survey, "val"),
+    )
     monitored = rows(validation, np.arange(min(MONITORED, len(validation))))
     started = time.time()
 

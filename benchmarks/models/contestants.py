@@ -129,8 +129,7 @@ def ablations() -> dict[str, Contestant]:
         "no augmentation": optim(augment=False),
         "AdamW for all weights": optim(muon_learning_rate=0.0),
         "no warm-up, constant rate": optim(warmup_steps=0, final_learning_rate=base.optim.learning_rate),
-        "a quarter of the images reconstructed": modality("image", reconstructed=0.25),
-        "all spectra reconstructed": modality("spectrum", reconstructed=1.0),
+        "all galaxies masked as well": replace(base, masked_share=1.0),
         "one view": replace(base, redshift_masks=None),
         "patches decoded one by one": modality("image", mixing=0),
         "no reconstruction": model(

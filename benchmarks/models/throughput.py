@@ -54,13 +54,11 @@ def contestants() -> dict[str, RunConfig]:
         heads=sizes.heads,
         decoder_width=base.model.decoder_width,
     )
-    all_spectra = ModalitiesConfig(image=images, spectrum=replace(spectra, reconstructed=1.0))
     ours = replace(paper, model=joint, masks=replace(paper.masks, drop_unit="sample"))
     runs = {
         "paper": paper,
         "base": ours,
         "base, feed-forward x4": replace(ours, model=replace(joint, mlp_ratio=float(sizes.mlp_ratio))),
-        "base, all spectra reconstructed": replace(ours, model=replace(joint, modalities=all_spectra)),
     }
     bfloat16 = {
         f"{name}, bfloat16": replace(run, compute=replace(run.compute, precision="bfloat16"))

@@ -7,7 +7,7 @@ L wavelength sample, T tokens, D width, K redshift bins, P samples in one patch,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -64,6 +64,10 @@ class Batch:
     def ivar_BL(self) -> Tensor:
         """Inverse variance of the flux; 0 = bad pixel."""
         return self.values["ivar"]
+
+    def first(self, n: int) -> Batch:
+        """The first galaxies of the batch."""
+        return self if n == len(self) else replace(self.map(lambda tensor: tensor[:n]), object_id=self.object_id[:n])
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with `function` applied to every tensor."""

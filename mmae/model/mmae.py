@@ -9,13 +9,11 @@ M modalities, Z fine bins of ln(1+z).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import torch
-import torch.nn.functional as Fn
 from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
@@ -73,12 +71,6 @@ class MMAEConfig:
                 )
         if not any(getattr(self.modalities, name).use for name in MODALITIES):
             raise ValueError("model.modalities: none is in use.")
-        for name in MODALITIES:
-            fraction = getattr(self.modalities, name).reconstructed
-            if not 0 < fraction <= 1:
-                raise ValueError(
-                    f"model.modalities.{name}.reconstructed is {fraction}: it must be a fraction in (0, 1]."
-                )
 
 
 @dataclass
@@ -196,19 +188,14 @@ class MMAE(nn.Module):
             x_BVD = block(x_BVD, key_mask_BV)
         return Group(row_B, self.encoder_norm(x_BVD), key_mask_BV, place)
 
-    def reconstruct(
-        self, encoded: Encoded, chosen: Mapping[str, Tensor], shift_B: Tensor, certainty_B: Tensor
-    ) -> dict[str, Any]:
-        """Predict all tokens, visible and hidden, of the chosen galaxies; zero-filled queries for the others.
+    def reconstruct(self, encoded: Encoded, shift_B: Tensor, certainty_B: Tensor) -> dict[str, Any]:
+        """Predict all tokens, visible and hidden.
 
         Args:
-            chosen: modality -> output of `choose_reconstructed`.
             shift_B, certainty_B: ln(1+z) at which lines are drawn, and its probability, see `Modality.complete`.
         """
         predicted = {
-            name: modality.predict(
-                ungroup([self._decode(name, group, chosen[name]) for group in encoded.groups], encoded.groups)
-            )
+            name: modality.predict(ungroup([self._decode(name, group) for group in encoded.groups], encoded.groups))
             for name, modality in self.modalities.items()
         }
         if encoded.evidence:
@@ -219,50 +206,44 @@ class MMAE(nn.Module):
                 )
         return predicted
 
-    def _decode(self, name: str, group: Group, chosen_B: Tensor) -> Tensor:
-        """Decoded queries of one modality, (B, T, E), for the galaxies of a group: zeros for those not chosen."""
-        first = int(chosen_B[group.row_B].sum())  # the chosen galaxies of a group are its first
-        valid_BV = None if group.valid_BV is None else group.valid_BV[:first]
+    def _decode(self, name: str, group: Group) -> Tensor:
+        """Decoded queries of one modality, (B, T, E), for the galaxies of a group."""
+        valid_BV = group.valid_BV
         x_BTE = self.modalities[name].query_TE[None]  # shared by all galaxies until the first attention
         for block in self.decoder[name]:
-            x_BTE = block(x_BTE, group.token_BVD[:first], valid_BV)
+            x_BTE = block(x_BTE, group.token_BVD, valid_BV)
         where, order_BV = group.place[name]
         if order_BV is not None:
-            own_BVE = self.token_to_query(group.token_BVD[:first, where]).to(x_BTE.dtype)
+            own_BVE = self.token_to_query(group.token_BVD[:, where]).to(x_BTE.dtype)
             if valid_BV is not None:
                 own_BVE = own_BVE.where(valid_BV[:, where, None], 0.0)
-            x_BTE = add_tokens(x_BTE, order_BV[:first], own_BVE)
-        return Fn.pad(x_BTE, (0, 0, 0, 0, 0, len(group.row_B) - first))
+            x_BTE = add_tokens(x_BTE, order_BV, own_BVE)
+        return x_BTE
 
     def forward(self, batch: Batch, visible: Visible, whole: Visible | None = None) -> Losses:
         """The losses of one batch: reconstruction losses of hidden tokens, and the cross entropy of p(z).
 
         Args:
-            visible: tokens from which the others are reconstructed.
-            whole: tokens from which the redshift is read as well, mostly complete images; None: none.
+            visible: tokens from which the others are reconstructed, of the first galaxies of the batch or of all.
+            whole: tokens of all galaxies from which the redshift is read as well, mostly complete images; None: none.
         """
+        whole_batch, batch = batch, batch.first(len(next(iter(visible.values()))))
         encoded = self.encode(batch, visible)
-        chosen = {
-            name: choose_reconstructed(visible, modality.config.reconstructed if self.training else 1.0)
-            for name, modality in self.modalities.items()
-        }
         shift_B, certainty_B = most_probable(encoded.logits_BZ.detach(), self.config.redshift)
         if self.training:  # lines are drawn at the true redshift where it is known
             known_B = batch.redshift_known_B
             shift_B = torch.where(known_B, batch.redshift_B.log1p(), shift_B)
             certainty_B = torch.where(known_B, 1.0, certainty_B)
-        predicted = self.reconstruct(encoded, chosen, shift_B, certainty_B)
+        predicted = self.reconstruct(encoded, shift_B, certainty_B)
         parts = {
-            name: modality.loss(
-                predicted[name], encoded.prepared[name], ~visible[name] & (batch.present[name] & chosen[name])[:, None]
-            )
+            name: modality.loss(predicted[name], encoded.prepared[name], ~visible[name] & batch.present[name][:, None])
             for name, modality in self.modalities.items()
         }
         total = sum(self.modalities[name].config.weight * part for name, part in parts.items())
         parts["redshift"] = self._redshift_loss(encoded, batch, visible)
         if whole is not None:
             parts["redshift_masked"] = parts["redshift"]
-            parts["redshift"] = self._redshift_loss(self.encode(batch, whole), batch, whole)
+            parts["redshift"] = self._redshift_loss(self.encode(whole_batch, whole), whole_batch, whole)
             total = total + self.config.masked_redshift_weight * parts["redshift_masked"]
         return Losses(total + self.config.redshift_weight * parts["redshift"], parts)
 
@@ -308,8 +289,7 @@ class MMAE(nn.Module):
         """Redshift with its 68% interval and all reconstructions, in physical units."""
         encoded = self.encode(batch, visible)
         shift_B, certainty_B = most_probable(encoded.logits_BZ, self.config.redshift)
-        chosen = dict.fromkeys(self.modalities, choose_reconstructed(visible, 1.0))
-        predicted = self.reconstruct(encoded, chosen, shift_B, certainty_B)
+        predicted = self.reconstruct(encoded, shift_B, certainty_B)
         return Estimate(
             *redshift_interval(self.recalibration(encoded.logits_BZ, visible), self.config.redshift),
             {
@@ -318,21 +298,6 @@ class MMAE(nn.Module):
             },
             {name: modality.visible_samples(visible[name]) for name, modality in self.modalities.items()},
         )
-
-
-def choose_reconstructed(visible: Visible, fraction: float) -> Tensor:
-    """Choose a fraction of the galaxies, bool (B,).
-
-    Half of them are those with the most visible modalities, from which the model learns most about relations between
-    modalities; the rest are the first others of the batch. Within each group of `group_by_modalities` the chosen
-    galaxies are the first ones.
-    """
-    shown_BM = visible_fraction(visible) > 0
-    n = math.ceil(fraction * len(shown_BM))
-    chosen_B = torch.zeros(len(shown_BM), dtype=torch.bool, device=shown_BM.device)
-    chosen_B[shown_BM.sum(-1).argsort(descending=True, stable=True)[: n // 2]] = True
-    chosen_B[(~chosen_B).nonzero()[: n - n // 2, 0]] = True
-    return chosen_B
 
 
 def group_by_modalities(visible: Visible) -> list[Tensor]:

@@ -111,8 +111,7 @@ class Modality(nn.Module):
 
     Attributes:
         name: of the modality, in configurations, masks and metrics.
-        Config: its dataclass, with at least `use`, `weight` (of its loss) and `reconstructed` (fraction of a training
-            batch).
+        Config: its dataclass, with at least `use` and `weight` (of its loss).
         mask: how it is masked in training.
         optional: names in `Batch.values` without which a galaxy still has the modality.
         config: as given.

@@ -203,8 +203,14 @@ def training_step(state: TrainState, batch: Batch, config: RunConfig, rank: int 
     if config.optim.augment:
         changed = [kind.augment(batch.values, generator) for kind in MODALITIES.values()]
         batch = replace(batch, values=functools.reduce(operator.or_, changed, batch.values))
-    masks = [config.masks] if config.redshift_masks is None else [config.masks, config.redshift_masks]
-    views = [draw_visible(batch, state.model.n_tokens, mask, generator) for mask in masks]
+    if config.redshift_masks is None:
+        views = [draw_visible(batch, state.model.n_tokens, config.masks, generator)]
+    else:
+        masked = batch.first(math.ceil(config.masked_share * len(batch)))
+        views = [
+            draw_visible(masked, state.model.n_tokens, config.masks, generator),
+            draw_visible(batch, state.model.n_tokens, config.redshift_masks, generator),
+        ]
     for group in itertools.chain.from_iterable(optimiser.param_groups for optimiser in state.optimisers):
         group["lr"] = group["rate_factor"] * learning_rate(state.step, config.optim)
     with autocast(batch.redshift_B.device, config.compute.precision):

@@ -26,8 +26,6 @@ class LightCurveConfig:
     """Encode and reconstruct light curves."""
     weight: float = 1.0
     """Weight of the mean squared error of hidden samples in the total loss."""
-    reconstructed: float = 1.0
-    """Fraction of the galaxies of a training batch whose light curves are reconstructed."""
 
 
 class LightCurve(Modality):

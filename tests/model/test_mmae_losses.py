@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import copy
-import math
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mmae.model.build import build_model
-from mmae.model.mmae import MMAE, choose_reconstructed, group_by_modalities
+from mmae.model.mmae import MMAE
 from mmae.model.tokens import visible_pixels
 from tests.model.galaxies import (
     CLOSE,
     SPEC,
     TINY,
+    all_tokens,
     copied,
     masks,
     random_batch,
@@ -142,48 +140,15 @@ def test_reconstructed_flux_scales_with_the_input_flux(model):
     torch.testing.assert_close(there, 10 * here, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize(("fraction", "n_chosen"), [(1.0, 8), (0.5, 4), (0.3, 3)])
-def test_fraction_of_a_training_batch_is_reconstructed(fraction, n_chosen):
-    torch.manual_seed(1)
-    model = build_model(tiny(image={"reconstructed": fraction}, spectrum={"reconstructed": fraction}), SPEC).train()
-    batch, visible = random_batch(8), masks(model, 8)
-    visible["spectrum"][7] = False  # alone in its group, in which no galaxy may be chosen
-
-    def parts(galaxy: int | None, training: bool = True) -> dict[str, float]:
-        changed = copied(batch)
-        if galaxy is not None:
-            hidden_HW = ~visible_pixels(visible["image"], SPEC.image_size)[galaxy]
-            changed.image_BCHW[galaxy, :, hidden_HW] += 1
-            changed.flux_BL[galaxy, ~visible_samples(visible)[galaxy]] += 1
-        return {name: loss.item() for name, loss in model.train(training)(changed, visible).parts.items()}
-
-    for galaxy in range(8):
-        before, after = parts(None), parts(galaxy)
-        expected = {"image", "spectrum"} if galaxy < n_chosen else set()
-        assert {name for name in after if after[name] != before[name]} == expected
-    assert parts(7, training=False)["image"] != parts(None, training=False)["image"]  # all in validation
-    other = copied(batch)
-    other.redshift_B[7] += 0.5
-    assert model.train()(other, visible).parts["redshift"].item() != parts(None)["redshift"]
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(1, 12), st.floats(0.05, 1.0), st.integers(0, 99))
-def test_chosen_galaxies_are_half_those_with_most_modalities_and_first_of_each_group(n_galaxies, fraction, seed):
-    generator = torch.Generator().manual_seed(seed)
-    visible = {
-        name: torch.rand(n_galaxies, 3, generator=generator) < 0.4 for name in ("image", "spectrum", "magnitudes")
-    }
-    is_chosen = choose_reconstructed(visible, fraction)
-    n_shown = torch.stack([tokens.any(-1) for tokens in visible.values()]).sum(0)
-    n = math.ceil(fraction * n_galaxies)
-    assert is_chosen.sum() == n
-    assert (
-        n_shown[is_chosen].sort(descending=True).values[: n // 2].tolist()
-        == n_shown.sort(descending=True).values[: n // 2].tolist()
-    )
-    for group in group_by_modalities(visible):
-        assert is_chosen[group].tolist() == sorted(is_chosen[group].tolist(), reverse=True)
+def test_losses_of_a_masked_share_are_those_of_its_galaxies(model):
+    """The first galaxies are shown masked; the redshift is read from whole views of all."""
+    batch, part, whole = random_batch(6), masks(model, 4), all_tokens(random_batch(6), model.n_tokens, True)
+    both = model(batch, part, whole)
+    alone, every = model(rows(batch, [0, 1, 2, 3]), part), model(batch, whole)
+    for name in ("image", "spectrum"):
+        torch.testing.assert_close(both.parts[name], alone.parts[name], **CLOSE)
+    torch.testing.assert_close(both.parts["redshift_masked"], alone.parts["redshift"], **CLOSE)
+    torch.testing.assert_close(both.parts["redshift"], every.parts["redshift"], **CLOSE)
 
 
 def test_total_loss_is_the_weighted_sum_of_the_parts():

@@ -52,9 +52,6 @@ class ImageConfig:
     """Self-attention blocks of the decoder, in which the patches of an image see each other."""
     weight: float = 0.1
     """Weight of the mean squared error of hidden patches (normalised pixels) in the total loss."""
-    reconstructed: float = 1.0
-    """Fraction of the galaxies of a training batch whose image is reconstructed, half of them those with the most
-    visible modalities; all galaxies are encoded and enter the redshift loss."""
 
     def __post_init__(self) -> None:
         for name in ("patch", "whole_patch"):

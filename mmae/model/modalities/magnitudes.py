@@ -33,9 +33,6 @@ class MagnitudesConfig:
     """Encode and reconstruct catalogue magnitudes."""
     weight: float = 0.1
     """Weight of the mean squared error of hidden magnitudes (normalised by `spread`) in the total loss."""
-    reconstructed: float = 1.0
-    """Fraction of the galaxies of a training batch whose magnitudes are reconstructed, half of them those with the most
-    visible modalities; all galaxies are encoded and enter the redshift loss."""
     middle: float = 20.0
     """AB magnitude with normalised value 0: about the median of DESI galaxies in the HSC r band."""
     spread: float = 2.0

@@ -35,9 +35,6 @@ class SpectrumConfig:
     """Wavelength samples per spectrum token."""
     weight: float = 0.1
     """Weight of the reconstruction loss (chi-square per good sample of hidden patches) in the total loss."""
-    reconstructed: float = 1.0
-    """Fraction of the galaxies of a training batch whose spectrum is reconstructed, half of them those with the most
-    visible modalities; all galaxies are encoded and enter the redshift loss."""
     error_floor: float = 0.1
     """Error added in quadrature to the flux errors in the loss, in units of the spectrum's rms."""
     level_weight: float = 0.1
