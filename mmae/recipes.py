@@ -54,12 +54,12 @@ def small() -> RunConfig:
         redshift_masks=MaskConfig(
             image_ratio=(0.0, 0.0), spectrum_ratio=(0.0, 0.9), drop_image=0.1, drop_spectrum=0.85
         ),
-        masked_share=0.5,
+        masked_share=0.6,
         stream=StreamConfig(batch_size=64, repeat_rare=5),
         optim=OptimConfig(
-            steps=650, learning_rate=1e-3, muon_learning_rate=3e-3, muon_decoder_factor=2.0, warmup_steps=50
+            steps=800, learning_rate=1e-3, muon_learning_rate=3e-3, muon_decoder_factor=2.0, warmup_steps=50
         ),
-        validation=ValidationConfig(every=130),
+        validation=ValidationConfig(every=160),
     )
 
 

@@ -21,8 +21,8 @@ class StreamConfig:
     galaxies have a redshift."""
     repeat_rare: int = 1
     """How many times, at most, an epoch has a galaxy of a rare kind: a point source, or an extended one, in a sparse
-    bin of redshift. Their redshift loss is divided by that number, except for views with evidence of their own
-    (spectra). 1: no repetition."""
+    bin of redshift. The additional copies show their spectrum, so that views without one keep the natural mix; without
+    a spectrum the redshift loss is divided by that number. 1: no repetition."""
     readers: int = 2
     """Concurrent read tasks per worker."""
     cache_gb: float = 4.0

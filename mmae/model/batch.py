@@ -44,7 +44,7 @@ class Batch:
     present: dict[str, Tensor]  # by modality: (B,) bool
     redshift_B: Tensor  # float32; 0 where unknown
     redshift_known_B: Tensor  # bool
-    weight_B: Tensor  # float32, of the redshift loss: 1 / how many times an epoch has the galaxy
+    weight_B: Tensor  # float32, 1 / how many times an epoch has the galaxy
     object_id: list[str]
 
     def __len__(self) -> int:

@@ -95,24 +95,28 @@ def _draw_dropped(
 
     present = {name: batch.present[name] for name in n_tokens}
     shown = dict(present)
+    # Of a galaxy that an epoch repeats, the additional copies show the spectrum: views without it keep the natural mix.
+    drop_B = {
+        name: getattr(config, f"drop_{name}") * (batch.weight_B if MODALITIES[name].mask.shown_if_rare else 1.0)
+        for name in n_tokens
+    }
     exclusive = [name for name in n_tokens if MODALITIES[name].mask.exclusive]
     if len(exclusive) > 1:
         # One draw for all of them, so that at most one is hidden: the last is hidden by the upper end of [0, 1), the
         # others by consecutive intervals from 0.
         draw_B, low = draw(), 0.0
         *others, last = exclusive
-        hidden = {last: draw_B >= 1 - getattr(config, f"drop_{last}")}
+        hidden = {last: draw_B >= 1 - drop_B[last]}
         for name in others:
-            hidden[name] = (draw_B >= low) & (draw_B < low + getattr(config, f"drop_{name}"))
-            low += getattr(config, f"drop_{name}")
+            hidden[name] = (draw_B >= low) & (draw_B < low + drop_B[name])
+            low = low + drop_B[name]
         for name in exclusive:
             has_other_B = torch.stack([present[other] for other in exclusive if other != name]).any(0)
             shown[name] = present[name] & ~(hidden[name] & has_other_B)
     for name in n_tokens:
         shown_others = [shown_B for other, shown_B in shown.items() if other != name]
         if name not in exclusive and shown_others:
-            drop = getattr(config, f"drop_{name}")
-            shown[name] = shown[name] & ~((draw() < drop) & torch.stack(shown_others).any(0))
+            shown[name] = shown[name] & ~((draw() < drop_B[name]) & torch.stack(shown_others).any(0))
     return shown
 
 

@@ -240,18 +240,18 @@ class MMAE(nn.Module):
             for name, modality in self.modalities.items()
         }
         total = sum(self.modalities[name].config.weight * part for name, part in parts.items())
-        parts["redshift"] = self._redshift_loss(encoded, batch, visible)
+        parts["redshift"] = self._redshift_loss(encoded, batch)
         if whole is not None:
             parts["redshift_masked"] = parts["redshift"]
-            parts["redshift"] = self._redshift_loss(self.encode(whole_batch, whole), whole_batch, whole)
+            parts["redshift"] = self._redshift_loss(self.encode(whole_batch, whole), whole_batch)
             total = total + self.config.masked_redshift_weight * parts["redshift_masked"]
         return Losses(total + self.config.redshift_weight * parts["redshift"], parts)
 
-    def _redshift_loss(self, encoded: Encoded, batch: Batch, visible: Visible) -> Tensor:
-        # Galaxies that an epoch repeats have their natural share among ambiguous ones, so that p(z) stays unbiased.
+    def _redshift_loss(self, encoded: Encoded, batch: Batch) -> Tensor:
         weight_B = batch.weight_B
-        for name in encoded.evidence:
-            weight_B = weight_B.where(~visible[name].any(-1), 1.0)
+        for name, modality in self.modalities.items():
+            if modality.mask.shown_if_rare:  # the masks of these galaxies keep the natural mix without it
+                weight_B = weight_B.where(~batch.present[name], 1.0)
         return redshift_loss(
             encoded.logits_BZ, batch.redshift_B, weight_B * batch.redshift_known_B, self.config.redshift
         )

@@ -37,11 +37,13 @@ class MaskRule:
         ratio: range of the masked fraction of tokens; default of `NAME_ratio`.
         drop: probability that all tokens are hidden if another modality is visible; default of `drop_NAME`.
         exclusive: one draw per galaxy hides at most one of the exclusive modalities.
+        shown_if_rare: repeated galaxies (`StreamConfig.repeat_rare`) hide it less often.
     """
 
     ratio: tuple[float, float] = (0.0, 0.75)
     drop: float = 0.5
     exclusive: bool = False
+    shown_if_rare: bool = False
 
 
 @dataclass

@@ -105,6 +105,16 @@ def test_modalities_are_dropped_with_the_given_probability():
         assert abs((~shown_B).float().mean() - drop) < 5 * (drop * (1 - drop) / n) ** 0.5
 
 
+def test_additional_copies_of_a_repeated_galaxy_show_the_spectrum():
+    """Hidden spectra of all copies together are as frequent as of a galaxy that occurs once."""
+    config = MaskConfig(image_ratio=OPEN, spectrum_ratio=OPEN, drop_image=0.1, drop_spectrum=0.8)
+    batch = random_batch(2).map(lambda tensor: tensor[:1].expand(20_000, *tensor.shape[1:]))
+    batch = dataclasses.replace(batch, weight_B=torch.full((20_000,), 0.25), object_id=["g"] * 20_000)
+    visible = draw_visible(batch, {"image": 4, "spectrum": 3}, config, seeded(2))
+    assert (~visible["spectrum"][:, 0]).float().mean().item() == pytest.approx(0.8 / 4, abs=0.02)
+    assert (~visible["image"][:, 0]).float().mean().item() == pytest.approx(0.1, abs=0.02)
+
+
 def test_certain_and_complementary_drops_leave_exactly_one_modality():
     for drop_image in (0.0, 0.1, 0.5, 0.9, 1.0):
         config = MaskConfig(image_ratio=OPEN, spectrum_ratio=OPEN, drop_image=drop_image, drop_spectrum=1 - drop_image)

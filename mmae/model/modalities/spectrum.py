@@ -83,7 +83,7 @@ class Spectrum(Modality):
 
     name = "spectrum"
     Config = SpectrumConfig
-    mask = MaskRule(ratio=(0.75, 0.75), drop=0.5, exclusive=True)
+    mask = MaskRule(ratio=(0.75, 0.75), drop=0.5, exclusive=True, shown_if_rare=True)
 
     def __init__(self, config: SpectrumConfig, spec: InputSpec, sizes: Sizes):
         super().__init__(config, spec, sizes)
