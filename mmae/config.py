@@ -196,6 +196,11 @@ class RunConfig:
             raise ValueError(f"redshift_masks: a model of kind {self.model.kind} has one view; remove it.")
         if not 0 < self.masked_share <= 1:
             raise ValueError(f"masked_share is {self.masked_share}: it must be a fraction in (0, 1].")
+        if self.masked_share * self.stream.batch_size < self.compute.workers > 1:
+            raise ValueError(
+                f"masked_share {self.masked_share} of stream.batch_size {self.stream.batch_size} is less than one "
+                f"galaxy for each of compute.workers {self.compute.workers}."
+            )
         require_folder_name(self.name, "name")
 
     @property

@@ -26,7 +26,7 @@ from mmae.model.batch import InputSpec
 from mmae.model.build import Model, build_model
 
 WEIGHTS, TRAINING, STATE, CONFIG = "model.safetensors", "training.safetensors", "state.json", "config.yaml"
-STATE_FIELDS = {"step", "metrics", "input_spec", "averages"}
+STATE_FIELDS = {"step", "metrics", "input_spec"}
 
 
 def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model, RunConfig]:

@@ -16,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
-EPOCH, WINDOW, LEFT_OUT = 0, 1, 2  # seeds of independent random streams
+EPOCH, WINDOW, LEFT_OUT, STEP, VALIDATION = range(5)  # seeds of independent random streams of a run
 
 
 @dataclass(frozen=True)

@@ -65,9 +65,9 @@ class Batch:
         """Inverse variance of the flux; 0 = bad pixel."""
         return self.values["ivar"]
 
-    def first(self, n: int) -> Batch:
-        """The first galaxies of the batch."""
-        return self if n == len(self) else replace(self.map(lambda tensor: tensor[:n]), object_id=self.object_id[:n])
+    def take(self, row_N: Tensor) -> Batch:
+        """Some galaxies of the batch, without their identifiers, which are not on the device of the rows."""
+        return replace(self.map(lambda tensor: tensor[row_N]), object_id=[""] * len(row_N))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with `function` applied to every tensor."""
@@ -82,3 +82,10 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A small tensor on a device; from page-locked memory, as other copies to a GPU wait for its work."""
+    if device.type == "cuda" and tensor.device.type == "cpu" and torch.cuda.is_available():
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as Fn
 from torch import Tensor, nn
 
+from mmae.model.workers import BatchNorm2d
+
 
 class Convolution(nn.Module):
     """A convolution without bias, (B, n_in, H, W) -> (B, n_out, H / stride, W / stride), zero-padded.
@@ -34,7 +36,7 @@ class Convolution(nn.Module):
 
 def convolution(n_in: int, n_out: int, size: int, stride: int = 1) -> nn.Sequential:
     """Convolution, batch normalisation, ReLU (in place: one write less of large maps, 10% faster)."""
-    return nn.Sequential(Convolution(n_in, n_out, size, stride), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True))
+    return nn.Sequential(Convolution(n_in, n_out, size, stride), BatchNorm2d(n_out), nn.ReLU(inplace=True))
 
 
 class Mean3x3(nn.Module):

@@ -11,17 +11,13 @@ import torch
 from torch import Tensor
 
 
-def visible_order(visible_BT: Tensor) -> tuple[Tensor, Tensor]:
-    """Indices of the visible tokens, padded to the largest number V of visible tokens in the batch.
+def visible_order(visible_BT: Tensor, n_visible: int) -> Tensor:
+    """Indices of the visible tokens, (B, V). With fewer than V, the rest are hidden ones.
 
-    Returns:
-        Token indices (B, V), and a mask (B, V) that is False at padding. Padding indices point to hidden tokens, which
-        every attention must mask out.
+    Args:
+        n_visible: V.
     """
-    n_visible = int(visible_BT.sum(-1).max()) if len(visible_BT) else 0
-    order_BT = visible_BT.to(torch.uint8).argsort(dim=-1, descending=True, stable=True)
-    order_BV = order_BT[:, :n_visible]
-    return order_BV, visible_BT.gather(1, order_BV)
+    return visible_BT.to(torch.uint8).argsort(dim=-1, descending=True, stable=True)[:, :n_visible]
 
 
 def take_rows(value: Tensor, row_B: Tensor) -> Tensor:

@@ -1,19 +1,26 @@
-"""Reconstruction losses over masked tokens only. Legend of suffixes: batch.py; P samples of a patch.
+"""Losses. Legend of suffixes: batch.py; P samples of a patch.
 
-Every mean runs over the targets and is 0, not NaN, when there are none.
+Reconstruction losses are means over the targets: samples of masked tokens.
 """
 
 from __future__ import annotations
 
 from torch import Tensor
 
+from mmae.model.workers import n_workers, sum_over_workers
 
-def rows_with_targets(is_target_BT: Tensor) -> Tensor:
-    """Row numbers of the galaxies that have a target token.
 
-    These are a fraction of a training batch, and an image has 20,000 pixels: losses are computed for these rows only.
+def mean_over_targets(loss_sum: Tensor, n_targets: Tensor) -> Tensor:
+    """This worker's part of the mean loss of the targets of all workers; 0, not NaN, when there are none.
+
+    Multiplied by the number of workers, so that the mean over the workers, which is taken of gradients, is the mean
+    over the targets.
+
+    Args:
+        n_targets: or the sum of their weights.
     """
-    return is_target_BT.any(-1).nonzero()[:, 0]
+    n_targets = sum_over_workers(n_targets)
+    return n_workers() * loss_sum / n_targets.where(n_targets > 0, 1)
 
 
 def masked_mse(
@@ -26,9 +33,9 @@ def masked_mse(
     """
     error_BTP = (prediction_BTP.float() - target_BTP).square()
     if observed_BTP is None:
-        return (error_BTP.mean(-1) * is_target_BT).sum() / is_target_BT.sum().clamp(min=1)
+        return mean_over_targets((error_BTP.mean(-1) * is_target_BT).sum(), is_target_BT.sum())
     counted_BTP = observed_BTP & is_target_BT[..., None]
-    return (error_BTP * counted_BTP).sum() / counted_BTP.sum().clamp(min=1)
+    return mean_over_targets((error_BTP * counted_BTP).sum(), counted_BTP.sum())
 
 
 def masked_chi_square(
@@ -40,12 +47,12 @@ def masked_chi_square(
     accuracy, from dominating the batch.
     """
     weight_BTP = ivar_BTP / (1 + error_floor**2 * ivar_BTP) * is_target_BT[..., None]
-    n_good = ((ivar_BTP > 0) & is_target_BT[..., None]).sum().clamp(min=1)
-    return (weight_BTP * (prediction_BTP.float() - target_BTP).square()).sum() / n_good
+    n_good = ((ivar_BTP > 0) & is_target_BT[..., None]).sum()
+    return mean_over_targets((weight_BTP * (prediction_BTP.float() - target_BTP).square()).sum(), n_good)
 
 
 def paper_redshift_loss(z_pred_B: Tensor, z_spec_B: Tensor, known_B: Tensor, gamma: float = 0.15) -> Tensor:
     """1 - 1 / (1 + (dz / gamma)^2), dz = (z_pred - z_spec) / (1 + z_spec) (arXiv:2510.22527)."""
     dz_B = (z_pred_B.float() - z_spec_B) / (1 + z_spec_B)
     loss_B = 1 - 1 / (1 + (dz_B / gamma).square())
-    return (loss_B * known_B).sum() / known_B.sum().clamp(min=1)
+    return mean_over_targets((loss_B * known_B).sum(), known_B.sum())

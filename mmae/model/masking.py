@@ -15,7 +15,9 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from mmae.model.batch import Batch
+from mmae.model.draws import Draws
 from mmae.model.modalities import MODALITIES
+from mmae.model.view import Visible
 
 
 def _mask_fields() -> list[tuple[str, Any, Any]]:
@@ -50,27 +52,21 @@ class MaskConfig(make_dataclass("MaskFields", _mask_fields(), frozen=True)):  # 
             raise ValueError(f"{' + '.join(drops)} exceeds 1: at most one of these modalities of a galaxy is hidden.")
 
 
-Visible = dict[str, Tensor]
-"""The tokens that are visible to the encoder, by modality: (B, T) bool."""
-
-
-def random_visible(present_B: Tensor, n_tokens: int, mask_ratio: float, generator: torch.Generator) -> Tensor:
-    """Hide round(mask_ratio * n_tokens) tokens of every present galaxy, uniformly at random.
-
-    Drawn on the generator's device, so that a seed gives the same masks on any device.
+def random_visible(present_B: Tensor, noise_BT: Tensor, mask_ratio: float) -> Tensor:
+    """Hide round(mask_ratio * T) tokens of every present galaxy: those with the least noise.
 
     Returns:
-        (B, n_tokens) bool on the device of `present_B`; all False where absent.
+        (B, T) bool; all False where absent.
     """
-    noise_BT = torch.rand(len(present_B), n_tokens, generator=generator, device=generator.device)
     rank_BT = noise_BT.argsort(-1).argsort(-1)
-    return (rank_BT >= round(mask_ratio * n_tokens)).to(present_B.device) & present_B[:, None]
+    return (rank_BT >= round(mask_ratio * noise_BT.shape[1])) & present_B[:, None]
 
 
-def draw_visible(batch: Batch, n_tokens: Mapping[str, int], config: MaskConfig, generator: torch.Generator) -> Visible:
-    """The masks of one view of a training batch. The modality of a galaxy that has only one is never hidden as a whole.
+def draw_visible(batch: Batch, n_tokens: Mapping[str, int], config: MaskConfig, draws: Draws) -> Visible:
+    """The masks of one view of a training batch, on the CPU.
 
-    One ratio for all galaxies of a batch, so that they have equally many tokens and need no padding.
+    The modality of a galaxy that has only one is never hidden as a whole. One ratio for all galaxies of a batch, so
+    that they have equally many tokens and need no padding.
 
     Args:
         n_tokens: of each modality of the model.
@@ -78,26 +74,24 @@ def draw_visible(batch: Batch, n_tokens: Mapping[str, int], config: MaskConfig, 
     ratios = {}
     for name in n_tokens:
         low, high = getattr(config, f"{name}_ratio")
-        ratios[name] = low + (high - low) * torch.rand((), generator=generator, device=generator.device).item()
-    shown = _draw_dropped(batch, n_tokens, config, generator)
-    return {name: random_visible(shown[name], n, ratios[name], generator) for name, n in n_tokens.items()}
+        ratios[name] = low + (high - low) * draws.batch()
+    shown = _draw_dropped(batch, n_tokens, config, draws)
+    return {name: random_visible(shown[name], draws.galaxies(n), ratios[name]) for name, n in n_tokens.items()}
 
 
-def _draw_dropped(
-    batch: Batch, n_tokens: Mapping[str, int], config: MaskConfig, generator: torch.Generator
-) -> dict[str, Tensor]:
+def _draw_dropped(batch: Batch, n_tokens: Mapping[str, int], config: MaskConfig, draws: Draws) -> dict[str, Tensor]:
     """The galaxies for which each modality is not hidden as a whole, (B,) bool. Every galaxy keeps at least one."""
-    n_draws = len(batch) if config.drop_unit == "sample" else 1
 
     def draw() -> Tensor:
-        draw_B = torch.rand(n_draws, generator=generator, device=generator.device)
-        return draw_B.expand(len(batch)).to(batch.redshift_B.device)
+        if config.drop_unit == "sample":
+            return draws.galaxies()
+        return torch.full((len(batch),), draws.batch(), dtype=torch.double)
 
-    present = {name: batch.present[name] for name in n_tokens}
+    present = {name: batch.present[name].cpu() for name in n_tokens}
     shown = dict(present)
     # Of a galaxy that an epoch repeats, the additional copies show the spectrum: views without it keep the natural mix.
     drop_B = {
-        name: getattr(config, f"drop_{name}") * (batch.weight_B if MODALITIES[name].mask.shown_if_rare else 1.0)
+        name: getattr(config, f"drop_{name}") * (batch.weight_B.cpu() if MODALITIES[name].mask.shown_if_rare else 1.0)
         for name in n_tokens
     }
     exclusive = [name for name in n_tokens if MODALITIES[name].mask.exclusive]
@@ -176,9 +170,9 @@ def fixed_visible(
     return {
         name: random_visible(
             batch.present[name] if name in shown else none_B,
-            n,
+            # Drawn on the generator's device, so that a seed gives the same masks on any device.
+            torch.rand(len(batch), n, generator=generator, device=generator.device).to(none_B.device),
             ratio.get(name, 0.0) if isinstance(ratio, Mapping) else ratio,
-            generator,
         )
         for name, n in n_tokens.items()
     }

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import DECODER_MLP, CrossBlock, EncoderBlock
-from mmae.model.indexing import add_rows, add_tokens, take_rows
-from mmae.model.masking import Visible, shown_set, visible_fraction
+from mmae.model.indexing import add_rows, add_tokens
 from mmae.model.modalities import MODALITIES, ModalitiesConfig
 from mmae.model.modality import Evidence, Modality, Sizes, embed_visible, whole_tokens
 from mmae.model.outputs import Estimate, Losses, Reading
@@ -33,6 +32,7 @@ from mmae.model.redshift import (
     redshift_loss,
     refined,
 )
+from mmae.model.view import Alike, View, Visible, as_view
 
 
 @dataclass(frozen=True)
@@ -75,17 +75,17 @@ class MMAEConfig:
 
 @dataclass
 class Group:
-    """Encoded galaxies of a batch with the same visible modalities: without padding for modalities they do not show.
+    """An encoded group of galaxies.
 
     Attributes:
-        row_B: their rows in the batch.
-        token_BVD: register token first, then the tokens of each modality.
+        alike: the galaxies.
+        token_BVD: register token first, then the tokens of each modality that they show.
         valid_BV: False at padding; None if there is no padding.
-        place: for each modality its slice of `token_BVD`, and the index of each of its tokens among those of the
-            modality, (B, V); None for tokens of whole measurements.
+        place: for each of these modalities its slice of `token_BVD`, and the index of each of its tokens among those of
+            the modality, (B, V); None for tokens of whole measurements.
     """
 
-    row_B: Tensor
+    alike: Alike
     token_BVD: Tensor
     valid_BV: Tensor | None
     place: dict[str, tuple[slice, Tensor | None]]
@@ -96,12 +96,14 @@ class Encoded:
     """A batch after the encoder and the redshift head, under one mask.
 
     Attributes:
+        view: the mask.
         prepared: output of each modality's `prepare`.
         groups: encoded tokens.
         evidence: of the modalities that have any.
         logits_BZ: of the fine redshift bins.
     """
 
+    view: View
     prepared: dict[str, Any]
     groups: list[Group]
     evidence: dict[str, Evidence]
@@ -150,43 +152,43 @@ class MMAE(nn.Module):
         self.redshift_head = RedshiftHead(D, config.heads, config.redshift)
         self.recalibration = Recalibration(len(self.modalities), config.redshift.bins)
 
-    def encode(self, batch: Batch, visible: Visible) -> Encoded:
+    def encode(self, batch: Batch, visible: Visible | View) -> Encoded:
         """Encode the visible tokens and compute the redshift logits."""
-        prepared = {name: modality.prepare(batch, visible[name]) for name, modality in self.modalities.items()}
-        whole = {name: whole_tokens(m, prepared[name], visible[name]) for name, m in self.modalities.items()}
-        groups = [self._encode_group(prepared, visible, whole, row_B) for row_B in group_by_modalities(visible)]
-        logits_BK = ungroup([self.redshift_head(g.token_BVD, g.valid_BV) for g in groups], groups)
+        view = as_view(visible, self.modalities)
+        prepared = {name: modality.prepare(batch, view.visible[name]) for name, modality in self.modalities.items()}
+        whole = {name: whole_tokens(modality, prepared[name], view) for name, modality in self.modalities.items()}
+        groups = [self._encode_group(prepared, view, whole, alike) for alike in view.groups]
+        logits_BK = view.ungroup([self.redshift_head(group.token_BVD, group.valid_BV) for group in groups])
         logits_BZ = refined(logits_BK, self.config.redshift)
         evidence = {}
-        for name, modality in self.modalities.items():
-            found = modality.evidence(prepared[name], visible[name])
+        for name, row_N in view.showing.items():
+            found = self.modalities[name].evidence(prepared[name], view.visible[name], row_N)
             if found is not None:
                 evidence[name] = found
                 logits_BZ = add_rows(logits_BZ, found.row_B, found.log_odds_BZ)
-        return Encoded(prepared, groups, evidence, logits_BZ)
+        return Encoded(view, prepared, groups, evidence, logits_BZ)
 
     def _encode_group(
-        self, prepared: dict[str, Any], visible: Visible, whole: Mapping[str, Tensor | None], row_B: Tensor
+        self, prepared: dict[str, Any], view: View, whole: Mapping[str, Tensor | None], alike: Alike
     ) -> Group:
-        fraction_BM = visible_fraction({name: visible[name][row_B] for name in self.modalities})
-        tokens = [self.register + self.amount(fraction_BM)[:, None]]
+        row_B = alike.row_B
+        tokens = [self.register + self.amount(view.fraction_BM[row_B])[:, None]]
         valid = [torch.ones(len(row_B), 1, dtype=torch.bool, device=row_B.device)]
         place, first = {}, 1
-        for name, modality in self.modalities.items():
+        for name in alike.n_visible:
             # Only visible tokens are embedded and encoded.
             token_BVD, valid_BV, order_BV = embed_visible(
-                modality, prepared[name], row_B, visible[name][row_B], whole[name]
+                self.modalities[name], prepared[name], view.visible[name], alike, whole[name]
             )
             tokens.append(token_BVD)
             valid.append(valid_BV)
             place[name] = slice(first, first + token_BVD.shape[1]), order_BV
             first += token_BVD.shape[1]
         x_BVD = torch.cat([t.to(tokens[-1].dtype) for t in tokens], 1)
-        all_valid_BV = torch.cat(valid, 1)
-        key_mask_BV = None if all_valid_BV.all() else all_valid_BV  # attention without a mask is faster
+        key_mask_BV = torch.cat(valid, 1) if alike.padded else None  # attention without a mask is faster
         for block in self.encoder:
             x_BVD = block(x_BVD, key_mask_BV)
-        return Group(row_B, self.encoder_norm(x_BVD), key_mask_BV, place)
+        return Group(alike, self.encoder_norm(x_BVD), key_mask_BV, place)
 
     def reconstruct(self, encoded: Encoded, shift_B: Tensor, certainty_B: Tensor) -> dict[str, Any]:
         """Predict all tokens, visible and hidden.
@@ -195,11 +197,11 @@ class MMAE(nn.Module):
             shift_B, certainty_B: ln(1+z) at which lines are drawn, and its probability, see `Modality.complete`.
         """
         predicted = {
-            name: modality.predict(ungroup([self._decode(name, group) for group in encoded.groups], encoded.groups))
+            name: modality.predict(encoded.view.ungroup([self._decode(name, group) for group in encoded.groups]))
             for name, modality in self.modalities.items()
         }
         if encoded.evidence:
-            summary_BD = ungroup([group.token_BVD[:, 0] for group in encoded.groups], encoded.groups)
+            summary_BD = encoded.view.ungroup([group.token_BVD[:, 0] for group in encoded.groups])
             for name, found in encoded.evidence.items():
                 predicted[name] = self.modalities[name].complete(
                     predicted[name], found, shift_B, certainty_B, summary_BD
@@ -212,7 +214,7 @@ class MMAE(nn.Module):
         x_BTE = self.modalities[name].query_TE[None]  # shared by all galaxies until the first attention
         for block in self.decoder[name]:
             x_BTE = block(x_BTE, group.token_BVD, valid_BV)
-        where, order_BV = group.place[name]
+        where, order_BV = group.place.get(name, (slice(0), None))
         if order_BV is not None:
             own_BVE = self.token_to_query(group.token_BVD[:, where]).to(x_BTE.dtype)
             if valid_BV is not None:
@@ -220,25 +222,27 @@ class MMAE(nn.Module):
             x_BTE = add_tokens(x_BTE, order_BV, own_BVE)
         return x_BTE
 
-    def forward(self, batch: Batch, visible: Visible, whole: Visible | None = None) -> Losses:
+    def forward(self, batch: Batch, visible: Visible | View, whole: Visible | View | None = None) -> Losses:
         """The losses of one batch: reconstruction losses of hidden tokens, and the cross entropy of p(z).
 
         Args:
-            visible: tokens from which the others are reconstructed, of the first galaxies of the batch or of all.
+            visible: tokens from which the others are reconstructed, of all galaxies or of those that the view names.
             whole: tokens of all galaxies from which the redshift is read as well, mostly complete images; None: none.
         """
-        whole_batch, batch = batch, batch.first(len(next(iter(visible.values()))))
-        encoded = self.encode(batch, visible)
+        view, whole_batch = as_view(visible, self.modalities), batch
+        if view.of_B is not None:
+            batch = batch.take(view.of_B)
+        encoded = self.encode(batch, view)
         shift_B, certainty_B = most_probable(encoded.logits_BZ.detach(), self.config.redshift)
         if self.training:  # lines are drawn at the true redshift where it is known
             known_B = batch.redshift_known_B
             shift_B = torch.where(known_B, batch.redshift_B.log1p(), shift_B)
             certainty_B = torch.where(known_B, 1.0, certainty_B)
         predicted = self.reconstruct(encoded, shift_B, certainty_B)
-        parts = {
-            name: modality.loss(predicted[name], encoded.prepared[name], ~visible[name] & batch.present[name][:, None])
-            for name, modality in self.modalities.items()
-        }
+        parts = {}
+        for name, modality in self.modalities.items():
+            is_target_BT = ~view.visible[name] & batch.present[name][:, None]
+            parts[name] = modality.loss(predicted[name], encoded.prepared[name], is_target_BT)
         total = sum(self.modalities[name].config.weight * part for name, part in parts.items())
         parts["redshift"] = self._redshift_loss(encoded, batch)
         if whole is not None:
@@ -260,7 +264,7 @@ class MMAE(nn.Module):
     def _mean_token(encoded: Encoded) -> Tensor:
         # Includes the register: redshift head and decoder attend to it like to any other token, and the mean is defined
         # for a galaxy without visible tokens.
-        return ungroup([mean_token(group) for group in encoded.groups], encoded.groups)
+        return encoded.view.ungroup([mean_token(group) for group in encoded.groups])
 
     @torch.no_grad()
     def embedding(self, batch: Batch, visible: Visible) -> Tensor:
@@ -298,22 +302,6 @@ class MMAE(nn.Module):
             },
             {name: modality.visible_samples(visible[name]) for name, modality in self.modalities.items()},
         )
-
-
-def group_by_modalities(visible: Visible) -> list[Tensor]:
-    """Row numbers of the galaxies with the same visible modalities, group by group."""
-    shown_B, whole_B = (
-        shown_set(visible),
-        shown_set({name: seen_BT.all(-1, keepdim=True) for name, seen_BT in visible.items()}),
-    )
-    set_B = shown_B + 2 ** len(visible) * whole_B
-    return [(set_B == which).nonzero()[:, 0] for which in set_B.unique()]
-
-
-def ungroup(parts: Sequence[Tensor], groups: Sequence[Group]) -> Tensor:
-    """Concatenate values of groups, in the batch's order of galaxies."""
-    row_B = torch.cat([group.row_B for group in groups])
-    return take_rows(torch.cat(list(parts)), row_B.argsort())
 
 
 def mean_token(group: Group) -> Tensor:

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
+from mmae.model.draws import Draws
 from mmae.model.indexing import add_rows, take_rows, visible_order
 from mmae.model.redshift import RedshiftConfig
+from mmae.model.view import Alike, View
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def patch_head(decoder_width: int, n_values: int) -> nn.Sequential:
     return nn.Sequential(nn.LayerNorm(decoder_width), linear)
 
 
-def whole_tokens(modality: Modality, prepared: Any, visible_BT: Tensor) -> Tensor | None:
+def whole_tokens(modality: Modality, prepared: Any, view: View) -> Tensor | None:
     """The tokens of `Modality.embed_whole` of all galaxies that show all tokens, (B, W, D), zeros for the others.
 
     One call for all of them: batch normalisation of a few galaxies would be noisy.
@@ -80,30 +82,30 @@ def whole_tokens(modality: Modality, prepared: Any, visible_BT: Tensor) -> Tenso
     Returns:
         None if no galaxy shows all tokens, or the modality does not embed them otherwise.
     """
-    row_N = visible_BT.all(-1).nonzero()[:, 0]
-    token_NWD = modality.embed_whole(prepared, row_N) if len(row_N) else None
-    if token_NWD is None:
+    row_N = view.whole.get(modality.name)
+    token_NWD = None if row_N is None else modality.embed_whole(prepared, row_N)
+    if row_N is None or token_NWD is None:
         return None
-    return add_rows(token_NWD.new_zeros(len(visible_BT), *token_NWD.shape[1:]), row_N, token_NWD)
+    return add_rows(token_NWD.new_zeros(len(view), *token_NWD.shape[1:]), row_N, token_NWD)
 
 
 def embed_visible(
-    modality: Modality, prepared: Any, row_B: Tensor, visible_BT: Tensor, whole_BWD: Tensor | None
+    modality: Modality, prepared: Any, visible_BT: Tensor, group: Alike, whole_BWD: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The tokens of some galaxies, (B, V, D), the mask of valid ones, (B, V), False at padding, and their indices.
+    """The tokens of a group that shows the modality, (B, V, D), the mask of valid ones, (B, V), and their indices.
 
-    The indices (B, V) are None for tokens of `embed_whole`.
+    The mask is False at padding. The indices (B, V) are None for tokens of `embed_whole`.
 
     Args:
-        row_B: the galaxies.
-        visible_BT: their visible tokens; the galaxies that show all tokens are in calls of their own.
-        whole_BWD: output of `whole_tokens` for all galaxies of the batch.
+        visible_BT: of all galaxies of the batch.
+        whole_BWD: output of `whole_tokens`.
     """
-    if whole_BWD is not None and bool(visible_BT.all()):
-        token_BWD = take_rows(whole_BWD, row_B)
-        return token_BWD, torch.ones(token_BWD.shape[:2], dtype=torch.bool, device=row_B.device), None
-    order_BV, valid_BV = visible_order(visible_BT)
-    return modality.embed(prepared, row_B, order_BV), valid_BV, order_BV
+    if whole_BWD is not None and modality.name in group.whole:
+        token_BWD = take_rows(whole_BWD, group.row_B)
+        return token_BWD, torch.ones_like(token_BWD[..., 0], dtype=torch.bool), None
+    order_BV = visible_order(visible_BT[group.row_B], group.n_visible[modality.name])
+    valid_BV = visible_BT[group.row_B].gather(1, order_BV)
+    return modality.embed(prepared, group.row_B, order_BV), valid_BV, order_BV
 
 
 class Modality(nn.Module):
@@ -145,7 +147,7 @@ class Modality(nn.Module):
         raise NotImplementedError
 
     @staticmethod
-    def augment(values: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    def augment(values: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         """Randomly transformed values of a training batch, by name in `Batch.values`; labels must stay valid."""
         return {}
 
@@ -164,8 +166,12 @@ class Modality(nn.Module):
         """Tokens (B, W, D) of galaxies that show all tokens, where these are embedded otherwise; None: by `embed`."""
         return None
 
-    def evidence(self, prepared: Any, visible_BT: Tensor) -> Evidence | None:
-        """Redshift information from the visible part, without the encoder; None if the modality has none."""
+    def evidence(self, prepared: Any, visible_BT: Tensor, row_N: Tensor) -> Evidence | None:
+        """Redshift information from the visible part, without the encoder; None if the modality has none.
+
+        Args:
+            row_N: the galaxies that show the modality; none, if only other workers have such galaxies.
+        """
         return None
 
     def predict(self, decoded_BTE: Tensor) -> Any:

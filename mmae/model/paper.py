@@ -34,8 +34,9 @@ from torch import Tensor, nn
 from mmae.model import tokens as tk
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.losses import masked_mse, paper_redshift_loss
-from mmae.model.masking import Visible, random_visible
+from mmae.model.masking import random_visible
 from mmae.model.outputs import Estimate, Losses, Reading
+from mmae.model.view import View, Visible, as_view
 
 PAPER_PARAMETERS = 16_364_036
 """Number of parameters of the published model, on the GalaxiesML-Spectra grid."""
@@ -196,8 +197,9 @@ class PaperMMAE(nn.Module):
     def _unmasked(self, visible_BT: Tensor) -> Tensor:
         """The tokens that enter the encoder with their content: the visible ones, and those of a dropped modality."""
         dropped_B = ~visible_BT.any(-1)
-        if self.training:
-            return visible_BT | random_visible(dropped_B, visible_BT.shape[1], DROPPED_MASKED, torch.default_generator)
+        if self.training:  # drawn by each worker, as dropout is
+            noise_BT = torch.rand(visible_BT.shape, device=visible_BT.device)
+            return visible_BT | random_visible(dropped_B, noise_BT, DROPPED_MASKED)
         return visible_BT | dropped_B[:, None]
 
     def _latent(self, batch: Batch, pooled_BR: Tensor, visible: Visible) -> Tensor:
@@ -219,12 +221,12 @@ class PaperMMAE(nn.Module):
         image_BCHW = self.image_decoder(latent_B2D).reshape(batch.image_BCHW.shape)
         return image_BCHW, self.spectrum_decoder(latent_B2D), self.redshift_head(latent_B2D)[:, 0]
 
-    def forward(self, batch: Batch, visible: Visible) -> Losses:
+    def forward(self, batch: Batch, visible: Visible | View) -> Losses:
         """The paper's loss: 0.1 MSE(image) + 0.01 MSE(spectrum) on masked tokens + redshift loss.
 
         A dropped modality is no target.
         """
-        c = self.config
+        c, visible = self.config, as_view(visible, self.n_tokens).visible
         pooled_BR, _, _ = self._pooled_spectrum(batch)
         image_BCHW, spectrum_BR, z_B = self._predict(batch, pooled_BR, visible)
         image = masked_mse(

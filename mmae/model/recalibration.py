@@ -17,7 +17,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mmae.model.masking import Visible, shown_set, visible_fraction
+from mmae.model.masking import shown_set, visible_fraction
+from mmae.model.view import Visible
 
 PARTS = 20  # intervals with equally many true redshifts; G is linear within each
 PRIOR = 50  # perfectly calibrated galaxies that are added to the sample: a small sample changes little

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmae.model.blocks import CrossBlock
+from mmae.model.losses import mean_over_targets
 
 COARSE = 6  # minimum number of bins of a coarse level of a redshift head
 LABEL_REACH = 3.0  # the training label is cut off at this many standard deviations
@@ -128,8 +129,7 @@ def redshift_loss(logits_BZ: Tensor, redshift_B: Tensor, weight_B: Tensor, confi
     weight_BM = weight_BM / weight_BM.sum(-1, keepdim=True)
     log_p_BM = F.log_softmax(logits_BZ, -1).gather(1, bin_BM.clamp(0, config.fine_bins - 1))
     loss_B = -(weight_BM * log_p_BM).sum(-1)
-    total = weight_B.sum()
-    return (loss_B * weight_B).sum() / total.where(total > 0, 1.0)
+    return mean_over_targets((loss_B * weight_B).sum(), weight_B.sum())
 
 
 def redshift_quantile(logits_BZ: Tensor, quantile: float, config: RedshiftConfig) -> Tensor:

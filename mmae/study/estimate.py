@@ -12,14 +12,16 @@ from rich.console import Console
 
 from mmae.inference.predict import predict_redshifts
 from mmae.model.batch import Batch, InputSpec
+from mmae.model.draws import Draws
 from mmae.model.masking import draw_visible
+from mmae.model.view import view_of
 from mmae.report.contents import Cell, Column, Table
 from mmae.report.terminal import rich_table
 from mmae.study.budget import Plan, noise_batch, plan_trial
 from mmae.study.config import StudyConfig
 from mmae.study.space import Parameters, extremes, space_lines, suggest
 from mmae.training.loop import validation_masks
-from mmae.training.step import TrainState, create_state, step_generator, training_step
+from mmae.training.step import TrainState, create_state, training_step
 
 # With these numbers the estimate takes about 20 s. FLOPs are averaged over fewer masks than for a trial.
 TIMED_STEPS, COUNTED_STEPS, SMALLEST_BATCH = 2, 1, 4
@@ -137,6 +139,7 @@ def _validation_seconds(state: TrainState, batch: Batch, plan: Plan) -> float:
     state.model.eval()
     started = time.perf_counter()
     masks = validation_masks(plan.run.masks)
-    state.model(batch, draw_visible(batch, state.model.n_tokens, masks, step_generator(0, 0, 0)))
+    visible = draw_visible(batch, state.model.n_tokens, masks, Draws(0, n=len(batch)))
+    state.model(batch, view_of(visible).to(batch.redshift_B.device))
     predict_redshifts(state.model, [batch], batch.redshift_B.device)
     return time.perf_counter() - started

@@ -18,7 +18,7 @@ from ray import tune
 from ray.data import Dataset
 from ray.train import RunConfig as TrainRunConfig
 from ray.train import ScalingConfig
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from mmae.core.provenance import provenance_tags
@@ -37,7 +37,7 @@ from mmae.tracking.runs import Tracker, open_named_run
 from mmae.training.checkpoint import save_model
 from mmae.training.final_scores import predictions_table
 from mmae.training.loop import Loop
-from mmae.training.parallel import DDP_OPTIONS
+from mmae.training.parallel import DDP_OPTIONS, GPU_BACKEND
 from mmae.training.step import NonFiniteLoss, TrainState, create_state
 
 NUMBER = "number"  # key of the Optuna trial number, next to the parameters in Tune's configuration
@@ -100,6 +100,7 @@ def run_trial(config: dict[str, Any], job: StudyJob, val: Dataset) -> None:
             use_gpu=job.gpus > 0,
             resources_per_worker={"CPU": job.config.cpus_per_trial} | ({"GPU": job.gpus} if job.gpus else {}),
         ),
+        torch_config=TorchConfig(backend=GPU_BACKEND if job.gpus else None),
         run_config=TrainRunConfig(
             name=trial_name(config[NUMBER]),
             storage_path=str(job.folder / "train"),

@@ -63,7 +63,6 @@ def save_model(folder: Path, state: TrainState, model: Model, config: RunConfig,
         "seconds": state.seconds,
         "metrics": metrics,
         "input_spec": dataclasses.asdict(state.model.spec),
-        "averages": 0 if state.averaged is None else int(state.averaged.n_averaged),
     }
     (folder / STATE).write_text(json.dumps(values, indent=1))
 
@@ -79,8 +78,7 @@ def restore_state(folder: Path, state: TrainState) -> None:
     tensors = read_tensors(folder / TRAINING, device)
     _restore(state.model, _below(tensors, MODEL), folder)
     if state.averaged is not None:
-        _restore(state.averaged.module, read_tensors(folder / WEIGHTS, device), folder)
-        state.averaged.n_averaged.fill_(values["averages"])
+        _restore(state.averaged, read_tensors(folder / WEIGHTS, device), folder)
     if values["step"]:
         _restore_optimiser(state, _below(tensors, OPTIMISER), folder)
     state.step = values["step"]

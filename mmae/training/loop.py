@@ -13,16 +13,18 @@ from ray.data import DataIterator, Dataset
 
 from mmae.config import RunConfig
 from mmae.inference.predict import Predictions, predict_redshifts
-from mmae.loader.sampler import Portion
+from mmae.loader.sampler import VALIDATION, Portion
 from mmae.loader.stream import batches, training_batches
 from mmae.metrics.redshift import score_redshift
 from mmae.model.batch import Batch
 from mmae.model.build import Model
+from mmae.model.draws import Draws
 from mmae.model.masking import MaskConfig, draw_visible
 from mmae.model.modalities import MODALITIES
-from mmae.model.outputs import Losses
+from mmae.model.view import view_of
 from mmae.survey.store import Survey
-from mmae.training.step import TrainState, autocast, require_finite, step_generator, training_step
+from mmae.training.parallel import mean_over_workers
+from mmae.training.step import TrainState, autocast, require_finite, training_step
 
 LOG_EVERY = 10  # steps between two points of the loss curve
 MIN_LABELS = 20  # with fewer validation redshifts the checkpoint is selected by the reconstruction loss
@@ -87,7 +89,7 @@ class Loop:
             self.survey, stream, seed=config.seed, steps=config.optim.steps, step=self.state.step, portion=portion
         )
         for batch in self._timed(order):
-            self._step(batch.to(self.host.device))
+            self._step(batch, portion)
             if self.state.step >= self.config.optim.steps:
                 return
 
@@ -100,14 +102,14 @@ class Loop:
                 return
             yield batch
 
-    def _step(self, batch: Batch) -> None:
+    def _step(self, batch: Batch, portion: Portion) -> None:
         self.state.model.train()
-        losses, norm = training_step(self.state, batch, self.config, self.host.rank)
+        losses, norm = training_step(self.state, batch, self.config, portion)
         self.meter.galaxies += len(batch) * self.host.world
         step, last = self.state.step, self.state.step == self.config.optim.steps
         if step % LOG_EVERY == 0 or last:
             require_finite(norm.item(), step)
-            self._log(losses, norm)
+            self._log(mean_over_workers(losses), norm)
         self.host.stepped()
         if step % self.config.validation.every == 0 or last:
             require_finite(norm.item(), step)  # never validate or save NaN weights
@@ -119,14 +121,13 @@ class Loop:
             self.host.validated(metrics | {SECONDS: self.state.seconds}, predictions, model)
             self.meter = Meter(time.perf_counter())
 
-    def _log(self, losses: Losses, norm: torch.Tensor) -> None:
+    def _log(self, losses: dict[str, torch.Tensor], norm: torch.Tensor) -> None:
         if self.host.rank != 0:
             return
         elapsed = time.perf_counter() - self.meter.started
         self.host.logged(
             {
-                "train/loss": losses.total.item(),
-                **{f"train/{name}": part.item() for name, part in losses.parts.items()},
+                **{f"train/{name or 'loss'}": part.item() for name, part in losses.items()},
                 "train/gradient_norm": norm.item(),
                 "train/learning_rate": self.state.optimisers[0].param_groups[0]["lr"],
                 "speed/galaxies_per_s": self.meter.galaxies / elapsed,
@@ -151,11 +152,10 @@ class Loop:
             if seen >= self.config.validation.galaxies:
                 break
         for index, batch in mine.items():
-            batch = batch.to(device)
-            generator = step_generator(self.config.seed, 0, index)
-            visible = draw_visible(batch, model.n_tokens, masks, generator)
+            draws = Draws(self.config.seed, VALIDATION, index, n=len(batch))
+            view = view_of(draw_visible(batch, model.n_tokens, masks, draws))
             with autocast(device, self.config.compute.precision):
-                losses = model(batch, visible)
+                losses = model(batch.to(device), view.to(device))
             for name, part in {"": losses.total, **losses.parts}.items():
                 sums[name] = sums.get(name, 0.0) + len(batch) * part.item()
         return self._gathered(predict_redshifts(model, list(mine.values()), device), sums)

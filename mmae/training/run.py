@@ -16,6 +16,7 @@ import ray.train
 from mlflow.exceptions import MlflowException
 from ray.train import CheckpointConfig, FailureConfig, ScalingConfig
 from ray.train import RunConfig as TrainRunConfig
+from ray.train.torch import TorchConfig
 from rich.console import Console
 
 from mmae.bundle.files import BUNDLE
@@ -45,6 +46,7 @@ from mmae.tracking.offline_buffer import UNSENT, OfflineBuffer
 from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
 from mmae.training.final_scores import RunScores, keep_recalibration, score_run
 from mmae.training.loop import SELECTION
+from mmae.training.parallel import GPU_BACKEND
 from mmae.training.run_folder import (
     interrupted_line,
     is_trained,
@@ -265,6 +267,7 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
             "folder": str(run_dir),
         },
         scaling_config=ScalingConfig(num_workers=_workers(config), use_gpu=uses_gpu(config)),
+        torch_config=TorchConfig(backend=GPU_BACKEND if uses_gpu(config) else None),
         run_config=TrainRunConfig(
             name=run_dir.name,
             storage_path=str(run_dir.parent),

@@ -6,25 +6,30 @@ Shape suffixes as in mmae/model/batch.py.
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import itertools
 import math
 import operator
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mmae.config import OptimConfig, RunConfig
+from mmae.loader.sampler import STEP, Portion
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.build import Model, OwnOptimisation, build_model
+from mmae.model.draws import Draws
 from mmae.model.masking import draw_visible
 from mmae.model.modalities import MODALITIES
 from mmae.model.outputs import Losses
-from mmae.training.parallel import parts, shard, whole
+from mmae.model.view import View, count_visible, view_of
+from mmae.training.parallel import of_all_workers, parts, shard, synchronised, whole
 
 # Modules whose matrices Muon trains: transformer blocks, convolutions, the inner layers of the redshift head.
 INNER = frozenset({"encoder", "decoder", "mixing", "blocks", "stem", "stem_to_token", "read", "hidden"})
@@ -49,7 +54,7 @@ class TrainState:
 
     model: Model
     trained: nn.Module
-    averaged: AveragedModel | None
+    averaged: Model | None
     optimisers: list[torch.optim.Optimizer]
     step: int = 0
     seconds: float = 0.0
@@ -57,7 +62,7 @@ class TrainState:
     @property
     def best_weights(self) -> Model:
         """The weights to validate and to save: the average if the run has one."""
-        return self.model if self.averaged is None else self.averaged.module
+        return self.averaged or self.model
 
     def whole_weights(self, config: RunConfig) -> Model:
         """`best_weights` as an unsharded model. Collective: every rank must call it."""
@@ -76,38 +81,38 @@ def create_state(config: RunConfig, spec: InputSpec, device: torch.device, shard
         sharded_over: number of workers over which every tensor is sharded; 0 for whole tensors.
     """
     torch.manual_seed(config.seed)
-    model = build_model(config.model, spec).to(device)
+    model = synchronised(build_model(config.model, spec).to(device))
     if config.init:
         from mmae.training.start import start_from_bundle  # imported here: it reads tables, other steps do not
 
         start_from_bundle(model, config)
-    averaged = None
-    if config.optim.ema_decay:
-        # Batch-normalisation statistics are averaged with the weights that they belong to.
-        averaged = AveragedModel(model, multi_avg_fn=_moving_average(config.optim.ema_decay), use_buffers=True)
+    averaged = copy.deepcopy(model) if config.optim.ema_decay else None
     if sharded_over:
-        for sharded in (model, averaged and averaged.module):
+        for sharded in (model, averaged):
             if sharded is not None:
                 shard(sharded, device, sharded_over)
     return TrainState(model, model, averaged, _optimisers(model, config.optim))
 
 
-def _moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], int], None]:
-    """The moving average of weights and statistics. Integer tensors are counts and indices and are copied.
+@torch.no_grad()
+def _update_average(averaged: Model, model: Model, n_averaged: int, decay: float) -> None:
+    """The moving average of weights, and of the batch-normalisation statistics that belong to them.
 
-    It spans at most 1/PARTS_OF_RUN of the steps so far: old weights slow a short run down (docs/ablations.md).
+    It spans at most 1/PARTS_OF_RUN of the steps so far: old weights slow a short run down (docs/ablations.md). Integer
+    tensors are counts and indices and are copied.
+
+    Args:
+        n_averaged: number of models averaged so far; not read from a tensor, as by torch's AveragedModel: a GPU would
+            have to be waited for.
     """
-
-    def update(mean: list[Tensor], now: list[Tensor], n_averaged: int) -> None:
-        if mean[0].is_floating_point():  # all tensors of a list have the same dtype
-            n_averaged = float(n_averaged)
-            average = get_ema_multi_avg_fn(min(decay, (1 + n_averaged) / (PARTS_OF_RUN + n_averaged)))
-            average(parts(mean), parts(now), n_averaged)
+    decay = min(decay, (1 + n_averaged) / (PARTS_OF_RUN + n_averaged)) if n_averaged else 0.0
+    means, news = ([*m.parameters(), *m.buffers()] for m in (averaged, model))
+    for dtype in {tensor.dtype for tensor in means}:
+        mean, new = (parts([t for t in tensors if t.dtype == dtype]) for tensors in (means, news))
+        if dtype.is_floating_point:
+            get_ema_multi_avg_fn(decay)(mean, new, n_averaged)
         else:
-            for old, new in zip(mean, now, strict=True):
-                old.copy_(new)
-
-    return update
+            torch._foreach_copy_(mean, new)
 
 
 def _optimisers(model: nn.Module, optim: OptimConfig) -> list[torch.optim.Optimizer]:
@@ -181,13 +186,36 @@ def learning_rate(step: int, optim: OptimConfig) -> float:
     return optim.final_learning_rate + 0.5 * span * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
-    """Random generator of one step on one worker, a function of seed, step and rank only: a resumed run draws
-    the same masks as an uninterrupted one without saved state."""
-    generator = torch.Generator()
+def dropout_seed(seed: int, step: int, rank: int) -> int:
+    """Seed of torch's global generator in one step of one worker, a function of seed, step and rank only."""
     # 1_000_003 and 7919 are primes that give different (seed, step, rank) different seeds at all practical sizes.
-    generator.manual_seed(((seed * 1_000_003 + step) * 7919 + rank) % 2**63)
-    return generator
+    return ((seed * 1_000_003 + step) * 7919 + rank) % 2**63
+
+
+def masked_rows(n: int, share: float) -> np.ndarray:
+    """Rows of a batch of `n` galaxies that are shown masked: a fraction, spread evenly over the workers."""
+    return np.flatnonzero(np.diff(np.ceil(np.arange(n + 1) * share)))
+
+
+def draw_views(model: Model, batch: Batch, config: RunConfig, draws: Draws, portion: Portion) -> list[View]:
+    """The masks of the views of a step, on the CPU. Collective: every worker must call it."""
+    masks = [config.masks] if config.redshift_masks is None else [config.masks, config.redshift_masks]
+    n = config.stream.batch_size if portion.world > 1 else len(batch)
+    share = 1.0 if config.redshift_masks is None else config.masked_share
+    chosen = [masked_rows(n, share), np.arange(n)]
+    views = []
+    for mask, row_G in zip(masks, chosen, strict=False):
+        visible = draw_visible(batch, model.n_tokens, mask, draws)
+        counts = of_all_workers(count_visible(visible), portion.rows(n), n) if portion.world > 1 else None
+        row_B = row_G[(row_G >= draws.first) & (row_G < draws.first + draws.n)] - draws.first
+        views.append(
+            view_of(
+                {name: tokens_BT[row_B] for name, tokens_BT in visible.items()},
+                None if counts is None else counts[row_G],
+                None if len(row_B) == len(batch) else row_B,
+            )
+        )
+    return views
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
@@ -196,24 +224,29 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
-def training_step(state: TrainState, batch: Batch, config: RunConfig, rank: int = 0) -> tuple[Losses, Tensor]:
-    """Forward, backward, clip, update, average. Returns the losses and the norm of the gradient before clipping."""
-    generator = step_generator(config.seed, state.step, rank)
-    torch.manual_seed(generator.initial_seed())  # dropout draws from the global generator
+def training_step(
+    state: TrainState, batch: Batch, config: RunConfig, portion: Portion = Portion()
+) -> tuple[Losses, Tensor]:
+    """Forward, backward, clip, update, average. All random numbers are functions of the seed and the step.
+
+    Args:
+        batch: on the CPU, so that a GPU is not waited for.
+        portion: the part of a batch that these galaxies are.
+
+    Returns:
+        The losses of this worker's targets, see `mean_over_workers`, and the norm of the gradient before clipping.
+    """
+    device = next(state.model.parameters()).device
+    torch.manual_seed(dropout_seed(config.seed, state.step, portion.rank))
+    draws = Draws(config.seed, STEP, state.step, n=len(batch), first=portion.rows(config.stream.batch_size).start)
+    views = [view.to(device) for view in draw_views(state.model, batch, config, draws, portion)]
+    batch = batch.to(device)
     if config.optim.augment:
-        changed = [kind.augment(batch.values, generator) for kind in MODALITIES.values()]
+        changed = [kind.augment(batch.values, draws) for kind in MODALITIES.values()]
         batch = replace(batch, values=functools.reduce(operator.or_, changed, batch.values))
-    if config.redshift_masks is None:
-        views = [draw_visible(batch, state.model.n_tokens, config.masks, generator)]
-    else:
-        masked = batch.first(math.ceil(config.masked_share * len(batch)))
-        views = [
-            draw_visible(masked, state.model.n_tokens, config.masks, generator),
-            draw_visible(batch, state.model.n_tokens, config.redshift_masks, generator),
-        ]
     for group in itertools.chain.from_iterable(optimiser.param_groups for optimiser in state.optimisers):
         group["lr"] = group["rate_factor"] * learning_rate(state.step, config.optim)
-    with autocast(batch.redshift_B.device, config.compute.precision):
+    with autocast(device, config.compute.precision):
         losses = state.trained(batch, *views)
     for optimiser in state.optimisers:  # the model's own parameters are those of FSDP's forward pass here
         optimiser.zero_grad(set_to_none=True)
@@ -227,7 +260,7 @@ def training_step(state: TrainState, batch: Batch, config: RunConfig, rank: int 
     for optimiser in state.optimisers:
         optimiser.step()
     if state.averaged is not None:
-        state.averaged.update_parameters(state.model)
+        _update_average(state.averaged, state.model, state.step, config.optim.ema_decay)
     state.step += 1
     return losses, norm
 

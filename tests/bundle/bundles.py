@@ -47,7 +47,7 @@ def write_checkpoint(folder: Path, config=TINY, spec=BANDED) -> Model:
         recalibration.spread_S.fill_(0.01)
     save_weights(folder, model)
     (folder / CONFIG).write_text(to_yaml(RunConfig(model=config)))
-    state = {"step": 5, "metrics": {}, "input_spec": dataclasses.asdict(spec), "averages": 0}
+    state = {"step": 5, "metrics": {}, "input_spec": dataclasses.asdict(spec)}
     (folder / STATE).write_text(json.dumps(state))
     return model.eval()
 

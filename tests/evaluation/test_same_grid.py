@@ -23,7 +23,7 @@ from mmae.survey.schema import SurveySpec
 
 def trained(folder: Path, **changes) -> SimpleNamespace:
     values = dataclasses.asdict(input_spec(SurveySpec())) | changes
-    state = {"step": 1, "metrics": {}, "averages": 0, "input_spec": values}
+    state = {"step": 1, "metrics": {}, "input_spec": values}
     (folder / STATE).write_text(json.dumps(state))
     return SimpleNamespace(checkpoint=folder, name="first")
 

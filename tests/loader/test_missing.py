@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mmae.loader.collate import to_batch
+from mmae.model.draws import Draws
 from mmae.model.modalities.image import flip_and_turn
 from mmae.survey.schema import Galaxy, SurveySpec, check_galaxy, to_table
 
@@ -37,7 +38,7 @@ def test_augmentation_moves_missing_pixels_with_their_image():
     images = torch.arange(32 * 2 * 4 * 4.0).reshape(32, 2, 4, 4)
     missing = torch.zeros_like(images, dtype=torch.bool)
     missing[:, 0, :, 1] = missing[:, 1, 0] = True
-    turned = flip_and_turn(images.masked_fill(missing, torch.nan), torch.Generator().manual_seed(0))
-    expected = flip_and_turn(images, torch.Generator().manual_seed(0))
-    where = flip_and_turn(missing.float(), torch.Generator().manual_seed(0)).bool()
+    turned = flip_and_turn(images.masked_fill(missing, torch.nan), Draws(0, n=len(images)))
+    expected = flip_and_turn(images, Draws(0, n=len(images)))
+    where = flip_and_turn(missing.float(), Draws(0, n=len(images))).bool()
     torch.testing.assert_close(turned, expected.masked_fill(where, torch.nan), equal_nan=True)

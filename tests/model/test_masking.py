@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from mmae.model.batch import Batch
+from mmae.model.draws import Draws
 from mmae.model.indexing import gather_tokens, visible_order
 from mmae.model.masking import INPUT_MODES, MaskConfig, draw_visible, fixed_visible, random_visible
+from mmae.model.view import Visible
 from tests.model.galaxies import random_batch, without
 
 OPEN = (0.0, 0.0)  # mask ratio: nothing masked
@@ -21,12 +24,20 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def drawn(batch: Batch, n_tokens: dict[str, int], config: MaskConfig, seed: int) -> Visible:
+    return draw_visible(batch, n_tokens, config, Draws(seed, n=len(batch)))
+
+
+def hidden_by(present_B: torch.Tensor, n_tokens: int, ratio: float, seed: int) -> torch.Tensor:
+    return random_visible(present_B, torch.rand(len(present_B), n_tokens, generator=seeded(seed)), ratio)
+
+
 @pytest.mark.parametrize(
     ("n_tokens", "ratio", "masked"),
     [(64, 0.75, 48), (32, 0.75, 24), (122, 0.9, 110), (10, 0.0, 0), (10, 0.99, 10), (1, 0.3, 0)],
 )
 def test_number_of_masked_tokens_is_exact(n_tokens, ratio, masked):
-    visible = random_visible(torch.ones(7, dtype=torch.bool), n_tokens, ratio, seeded(0))
+    visible = hidden_by(torch.ones(7, dtype=torch.bool), n_tokens, ratio, 0)
     assert (~visible).sum(-1).tolist() == [masked] * 7
 
 
@@ -36,7 +47,7 @@ def test_number_of_masked_tokens_is_exact(n_tokens, ratio, masked):
 )
 def test_present_galaxies_are_masked_by_the_ratio_and_absent_ones_are_hidden(n_tokens, ratio, present, seed):
     present_B = torch.tensor(present, dtype=torch.bool)
-    visible = random_visible(present_B, n_tokens, ratio, seeded(seed))
+    visible = hidden_by(present_B, n_tokens, ratio, seed)
     assert visible.shape == (len(present), n_tokens) and visible.dtype == torch.bool
     assert not visible[~present_B].any()
     hidden = (~visible[present_B]).sum(-1)
@@ -46,7 +57,7 @@ def test_present_galaxies_are_masked_by_the_ratio_and_absent_ones_are_hidden(n_t
 
 def test_tokens_are_masked_uniformly_and_galaxies_independently():
     n, n_tokens, ratio = 4000, 16, 0.75
-    visible = random_visible(torch.ones(n, dtype=torch.bool), n_tokens, ratio, seeded(1))
+    visible = hidden_by(torch.ones(n, dtype=torch.bool), n_tokens, ratio, 1)
     share = visible.float().mean(0)
     assert (share - 0.25).abs().max() < 5 * (0.25 * 0.75 / n) ** 0.5
     # C(16, 4) = 1820 masks: independent galaxies use nearly all of them.
@@ -55,7 +66,7 @@ def test_tokens_are_masked_uniformly_and_galaxies_independently():
 
 def test_ratio_zero_masks_nothing():
     config = MaskConfig(image_ratio=OPEN, spectrum_ratio=OPEN, drop_spectrum=0.0)
-    visible = draw_visible(random_batch(5), {"image": 16, "spectrum": 7}, config, seeded(3))
+    visible = drawn(random_batch(5), {"image": 16, "spectrum": 7}, config, 3)
     assert visible["image"].all() and visible["spectrum"].all()
     assert visible["image"].shape == (5, 16) and visible["spectrum"].shape == (5, 7)
 
@@ -83,7 +94,7 @@ def test_every_galaxy_keeps_a_visible_modality(present, tenths, more, unit, seed
         image=[i for i, (has, _) in enumerate(present) if not has],
         spectrum=[i for i, (_, has) in enumerate(present) if not has],
     )
-    visible = draw_visible(batch, {"image": 4, "spectrum": 3}, config, seeded(seed))
+    visible = drawn(batch, {"image": 4, "spectrum": 3}, config, seed)
     for i, (image, spectrum) in enumerate(present):
         image_T, spectrum_T = visible["image"][i], visible["spectrum"][i]
         assert not (image_T.any() and not image) and not (spectrum_T.any() and not spectrum)
@@ -98,7 +109,7 @@ def test_every_galaxy_keeps_a_visible_modality(present, tenths, more, unit, seed
 def test_modalities_are_dropped_with_the_given_probability():
     n = 4000
     config = MaskConfig(image_ratio=OPEN, spectrum_ratio=OPEN, drop_image=0.2, drop_spectrum=0.5)
-    visible = draw_visible(random_batch(n), {"image": 2, "spectrum": 2}, config, seeded(5))
+    visible = drawn(random_batch(n), {"image": 2, "spectrum": 2}, config, 5)
     for tokens_BT, drop in ((visible["image"], 0.2), (visible["spectrum"], 0.5)):
         shown_B = tokens_BT[:, 0]
         assert torch.equal(shown_B, tokens_BT[:, 1])  # all tokens or none
@@ -118,20 +129,20 @@ def test_additional_copies_of_a_repeated_galaxy_show_the_spectrum():
 def test_certain_and_complementary_drops_leave_exactly_one_modality():
     for drop_image in (0.0, 0.1, 0.5, 0.9, 1.0):
         config = MaskConfig(image_ratio=OPEN, spectrum_ratio=OPEN, drop_image=drop_image, drop_spectrum=1 - drop_image)
-        visible = draw_visible(random_batch(300), {"image": 1, "spectrum": 1}, config, seeded(6))
+        visible = drawn(random_batch(300), {"image": 1, "spectrum": 1}, config, 6)
         assert (visible["image"][:, 0] ^ visible["spectrum"][:, 0]).all(), drop_image
 
 
 def test_drop_unit_batch_hides_the_spectrum_of_all_or_of_none():
     config = MaskConfig(image_ratio=OPEN, spectrum_ratio=OPEN, drop_spectrum=0.5, drop_unit="batch")
     shares = [
-        draw_visible(random_batch(6), {"image": 2, "spectrum": 2}, config, seeded(s))["spectrum"].float().mean().item()
+        drawn(random_batch(6), {"image": 2, "spectrum": 2}, config, s)["spectrum"].float().mean().item()
         for s in range(60)
     ]
     assert set(shares) == {0.0, 1.0}
     assert 0.2 < sum(shares) / len(shares) < 0.8  # 5 sigma about one half
     per_galaxy = dataclasses.replace(config, drop_unit="sample")
-    visible = draw_visible(random_batch(60), {"image": 2, "spectrum": 2}, per_galaxy, seeded(0))
+    visible = drawn(random_batch(60), {"image": 2, "spectrum": 2}, per_galaxy, 0)
     assert 0 < visible["spectrum"].float().mean() < 1
 
 
@@ -140,7 +151,7 @@ def test_ratios_are_drawn_from_their_ranges():
     config = MaskConfig(image_ratio=(0.25, 0.75), spectrum_ratio=(0.5, 0.9), drop_spectrum=0.0)
     images, spectra = [], []
     for seed in range(80):
-        visible = draw_visible(random_batch(3), {"image": 100, "spectrum": 100}, config, seeded(seed))
+        visible = drawn(random_batch(3), {"image": 100, "spectrum": 100}, config, seed)
         for hidden, name in ((images, "image"), (spectra, "spectrum")):
             (count,) = (~visible[name]).sum(-1).unique()
             hidden.append(count.item())
@@ -158,7 +169,7 @@ def test_masks_repeat_with_the_seed():
     )
 
     def draw(seed):
-        visible = draw_visible(batch, {"image": 16, "spectrum": 8}, config, seeded(seed))
+        visible = drawn(batch, {"image": 16, "spectrum": 8}, config, seed)
         return torch.cat([visible["image"], visible["spectrum"]], 1)
 
     assert torch.equal(draw(11), draw(11))
@@ -222,10 +233,11 @@ def test_visible_order_and_gather_tokens_give_exactly_the_visible_tokens(visible
     n, n_tokens = visible_BT.shape
     # Every token has its own number, which identifies the gathered tokens.
     tokens_BTP = torch.arange(n * n_tokens).reshape(n, n_tokens, 1).expand(-1, -1, 3)
-    order_BV, valid_BV = visible_order(visible_BT)
+    n_visible = max((int(v.sum()) for v in visible), default=0)
+    order_BV = visible_order(visible_BT, n_visible)
+    valid_BV = visible_BT.gather(1, order_BV)
     gathered_BVP = gather_tokens(tokens_BTP, order_BV)
-    assert order_BV.shape == valid_BV.shape == gathered_BVP.shape[:2]
-    assert order_BV.shape[1] == max((int(v.sum()) for v in visible), default=0)
+    assert order_BV.shape == gathered_BVP.shape[:2] == (n, n_visible)
     for i in range(n):
         assert sorted(gathered_BVP[i, valid_BV[i], 2].tolist()) == [
             i * n_tokens + t for t in range(n_tokens) if visible[i, t]

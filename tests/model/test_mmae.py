@@ -54,7 +54,7 @@ def test_hidden_tokens_are_not_encoded(model):
 def test_galaxies_are_not_padded_for_modalities_they_do_not_show(model):
     batch = without(random_batch(5), spectrum=[1, 4], image=[3])
     groups = model.encode(batch, all_tokens(batch, model.n_tokens, True)).groups
-    found = {tuple(group.row_B.tolist()): group.token_BVD.shape[1] for group in groups}
+    found = {tuple(group.alike.row_B.tolist()): group.token_BVD.shape[1] for group in groups}
     assert found == {(1, 4): 1 + 5, (3,): 1 + 7, (0, 2): 1 + 5 + 7}
     assert all(group.valid_BV is None for group in groups)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mmae.config import RunConfig
 from mmae.core.errors import InputError
 from mmae.model.build import build_model
+from mmae.model.draws import Draws
 from mmae.model.masking import MaskConfig, draw_visible
 from mmae.recipes import recipe
 from mmae.study.config import Space, StudyConfig, parse_study
@@ -30,7 +31,6 @@ from mmae.study.space import (
     space_lines,
     suggest,
 )
-from mmae.training.step import step_generator
 from tests.model.galaxies import SPEC as TINY_SPEC
 from tests.model.galaxies import TINY, TINY_PAPER, random_batch
 from tests.study.conftest import SPEC
@@ -74,7 +74,7 @@ def test_every_sampled_run_builds_and_leaves_tokens_visible(kind, data, seed):
     model = build_model(run.model, TINY_SPEC)
     # The range is constant in this base run, so every draw is at the highest ratio.
     assert run.masks.image_ratio[0] == run.masks.image_ratio[1]
-    visible = draw_visible(random_batch(3), model.n_tokens, run.masks, step_generator(0, seed, 0))
+    visible = draw_visible(random_batch(3), model.n_tokens, run.masks, Draws(seed, n=3))
     assert visible["image"].sum(1).min() >= 2 and visible["spectrum"].sum(1).min() >= 2
 
 

@@ -188,9 +188,7 @@ def test_an_interrupted_run_is_killed_in_mlflow_and_names_its_command(config, ca
     def stopped(config, survey, tracker, run_dir):
         checkpoint = run_dir / "checkpoint_2026"
         checkpoint.mkdir()
-        checkpoint.joinpath("state.json").write_text(
-            json.dumps({"step": 8, "metrics": {}, "input_spec": {}, "averages": 0})
-        )
+        checkpoint.joinpath("state.json").write_text(json.dumps({"step": 8, "metrics": {}, "input_spec": {}}))
         raise error
 
     monkeypatch.setattr(run_module, "_train", stopped)

@@ -55,7 +55,7 @@ def random_parts(model: MMAE) -> set[str]:
 def test_the_same_grid_takes_all_weights_and_forgets_the_recalibration(bundle):
     state = create_state(run(bundle), replace(BANDED, zero_point=25.0), CPU)
     assert equal_names(state.model, bundle) == {name for name, _ in state.model.named_parameters()}
-    assert equal_names(state.averaged.module, bundle) == equal_names(state.model, bundle)
+    assert equal_names(state.averaged, bundle) == equal_names(state.model, bundle)
     levels_R = torch.linspace(0, 1, state.model.recalibration.knot_SWR.shape[-1])
     assert (state.model.recalibration.knot_SWR == levels_R).all()
 

@@ -59,7 +59,7 @@ def train(state: TrainState, config: RunConfig, survey: Survey, portion: Portion
     for batch in training_batches(
         survey, config.stream, seed=config.seed, steps=config.optim.steps, step=state.step, portion=portion
     ):
-        training_step(state, batch, config, portion.rank)
+        training_step(state, batch, config, portion)
         if state.step == last:
             return
 
@@ -123,7 +123,7 @@ def test_a_damaged_checkpoint_is_skipped(quick_run, small_survey, ray_cluster, t
 
 @pytest.mark.slow
 def test_one_two_and_four_workers_train_alike(quick_run, small_survey, ray_cluster, tmp_path):
-    """The batches are equal on any number of workers, and the losses up to the random masks."""
+    """The batches are equal on any number of workers, and so are the losses."""
     survey = open_survey(small_survey)
     batch = 16
     epochs = survey.rows_per_split()["train"] // batch * 2
@@ -153,5 +153,5 @@ def test_one_two_and_four_workers_train_alike(quick_run, small_survey, ray_clust
     first = sum(batches[1][: epochs // 2], [])
     assert set(Counter(first).values()) <= {1, 2} and len(set(first)) >= 0.7 * len(first)
     for workers in (2, 4):
-        # Each worker draws its own masks. Between mask seeds losses differ by 0.1-0.3%, by up to 1.3% in this test.
-        assert losses[workers] == pytest.approx(losses[1], rel=0.02)
+        # Rounding errors; test_parallel.py has the bounds.
+        assert losses[workers] == pytest.approx(losses[1], rel=1e-3)

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from mmae.model import tokens as tk
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.inception import inception_trunk
-from mmae.model.masking import Visible
 from mmae.model.outputs import Estimate, Losses, Reading
 from mmae.model.recalibration import Recalibration
 from mmae.model.redshift import RedshiftConfig, point_and_probability, redshift_interval, redshift_loss, refined
+from mmae.model.view import View, Visible, as_view
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,9 @@ class CNN(nn.Module):
         shown_BCHW = both_BCHW * visible["image"][:, :, None, None]
         return self.hidden(self.features(shown_BCHW.contiguous(memory_format=torch.channels_last)))
 
-    def forward(self, batch: Batch, visible: Visible) -> Losses:
+    def forward(self, batch: Batch, visible: Visible | View) -> Losses:
         """The cross entropy of p(z)."""
+        visible = as_view(visible, self.n_tokens).visible
         logits_BZ = refined(self.logits(self._embed(batch, visible)), self.config.redshift)
         # Galaxies without a visible image are left out: they would only teach the overall redshift distribution.
         weight_B = batch.weight_B * (batch.redshift_known_B & visible["image"][:, 0])

@@ -19,13 +19,14 @@ from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import EncoderBlock
-from mmae.model.masking import Visible
+from mmae.model.losses import mean_over_targets
 from mmae.model.modalities.image import Image, ImageConfig
 from mmae.model.modalities.spectrum import Spectrum, SpectrumConfig
 from mmae.model.modality import Modality, Sizes, embed_visible, whole_tokens
 from mmae.model.outputs import Estimate, Losses, Reading
 from mmae.model.recalibration import Recalibration
 from mmae.model.redshift import RedshiftConfig, point_and_probability, redshift_interval, redshift_loss, refined
+from mmae.model.view import View, Visible, as_view
 
 
 @dataclass(frozen=True)
@@ -78,15 +79,18 @@ class Encoder(nn.Module):
     def forward(self, batch: Batch, visible_BT: Tensor) -> Tensor:
         # The vector of a galaxy without visible tokens is not used; shown whole, it is embedded as the others are.
         visible_BT = visible_BT | ~visible_BT.any(-1, keepdim=True)
-        row_B = torch.arange(len(visible_BT), device=visible_BT.device)
+        view = as_view({self.modality.name: visible_BT}, [self.modality.name])
         prepared = self.modality.prepare(batch, visible_BT)
-        whole_BWD = whole_tokens(self.modality, prepared, visible_BT)
-        x_BVD, valid_BV, _ = embed_visible(self.modality, prepared, row_B, visible_BT, whole_BWD)
-        x_BVD = torch.cat([self.register.expand(len(x_BVD), -1, -1).to(x_BVD.dtype), x_BVD], 1)
-        valid_BV = F.pad(valid_BV, (1, 0), value=True)
-        for block in self.blocks:
-            x_BVD = block(x_BVD, valid_BV)
-        return F.normalize(self.out(x_BVD[:, 0]).float(), dim=-1)
+        whole_BWD = whole_tokens(self.modality, prepared, view)
+        vectors = []
+        for group in view.groups:
+            x_BVD, valid_BV, _ = embed_visible(self.modality, prepared, visible_BT, group, whole_BWD)
+            x_BVD = torch.cat([self.register.expand(len(x_BVD), -1, -1).to(x_BVD.dtype), x_BVD], 1)
+            key_mask_BV = F.pad(valid_BV, (1, 0), value=True) if group.padded else None
+            for block in self.blocks:
+                x_BVD = block(x_BVD, key_mask_BV)
+            vectors.append(F.normalize(self.out(x_BVD[:, 0]).float(), dim=-1))
+        return view.ungroup(vectors)
 
 
 class Contrastive(nn.Module):
@@ -125,8 +129,9 @@ class Contrastive(nn.Module):
         total_BD = sum(vectors[name] * weight[name] for name in vectors)
         return total_BD / cast(Tensor, sum(weight.values())).clamp(min=1)
 
-    def forward(self, batch: Batch, visible: Visible) -> Losses:
+    def forward(self, batch: Batch, visible: Visible | View) -> Losses:
         """InfoNCE over the galaxies with both modalities visible, and the cross entropy of p(z)."""
+        visible = as_view(visible, self.n_tokens).visible
         vectors = self._vectors(batch, visible)
         pair_B = visible["image"].any(-1) & visible["spectrum"].any(-1)
         similarity_BB = self.log_scale.exp().clamp(max=100) * vectors["image"] @ vectors["spectrum"].T
@@ -135,7 +140,7 @@ class Contrastive(nn.Module):
         entropy_B = F.cross_entropy(similarity_BB, own_B, reduction="none") + F.cross_entropy(
             similarity_BB.T, own_B, reduction="none"
         )
-        pairs = (entropy_B * pair_B).sum() / (2 * pair_B.sum().clamp(min=1))
+        pairs = mean_over_targets((entropy_B * pair_B).sum() / 2, pair_B.sum())
         logits_BZ = refined(self.logits(self._mean(vectors, visible).detach()), self.config.redshift)
         weight_B = batch.weight_B * batch.redshift_known_B
         redshift = redshift_loss(logits_BZ, batch.redshift_B, weight_B, self.config.redshift)

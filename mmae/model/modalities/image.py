@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from mmae.model import tokens as tk
-from mmae.model.batch import Batch, InputSpec
+from mmae.model.batch import Batch, InputSpec, to_device
 from mmae.model.blocks import DECODER_MLP, EncoderBlock, sincos_positions_2d
+from mmae.model.draws import Draws
 from mmae.model.inception import inception_trunk
-from mmae.model.indexing import gather_positions, gather_tokens, take_rows
-from mmae.model.losses import masked_mse, rows_with_targets
+from mmae.model.indexing import gather_positions, gather_tokens
+from mmae.model.losses import masked_mse
 from mmae.model.modality import MaskRule, Modality, Sizes
 from mmae.model.overlapping import OverlappingPatches
 
@@ -131,9 +132,9 @@ class Image(Modality):
         return {"image": (spec.n_bands, spec.image_size, spec.image_size)}
 
     @staticmethod
-    def augment(values: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    def augment(values: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         """Each image in a random one of its eight orientations, some with parts that were not observed."""
-        return {"image": flip_and_turn(remove_parts(values["image"], generator), generator)}
+        return {"image": flip_and_turn(remove_parts(values["image"], draws), draws)}
 
     def prepare(self, batch: Batch, visible_BT: Tensor) -> ImageTokens:
         counts_BCHW = batch.values["image"]
@@ -205,18 +206,18 @@ class Image(Modality):
         return input_BCHW
 
     def predict(self, decoded_BTE: Tensor) -> Tensor:
-        """The decoded queries: `loss` computes images for galaxies with targets only."""
+        """The decoded queries: `loss` and `restore` compute images."""
         for block in self.mixing:
             decoded_BTE = block(decoded_BTE, None)
         return decoded_BTE
 
     def loss(self, predicted_BTE: Tensor, prepared: ImageTokens, is_target_BT: Tensor) -> Tensor:
-        row_B, patch = rows_with_targets(is_target_BT), self.config.patch
+        patch = self.config.patch
         return masked_mse(
-            tk.patchify_image(self.to_image(take_rows(predicted_BTE, row_B)), patch),
-            tk.patchify_image(prepared.image_BCHW[row_B], patch),
-            is_target_BT[row_B],
-            tk.patchify_image(prepared.observed_BCHW[row_B], patch),
+            tk.patchify_image(self.to_image(predicted_BTE), patch),
+            tk.patchify_image(prepared.image_BCHW, patch),
+            is_target_BT,
+            tk.patchify_image(prepared.observed_BCHW, patch),
         )
 
     def restore(self, predicted_BTE: Tensor, prepared: ImageTokens) -> Tensor:
@@ -236,34 +237,32 @@ def _brightness_and_colours(brightness_BTC: Tensor, fraction_BTC: Tensor) -> Ten
     return torch.cat([brightness_BTC / BRIGHTNESS_SCATTER, colour_BTC], -1)
 
 
-def remove_parts(image_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+def remove_parts(image_BCHW: Tensor, draws: Draws) -> Tensor:
     """Images of which some lack whole bands, columns of one band, or a corner of all bands: NaN there.
 
     One band at least is left. Columns are rows, and corners others, after `flip_and_turn`.
     """
-    B, C, H, W = image_BCHW.shape
-
-    def draw(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator)
-
-    chosen_B, kind_B = draw(B) < INCOMPLETE, torch.randint(0, 4, (B,), generator=generator)  # 2 and 3: whole bands
-    order_BC = draw(B, C).argsort(-1).argsort(-1)
-    n_bands_B1 = (draw(B, 1).square() * (C - 1)).ceil()  # 1 to C - 1, mostly 1
+    _, C, H, W = image_BCHW.shape
+    draw = draws.galaxies
+    chosen_B, kind_B = draw() < INCOMPLETE, (4 * draw()).floor()  # 2 and 3: whole bands
+    order_BC = draw(C).argsort(-1).argsort(-1)
+    n_bands_B1 = (draw(1).square() * (C - 1)).ceil()  # 1 to C - 1, mostly 1
     column_W, row_H = torch.arange(W) / W, torch.arange(H) / H
-    start_B1, width_B1, height_B1 = draw(B, 1), draw(B, 1) / 2, draw(B, 1) / 2
+    start_B1, width_B1, height_B1 = draw(1), draw(1) / 2, draw(1) / 2
     is_column_B1, is_corner_B1 = (kind_B == 0)[:, None], (kind_B == 1)[:, None]
     band_BC = (order_BC < torch.where(is_column_B1, 1, n_bands_B1)) | is_corner_B1
     row_BH = (row_H < height_B1) | ~is_corner_B1
     stripe_BW = (column_W >= start_B1) & (column_W < start_B1 + width_B1)
     column_BW = torch.where(is_column_B1, stripe_BW, (column_W < width_B1) | ~is_corner_B1)
+    band_BC = band_BC & chosen_B[:, None] & (C > 1)
+    band_BC, row_BH, column_BW = (to_device(x, image_BCHW.device) for x in (band_BC, row_BH, column_BW))
     part_BCHW = band_BC[:, :, None, None] & row_BH[:, None, :, None] & column_BW[:, None, None, :]
-    part_BCHW = part_BCHW & chosen_B[:, None, None, None] & (C > 1)
-    return image_BCHW.masked_fill(part_BCHW.to(image_BCHW.device), torch.nan)
+    return image_BCHW.masked_fill(part_BCHW, torch.nan)
 
 
-def flip_and_turn(image_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+def flip_and_turn(image_BCHW: Tensor, draws: Draws) -> Tensor:
     """Each image in a random one of its eight orientations (flips and turns by 90 degrees)."""
-    which_B = torch.randint(0, 8, (len(image_BCHW),), generator=generator).to(image_BCHW.device)
+    which_B = to_device((8 * draws.galaxies()).long(), image_BCHW.device)
     result = image_BCHW
     for bit, turn in ((1, lambda x: x.flip(-1)), (2, lambda x: x.flip(-2)), (4, lambda x: x.transpose(-1, -2))):
         chosen_B111 = (which_B & bit).bool()[:, None, None, None]

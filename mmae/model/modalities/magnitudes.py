@@ -99,11 +99,12 @@ class Magnitudes(Modality):
         seen_value_BT = torch.where(seen_BT, value_BT, 0.0)
         colour_BTT = (seen_value_BT[:, :, None] - seen_value_BT[:, None]) * (self.config.spread / COLOUR_SCATTER)
         colour_BTT = torch.where(seen_BT[:, :, None] & seen_BT[:, None], colour_BTT, 0.0)
-        other_BTJ = colour_BTT[:, ~torch.eye(self.n_tokens, dtype=torch.bool, device=visible_BT.device)]
+        # Without the diagonal, which is at the ends of rows one longer, after its first number.
+        other_BX = colour_BTT.flatten(1)[:, 1:].reshape(-1, self.n_tokens - 1, self.n_tokens + 1)[:, :, :-1]
         known_BT = seen_BT & error_BT.isfinite() & (error_BT > 0)
         error_BT = torch.where(known_BT, (error_BT.clamp(min=LEAST_ERROR) / TYPICAL_ERROR).log(), 0.0)
         number_BTJ = torch.cat(
-            [seen_value_BT[..., None], other_BTJ.reshape(len(value_BT), self.n_tokens, -1), error_BT[..., None]], -1
+            [seen_value_BT[..., None], other_BX.reshape(len(value_BT), self.n_tokens, -1), error_BT[..., None]], -1
         )
         seen_BTT = seen_BT[:, None].expand(-1, self.n_tokens, -1)
         flag_BTM = torch.cat([seen_BTT, known_BT[..., None]], -1).to(value_BT.dtype)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mmae.model import tokens as tk
-from mmae.model.batch import Batch, InputSpec
+from mmae.model.batch import Batch, InputSpec, to_device
 from mmae.model.blocks import sincos_positions
+from mmae.model.draws import Draws
 from mmae.model.indexing import add_rows, gather_positions, gather_tokens, take_rows
 from mmae.model.lines import Lines, LinesConfig
-from mmae.model.losses import masked_chi_square, masked_mse, rows_with_targets
+from mmae.model.losses import masked_chi_square, masked_mse
 from mmae.model.modality import Evidence, MaskRule, Modality, Sizes, patch_head
 
 # Clipping limit of the embedded flux, in units of the spectrum's rms: larger values are cosmic rays or sky-line
@@ -112,9 +114,9 @@ class Spectrum(Modality):
         return {"flux": (spec.n_wavelengths,), "ivar": (spec.n_wavelengths,)}
 
     @staticmethod
-    def augment(values: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    def augment(values: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         """Some spectra replaced by noise of their errors; the redshift, which the image may show, stays the label."""
-        return {"flux": replace_by_noise(values["flux"], values["ivar"], generator)}
+        return {"flux": replace_by_noise(values["flux"], values["ivar"], draws)}
 
     def prepare(self, batch: Batch, visible_BT: Tensor) -> SpectrumTokens:
         flux_BL, ivar_BL, mean_B, rms_B = tk.normalise_spectrum(
@@ -140,12 +142,10 @@ class Spectrum(Modality):
             + self.kind_D
         )
 
-    def evidence(self, prepared: SpectrumTokens, visible_BT: Tensor) -> Evidence | None:
+    def evidence(self, prepared: SpectrumTokens, visible_BT: Tensor, row_N: Tensor) -> Evidence | None:
         if self.lines is None:
             return None
-        row_B = visible_BT.any(-1).nonzero()[:, 0]
-        if not len(row_B):  # one hidden spectrum instead: all DDP workers need gradients of the same parameters
-            row_B = torch.zeros(1, dtype=torch.long, device=visible_BT.device)
+        row_B = row_N if len(row_N) else row_N.new_zeros(1)  # a hidden spectrum instead, as FFTs of none fail
         weight_BTP = prepared.ivar_BTP[row_B] * visible_BT[row_B][..., None]
         flux_BL, weight_BL = (
             tk.unpatchify_spectrum(x_BTP, self.spec.n_wavelengths) for x_BTP in (prepared.flux_BTP[row_B], weight_BTP)
@@ -170,13 +170,8 @@ class Spectrum(Modality):
         return SpectrumPatches(add_rows(predicted.flux_BTP, row_B, drawn_BTP), predicted.level_B2)
 
     def loss(self, predicted: SpectrumPatches, prepared: SpectrumTokens, is_target_BT: Tensor) -> Tensor:
-        row_B = rows_with_targets(is_target_BT)
         chi_square = masked_chi_square(
-            take_rows(predicted.flux_BTP, row_B),
-            prepared.flux_BTP[row_B],
-            prepared.ivar_BTP[row_B],
-            is_target_BT[row_B],
-            self.config.error_floor,
+            predicted.flux_BTP, prepared.flux_BTP, prepared.ivar_BTP, is_target_BT, self.config.error_floor
         )
         is_level_target_B = prepared.hidden_B & is_target_BT.any(-1)
         level = masked_mse(predicted.level_B2[:, None], prepared.level_B2[:, None], is_level_target_B[:, None])
@@ -195,17 +190,16 @@ class Spectrum(Modality):
         return tk.unpatchify_spectrum(visible_BTP, self.spec.n_wavelengths)
 
 
-def replace_by_noise(flux_BL: Tensor, ivar_BL: Tensor, generator: torch.Generator) -> Tensor:
+def replace_by_noise(flux_BL: Tensor, ivar_BL: Tensor, draws: Draws) -> Tensor:
     """Fluxes of which a fraction `EMPTY` of the spectra is noise with the errors of the spectrum; 0 at bad samples."""
     low, high = EMPTY_NOISE
-    chosen_B = torch.rand(len(flux_BL), generator=generator) < EMPTY
-    scale_B = low + (high - low) * torch.rand(len(flux_BL), generator=generator)
-    row_N = chosen_B.nonzero()[:, 0]
-    noise_NL = scale_B[row_N, None] * torch.randn(len(row_N), flux_BL.shape[1], generator=generator)
-    row_N = row_N.to(flux_BL.device)
+    chosen_N = np.flatnonzero(draws.galaxies().numpy() < EMPTY)
+    scale_B = low + (high - low) * draws.galaxies()
+    noise_NL = scale_B[chosen_N, None].float() * draws.normal(chosen_N, flux_BL.shape[1])
+    row_N, noise_NL = (to_device(x, flux_BL.device) for x in (torch.from_numpy(chosen_N), noise_NL))
     ivar_NL = ivar_BL[row_N]
     error_NL = ivar_NL.where(ivar_NL > 0, torch.inf).rsqrt()
-    return flux_BL.index_copy(0, row_N, noise_NL.to(flux_BL) * error_NL)
+    return flux_BL.index_copy(0, row_N, noise_NL * error_NL)
 
 
 MODALITY = Spectrum
