@@ -34,25 +34,31 @@ class BatchNorm2d(nn.BatchNorm2d):
     def forward(self, x_BFHW: Tensor) -> Tensor:
         if not self.training or n_workers() == 1:
             return super().forward(x_BFHW)
-        total_F, squares_F, n = self._moments(x_BFHW.float())
-        mean_F = total_F / n
-        variance_F = squares_F / n - mean_F.square()
+        mean_F, variance_F, n_F = _moments(x_BFHW.float())
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean_F.float(), self.momentum)
-            self.running_var.lerp_((variance_F * n / (n - 1)).float(), self.momentum)
+            self.running_mean.lerp_(mean_F, self.momentum)
+            self.running_var.lerp_((variance_F * n_F / (n_F - 1)).float(), self.momentum)
         scale_F = self.weight * (variance_F + self.eps).rsqrt()
-        shift_F = self.bias - mean_F * scale_F
-        return (x_BFHW * scale_F.float()[:, None, None] + shift_F.float()[:, None, None]).to(x_BFHW.dtype)
+        y_BFHW = (x_BFHW - mean_F[:, None, None]) * scale_F[:, None, None] + self.bias[:, None, None]
+        return y_BFHW.to(x_BFHW.dtype)
 
-    @staticmethod
-    def _moments(x_BFHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Sums and sums of squares of each map over all workers, in double precision, and the number of pixels."""
-        n = x_BFHW.numel() // x_BFHW.shape[1]
-        mean_F = x_BFHW.sum((0, 2, 3)) / max(n, 1)
-        squares_F = (x_BFHW - mean_F[:, None, None]).square().sum((0, 2, 3)).double()  # about the mean: not rounded off
-        mean_F = mean_F.double()
-        sums_3F = torch.stack([n * mean_F, squares_F + n * mean_F.square(), torch.full_like(mean_F, n)])
-        total_F, squares_F, n_F = sum_over_workers(sums_3F)
-        return total_F, squares_F, n_F
+
+def _moments(x_BFHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and variance of each map over the galaxies of all workers, and the number of its pixels.
+
+    Sums about the mean of this worker: in double precision, those of all workers follow without rounding errors.
+    """
+    n = x_BFHW.numel() // x_BFHW.shape[1]
+    mean_F = x_BFHW.detach().sum((0, 2, 3)) / max(n, 1)
+    centred_BFHW = x_BFHW - mean_F[:, None, None]
+    rest_F, squares_F = (y_BFHW.sum((0, 2, 3)).double() for y_BFHW in (centred_BFHW, centred_BFHW.square()))
+    mean_F = mean_F.double()
+    total_F = n * mean_F + rest_F
+    n_F = torch.full_like(mean_F, n)
+    total_F, squares_F, n_F = sum_over_workers(
+        torch.stack([total_F, squares_F + 2 * mean_F * rest_F + n * mean_F.square(), n_F])
+    )
+    mean_F = total_F / n_F
+    return mean_F.float(), (squares_F / n_F - mean_F.square()).float(), n_F

@@ -37,8 +37,8 @@ class Waits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def run_of(model: Any) -> RunConfig:
-    return RunConfig(model=model, masks=MaskConfig(drop_spectrum=0.5, drop_magnitudes=0.3))
+def run_of(model: Any, image_ratio: tuple[float, float] = (0.5, 0.5)) -> RunConfig:
+    return RunConfig(model=model, masks=MaskConfig(image_ratio=image_ratio, drop_spectrum=0.5, drop_magnitudes=0.3))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def run_of(model: Any) -> RunConfig:
         RUN,
         run_of(tiny(magnitudes={"use": True})),
         run_of(TINY_PAPER),
-        run_of(CNNConfig(width=2, depth=1, halvings=2, hidden=4)),
+        run_of(CNNConfig(width=2, depth=1, halvings=2, hidden=4), image_ratio=(0.0, 0.0)),
     ],
     ids=["two views", "magnitudes", "paper", "cnn"],
 )
