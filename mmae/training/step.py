@@ -194,7 +194,7 @@ def dropout_seed(seed: int, step: int, rank: int) -> int:
 
 def masked_rows(n: int, share: float) -> np.ndarray:
     """Rows of a batch of `n` galaxies that are shown masked: a fraction, spread evenly over the workers."""
-    return np.flatnonzero(np.diff(np.ceil(np.arange(n + 1) * share)))
+    return np.flatnonzero(np.diff(np.ceil((np.arange(n + 1) * share).round(9))))
 
 
 def draw_views(model: Model, batch: Batch, config: RunConfig, draws: Draws, portion: Portion) -> list[View]:

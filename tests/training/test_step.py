@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmae.config import ComputeConfig, OptimConfig, RunConfig
+from mmae.loader.sampler import Portion
 from mmae.model.build import ModelConfig
 from mmae.model.draws import Draws
 from mmae.model.masking import MaskConfig
@@ -21,6 +22,7 @@ from mmae.training.step import (
     create_state,
     dropout_seed,
     learning_rate,
+    masked_rows,
     require_finite,
     training_step,
 )
@@ -98,6 +100,18 @@ def test_all_eight_orientations_occur_equally_often():
 def test_dropout_depends_on_seed_step_and_rank():
     places = [(seed, step, rank) for seed in (0, 1, 7) for step in (0, 1, 2, 500) for rank in (0, 1, 2)]
     assert len({dropout_seed(*place) for place in places}) == len(places)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 200), st.integers(1, 20), st.integers(1, 8))
+def test_masked_galaxies_are_a_fraction_of_every_part_of_the_batch(n, twentieths, world):
+    share = twentieths / 20
+    row_N = masked_rows(n, share)
+    assert abs(len(row_N) - share * n) < 1 and row_N[0] == 0
+    for rank in range(world):
+        mine = Portion(rank, world).rows(n)
+        masked = ((row_N >= mine.start) & (row_N < mine.stop)).sum()
+        assert abs(masked - share * (mine.stop - mine.start)) < 1 + 1e-9
 
 
 def test_same_seed_gives_the_same_losses():
