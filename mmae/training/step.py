@@ -112,7 +112,8 @@ def _update_average(averaged: Model, model: Model, n_averaged: int, decay: float
         if dtype.is_floating_point:
             get_ema_multi_avg_fn(decay)(mean, new, n_averaged)
         else:
-            torch._foreach_copy_(mean, new)
+            for old, now in zip(mean, new, strict=True):
+                old.copy_(now)
 
 
 def _optimisers(model: nn.Module, optim: OptimConfig) -> list[torch.optim.Optimizer]:
