@@ -121,7 +121,7 @@ def test_additional_copies_of_a_repeated_galaxy_show_the_spectrum():
     config = MaskConfig(image_ratio=OPEN, spectrum_ratio=OPEN, drop_image=0.1, drop_spectrum=0.8)
     batch = random_batch(2).map(lambda tensor: tensor[:1].expand(20_000, *tensor.shape[1:]))
     batch = dataclasses.replace(batch, weight_B=torch.full((20_000,), 0.25), object_id=["g"] * 20_000)
-    visible = draw_visible(batch, {"image": 4, "spectrum": 3}, config, seeded(2))
+    visible = drawn(batch, {"image": 4, "spectrum": 3}, config, 2)
     assert (~visible["spectrum"][:, 0]).float().mean().item() == pytest.approx(0.8 / 4, abs=0.02)
     assert (~visible["image"][:, 0]).float().mean().item() == pytest.approx(0.1, abs=0.02)
 
