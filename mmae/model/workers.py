@@ -35,7 +35,8 @@ class BatchNorm2d(nn.BatchNorm2d):
         if not self.training or n_workers() == 1:
             return super().forward(x_BFHW)
         mean_F, variance_F, n_F = _moments(x_BFHW.float())
-        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None and self.momentum is not None
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean_F, self.momentum)
