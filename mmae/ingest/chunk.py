@@ -182,7 +182,8 @@ def _write_file(table: pa.Table, path: str, out: Path) -> str:
     Raises:
         FileNotFoundError: the folder of the build is gone: another process finished it, and this task was abandoned.
     """
-    (out / path).parent.mkdir(exist_ok=True)
+    for folder in reversed(Path(path).parents[:-1]):  # shards of sky cells are three folders deep
+        (out / folder).mkdir(exist_ok=True)
     return write_shard(table, out / path)
 
 
