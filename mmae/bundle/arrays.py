@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from mmae.astro.observed import nan_where_unobserved
 from mmae.core.errors import InputError
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.modalities import MODALITIES
@@ -164,15 +165,8 @@ def _given(value: float | None) -> str:
 
 
 def _images(image_BCHW: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images as float32, zero-filled where absent, and the mask of galaxies with an image.
-
-    As in mmae/ingest/readers/observed.py: pixels that are not finite, and bands of which all pixels are zero, were not
-    observed.
-    """
-    image_BCHW = np.array(image_BCHW, np.float32)
-    observed_BCHW = np.isfinite(image_BCHW)
-    image_BCHW[~observed_BCHW] = np.nan
-    image_BCHW[~(observed_BCHW & (image_BCHW != 0)).any((2, 3))] = np.nan
+    """Images as float32, NaN where not observed, zero-filled where absent, and the mask of galaxies with an image."""
+    image_BCHW = nan_where_unobserved(np.asarray(image_BCHW, np.float32))
     present_B = np.isfinite(image_BCHW).any((1, 2, 3))
     image_BCHW[~present_B] = 0
     return torch.from_numpy(image_BCHW), torch.from_numpy(present_B)

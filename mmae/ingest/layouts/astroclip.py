@@ -5,7 +5,7 @@ https://github.com/PolymathicAI/AstroCLIP, astroclip/datasets/dataset.py. The ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import h5py
 import numpy as np
@@ -28,7 +28,7 @@ def count(path: str) -> int:
         return sum(map(row_count, _groups(file)))
 
 
-def read(path: str, names: Sequence[str], rows: np.ndarray) -> Iterator[Piece]:
+def read(path: str, names: Sequence[str], rows: np.ndarray, centre: Mapping[str, int] | None = None) -> Iterator[Piece]:
     with h5py.File(openable(path), "r") as file:
         first = 0
         for group in _groups(file):

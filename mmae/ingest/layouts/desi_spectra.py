@@ -1,15 +1,14 @@
 """DESI's spectra-*.fits: several exposures of a target, which are added here; one row per target.
 
 https://desidatamodel.readthedocs.io, spectra-SURVEY-PROGRAM-PIXNUM.fits. Exposures are added with inverse-variance
-https://desidatamodel.readthedocs.io, spectra-SURVEY-PROGRAM-PIXNUM.fits. Exposures are added with inverse-variance
-has no weight. Coadds are read as well.
+weights; a sample that MASK flags has no weight, nor has an exposure whose fibre was bad. Coadds are read as well.
 
 Shape suffixes: E exposures, T targets, A samples of one arm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,7 @@ def count(path: str) -> int:
         return len(_targets(file)[0])
 
 
-def read(path: str, names: Sequence[str], rows: np.ndarray) -> Iterator[Piece]:
+def read(path: str, names: Sequence[str], rows: np.ndarray, centre: Mapping[str, int] | None = None) -> Iterator[Piece]:
     with open_fits(path) as file:
         first_T, exposures_T = _targets(file)
         table = fibermap(file).data

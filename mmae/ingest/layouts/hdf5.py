@@ -6,7 +6,7 @@ have names with slashes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import h5py
 import numpy as np
@@ -48,16 +48,28 @@ def row_count(group: h5py.Group) -> int:
     return next(iter(lengths.values()))
 
 
-def read(path: str, names: Sequence[str], rows: np.ndarray) -> Iterator[Piece]:
+def read(path: str, names: Sequence[str], rows: np.ndarray, centre: Mapping[str, int] | None = None) -> Iterator[Piece]:
     with h5py.File(openable(path), "r") as file:
         found = {name: name if name in file else find(name, file) for name in names}
+        size = centre or {}
         for piece in pieces_of(rows):
-            yield Piece(piece, {name: some_rows(file[own], piece) for name, own in found.items() if own})
+            yield Piece(
+                piece, {name: some_rows(file[own], piece, size.get(name)) for name, own in found.items() if own}
+            )
 
 
-def some_rows(dataset: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
-    """Rows of a dataset: in one read if they are close to each other, otherwise row by row."""
+def some_rows(dataset: h5py.Dataset, rows: np.ndarray, centre: int | None = None) -> np.ndarray:
+    """Rows of a dataset: in one read if they are close to each other, otherwise row by row.
+
+    Args:
+        centre: of images (rows, ..., H, W), so many pixels along the last two axes, about the centre; None: all.
+    """
+    part: tuple = ()
+    if centre is not None:
+        starts = [max((n - centre) // 2, 0) for n in dataset.shape[-2:]]
+        part = (..., *(slice(start, start + centre) for start in starts))
     first, last = int(rows[0]), int(rows[-1])
     if last - first < 2 * len(rows):
-        return native(np.asarray(dataset[first : last + 1]))[rows - first]
-    return native(np.stack([dataset[int(row)] for row in rows]))
+        values = np.asarray(dataset[(slice(first, last + 1), *part)])
+        return native(values if len(values) == len(rows) else values[rows - first])
+    return native(np.stack([dataset[(int(row), *part)] for row in rows]))

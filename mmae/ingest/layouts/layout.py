@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,8 +43,15 @@ class Layout(Protocol):
         """The number of rows."""
         ...
 
-    def read(self, path: str, names: Sequence[str], rows: np.ndarray) -> Iterator[Piece]:
-        """The values of some rows (increasing), in pieces of bounded size."""
+    def read(
+        self, path: str, names: Sequence[str], rows: np.ndarray, centre: Mapping[str, int] | None = None
+    ) -> Iterator[Piece]:
+        """The values of some rows (increasing), in pieces of bounded size.
+
+        Args:
+            centre: by column of images, the pixels along a side, about the centre, that are needed. A layout may give
+                more.
+        """
         ...
 
 

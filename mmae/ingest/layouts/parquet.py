@@ -6,7 +6,7 @@ is the list of the fields. Row groups may be larger than memory: they are decode
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -31,7 +31,7 @@ def count(path: str) -> int:
         return int(file.metadata.num_rows)
 
 
-def read(path: str, names: Sequence[str], rows: np.ndarray) -> Iterator[Piece]:
+def read(path: str, names: Sequence[str], rows: np.ndarray, centre: Mapping[str, int] | None = None) -> Iterator[Piece]:
     with closing(pq.ParquetFile(openable(path))) as file:
         leaves = list(_leaves(file.schema_arrow))
         own = {name: found for name in names if (found := find(name, leaves))}

@@ -6,7 +6,7 @@ in all exposures, 4 the dispersion in samples, 5 the targets. The wavelengths ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ def count(path: str) -> int:
         return int(file[0].shape[0])
 
 
-def read(path: str, names: Sequence[str], rows: np.ndarray) -> Iterator[Piece]:
+def read(path: str, names: Sequence[str], rows: np.ndarray, centre: Mapping[str, int] | None = None) -> Iterator[Piece]:
     redshifts = _redshifts(path)
     with open_fits(path) as file:
         header, targets = file[0].header, file[_TARGETS].data

@@ -7,7 +7,7 @@ HDU 2 (SPALL or SPECOBJ) one row of the catalogue. Columns that HDU 2 does not h
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -36,7 +36,7 @@ def count(path: str) -> int:
     return 1
 
 
-def read(path: str, names: Sequence[str], rows: np.ndarray) -> Iterator[Piece]:
+def read(path: str, names: Sequence[str], rows: np.ndarray, centre: Mapping[str, int] | None = None) -> Iterator[Piece]:
     with open_fits(path) as file:
         coadd, catalogue = _tables(file)
         header, values = file[0].header, dict[str, Any]()

@@ -299,7 +299,7 @@ def _galaxy(row: dict[str, Any], index: int, path: Path, spec: SurveySpec) -> Ga
         targetid=targetid,
         redshift=number(row.get(REDSHIFT, row.get(SPECZ))),
         redshift_err=number(row.get(REDSHIFT_ERR, row.get(SPECZ_ERR))),
-        image_CHW=None if image is None else np.stack([keep_observed(band) for band in np.asarray(image, np.float32)]),
+        image_CHW=None if image is None else keep_observed(np.asarray(image, np.float32)),
         cmodel_mag_C=(
             None if all(m is None for m in magnitudes) else np.array([np.nan if m is None else m for m in magnitudes])
         ),

@@ -136,8 +136,7 @@ def read_archive(
 def _observed(image_CSS: np.ndarray, weight_CSS: np.ndarray | None, size: int) -> np.ndarray:
     """The centre (C, size, size) in float32; NaN where weight is 0."""
     image_CHW = crop_or_pad(image_CSS, size).astype(np.float32)
-    weights = [()] * len(image_CHW) if weight_CSS is None else [(band,) for band in crop_or_pad(weight_CSS, size)]
-    return np.stack([keep_observed(band, weight) for band, weight in zip(image_CHW, weights, strict=True)])
+    return keep_observed(image_CHW, [] if weight_CSS is None else [crop_or_pad(weight_CSS, size)])
 
 
 def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:

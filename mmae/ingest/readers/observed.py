@@ -1,8 +1,8 @@
-"""Which pixels of an image were observed. All readers decide it here; the other pixels become NaN.
+"""Which pixels of an image were observed by its weights and masks. All readers decide it here; others become NaN.
 
 Mask planes are as in HSC and Rubin files (https://pipelines.lsst.io): one bit per kind, its number in MP_<kind>.
 
-Shape suffixes: C bands, H and W pixels of a cutout, S pixels of an image before cropping.
+Shape suffixes: X bands, or none; H and W pixels of a cutout, S pixels of an image before cropping.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from typing import Any
 
 import numpy as np
 
+from mmae.astro.observed import nan_where_unobserved
+
 NO_DATA = "NO_DATA"
 
 
 def keep_observed(
-    image_HW: np.ndarray, weights: Sequence[np.ndarray] = (), masks: Sequence[tuple[np.ndarray, int]] = ()
+    image_XHW: np.ndarray, weights: Sequence[np.ndarray] = (), masks: Sequence[tuple[np.ndarray, int]] = ()
 ) -> np.ndarray:
-    """The image (H, W) of one band with NaN at pixels that were not observed.
+    """The image of one band (H, W) or of several (C, H, W) with NaN at pixels that were not observed.
 
-    A pixel was observed if it is finite, its weights are positive and none of the given bits is set in its masks. A
-    band that is zero in all these pixels was not observed: real sky has noise.
+    A pixel was observed if it is finite, its weights are positive and none of the given bits is set in its masks; a
+    band that is zero in all these pixels was not (`nan_where_unobserved`).
 
     Args:
-        weights: (H, W) each: weights or inverse variances; 0, negative or NaN: not observed.
-        masks: (H, W) integers, and the bits that mean "not observed" as one number.
+        weights: weights or inverse variances, (H, W) or as the image; 0, negative or NaN: not observed.
+        masks: integers, (H, W) or as the image, and the bits that mean "not observed" as one number.
     """
-    observed_HW = np.isfinite(image_HW)
-    for weight_HW in weights:
-        observed_HW &= weight_HW > 0  # False for NaN
-    for mask_HW, bits in masks:
-        observed_HW &= np.where(np.isfinite(mask_HW), mask_HW, 0).astype(np.int64) & bits == 0
-    if not image_HW[observed_HW].any():
-        observed_HW[:] = False
-    return np.where(observed_HW, image_HW, np.nan)
+    observed_XHW = np.ones(image_XHW.shape, bool)
+    for weight_XHW in weights:
+        observed_XHW &= weight_XHW > 0  # False for NaN
+    for mask_XHW, bits in masks:
+        observed_XHW &= np.where(np.isfinite(mask_XHW), mask_XHW, 0).astype(np.int64) & bits == 0
+    return nan_where_unobserved(image_XHW, observed_XHW)
 
 
 def crop_or_pad(image_SS: np.ndarray, size: int) -> np.ndarray:

@@ -98,14 +98,11 @@ def _skipped(values: dict[str, Any], i: int, columns: Columns) -> str:
 
 def _scalars(values: dict[str, Any], i: int, columns: Columns, spec: SurveySpec) -> Galaxy:
     targetid = targetid_of(values, i, columns)
-    magnitude_C = np.full(len(spec.bands), np.nan)
-    for c, band in enumerate(spec.bands):
-        magnitude = number_of(values, columns.magnitudes.get(band, ""), i)
-        flux = number_of(values, columns.nanomaggies.get(band, ""), i)
-        if magnitude is not None and not is_sentinel(np.array(magnitude), positive=True):
-            magnitude_C[c] = magnitude
-        elif flux is not None and flux > 0:
-            magnitude_C[c] = NANOMAGGY - 2.5 * np.log10(flux)
+    magnitude_C = _numbers(values, columns.magnitudes, i, spec)
+    magnitude_C[is_sentinel(magnitude_C, positive=True)] = np.nan
+    flux_C = _numbers(values, columns.nanomaggies, i, spec)
+    flux_C = np.where(np.isnan(magnitude_C) & (flux_C > 0), flux_C, np.nan)
+    magnitude_C = np.where(np.isnan(flux_C), magnitude_C, NANOMAGGY - 2.5 * np.log10(flux_C))
     labels = {name: number_of(values, column, i) for name, column in columns.labels.items()}
     return Galaxy(
         object_id=object_id_of(values, i, columns),
@@ -117,6 +114,12 @@ def _scalars(values: dict[str, Any], i: int, columns: Columns, spec: SurveySpec)
         group_id=None if targetid is None else str(targetid),
         extra={name: value for name, value in labels.items() if value is not None},
     )
+
+
+def _numbers(values: dict[str, Any], names: dict[str, str], i: int, spec: SurveySpec) -> np.ndarray:
+    """The numbers (C,) of the survey's bands in columns that are named by band, NaN where there is none."""
+    found = (number_of(values, names.get(band, ""), i) for band in spec.bands)
+    return np.array([np.nan if number is None else number for number in found])
 
 
 def _label(

@@ -37,7 +37,7 @@ def image_of(values: dict[str, Any], row: int, columns: ImageColumns, spec: Surv
     if not set(names) & set(spec.bands):
         raise ValueError(f"none of its bands is one of the survey's, {', '.join(spec.bands)}")
     mask, ivar = (values[name][row] if name and name in values else None for name in (columns.mask, columns.ivar))
-    same_scale = abs(columns.pixel_scale / spec.pixel_scale - 1) <= SAME_SCALE
+    same_scale = has_scale(columns, spec)
     if same_scale:  # cut first: less to do
         _require_size(image_PHW, spec.image_size)
         image_PHW, mask, ivar = (
@@ -50,6 +50,11 @@ def image_of(values: dict[str, Any], row: int, columns: ImageColumns, spec: Surv
     if not same_scale:
         image_CHW = resample_image(image_CHW, columns.pixel_scale, spec.pixel_scale, spec.image_size)
     return (image_CHW * 10 ** (0.4 * (spec.zero_point - columns.zero_point))).astype(np.float32)
+
+
+def has_scale(columns: ImageColumns, spec: SurveySpec) -> bool:
+    """Whether images are not resampled, because their pixels have the size of the survey's."""
+    return abs(columns.pixel_scale / spec.pixel_scale - 1) <= SAME_SCALE
 
 
 def plane_bands(values: dict[str, Any], row: int, columns: ImageColumns) -> list[str | None]:
@@ -68,11 +73,11 @@ def _observed(image_PHW: np.ndarray, mask: Any, ivar: Any, mask_true_is: str) ->
     Args:
         mask, ivar: (P, H, W), or (H, W) for all bands, or None.
     """
-    weights = [] if ivar is None else [np.broadcast_to(ivar, image_PHW.shape)]
+    weights = [] if ivar is None else [np.asarray(ivar)]
     if mask is not None:
         flagged = np.asarray(mask) != 0
-        weights.append(np.broadcast_to(flagged if mask_true_is == "good" else ~flagged, image_PHW.shape))
-    return np.stack([keep_observed(image_PHW[p], [weight[p] for weight in weights]) for p in range(len(image_PHW))])
+        weights.append(flagged if mask_true_is == "good" else ~flagged)
+    return keep_observed(image_PHW, weights)
 
 
 def _require_size(image_PHW: np.ndarray, size: int) -> None:

@@ -25,6 +25,7 @@ from mmae.ingest.sources.checks import Counts, check_sample
 from mmae.ingest.sources.convert import galaxies_of
 from mmae.ingest.sources.description import KnownSource, known_source, on_grid
 from mmae.ingest.sources.grid import GridConfig
+from mmae.ingest.sources.images import has_scale
 from mmae.ingest.sources.index import SourceIndex, index_source
 from mmae.ingest.sources.recognise import refuse_pictures
 from mmae.survey.missing import MAX_MISSING
@@ -115,7 +116,7 @@ def read_rows(
     """The galaxies of some rows (increasing) of one file; `most_missing` as in `galaxies_of`."""
     result, done = ChunkRead(), 0
     try:
-        for piece in _pieces(path, rows, source):
+        for piece in _pieces(path, rows, source, spec):
             part = galaxies_of(piece, source, spec, path, most_missing)
             result.galaxies += part.galaxies
             result.where += part.where
@@ -155,7 +156,7 @@ def check_source(source: KnownSource, rows: pa.Table, spec: SurveySpec) -> list[
         InputError: as `check_sample`.
     """
     counts, galaxies = Counts(), []
-    for piece in _sample(source, rows):
+    for piece in _sample(source, rows, spec):
         counts.add(piece, source)
         galaxies += galaxies_of(piece, source, spec, "").galaxies
     check_sample(counts, galaxies, source, spec)
@@ -171,12 +172,16 @@ def read_labels(paths: Sequence[Path]) -> dict[int, list[Any]]:
     return dict(zip(table["targetid"].to_pylist(), map(list, zip(*columns, strict=True)), strict=True))
 
 
-def _pieces(path: str, rows: np.ndarray, source: KnownSource):
+def _pieces(path: str, rows: np.ndarray, source: KnownSource, spec: SurveySpec) -> Iterator[Piece]:
     names = (*source.scalar_columns, *source.spectrum_columns, *source.image_columns)
-    return LAYOUTS[source.layout].read(path, names, rows)
+    image = source.image
+    centre = None
+    if image is not None and image.planes == "first" and has_scale(image, spec):
+        centre = dict.fromkeys((image.array, image.mask, image.ivar), spec.image_size)
+    return LAYOUTS[source.layout].read(path, names, rows, centre)
 
 
-def _sample(source: KnownSource, rows: pa.Table) -> Iterator[Piece]:
+def _sample(source: KnownSource, rows: pa.Table, spec: SurveySpec) -> Iterator[Piece]:
     """The values of up to SAMPLED rows, evenly spaced in parts of consecutive rows; of damaged files none."""
     size = min(PIECE_ROWS, -(-SAMPLED // SAMPLED_PARTS))
     starts = np.unique(np.linspace(0, max(len(rows) - size, 0), SAMPLED_PARTS).astype(int))
@@ -185,7 +190,7 @@ def _sample(source: KnownSource, rows: pa.Table) -> Iterator[Piece]:
     for path in some["file"].unique().to_pylist():
         here = some.filter(pc.equal(some["file"], path))["row"].to_numpy()
         try:
-            yield from _pieces(path, np.sort(here), source)
+            yield from _pieces(path, np.sort(here), source, spec)
         except UNREADABLE:
             continue
 

@@ -29,10 +29,6 @@ class GridSpectrum:
     fault: str = ""
 
 
-class _Fault(ValueError):
-    """The spectrum of one row cannot be used."""
-
-
 def spectra_on_grid(values: dict[str, Any], count: int, columns: SpectrumColumns, grid_L: np.ndarray) -> list:
     """The spectra (GridSpectrum) of `count` rows; rows with the same wavelengths are resampled together.
 
@@ -84,9 +80,10 @@ def _same_wavelengths(wavelength: Any, flux: Any, grid_L: np.ndarray) -> Iterato
         if flux[row] is None or (wavelength is not None and wavelength[row] is None):
             groups.setdefault(None, (None, []))[1].append(row)
             continue
-        wave_A = grid_L if wavelength is None else np.asarray(wavelength[row], np.float64)
+        wave_A = grid_L if wavelength is None else np.asarray(wavelength[row])
         groups.setdefault(wave_A.tobytes(), (wave_A, []))[1].append(row)
-    yield from groups.values()
+    for wave_A, rows in groups.values():
+        yield None if wave_A is None else wave_A.astype(np.float64), rows
 
 
 def _fill(
@@ -104,26 +101,25 @@ def _fill(
         result[row].fault = "its columns differ in length"
     if not whole:
         return
-    flux_RA = _stack(named["flux"], whole) * columns.flux_unit
-    ivar_RA = _noise_ivar(flux_RA) if "ivar" not in named else _stack(named["ivar"], whole) / columns.flux_unit**2
+    flux_RA = _stack(named["flux"], whole, columns.flux_unit)
+    ivar_RA = _noise_ivar(flux_RA) if "ivar" not in named else _stack(named["ivar"], whole, columns.flux_unit**-2)
     if "mask" in named and named["mask"] is not None:
         flagged_RA = _stack(named["mask"], whole) != 0
-        ivar_RA = np.where(flagged_RA == (columns.mask_true_is == "bad"), 0.0, ivar_RA)
+        ivar_RA = np.where(flagged_RA == (columns.mask_true_is == "bad"), 0, ivar_RA)
     padded_A = ~(np.isfinite(wavelength_A) & (wavelength_A > 0))
-    for i, row in enumerate(whole):
-        try:
-            _check(wavelength_A, ivar_RA[i], padded_A)
-        except _Fault as fault:
-            result[row].fault = str(fault)
+    wave_A = wavelength_A[~padded_A]
+    for row, fault in zip(whole, _faults(wavelength_A, ivar_RA, padded_A), strict=True):
+        result[row].fault = fault
     used = [i for i, row in enumerate(whole) if not result[row].fault]
     if not used:
         return
-    wave_A = wavelength_A[~padded_A]
     if in_air:
         wave_A = air_to_vacuum(wave_A)
-    flux_RA, ivar_RA = flux_RA[used][:, ~padded_A], ivar_RA[used][:, ~padded_A]
-    ivar_RA = np.where(np.isfinite(flux_RA), ivar_RA, 0.0)
+    if len(used) < len(whole) or padded_A.any():
+        flux_RA, ivar_RA = flux_RA[used][:, ~padded_A], ivar_RA[used][:, ~padded_A]
+    ivar_RA = np.where(np.isfinite(flux_RA), ivar_RA, 0)
     flux_RL, ivar_RL = _to_grid(wave_A, flux_RA, ivar_RA, grid_L)
+    step_A = np.gradient(wave_A)
     outside = (
         f"its wavelengths, {wave_A[0]:.1f} to {wave_A[-1]:.1f} A, are outside the survey's grid, {grid_L[0]:.1f} to "
         f"{grid_L[-1]:.1f} A"
@@ -136,7 +132,7 @@ def _fill(
         result[row].flux_L, result[row].ivar_L = flux_RL[number], ivar_RL[number]
         if named.get("line_spread") is not None and ivar_RL[number].any():
             spread_A = np.broadcast_to(np.asarray(named["line_spread"][row], np.float64), wavelength_A.shape)[~padded_A]
-            sigma_A = (spread_A * np.gradient(wave_A))[ivar_RA[number] > 0]
+            sigma_A = (spread_A * step_A)[ivar_RA[number] > 0]
             sigma_A = sigma_A[np.isfinite(sigma_A) & (sigma_A > 0)]
             result[row].line_spread = float(np.median(sigma_A)) if len(sigma_A) else None
 
@@ -146,21 +142,27 @@ def _arrays(named: dict[str, Any]) -> list[Any]:
     return [values for field, values in named.items() if values is not None and field != "line_spread"]
 
 
-def _stack(values: Any, rows: list[int]) -> np.ndarray:
-    chosen = values[rows] if isinstance(values, np.ndarray) else np.stack([values[row] for row in rows])
+def _stack(values: Any, rows: list[int], unit: float = 1.0) -> np.ndarray:
+    """The values (R, A) of some rows in another unit; the precision of the file is kept if the unit is 1."""
+    if isinstance(values, np.ndarray):
+        chosen = values if len(rows) == len(values) else values[rows]
+    else:
+        chosen = np.stack([values[row] for row in rows])
     chosen = chosen.reshape(len(rows), -1)
-    return chosen if chosen.dtype == bool else chosen.astype(np.float64)
+    return chosen if unit == 1 else chosen.astype(np.float64) * unit
 
 
-def _check(wavelength_A: np.ndarray, ivar_A: np.ndarray, padded_A: np.ndarray) -> None:
-    used_A = ~padded_A
-    wrong_A = padded_A & (ivar_A > 0)
-    if wrong_A.any():
-        raise _Fault(f"{wrong_A.sum()} samples with positive ivar have the wavelength {wavelength_A[wrong_A][0]:.5g} A")
-    if used_A.sum() < 2 or not (np.diff(wavelength_A[used_A]) > 0).all():
-        raise _Fault("its wavelengths do not increase")
-    if not (ivar_A[used_A] >= 0).all() or not np.isfinite(ivar_A[used_A]).all():
-        raise _Fault("ivar has NaN, infinite or negative samples")
+def _faults(wavelength_A: np.ndarray, ivar_RA: np.ndarray, padded_A: np.ndarray) -> list[str]:
+    """Of each row, the reason why its spectrum cannot be used; empty if it can."""
+    wave_A, padding_RX, used_RA = wavelength_A[~padded_A], ivar_RA[:, padded_A], ivar_RA[:, ~padded_A]
+    if len(wave_A) < 2 or not (np.diff(wave_A) > 0).all():
+        return ["its wavelengths do not increase"] * len(ivar_RA)
+    wrong_R = ~((used_RA >= 0) & np.isfinite(used_RA)).all(axis=1)
+    faults = ["ivar has NaN, infinite or negative samples" if wrong else "" for wrong in wrong_R]
+    for row in np.flatnonzero((padding_RX > 0).any(axis=1)):
+        first = wavelength_A[padded_A][padding_RX[row] > 0][0]
+        faults[row] = f"{(padding_RX[row] > 0).sum()} samples with positive ivar have the wavelength {first:.5g} A"
+    return faults
 
 
 def _to_grid(
@@ -175,7 +177,10 @@ def _to_grid(
     ):
         return resample_spectra(wave_A, flux_RA, ivar_RA, grid_L)
     flux_RL, ivar_RL = (np.zeros((len(flux_RA), len(grid_L)), np.float32) for _ in range(2))
-    flux_RL[:, index_A[inside_A]] = np.where(ivar_RA > 0, flux_RA, 0)[:, inside_A]
+    good_RA = np.where(ivar_RA > 0, flux_RA, 0)
+    if len(wave_A) == len(grid_L) and inside_A.all():
+        return good_RA.astype(np.float32), ivar_RA.astype(np.float32)
+    flux_RL[:, index_A[inside_A]] = good_RA[:, inside_A]
     ivar_RL[:, index_A[inside_A]] = ivar_RA[:, inside_A]
     return flux_RL, ivar_RL
 
