@@ -55,6 +55,8 @@ class CatalogueColumns:
     """Band -> column with AB magnitudes. In a survey without images the bands may be any, in this order."""
     magnitude_errors: dict[str, str] = field(default_factory=dict)
     """Band -> column with their errors, of some or all bands."""
+    missing: tuple[float, ...] = ()
+    """Numbers that mean "missing" in the columns of redshifts and magnitudes, besides -99 and the like: [0.0]."""
     override_units: dict[str, str] = field(default_factory=dict)
     """Field (ra, pmra, ..., magnitudes) -> its true unit, where the unit in the tables is wrong."""
 

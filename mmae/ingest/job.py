@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from dataclasses import asdict, replace
@@ -275,4 +276,4 @@ def _print_shares(survey: Survey, console: Console) -> None:
 
 def _without_numbers(reason: str) -> str:
     """A reason with its numbers replaced by #, to count reasons that differ only in a value."""
-    return " ".join("#" if any(c.isdigit() for c in word) else word for word in reason.split())
+    return re.sub(r"[^\s;,:]*\d[^\s;,:]*", "#", reason)

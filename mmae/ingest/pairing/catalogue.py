@@ -82,7 +82,8 @@ def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]
 
     def by_band(field: str) -> np.ndarray:
         names, unit = getattr(columns, field), columns.override_units.get(field)
-        return np.stack([_magnitudes(table, names.get(band, ""), where, unit) for band in bands], axis=1)
+        value_NC = np.stack([_magnitudes(table, names.get(band, ""), where, unit) for band in bands], axis=1)
+        return np.where(np.isin(value_NC, columns.missing), np.nan, value_NC)
 
     magnitudes_NC, error_NC = by_band("magnitudes"), by_band("magnitude_errors")
     error_NC[~((error_NC > 0) & np.isfinite(magnitudes_NC))] = np.nan
@@ -95,7 +96,7 @@ def index_catalogue(path: str, columns: CatalogueColumns, bands: tuple[str, ...]
             "pmra": numbers("pmra", u.mas / u.yr),
             "pmdec": numbers("pmdec", u.mas / u.yr),
             "epoch": _epoch(columns.epoch, n, numbers),
-            "redshift": np.where(is_label(redshift_N), redshift_N, np.nan),
+            "redshift": np.where(is_label(redshift_N) & ~np.isin(redshift_N, columns.missing), redshift_N, np.nan),
             "redshift_err": numbers("redshift_err"),
             "morphtype": pa.array([word or None for word in morphtype_N.tolist()], pa.string()),
             "magnitudes": pa.array(list(magnitudes_NC.astype(np.float32)), pa.list_(pa.float32())),
@@ -180,12 +181,13 @@ def _column(table: Table, name: str, where: str) -> str:
 
 
 def _magnitudes(table: Table, name: str, where: str, override: str | None) -> np.ndarray:
-    """(N,) magnitudes, or their errors; 99 and 999 are missing: SExtractor writes them for undetected sources."""
+    """(N,) magnitudes, or their errors; 99 and 999 are missing: SExtractor writes them for undetected sources; and so
+    is exactly 0, which writers without nulls fill in."""
     if not name:
         return np.full(len(table), np.nan)
     column = table[_column(table, name, where)]
     values = convert(column, "mag", u.mag, f"{where}, column {name}", override)
-    return np.where(is_sentinel(values, positive=True), np.nan, values)
+    return np.where(is_sentinel(values, positive=True) | (values == 0), np.nan, values)
 
 
 def _epoch(name: str, n: int, numbers) -> np.ndarray:

@@ -159,7 +159,7 @@ def _make_plan(
     plan = {
         "spec": asdict(measure_normalisation(spec, chunks, config.max_outside, workers, known, run)),
         "chunks": [{"name": "files", "rejected": str(rejected), "blake2b": file_hash(rejected)}, *chunks],
-        "flow": _flow(index, objects, n_empty),
+        "flow": _flow(index, objects, n_empty, config.tables_alone),
     }
     write_whole(folder / PLAN, json.dumps(plan))
     return json.loads(json.dumps(plan))
@@ -185,14 +185,19 @@ def _left_out(index: Index, objects: dict[str, np.ndarray], empty_N: np.ndarray)
     return found
 
 
-def _flow(index: Index, objects: dict[str, np.ndarray], n_empty: int) -> Flow:
-    """Number of rows at each step of the sample selection."""
+def _flow(index: Index, objects: dict[str, np.ndarray], n_empty: int, tables_alone: bool) -> Flow:
+    """Number of rows at each step of the sample selection; of catalogues alone without steps that only a match has."""
     has = {kind: objects[kind] != NONE for kind in ("catalogue", "spectra", "stamps", "patches")}
     imaged = has["stamps"] | has["patches"]
     known = index.redshifts.filter(pc.equal(index.redshifts["zwarn"], 0))["targetid"]
-    return [
+    files = [
         *((f"files of {kind}", n) for kind, n in index.files.items() if n),
         ("files rejected", sum(r.field == "file" for r in index.rejections)),
+    ]
+    if tables_alone:
+        return [*files, ("catalogue rows", len(index.catalogue))]
+    return [
+        *files,
         ("spectra of targets", len(index.spectra)),
         ("spectra with a trusted redshift", int(pc.sum(pc.is_in(index.spectra["targetid"], known)).as_py() or 0)),
         ("spectra without a position on the sky", len(index.spectra) - int(has["spectra"].sum())),

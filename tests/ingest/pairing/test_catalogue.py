@@ -42,6 +42,19 @@ def test_missing_values_of_a_catalogue(tmp_path):
     assert [r.where.rpartition(", ")[2] for r in rejections] == ["row 3", "row 4"]
 
 
+def test_numbers_that_a_table_has_for_unknown_values(tmp_path):
+    """Magnitudes of exactly 0 without being told, redshifts only where the description says so: stars have them."""
+    (tmp_path / "c.csv").write_text("object_id,ra,dec,z,mag\na,1,2,0,0\nb,1,2,0.5,20\nc,1,2,-9,30\n")
+    columns = CatalogueColumns(redshift="z", magnitudes={"g": "mag"})
+    for missing, redshifts, magnitudes in (
+        ((), [0, 0.5, np.nan], [np.nan, 20, 30]),
+        ((0.0, 30.0), [np.nan, 0.5, np.nan], [np.nan, 20, np.nan]),
+    ):
+        rows, _ = index_catalogue(str(tmp_path / "c.csv"), replace(columns, missing=missing), SPEC.bands)
+        np.testing.assert_array_equal(np.array(rows["redshift"].to_pylist(), float), redshifts)
+        np.testing.assert_array_equal([row[0] for row in rows["magnitudes"].to_pylist()], magnitudes)
+
+
 def test_a_wrong_unit_of_a_catalogue_is_overruled(tmp_path):
     table = Table({"object_id": ["a"], "ra": [10.0], "dec": [1.0], "pm": [2.0] * u.s, "mag": [20.0] * u.Jy})
     table["ra"].unit = u.Unit("HOURS", parse_strict="silent")
