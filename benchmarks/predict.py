@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import mmae  # noqa: E402
-from benchmarks.memory import Memory  # noqa: E402
+from benchmarks.measure import Memory, timed  # noqa: E402
 from mmae.bundle.files import CONFIG, WEIGHTS, Description, sha256  # noqa: E402
 from mmae.catalogue.config import PredictConfig  # noqa: E402
 from mmae.catalogue.job import write_catalogue  # noqa: E402
@@ -145,13 +144,6 @@ def measure_memory(folder: Path, rows: int) -> None:
         f"at most {resident.max():.0f}",
         flush=True,
     )
-
-
-def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Elapsed and CPU time in seconds."""
-    start, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - start, time.process_time() - cpu
 
 
 def opened(model: Path, survey: Path, piece_rows: int) -> Input:

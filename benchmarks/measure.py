@@ -1,11 +1,20 @@
-"""The resident memory of a benchmark."""
+"""Time and resident memory of a benchmark."""
 
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 import numpy as np
 import psutil
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Elapsed and CPU time in seconds."""
+    start, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - start, time.process_time() - cpu
 
 
 class Memory:
