@@ -109,7 +109,10 @@ def test_ssl_legacy_has_redshifts_and_no_masks(tmp_path):
     galaxies = galaxies_of("mmu-ssl-legacy", tmp_path)
     assert len(galaxies) == 8 and all("/" in name for name in galaxies)  # one number in north and south
     assert [g.redshift for g in galaxies.values()] == [None, 0.25, None, 0.25] * 2
-    assert {g.image_CHW.shape for g in galaxies.values()} == {(3, 64, 64)}
+    for galaxy in galaxies.values():
+        assert galaxy.image_CHW.shape == (3, 64, 64)
+        np.testing.assert_allclose(22.5 - 2.5 * np.log10(galaxy.image_CHW.sum(axis=(1, 2))), 19, atol=0.05)
+        np.testing.assert_allclose(galaxy.cmodel_mag_C, 19, atol=1e-4)
 
 
 def test_provabgs_properties_are_labels(tmp_path):

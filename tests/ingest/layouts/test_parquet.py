@@ -16,7 +16,7 @@ from mmae.core.errors import InputError
 from mmae.ingest.layouts import parquet
 from mmae.survey.schema import SurveySpec
 from tests.ingest.files import ARM_WAVES, read_all
-from tests.ingest.sources.mmu import SDSS_WAVE, desi_columns, hsc_columns, sdss_columns
+from tests.ingest.sources.mmu import SDSS_WAVE, desi_columns, hsc_columns, legacy_columns, sdss_columns
 from tests.ingest.sources.read import galaxies_of, opened
 
 GRID = SurveySpec().wavelength_L()
@@ -124,6 +124,20 @@ def test_images_of_both_nestings(tmp_path, of_structs):
     expected = columns["image_array"][0][:, 48:112, 48:112].copy()
     expected[1, 32, 32] = np.nan
     np.testing.assert_array_equal(galaxies[0].image_CHW, expected)
+    star = 27 - 2.5 * np.log10(galaxies[1].image_CHW.sum(axis=(1, 2), dtype=float))
+    np.testing.assert_allclose(star, [20, 20.5, 21, 21.5, 22], atol=0.1)
+
+
+def test_legacy_star_has_its_magnitude(tmp_path):
+    columns = legacy_columns(2)
+    columns["image_mask"][0, :80] = False  # one mask for all bands
+    plain = {name: columns[name] for name in ("ra", "dec", "FLUX_G", "FLUX_R", "FLUX_I", "FLUX_Z")}
+    ids = [name.decode() for name in columns["object_id"]]
+    write_hats(tmp_path / "legacy", pa.table({"image": image(columns, False), **plain, "object_id": ids}))
+    first, second = galaxies_of("mmu-legacy-hats", tmp_path / "legacy").values()
+    assert np.isnan(first.image_CHW[:, :32]).all() and np.isfinite(first.image_CHW[:, 32:]).all()
+    np.testing.assert_allclose(22.5 - 2.5 * np.log10(second.image_CHW.sum(axis=(1, 2))), 19, atol=0.05)
+    np.testing.assert_allclose(second.cmodel_mag_C, 19, atol=1e-4)
 
 
 def test_row_groups_are_read_in_pieces(tmp_path):

@@ -42,10 +42,10 @@ def test_commands_of_the_documentation_are_valid():
     commands = [line.partition("build_survey.py")[2] for line in blocks.splitlines() if "build_survey.py" in line]
     rows = re.findall(r"^\| `([\w-]+)` \|.*\| `(--[^`]+)` \|$", DOCS, re.MULTILINE)
     commands += [f"--out s --source {'paired' if 'pair' in options else name} {options}" for name, options in rows]
-    assert len(commands) == 2 + len(known_names())
+    assert len(commands) == 3 + len(known_names())
     for command in commands:
         config = parse(BuildConfig, "", argv=shlex.split(command))
-        assert config.inputs or config.pair.sources
+        assert config.inputs or config.pair.sources or config.pair.catalogues
 
 
 def test_the_example_of_an_own_description_works(tmp_path):
