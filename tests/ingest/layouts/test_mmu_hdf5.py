@@ -6,6 +6,8 @@ import fsspec
 import numpy as np
 import pytest
 
+from mmae.ingest.layouts import hdf5
+from mmae.ingest.readers.observed import crop_or_pad
 from mmae.ingest.sources.grid import GridConfig
 from mmae.survey.schema import SurveySpec
 from tests.ingest.files import read_all
@@ -144,6 +146,21 @@ def test_another_wavelength_grid_by_option(tmp_path):
     galaxies, _, _ = read_all(opened("mmu-desi", tmp_path, grid=grid))
     assert galaxies[0].flux_L.shape == (1000,)
     np.testing.assert_allclose(galaxies[0].ivar_L, 3 * 2.0, rtol=1e-3)  # means of three samples
+
+
+@pytest.mark.parametrize("rows", [[3, 4, 5], [0, 2, 4], [1, 30, 59]])
+@pytest.mark.parametrize("size", [4, 5, 9, 20])
+def test_only_the_centre_of_images_is_read(tmp_path, rows, size):
+    rng = np.random.default_rng(0)
+    images = {"image": rng.normal(size=(60, 2, 9, 12)), "mask": rng.normal(size=(60, 9, 9))}
+    columns = images | {"other": np.ones((60, 9, 9))}
+    path = str(write_hdf5(tmp_path / "a.hdf5", columns))
+    (piece,) = hdf5.read(path, list(columns), np.array(rows), {"image": size, "mask": size})
+    for name in images:
+        whole = crop_or_pad(columns[name][rows], size)
+        np.testing.assert_array_equal(crop_or_pad(piece.values[name], size), whole)
+        assert piece.values[name].shape[-2:] == tuple(min(size, n) for n in columns[name].shape[-2:])
+    assert piece.values["other"].shape == (3, 9, 9)
 
 
 def test_chunks_may_span_files(tmp_path):
