@@ -19,6 +19,7 @@ from mmae.survey.schema import Galaxy, Rejection, SurveySpec
 from mmae.survey.source import ChunkRead
 
 NANOMAGGY = 22.5  # AB magnitude of one
+NO_MAGNITUDE = 99  # 99, 99.9, 999: not detected; 0, as in tables without nulls, is no magnitude either
 
 
 def galaxies_of(
@@ -99,7 +100,7 @@ def _skipped(values: dict[str, Any], i: int, columns: Columns) -> str:
 def _scalars(values: dict[str, Any], i: int, columns: Columns, spec: SurveySpec) -> Galaxy:
     targetid = targetid_of(values, i, columns)
     magnitude_C = _numbers(values, columns.magnitudes, i, spec)
-    magnitude_C[is_sentinel(magnitude_C, positive=True)] = np.nan
+    magnitude_C[(magnitude_C >= NO_MAGNITUDE) | (magnitude_C == 0)] = np.nan
     flux_C = _numbers(values, columns.nanomaggies, i, spec)
     flux_C = np.where(np.isnan(magnitude_C) & (flux_C > 0), flux_C, np.nan)
     magnitude_C = np.where(np.isnan(flux_C), magnitude_C, NANOMAGGY - 2.5 * np.log10(flux_C))
