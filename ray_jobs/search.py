@@ -1,10 +1,12 @@
-"""Find the galaxies of a catalogue that are most similar to given ones, by their embeddings.
+"""Find the galaxies of a catalogue that are most similar to given ones, or the spectra of images and images of spectra.
 
-    python ray_jobs/search.py --catalogue catalogue --like OBJECT_ID
-    python ray_jobs/search.py --catalogue catalogue --like OBJECT_ID OTHER_ID --neighbours 31 --survey my_survey
+    python ray_jobs/search.py --catalogue catalogue --like OBJECT_ID OTHER_ID --survey my_survey
+    python ray_jobs/search.py --catalogue catalogue --like cutout.fits --model bundle
+    python ray_jobs/search.py --catalogue catalogue --like cutout.fits --model bundle --find spectra
+    python ray_jobs/search.py --catalogue catalogue --like coadd.fits:39627835576420141 --model bundle --find images
 
-The first search builds an index in the folder of the catalogue. With --survey, the neighbours are drawn. Needs usearch:
-pip install -c constraints.txt usearch
+The first search builds an index in the folder of the catalogue. With --survey, what is found is drawn. --find spectra
+and images need ray_jobs/align.py once for a model. Needs usearch: pip install -c constraints.txt usearch
 """
 
 from mmae.catalogue.search_config import SearchConfig

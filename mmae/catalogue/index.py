@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from mmae.catalogue.hats_files import DATASET, METADATA
-from mmae.catalogue.read import read_embeddings, read_format, read_partitions, read_pixels
+from mmae.catalogue.read import read_embeddings, read_format, read_partitions
 from mmae.catalogue.rows import EMBEDDING
 from mmae.core.errors import InputError
 from mmae.core.files import partial_path
@@ -41,53 +39,17 @@ class Neighbours:
     """
 
     def __init__(self, folder: Path):
-        self.folder = folder
         path = folder / FOLDER
         if not (path / INDEX).exists():
             build_index(folder)
         self.mean_D = np.load(path / MEAN, allow_pickle=False)
-        try:
-            index = _usearch().restore(str(path / INDEX), view=True)
-        except (ValueError, RuntimeError) as error:
-            raise InputError(
-                f"{path}: damaged index ({error}). Remove this folder; a search builds it again."
-            ) from error
-        assert index is not None  # only for memory that is not allocated
-        self.index = index
-        counts = [pq.read_metadata(folder / DATASET / pixel.path).num_rows for pixel in read_pixels(folder)]
-        self.start_P = np.concatenate([[0], np.cumsum(counts)])
+        self.index = open_index(path / INDEX)
 
     def near(self, embedding_QD: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers and cosines (Q, M) of the most similar galaxies, the nearest first."""
         found = self.index.search((embedding_QD - self.mean_D).astype(np.float16), min(most, len(self.index)))
         shape = (len(embedding_QD), -1)
         return found.keys.astype(np.int64).reshape(shape), 1 - found.distances.reshape(shape)
-
-    def rows(self, number_N: np.ndarray, columns: list[str] | None = None) -> pa.Table:
-        """Rows of the catalogue by number, in this order."""
-        pixels = read_pixels(self.folder)
-        parts, place_N = [], []
-        part_N = np.searchsorted(self.start_P, number_N, side="right") - 1
-        for part in np.unique(part_N):
-            at = np.flatnonzero(part_N == part)
-            table = pq.read_table(self.folder / DATASET / pixels[part].path, columns=columns, partitioning=None)
-            parts.append(table.take(number_N[at] - self.start_P[part]))
-            place_N.append(at)
-        return pa.concat_tables(parts).take(np.argsort(np.concatenate(place_N)))
-
-    def number_of(self, object_id: str) -> int:
-        """The row number of a galaxy.
-
-        Raises:
-            InputError: the catalogue does not have it.
-        """
-        start = 0
-        for ids in read_partitions(self.folder, ["object_id"]):
-            found = pc.index(pc.cast(ids["object_id"], pa.string()), object_id).as_py()
-            if found >= 0:
-                return start + found
-            start += len(ids)
-        raise InputError(f"--like {object_id}: {self.folder} has no such object_id. Give one of its column object_id.")
 
 
 def build_index(folder: Path) -> Path:
@@ -102,7 +64,7 @@ def build_index(folder: Path) -> Path:
     for part in read_partitions(folder, [EMBEDDING]):
         sum_D += read_embeddings(part).sum(0, dtype=np.float64)
     mean_D = (sum_D / total).astype(np.float32)
-    index = _usearch()(ndim=width, metric="cos", dtype="f16", connectivity=LINKS)
+    index = usearch()(ndim=width, metric="cos", dtype="f16", connectivity=LINKS)
     with tqdm(total=total, desc="index", unit=" galaxies", unit_scale=True) as bar:
         for part in read_partitions(folder, [EMBEDDING]):
             embedding_ND = read_embeddings(part) - mean_D
@@ -113,13 +75,35 @@ def build_index(folder: Path) -> Path:
     path = folder / FOLDER
     path.mkdir(exist_ok=True)
     np.save(path / MEAN, mean_D)
-    unfinished = partial_path(path / INDEX)
-    index.save(str(unfinished))
-    unfinished.rename(path / INDEX)
+    save_index(index, path / INDEX)
     return path
 
 
-def _usearch() -> type[Index]:
+def open_index(path: Path) -> Index:
+    """The index in a file, which is read where a search needs it.
+
+    Raises:
+        InputError: it is damaged, or usearch is not installed.
+    """
+    try:
+        index = usearch().restore(str(path), view=True)
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{path.parent}: damaged index ({error}). Remove this folder; a search builds it again."
+        ) from error
+    assert index is not None  # only for memory that is not allocated
+    return index
+
+
+def save_index(index: Index, path: Path) -> None:
+    """Write an index, whole or not at all."""
+    path.parent.mkdir(exist_ok=True)
+    unfinished = partial_path(path)
+    index.save(str(unfinished))
+    unfinished.rename(path)
+
+
+def usearch() -> type[Index]:
     try:
         from usearch.index import Index
     except ImportError as error:

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mmae.bundle.bundle import Bundle
 from mmae.catalogue.config import PredictConfig
 from mmae.catalogue.figures import image_figure, redshift_figure, sky_figure
 from mmae.catalogue.hats_files import DATASET
 from mmae.catalogue.partitions import Counts
-from mmae.catalogue.source import Input
+from mmae.catalogue.source import Input, read_row
 from mmae.catalogue.summary import Example, Summary
 from mmae.core.provenance import provenance_line
 from mmae.report.contents import Column, Drawing, Section, Table
@@ -23,7 +21,6 @@ from mmae.survey.schema import SurveySpec
 from mmae.survey.tensors import decode_tensor
 
 FOLDER = "report"
-READ_ROWS = 64  # at a time, to find an image
 
 
 def write_page(
@@ -111,16 +108,7 @@ def read_images(examples: Sequence[Example], spec: SurveySpec) -> list[np.ndarra
 
 
 def _read_image(example: Example, spec: SurveySpec) -> np.ndarray | None:
-    with pq.ParquetFile(example.path) as parquet:
-        rows = [parquet.metadata.row_group(i).num_rows for i in range(parquet.metadata.num_row_groups)]
-        start_G = np.concatenate([[0], np.cumsum(rows)])
-        group = int(np.searchsorted(start_G, example.row, side="right")) - 1
-        start = int(start_G[group])
-        for batch in parquet.iter_batches(READ_ROWS, [group], ["image"], use_threads=False):
-            if example.row < start + batch.num_rows:
-                row = batch.slice(example.row - start, 1)
-                image_1X, has_1 = decode_tensor(pa.chunked_array([row.column(0)]), np.dtype(spec.image_dtype))
-                image_1X[np.isinf(image_1X)] = np.nan  # of a rejected image
-                return image_1X.reshape(spec.image_shape) if has_1[0] else None
-            start += batch.num_rows
-    return None
+    row = read_row(example.path, example.row, ["image"])
+    image_1X, has_1 = decode_tensor(row["image"], np.dtype(spec.image_dtype))
+    image_1X[np.isinf(image_1X)] = np.nan  # of a rejected image
+    return image_1X.reshape(spec.image_shape) if has_1[0] else None

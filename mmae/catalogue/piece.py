@@ -19,6 +19,7 @@ from mmae.astro.healpix import nested_cell
 from mmae.bundle.bundle import Bundle
 from mmae.bundle.predictions import Predictions
 from mmae.catalogue.bad_rows import ROW, check_measurements, check_positions
+from mmae.catalogue.fluxes import batch_fluxes
 from mmae.catalogue.model import load_any
 from mmae.catalogue.read_ahead import read_ahead
 from mmae.catalogue.rows import SPATIAL, RowFormat, to_rows
@@ -115,7 +116,10 @@ class PieceWorker:
         table = part.table.filter(pa.array(kept_B))
         ra_B, dec_B = (table[name].to_numpy() for name in ("ra", "dec"))
         in_training_B = None if self.trained is None else self.trained.contain(ra_B, dec_B)
-        rows = to_rows(table, nested_cell(ra_B, dec_B), _chosen(found, kept_B), in_training_B, self.row_format)
+        measured = batch_fluxes(part.batch, self.row_format.n_fluxes, self.spec.pixel_scale)
+        flux_BF = {name: f_BF[kept_B] for name, f_BF in measured.items()}
+        cell_B = nested_cell(ra_B, dec_B)
+        rows = to_rows(table, cell_B, _chosen(found, kept_B), flux_BF, in_training_B, self.row_format)
         return rows, kept_B
 
 

@@ -3,7 +3,7 @@
     rows = read_catalogue("catalogue", ["object_id", "mmae_z_median", "mmae_pz_edge", "mmae_pz_cdf"])
     pdf = read_pz(rows, read_format("catalogue"))       # pdf.quantile(0.9), pdf.density(z), ...
 
-Shape suffixes: N galaxies, D width of the embedding, K bins of p(z).
+Shape suffixes: N galaxies, D width of the embedding, K bins of p(z), F fluxes of a modality.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from mmae.catalogue.hats_files import COMMON_METADATA, DATASET, PARTITION_INFO, Pixel
 from mmae.catalogue.pz_code import decode_pz
-from mmae.catalogue.rows import EMBEDDING, KEY, PZ_CDF, PZ_EDGE, RowFormat
+from mmae.catalogue.rows import EMBEDDING, FLUX_COLUMNS, KEY, PZ_CDF, PZ_EDGE, RowFormat
 from mmae.core.errors import InputError
 from mmae.metrics.pz_distribution import RedshiftPDF
 
@@ -68,6 +68,11 @@ def read_pz(rows: pa.Table, row_format: RowFormat) -> RedshiftPDF:
 def read_embeddings(rows: pa.Table) -> np.ndarray:
     """Embeddings (N, D) float32 of rows with the column mmae_embedding."""
     return _matrix(rows[EMBEDDING]).astype(np.float32)
+
+
+def read_fluxes(rows: pa.Table, modality: str) -> np.ndarray:
+    """Fluxes (N, F) float64 of rows with the column of a modality (mmae/catalogue/fluxes.py); NaN: not measured."""
+    return _matrix(rows[FLUX_COLUMNS[modality]]).astype(np.float64)
 
 
 def _matrix(column: pa.ChunkedArray) -> np.ndarray:

@@ -4,13 +4,14 @@ Redshifts are named `{algorithm}_z_{estimate}`, as in the photometric redshifts 
 (SITCOMTN-154, appendix A): err68_low and err68_high are the 16th and 84th percentile of p(z), err95_low and err95_high
 the 2.5th and 97.5th. The prefix keeps the names apart from those of a catalogue with which this one is joined.
 
-Shape suffixes: N galaxies, D width of the embedding, K bins of p(z).
+Shape suffixes: N galaxies, D width of the embedding, K bins of p(z), Q knots of p(z), F fluxes of a modality.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ import pyarrow as pa
 import mmae
 from mmae.bundle.bundle import Bundle
 from mmae.bundle.predictions import Flag, Predictions
+from mmae.catalogue.fluxes import INTERVALS, RADII
 from mmae.catalogue.pz_code import KNOTS, STEPS, encode_pz
 
 KEY = b"mmae.catalogue"
@@ -41,6 +43,8 @@ PZ_EDGE, PZ_CDF, EMBEDDING, ANOMALY, FLAGS, IN_TRAINING = (
     "mmae_flags",
     "mmae_in_training",
 )
+FLUX_COLUMNS = {"image": "mmae_aperture_flux", "spectrum": "mmae_interval_flux"}
+"""Fluxes of mmae/catalogue/fluxes.py, by the modality in which they are measured."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class RowFormat:
         embedding: width of the embedding.
         ln_edges: edges of the bins of p(z): first and last in ln(1+z), and number of bins; None without p(z).
         id_type: "string", "int64", ...: type of object_id.
+        n_fluxes: number of fluxes by modality; none in catalogues of mmae 0.4.
     """
 
     model: str
@@ -60,6 +65,7 @@ class RowFormat:
     embedding: int
     ln_edges: tuple[float, float, int] | None
     id_type: str
+    n_fluxes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, bundle: Bundle, modalities: tuple[str, ...], id_type: pa.DataType, embedding: int) -> RowFormat:
@@ -69,7 +75,9 @@ class RowFormat:
             x_K1 = np.log1p(edges_K1)
             ln_edges = (float(x_K1[0]), float(x_K1[-1]), len(x_K1) - 1)
         kind = "large_string" if pa.types.is_large_string(id_type) else str(id_type)
-        return cls(bundle.hash, modalities, embedding, ln_edges, kind)
+        n_fluxes = {"image": len(RADII) * bundle.spec.n_bands, "spectrum": INTERVALS}
+        measured = {name: n for name, n in n_fluxes.items() if name in modalities}
+        return cls(bundle.hash, modalities, embedding, ln_edges, kind, measured)
 
     def edges_K1(self) -> np.ndarray:
         """Edges of the bins of p(z) in ln(1+z)."""
@@ -90,6 +98,7 @@ class RowFormat:
             fields += [pa.field(name, pa.list_(pa.uint16(), KNOTS)) for name in (PZ_EDGE, PZ_CDF)]
         fields += [
             pa.field(EMBEDDING, pa.list_(pa.float16(), self.embedding)),
+            *(pa.field(FLUX_COLUMNS[name], pa.list_(pa.float32(), n)) for name, n in self.n_fluxes.items()),
             pa.field(ANOMALY, pa.float32()),
             pa.field(FLAGS, pa.int32(), nullable=False),
             pa.field(IN_TRAINING, pa.bool_()),
@@ -106,6 +115,7 @@ class RowFormat:
             "pz_ln_edges": self.ln_edges,
             "pz_cdf_steps": STEPS,
             "id_type": self.id_type,
+            "n_fluxes": dict(self.n_fluxes),
             "flags": {flag.name: flag.value for flag in Flag},
         }
         return json.dumps(values)
@@ -120,17 +130,24 @@ class RowFormat:
             values["embedding"],
             None if edges is None else (edges[0], edges[1], edges[2]),
             values["id_type"],
+            values.get("n_fluxes", {}),
         )
 
 
 def to_rows(
-    table: pa.Table, healpix_N: np.ndarray, found: Predictions, in_training_N: np.ndarray | None, row_format: RowFormat
+    table: pa.Table,
+    healpix_N: np.ndarray,
+    found: Predictions,
+    flux_NF: Mapping[str, np.ndarray],
+    in_training_N: np.ndarray | None,
+    row_format: RowFormat,
 ) -> pa.Table:
     """Predictions as rows of a catalogue, in the order of the input.
 
     Args:
         table: object_id, ra and dec of the galaxies.
         healpix_N: HEALPix pixels of order 29, NESTED.
+        flux_NF: fluxes of each modality of the format.
         in_training_N: galaxies of the training set; None: not known.
     """
     schema = row_format.schema()
@@ -139,6 +156,7 @@ def to_rows(
         **{name: table[name] for name in ("object_id", "ra", "dec")},
         **{name: _nullable(getattr(found, of_found)) for name, of_found in REDSHIFTS.items()},
         EMBEDDING: _lists(np.asarray(found.embedding, np.float16)),
+        **{FLUX_COLUMNS[name]: _lists(flux_NF[name]) for name in row_format.n_fluxes},
         ANOMALY: _nullable(found.anomaly),
         FLAGS: found.flags.astype(np.int32),
         IN_TRAINING: pa.nulls(len(table), pa.bool_()) if in_training_N is None else in_training_N,

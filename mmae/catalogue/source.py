@@ -30,6 +30,7 @@ POSITION = ("object_id", "ra", "dec")
 ENDINGS = (".parquet", ".parq", ".pq")
 COPY_AGAIN = "Copy this file again, then run the same command."
 READ_BYTES = 1 << 20  # read from a column at a time
+ROWS_AT_A_TIME = 64  # to find one row
 READERS = 8  # threads that read footers; they mostly wait for the disk
 
 
@@ -157,6 +158,22 @@ def read_piece(piece: Piece, columns: Sequence[str], batch_size: int) -> Iterato
         raise InputError(f"{piece.path}: cannot be read ({reason}). {COPY_AGAIN}") from error
     if rows != piece.rows:
         raise InputError(f"{piece.path}: it has {rows} rows where there were {piece.rows}. {COPY_AGAIN}")
+
+
+def read_row(path: str, row: int, columns: Sequence[str]) -> pa.Table:
+    """One row of a file, of which only some rows are read."""
+    with pq.ParquetFile(path) as parquet:
+        start = 0
+        for group in range(parquet.num_row_groups):
+            rows = parquet.metadata.row_group(group).num_rows
+            if row < start + rows:
+                break
+            start += rows
+        for batch in parquet.iter_batches(ROWS_AT_A_TIME, [group], list(columns), use_threads=False):
+            if row < start + batch.num_rows:
+                return pa.Table.from_batches([batch.slice(row - start, 1)])
+            start += batch.num_rows
+    raise IndexError(f"{path} has no row {row}.")
 
 
 def input_files(path: str, splits: Sequence[str]) -> tuple[list[str], str]:
