@@ -84,4 +84,6 @@ def require_fluxes(folder: Path, modality: str) -> None:
             f"Give a catalogue with --use {modality}."
         )
     if modality not in found.n_fluxes:
-        raise InputError(f"{folder}: has no fluxes, which mmae 0.4 did not measure. Predict this catalogue again.")
+        raise InputError(
+            f"{folder}: has no fluxes of its {modality}; an earlier version wrote it. Predict this catalogue again."
+        )

@@ -57,7 +57,7 @@ class RowFormat:
         embedding: width of the embedding.
         ln_edges: edges of the bins of p(z): first and last in ln(1+z), and number of bins; None without p(z).
         id_type: "string", "int64", ...: type of object_id.
-        n_fluxes: number of fluxes by modality; none in catalogues of mmae 0.4.
+        n_fluxes: number of fluxes by modality; empty in catalogues of earlier versions.
     """
 
     model: str

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from mmae.catalogue.index import INDEX, Neighbours, build_index
 from mmae.catalogue.read import read_catalogue, read_embeddings
+from mmae.catalogue.row_numbers import NumberedRows
 from mmae.catalogue.search import search
 from mmae.catalogue.search_config import SearchConfig
 from mmae.core.errors import InputError
@@ -46,9 +47,9 @@ def test_neighbours_are_the_nearest(catalogue):
 
 
 def test_rows_are_found_by_number_and_name(catalogue):
-    opened, ids = Neighbours(catalogue), read_catalogue(catalogue)["object_id"].to_pylist()
+    opened, ids = NumberedRows(catalogue), read_catalogue(catalogue)["object_id"].to_pylist()
     numbers = np.array([77, 3, 100, 3])
-    assert opened.rows(numbers, ["object_id"])["object_id"].to_pylist() == [ids[n] for n in numbers]
+    assert opened.take(numbers, ["object_id"])["object_id"].to_pylist() == [ids[n] for n in numbers]
     assert opened.number_of(ids[90]) == 90
     with pytest.raises(InputError, match="--like g9: .* has no such object_id"):
         opened.number_of("g9")
@@ -56,7 +57,9 @@ def test_rows_are_found_by_number_and_name(catalogue):
 
 def test_search_writes_a_table_and_pictures(catalogue, tmp_path):
     console = Console(file=io.StringIO(), width=200)
-    config = SearchConfig(catalogue, ("g00007", "g00020"), 5, str(catalogue.parent / "s"), tmp_path / "out")
+    config = SearchConfig(
+        catalogue, ("g00007", "g00020"), neighbours=5, survey=str(catalogue.parent / "s"), out=tmp_path / "out"
+    )
     rows = search(config, console).to_pylist()
     assert [row["object_id"] for row in rows if row["rank"] == 0] == ["g00007", "g00020"]
     assert len(rows) == 12 and rows == pq.read_table(tmp_path / "out" / "neighbours.parquet").to_pylist()
