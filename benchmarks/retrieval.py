@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +24,7 @@ from benchmarks.catalogue_accuracy import NEIGHBOURS, nearest  # noqa: E402
 from benchmarks.models.runner import order  # noqa: E402
 from benchmarks.models.score import read  # noqa: E402
 from benchmarks.models.survey import load, rows  # noqa: E402
+from mmae.bundle.bundle import Bundle  # noqa: E402
 from mmae.catalogue.align_fit import Evidence, Pairs, evidence  # noqa: E402
 from mmae.catalogue.alignment import OTHER, Alignment, load_alignment  # noqa: E402
 from mmae.catalogue.fluxes import batch_fluxes  # noqa: E402
@@ -32,7 +34,7 @@ from mmae.loader.collate import input_spec  # noqa: E402
 from mmae.metrics.bootstrap import rate_score  # noqa: E402
 from mmae.model.batch import Batch  # noqa: E402
 from mmae.recipes import recipe  # noqa: E402
-from mmae.report.style import BLUE, GREY, VERMILLION, save_figure, style  # noqa: E402
+from mmae.report.style import BLUE, GREEN, GREY, VERMILLION, save_figure, style  # noqa: E402
 from mmae.survey.leaks import write_training_rows  # noqa: E402
 from mmae.survey.store import Survey, open_survey  # noqa: E402
 from mmae.training.checkpoint import save_model  # noqa: E402
@@ -40,9 +42,11 @@ from mmae.training.step import create_state, require_finite, training_step  # no
 
 CPU = torch.device("cpu")
 EXPECTED = 0.5  # fraction of the queries whose galaxy is in the gallery, in the reliability diagram
-GALLERIES = (100, None)  # galaxies; None: all
+SMALL = 100  # galaxies of a small gallery
+MARKS = ((VERMILLION, "s"), (BLUE, "o"), (GREEN, "^"))
 BINS = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
 LEAST = 1e-3  # probability above which pairs are counted
+LEAST_IN_BIN = 10  # pairs of a point in the figure
 SHOWN_EVERY = 50  # steps
 
 
@@ -59,7 +63,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="bundle or checkpoint folder, with an alignment")
     parser.add_argument("--survey", type=Path, required=True)
     parser.add_argument("--contrastive", type=Path, help="folder of the contrastive model; left out if not given")
-    parser.add_argument("--split", default="test")
+    parser.add_argument("--split", default="test", help="split of the queries")
+    parser.add_argument("--more", help="split that is added to a larger gallery")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the figure")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -69,8 +74,11 @@ def main() -> None:
     galaxies = both_measured(load(survey, arguments.split))
     z_N = np.where(galaxies.redshift_known_B, galaxies.redshift_B, np.nan)
     found = predicted(bundle.model, galaxies)
-    flux_NF = batch_fluxes(galaxies, OTHER, bundle.spec.pixel_scale)
-    pairs = Pairs({name: f_NF.astype(float) for name, f_NF in flux_NF.items()}, found.pz_NZ)
+    pairs = pairs_of(bundle, galaxies, found)
+    gallery = None
+    if arguments.more:
+        others = both_measured(load(survey, arguments.more))
+        gallery = joined(pairs, pairs_of(bundle, others, predicted(bundle.model, others)))
     results = scores(alignment, pairs, found)
     embeddings = {"": found}
     if arguments.contrastive:
@@ -79,13 +87,30 @@ def main() -> None:
         results["`contrastive`, cosine"] = {q: cosines(contrastive, q) for q in OTHER}
         embeddings["`contrastive`, "] = contrastive
     print_recall(results, len(galaxies))
+    if gallery is not None:
+        larger = {query: evidence(alignment, pairs, query, gallery) for query in OTHER}
+        similar = {query: alignment.calibration.score(e.distance2_NM, e.overlap_NM) for query, e in larger.items()}
+        print_recall({"fluxes and p(z)": similar}, len(gallery))
     print_neighbours(embeddings, z_N)
-    figure = reliability_figure(alignment, pairs)
+    figure = reliability_figure(alignment, pairs, gallery)
     print(save_figure(figure, arguments.out / "match_reliability.png"))
 
 
 def both_measured(galaxies: Batch) -> Batch:
     return rows(galaxies, np.flatnonzero((galaxies.present["image"] & galaxies.present["spectrum"]).numpy()))
+
+
+def pairs_of(bundle: Bundle, galaxies: Batch, found: Table) -> Pairs:
+    flux_NF = batch_fluxes(galaxies, OTHER, bundle.spec.pixel_scale)
+    return Pairs({name: f_NF.astype(float) for name, f_NF in flux_NF.items()}, found.pz_NZ)
+
+
+def joined(one: Pairs, other: Pairs) -> Pairs:
+    parts = [
+        {name: np.concatenate([values[name], others[name]]) for name in OTHER}
+        for values, others in ((one.flux_NF, other.flux_NF), (one.pz_NZ, other.pz_NZ))
+    ]
+    return Pairs(*parts)
 
 
 def predicted(model: torch.nn.Module, galaxies: Batch) -> Table:
@@ -165,55 +190,56 @@ def apart(z_N: np.ndarray, other_NM: np.ndarray) -> float:
     return float(np.median(np.abs(z_N[other_NM] - z_N[:, None]) / (1 + z_N[:, None])))
 
 
-def judged(alignment: Alignment, one: Evidence, gallery: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of all pairs above LEAST, and which are true: each query with and without its galaxy.
-
-    Args:
-        gallery: galaxies in random parts of the sample; None: all.
-    """
-    n = len(one.variate_NR)
-    order_N = np.random.default_rng(0).permutation(n)
-    parts = [order_N] if gallery is None else np.array_split(order_N, max(1, n // gallery))
+def judged(alignment: Alignment, one: Evidence) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of all pairs above LEAST, and which are true: each query with and without its galaxy."""
+    score_NM = alignment.calibration.score(one.distance2_NM, one.overlap_NM)
+    own_NM = np.eye(*score_NM.shape, dtype=bool)
     p, true = [], []
-    for part_M in parts:
-        distance2_MM, overlap_MM = (x[np.ix_(part_M, part_M)] for x in (one.distance2_NM, one.overlap_NM))
-        score_MM, own_MM = alignment.calibration.score(distance2_MM, overlap_MM), np.eye(len(part_M), dtype=bool)
-        for present in (True, False):
-            tried_MM = score_MM if present else np.where(own_MM, -np.inf, score_MM)
-            p_MM = alignment.probabilities(tried_MM, one.variate_NR[part_M], len(part_M), EXPECTED)
-            p.append(p_MM[p_MM > LEAST])
-            true.append((own_MM & present)[p_MM > LEAST])
+    for present in (True, False):
+        tried_NM = score_NM if present else np.where(own_NM, -np.inf, score_NM)
+        p_NM = alignment.probabilities(tried_NM, one.variate_NR, score_NM.shape[1], EXPECTED)
+        p.append(p_NM[p_NM > LEAST])
+        true.append((own_NM & present)[p_NM > LEAST])
     return np.concatenate(p), np.concatenate(true)
 
 
+def in_parts(alignment: Alignment, one: Evidence, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `judged`, for random parts of the galaxies with this size, each of which is a gallery."""
+    n = len(one.variate_NR)
+    parts = np.array_split(np.random.default_rng(0).permutation(n), max(1, n // size))
+    found = [
+        judged(alignment, Evidence(one.distance2_NM[np.ix_(x, x)], one.overlap_NM[np.ix_(x, x)], one.variate_NR[x]))
+        for x in parts
+    ]
+    return np.concatenate([p for p, _ in found]), np.concatenate([true for _, true in found])
+
+
 @style()
-def reliability_figure(alignment: Alignment, pairs: Pairs) -> Figure:
-    """Fraction of true matches against the match probability, in both directions and for two sizes of the gallery."""
+def reliability_figure(alignment: Alignment, pairs: Pairs, gallery: Pairs | None) -> Figure:
+    """Fraction of true matches against the match probability, in both directions and for sizes of the gallery."""
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True, sharey=True)
-    for ax, (query, gallery) in zip(axes, OTHER.items(), strict=True):
+    for ax, query in zip(axes, OTHER, strict=True):
         ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
         one = evidence(alignment, pairs, query)
-        for size, colour, marker in zip(GALLERIES, (VERMILLION, BLUE), "so", strict=True):
-            p_X, true_X = judged(alignment, one, size)
-            print(f"{query}, gallery {size or len(pairs)}: calibration error {calibration_error(p_X, true_X):.4f}")
-            bin_X = np.digitize(p_X, BINS[1:-1])
-            for b in np.unique(bin_X):
-                rate, mean = rate_score(true_X[bin_X == b]), p_X[bin_X == b].mean()
-                error_2 = np.maximum([rate.value - rate.low, rate.high - rate.value], 0)
-                ax.errorbar(
-                    mean,
-                    rate.value,
-                    yerr=error_2[:, None],
-                    color=colour,
-                    marker=marker,
-                    markersize=4,
-                    label=f"among {size or len(pairs)} galaxies",
-                )
-        ax.set(title=f"{query} → {gallery}", xlabel="match probability", ylabel="fraction of true matches")
-        handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-        ax.legend(handles.values(), handles.keys(), loc="upper left")
+        found = {SMALL: in_parts(alignment, one, SMALL), len(pairs): judged(alignment, one)}
+        if gallery is not None:
+            found[len(gallery)] = judged(alignment, evidence(alignment, pairs, query, gallery))
+        for (size, (p_X, true_X)), (colour, marker) in zip(found.items(), MARKS, strict=False):
+            print(f"{query}, gallery {size}: calibration error {calibration_error(p_X, true_X):.4f}")
+            _draw(ax, p_X, true_X, color=colour, marker=marker, label=f"among {size:,} galaxies")
+        ax.set(title=f"{query} → {OTHER[query]}", xlabel="match probability", ylabel="fraction of true matches")
+        ax.legend(loc="upper left")
     return figure
+
+
+def _draw(ax: Axes, p_X: np.ndarray, true_X: np.ndarray, **look: str) -> None:
+    bin_X = np.digitize(p_X, BINS[1:-1])
+    filled = [b for b in np.unique(bin_X) if (bin_X == b).sum() >= LEAST_IN_BIN]
+    rates = [rate_score(true_X[bin_X == b]) for b in filled]
+    value_B = np.array([rate.value for rate in rates])
+    error_2B = np.maximum([value_B - [r.low for r in rates], np.array([r.high for r in rates]) - value_B], 0)
+    ax.errorbar([p_X[bin_X == b].mean() for b in filled], value_B, yerr=error_2B, linestyle="", markersize=4, **look)
 
 
 def calibration_error(p_X: np.ndarray, true_X: np.ndarray) -> float:

@@ -41,11 +41,6 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.flux_NF["image"])
 
-    def chosen(self, which_N: np.ndarray) -> Pairs:
-        """Some of the galaxies, by number."""
-        pz_NZ = None if self.pz_NZ is None else {name: p_NZ[which_N] for name, p_NZ in self.pz_NZ.items()}
-        return Pairs({name: f_NF[which_N] for name, f_NF in self.flux_NF.items()}, pz_NZ)
-
 
 def fit_alignment(train: Pairs, validation: Pairs, model: str) -> Alignment:
     """Fit the projections to training galaxies, and the calibration to validation galaxies.
@@ -104,17 +99,17 @@ class Evidence:
     variate_NR: np.ndarray
 
 
-def evidence(alignment: Alignment, pairs: Pairs, query: str) -> Evidence:
-    """Each galaxy in one modality compared with all of them in the other."""
-    gallery = OTHER[query]
+def evidence(alignment: Alignment, pairs: Pairs, query: str, gallery: Pairs | None = None) -> Evidence:
+    """Galaxies in one modality compared with galaxies in the other: among themselves, if no other gallery is given."""
+    other, searched = OTHER[query], gallery or pairs
     variate_NR = alignment.views[query].variates(pairs.flux_NF[query])
-    vector_NR = alignment.vectors(alignment.views[gallery].variates(pairs.flux_NF[gallery]))
-    distance2_NN = cdist(alignment.query_vectors(variate_NR), vector_NR, "sqeuclidean")
-    if pairs.pz_NZ is None:
-        return Evidence(distance2_NN, np.zeros_like(distance2_NN), variate_NR)
-    gallery_NZ = pairs.pz_NZ[gallery]
-    rows = [alignment.overlaps(pz_Z[None], gallery_NZ[None]) for pz_Z in pairs.pz_NZ[query]]
-    return Evidence(distance2_NN, np.concatenate(rows), variate_NR)
+    vector_MR = alignment.vectors(alignment.views[other].variates(searched.flux_NF[other]))
+    distance2_NM = cdist(alignment.query_vectors(variate_NR), vector_MR, "sqeuclidean")
+    if pairs.pz_NZ is None or searched.pz_NZ is None:
+        return Evidence(distance2_NM, np.zeros_like(distance2_NM), variate_NR)
+    searched_MZ = searched.pz_NZ[other]
+    rows = [alignment.overlaps(pz_Z[None], searched_MZ[None]) for pz_Z in pairs.pz_NZ[query]]
+    return Evidence(distance2_NM, np.concatenate(rows), variate_NR)
 
 
 def calibrated(alignment: Alignment, pairs: Pairs) -> Alignment:

@@ -113,7 +113,5 @@ def _of_catalogue(object_id: str, modality: str, catalogue: NumberedRows) -> Mea
 
 def _known(name: str, modality: str, flux_1F: np.ndarray) -> np.ndarray:
     if not np.isfinite(flux_1F).any():
-        raise InputError(
-            f"--like {name}: no flux can be measured at the centre of its {modality}. Give another galaxy."
-        )
+        raise InputError(f"--like {name}: its {modality} has no flux at the centre. Give another galaxy.")
     return flux_1F

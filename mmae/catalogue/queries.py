@@ -33,13 +33,18 @@ class Query:
     """A galaxy that was measured in one way.
 
     Attributes:
-        name: as given, or found in the file.
+        name: as given; of files of one object in several bands their common part.
         modality: image or spectrum.
     """
 
     name: str
     modality: str
     galaxy: Galaxy
+
+    @property
+    def title(self) -> str:
+        """The name without folders."""
+        return Path(self.name).name
 
     def predict(self, bundle: Bundle) -> Predictions:
         """Predictions from this measurement.
@@ -173,4 +178,4 @@ def _read_cutout(item: dict, spec: SurveySpec) -> Query:
             f"--like {where}: the cutout has no celestial WCS, so that its pixel scale is not known; the model reads "
             f"{spec.pixel_scale:g} arcsec per pixel. Add a WCS to the header."
         )
-    return Query(Path(item["paths"][0]).name if len(item["paths"]) == 1 else item["object_id"], "image", galaxy)
+    return Query(item["paths"][0] if len(item["paths"]) == 1 else item["object_id"], "image", galaxy)

@@ -49,7 +49,7 @@ def draw_neighbours(config: SearchConfig, queries: Sequence[Query | str], found:
         ]
         images = read_images(examples, spec)
         if isinstance(query, Query) and query.galaxy.image_CHW is not None:
-            examples = [Example(f"{query.name}", None, None, None, None, "", 0), *examples]
+            examples = [Example(query.title, None, None, None, None, "", 0), *examples]
             images = [query.galaxy.image_CHW, *images]
         figure = image_figure(examples, images, spec)
         paths.append(save_figure(figure, config.out / f"neighbours-{number:02d}.png"))
@@ -57,19 +57,23 @@ def draw_neighbours(config: SearchConfig, queries: Sequence[Query | str], found:
 
 
 def draw_matches(config: SearchConfig, queries: Sequence[Query | str], found: Sequence[pa.Table]) -> list[Path]:
-    """One picture for each query: it and its most probable matches, image and spectrum side by side."""
-    spec, places = _places(config, [*found])
+    """One picture for each query: it and its most probable matches, image and spectrum side by side.
+
+    Lines are marked at redshifts from spectra; those from images are too uncertain.
+    """
+    spec, places = _places(config, found)
     paths = []
     for number, (query, rows) in enumerate(zip(queries, found, strict=True)):
         galaxies, titles, redshifts = [], [], []
         if isinstance(query, Query):
-            galaxies, titles, redshifts = [query.galaxy], [f"query: {query.name}"], [np.nan]
+            galaxies, titles, redshifts = [query.galaxy], [f"query: {query.title}"], [np.nan]
         for row in rows.to_pylist()[:MOST_MATCHES]:
             name, z = str(row["object_id"]), row["mmae_z_median"]
             if name in places:
                 galaxies.append(_read_galaxy(name, places[name], spec))
-                redshifts.append(np.nan if z is None else z)
-                titles.append(f"{short_name(name)}: probability {row['probability']:.2g}, z = {redshifts[-1]:.4g}")
+                redshifts.append(z if z is not None and config.find == "spectra" else np.nan)
+                z_text = "" if z is None else f", z = {z:.4g}"
+                titles.append(f"{short_name(name)}: probability {row['probability']:.2g}{z_text}")
         figure = match_figure(galaxies, titles, redshifts, spec)
         paths.append(save_figure(figure, config.out / f"matches-{number:02d}.png"))
     return paths

@@ -76,7 +76,7 @@ def coadd(path, numbers, **changes):
 
 def run(folder, catalogue: str, like, **changes) -> list[dict]:
     console = Console(file=io.StringIO(), width=200)
-    config = SearchConfig(folder / catalogue, like, 5, model=str(folder / "b"), out=folder / "out")
+    config = SearchConfig(folder / catalogue, like, neighbours=5, model=str(folder / "b"), out=folder / "out")
     return search(replace(config, **changes), console).to_pylist()
 
 
