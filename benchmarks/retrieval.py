@@ -123,7 +123,8 @@ def train_contrastive(survey: Survey, folder: Path) -> None:
     """Train the recipe `contrastive` in plain torch, unless the folder has its checkpoint."""
     if (folder / WEIGHTS).exists():
         return
-    config, galaxies = recipe("contrastive"), load(survey, "train")
+    config = recipe("contrastive")
+    galaxies = load(survey, "train", config.stream.repeat_rare)
     state = create_state(config, input_spec(survey.spec), CPU)
     for which_N in order(galaxies, config):
         if state.step >= config.optim.steps:
