@@ -1,6 +1,7 @@
 """Fit an alignment (mmae/catalogue/alignment.py) to galaxies with image and spectrum.
 
-Shape suffixes: N galaxies, F fluxes of a modality, R canonical variates, Z bins of p(z), Q queries, C candidates.
+Shape suffixes: N queries, M galaxies of a gallery, F fluxes of a modality, R canonical variates, Z bins of p(z),
+Q queries in both directions, C candidates.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
 from mmae.catalogue.alignment import CANDIDATES, OTHER, Alignment, Calibration, View
+from mmae.core.errors import InputError
 
 SOFTENING = 0.1  # of arcsinh, relative to the median flux
 RIDGE = 1e-5  # added to the variances, which are 1
@@ -54,28 +56,48 @@ def fit_alignment(train: Pairs, validation: Pairs, model: str) -> Alignment:
     return calibrated(Alignment(model, views, correlation_R, prior_Z, start), validation)
 
 
+@dataclass(frozen=True)
+class _White:
+    """Fluxes of one modality as uncorrelated variables of unit variance, white_NF, and how they become so."""
+
+    softening_F: np.ndarray
+    mean_F: np.ndarray
+    covariance_FF: np.ndarray
+    whitener_FF: np.ndarray
+    white_NF: np.ndarray
+
+    def view(self, rotation_FR: np.ndarray) -> View:
+        return View(self.softening_F, self.mean_F, self.covariance_FF, self.whitener_FF @ rotation_FR)
+
+
 def fit_views(flux_NF: Mapping[str, np.ndarray]) -> tuple[dict[str, View], np.ndarray]:
-    """Canonical correlation analysis with a small ridge: the views of both modalities, and the correlations (R,)."""
-    softening_F, mean_F, whitener_FF, covariance_FF, white_NF = {}, {}, {}, {}, {}
+    """Canonical correlation analysis with a small ridge: the views of both modalities, and the correlations (R,).
+
+    Raises:
+        InputError: too few galaxies have all fluxes.
+    """
     complete_N = np.all([np.isfinite(f_NF).all(1) for f_NF in flux_NF.values()], axis=0)
-    for name, f_NF in flux_NF.items():
-        softening_F[name] = SOFTENING * np.nanmedian(np.abs(f_NF), axis=0)
-        x_NF = np.arcsinh(f_NF[complete_N] / softening_F[name])
-        mean_F[name] = x_NF.mean(0)
-        covariance_FF[name] = np.cov(x_NF.T)
-        scale_F = np.sqrt(np.diag(covariance_FF[name]))
-        correlation_FF = covariance_FF[name] / np.outer(scale_F, scale_F)
-        value_F, vector_FF = eigh(correlation_FF + RIDGE * np.eye(len(scale_F)))
-        whitener_FF[name] = vector_FF / np.sqrt(value_F) / scale_F[:, None]
-        white_NF[name] = (x_NF - mean_F[name]) @ whitener_FF[name]
-    left, correlation_R, right = np.linalg.svd(white_NF["image"].T @ white_NF["spectrum"] / complete_N.sum(), False)
+    n, least = int(complete_N.sum()), 2 * max(f_NF.shape[1] for f_NF in flux_NF.values())
+    if n < least:
+        raise InputError(
+            f"only {n} training galaxies have all fluxes of image and spectrum; an alignment needs {least}. Use a "
+            f"survey in which they are observed in all bands and at all wavelengths."
+        )
+    image, spectrum = (_whitened(flux_NF[name][complete_N]) for name in ("image", "spectrum"))
+    left_FR, correlation_R, right_RF = np.linalg.svd(image.white_NF.T @ spectrum.white_NF / n, full_matrices=False)
     kept = correlation_R > LEAST_CORRELATION
-    rotation = {"image": left[:, kept], "spectrum": right.T[:, kept]}
-    views = {
-        name: View(softening_F[name], mean_F[name], covariance_FF[name], whitener_FF[name] @ rotation[name])
-        for name in flux_NF
-    }
+    views = {"image": image.view(left_FR[:, kept]), "spectrum": spectrum.view(right_RF.T[:, kept])}
     return views, np.minimum(correlation_R[kept], MOST_CORRELATION)
+
+
+def _whitened(flux_NF: np.ndarray) -> _White:
+    softening_F = SOFTENING * np.median(np.abs(flux_NF), axis=0)
+    x_NF = np.arcsinh(flux_NF / softening_F)
+    mean_F, covariance_FF = x_NF.mean(0), np.cov(x_NF.T)
+    scale_F = np.sqrt(np.diag(covariance_FF))
+    value_F, vector_FF = eigh(covariance_FF / np.outer(scale_F, scale_F) + RIDGE * np.eye(len(scale_F)))
+    whitener_FF = vector_FF / np.sqrt(value_F) / scale_F[:, None]
+    return _White(softening_F, mean_F, covariance_FF, whitener_FF, (x_NF - mean_F) @ whitener_FF)
 
 
 def redshift_prior(pz_NZ: np.ndarray) -> np.ndarray:

@@ -58,14 +58,21 @@ def galaxy(number: int, **changes: Any) -> Galaxy:
     return replace(values, **changes)
 
 
-def write_survey(folder: Path, galaxies: Sequence[Galaxy], spec: SurveySpec = SPEC, shard: int = SHARD) -> Path:
-    """A survey in which all galaxies are in the test split."""
+def write_survey(
+    folder: Path,
+    galaxies: Sequence[Galaxy],
+    spec: SurveySpec = SPEC,
+    shard: int = SHARD,
+    splits: Sequence[str] = ("test",),
+) -> Path:
+    """A survey with shards of these splits in turns."""
     shards = []
     for start in range(0, len(galaxies), shard):
         some = [replace(g) for g in galaxies[start : start + shard]]
-        path = f"test/{start // shard:06d}.parquet"
-        table = to_table(some, ["test"] * len(some), spec)
-        shards.append(Shard(path, "test", len(some), write_shard(table, folder / path)))
+        split = splits[start // shard % len(splits)]
+        path = f"{split}/{start // shard:06d}.parquet"
+        table = to_table(some, [split] * len(some), spec)
+        shards.append(Shard(path, split, len(some), write_shard(table, folder / path)))
     write_manifest(Survey(folder, spec, {}, {}, content_hash(spec, shards), tuple(shards)))
     return folder
 

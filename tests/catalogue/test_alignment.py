@@ -129,3 +129,10 @@ def test_an_alignment_that_does_not_fit_is_refused(alignment, tmp_path):
     (tmp_path / FILE).write_bytes(b"half")
     with pytest.raises(InputError, match="cannot be read"):
         load_alignment(tmp_path, "abc")
+
+
+def test_few_galaxies_with_all_fluxes_are_refused():
+    flux_NF = pairs(30, 0).flux_NF
+    flux_NF["image"][11:, 1] = np.nan
+    with pytest.raises(InputError, match="only 11 training galaxies have all fluxes .* needs 12"):
+        fit_views(flux_NF)

@@ -11,8 +11,11 @@ import pytest
 from astropy.io import fits
 from rich.console import Console
 
+from mmae.catalogue import align_job
+from mmae.catalogue.align_config import AlignConfig
 from mmae.catalogue.align_fit import Pairs, fit_alignment
-from mmae.catalogue.alignment import save_alignment
+from mmae.catalogue.align_job import align
+from mmae.catalogue.alignment import load_alignment, save_alignment
 from mmae.catalogue.fluxes import aperture_fluxes, interval_fluxes
 from mmae.catalogue.model import load_any
 from mmae.catalogue.queries import is_file, read_queries
@@ -189,6 +192,18 @@ def test_another_model_is_refused(folder, tmp_path):
         run(folder, "images", ("g00001",), model=str(other))
     with pytest.raises(InputError, match="needs the model of the catalogue. Give --model"):
         run(folder, "images", (cutout(tmp_path / "1.fits", 1),), model="")
+
+
+def test_alignment_of_a_survey(tmp_path, monkeypatch):
+    lacking = [paired(900, flux_L=None, ivar_L=None), paired(901, image_CHW=None)]
+    survey = write_survey(tmp_path / "s", [*(paired(i) for i in range(78)), *lacking], splits=("train", "val"))
+    bundle, console = write_small_bundle(tmp_path / "b"), Console(file=io.StringIO(), width=200)
+    with pytest.raises(InputError, match="40 galaxies of the train split have image and spectrum; an alignment needs"):
+        align(AlignConfig(str(bundle), survey), console)
+    monkeypatch.setattr(align_job, "LEAST_PAIRS", 20)
+    align(AlignConfig(str(bundle), survey, train=35), console)
+    found, _ = load_alignment(bundle, load_any(bundle).hash)
+    assert found.calibration.gallery == 38 and "35 training and 38 validation" in console.file.getvalue()
 
 
 @needs_shared
