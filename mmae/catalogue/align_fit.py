@@ -123,7 +123,7 @@ class Evidence:
 
 def evidence(alignment: Alignment, pairs: Pairs, query: str, gallery: Pairs | None = None) -> Evidence:
     """Galaxies in one modality compared with galaxies in the other: among themselves, if no other gallery is given."""
-    other, searched = OTHER[query], gallery or pairs
+    other, searched = OTHER[query], pairs if gallery is None else gallery
     variate_NR = alignment.views[query].variates(pairs.flux_NF[query])
     vector_MR = alignment.vectors(alignment.views[other].variates(searched.flux_NF[other]))
     distance2_NM = cdist(alignment.query_vectors(variate_NR), vector_MR, "sqeuclidean")
