@@ -12,13 +12,13 @@ from mmae.catalogue.config import PredictConfig
 from mmae.catalogue.figures import image_figure, redshift_figure, sky_figure
 from mmae.catalogue.hats_files import DATASET
 from mmae.catalogue.partitions import Counts
-from mmae.catalogue.source import Input, read_row
+from mmae.catalogue.source import Input
 from mmae.catalogue.summary import Example, Summary
+from mmae.catalogue.survey_rows import read_measurements
 from mmae.core.provenance import provenance_line
 from mmae.report.contents import Column, Drawing, Section, Table
 from mmae.report.save import save_report
 from mmae.survey.schema import SurveySpec
-from mmae.survey.tensors import decode_tensor
 
 FOLDER = "report"
 
@@ -104,11 +104,4 @@ def _images(summary: Summary, given: Input) -> list[Section]:
 
 def read_images(examples: Sequence[Example], spec: SurveySpec) -> list[np.ndarray | None]:
     """The images (C, H, W) of galaxies; None where there is none."""
-    return [_read_image(example, spec) for example in examples]
-
-
-def _read_image(example: Example, spec: SurveySpec) -> np.ndarray | None:
-    row = read_row(example.path, example.row, ["image"])
-    image_1X, has_1 = decode_tensor(row["image"], np.dtype(spec.image_dtype))
-    image_1X[np.isinf(image_1X)] = np.nan  # of a rejected image
-    return image_1X.reshape(spec.image_shape) if has_1[0] else None
+    return [read_measurements(example.path, example.row, spec, ("image",)).image_CHW for example in examples]
