@@ -15,12 +15,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmae.catalogue.pz_code import STEPS
 from mmae.metrics.bootstrap import Score, rate_score
 from mmae.metrics.pz_distribution import RedshiftPDF
 
 WINDOW = 0.003
 """Half width in dz/(1+z) within which two redshifts agree: DESI counts redshifts of galaxies as wrong beyond 1000 km/s,
 which is 0.0033 (Lan+2023, section 3)."""
+LEAST_MASS = 0.5 / STEPS
+"""Of p(z) within the window: the CDF of a catalogue is rounded by up to half a step."""
 INSPECTED = 0.01  # fraction of the galaxies for which the recall is given
 
 
@@ -54,7 +57,8 @@ def weigh(pdf: RedshiftPDF, label_N: np.ndarray, wrong_rate: float, label_range:
     first, last = np.log1p(label_range)
     by_chance = min(2 * _HALF / max(last - first, 2 * _HALF), 1.0)  # Q
     wrong = wrong_rate * by_chance
-    return Evidence(at_label_N, other_z_N, at_other_N, wrong / (wrong + (1 - wrong_rate) * at_label_N))
+    right_N = (1 - wrong_rate) * np.maximum(at_label_N, LEAST_MASS)
+    return Evidence(at_label_N, other_z_N, at_other_N, wrong / (wrong + right_N))
 
 
 _HALF = float(np.log1p(WINDOW))  # half width of the window in ln(1+z)

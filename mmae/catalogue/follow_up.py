@@ -31,6 +31,7 @@ MOST_CANDIDATES = 50_000  # more are thinned at random
 LEAST_WIDTH = 0.005  # of p(z) / (1+z); narrower ones from an image are not believed
 NEAR = 50  # neighbours among which redshifts are counted for the reason
 CHUNK = 20_000  # galaxies at a time
+UPDATED = 64  # candidates whose gain is computed at a time
 PAIRS = 10_000  # of galaxies, for the median distance
 
 
@@ -149,24 +150,31 @@ def _greedy(
         covariance_MM: of the coefficients of the features, given the known redshifts.
         wanted_MM: second moment of the galaxies whose variance is summed.
     """
-    # With the covariance S and a new redshift of features f and noise s2, S becomes S - (S f)(S f)' / (s2 + f' S f).
-    projected_CM = feature_CM @ covariance_MM
-    weighted_CM = projected_CM @ wanted_MM
-    left_C = np.ones(len(feature_CM), bool)
-    order, gains = [], []
+
+    def gain(at: np.ndarray) -> np.ndarray:
+        projected_CM = feature_CM[at] @ covariance_MM
+        variance_C = noise_C[at] + (projected_CM * feature_CM[at]).sum(1)
+        return ((projected_CM @ wanted_MM) * projected_CM).sum(1) / variance_C
+
+    blocks = np.array_split(np.arange(len(feature_CM)), -(-len(feature_CM) // CHUNK))
+    gain_C = np.concatenate([gain(block) for block in blocks])
+    chosen, gains = [], []
     for _ in range(n):
-        variance_C = noise_C + (projected_CM * feature_CM).sum(1)
-        gain_C = np.where(left_C, (weighted_CM * projected_CM).sum(1) / variance_C, -np.inf)
-        best = int(gain_C.argmax())
-        order.append(best)
+        # A target reduces the gain of the others, so that old gains are limits: only the largest are computed again.
+        while True:
+            top = np.argsort(-gain_C, kind="stable")[:UPDATED]
+            gain_C[top] = gain(top)
+            gain_C[chosen] = -np.inf
+            best = int(gain_C.argmax())
+            if best in top:
+                break
+        chosen.append(best)
         gains.append(float(gain_C[best]))
-        left_C[best] = False
-        change_M = projected_CM[best].copy()
-        step_C = (feature_CM @ change_M) / variance_C[best]
-        projected_CM -= np.outer(step_C, change_M)
-        weighted_CM -= np.outer(step_C, change_M @ wanted_MM)
+        # With the covariance S and a redshift of features f and noise s2, S becomes S - (S f)(S f)' / (s2 + f' S f).
+        change_M = covariance_MM @ feature_CM[best]
+        covariance_MM = covariance_MM - np.outer(change_M, change_M) / (noise_C[best] + change_M @ feature_CM[best])
         progress()
-    return np.array(order), np.array(gains)
+    return np.array(chosen), np.array(gains)
 
 
 def _known_near(

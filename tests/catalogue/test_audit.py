@@ -105,7 +105,9 @@ def run(case, out, **changes) -> pa.Table:
 def test_the_injected_wrong_redshift_is_first_in_all_files(case, tmp_path):
     table = run(case, tmp_path, rows=20)
     assert table["object_id"][0].as_py() == WRONG and table["p_wrong"][0].as_py() > 0.1 > table["p_wrong"][1].as_py()
-    assert table["z_other"][0].as_py() == pytest.approx(table["redshift"][0].as_py() - 0.8, abs=0.03)  # bins of 0.02 (1+z)
+    assert table["z_other"][0].as_py() == pytest.approx(
+        table["redshift"][0].as_py() - 0.8, abs=0.03
+    )  # bins of 0.02 (1+z)
     assert not {"g00011", "g00012"} & set(table["object_id"].to_pylist())
     for written in (
         Table.read(tmp_path / "audit.fits"),
