@@ -6,9 +6,9 @@
 The encoder is frozen: images of the galaxies that the model was not trained on are encoded once, and only a fresh
 redshift head is trained, so that a run takes seconds. (The encoder has seen the redshifts of its own training, which
 are of other galaxies.) For each seed LABELS galaxies of the training split have a redshift. A head is trained with
-them; its p(z) from images and the embeddings rank the others; the redshifts of the first N are added, and a new head is
-trained in the same number of steps. The table has the scores from the image of the test galaxies: the mean over the
-seeds and its error, and that of the difference from a random choice with the same seed.
+them; its p(z) from images and the embeddings rank the others; the redshifts of the first CHOSEN are added, and a new
+head is trained in the same number of steps. The table has the scores from the images of another split: the mean over
+the seeds and its error, and that of the difference from a random choice with the same seed.
 
 Shape suffixes: N galaxies, V tokens, D width, K bins, M labelled galaxies.
 """
@@ -32,11 +32,21 @@ import mmae
 from mmae.catalogue.follow_up import choose_targets
 from mmae.catalogue.training_rows import read_training_rows
 from mmae.loader.collate import galaxy_columns, to_batch
+from mmae.metrics.pz_distribution import RedshiftPDF
+from mmae.metrics.pz_scores import crps
 from mmae.metrics.redshift import score_redshift
 from mmae.model.batch import Batch
 from mmae.model.masking import fixed_visible
 from mmae.model.mmae import MMAE, MMAEConfig
-from mmae.model.redshift import RedshiftConfig, RedshiftHead, redshift_interval, redshift_loss, refined
+from mmae.model.redshift import (
+    RedshiftConfig,
+    RedshiftHead,
+    bin_edges,
+    bin_probability,
+    redshift_interval,
+    redshift_loss,
+    refined,
+)
 from mmae.survey.store import Survey, open_survey
 
 LABELS, CHOSEN, SEEDS = 500, 500, 3
@@ -44,7 +54,7 @@ STEPS, BATCH = 200, 64
 LEARNING_RATE, WEIGHT_DECAY, CLIP, AVERAGED = 2e-3, 0.05, 1.0, 0.98
 HIDDEN = 0.1  # fraction of the tokens that a training step sees as zeros
 READ = 128  # galaxies at a time
-SCORES = ("sigma_nmad", "outlier_rate")
+SCORES = ("sigma_nmad", "outlier_rate", "crps")
 
 
 @dataclass(frozen=True)
@@ -67,10 +77,17 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Found:
-    """What a head finds: median of p(z), (N,), and the half width of its 68% interval / (1 + z), (N,)."""
+    """What a head finds.
+
+    Attributes:
+        redshift_N: median of p(z).
+        width_N: half width of its 68% interval / (1 + z).
+        pdf: p(z).
+    """
 
     redshift_N: np.ndarray
     width_N: np.ndarray
+    pdf: RedshiftPDF
 
 
 Ranking = Callable[[Found, np.ndarray, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
@@ -101,6 +118,8 @@ def main() -> None:
         "--cache", type=Path, required=True, help="file of the encoded images; written if it is missing"
     )
     parser.add_argument("--seeds", type=int, default=SEEDS, help="repetitions with other labelled galaxies")
+    parser.add_argument("--first-seed", type=int, default=0, help="seed of the first of them")
+    parser.add_argument("--split", default="test", help="split that is scored")
     parser.add_argument("--jobs", type=int, default=2, help="concurrent repetitions, one thread each")
     arguments = parser.parse_args()
     model = mmae.load(arguments.model).model
@@ -108,7 +127,8 @@ def main() -> None:
     if not arguments.cache.exists():
         encode(model, arguments.model, open_survey(arguments.survey), arguments.cache)
     runs = joblib.Parallel(arguments.jobs)(
-        joblib.delayed(one_seed)(seed, model.config, arguments.cache) for seed in range(arguments.seeds)
+        joblib.delayed(one_seed)(seed, model.config, arguments.cache, arguments.split)
+        for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     )
     print(table(runs))
 
@@ -147,25 +167,25 @@ def read_encoded(path: Path) -> Encoded:
         return Encoded(torch.from_numpy(file["token"]), torch.from_numpy(file["redshift"]), file["split"])
 
 
-def one_seed(seed: int, config: MMAEConfig, cache: Path) -> dict[str, dict[str, float]]:
+def one_seed(seed: int, config: MMAEConfig, cache: Path, split: str) -> dict[str, dict[str, float]]:
     """Scores of the head with LABELS galaxies, and with CHOSEN more by each ranking."""
     torch.set_num_threads(1)
     galaxies, rng = read_encoded(cache), np.random.default_rng(seed)
     # Bins of p(z) as they are stored: a scatter of 0.02 does not need the finer ones, which take most of the time.
     redshift = replace(config.redshift, refinement=1)
-    train, test = rng.permutation(galaxies.rows("train")), galaxies.rows("test")
+    train, test = rng.permutation(galaxies.rows("train")), galaxies.rows(split)
     known, n = train[:LABELS], len(galaxies.redshift_N)
     known_N, candidate_N = np.zeros(n, bool), np.zeros(n, bool)
     known_N[known], candidate_N[train[LABELS:]] = True, True
     embedding_ND = galaxies.token_NVD.float().mean(1).numpy()
     head = train_head(galaxies, known, config, redshift, seed)
     found = predict(head, galaxies.token_NVD, redshift)
-    scores = {"none": _scores(galaxies, found, test, seed)}
-    for name, ranking in RANKINGS.items():
-        chosen = ranking(found, embedding_ND, known_N, candidate_N, rng)
-        head = train_head(galaxies, np.concatenate([known, chosen]), config, redshift, seed)
-        found_test = predict(head, galaxies.token_NVD[test], redshift)
-        scores[name] = _scores(galaxies, found_test, test, seed, of_test=True)
+    chosen = {"none": known[:0]}
+    chosen |= {name: ranking(found, embedding_ND, known_N, candidate_N, rng) for name, ranking in RANKINGS.items()}
+    scores, z_N = {}, galaxies.redshift_N[test].double().numpy()
+    for name, more in chosen.items():
+        head = train_head(galaxies, np.concatenate([known, more]), config, redshift, seed)
+        scores[name] = _scores(predict(head, galaxies.token_NVD[test], redshift), z_N, seed)
     return scores
 
 
@@ -183,7 +203,7 @@ def train_head(
         token_BVD = galaxies.token_NVD[row_B].float()
         shown_BV1 = torch.rand(token_BVD.shape[:2])[..., None] > HIDDEN
         logits_BZ = refined(head(token_BVD * shown_BV1, None), redshift)
-        loss = redshift_loss(logits_BZ, galaxies.redshift_N[row_B], torch.ones(len(row_B), dtype=torch.bool), redshift)
+        loss = redshift_loss(logits_BZ, galaxies.redshift_N[row_B], torch.ones(len(row_B)), redshift)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(head.parameters(), CLIP)
@@ -204,18 +224,19 @@ def _batches(row_M: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray
 
 @torch.inference_mode()
 def predict(head: RedshiftHead, token_NVD: Tensor, redshift: RedshiftConfig) -> Found:
-    parts = [
-        torch.stack(redshift_interval(refined(head(some.float(), None), redshift), redshift), 1)
-        for some in token_NVD.split(READ)
-    ]
-    median_N, low_N, high_N = torch.cat(parts).double().numpy().T
-    return Found(median_N, (high_N - low_N) / 2 / (1 + median_N))
+    points, probabilities = [], []
+    for some in token_NVD.split(READ):
+        logits_BZ = refined(head(some.float(), None), redshift)
+        points.append(torch.stack(redshift_interval(logits_BZ, redshift), 1))
+        probabilities.append(bin_probability(logits_BZ, redshift))
+    median_N, low_N, high_N = torch.cat(points).double().numpy().T
+    pdf = RedshiftPDF(bin_edges(redshift).double().numpy(), torch.cat(probabilities).numpy())
+    return Found(median_N, (high_N - low_N) / 2 / (1 + median_N), pdf)
 
 
-def _scores(galaxies: Encoded, found: Found, test: np.ndarray, seed: int, of_test: bool = False) -> dict[str, float]:
-    predicted = found.redshift_N if of_test else found.redshift_N[test]
-    scores = score_redshift(galaxies.redshift_N[test].numpy(), predicted, seed=seed, resamples=1)
-    return {name: scores[name].value for name in SCORES}
+def _scores(found: Found, z_N: np.ndarray, seed: int) -> dict[str, float]:
+    scores = score_redshift(z_N, found.redshift_N, seed=seed, resamples=1)
+    return {name: scores[name].value for name in SCORES[:2]} | {SCORES[2]: float(crps(found.pdf, z_N).mean())}
 
 
 def table(runs: list[dict[str, dict[str, float]]]) -> str:

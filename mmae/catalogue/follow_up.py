@@ -1,12 +1,12 @@
-"""Which galaxies to observe next: those whose redshifts would reduce the widths of p(z) of all galaxies most.
+"""Which galaxies to observe next: those whose redshifts would teach most about the galaxies with a broad p(z).
 
-ln(1+z) is taken as a smooth function of the embedding: a Gaussian process whose length is the median distance of two
-galaxies, with the noise of each redshift from its image as wide as its p(z). A new redshift then reduces the variance
-of the function for all galaxies that are like it; a greedy choice takes the one with the largest sum of reductions,
-relative to the widths of p(z), given those before (active learning of Cohn 1996, Neural Networks 9, 1071). So a broad
-p(z) alone is no reason: if the image does not determine the redshift, a spectrum teaches nothing about other images;
-and two galaxies that are alike are not both chosen. The process is approximated by random Fourier features (Rahimi &
-Recht 2007, NIPS 20), so that the cost is linear in the number of galaxies.
+ln(1+z) is taken as a smooth function of the embedding: a Gaussian process whose length is half the median distance of
+two galaxies, from which redshifts scatter by NOISE. A new redshift reduces the variance of the function for all
+galaxies that are like it. A greedy choice takes the galaxy with the largest sum of reductions, each multiplied by the
+width of p(z) of the galaxy whose variance is reduced, given those before (active learning of Cohn 1996, Neural Networks
+9, 1071). So galaxies are chosen where many p(z) are broad and few redshifts are known, and of galaxies that are alike
+only some. The process is approximated by random Fourier features (Rahimi & Recht 2007, NIPS 20), so that the cost is
+linear in the number of galaxies.
 
 Shape suffixes: N galaxies, D width of the embedding, P principal components, M features, C candidates, T targets.
 """
@@ -25,10 +25,10 @@ from sklearn.neighbors import NearestNeighbors
 SEED = 0  # of the features and samples: the list of targets is the same each time
 COMPONENTS = 32  # of the embedding; further ones of the recipes are noise
 FEATURES = 300
-PRIOR_SIGMA = 0.3  # of ln(1+z), before any redshift is known
+PRIOR_SIGMA, NOISE = 0.3, 0.02  # of ln(1+z): before any redshift is known, and of galaxies of one embedding
+LENGTH = 0.5  # in units of the median distance of two galaxies
 SAMPLE = 20_000  # galaxies from which components and the length are computed, and among which neighbours are counted
 MOST_CANDIDATES = 50_000  # more are thinned at random
-LEAST_WIDTH = 0.005  # of p(z) / (1+z); narrower ones from an image are not believed
 NEAR = 50  # neighbours among which redshifts are counted for the reason
 CHUNK = 20_000  # galaxies at a time
 UPDATED = 64  # candidates whose gain is computed at a time
@@ -81,12 +81,10 @@ def choose_targets(
     if len(at_C) > MOST_CANDIDATES:
         at_C = np.sort(rng.choice(at_C, max(n, MOST_CANDIDATES), replace=False))
     features = Features(embedding_ND, rng)
-    noise_N = np.square(np.maximum(width_N, LEAST_WIDTH))
-    known_at = np.flatnonzero(known_N & np.isfinite(width_N))
-    inverse_MM = np.eye(FEATURES) + _second_moment(features, embedding_ND, known_at, noise_N)
-    covariance_MM = np.linalg.inv(inverse_MM)
-    wanted_MM = _second_moment(features, embedding_ND, np.flatnonzero(candidate_N), noise_N)
-    order_T, gain_T = _greedy(features(embedding_ND[at_C]), noise_N[at_C], covariance_MM, wanted_MM, n, progress)
+    known_MM = _second_moment(features, embedding_ND, np.flatnonzero(known_N), np.ones(len(known_N)))
+    covariance_MM = np.linalg.inv(np.eye(FEATURES) + known_MM / NOISE**2)
+    wanted_MM = _second_moment(features, embedding_ND, np.flatnonzero(candidate_N), width_N)
+    order_T, gain_T = _greedy(features(embedding_ND[at_C]), covariance_MM, wanted_MM, n, progress)
     order_T = at_C[order_T]
     return Choice(
         order_T,
@@ -114,7 +112,7 @@ class Features:
         component_NP = self._pca.transform(sample)
         first, second = rng.integers(0, len(component_NP), (2, PAIRS))
         length = float(np.median(np.linalg.norm(component_NP[first] - component_NP[second], axis=1)))
-        gamma = 1 / (2 * max(length, np.finfo(float).tiny) ** 2)
+        gamma = 1 / (2 * max(LENGTH * length, np.finfo(float).tiny) ** 2)
         self._sampler = RBFSampler(gamma=gamma, n_components=FEATURES, random_state=SEED).fit(component_NP[:1])
 
     def components(self, embedding_ND: np.ndarray) -> np.ndarray:
@@ -126,23 +124,18 @@ class Features:
         return PRIOR_SIGMA * self._sampler.transform(self.components(embedding_ND))
 
 
-def _second_moment(features: Features, embedding_ND: np.ndarray, at: np.ndarray, noise_N: np.ndarray) -> np.ndarray:
-    """Sum (M, M) of products of features over some galaxies, each weighted by 1 / noise."""
+def _second_moment(features: Features, embedding_ND: np.ndarray, at: np.ndarray, weight_N: np.ndarray) -> np.ndarray:
+    """Weighted sum (M, M) of products of features over some galaxies."""
     total_MM = np.zeros((FEATURES, FEATURES))
     for start in range(0, len(at), CHUNK):
         some = at[start : start + CHUNK]
         feature_NM = features(embedding_ND[some])
-        total_MM += feature_NM.T @ (feature_NM / noise_N[some, None])
+        total_MM += feature_NM.T @ (feature_NM * weight_N[some, None])
     return total_MM
 
 
 def _greedy(
-    feature_CM: np.ndarray,
-    noise_C: np.ndarray,
-    covariance_MM: np.ndarray,
-    wanted_MM: np.ndarray,
-    n: int,
-    progress: Callable[[], object],
+    feature_CM: np.ndarray, covariance_MM: np.ndarray, wanted_MM: np.ndarray, n: int, progress: Callable[[], object]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices (T,) of the choice among the candidates, and the reduction of the summed variance by each, (T,).
 
@@ -153,7 +146,7 @@ def _greedy(
 
     def gain(at: np.ndarray) -> np.ndarray:
         projected_CM = feature_CM[at] @ covariance_MM
-        variance_C = noise_C[at] + (projected_CM * feature_CM[at]).sum(1)
+        variance_C = NOISE**2 + (projected_CM * feature_CM[at]).sum(1)
         return ((projected_CM @ wanted_MM) * projected_CM).sum(1) / variance_C
 
     blocks = np.array_split(np.arange(len(feature_CM)), -(-len(feature_CM) // CHUNK))
@@ -170,9 +163,9 @@ def _greedy(
                 break
         chosen.append(best)
         gains.append(float(gain_C[best]))
-        # With the covariance S and a redshift of features f and noise s2, S becomes S - (S f)(S f)' / (s2 + f' S f).
+        # With the covariance S and a redshift of features f and variance s2, S becomes S - (S f)(S f)' / (s2 + f' S f).
         change_M = covariance_MM @ feature_CM[best]
-        covariance_MM = covariance_MM - np.outer(change_M, change_M) / (noise_C[best] + change_M @ feature_CM[best])
+        covariance_MM = covariance_MM - np.outer(change_M, change_M) / (NOISE**2 + change_M @ feature_CM[best])
         progress()
     return np.array(chosen), np.array(gains)
 

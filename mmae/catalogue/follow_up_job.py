@@ -146,7 +146,7 @@ def _fields(sample: Sample, choice: Choice) -> dict[str, Field]:
         "rank": Field(np.arange(1, len(at_T) + 1), "1: to be observed first"),
         "object_id": Field(rows["object_id"].to_numpy(), "name in the catalogue"),
         **{name: Field(rows[name].to_numpy(), *texts) for name, texts in numbers.items()},
-        "gain": Field(choice.gain_T, "expected reduction of the widths of p(z), relative to that by the first target"),
+        "gain": Field(choice.gain_T, "expected reduction of the variance of redshifts from images; 1: first target"),
         "reason": Field(np.array(reasons, object), "why it was chosen"),
     }
 

@@ -11,7 +11,7 @@ import pytest
 from astropy.table import Table
 from rich.console import Console
 
-from mmae.catalogue.follow_up import _greedy, choose_targets
+from mmae.catalogue.follow_up import NOISE, _greedy, choose_targets
 from mmae.catalogue.follow_up_config import FollowUpConfig
 from mmae.catalogue.follow_up_job import follow_up
 from mmae.core.errors import InputError
@@ -39,6 +39,13 @@ def test_galaxies_unlike_those_with_a_redshift_are_first():
     assert len(set(choice.order_T)) == 10 and candidate_N[choice.order_T].all()
 
 
+def test_of_two_groups_that_with_the_broad_pz_is_first():
+    embedding_ND = two_groups(np.random.default_rng(4))
+    known_N, candidate_N = masks(np.array([0, N - 1]))
+    width_N = np.repeat([0.01, 0.3], N // 2)
+    assert (choose_targets(embedding_ND, width_N, known_N, candidate_N, 5).order_T >= N // 2).all()
+
+
 def test_of_galaxies_that_are_alike_only_one_is_needed():
     embedding_ND = two_groups(np.random.default_rng(1))
     known_N, candidate_N = masks(np.array([], int))
@@ -51,13 +58,13 @@ def test_of_galaxies_that_are_alike_only_one_is_needed():
 
 def test_each_target_has_the_largest_gain_of_all_candidates():
     rng = np.random.default_rng(3)
-    feature_CM, noise_C = rng.normal(size=(200, 6)), rng.uniform(0.1, 2, 200)
+    feature_CM = rng.normal(size=(200, 6)) * 0.02
     wanted_MM = feature_CM.T @ feature_CM
-    order_T, gain_T = _greedy(feature_CM, noise_C, np.eye(6), wanted_MM, 15, lambda: None)
+    order_T, gain_T = _greedy(feature_CM, np.eye(6), wanted_MM, 15, lambda: None)
     known: list[int] = []
 
     def summed_variance(at: list[int]) -> float:
-        inverse_MM = np.eye(6) + feature_CM[at].T @ (feature_CM[at] / noise_C[at, None])
+        inverse_MM = np.eye(6) + feature_CM[at].T @ feature_CM[at] / NOISE**2
         return float(np.trace(np.linalg.solve(inverse_MM, wanted_MM)))
 
     for chosen, gain in zip(order_T, gain_T, strict=True):
