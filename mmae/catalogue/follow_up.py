@@ -151,7 +151,8 @@ def _greedy(
 
     blocks = np.array_split(np.arange(len(feature_CM)), -(-len(feature_CM) // CHUNK))
     gain_C = np.concatenate([gain(block) for block in blocks])
-    chosen, gains = [], []
+    chosen: list[int] = []
+    gains: list[float] = []
     for _ in range(n):
         # A target reduces the gain of the others, so that old gains are limits: only the largest are computed again.
         while True:
