@@ -29,7 +29,7 @@ from mmae.catalogue.table_files import Field, write_list
 from mmae.core.errors import InputError
 from mmae.core.provenance import provenance_line
 from mmae.core.terminal import terminal
-from mmae.report.contents import Column, Drawing, Section, Table
+from mmae.report.contents import Cell, Column, Drawing, Section, Table
 from mmae.report.save import save_report
 from mmae.survey.schema import SPLITS
 
@@ -163,7 +163,7 @@ def _write_page(
         ("without, that have no p(z)", int(without_N.sum())),
         ("targets", len(choice.order_T)),
     )
-    widths = tuple(
+    widths: tuple[tuple[Cell, ...], ...] = tuple(
         (name, *(float(x) for x in np.percentile(sample.width_N[mask_N], (16, 50, 84))))
         for name, mask_N in (("all that can be chosen", sample.candidate_N), ("targets", chosen_N))
     )
