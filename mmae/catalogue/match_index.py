@@ -40,7 +40,7 @@ class MatchIndex:
         if not path.exists():
             _build(folder, path, modality, alignment)
         self.index = open_index(path)
-        self.index.expansion_search = EXPANSION
+        self.index.expansion_search = EXPANSION  # type: ignore[misc]  # its setter is not beside its getter
 
     def __len__(self) -> int:
         return len(self.index)

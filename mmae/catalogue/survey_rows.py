@@ -13,13 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmae.catalogue.source import COPY_AGAIN, input_files, read_footer, spec_of
+from mmae.catalogue.source import COPY_AGAIN, input_files, read_footer, read_row, spec_of
 from mmae.core.errors import InputError
 from mmae.survey.schema import SurveySpec
 from mmae.survey.tensors import decode_tensor
 
 FILE, ROW = "file", "row"
-READ_ROWS = 64  # at a time, to find a row
 
 
 @dataclass(frozen=True)
@@ -98,17 +97,10 @@ def read_measurements(
     """
     with pq.ParquetFile(path) as parquet:
         found = [name for name in columns if name in parquet.schema_arrow.names]
-        rows = [parquet.metadata.row_group(i).num_rows for i in range(parquet.metadata.num_row_groups)]
-        start_G = np.concatenate([[0], np.cumsum(rows)])
-        if not 0 <= row < start_G[-1]:
-            raise InputError(f"{path}: it has {start_G[-1]} rows, and no row {row}. {COPY_AGAIN}")
-        group = int(np.searchsorted(start_G, row, side="right")) - 1
-        start = int(start_G[group])
-        for batch in parquet.iter_batches(READ_ROWS, [group], found, use_threads=False):
-            if row < start + batch.num_rows:
-                return _decoded(pa.Table.from_batches([batch.slice(row - start, 1)]), spec)
-            start += batch.num_rows
-    raise AssertionError  # the row is in this group
+        rows = parquet.metadata.num_rows
+    if not 0 <= row < rows:
+        raise InputError(f"{path}: it has {rows} rows, and no row {row}. {COPY_AGAIN}")
+    return _decoded(read_row(path, row, found), spec)
 
 
 def _decoded(row: pa.Table, spec: SurveySpec) -> Measurements:
