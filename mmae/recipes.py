@@ -41,11 +41,12 @@ def small() -> RunConfig:
     """Masked autoencoder that encodes visible tokens only, for a laptop.
 
     Command: python ray_jobs/pretrain.py
-    Time: 8 to 11 minutes on 2 CPU cores, 9 epochs of the 6,000 simulated galaxies.
+    Time: 8 to 13 minutes on 2 CPU cores, 11 epochs of the 6,000 simulated galaxies.
     Score: see the README.
 
-    Every galaxy is shown twice in a step: with a tenth to four tenths of its patches, from which the others are
-    reconstructed, and with its whole image and no spectrum, from which the redshift is learned.
+    In a step, 0.6 of the galaxies of a batch are shown with a tenth to four tenths of their patches, from which the
+    others are reconstructed, and all with whole images, a few with or by their spectrum, from which the redshift is
+    learned. Rare kinds of galaxy are repeated, mostly with their spectrum.
     """
     return RunConfig(
         recipe="small",
@@ -69,10 +70,11 @@ def base() -> RunConfig:
     Command: python ray_jobs/pretrain.py --recipe base --survey YOUR_SURVEY
     Time: needs one or more GPUs (--compute.workers).
     Score: not measured. docs/ablations.md has scores of this design at the sizes of `small`, in its first section.
-    Cost: 12.1 million parameters; 9.4 GFLOP per galaxy and step for both views, forward and backward (counted), thus
-    2.4 TFLOP per step, and 44 PFLOP for all steps: two minutes at 40% of the 989 TFLOP/s (dense, bfloat16) of an H100
-    or H200, if nothing else limits. Memory: 18 MB of activations per galaxy in float32 (counted), 4.6 GB for a batch
-    of 256, and 0.25 GB for weights, their average, gradients and the state of the optimisers.
+    Cost: 12.1 million parameters; 3.3 GFLOP per galaxy and step for both views, forward and backward, and 98 GFLOP per
+    step for Muon (counted), thus 0.94 TFLOP per step, and 17 PFLOP for all steps: 44 s at 40% of the 989 TFLOP/s
+    (dense, bfloat16) of an H100 or H200, if nothing else limits. Memory: 15 MB of activations per galaxy in float32
+    (counted), 3.7 GB for a batch of 256, and 0.25 GB for weights, their average, gradients and the state of the
+    optimisers.
 
     The number of steps corresponds to 50 epochs of the paper's 94,173 training galaxies.
     """
@@ -83,7 +85,7 @@ def base() -> RunConfig:
         recipe="base",
         model=replace(SMALL_MODEL, modalities=modalities, width=384, depth=6, heads=6, decoder_width=192),
         stream=replace(run.stream, batch_size=256),
-        optim=replace(run.optim, steps=18_400, muon_decoder_factor=1.0, warmup_steps=500),
+        optim=replace(run.optim, steps=18_400, muon_learning_rate=2e-3, muon_decoder_factor=1.0, warmup_steps=500),
         validation=ValidationConfig(every=368),
     )
 

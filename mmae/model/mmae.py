@@ -152,11 +152,18 @@ class MMAE(nn.Module):
         self.redshift_head = RedshiftHead(D, config.heads, config.redshift)
         self.recalibration = Recalibration(len(self.modalities), config.redshift.bins)
 
-    def encode(self, batch: Batch, visible: Visible | View) -> Encoded:
-        """Encode the visible tokens and compute the redshift logits."""
+    def encode(self, batch: Batch, visible: Visible | View, by_token: bool = False) -> Encoded:
+        """Encode the visible tokens and compute the redshift logits.
+
+        Args:
+            by_token: embed whole measurements token by token, as those with hidden tokens.
+        """
         view = as_view(visible, self.modalities)
         prepared = {name: modality.prepare(batch, view.visible[name]) for name, modality in self.modalities.items()}
-        whole = {name: whole_tokens(modality, prepared[name], view) for name, modality in self.modalities.items()}
+        whole = {
+            name: None if by_token else whole_tokens(modality, prepared[name], view)
+            for name, modality in self.modalities.items()
+        }
         groups = [self._encode_group(prepared, view, whole, alike) for alike in view.groups]
         logits_BK = view.ungroup([self.redshift_head(group.token_BVD, group.valid_BV) for group in groups])
         logits_BZ = refined(logits_BK, self.config.redshift)
@@ -293,7 +300,8 @@ class MMAE(nn.Module):
         """Redshift with its 68% interval and all reconstructions, in physical units."""
         encoded = self.encode(batch, visible)
         shift_B, certainty_B = most_probable(encoded.logits_BZ, self.config.redshift)
-        predicted = self.reconstruct(encoded, shift_B, certainty_B)
+        # Training reconstructs what is hidden from measurements that were embedded token by token.
+        predicted = self.reconstruct(self.encode(batch, visible, by_token=True), shift_B, certainty_B)
         return Estimate(
             *redshift_interval(self.recalibration(encoded.logits_BZ, visible), self.config.redshift),
             {

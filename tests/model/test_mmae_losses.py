@@ -151,6 +151,19 @@ def test_losses_of_a_masked_share_are_those_of_its_galaxies(model):
     torch.testing.assert_close(both.parts["redshift"], every.parts["redshift"], **CLOSE)
 
 
+def test_reconstructions_from_a_whole_image_do_not_use_the_stem(model):
+    """The stem learns from redshifts alone; a decoder of its tokens is not trained."""
+    changed = copy.deepcopy(model)
+    batch, visible = random_batch(3), all_tokens(random_batch(3), model.n_tokens, True)
+    visible["spectrum"][:] = False
+    with torch.no_grad():
+        for parameter in changed.modalities["image"].stem.parameters():
+            parameter.mul_(1.5)
+    before, after = model.estimate(batch, visible), changed.estimate(batch, visible)
+    assert not torch.equal(before.redshift_B, after.redshift_B)
+    assert torch.equal(before.flux_BL, after.flux_BL) and torch.equal(before.image_BCHW, after.image_BCHW)
+
+
 def test_total_loss_is_the_weighted_sum_of_the_parts():
     config = tiny(image={"weight": 2.0}, spectrum={"weight": 0.5}, redshift_weight=3.0)
     model = build_model(config, SPEC).eval()
