@@ -182,7 +182,7 @@ ROWS = "z_spec,z_phot\n0.5,0.6\n1.0,0.9\n0.7,-99\n"
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("p.csv.gz", gzip.compress(ROWS.encode())),
+        ("p.csv.gz", gzip.compress(ROWS.encode(), mtime=0)),
         ("p.txt.bz2", bz2.compress(ROWS.encode())),
         ("p.csv", b"\xef\xbb\xbf" + ROWS.replace("\n", "\r\n").encode()),
         ("p.txt", ROWS.replace(",", " | ").encode()),
