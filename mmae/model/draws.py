@@ -32,7 +32,9 @@ class Draws:
         """Standard normal numbers of some galaxies, on the CPU: (N, n)."""
         self.calls += 1
         streams = [np.random.default_rng([*self.seed, self.calls, self.first + row]) for row in row_N]
-        return torch.from_numpy(np.array([stream.standard_normal(n) for stream in streams], np.float32).reshape(-1, n))
+        return torch.from_numpy(
+            np.array([stream.standard_normal(n) for stream in streams], np.float32).reshape(len(row_N), n)
+        )
 
     def batch(self) -> float:
         """One number for all galaxies, uniform in [0, 1)."""

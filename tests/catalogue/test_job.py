@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
@@ -299,6 +300,14 @@ def test_no_usable_galaxy(bundle, tmp_path):
         predict_here(options(bundle, survey, tmp_path / "c"))
 
 
+def all_values(table: pa.Table) -> bytes:
+    """All values, also those that are not a number."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema.remove_metadata()) as stream:
+        stream.write_table(table.replace_schema_metadata().combine_chunks())
+    return sink.getvalue().to_pybytes()
+
+
 def test_hats_catalogue_and_pattern_give_the_same_rows(bundle, survey, whole, tmp_path):
     hats = tmp_path / "hats"
     for number, file in enumerate(sorted((survey / "test").iterdir())):
@@ -310,7 +319,7 @@ def test_hats_catalogue_and_pattern_give_the_same_rows(bundle, survey, whole, tm
     for given in (hats, f"{survey}/test/*.parquet"):
         out = tmp_path / f"c{len(str(given))}"
         predict_here(options(bundle, given, out))
-        assert read_catalogue(out).equals(read_catalogue(whole))
+        assert all_values(read_catalogue(out)) == all_values(read_catalogue(whole))
 
 
 def test_integer_ids_stay_integers(bundle, survey, tmp_path):

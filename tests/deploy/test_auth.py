@@ -60,7 +60,8 @@ def head(tmp_path_factory):
     environment |= {"HOME": str(home), "RAY_AUTH_MODE": "token"}
     subprocess.run([RAY, "get-auth-token", "--generate"], env=environment, check=True, capture_output=True, timeout=120)
     dashboard = free_port()
-    # In a separate folder, so that no other test connects to it.
+    # In a separate folder, so that no other test connects to it; a short path, because of the length limit of sockets.
+    sockets = tempfile.mkdtemp(prefix="r")
     command = [
         RAY,
         "start",
@@ -69,7 +70,7 @@ def head(tmp_path_factory):
         "--num-cpus=1",
         f"--port={free_port()}",
         f"--dashboard-port={dashboard}",
-        f"--temp-dir={home / 'r'}",
+        f"--temp-dir={sockets}",
         "--object-store-memory=100000000",
         # The default port may be used by another Ray on this machine; then no job would be accepted.
         f"--dashboard-agent-listen-port={free_port()}",
@@ -87,10 +88,12 @@ def head(tmp_path_factory):
             time.sleep(0.5)
         yield url, environment, psutil.Process(process.pid)
     finally:
-        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
-            with contextlib.suppress(psutil.Error):
-                one.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself
+            for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+                with contextlib.suppress(psutil.Error):
+                    one.kill()
         process.wait(timeout=30)
+        shutil.rmtree(sockets, ignore_errors=True)
 
 
 def test_requests_without_the_token_are_refused(head):

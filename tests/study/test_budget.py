@@ -54,7 +54,7 @@ def test_flops_of_a_block_are_those_of_its_matrix_products():
         masks=replace(RunConfig().masks, image_ratio=(0.0, 0.0), spectrum_ratio=(0.0, 0.0), drop_spectrum=0.0),
     )
     deeper = replace(run, model=replace(TINY, depth=TINY.depth + 1))
-    width, tokens = TINY.width, 1 + 4 + 7  # a whole image has four tokens
+    width, tokens = TINY.width, 1 + 5 + 7  # a whole image has four tokens and one of its apertures
     block = 4 * width**2 + 2 * TINY.mlp_ratio * width**2  # q, k, v, out and the two layers of the MLP
     attention = 2 * tokens * width  # products with keys and with values, per token
     expected = 6 * tokens * (block + attention)
@@ -66,7 +66,7 @@ def test_the_schedule_has_the_length_of_the_trial():
     study = replace(TINY_STUDY, galaxies_seen=6400, run=replace(TINY_STUDY.run, optim=recipe("small").optim))
     plan = plan_trial(study, {"learning_rate": 1e-3}, TINY_SPEC)
     assert plan.run.optim.steps == 100 and plan.run.validation.every == 12  # nine validations
-    assert plan.run.optim.warmup_steps == 8  # 50 of 650 steps, scaled to 100
+    assert plan.run.optim.warmup_steps == 6  # 50 of 800 steps, scaled to 100
     assert plan.run.optim.learning_rate == 1e-3
 
 
