@@ -47,8 +47,8 @@ def read_window(
     tables = []
     for item in items.to_pylist():
         group_N, row_N = sampler.window(item["window"], portion, item["skip"])
-        repeats_N = np.array([sampler.repeats(group)[row] for group, row in zip(group_N, row_N, strict=True)], np.int32)
-        tables.append(read_rows(groups, columns, group_N, row_N).append_column(REPEATS, pa.array(repeats_N)))
+        repeats = pa.array(sampler.repeats_of(group_N, row_N))
+        tables.append(read_rows(groups, columns, group_N, row_N).append_column(REPEATS, repeats))
     return pa.concat_tables(tables)
 
 

@@ -82,6 +82,14 @@ class Sampler:
         """How many times an epoch has each row of a row group."""
         return self.repeats_G[group] if self.repeats_G else np.ones(self.rows_G[group], int)
 
+    def repeats_of(self, group_N: np.ndarray, row_N: np.ndarray) -> np.ndarray:
+        """How many times an epoch has each of these rows."""
+        repeats_N = np.ones(len(row_N), int)
+        for group in np.unique(group_N) if self.repeats_G else ():
+            here_N = group_N == group
+            repeats_N[here_N] = self.repeats_G[group][row_N[here_N]]
+        return repeats_N
+
     @cached_property
     def n_rows(self) -> int:
         """Number of galaxies in an epoch."""
