@@ -301,7 +301,8 @@ class MMAE(nn.Module):
         encoded = self.encode(batch, visible)
         shift_B, certainty_B = most_probable(encoded.logits_BZ, self.config.redshift)
         # Training reconstructs what is hidden from measurements that were embedded token by token.
-        predicted = self.reconstruct(self.encode(batch, visible, by_token=True), shift_B, certainty_B)
+        by_token = self.encode(batch, encoded.view, by_token=True) if encoded.view.whole else encoded
+        predicted = self.reconstruct(by_token, shift_B, certainty_B)
         return Estimate(
             *redshift_interval(self.recalibration(encoded.logits_BZ, visible), self.config.redshift),
             {
