@@ -19,7 +19,7 @@ from mmae.catalogue.audit import agree, rank, weigh
 from mmae.catalogue.audit_config import AuditConfig
 from mmae.catalogue.audit_page import TRUTH, write_audit_page
 from mmae.catalogue.hats_files import DATASET, METADATA
-from mmae.catalogue.read import read_format, read_partitions, read_pz
+from mmae.catalogue.read import read_format_with_pz, read_partitions, read_pz
 from mmae.catalogue.rows import FLAGS, IN_TRAINING, PZ_CDF, PZ_EDGE, RowFormat
 from mmae.catalogue.survey_rows import SurveyRows, read_survey_rows
 from mmae.catalogue.table_files import Field, write_list
@@ -44,9 +44,7 @@ def audit(config: AuditConfig, console: Console | None = None) -> pa.Table:
         InputError: the catalogue has no p(z), the survey no redshifts, or they have no galaxies in common.
     """
     console = console or terminal()
-    row_format = read_format(config.catalogue)
-    if row_format.ln_edges is None:
-        raise InputError(f"{config.catalogue}: its model has no p(z). Predict with a model of recipe base or small.")
+    row_format = read_format_with_pz(config.catalogue)
     survey = read_survey_rows(config.survey, config.splits, ["redshift"], ["split"])
     table, counts = _judged(config, row_format, survey)
     table = table.take(rank(table["p_wrong"].to_numpy()))

@@ -21,7 +21,7 @@ from mmae.catalogue.follow_up import Choice, choose_targets, describe_target, pz
 from mmae.catalogue.follow_up_config import FollowUpConfig
 from mmae.catalogue.hats_files import DATASET, METADATA
 from mmae.catalogue.page import read_images
-from mmae.catalogue.read import read_embeddings, read_format, read_partitions
+from mmae.catalogue.read import read_embeddings, read_format_with_pz, read_partitions
 from mmae.catalogue.rows import EMBEDDING, FLAGS, REDSHIFTS, RowFormat
 from mmae.catalogue.summary import SHOWN, Example
 from mmae.catalogue.survey_rows import FILE, ROW, SurveyRows, read_survey_rows
@@ -73,9 +73,7 @@ def follow_up(config: FollowUpConfig, console: Console | None = None) -> pa.Tabl
             galaxies without one.
     """
     console = console or terminal()
-    row_format = read_format(config.catalogue)
-    if row_format.ln_edges is None:
-        raise InputError(f"{config.catalogue}: its model has no p(z). Predict with a model of recipe base or small.")
+    row_format = read_format_with_pz(config.catalogue)
     survey = None
     if config.survey:
         survey = read_survey_rows(config.survey, SPLITS, ["redshift"])

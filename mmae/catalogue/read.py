@@ -37,6 +37,18 @@ def read_format(folder: str | Path) -> RowFormat:
         ) from error
 
 
+def read_format_with_pz(folder: str | Path) -> RowFormat:
+    """`read_format` of a catalogue that has p(z).
+
+    Raises:
+        InputError: it has none, or the folder is not a catalogue.
+    """
+    found = read_format(folder)
+    if found.ln_edges is None:
+        raise InputError(f"{folder}: its model has no p(z). Predict with a model of recipe base or small.")
+    return found
+
+
 def read_pixels(folder: str | Path) -> list[Pixel]:
     """The partitions of a catalogue, in their order on the sky."""
     lines = (Path(folder).expanduser() / PARTITION_INFO).read_text().split()[1:]

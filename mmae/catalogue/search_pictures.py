@@ -17,14 +17,14 @@ from mmae.catalogue.figures import image_figure
 from mmae.catalogue.page import read_images
 from mmae.catalogue.queries import Query
 from mmae.catalogue.search_config import SearchConfig
-from mmae.catalogue.source import input_files, read_footer, read_row, spec_of
+from mmae.catalogue.source import input_files, read_footer, spec_of
 from mmae.catalogue.summary import Example
+from mmae.catalogue.survey_rows import read_measurements
 from mmae.core.errors import InputError
 from mmae.plots.image import draw_rgb, white_level
 from mmae.plots.spectrum import FLUX_UNIT, draw_spectrum
 from mmae.report.style import save_figure, short_name, style
 from mmae.survey.schema import SPLITS, Galaxy, SurveySpec
-from mmae.survey.tensors import decode_tensor
 
 MOST_MATCHES = 6  # drawn
 Place = tuple[str, int]  # file and row
@@ -121,13 +121,5 @@ def _places(config: SearchConfig, found: Sequence[pa.Table]) -> tuple[SurveySpec
 
 def _read_galaxy(name: str, place: Place, spec: SurveySpec) -> Galaxy:
     """Image and spectrum of a galaxy of a survey."""
-    path, number = place
-    there = set(read_footer(path).schema.names) & {"image", "flux", "ivar"}
-    row = read_row(path, number, sorted(there))
-    found: dict[str, np.ndarray | None] = {}
-    for column, dtype in (("image", np.dtype(spec.image_dtype)), ("flux", np.dtype("f4")), ("ivar", np.dtype("f4"))):
-        value_1X, has_1 = decode_tensor(row[column], dtype) if column in there else (None, [False])
-        found[column] = value_1X[0] if value_1X is not None and has_1[0] else None
-    image = found["image"]
-    image_CHW = None if image is None else image.reshape(spec.image_shape)
-    return Galaxy(name, image_CHW=image_CHW, flux_L=found["flux"], ivar_L=found["ivar"])
+    found = read_measurements(*place, spec)
+    return Galaxy(name, image_CHW=found.image_CHW, flux_L=found.flux_L, ivar_L=found.ivar_L)
