@@ -76,6 +76,9 @@ def start_ray() -> None:
         else:
             _listen_on_loopback()
             _shorten_temporary_folder()
+            # Workers have the priority of any other process. By default those of a training yield to Ray's own
+            # processes, and two threads of torch wait for the one that yields.
+            os.environ.setdefault("RAY_worker_niceness", "0")
         token = token_file()
         new_token = not token.exists()
         try:

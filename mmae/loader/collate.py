@@ -43,13 +43,17 @@ def galaxy_columns(survey: Survey) -> list[str]:
     return ["object_id", "redshift", *(column for column in wanted if column in available)]
 
 
-def to_batch(table: pa.Table, spec: SurveySpec) -> Batch:
-    """A `Batch` on the CPU from rows of a survey."""
+def to_batch(table: pa.Table, spec: SurveySpec, pinned: bool = False) -> Batch:
+    """A `Batch` on the CPU from rows of a survey.
+
+    Args:
+        pinned: images and spectra are in page-locked memory, which a GPU reads while it computes.
+    """
     values, present = {}, {}
     for modality, kind in MODALITIES.items():
         shapes, there = kind.shapes(input_spec(spec)), []
         for name, columns in kind.columns(spec.bands).items():
-            values[name], has_B = decode(table, columns, shapes[name])
+            values[name], has_B = decode(table, columns, shapes[name], pinned)
             if name not in kind.optional:
                 there.append(has_B)
         present[modality] = torch.stack(there).all(0)
@@ -65,7 +69,9 @@ def to_batch(table: pa.Table, spec: SurveySpec) -> Batch:
     )
 
 
-def decode(table: pa.Table, columns: tuple[str, ...], shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+def decode(
+    table: pa.Table, columns: tuple[str, ...], shape: tuple[int, ...], pinned: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
     """One input array of a modality: float32 (B, *shape), and the mask (B,) of the galaxies that have it.
 
     Args:
@@ -76,8 +82,9 @@ def decode(table: pa.Table, columns: tuple[str, ...], shape: tuple[int, ...]) ->
         return torch.zeros(len(table), *shape), torch.zeros(len(table), dtype=torch.bool)
     if pa.types.is_fixed_size_binary(table.schema.field(columns[0]).type):
         dtype = np.dtype(f"f{table.schema.field(columns[0]).type.byte_width // math.prod(shape)}")
-        decoded_BX, valid_B = decode_tensor(table[columns[0]], dtype)
-        return torch.from_numpy(decoded_BX).reshape(-1, *shape), torch.from_numpy(valid_B)
+        values_BX = torch.empty(len(table), math.prod(shape), pin_memory=pinned)
+        present_B = decode_tensor(table[columns[0]], dtype, values_BX.numpy())[1]
+        return values_BX.reshape(-1, *shape), torch.from_numpy(present_B)
     numbers = [table[column].cast(pa.float32()).fill_null(math.nan).to_numpy() for column in columns]
     values_BX = torch.from_numpy(np.stack(numbers, -1))
     present_B = values_BX.isfinite().any(-1)

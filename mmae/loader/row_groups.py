@@ -5,6 +5,7 @@ Does not import torch, to keep the start of Ray's reader processes fast.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from mmae.loader.rare import COLUMNS, REPEATS, kinds
 from mmae.loader.sampler import Portion, Sampler
 from mmae.survey.store import ROW_GROUP, SHARD_ADVICE, Survey
 
+NICENESS = 10  # of the processes that read: a training on the same cores comes first
 WAITS_S = (1.0, 4.0, 16.0)  # before each retry; outages of shared file systems often last only seconds
 
 
@@ -44,6 +46,7 @@ def read_window(
     items: pa.Table, sampler: Sampler, groups: list[RowGroup], columns: list[str], portion: Portion
 ) -> pa.Table:
     """The galaxies of the windows in `items` (columns window, skip), with a column of their number in an epoch."""
+    os.nice(max(0, NICENESS - os.nice(0)))
     tables = []
     for item in items.to_pylist():
         group_N, row_N = sampler.window(item["window"], portion, item["skip"])

@@ -105,11 +105,6 @@ class Sampler:
         """Number of batches that are read and shuffled together (a window)."""
         return -(-self.shuffle_rows // self.lane_batch)
 
-    @property
-    def epoch_windows(self) -> int:
-        """Number of windows in an epoch, rounded up."""
-        return -(-self.n_rows // (self.window_batches * self.batch_size))
-
     def window(self, index: int, portion: Portion, skip: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Row groups and rows of the galaxies of a worker in one window, batch by batch.
 

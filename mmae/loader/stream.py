@@ -25,6 +25,7 @@ from mmae.survey.schema import SurveySpec
 from mmae.survey.store import Survey
 
 READER_CPUS = 0  # readers must run also if workers have reserved all CPUs; stream.readers limits their number
+WINDOWS = 64  # of a Ray Dataset: few, so that its plan stays small, and enough for its start to be rare
 
 
 def read_split(survey: Survey, split: str, config: StreamConfig) -> Dataset:
@@ -41,18 +42,19 @@ def read_split(survey: Survey, split: str, config: StreamConfig) -> Dataset:
 
 
 class CollateGalaxies(ArrowBatchCollateFn):
-    """Converts an Arrow batch of survey rows to a `Batch` on the CPU."""
+    """Converts an Arrow batch of survey rows to a `Batch` on the CPU, see `to_batch`."""
 
-    def __init__(self, spec: SurveySpec):
-        self.spec = spec
+    def __init__(self, spec: SurveySpec, pinned: bool = False):
+        self.spec, self.pinned = spec, pinned
 
     def __call__(self, table: pa.Table) -> Batch:  # type: ignore[override]  # Ray passes any object on
-        return to_batch(table, self.spec)
+        return to_batch(table, self.spec, self.pinned)
 
 
-def batches(data: DataIterator | Dataset, spec: SurveySpec, batch_size: int) -> Iterator[Batch]:
-    """Iterator over the batches of a split; the last one may be smaller."""
-    stream = data.iter_torch_batches(batch_size=batch_size, collate_fn=CollateGalaxies(spec), prefetch_batches=2)
+def batches(data: DataIterator | Dataset, spec: SurveySpec, batch_size: int, pinned: bool = False) -> Iterator[Batch]:
+    """Iterator over the batches of a split, see `to_batch`; the last one may be smaller."""
+    collate = CollateGalaxies(spec, pinned)
+    stream = data.iter_torch_batches(batch_size=batch_size, collate_fn=collate, prefetch_batches=2)
     return cast(Iterator[Batch], iter(stream))
 
 
@@ -90,22 +92,31 @@ def make_sampler(survey: Survey, stream: StreamConfig, seed: int) -> Sampler:
 
 
 def training_batches(
-    survey: Survey, stream: StreamConfig, *, seed: int, steps: int, step: int = 0, portion: Portion = Portion()
+    survey: Survey,
+    stream: StreamConfig,
+    *,
+    seed: int,
+    steps: int,
+    step: int = 0,
+    portion: Portion = Portion(),
+    pinned: bool = False,
 ) -> Iterator[Batch]:
     """The portion of a worker of each batch, from the given step to the end of the run.
 
-    Each epoch is a Ray Dataset of windows, which are read in Ray tasks.
+    The windows of a run are read in Ray tasks, as Ray Datasets of up to WINDOWS windows, which do not stop between
+    epochs.
 
     Args:
         steps: total number of optimiser steps of the run.
         step: first step.
+        pinned: see `to_batch`.
     """
     sampler, groups, columns = make_sampler(survey, stream, seed), row_groups(survey, "train"), galaxy_columns(survey)
     mine = portion.rows(sampler.batch_size)
     n_windows = math.ceil(steps / sampler.window_batches)
     window, skip = divmod(step, sampler.window_batches)
     while window < n_windows:
-        stop = min(n_windows, (window // sampler.epoch_windows + 1) * sampler.epoch_windows)
+        stop = min(n_windows, window + WINDOWS)
         items = [{"window": w, "skip": skip if w == window else 0} for w in range(window, stop)]
         data = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             read_window,  # type: ignore[arg-type]  # the annotation of Ray omits arguments from fn_kwargs
@@ -114,5 +125,5 @@ def training_batches(
             num_cpus=READER_CPUS,
             compute=ray.data.TaskPoolStrategy(size=stream.readers),
         )
-        yield from batches(data, survey.spec, mine.stop - mine.start)
+        yield from batches(data, survey.spec, mine.stop - mine.start, pinned)
         window, skip = stop, 0

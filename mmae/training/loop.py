@@ -86,7 +86,13 @@ class Loop:
         stream = replace(config.stream, lanes=config.stream.lanes or config.compute.workers)
         portion = Portion(self.host.rank, self.host.world)
         order = training_batches(
-            self.survey, stream, seed=config.seed, steps=config.optim.steps, step=self.state.step, portion=portion
+            self.survey,
+            stream,
+            seed=config.seed,
+            steps=config.optim.steps,
+            step=self.state.step,
+            portion=portion,
+            pinned=self.host.device.type == "cuda",
         )
         for batch in self._timed(order):
             self._step(batch, portion)
