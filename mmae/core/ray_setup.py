@@ -26,6 +26,8 @@ WORKER_ENV = {
     # waits for thousands of fresh pages. 32 MiB is the largest threshold that glibc accepts.
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
+    # Arrow's allocator: the same, for ten seconds, so that a reader uses the memory of one window for the next.
+    "MIMALLOC_PURGE_DELAY": "10000",
 }
 PASSED_ON = ("MMAE_MODALITIES",)  # of the driver's environment; see mmae/model/modalities/__init__.py
 for _name, _value in WORKER_ENV.items():  # Ray reads these at import
