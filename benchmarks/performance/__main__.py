@@ -1,0 +1,54 @@
+"""All measurements of speed, printed as one table.
+
+    python -m benchmarks.performance --survey SURVEY                   40 minutes on two quiet cores
+    python -m benchmarks.performance --survey SURVEY --part input      one part
+    python -m benchmarks.performance --survey SURVEY --dry             tiny sizes, to see that it runs
+
+Each line is a ratio of two things measured by turns in one run, or a figure with its range.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks.performance import epoch, input, memory, model_step, start
+from benchmarks.performance.line import HEADER, Line
+from mmae.survey.store import open_survey
+
+
+def parts(survey: Path, dry: bool) -> dict[str, Callable[[], list[Line]]]:
+    """The parts of the table by name, with their sizes."""
+    repeats = 1 if dry else 5
+    opened = open_survey(survey)
+    return {
+        "input": lambda: input.lines(opened, rows=512 if dry else 16_384, repeats=repeats),
+        "epoch": lambda: epoch.lines(survey, steps=20 if dry else 80, repeats=repeats, threads=(2,) if dry else (2, 1)),
+        "start": lambda: start.lines(survey, repeats=repeats),
+        "step": lambda: model_step.lines(batch=4 if dry else 64, steps=repeats),
+        "memory": lambda: memory.lines(
+            opened, rows=2048 if dry else 40_000, points=2 if dry else 5, sizes=(2000,) if dry else memory.SIZES
+        ),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--survey", type=Path, required=True)
+    parser.add_argument("--part", nargs="+", default=["input", "epoch", "start", "step", "memory"])
+    parser.add_argument("--dry", action="store_true", help="tiny sizes, to see that it runs")
+    arguments = parser.parse_args()
+    print(f"{os.cpu_count()} cores, {platform.machine()}, {platform.platform()}, torch {torch.__version__}\n\n{HEADER}")
+    every = parts(arguments.survey.expanduser().resolve(), arguments.dry)
+    for name in arguments.part:
+        for line in every[name]():
+            print(line.markdown(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
