@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmae.model.precision import at_least_float32
+
 DECODER_MLP = 2.0  # hidden width of the decoder's feed-forward layers, in units of its width
 
 
@@ -33,8 +35,9 @@ def _attend(q_BHQD: Tensor, k_BHVD: Tensor, v_BHVD: Tensor, mask_B11V: Tensor | 
     """Scaled dot-product attention (H heads). In float32 on a CPU: the bfloat16 gradient takes six times as long."""
     if q_BHQD.device.type != "cpu":
         return F.scaled_dot_product_attention(q_BHQD, k_BHVD, v_BHVD, attn_mask=mask_B11V)
+    q, k, v = (at_least_float32(x) for x in (q_BHQD, k_BHVD, v_BHVD))
     with torch.autocast("cpu", enabled=False):
-        y_BHQD = F.scaled_dot_product_attention(q_BHQD.float(), k_BHVD.float(), v_BHVD.float(), attn_mask=mask_B11V)
+        y_BHQD = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_B11V)
     return y_BHQD.to(q_BHQD.dtype)
 
 

@@ -189,8 +189,10 @@ class Lines(nn.Module):
         weight_B1X, flux_B1X = self.grid.cumulative(weight_BL), self.grid.cumulative(weight_BL * flux_BL)
         channels = []
         for half in SCALES:
-            inner, outer = self._window_sum(weight_B1X, half), self._window_sum(weight_B1X, SURROUNDINGS * half)
-            inner_flux, outer_flux = self._window_sum(flux_B1X, half), self._window_sum(flux_B1X, SURROUNDINGS * half)
+            (inner, inner_flux), (outer, outer_flux) = (
+                [self._window_sum(sum_B1X, width).to(flux_BL.dtype) for sum_B1X in (weight_B1X, flux_B1X)]
+                for width in (half, SURROUNDINGS * half)
+            )
             outer, outer_flux = outer - inner, outer_flux - inner_flux
             measured = (inner > 0) & (outer > 0)
             inner, outer = inner.where(measured, 1.0), outer.where(measured, 1.0)
@@ -205,7 +207,7 @@ class Lines(nn.Module):
     def _window_sum(cumulative_B1X: Tensor, half: int) -> Tensor:
         """Sums over windows of 2 * half + 1 samples, from cumulative sums in double precision."""
         padded_BX = Fn.pad(cumulative_B1X[:, None], (half, half), mode="replicate")[:, 0]
-        return (padded_BX[:, 2 * half + 1 :] - padded_BX[:, : cumulative_B1X.shape[1] - 1]).float()
+        return padded_BX[:, 2 * half + 1 :] - padded_BX[:, : cumulative_B1X.shape[1] - 1]
 
     def log_odds(self, features: LineFeatures) -> Tensor:
         """Log odds of ln(1+z) given the spectrum: (B, Z).

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from mmae.model.precision import at_least_float32
 from mmae.model.workers import n_workers, sum_over_workers
 
 
@@ -31,7 +32,7 @@ def masked_mse(
     Args:
         observed_BTP: samples (bool) that were observed; None: all.
     """
-    error_BTP = (prediction_BTP.float() - target_BTP).square()
+    error_BTP = (at_least_float32(prediction_BTP) - target_BTP).square()
     if observed_BTP is None:
         return mean_over_targets((error_BTP.mean(-1) * is_target_BT).sum(), is_target_BT.sum())
     counted_BTP = observed_BTP & is_target_BT[..., None]
@@ -48,11 +49,11 @@ def masked_chi_square(
     """
     weight_BTP = ivar_BTP / (1 + error_floor**2 * ivar_BTP) * is_target_BT[..., None]
     n_good = ((ivar_BTP > 0) & is_target_BT[..., None]).sum()
-    return mean_over_targets((weight_BTP * (prediction_BTP.float() - target_BTP).square()).sum(), n_good)
+    return mean_over_targets((weight_BTP * (at_least_float32(prediction_BTP) - target_BTP).square()).sum(), n_good)
 
 
 def paper_redshift_loss(z_pred_B: Tensor, z_spec_B: Tensor, known_B: Tensor, gamma: float = 0.15) -> Tensor:
     """1 - 1 / (1 + (dz / gamma)^2), dz = (z_pred - z_spec) / (1 + z_spec) (arXiv:2510.22527)."""
-    dz_B = (z_pred_B.float() - z_spec_B) / (1 + z_spec_B)
+    dz_B = (at_least_float32(z_pred_B) - z_spec_B) / (1 + z_spec_B)
     loss_B = 1 - 1 / (1 + (dz_B / gamma).square())
     return mean_over_targets((loss_B * known_B).sum(), known_B.sum())

@@ -22,6 +22,7 @@ from mmae.model.indexing import add_rows, add_tokens
 from mmae.model.modalities import MODALITIES, ModalitiesConfig
 from mmae.model.modality import Evidence, Modality, Sizes, embed_visible, whole_tokens
 from mmae.model.outputs import Estimate, Losses, Reading
+from mmae.model.precision import at_least_float32
 from mmae.model.recalibration import Recalibration
 from mmae.model.redshift import (
     RedshiftConfig,
@@ -179,7 +180,7 @@ class MMAE(nn.Module):
         self, prepared: dict[str, Any], view: View, whole: Mapping[str, Tensor | None], alike: Alike
     ) -> Group:
         row_B = alike.row_B
-        tokens = [self.register + self.amount(view.fraction_BM[row_B])[:, None]]
+        tokens = [self.register + self.amount(view.fraction_BM[row_B].to(self.register.dtype))[:, None]]
         valid = [torch.ones(len(row_B), 1, dtype=torch.bool, device=row_B.device)]
         place, first = {}, 1
         for name in alike.n_visible:
@@ -315,7 +316,7 @@ class MMAE(nn.Module):
 
 def mean_token(group: Group) -> Tensor:
     """Mean of the valid tokens of each galaxy: (B, D)."""
-    token_BVD = group.token_BVD.float()
+    token_BVD = at_least_float32(group.token_BVD)
     if group.valid_BV is None:
         return token_BVD.mean(1)
     valid_BV1 = group.valid_BV[..., None]

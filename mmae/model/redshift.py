@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmae.model.blocks import CrossBlock
 from mmae.model.losses import mean_over_targets
+from mmae.model.precision import at_least_float32
 
 COARSE = 6  # minimum number of bins of a coarse level of a redshift head
 LABEL_REACH = 3.0  # the training label is cut off at this many standard deviations
@@ -82,7 +83,7 @@ def bins_of_levels(bins: int) -> list[int]:
 
 def interpolate_bins(logits_BK: Tensor, bins: int) -> Tensor:
     """Linear interpolation to another number of equal bins, (B, bins); constant beyond the outermost bin centres."""
-    return F.interpolate(logits_BK.float()[:, None], bins, mode="linear")[:, 0]
+    return F.interpolate(at_least_float32(logits_BK)[:, None], bins, mode="linear")[:, 0]
 
 
 def bin_edges(config: RedshiftConfig, device: torch.device | None = None) -> Tensor:
@@ -110,7 +111,7 @@ def most_probable(logits_BZ: Tensor, config: RedshiftConfig) -> tuple[Tensor, Te
     bin_Z = torch.arange(logits_BZ.shape[1], device=logits_BZ.device)
     peak_BZ = probability_BZ * ((bin_Z - bin_B[:, None]).abs() <= PEAK_HALF_WIDTH)
     certainty_B = peak_BZ.sum(-1)
-    return (peak_BZ @ (bin_Z + 0.5)) / certainty_B * config.fine_width, certainty_B
+    return (peak_BZ @ (bin_Z + 0.5).to(peak_BZ.dtype)) / certainty_B * config.fine_width, certainty_B
 
 
 def redshift_loss(logits_BZ: Tensor, redshift_B: Tensor, weight_B: Tensor, config: RedshiftConfig) -> Tensor:

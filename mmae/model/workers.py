@@ -10,6 +10,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed._functional_collectives import all_reduce
 
+from mmae.model.precision import at_least_float32
+
 
 def n_workers() -> int:
     """Number of workers of a training step; 1 where no gradient is computed: each worker then scores its own part."""
@@ -34,13 +36,13 @@ class BatchNorm2d(nn.BatchNorm2d):
     def forward(self, x_BFHW: Tensor) -> Tensor:
         if not self.training or n_workers() == 1:
             return super().forward(x_BFHW)
-        mean_F, variance_F, n_F = _moments(x_BFHW.float())
+        mean_F, variance_F, n_F = _moments(at_least_float32(x_BFHW))
         assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None and self.momentum is not None
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean_F, self.momentum)
-            self.running_var.lerp_((variance_F * n_F / (n_F - 1)).float(), self.momentum)
+            self.running_var.lerp_((variance_F * n_F / (n_F - 1)).to(variance_F.dtype), self.momentum)
         scale_F = self.weight * (variance_F + self.eps).rsqrt()
         y_BFHW = (x_BFHW - mean_F[:, None, None]) * scale_F[:, None, None] + self.bias[:, None, None]
         return y_BFHW.to(x_BFHW.dtype)
@@ -62,4 +64,4 @@ def _moments(x_BFHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         torch.stack([total_F, squares_F + 2 * mean_F * rest_F + n * mean_F.square(), n_F])
     )
     mean_F = total_F / n_F
-    return mean_F.float(), (squares_F / n_F - mean_F.square()).float(), n_F
+    return mean_F.to(x_BFHW.dtype), (squares_F / n_F - mean_F.square()).to(x_BFHW.dtype), n_F

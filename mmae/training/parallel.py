@@ -21,6 +21,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from mmae.model.build import Model
 from mmae.model.outputs import Losses
+from mmae.model.precision import at_least_float32
 from mmae.model.workers import n_workers, sum_over_workers
 
 # In some batches, layers have no galaxy to work on: those of a modality or of whole images. Buffers are equal already.
@@ -50,7 +51,7 @@ def of_all_workers(value_BX: np.ndarray, mine: slice, n: int) -> np.ndarray:
 def mean_over_workers(losses: Losses) -> dict[str, Tensor]:
     """The losses of a step, over the targets of all workers; the total is under "". Collective."""
     named = {"": losses.total, **losses.parts}
-    mean = sum_over_workers(torch.stack([loss.detach().float() for loss in named.values()])) / n_workers()
+    mean = sum_over_workers(torch.stack([at_least_float32(loss.detach()) for loss in named.values()])) / n_workers()
     return dict(zip(named, mean, strict=True))
 
 

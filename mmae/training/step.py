@@ -29,6 +29,7 @@ from mmae.model.masking import draw_visible
 from mmae.model.modalities import MODALITIES
 from mmae.model.outputs import Losses
 from mmae.model.view import View, count_visible, view_of
+from mmae.training.muon import Muon
 from mmae.training.parallel import of_all_workers, parts, shard, synchronised, whole
 
 # Modules whose matrices Muon trains: transformer blocks, convolutions, the inner layers of the redshift head.
@@ -91,7 +92,9 @@ def create_state(config: RunConfig, spec: InputSpec, device: torch.device, shard
         for sharded in (model, averaged):
             if sharded is not None:
                 shard(sharded, device, sharded_over)
-    return TrainState(model, model, averaged, _optimisers(model, config.optim))
+    return TrainState(
+        model, model, averaged, _optimisers(model, config.optim, in_bfloat16(device, config.compute.precision))
+    )
 
 
 @torch.no_grad()
@@ -116,11 +119,14 @@ def _update_average(averaged: Model, model: Model, n_averaged: int, decay: float
                 old.copy_(now)
 
 
-def _optimisers(model: nn.Module, optim: OptimConfig) -> list[torch.optim.Optimizer]:
+def _optimisers(model: nn.Module, optim: OptimConfig, bfloat16: bool) -> list[torch.optim.Optimizer]:
     """AdamW, and Muon (Jordan et al. 2024) for the matrices of `INNER` layers if it has a learning rate.
 
     Updates of Muon are orthogonal matrices, scaled to the size of AdamW's: all directions of a matrix learn equally
     fast. The effect on scores and losses is in docs/ablations.md.
+
+    Args:
+        bfloat16: whether matrices are multiplied in bfloat16.
     """
     hidden = {name: p for name, p in model.named_parameters() if p.requires_grad and _is_hidden_matrix(name, p)}
     if not optim.muon_learning_rate or isinstance(model, OwnOptimisation):
@@ -129,7 +135,7 @@ def _optimisers(model: nn.Module, optim: OptimConfig) -> list[torch.optim.Optimi
     optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=optim.learning_rate, fused=True)]
     if hidden:
         matrices = _muon_groups(hidden, optim)
-        optimisers.append(torch.optim.Muon(matrices, lr=optim.muon_learning_rate, adjust_lr_fn="match_rms_adamw"))
+        optimisers.append(Muon(matrices, bfloat16, lr=optim.muon_learning_rate))
     return optimisers
 
 
@@ -219,10 +225,14 @@ def draw_views(model: Model, batch: Batch, config: RunConfig, draws: Draws, port
     return views
 
 
+def in_bfloat16(device: torch.device, precision: str) -> bool:
+    """Whether matrices are multiplied in bfloat16: with precision `bfloat16`, or on a GPU with `auto`."""
+    return precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+
+
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
-    """bfloat16 autocast with precision `bfloat16`, or on a GPU with `auto`."""
-    enabled = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    """bfloat16 autocast, see `in_bfloat16`."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16(device, precision))
 
 
 def training_step(

@@ -19,6 +19,7 @@ from mmae.model.indexing import add_rows, gather_positions, gather_tokens, take_
 from mmae.model.lines import Lines, LinesConfig
 from mmae.model.losses import masked_chi_square, masked_mse
 from mmae.model.modality import Evidence, MaskRule, Modality, Sizes, patch_head
+from mmae.model.precision import at_least_float32
 
 # Clipping limit of the embedded flux, in units of the spectrum's rms: larger values are cosmic rays or sky-line
 # residuals, and carry no more information.
@@ -155,7 +156,9 @@ class Spectrum(Modality):
             return Evidence(row_B, self.lines.log_odds(features), features)
 
     def predict(self, decoded_BTE: Tensor) -> SpectrumPatches:
-        return SpectrumPatches(self.to_patch(decoded_BTE).float(), self.to_level(decoded_BTE.mean(1)).float())
+        return SpectrumPatches(
+            at_least_float32(self.to_patch(decoded_BTE)), at_least_float32(self.to_level(decoded_BTE.mean(1)))
+        )
 
     def complete(
         self, predicted: SpectrumPatches, evidence: Evidence, shift_B: Tensor, certainty_B: Tensor, summary_BD: Tensor
@@ -164,7 +167,7 @@ class Spectrum(Modality):
         row_B = evidence.row_B
         with torch.autocast(shift_B.device.type, enabled=False):
             drawn_BL = self.lines.draw(
-                evidence.features, shift_B[row_B], certainty_B[row_B], take_rows(summary_BD, row_B).float()
+                evidence.features, shift_B[row_B], certainty_B[row_B], at_least_float32(take_rows(summary_BD, row_B))
             )
         drawn_BTP = tk.patchify_spectrum(drawn_BL, self.config.patch)
         return SpectrumPatches(add_rows(predicted.flux_BTP, row_B, drawn_BTP), predicted.level_B2)
@@ -195,7 +198,7 @@ def replace_by_noise(flux_BL: Tensor, ivar_BL: Tensor, draws: Draws) -> Tensor:
     low, high = EMPTY_NOISE
     chosen_N = np.flatnonzero(draws.galaxies().numpy() < EMPTY)
     scale_B = low + (high - low) * draws.galaxies()
-    noise_NL = scale_B[chosen_N, None].float() * draws.normal(chosen_N, flux_BL.shape[1])
+    noise_NL = scale_B[chosen_N, None].to(flux_BL.dtype) * draws.normal(chosen_N, flux_BL.shape[1])
     row_N, noise_NL = (to_device(x, flux_BL.device) for x in (torch.from_numpy(chosen_N), noise_NL))
     ivar_NL = ivar_BL[row_N]
     error_NL = ivar_NL.where(ivar_NL > 0, torch.inf).rsqrt()
