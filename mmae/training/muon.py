@@ -44,6 +44,8 @@ class Muon(torch.optim.Muon):
             update = update.redistribute(placements=[Replicate()])
         update = update.bfloat16() if self.bfloat16 else update
         update = orthogonal(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
+        if isinstance(update, DTensor):
+            update = update.redistribute(placements=parameter.placements)
         size = 0.2 * math.sqrt(max(parameter.shape))  # 0.2 is the typical RMS of AdamW's updates (Liu et al. 2025)
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
         parameter.add_(update.to(parameter.dtype), alpha=-group["lr"] * size)
