@@ -29,6 +29,8 @@ class StreamConfig:
     """Validation and test splits up to this size (GB) are read once and kept in Ray's object store."""
 
     def __post_init__(self) -> None:
+        if self.repeat_rare > 100:
+            raise ValueError(f"stream.repeat_rare is {self.repeat_rare}: it must be at most 100.")
         for name in ("batch_size", "shuffle_rows", "readers", "repeat_rare"):
             if getattr(self, name) < 1:
                 raise ValueError(f"stream.{name} is {getattr(self, name)}: it must be at least 1.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmae.survey.strata import POINT_SOURCE
 
@@ -22,7 +23,7 @@ def kinds(table: pa.Table) -> np.ndarray:
     redshift_N = table["redshift"].to_numpy()
     known_N = np.isfinite(redshift_N)
     bin_N = np.floor(np.log1p(np.where(known_N, redshift_N, 0.0)).clip(0) / BIN).astype(int)
-    is_point_N = np.array([shape == POINT_SOURCE for shape in table["morphtype"].to_pylist()], bool)
+    is_point_N = pc.equal(table["morphtype"], POINT_SOURCE).fill_null(False).to_numpy().astype(int)
     return np.where(known_N, 2 * bin_N + is_point_N, -1)
 
 
@@ -35,5 +36,5 @@ def repeats_of_rare(kind_G: list[np.ndarray], most: int) -> tuple[np.ndarray, ..
     known_N = kind_N >= 0
     number_K = np.bincount(kind_N[known_N], minlength=1)
     least = LEAST * known_N.sum()
-    repeats_K = np.ceil(least / number_K.clip(1)).clip(1, most).astype(int)
+    repeats_K = np.ceil(least / number_K.clip(1)).clip(1, most).astype(np.int8)  # a byte per galaxy of the survey
     return tuple(np.where(kind_N >= 0, repeats_K[kind_N], 1) for kind_N in kind_G)

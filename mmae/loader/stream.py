@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 import pyarrow as pa
@@ -68,15 +69,18 @@ def make_sampler(survey: Survey, stream: StreamConfig, seed: int) -> Sampler:
         InputError: an epoch has no galaxy, or fewer galaxies than lanes.
     """
     groups, share = row_groups(survey, "train"), stream.unlabelled
+    with ThreadPoolExecutor() as threads:
+        unlabelled_G = () if share == 1 else tuple(threads.map(unlabelled_rows, groups))
+        kind_G = [] if stream.repeat_rare == 1 else [*threads.map(kinds_of_rows, groups)]
     sampler = Sampler(
         rows_G=tuple(group.rows for group in groups),
         seed=seed,
         batch_size=stream.batch_size,
         lanes=stream.lanes or 1,
         shuffle_rows=stream.shuffle_rows,
-        unlabelled_G=() if share == 1 else tuple(unlabelled_rows(group) for group in groups),
+        unlabelled_G=unlabelled_G,
         share=share,
-        repeats_G=() if stream.repeat_rare == 1 else repeats_of_rare([*map(kinds_of_rows, groups)], stream.repeat_rare),
+        repeats_G=repeats_of_rare(kind_G, stream.repeat_rare) if kind_G else (),
     )
     if not sampler.n_rows:
         raise InputError(
