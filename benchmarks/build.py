@@ -8,10 +8,13 @@ DESI spectra (7,781 samples) and HSC images (5 x 160 x 160 pixels with weights a
 written as HDF5 partitions, a few rows at a time. All columns of the first files are then read with h5py, and the files
 are matched and built, chunk by chunk, in one process as a Ray worker does it. Each number of pairs has a process of
 its own, so that its peak memory is its own; the page cache of the files is dropped before they are read and before
-they are built. CPU times are given too, because other work on the machine does not change them much.
+they are built. CPU times are given too, because other work on the machine changes them less; a second table has those
+of the stages of the build, of which *read* is h5py. The start and the checks of the first 512 rows are the same for any
+number of pairs.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -25,9 +28,18 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.measure import Memory, timed  # noqa: E402
+from benchmarks.stages import Stages  # noqa: E402
+from mmae.ingest import chunk  # noqa: E402
 from mmae.ingest.build import build_survey  # noqa: E402
+from mmae.ingest.layouts import hdf5  # noqa: E402
+from mmae.ingest.pairing import known  # noqa: E402
+from mmae.ingest.pairing import read as pairing_read  # noqa: E402
+from mmae.ingest.pairing import source as pairing  # noqa: E402
 from mmae.ingest.pairing.config import PairConfig  # noqa: E402
 from mmae.ingest.pairing.source import paired_source  # noqa: E402
+from mmae.ingest.sources import convert  # noqa: E402
+from mmae.ingest.sources import source as known_source  # noqa: E402
+from mmae.survey import store  # noqa: E402
 from mmae.survey.store import Survey  # noqa: E402
 
 FILE_ROWS = 500  # of one partition
@@ -35,9 +47,27 @@ PIECE_ROWS = 50  # written and read at once
 SURVEYS = ("desi", "hsc")
 BANDS = "grizy"
 HEADER = (
-    "| pairs | read, GB | pairs/s: read | build | CPU ms per pair: read | build | "
-    "resident MB: at the start | median | peak |\n" + "|---" * 9 + "|"
+    "| pairs | read, GB | pairs/s: read | build | CPU ms per pair: read | build | ratio | "
+    "resident MB: at the start | median | peak |\n" + "|---" * 10 + "|"
 )
+STAGES = {
+    "read": [(hdf5, "some_rows")],
+    "index": [(known, "index_source")],
+    "sample": [(known, "check_source"), (pairing, "measure_normalisation")],
+    "spectra": [(convert, "spectra_on_grid")],
+    "images": [
+        (convert, "image_of"),
+        (convert, "missing_by_band"),
+        (convert, "missing_fault"),
+        (pairing_read, "missing_fault"),
+    ],
+    "columns": [(known_source, "galaxies_of"), (pairing, "read_cell")],
+    "checks": [(chunk, "check_galaxy")],
+    "tables": [(chunk, "to_table")],
+    "write": [(store.pq, "write_table")],
+    "hash": [(store, "file_hash")],
+}
+"""Functions by stage; `rest` is what is in none of them: imports, the match, the splits."""
 
 
 def main() -> None:
@@ -54,13 +84,20 @@ def main() -> None:
         files = arguments.files or Path(name) / "mmu"
         write_files(files, max(arguments.pairs), arguments.side)
         print(HEADER, flush=True)
+        stages = []
         for pairs in arguments.pairs:
             options = ["--pairs", str(pairs), "--files", str(files), "--one", f"{name}/{pairs}"]
-            subprocess.run([sys.executable, __file__, *options], check=True)
+            done = subprocess.run([sys.executable, __file__, *options], check=True, stdout=subprocess.PIPE, text=True)
+            row, of_stages = json.loads(done.stdout.splitlines()[-1])
+            stages.append(of_stages)
+            print(row, flush=True)
+    names = (*STAGES, "rest")
+    print("\n| pairs | CPU ms per pair: " + " | ".join(names) + " |\n" + "|---" * (len(names) + 1) + "|")
+    print("\n".join(stages))
 
 
 def measured(files: Path, pairs: int, out: Path) -> str:
-    """A row of the table."""
+    """A row of each table, as JSON."""
     paths = {name: [path_of(files, name, first) for first in range(0, pairs, FILE_ROWS)] for name in SURVEYS}
     every = [path for some in paths.values() for path in some]
     drop_cache(every)
@@ -80,13 +117,16 @@ def measured(files: Path, pairs: int, out: Path) -> str:
         built.append(build_survey([source], out, run=one_by_one))
 
     sampler = Memory()
-    build_s, build_cpu = timed(build)
+    with Stages(STAGES) as stages:
+        build_s, build_cpu = timed(build)
     resident = sampler.stop() / 1e6
     found = sum(int(counts["paired"]) for counts in built[0].counts.values())
     rates = f"{pairs / read_s:.0f} | {found / build_s:.0f}"
-    cpu = f"{1e3 * read_cpu / pairs:.2f} | {1e3 * build_cpu / found:.2f}"
+    cpu = f"{1e3 * read_cpu / pairs:.2f} | {1e3 * build_cpu / found:.2f} | {build_cpu / read_cpu * pairs / found:.2f}"
     memory = " | ".join(f"{value:.0f}" for value in (resident[0], np.median(resident), resident.max()))
-    return f"| {found} | {size / 1e9:.2f} | {rates} | {cpu} | {memory} |"
+    row = f"| {found} | {size / 1e9:.2f} | {rates} | {cpu} | {memory} |"
+    by_stage = " | ".join(f"{1e3 * stages.seconds[name] / found:.3f}" for name in (*STAGES, "rest"))
+    return json.dumps([row, f"| {found} | {by_stage} |"])
 
 
 def one_by_one(jobs, work, workers=None):

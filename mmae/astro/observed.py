@@ -21,4 +21,6 @@ def nan_where_unobserved(image_XHW: np.ndarray, observed_XHW: ArrayLike = True) 
     observed_XHW = np.isfinite(image_XHW) & observed_XHW
     nonzero_XHW = (image_XHW != 0) & observed_XHW
     observed_XHW &= nonzero_XHW.any(axis=(-2, -1), keepdims=True)
-    return np.where(observed_XHW, image_XHW, np.nan)
+    kept_XHW = image_XHW.astype(np.result_type(image_XHW.dtype, 0.0))
+    np.copyto(kept_XHW, np.nan, where=~observed_XHW)  # half the time of np.where
+    return kept_XHW

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,18 @@ def write_whole(path: Path, text: str) -> None:
     unfinished = partial_path(path)
     unfinished.write_text(text)
     unfinished.rename(path)
+
+
+def second_name(path: Path, other: Path) -> None:
+    """Give a file a second name: a hard link, or a copy where the file system has none. Nothing if it is there."""
+    try:
+        other.hardlink_to(path)
+    except FileExistsError:
+        pass
+    except OSError:
+        unfinished = partial_path(other)
+        shutil.copyfile(path, unfinished)
+        unfinished.rename(other)
 
 
 def file_hash(path: Path) -> str:

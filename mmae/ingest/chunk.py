@@ -1,6 +1,7 @@
-"""The two tasks of each chunk: read it into an intermediate file, then divide that file into shards.
+"""The two tasks of each chunk: read it and write shards by the splits of its rows' own cells, then make them final.
 
-A split depends on rows of other chunks (`split_rows.py`), so shards are written when all chunks are read.
+A split may depend on rows of other chunks (`split_rows.py`), so it is final only when all chunks are read. Few rows
+then get another split than that of their cell: the shards of most chunks are complete and only get another name.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mmae.core.files import second_name
 from mmae.ingest.config import SplitConfig
 from mmae.survey.schema import MAGNITUDE, SPLITS, Galaxy, Rejection, check_galaxy, to_table
 from mmae.survey.source import Chunk, ChunkRead, Source
@@ -47,38 +49,38 @@ class ChunkReport:
         name: of its shards.
         rejections: rows and fields that were rejected.
         scalars: SCALARS and WHERE of the kept rows.
-        rows: all columns of the kept rows, with an empty split.
+        rows: the kept rows, as shards by the splits of their own cells or groups.
         truth_rows: truth of the kept rows, without splits; None if there is none.
+        redshifts, counts: per split.
         splits_hash: of the splits and groups that the rows were divided by; empty until then, as are the following
             fields.
         shards, truth: what was written.
-        redshifts, counts: per split.
     """
 
     name: str
     rejections: list[Rejection]
     scalars: BuildFile
-    rows: BuildFile
+    rows: list[Shard]
     truth_rows: BuildFile | None
+    redshifts: dict[str, list[float]]
+    counts: dict[str, dict[str, int]]
     splits_hash: str = ""
     shards: list[Shard] = field(default_factory=list)
     truth: list[TruthShard] = field(default_factory=list)
-    redshifts: dict[str, list[float]] = field(default_factory=dict)
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def is_divided(self) -> bool:
         return bool(self.splits_hash)
 
     @property
-    def intermediate(self) -> list[BuildFile]:
+    def intermediate(self) -> list[BuildFile | Shard | TruthShard]:
         """Files that are not needed once the chunk is divided."""
-        return [self.rows] if self.truth_rows is None else [self.rows, self.truth_rows]
+        return [*self.rows, *([] if self.truth_rows is None else [self.truth_rows])]
 
     @property
     def files(self) -> list[BuildFile | Shard | TruthShard]:
         """All files that must exist in this state."""
-        return [self.scalars, *(self.shards + self.truth if self.is_divided else self.intermediate)]
+        return [self.scalars, *([*self.shards, *self.truth] if self.is_divided else self.intermediate)]
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -90,13 +92,13 @@ class ChunkReport:
             name=values["name"],
             rejections=[Rejection(**r) for r in values["rejections"]],
             scalars=BuildFile(**values["scalars"]),
-            rows=BuildFile(**values["rows"]),
+            rows=[Shard(**s) for s in values["rows"]],
             truth_rows=None if values["truth_rows"] is None else BuildFile(**values["truth_rows"]),
+            redshifts=values["redshifts"],
+            counts=values["counts"],
             splits_hash=values["splits_hash"],
             shards=[Shard(**s) for s in values["shards"]],
             truth=[TruthShard(**s) for s in values["truth"]],
-            redshifts=values["redshifts"],
-            counts=values["counts"],
         )
 
 
@@ -115,27 +117,34 @@ def read_chunk(source: Source, chunk: Chunk, index: int, out: Path, split: Split
     units = splitting_units(
         [g.ra for g in kept], [g.dec for g in kept], [g.group_id or g.object_id for g in kept], split.nside
     )
-    table = to_table(kept, [""] * len(kept), source.spec)
+    own = [assign_split(unit, split.fractions, split.seed) for unit in units]
     scalars = {
-        **{name: table[name] for name in ("object_id", "targetid", "ra", "dec")},
+        "object_id": pa.array([g.object_id for g in kept], pa.string()),
+        "targetid": pa.array([g.targetid for g in kept], pa.int64()),
+        "ra": pa.array([g.ra for g in kept], pa.float64()),
+        "dec": pa.array([g.dec for g in kept], pa.float64()),
         "group_id": pa.array([g.group_id for g in kept], pa.string()),
-        OWN_SPLIT: pa.array(
-            [SPLITS.index(assign_split(unit, split.fractions, split.seed)) for unit in units], pa.int8()
-        ),
+        OWN_SPLIT: pa.array([SPLITS.index(name) for name in own], pa.int8()),
         WHERE: pa.array(origin, pa.string()),
     }
+    tables = {}
+    for name in SPLITS:
+        members = [g for g, of_row in zip(kept, own, strict=True) if of_row == name]
+        tables[name] = to_table(members, [name] * len(members), source.spec)
     truth = truth_table(source, read.truth, {g.object_id for g in kept})
     return ChunkReport(
         name=chunk.get("name", f"{index:06d}"),
         rejections=rejections,
         scalars=_write(pa.table(scalars), f"{CHUNKS}/{index:06d}.parquet", out),
-        rows=_write(table, f"{ROWS}/{index:06d}.parquet", out),
+        rows=_write_shards(tables, f"{ROWS}/{index:06d}-{{split}}.parquet", out),
         truth_rows=None if truth is None else _write(truth, f"{ROWS}/{index:06d}-truth.parquet", out),
+        redshifts=_redshifts(tables),
+        counts={name: _count(rows) for name, rows in tables.items()},
     )
 
 
 def divide_chunk(report: ChunkReport, index: int, splits: bytes, out: Path, groups: str = "") -> ChunkReport:
-    """Write the shards of a chunk that has been read: at most one per split, and one of truth.
+    """Make the shards of a chunk that has been read: at most one per split, and one of truth.
 
     The intermediate files are kept, so the task can be repeated.
 
@@ -143,27 +152,31 @@ def divide_chunk(report: ChunkReport, index: int, splits: bytes, out: Path, grou
         splits: one byte per row, the index of its split in SPLITS.
         groups: JSON, row -> the group_id that replaces the one of the reader; empty: none.
     """
-    table = _with_groups(_read(out / report.rows.path), groups)
-    split_N = pa.array(np.frombuffer(splits, np.int8))
-    shards, redshifts, counts, split_of = [], {}, {}, {}
-    for number, name in enumerate(SPLITS):
-        rows = _with_split(table.filter(pc.equal(split_N, number)).combine_chunks(), name)
-        redshifts[name], counts[name] = rows["redshift"].drop_null().to_pylist(), _count(rows)
-        split_of |= dict.fromkeys(rows["object_id"].to_pylist(), name)
-        if len(rows):
-            path = f"{name}/{report.name}.parquet"
-            shards.append(Shard(path, name, len(rows), _write_file(rows, path, out)))
+    scalars, split_N = _read(out / report.scalars.path), np.frombuffer(splits, np.int8)
+    own_N = scalars[OWN_SPLIT].to_numpy()
+    path_of = f"{{split}}/{report.name}.parquet"
+    redshifts, counts = report.redshifts, report.counts
+    if groups or not np.array_equal(split_N, own_N):
+        tables = _divided(_with_groups(_whole(report, own_N, out), groups), split_N)
+        redshifts, counts = _redshifts(tables), {name: _count(rows) for name, rows in tables.items()}
+        shards = _write_shards(tables, path_of, out)
+    else:
+        shards = [replace(shard, path=path_of.format(split=shard.split)) for shard in report.rows]
+        for was, shard in zip(report.rows, shards, strict=True):
+            _make_folders(shard.path, out)
+            second_name(out / was.path, out / shard.path)
     truth = []
     if report.truth_rows is not None:
+        split_of = dict(zip(scalars["object_id"].to_pylist(), (SPLITS[number] for number in split_N), strict=True))
         rows, path = add_splits(_read(out / report.truth_rows.path), split_of), f"{TRUTH}/{index:06d}.parquet"
         truth.append(TruthShard(path, len(rows), _write_file(rows, path, out)))
     return replace(
         report,
+        redshifts=redshifts,
+        counts=counts,
         splits_hash=hash_splits_of(splits, groups),
         shards=shards,
         truth=truth,
-        redshifts=redshifts,
-        counts=counts,
     )
 
 
@@ -176,20 +189,48 @@ def _write(table: pa.Table, path: str, out: Path) -> BuildFile:
     return BuildFile(path, len(table), _write_file(table, path, out))
 
 
+def _write_shards(tables: dict[str, pa.Table], path: str, out: Path) -> list[Shard]:
+    """Write the rows of each split that has any.
+
+    Args:
+        path: with {split}.
+    """
+    some = [(name, path.format(split=name), rows) for name, rows in tables.items() if len(rows)]
+    return [Shard(path, name, len(rows), _write_file(rows, path, out)) for name, path, rows in some]
+
+
 def _write_file(table: pa.Table, path: str, out: Path) -> str:
-    """Write a file of the build and return the hash of its bytes.
+    """Write a file of the build and return the hash of its bytes."""
+    _make_folders(path, out)
+    return write_shard(table, out / path)
+
+
+def _make_folders(path: str, out: Path) -> None:
+    """Make the folders of a file of the build.
 
     Raises:
         FileNotFoundError: the folder of the build is gone: another process finished it, and this task was abandoned.
     """
     for folder in reversed(Path(path).parents[:-1]):  # shards of sky cells are three folders deep
         (out / folder).mkdir(exist_ok=True)
-    return write_shard(table, out / path)
 
 
 def _read(path: Path) -> pa.Table:
     with pq.ParquetFile(path) as parquet:
         return parquet.read()
+
+
+def _whole(report: ChunkReport, own_N: np.ndarray, out: Path) -> pa.Table:
+    """The rows of a chunk in their order."""
+    tables = [_read(out / shard.path) for shard in report.rows]
+    place_N = np.argsort(np.argsort(own_N, kind="stable"))
+    return pa.concat_tables(tables).take(pa.array(place_N))
+
+
+def _divided(table: pa.Table, split_N: np.ndarray) -> dict[str, pa.Table]:
+    """The rows of each split."""
+    parts = {name: table.filter(pa.array(split_N == number)) for number, name in enumerate(SPLITS)}
+    return {name: _with_split(rows.combine_chunks(), name) for name, rows in parts.items()}
 
 
 def _with_groups(table: pa.Table, groups: str) -> pa.Table:
@@ -204,6 +245,10 @@ def _with_groups(table: pa.Table, groups: str) -> pa.Table:
 def _with_split(table: pa.Table, split: str) -> pa.Table:
     column = table.schema.get_field_index("split")
     return table.set_column(column, table.schema.field(column), pa.array([split] * len(table), pa.string()))
+
+
+def _redshifts(tables: dict[str, pa.Table]) -> dict[str, list[float]]:
+    return {name: rows["redshift"].drop_null().to_pylist() for name, rows in tables.items()}
 
 
 def _measured(table: pa.Table, names: list[str]) -> np.ndarray:

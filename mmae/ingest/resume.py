@@ -3,7 +3,8 @@
 job.json                 what is built; only the same build continues
 chunks/000000.json       report of a chunk, written after the files that it names
 chunks/000000.parquet    scalar columns of its kept rows
-rows/000000.parquet      its kept rows; rows/000000-truth.parquet: their truth. Removed when its shards are written
+rows/000000-train.parquet, -val, -test   shards by the splits of the rows' own cells; rows/000000-truth.parquet: truth.
+                         Removed when the chunk is divided
 lock                     held while a build writes here
 train/ val/ test/ truth/   shards, as in the finished survey
 """

@@ -12,7 +12,7 @@ MAX_MISSING = 0.5  # default limit of readers: at the edge of an image, the gala
 
 def missing_by_band(image_CHW: np.ndarray) -> np.ndarray:
     """The fraction (C,) of the pixels of each band that are missing."""
-    return np.isnan(image_CHW).mean(axis=(1, 2))
+    return np.array([np.count_nonzero(np.isnan(image_HW)) / image_HW.size for image_HW in image_CHW])
 
 
 def missing_fraction(image_CHW: np.ndarray) -> float:
@@ -20,7 +20,10 @@ def missing_fraction(image_CHW: np.ndarray) -> float:
 
     Whole missing bands do not count: an image in one complete band of five can be used.
     """
-    missing_C = missing_by_band(image_CHW)
+    return _of_observed_bands(missing_by_band(image_CHW))
+
+
+def _of_observed_bands(missing_C: np.ndarray) -> float:
     observed = missing_C < 1
     return float(missing_C[observed].mean()) if observed.any() else 1.0
 
@@ -31,9 +34,10 @@ def missing_fault(image_CHW: np.ndarray, most: float) -> str:
     Args:
         most: largest accepted `missing_fraction`.
     """
-    if np.isnan(image_CHW).all():
+    missing_C = missing_by_band(image_CHW)
+    if (missing_C == 1).all():
         return "no pixel was observed in any band"
-    fraction = missing_fraction(image_CHW)
+    fraction = _of_observed_bands(missing_C)
     if fraction <= most:
         return ""
     return f"{fraction:.0%} of the pixels in the observed bands are missing, more than the {most:.0%} allowed"

@@ -20,6 +20,7 @@ import pyarrow as pa
 from mmae.astro.healpix import nested_cell, on_sky
 from mmae.core.errors import InputError
 from mmae.survey.missing import missing_by_band
+from mmae.survey.tensors import encode_tensor
 
 SPEC_KEY = b"mmae.survey_spec"
 SPLITS = ("train", "val", "test")
@@ -155,7 +156,7 @@ def check_galaxy(galaxy: Galaxy, spec: SurveySpec, where: str) -> Checked:
         if reason:
             reject("image", reason)
             galaxy.image_CHW = None
-        elif galaxy.masked_fraction is None and np.isnan(galaxy.image_CHW).any():
+        elif galaxy.masked_fraction is None and np.isnan(galaxy.image_CHW.min()):
             galaxy.masked_fraction = float(missing_by_band(galaxy.image_CHW).max())
     if galaxy.flux_L is not None or galaxy.ivar_L is not None:
         for name in ("flux_L", "ivar_L"):
@@ -204,15 +205,14 @@ def _healpix(galaxies: list[Galaxy]) -> pa.Array:
 
 
 def _image_fault(image_CHW: np.ndarray, dtype: str) -> str | None:
-    infinite = np.isinf(image_CHW)
-    if infinite.any():
-        return f"{int(infinite.sum())} pixels are infinite"
-    observed_CHW = ~np.isnan(image_CHW)
-    if not observed_CHW.any():
+    lowest, highest = (float(of_observed.reduce(image_CHW, axis=None)) for of_observed in (np.fmin, np.fmax))
+    if np.isinf(lowest) or np.isinf(highest):
+        return f"{int(np.isinf(image_CHW).sum())} pixels are infinite"
+    if np.isnan(lowest):
         return "no pixel was observed: all are NaN"
-    if not image_CHW[observed_CHW].any():
+    if lowest == highest == 0:
         return "every pixel is zero"
-    peak, limit = float(np.nanmax(np.abs(image_CHW))), float(np.finfo(dtype).max)
+    peak, limit = max(-lowest, highest), float(np.finfo(dtype).max)
     if peak > limit:
         return f"pixel value {peak:.3g} does not fit into {dtype}"
     return None
@@ -220,18 +220,20 @@ def _image_fault(image_CHW: np.ndarray, dtype: str) -> str | None:
 
 def _spectrum_fault(galaxy: Galaxy) -> str | None:
     flux_L, ivar_L = galaxy.flux_L, galaxy.ivar_L
-    good_L = ivar_L > 0
-    if not np.isfinite(ivar_L).all() or (ivar_L < 0).any():
+    least_weight, most_weight = float(ivar_L.min()), float(ivar_L.max())  # NaN if a sample is
+    if not (0 <= least_weight <= most_weight < np.inf):
         return "ivar has NaN, infinite or negative samples"
-    if not good_L.any():
+    if most_weight == 0:
         return "ivar is zero everywhere: no good pixel"
-    if not np.isfinite(flux_L[good_L]).all():
+    # A bad pixel (ivar 0) may have any value; zero avoids 0 x NaN in sums.
+    flux_L = np.where(ivar_L > 0, flux_L, 0.0)
+    lowest, highest = float(flux_L.min()), float(flux_L.max())
+    if not (-np.inf < lowest <= highest < np.inf):
         return "flux is NaN or infinite where ivar is positive"
-    peak = max(float(np.abs(flux_L[good_L]).max()), float(ivar_L.max()))
+    peak = max(-lowest, highest, most_weight)
     if peak > float(np.finfo(np.float32).max):
         return f"flux or ivar {peak:.3g} does not fit into float32"
-    # A bad pixel (ivar 0) may have any value; zero avoids 0 x NaN in sums.
-    galaxy.flux_L = np.where(good_L, flux_L, 0.0)
+    galaxy.flux_L = flux_L
     return None
 
 
@@ -267,10 +269,6 @@ def arrow_schema(spec: SurveySpec) -> pa.Schema:
 def to_table(galaxies: list[Galaxy], splits: list[str], spec: SurveySpec) -> pa.Table:
     """Checked galaxies and their splits as an Arrow table with the schema of a shard."""
 
-    def tensor_bytes(name: str, dtype: str) -> list[bytes | None]:
-        values = [getattr(g, name) for g in galaxies]
-        return [None if v is None else np.ascontiguousarray(v, dtype).tobytes() for v in values]
-
     def magnitude(band: int) -> list[float | None]:
         values = [None if g.cmodel_mag_C is None else float(g.cmodel_mag_C[band]) for g in galaxies]
         return [v if v is not None and np.isfinite(v) else None for v in values]
@@ -280,10 +278,13 @@ def to_table(galaxies: list[Galaxy], splits: list[str], spec: SurveySpec) -> pa.
         return [None if v is None else float(v) if size == 1 else np.asarray(v, "float32").tobytes() for v in values]
 
     schema = arrow_schema(spec)
+    tensors = {"image": ("image_CHW", spec.image_dtype), "flux": ("flux_L", "float32"), "ivar": ("ivar_L", "float32")}
     columns = {
-        "image": tensor_bytes("image_CHW", spec.image_dtype),
-        "flux": tensor_bytes("flux_L", "float32"),
-        "ivar": tensor_bytes("ivar_L", "float32"),
+        **{
+            column: encode_tensor([getattr(g, name) for g in galaxies], np.dtype(dtype), schema.field(column).type)
+            for column, (name, dtype) in tensors.items()
+            if column in schema.names
+        },
         "group_id": [g.group_id or g.object_id for g in galaxies],
         "split": splits,
         "_healpix_29": _healpix(galaxies),
@@ -293,7 +294,8 @@ def to_table(galaxies: list[Galaxy], splits: list[str], spec: SurveySpec) -> pa.
     for name in schema.names:
         if name not in columns:
             columns[name] = [getattr(g, name) for g in galaxies]
-    return pa.table([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
+    arrays = [c if isinstance(c := columns[f.name], pa.Array) else pa.array(c, f.type) for f in schema]
+    return pa.table(arrays, schema=schema)
 
 
 def recorded_spec(schema: pa.Schema, where: str, advice: str) -> SurveySpec | None:

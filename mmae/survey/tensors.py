@@ -5,8 +5,27 @@ Shape suffixes: N rows, X samples of one tensor.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
+
+
+def encode_tensor(values: Sequence[np.ndarray | None], dtype: np.dtype, kind: pa.FixedSizeBinaryType) -> pa.Array:
+    """A column of fixed-size binary; one copy of each row.
+
+    Args:
+        values: N arrays of X samples, of any shape; None: null.
+        dtype: in which the samples are stored.
+        kind: of the column, X samples wide.
+    """
+    stored_NX = np.zeros((len(values), kind.byte_width // dtype.itemsize), dtype)
+    for row, value in enumerate(values):
+        if value is not None:
+            stored_NX[row] = value.reshape(-1)
+    present_N = np.array([value is not None for value in values], bool)
+    validity = None if present_N.all() else pa.py_buffer(np.packbits(present_N, bitorder="little"))
+    return pa.Array.from_buffers(kind, len(values), [validity, pa.py_buffer(stored_NX)])
 
 
 def decode_tensor(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmae.core.errors import InputError
-from mmae.core.files import file_hash, folder_lock, partial_path, write_whole
+from mmae.core.files import file_hash, folder_lock, partial_path, second_name, write_whole
 
 HOLD_LOCK = """
 import sys
@@ -79,3 +79,18 @@ def test_file_hash_is_blake2b(tmp_path):
     content = bytes(range(256)) * 1000
     (tmp_path / "x").write_bytes(content)
     assert file_hash(tmp_path / "x") == hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_second_name_keeps_the_first_and_can_be_given_again(tmp_path, monkeypatch, links):
+    def refuse(*_):
+        raise PermissionError("no hard links here")
+
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    path, other = tmp_path / "a", tmp_path / "b"
+    path.write_bytes(b"rows")
+    for _ in range(2):
+        second_name(path, other)
+    assert path.read_bytes() == other.read_bytes() == b"rows"
+    assert {p.name for p in tmp_path.iterdir()} == {"a", "b"}

@@ -118,7 +118,7 @@ def test_build_killed_while_it_reads_continues(tmp_path, marks, uninterrupted, r
     kill_in("read", tmp_path, marks, lambda: len(list(reports.glob("*.json"))) >= 3)
     done = {int(path.stem) for path in reports.glob("*.json")}
     assert 3 <= len(done) < N_CHUNKS
-    partial_path(tmp_path / "s.unfinished" / ROWS / "000009.parquet").write_bytes(b"half")
+    partial_path(tmp_path / "s.unfinished" / ROWS / "000009-train.parquet").write_bytes(b"half")
 
     survey = open_survey(build_survey([marked_source(marks)], out).path)
     times_read = readings(marks)
@@ -222,7 +222,7 @@ def write_a_list(path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "damage"),
     [
-        *((f"{ROWS}/000002.parquet", damage) for damage in (remove, truncate, fill_with_zeros)),
+        *((f"{ROWS}/000002-train.parquet", damage) for damage in (remove, truncate, fill_with_zeros)),
         (f"{ROWS}/000002-truth.parquet", remove),
         (f"{CHUNKS}/000002.parquet", remove),
         ("train/000005.parquet", remove),
@@ -251,13 +251,13 @@ def test_partial_files_are_removed(tmp_path, marks):
     for name in (
         "train/000007.parquet",
         "truth/000001.parquet",
-        f"{ROWS}/000007.parquet",
+        f"{ROWS}/000007-train.parquet",
         f"{CHUNKS}/000007.json",
         JOB,
     ):
         partial_path(folder / name).write_bytes(b"half")
     (folder / "val" / "000008.parquet").write_bytes(b"complete, but without a report")
-    (folder / ROWS / "000001.parquet").write_bytes(b"of a divided chunk")
+    (folder / ROWS / "000001-train.parquet").write_bytes(b"of a divided chunk")
     assert still_done(folder, marks) == set(range(N_CHUNKS))
     assert content(folder) == before
 

@@ -14,6 +14,7 @@ import numpy as np
 from mmae.ingest.layouts.layout import Piece, find, native, openable, pieces_of
 
 ENDINGS = (".hdf5", ".h5", ".hdf")
+READ_BYTES = 100_000  # take as long as the start of another read, 20 microseconds
 
 
 def columns(path: str) -> dict[str, str]:
@@ -59,7 +60,7 @@ def read(path: str, names: Sequence[str], rows: np.ndarray, centre: Mapping[str,
 
 
 def some_rows(dataset: h5py.Dataset, rows: np.ndarray, centre: int | None = None) -> np.ndarray:
-    """Rows of a dataset: in one read if they are close to each other, otherwise row by row.
+    """Rows (increasing) of a dataset. Rows between them are read too where that is faster than another read.
 
     Args:
         centre: of images (rows, ..., H, W), so many pixels along the last two axes, about the centre; None: all.
@@ -68,8 +69,14 @@ def some_rows(dataset: h5py.Dataset, rows: np.ndarray, centre: int | None = None
     if centre is not None:
         starts = [max((n - centre) // 2, 0) for n in dataset.shape[-2:]]
         part = (..., *(slice(start, start + centre) for start in starts))
+    size = max(dataset.dtype.itemsize * int(np.prod(dataset.shape[1:])), 1)
+    breaks = np.flatnonzero(np.diff(rows) > max(READ_BYTES // size, 1)) + 1
+    runs = [_run(dataset, run, part) for run in np.split(rows, breaks)]
+    return native(runs[0] if len(runs) == 1 else np.concatenate(runs))
+
+
+def _run(dataset: h5py.Dataset, rows: np.ndarray, part: tuple) -> np.ndarray:
+    """Rows that are close to each other, in one read."""
     first, last = int(rows[0]), int(rows[-1])
-    if last - first < 2 * len(rows):
-        values = np.asarray(dataset[(slice(first, last + 1), *part)])
-        return native(values if len(values) == len(rows) else values[rows - first])
-    return native(np.stack([dataset[(int(row), *part)] for row in rows]))
+    values = np.asarray(dataset[(slice(first, last + 1), *part)])
+    return values if len(values) == len(rows) else values[rows - first]

@@ -133,7 +133,9 @@ def _add_known_images(
     """Images of a known source, with their magnitudes, types and redshifts where the row has none."""
     for i, read in _known(path, row_of, "image", result, spec, known):
         galaxy = result.galaxies[i]
-        fault = "" if read.image_CHW is None else missing_fault(read.image_CHW, max_outside)
+        fault = ""
+        if read.image_CHW is not None and read.masked_fraction:
+            fault = missing_fault(read.image_CHW, max_outside)
         if fault:
             _reject(result, i, "image", fault)
         else:
@@ -162,9 +164,12 @@ def _known(
     """Each member with its galaxy of a known source; what was rejected is added to the result."""
     read = known.read(path, sorted(set(row_of.values())), part, spec)
     by_place = dict(zip(read.where, read.galaxies, strict=True))
+    rejected: dict[str, list[Rejection]] = {}
+    for rejection in read.rejections:
+        rejected.setdefault(rejection.where, []).append(rejection)
     for i, row in row_of.items():
         place, name = f"{path}, row {row}", result.galaxies[i].object_id
-        result.rejections += [replace(r, object_id=name) for r in read.rejections if r.where == place]
+        result.rejections += [replace(r, object_id=name) for r in rejected.get(place, ())]
         if place in by_place:
             yield i, by_place[place]
 

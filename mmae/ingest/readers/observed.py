@@ -31,7 +31,8 @@ def keep_observed(
     """
     observed_XHW = np.ones(image_XHW.shape, bool)
     for weight_XHW in weights:
-        observed_XHW &= weight_XHW > 0  # False for NaN
+        # A mask of true and false as it is: numpy would convert it to compare it with a number. False for NaN.
+        observed_XHW &= weight_XHW if weight_XHW.dtype == bool else weight_XHW > 0
     for mask_XHW, bits in masks:
         observed_XHW &= np.where(np.isfinite(mask_XHW), mask_XHW, 0).astype(np.int64) & bits == 0
     return nan_where_unobserved(image_XHW, observed_XHW)

@@ -12,7 +12,7 @@ import numpy as np
 
 from mmae.core.errors import InputError
 from mmae.ingest.layouts.layout import Piece
-from mmae.ingest.sources.convert import number_of
+from mmae.ingest.sources.convert import numbers_of
 from mmae.ingest.sources.description import KnownSource
 from mmae.survey.schema import Galaxy, SurveySpec
 
@@ -83,7 +83,7 @@ def _warned(piece: Piece, source: KnownSource) -> tuple[int, int]:
     c = source.columns
     if c.zwarn not in piece.values or np.asarray(piece.values[c.zwarn]).dtype != bool:
         return 0, 0
-    known = [i for i in range(len(piece.rows)) if number_of(piece.values, c.redshift, i) is not None]
+    known = np.flatnonzero(np.isfinite(numbers_of(piece.values, c.redshift, len(piece.rows))))
     return sum(bool(piece.values[c.zwarn][i]) == (c.zwarn_true_is == "bad") for i in known), len(known)
 
 

@@ -45,11 +45,14 @@ def image_of(values: dict[str, Any], row: int, columns: ImageColumns, spec: Surv
             for plane in (image_PHW, mask, ivar)
         )
     image_PHW = _observed(image_PHW, mask, ivar, columns.mask_true_is)
-    missing_HW = np.full(image_PHW.shape[1:], np.nan, np.float32)
-    image_CHW = np.stack([image_PHW[names.index(band)] if band in names else missing_HW for band in spec.bands])
+    image_CHW = image_PHW
+    if names != list(spec.bands):
+        missing_HW = np.full(image_PHW.shape[1:], np.nan, np.float32)
+        image_CHW = np.stack([image_PHW[names.index(band)] if band in names else missing_HW for band in spec.bands])
     if not same_scale:
         image_CHW = resample_image(image_CHW, columns.pixel_scale, spec.pixel_scale, spec.image_size)
-    return (image_CHW * 10 ** (0.4 * (spec.zero_point - columns.zero_point))).astype(np.float32)
+    scale = 10 ** (0.4 * (spec.zero_point - columns.zero_point))
+    return image_CHW if scale == 1 else (image_CHW * scale).astype(np.float32)
 
 
 def has_scale(columns: ImageColumns, spec: SurveySpec) -> bool:
@@ -75,7 +78,8 @@ def _observed(image_PHW: np.ndarray, mask: Any, ivar: Any, mask_true_is: str) ->
     """
     weights = [] if ivar is None else [np.asarray(ivar)]
     if mask is not None:
-        flagged = np.asarray(mask) != 0
+        flagged = np.asarray(mask)
+        flagged = flagged if flagged.dtype == bool else flagged != 0
         weights.append(flagged if mask_true_is == "good" else ~flagged)
     return keep_observed(image_PHW, weights)
 

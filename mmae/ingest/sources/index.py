@@ -15,7 +15,7 @@ from mmae.ingest.files import name_of
 from mmae.ingest.ids import distinct_names, repeated, with_origin
 from mmae.ingest.layouts.all import LAYOUTS
 from mmae.ingest.readers.values import UNREADABLE
-from mmae.ingest.sources.convert import number_of, object_id_of, targetid_of
+from mmae.ingest.sources.convert import numbers_of, object_ids_of, targetids_of
 from mmae.ingest.sources.description import KnownSource
 from mmae.ingest.sources.recognise import MissingColumns, require_columns, what_it_is
 from mmae.survey.schema import Rejection
@@ -88,14 +88,19 @@ def _index_file(path: str, source: KnownSource) -> pa.Table:
         return ROWS.empty_table()
     wanted = [part.strip() for part in columns.object_id.split(",") if part]
     wanted += [name for name in (columns.ra, columns.dec, columns.targetid) if name]
-    names, numbers = [], {"ra": [], "dec": [], "targetid": []}
+    names, targetids, positions = [], [], {"ra": [], "dec": []}
     for piece in layout.read(path, wanted, np.arange(count)):
-        for i, row in enumerate(piece.rows):
-            names.append(object_id_of(piece.values, i, columns) or f"row-{row}")
-            numbers["ra"].append(number_of(piece.values, columns.ra, i))
-            numbers["dec"].append(number_of(piece.values, columns.dec, i))
-            numbers["targetid"].append(targetid_of(piece.values, i, columns))
-    return pa.table({"file": [path] * count, "row": np.arange(count), "object_id": names, **numbers}, schema=ROWS)
+        values, n = piece.values, len(piece.rows)
+        ids = object_ids_of(values, n, columns)
+        names += [name or f"row-{row}" for name, row in zip(ids, piece.rows.tolist(), strict=True)]
+        targetids += targetids_of(values, n, columns)
+        for name, numbers in positions.items():
+            numbers.append(numbers_of(values, getattr(columns, name), n))
+    place = {name: pa.array(np.concatenate(numbers), from_pandas=True) for name, numbers in positions.items()}
+    return pa.table(
+        {"file": [path] * count, "row": np.arange(count), "object_id": names, **place, "targetid": targetids},
+        schema=ROWS,
+    )
 
 
 def _with_unique_ids(rows: pa.Table, endings: tuple[str, ...]) -> tuple[pa.Table, list[Rejection]]:

@@ -75,6 +75,10 @@ def _arm(values: dict[str, Any], count: int, columns: SpectrumColumns, arm: str,
 
 def _same_wavelengths(wavelength: Any, flux: Any, grid_L: np.ndarray) -> Iterator[tuple[np.ndarray | None, list[int]]]:
     """Each distinct array of wavelengths with its rows; None for rows without a spectrum."""
+    same = isinstance(wavelength, np.ndarray) and isinstance(flux, np.ndarray) and wavelength.ndim == 2
+    if same and len(wavelength) and (wavelength == wavelength[0]).all():  # as in the files of most surveys
+        yield wavelength[0].astype(np.float64), list(range(len(flux)))
+        return
     groups: dict[bytes | None, tuple[np.ndarray | None, list[int]]] = {}
     for row in range(len(flux)):
         if flux[row] is None or (wavelength is not None and wavelength[row] is None):
@@ -105,7 +109,8 @@ def _fill(
     ivar_RA = _noise_ivar(flux_RA) if "ivar" not in named else _stack(named["ivar"], whole, columns.flux_unit**-2)
     if "mask" in named and named["mask"] is not None:
         flagged_RA = _stack(named["mask"], whole) != 0
-        ivar_RA = np.where(flagged_RA == (columns.mask_true_is == "bad"), 0, ivar_RA)
+        ivar_RA = ivar_RA.copy()
+        ivar_RA[flagged_RA if columns.mask_true_is == "bad" else ~flagged_RA] = 0
     padded_A = ~(np.isfinite(wavelength_A) & (wavelength_A > 0))
     wave_A = wavelength_A[~padded_A]
     for row, fault in zip(whole, _faults(wavelength_A, ivar_RA, padded_A), strict=True):
@@ -117,7 +122,9 @@ def _fill(
         wave_A = air_to_vacuum(wave_A)
     if len(used) < len(whole) or padded_A.any():
         flux_RA, ivar_RA = flux_RA[used][:, ~padded_A], ivar_RA[used][:, ~padded_A]
-    ivar_RA = np.where(np.isfinite(flux_RA), ivar_RA, 0)
+    finite_RA = np.isfinite(flux_RA)
+    if not finite_RA.all():
+        ivar_RA = np.where(finite_RA, ivar_RA, 0)
     flux_RL, ivar_RL = _to_grid(wave_A, flux_RA, ivar_RA, grid_L)
     step_A = np.gradient(wave_A)
     outside = (
@@ -131,9 +138,9 @@ def _fill(
             continue
         result[row].flux_L, result[row].ivar_L = flux_RL[number], ivar_RL[number]
         if named.get("line_spread") is not None and ivar_RL[number].any():
-            spread_A = np.broadcast_to(np.asarray(named["line_spread"][row], np.float64), wavelength_A.shape)[~padded_A]
-            sigma_A = (spread_A * step_A)[ivar_RA[number] > 0]
-            sigma_A = sigma_A[np.isfinite(sigma_A) & (sigma_A > 0)]
+            spread_A = np.broadcast_to(np.asarray(named["line_spread"][row], np.float64), wavelength_A.shape)
+            sigma_A = (spread_A[~padded_A] if padded_A.any() else spread_A) * step_A
+            sigma_A = sigma_A[(ivar_RA[number] > 0) & np.isfinite(sigma_A) & (sigma_A > 0)]
             result[row].line_spread = float(np.median(sigma_A)) if len(sigma_A) else None
 
 
@@ -154,10 +161,11 @@ def _stack(values: Any, rows: list[int], unit: float = 1.0) -> np.ndarray:
 
 def _faults(wavelength_A: np.ndarray, ivar_RA: np.ndarray, padded_A: np.ndarray) -> list[str]:
     """Of each row, the reason why its spectrum cannot be used; empty if it can."""
-    wave_A, padding_RX, used_RA = wavelength_A[~padded_A], ivar_RA[:, padded_A], ivar_RA[:, ~padded_A]
+    wave_A, padding_RX = wavelength_A[~padded_A], ivar_RA[:, padded_A]
     if len(wave_A) < 2 or not (np.diff(wave_A) > 0).all():
         return ["its wavelengths do not increase"] * len(ivar_RA)
-    wrong_R = ~((used_RA >= 0) & np.isfinite(used_RA)).all(axis=1)
+    used_RA = ivar_RA[:, ~padded_A] if padded_A.any() else ivar_RA
+    wrong_R = ~((used_RA.min(axis=1) >= 0) & (used_RA.max(axis=1) < np.inf))  # NaN is wrong too
     faults = ["ivar has NaN, infinite or negative samples" if wrong else "" for wrong in wrong_R]
     for row in np.flatnonzero((padding_RX > 0).any(axis=1)):
         first = wavelength_A[padded_A][padding_RX[row] > 0][0]
@@ -176,10 +184,10 @@ def _to_grid(
         wave_A
     ):
         return resample_spectra(wave_A, flux_RA, ivar_RA, grid_L)
-    flux_RL, ivar_RL = (np.zeros((len(flux_RA), len(grid_L)), np.float32) for _ in range(2))
     good_RA = np.where(ivar_RA > 0, flux_RA, 0)
     if len(wave_A) == len(grid_L) and inside_A.all():
-        return good_RA.astype(np.float32), ivar_RA.astype(np.float32)
+        return good_RA.astype(np.float32, copy=False), ivar_RA.astype(np.float32, copy=False)
+    flux_RL, ivar_RL = (np.zeros((len(flux_RA), len(grid_L)), np.float32) for _ in range(2))
     flux_RL[:, index_A[inside_A]] = good_RA[:, inside_A]
     ivar_RL[:, index_A[inside_A]] = ivar_RA[:, inside_A]
     return flux_RL, ivar_RL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fsspec
+import h5py
 import numpy as np
 import pytest
 
@@ -180,3 +181,14 @@ def test_files_on_another_file_system(tmp_path):
         file.write(path.read_bytes())
     galaxies = galaxies_of("mmu-desi", "memory://mmu/**/*.hdf5")
     np.testing.assert_array_equal([g.flux_L for g in galaxies.values()], columns["spectrum_flux"])
+
+
+@pytest.mark.parametrize("centre", [None, 4])
+@pytest.mark.parametrize("rows", [[0], [3, 4, 5], [0, 1, 7, 8, 39], [0, 13, 39]])
+def test_rows_far_apart_and_close_to_each_other(tmp_path, rows, centre):
+    image = np.random.default_rng(0).normal(size=(40, 2, 130, 130)).astype(np.float32)  # 135 kB each
+    with h5py.File(tmp_path / "f.hdf5", "w") as file:
+        file["image"], file["number"] = image, np.arange(40)
+        wanted = image if centre is None else image[..., 63:67, 63:67]
+        np.testing.assert_array_equal(hdf5.some_rows(file["image"], np.array(rows), centre), wanted[rows])
+        np.testing.assert_array_equal(hdf5.some_rows(file["number"], np.array(rows)), rows)

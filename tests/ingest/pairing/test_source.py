@@ -130,7 +130,7 @@ def test_killed_build_continues_cell_by_cell(built, tmp_path, ray_cluster):
         for index, chunk in enumerate(source.chunks[:4]):
             save_report(unfinished, index, read_chunk(source, chunk, index, unfinished, DEFAULT_SPLIT).to_json())
         read_chunk(source, source.chunks[4], 4, unfinished, DEFAULT_SPLIT)  # rows without a report
-    partial_path(unfinished / ROWS / "000005.parquet").write_bytes(b"half")
+    partial_path(unfinished / ROWS / "000005-train.parquet").write_bytes(b"half")
     again = paired_source(raw_config(folder), out)
 
     def read(chunk):
