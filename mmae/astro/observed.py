@@ -18,9 +18,9 @@ def nan_where_unobserved(image_XHW: np.ndarray, observed_XHW: ArrayLike = True) 
     Args:
         observed_XHW: mask of the shape of the images, or one that can be broadcast to it.
     """
-    observed_XHW = np.isfinite(image_XHW) & observed_XHW
-    nonzero_XHW = (image_XHW != 0) & observed_XHW
-    observed_XHW &= nonzero_XHW.any(axis=(-2, -1), keepdims=True)
+    seen_XHW = np.isfinite(image_XHW) & observed_XHW
+    nonzero_XHW = (image_XHW != 0) & seen_XHW
+    seen_XHW &= nonzero_XHW.any(axis=(-2, -1), keepdims=True)
     kept_XHW = image_XHW.astype(np.result_type(image_XHW.dtype, 0.0))
-    np.copyto(kept_XHW, np.nan, where=~observed_XHW)  # half the time of np.where
+    np.copyto(kept_XHW, np.nan, where=~seen_XHW)  # half the time of np.where
     return kept_XHW
