@@ -177,19 +177,25 @@ def noise_galaxies(n: int, spec: InputSpec = SPEC, seed: int = 0) -> Batch:
 
 
 def rows(
-    batch: int = 64, steps: int = 7, device: str = "cpu", precisions: tuple[str, ...] = ("float32", "bfloat16")
+    batch: int = 64,
+    steps: int = 7,
+    device: str = "cpu",
+    precisions: tuple[str, ...] = ("float32", "bfloat16"),
+    names: tuple[str, ...] = (),
 ) -> list[Row]:
-    """The table: all contestants in each precision.
+    """The table: contestants in each precision.
 
     Args:
         batch: galaxies of a step.
         steps: timed rounds, after WARM_UP others.
+        names: of the contestants, with the published model; all if empty.
     """
     place, galaxies = torch.device(device), noise_galaxies(batch).to(device)
     runs = {
         (c.name, precision): replace(c.config, compute=replace(c.config.compute, precision=precision))
         for precision in precisions
         for c in contestants()
+        if not names or c.name in names
     }
     times = _times_of_steps(runs, galaxies, place, steps)
     table = []

@@ -26,14 +26,14 @@ COUNTS = Counts(
 )
 
 
-def test_both_models_step_and_are_compared(monkeypatch, capsys) -> None:
-    chosen = [c for c in model_step.contestants() if c.name in (model_step.PAPER, model_step.MASKED)]
-    monkeypatch.setattr(model_step, "contestants", lambda: chosen)
+def test_both_models_step_and_are_compared(monkeypatch) -> None:
     monkeypatch.setattr(model_step, "WARM_UP", 0)
-    model_step.main(["--batch", "2", "--steps", "1", "--precision", "float32"])
-    lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("| paper | float32 |") and " 1.0x " in line for line in lines)
-    assert any(line.startswith("| base, masked view | float32 |") for line in lines)
+    names = (model_step.PAPER, model_step.MASKED)
+    paper, masked = model_step.rows(batch=2, steps=1, precisions=("float32",), names=names)
+    assert (paper.name, masked.name) == names
+    assert paper.of_paper == paper.of_paper_float32 == 1
+    assert paper.gflop > 4 * masked.gflop > 0
+    assert model_step.markdown([paper, masked]).count("\n") == 3
 
 
 def test_contest_has_the_sizes_and_the_task_of_the_paper() -> None:
