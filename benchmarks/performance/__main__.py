@@ -17,9 +17,11 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.performance import epoch, input, memory, model_step, start
+from benchmarks.performance import epoch, input, memory, model_step
 from benchmarks.performance.line import HEADER, Line
 from mmae.survey.store import open_survey
+
+STEP_TARGETS = {(model_step.MASKED, "float32"): "at least 10", (model_step.MASKED, "bfloat16"): "at least 12"}
 
 
 def parts(survey: Path, dry: bool) -> dict[str, Callable[[], list[Line]]]:
@@ -29,18 +31,22 @@ def parts(survey: Path, dry: bool) -> dict[str, Callable[[], list[Line]]]:
     return {
         "input": lambda: input.lines(opened, rows=512 if dry else 16_384, repeats=repeats),
         "epoch": lambda: epoch.lines(survey, steps=20 if dry else 80, repeats=repeats, threads=(2,) if dry else (2, 1)),
-        "start": lambda: start.lines(survey, repeats=repeats),
-        "step": lambda: model_step.lines(batch=4 if dry else 64, steps=repeats),
+        "step": lambda: [_of_step(row) for row in model_step.rows(batch=4 if dry else 64, steps=repeats)],
         "memory": lambda: memory.lines(
             opened, rows=2048 if dry else 40_000, points=2 if dry else 5, sizes=(2000,) if dry else memory.SIZES
         ),
     }
 
 
+def _of_step(row: model_step.Row) -> Line:
+    what = f"{row.name.strip()}, {row.precision}: speed relative to the published model in the same precision"
+    return Line("step", what, f"{row.of_paper:.2f}", STEP_TARGETS.get((row.name, row.precision), ""))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--survey", type=Path, required=True)
-    parser.add_argument("--part", nargs="+", default=["input", "epoch", "start", "step", "memory"])
+    parser.add_argument("--part", nargs="+", default=["input", "epoch", "step", "memory"])
     parser.add_argument("--dry", action="store_true", help="tiny sizes, to see that it runs")
     arguments = parser.parse_args()
     print(f"{os.cpu_count()} cores, {platform.machine()}, {platform.platform()}, torch {torch.__version__}\n\n{HEADER}")
