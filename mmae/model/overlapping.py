@@ -1,4 +1,7 @@
-"""From decoded queries to an image without seams. Legend of suffixes: batch.py; T patches, E decoder width."""
+"""From decoded queries to an image without seams.
+
+Legend of suffixes: batch.py; T patches, E decoder width, P side of a square, X its values in all bands.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +35,17 @@ class OverlappingPatches(nn.Module):
         # At the centres of pixels, where the shifted windows sum to one and none is zero.
         window_P = torch.sin(torch.pi * (torch.arange(2 * patch) + 0.5) / (2 * patch)).square()
         window_PP = window_P[:, None] * window_P
-        total_HW = self._overlap(torch.ones(1, 1, side, side), window_PP[None, None])[0, 0]
+        total_HW = self._overlap(window_PP.reshape(1, -1, 1).expand(1, -1, side * side))[0, 0]
         self.register_buffer("window_PP", window_PP, persistent=False)
         self.register_buffer("total_HW", total_HW, persistent=False)
 
-    def _overlap(self, x_BESS: Tensor, weight: Tensor) -> Tensor:
-        return Fn.conv_transpose2d(x_BESS, weight, stride=self.patch, padding=self.patch // 2)
+    def _overlap(self, square_BXT: Tensor) -> Tensor:
+        """The sum of the squares of all patches, (B, C, H, W)."""
+        size, patch = self.side * self.patch, self.patch
+        return Fn.fold(square_BXT, size, kernel_size=2 * patch, padding=patch // 2, stride=patch)
 
     def forward(self, decoded_BTE: Tensor) -> Tensor:
         """The image, (B, C, H, W)."""
-        x_BESS = self.norm(decoded_BTE).transpose(1, 2).unflatten(2, (self.side, self.side))
-        return self._overlap(x_BESS, self.weight * self.window_PP) / self.total_HW + self.bias_C[:, None, None]
+        # A matrix product and a sum of squares: on a CPU faster than the transposed convolution, which is the same.
+        square_BTX = self.norm(decoded_BTE) @ (self.weight * self.window_PP).flatten(1)
+        return self._overlap(square_BTX.transpose(1, 2)) / self.total_HW + self.bias_C[:, None, None]
