@@ -3,10 +3,10 @@
     python -m benchmarks.performance.model_step
     python -m benchmarks.performance.model_step --device cuda --batch 1024 --precision bfloat16
 
-All models train on the same galaxies in one process. A round is two steps of each of them, the second one timed. A ratio is the median over
-the rounds of the time of the published model's step divided by that of the other, so that other work on the machine,
-which slows both, cancels; ratios of CPU time depend on it even less. Galaxies are noise: the time of a step does not
-depend on the values of pixels.
+All models train on the same galaxies in one process. A round is two steps of each of them, the second one timed. A
+ratio is the median over the rounds of the time of the published model's step divided by that of the other, so that
+other work on the machine, which slows both, cancels; ratios of CPU time depend on it even less. Galaxies are noise: the
+time of a step does not depend on the values of pixels.
 
 Contests, all at width 256, 8 heads, depth 4, 64 image tokens and the spectrum at full sampling in 33 tokens of 240
 samples, the 8 x 30 that a token of the published model averages:
