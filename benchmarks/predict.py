@@ -37,12 +37,9 @@ from mmae.catalogue.model import load_any  # noqa: E402
 from mmae.catalogue.piece import NUMBER, PieceTask, PieceWorker  # noqa: E402
 from mmae.catalogue.source import Input, open_input, read_piece  # noqa: E402
 from mmae.loader.collate import input_spec, to_batch  # noqa: E402
-from mmae.model.build import ModelConfig, build_model  # noqa: E402
-from mmae.model.mmae import MMAEConfig  # noqa: E402
-from mmae.model.modalities import ModalitiesConfig  # noqa: E402
-from mmae.model.modalities.image import ImageConfig  # noqa: E402
-from mmae.model.modalities.spectrum import SpectrumConfig  # noqa: E402
-from mmae.model.redshift import RedshiftConfig  # noqa: E402
+from mmae.model.build import build_model  # noqa: E402
+from mmae.model.config import MMAEConfig, ModalitiesConfig, ModelConfig  # noqa: E402
+from mmae.model.part_configs import ImageConfig, RedshiftConfig, SpectrumConfig  # noqa: E402
 from mmae.recipes import recipe  # noqa: E402
 from mmae.survey.schema import Galaxy, SurveySpec, to_table  # noqa: E402
 from mmae.survey.store import Shard, Survey, content_hash, write_manifest, write_shard  # noqa: E402

@@ -13,11 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from mmae.core.folders import absolute, home_folder, require_folder_name
 from mmae.loader.config import StreamConfig
-from mmae.model.baselines.cnn import CNNConfig
-from mmae.model.build import ModelConfig
-from mmae.model.masking import MaskConfig
-from mmae.model.mmae import MMAEConfig
-from mmae.model.modalities import MODALITIES
+from mmae.model.config import DECLARED, CNNConfig, MaskConfig, MMAEConfig, ModelConfig
 
 
 @dataclass(frozen=True)
@@ -211,5 +207,5 @@ class RunConfig:
 def modalities_of(model: ModelConfig) -> tuple[str, ...]:
     """Names of the modalities that a model of this configuration reads."""
     if isinstance(model, MMAEConfig):
-        return tuple(name for name in MODALITIES if getattr(model.modalities, name).use)
+        return tuple(name for name in DECLARED if getattr(model.modalities, name).use)
     return ("image",) if isinstance(model, CNNConfig) else ("image", "spectrum")

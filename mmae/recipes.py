@@ -15,15 +15,8 @@ from mmae.config import OptimConfig, RunConfig, ValidationConfig
 from mmae.core.errors import InputError
 from mmae.core.settings import from_yaml
 from mmae.loader.config import StreamConfig
-from mmae.model.baselines.cnn import CNNConfig
-from mmae.model.baselines.contrastive import ContrastiveConfig
-from mmae.model.masking import MaskConfig
-from mmae.model.mmae import MMAEConfig
-from mmae.model.modalities import ModalitiesConfig
-from mmae.model.modalities.image import ImageConfig
-from mmae.model.modalities.magnitudes import MagnitudesConfig
-from mmae.model.modalities.spectrum import SpectrumConfig
-from mmae.model.paper import PaperConfig
+from mmae.model.config import CNNConfig, ContrastiveConfig, MaskConfig, MMAEConfig, ModalitiesConfig, PaperConfig
+from mmae.model.part_configs import ImageConfig, MagnitudesConfig, SpectrumConfig
 
 SMALL_IMAGE = ImageConfig(patch=8, mixing=3, weight=10.0)
 SMALL_SPECTRUM = SpectrumConfig(patch=64, weight=0.5, error_floor=0.2)

@@ -11,10 +11,8 @@ from mmae.config import ComputeConfig, OptimConfig, RunConfig, ScoreConfig, Vali
 from mmae.core.ray_setup import WORKER_ENV, start_ray
 from mmae.ingest.build import build_survey
 from mmae.loader.config import StreamConfig
-from mmae.model.mmae import MMAEConfig
-from mmae.model.modalities import ModalitiesConfig
-from mmae.model.modalities.image import ImageConfig
-from mmae.model.modalities.spectrum import SpectrumConfig
+from mmae.model.config import MMAEConfig, ModalitiesConfig
+from mmae.model.part_configs import ImageConfig, SpectrumConfig
 from mmae.recipes import recipe
 from mmae.simulation.config import SimulationConfig
 from mmae.simulation.source import simulation_source

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mmae.cli import main, parse
 from mmae.core.errors import InputError
 from mmae.core.settings import to_yaml
-from mmae.model.paper import PaperConfig
+from mmae.model.config import PaperConfig
 from mmae.recipes import parse_run, recipe, require_same_recipe
 
 

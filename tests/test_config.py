@@ -15,9 +15,7 @@ from mmae.core.errors import InputError
 from mmae.core.folders import home
 from mmae.core.settings import flat, from_dict, from_yaml, to_dict, to_yaml
 from mmae.loader.config import StreamConfig
-from mmae.model.masking import MaskConfig
-from mmae.model.mmae import MMAEConfig
-from mmae.model.paper import PaperConfig
+from mmae.model.config import MaskConfig, MMAEConfig, PaperConfig
 from mmae.recipes import RECIPES, recipe
 
 

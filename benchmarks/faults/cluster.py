@@ -20,10 +20,8 @@ from safetensors.numpy import load_file
 from mmae.config import ComputeConfig, OptimConfig, RunConfig, ScoreConfig, ValidationConfig
 from mmae.core.settings import to_yaml
 from mmae.loader.config import StreamConfig
-from mmae.model.mmae import MMAEConfig
-from mmae.model.modalities import ModalitiesConfig
-from mmae.model.modalities.image import ImageConfig
-from mmae.model.modalities.spectrum import SpectrumConfig
+from mmae.model.config import MMAEConfig, ModalitiesConfig
+from mmae.model.part_configs import ImageConfig, SpectrumConfig
 from mmae.recipes import recipe
 from mmae.tracking.runs import Tracker, tracking_uri
 

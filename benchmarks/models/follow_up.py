@@ -36,17 +36,11 @@ from mmae.metrics.pz_distribution import RedshiftPDF
 from mmae.metrics.pz_scores import crps
 from mmae.metrics.redshift import score_redshift
 from mmae.model.batch import Batch
+from mmae.model.config import MMAEConfig
 from mmae.model.masking import fixed_visible
-from mmae.model.mmae import MMAE, MMAEConfig
-from mmae.model.redshift import (
-    RedshiftConfig,
-    RedshiftHead,
-    bin_edges,
-    bin_probability,
-    redshift_interval,
-    redshift_loss,
-    refined,
-)
+from mmae.model.mmae import MMAE
+from mmae.model.part_configs import RedshiftConfig
+from mmae.model.redshift import RedshiftHead, bin_edges, bin_probability, redshift_interval, redshift_loss, refined
 from mmae.survey.store import Survey, open_survey
 
 LABELS, CHOSEN, SEEDS = 500, 500, 3

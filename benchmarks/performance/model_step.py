@@ -33,7 +33,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmae.config import RunConfig
 from mmae.model.batch import Batch, InputSpec
-from mmae.model.modalities import MODALITIES, ModalitiesConfig
+from mmae.model.config import ModalitiesConfig
+from mmae.model.modalities import MODALITIES
 from mmae.recipes import recipe
 from mmae.training.step import create_state, training_step
 

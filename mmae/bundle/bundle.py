@@ -19,7 +19,8 @@ from mmae.bundle.predictions import LIMITS, Flag, Predictions, missing_flags, po
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.build import Model
 from mmae.model.masking import fixed_visible
-from mmae.model.redshift import RedshiftConfig, bin_edges
+from mmae.model.part_configs import RedshiftConfig
+from mmae.model.redshift import bin_edges
 
 if TYPE_CHECKING:
     from pyarrow import Table

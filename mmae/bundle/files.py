@@ -19,7 +19,7 @@ from typing import Any, TypeVar, get_args
 
 from mmae.core.errors import InputError
 from mmae.model.batch import InputSpec
-from mmae.model.build import ModelConfig
+from mmae.model.config import ModelConfig
 
 WEIGHTS, CONFIG, CARD, ROWS = "model.safetensors", "config.json", "README.md", "training_rows.parquet"
 BUNDLE = "bundle"  # the folder of a bundle in the folder of a run

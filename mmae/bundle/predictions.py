@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from mmae.model.batch import Batch
-from mmae.model.redshift import RedshiftConfig, redshift_quantile
+from mmae.model.part_configs import RedshiftConfig
+from mmae.model.redshift import redshift_quantile
 
 LIMITS = {"z_low95": 0.025, "z_low68": 0.16, "z_median": 0.5, "z_high68": 0.84, "z_high95": 0.975}
 """Quantiles of p(z); those of 68% as in mmae/model/redshift.py."""

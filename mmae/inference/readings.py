@@ -17,7 +17,8 @@ from mmae.inference.predict import has_modalities
 from mmae.model.batch import Batch
 from mmae.model.build import Model
 from mmae.model.masking import INPUT_MODES, fixed_visible, modes_of
-from mmae.model.redshift import RedshiftConfig, bin_edges
+from mmae.model.part_configs import RedshiftConfig
+from mmae.model.redshift import bin_edges
 
 BREAK_ERROR = 0.2  # maximum error of Dn4000; young and old galaxies differ by 0.5 (Kauffmann et al. 2003)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol, runtime_checkable
 
-from mmae.model.baselines.cnn import CNN, CNNConfig
-from mmae.model.baselines.contrastive import Contrastive, ContrastiveConfig
+from mmae.model.baselines.cnn import CNN
+from mmae.model.baselines.contrastive import Contrastive
 from mmae.model.batch import InputSpec
-from mmae.model.mmae import MMAE, MMAEConfig
-from mmae.model.paper import PaperConfig, PaperMMAE
+from mmae.model.config import CNNConfig, ContrastiveConfig, MMAEConfig, ModelConfig, PaperConfig
+from mmae.model.mmae import MMAE
+from mmae.model.paper import PaperMMAE
 
-ModelConfig = MMAEConfig | PaperConfig | CNNConfig | ContrastiveConfig
 Model = MMAE | PaperMMAE | CNN | Contrastive
 
 _MODELS = {MMAEConfig: MMAE, PaperConfig: PaperMMAE, CNNConfig: CNN, ContrastiveConfig: Contrastive}

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from mmae.model.batch import InputSpec
 from mmae.model.log_wavelength import LogWavelength
-from mmae.model.redshift import RedshiftConfig
+from mmae.model.part_configs import LinesConfig, RedshiftConfig
 
 # Rest-frame vacuum wavelengths of emission lines in Angstrom. Quasar lines (up to 2800): observed positions in the
 # composite of Vanden Berk et al. 2001 (AJ 122, 549; table 2), where C IV is blueshifted by 560 km/s; laboratory
@@ -104,16 +104,6 @@ wavelength, and Lyman alpha is asymmetric because of the forest."""
 HIDDEN_WIDTHS = 16, 128  # of the response and amplitude networks
 GAIN = 4.0  # of the line amplitudes, which start at zero and would otherwise grow too slowly (docs/ablations.md)
 MIN_PROBABILITY = 0.5  # of the redshift, for lines to be drawn
-
-
-@dataclass(frozen=True)
-class LinesConfig:
-    """Redshift from spectral features of known rest wavelength, and their reconstruction."""
-
-    use: bool = True
-    """Use spectral features for the redshift and draw lines into reconstructions."""
-    responses: int = 4
-    """Numbers that describe each sample of the spectrum; each has its own rest-frame template."""
 
 
 @dataclass

@@ -7,49 +7,16 @@ A masked token was measured and is hidden: it is a target.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, make_dataclass
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
-from typing_extensions import Doc
 
 from mmae.model.batch import Batch
+from mmae.model.config import MaskConfig
 from mmae.model.draws import Draws
 from mmae.model.modalities import MODALITIES
 from mmae.model.view import Visible
-
-
-def _mask_fields() -> list[tuple[str, Any, Any]]:
-    """The fields of `MaskConfig` as the modality files declare them: names, types with help texts, and defaults."""
-    ratios, drops = [], []
-    for name, kind in MODALITIES.items():
-        rule = kind.mask
-        ratio_text = f"Range (low, high) of the fraction of {name} tokens that is masked; one draw per batch."
-        ratios.append((f"{name}_ratio", Annotated[tuple[float, float], Doc(ratio_text)], rule.ratio))
-        drop_text = f"Probability that all {name} tokens are hidden, if another modality is visible."
-        drops.append((f"drop_{name}", Annotated[float, Doc(drop_text)], rule.drop))
-    unit_text = "Draw drop_NAME per galaxy (sample), or once for all galaxies of a batch (batch, as in the paper)."
-    units = [("drop_unit", Annotated[Literal["sample", "batch"], Doc(unit_text)], "sample")]
-    return ratios + drops + units
-
-
-# The base class is built from the modality files, so that mypy cannot check it.
-@dataclass(frozen=True)
-class MaskConfig(make_dataclass("MaskFields", _mask_fields(), frozen=True)):  # type: ignore[misc]
-    """Masks of a view in training: NAME_ratio and drop_NAME of each modality."""
-
-    def __post_init__(self) -> None:
-        for name in MODALITIES:
-            low, high = getattr(self, f"{name}_ratio")
-            if not 0 <= low <= high < 1:
-                raise ValueError(f"{name}_ratio is ({low}, {high}): it must be a range low <= high in [0, 1).")
-            field = f"drop_{name}"
-            if not 0 <= getattr(self, field) <= 1:
-                raise ValueError(f"{field} is {getattr(self, field)}: it must be a probability in [0, 1].")
-        drops = [f"drop_{name}" for name, kind in MODALITIES.items() if kind.mask.exclusive]
-        if sum(getattr(self, field) for field in drops) > 1:
-            raise ValueError(f"{' + '.join(drops)} exceeds 1: at most one of these modalities of a galaxy is hidden.")
 
 
 def random_visible(present_B: Tensor, noise_BT: Tensor, mask_ratio: float) -> Tensor:

@@ -10,22 +10,22 @@ M modalities, Z fine bins of ln(1+z).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import DECODER_MLP, CrossBlock, EncoderBlock
+from mmae.model.config import MMAEConfig
 from mmae.model.indexing import add_rows, add_tokens
-from mmae.model.modalities import MODALITIES, ModalitiesConfig
+from mmae.model.modalities import MODALITIES
 from mmae.model.modality import Evidence, Modality, Sizes, embed_visible, whole_tokens
 from mmae.model.outputs import Estimate, Losses, Reading
 from mmae.model.precision import at_least_float32
 from mmae.model.recalibration import Recalibration
 from mmae.model.redshift import (
-    RedshiftConfig,
     RedshiftHead,
     most_probable,
     point_and_probability,
@@ -34,44 +34,6 @@ from mmae.model.redshift import (
     refined,
 )
 from mmae.model.view import Alike, View, Visible, as_view
-
-
-@dataclass(frozen=True)
-class MMAEConfig:
-    """A joint encoder of the visible tokens of all modalities (after He et al. 2022, Bachmann et al. 2022)."""
-
-    kind: Literal["mmae"] = "mmae"
-    """Model type."""
-    modalities: ModalitiesConfig = field(default_factory=ModalitiesConfig)
-    width: int = 128
-    """Width of the encoder's tokens; a multiple of 4 x heads."""
-    depth: int = 4
-    """Number of encoder blocks."""
-    heads: int = 4
-    """Attention heads of every block, encoder and decoder."""
-    mlp_ratio: float = 4.0
-    """Hidden width of the encoder's feed-forward layers, in units of `width`."""
-    decoder_width: int = 96
-    """Width of the decoder's queries; a multiple of 4 x heads."""
-    decoder_depth: int = 1
-    """Number of decoder (cross-attention) blocks."""
-    redshift_weight: float = 1.0
-    """Weight of the redshift loss (cross entropy of p(z)) in the total loss."""
-    masked_redshift_weight: float = 0.5
-    """Weight of the redshift loss of the masked view, if there is a view for the redshift."""
-    redshift: RedshiftConfig = field(default_factory=RedshiftConfig)
-
-    def __post_init__(self) -> None:
-        for name in ("width", "depth", "heads", "decoder_depth"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1.")
-        for name in ("width", "decoder_width"):
-            if getattr(self, name) % (4 * self.heads):
-                raise ValueError(
-                    f"model.{name} is {getattr(self, name)}: it must be a multiple of 4 x heads = {4 * self.heads}."
-                )
-        if not any(getattr(self.modalities, name).use for name in MODALITIES):
-            raise ValueError("model.modalities: none is in use.")
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """Interface of a modality: a kind of measurement, its conversion to tokens and back.
 
 Each modality is one file in mmae/model/modalities, imported automatically: a subclass of `Modality`, and `MODALITY`
-bound to it. Survey reader, masks, encoder, decoder and losses use this interface only, for any modality.
+bound to it. Its options and its mask are declared without torch, in part_configs.py and config.py; a file outside the
+package declares its own. Survey reader, masks, encoder, decoder and losses use this interface only, for any modality.
 Legend of suffixes: batch.py; T tokens of this modality, V its visible ones, W those of a whole measurement, N galaxies
 that show one, E decoder width, Z fine bins of ln(1+z).
 """
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.draws import Draws
 from mmae.model.indexing import add_rows, take_rows, visible_order
-from mmae.model.redshift import RedshiftConfig
+from mmae.model.part_configs import MaskRule, RedshiftConfig
 from mmae.model.view import Alike, View
 
 
@@ -29,23 +30,6 @@ class Sizes:
     decoder_width: int  # E
     heads: int
     redshift: RedshiftConfig
-
-
-@dataclass(frozen=True)
-class MaskRule:
-    """Masking of a modality in training: the defaults of its fields in `MaskConfig`, and how they are drawn.
-
-    Attributes:
-        ratio: range of the masked fraction of tokens; default of `NAME_ratio`.
-        drop: probability that all tokens are hidden if another modality is visible; default of `drop_NAME`.
-        exclusive: one draw per galaxy hides at most one of the exclusive modalities.
-        shown_if_rare: repeated galaxies (`StreamConfig.repeat_rare`) hide it less often.
-    """
-
-    ratio: tuple[float, float] = (0.0, 0.75)
-    drop: float = 0.5
-    exclusive: bool = False
-    shown_if_rare: bool = False
 
 
 @dataclass

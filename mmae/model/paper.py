@@ -24,8 +24,6 @@ Legend of suffixes: batch.py; T = 64 image tokens, S = 32 spectrum tokens, R poo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +31,7 @@ from torch import Tensor, nn
 
 from mmae.model import tokens as tk
 from mmae.model.batch import Batch, InputSpec
+from mmae.model.config import PaperConfig
 from mmae.model.losses import masked_mse, paper_redshift_loss
 from mmae.model.masking import random_visible
 from mmae.model.outputs import Estimate, Losses, Reading
@@ -45,40 +44,6 @@ DROPPED_MASKED = 0.75
 SLOW = ("image_position", "spectrum_position", "image_pool.query", "spectrum_pool.query")
 """Parameters with SLOW_RATE of the learning rate and no weight decay."""
 SLOW_RATE = 0.1
-
-
-@dataclass(frozen=True)
-class PaperConfig:
-    """Sizes and loss weights of arXiv:2510.22527; the defaults are the published ones."""
-
-    kind: Literal["paper"] = "paper"
-    """Model type."""
-    image_patch: int = 8
-    """Side of an image token in pixels; must divide the image."""
-    spectrum_pool: int = 30
-    """Wavelength samples averaged to one pooled sample."""
-    spectrum_patch: int = 8
-    """Pooled samples per spectrum token."""
-    width: int = 256
-    """Width of the tokens."""
-    depth: int = 4
-    """Encoder layers of each modality."""
-    cross_depth: int = 4
-    """Number of cross-attention blocks."""
-    heads: int = 8
-    """Attention heads of every block."""
-    mlp_ratio: int = 4
-    """Hidden width of the feed-forward layers, in units of `width`."""
-    dropout: float = 0.1
-    """Dropout probability."""
-    hidden: tuple[int, int] = (512, 256)
-    """Hidden widths of the two decoders; the second is also that of the redshift head."""
-    image_weight: float = 0.1
-    """Weight of the image's mean squared error (counts^2) in the total loss."""
-    spectrum_weight: float = 0.01
-    """Weight of the mean squared error of the normalised, pooled spectrum in the total loss."""
-    redshift_weight: float = 1.0
-    """Weight of the redshift loss in the total loss."""
 
 
 class CrossAttentionBlock(nn.Module):

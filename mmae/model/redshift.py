@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -12,43 +11,12 @@ from torch import Tensor, nn
 
 from mmae.model.blocks import CrossBlock
 from mmae.model.losses import mean_over_targets
+from mmae.model.part_configs import RedshiftConfig
 from mmae.model.precision import at_least_float32
 
 COARSE = 6  # minimum number of bins of a coarse level of a redshift head
 LABEL_REACH = 3.0  # the training label is cut off at this many standard deviations
 PEAK_HALF_WIDTH = 16  # of the peak of p(z) about its maximum, in fine bins: 1,500 km/s
-
-
-@dataclass(frozen=True)
-class RedshiftConfig:
-    """p(z) in equal bins of ln(1+z): a scatter of dz/(1+z) is equally many bins at all redshifts."""
-
-    z_max: float = 6.0
-    """Upper edge of the last redshift bin; higher redshifts are counted in it."""
-    bins: int = 384
-    """Redshift bins: one logit of the network each, and the bins in which p(z) is stored. Logits are interpolated
-    linearly between bin centres."""
-    refinement: int = 16
-    """Fine bins per redshift bin, for the precision of spectroscopic redshifts."""
-    label_width: float = 1.0
-    """Standard deviation of the Gaussian training label, in fine bins."""
-
-    def __post_init__(self) -> None:
-        if self.bins < 2 or self.z_max <= 0 or self.label_width <= 0 or self.refinement < 1:
-            raise ValueError(
-                f"model.redshift: bins {self.bins}, z_max {self.z_max}, refinement {self.refinement}, label_width "
-                f"{self.label_width}: must be bins >= 2, z_max > 0, refinement >= 1 and label_width > 0."
-            )
-
-    @property
-    def fine_bins(self) -> int:
-        """Total number of fine bins, Z."""
-        return self.bins * self.refinement
-
-    @property
-    def fine_width(self) -> float:
-        """Width of a fine bin in ln(1+z)."""
-        return math.log1p(self.z_max) / self.fine_bins
 
 
 class RedshiftHead(nn.Module):

@@ -7,8 +7,7 @@ from typing import Literal
 
 from mmae.config import RunConfig, modalities_of
 from mmae.core.errors import InputError
-from mmae.model.mmae import MMAEConfig
-from mmae.model.paper import PaperConfig
+from mmae.model.config import MMAEConfig, PaperConfig
 
 Objective = Literal["scatter", "reconstruction", "scatter-reconstruction", "scatter-cost", "scatter-throughput"]
 

@@ -17,10 +17,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from mmae.config import RunConfig
 from mmae.core.errors import InputError
 from mmae.model.batch import InputSpec
-from mmae.model.build import Model, ModelConfig, build_model
+from mmae.model.build import Model, build_model
+from mmae.model.config import MMAEConfig, ModelConfig, PaperConfig
 from mmae.model.masking import modes_of
-from mmae.model.mmae import MMAEConfig
-from mmae.model.paper import PaperConfig
 from mmae.study.config import Space
 
 MIN_VISIBLE = 2  # tokens of each modality at the highest mask ratio: a single one has no neighbour

@@ -18,8 +18,9 @@ from mmae.loader.stream import batches, training_batches
 from mmae.metrics.redshift import score_redshift
 from mmae.model.batch import Batch
 from mmae.model.build import Model
+from mmae.model.config import MaskConfig
 from mmae.model.draws import Draws
-from mmae.model.masking import MaskConfig, draw_visible
+from mmae.model.masking import draw_visible
 from mmae.model.modalities import MODALITIES
 from mmae.model.view import view_of
 from mmae.survey.store import Survey

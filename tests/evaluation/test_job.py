@@ -23,8 +23,8 @@ from mmae.inference.checkpoint import load_model
 from mmae.inference.find_run import find_run
 from mmae.loader.collate import galaxy_columns, input_spec
 from mmae.loader.stream import CollateGalaxies, read_split
+from mmae.model.config import PaperConfig
 from mmae.model.masking import fixed_visible
-from mmae.model.paper import PaperConfig
 from mmae.report.contents import numbers
 from mmae.survey.leaks import TRAINING_ROWS, write_training_rows
 from mmae.survey.store import Survey, open_survey

@@ -12,7 +12,7 @@ from mmae.evaluation.reconstructions import ABSENT, masked_name, measure_reconst
 from mmae.loader.collate import input_spec
 from mmae.model.batch import Batch
 from mmae.model.build import build_model
-from mmae.model.mmae import MMAEConfig
+from mmae.model.config import MMAEConfig
 from mmae.survey.schema import SurveySpec
 
 SPEC = SurveySpec()

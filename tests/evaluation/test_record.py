@@ -30,14 +30,9 @@ from mmae.evaluation.tables import write_predictions
 from mmae.inference.readings import read_modes
 from mmae.loader.collate import galaxy_columns, input_spec
 from mmae.loader.stream import CollateGalaxies
-from mmae.model.baselines.cnn import CNNConfig
-from mmae.model.baselines.contrastive import ContrastiveConfig
 from mmae.model.build import build_model
-from mmae.model.mmae import MMAEConfig
-from mmae.model.modalities import ModalitiesConfig
-from mmae.model.modalities.image import ImageConfig
-from mmae.model.modalities.magnitudes import MagnitudesConfig
-from mmae.model.modalities.spectrum import SpectrumConfig
+from mmae.model.config import CNNConfig, ContrastiveConfig, MMAEConfig, ModalitiesConfig
+from mmae.model.part_configs import ImageConfig, MagnitudesConfig, SpectrumConfig
 from mmae.report.contents import Column, Section, Table
 from mmae.survey.store import Survey
 from mmae.tracking.runs import tracking_uri

@@ -17,8 +17,9 @@ from mmae.model.batch import Batch
 from mmae.model.build import build_model
 from mmae.model.masking import fixed_visible
 from mmae.model.outputs import Reading
+from mmae.model.part_configs import RedshiftConfig
 from mmae.model.recalibration import Recalibration
-from mmae.model.redshift import RedshiftConfig, bin_edges, point_and_probability, refined
+from mmae.model.redshift import bin_edges, point_and_probability, refined
 from tests.model.galaxies import SPEC, TINY_PAPER, random_batch
 
 CPU = torch.device("cpu")

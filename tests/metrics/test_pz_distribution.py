@@ -11,7 +11,8 @@ from scipy.integrate import quad
 
 from mmae.core.errors import InputError
 from mmae.metrics.pz_distribution import RedshiftPDF
-from mmae.model.redshift import RedshiftConfig, bin_edges, redshift_quantile
+from mmae.model.part_configs import RedshiftConfig
+from mmae.model.redshift import bin_edges, redshift_quantile
 from tests.metrics.samples import EDGES_K1, drawn
 
 UNEVEN = np.log1p(np.array([0.0, 0.1, 0.4, 1.0, 3.0]))

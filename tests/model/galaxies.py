@@ -14,13 +14,11 @@ import torch
 
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.build import Model
+from mmae.model.config import MMAEConfig, ModalitiesConfig, PaperConfig
 from mmae.model.masking import Visible
-from mmae.model.mmae import MMAE, MMAEConfig
-from mmae.model.modalities import MODALITIES, ModalitiesConfig
-from mmae.model.modalities.image import ImageConfig
-from mmae.model.modalities.spectrum import SpectrumConfig
-from mmae.model.paper import PaperConfig
-from mmae.model.redshift import RedshiftConfig
+from mmae.model.mmae import MMAE
+from mmae.model.modalities import MODALITIES
+from mmae.model.part_configs import ImageConfig, RedshiftConfig, SpectrumConfig
 
 torch.set_num_threads(1)  # a second thread is slower for models this small
 

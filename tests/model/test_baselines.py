@@ -8,13 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmae.model.baselines.cnn import CNNConfig
-from mmae.model.baselines.contrastive import ContrastiveConfig
 from mmae.model.build import build_model
+from mmae.model.config import CNNConfig, ContrastiveConfig
 from mmae.model.masking import fixed_visible
-from mmae.model.modalities.image import ImageConfig
-from mmae.model.modalities.spectrum import SpectrumConfig
-from mmae.model.redshift import RedshiftConfig
+from mmae.model.part_configs import ImageConfig, RedshiftConfig, SpectrumConfig
 from tests.model.galaxies import SPEC, copied, random_batch, without
 
 BINS = RedshiftConfig(bins=24)

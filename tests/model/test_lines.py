@@ -10,20 +10,10 @@ import pytest
 import torch
 
 from mmae.astro.lines import CA_H, CA_K, LINE_WAVELENGTH_J, NEIII
-from mmae.model.lines import (
-    ABSORPTION,
-    BREAKS,
-    DERIVATIVES,
-    EMISSION,
-    FEATURES,
-    GAIN,
-    PROFILES,
-    LineFeatures,
-    Lines,
-    LinesConfig,
-)
+from mmae.model.lines import ABSORPTION, BREAKS, DERIVATIVES, EMISSION, FEATURES, GAIN, PROFILES, LineFeatures, Lines
 from mmae.model.log_wavelength import LogWavelength
-from mmae.model.redshift import RedshiftConfig, most_probable, redshift_loss, redshift_quantile
+from mmae.model.part_configs import LinesConfig, RedshiftConfig
+from mmae.model.redshift import most_probable, redshift_loss, redshift_quantile
 from tests.model.galaxies import FULL_SPEC, SPEC
 
 WIDE = replace(SPEC, n_wavelengths=1500, wavelength_start=4000.0, wavelength_step=2.0)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mmae.model.batch import Batch
+from mmae.model.config import MaskConfig
 from mmae.model.draws import Draws
 from mmae.model.indexing import gather_tokens, visible_order
-from mmae.model.masking import INPUT_MODES, MaskConfig, draw_visible, fixed_visible, random_visible
+from mmae.model.masking import INPUT_MODES, draw_visible, fixed_visible, random_visible
 from mmae.model.view import Visible
 from tests.model.galaxies import random_batch, without
 

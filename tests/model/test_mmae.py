@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from mmae.model.build import build_model
+from mmae.model.config import MMAEConfig
 from mmae.model.masking import fixed_visible
-from mmae.model.mmae import MMAE, MMAEConfig
+from mmae.model.mmae import MMAE
 from mmae.model.redshift import bin_edges
 from mmae.model.tokens import visible_pixels
 from tests.model.galaxies import (

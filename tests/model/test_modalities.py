@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from mmae.model.build import build_model
+from mmae.model.config import DECLARED, MaskConfig
 from mmae.model.draws import Draws
-from mmae.model.masking import MaskConfig, draw_visible, fixed_visible, modes_of
+from mmae.model.masking import draw_visible, fixed_visible, modes_of
 from mmae.model.modalities import MODALITIES
 from mmae.model.modalities.spectrum import EMPTY, EMPTY_NOISE, replace_by_noise
 from tests.model.galaxies import SPEC, TINY, copied, random_batch, random_masks, rows, tiny, without
@@ -202,3 +203,8 @@ def test_some_training_spectra_are_noise_of_their_errors():
     scatter_N = found_BL[noise_B, 20:].std(1) / 2.0
     low, high = EMPTY_NOISE
     assert scatter_N.min() > 0.8 * low and scatter_N.max() < 1.2 * high
+
+
+def test_options_are_those_of_the_modality_files():
+    assert {name: (kind.Config, kind.mask) for name, kind in MODALITIES.items()} == DECLARED
+    assert list(MODALITIES) == list(DECLARED)  # masks are drawn in this order

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from mmae.model.build import build_model
+from mmae.model.config import PaperConfig
 from mmae.model.losses import paper_redshift_loss
 from mmae.model.masking import fixed_visible
-from mmae.model.paper import PaperConfig, PaperMMAE
+from mmae.model.paper import PaperMMAE
 from tests.model.galaxies import (
     CLOSE,
     FULL_SPEC,

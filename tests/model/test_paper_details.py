@@ -11,7 +11,8 @@ from scipy.special import erf
 from torch import Tensor, nn
 
 from mmae.model.build import build_model
-from mmae.model.paper import PaperConfig, PaperMMAE
+from mmae.model.config import PaperConfig
+from mmae.model.paper import PaperMMAE
 from tests.model.galaxies import FULL_SPEC, SPEC, TINY_PAPER, all_tokens, copied, masks, random_batch, without
 
 N_SPECTRUM = 8  # tokens of TINY_PAPER

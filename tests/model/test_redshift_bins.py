@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import norm
 
+from mmae.model.part_configs import RedshiftConfig
 from mmae.model.redshift import (
-    RedshiftConfig,
     RedshiftHead,
     bin_edges,
     bin_probability,

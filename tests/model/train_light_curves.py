@@ -19,11 +19,9 @@ from mmae.core.settings import from_yaml, to_yaml
 from mmae.core.tasks import in_processes
 from mmae.ingest.build import build_survey
 from mmae.loader.collate import galaxy_columns, input_spec, to_batch
+from mmae.model.config import MMAEConfig, ModalitiesConfig
 from mmae.model.masking import modes_of
-from mmae.model.mmae import MMAEConfig
-from mmae.model.modalities import ModalitiesConfig
-from mmae.model.modalities.image import ImageConfig
-from mmae.model.modalities.spectrum import SpectrumConfig
+from mmae.model.part_configs import ImageConfig, SpectrumConfig
 from mmae.recipes import recipe
 from mmae.survey.schema import Galaxy, SurveySpec
 from mmae.survey.source import ChunkRead, Source

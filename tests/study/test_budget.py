@@ -8,7 +8,7 @@ import pytest
 
 from mmae.config import RunConfig
 from mmae.loader.config import StreamConfig
-from mmae.model.lines import LinesConfig
+from mmae.model.part_configs import LinesConfig
 from mmae.recipes import recipe
 from mmae.study.budget import flops_per_galaxy, plan_trial, validation_number
 from mmae.study.config import Space, StudyConfig

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from mmae.config import RunConfig
 from mmae.core.errors import InputError
 from mmae.model.build import build_model
+from mmae.model.config import MaskConfig
 from mmae.model.draws import Draws
-from mmae.model.masking import MaskConfig, draw_visible
+from mmae.model.masking import draw_visible
 from mmae.recipes import recipe
 from mmae.study.config import Space, StudyConfig, parse_study
 from mmae.study.space import (

@@ -16,7 +16,7 @@ import mmae.training.loop
 from mmae.config import OptimConfig, RunConfig
 from mmae.core.errors import InputError
 from mmae.inference.checkpoint import CONFIG, STATE, TRAINING, WEIGHTS, load_model, read_state
-from mmae.model.masking import MaskConfig
+from mmae.model.config import MaskConfig
 from mmae.training.checkpoint import OPTIMISER, restore_state, save_checkpoint
 from mmae.training.final_scores import RECALIBRATION, keep_recalibration
 from mmae.training.loop import SECONDS, Loop

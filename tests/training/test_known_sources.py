@@ -24,11 +24,8 @@ from mmae.ingest.readers.desi import desi_source
 from mmae.ingest.sources.description import known_names
 from mmae.ingest.sources.source import source_of
 from mmae.loader.collate import galaxy_columns, input_spec, to_batch
-from mmae.model.mmae import MMAEConfig
-from mmae.model.modalities import ModalitiesConfig
-from mmae.model.modalities.image import ImageConfig
-from mmae.model.modalities.magnitudes import MagnitudesConfig
-from mmae.model.modalities.spectrum import SpectrumConfig
+from mmae.model.config import MMAEConfig, ModalitiesConfig
+from mmae.model.part_configs import ImageConfig, MagnitudesConfig, SpectrumConfig
 from mmae.survey.store import Survey
 from mmae.training.step import create_state, training_step
 from tests.ingest.files import ARM_WAVES, write_coadd, write_redrock

@@ -20,7 +20,7 @@ from mmae.config import OptimConfig, RunConfig
 from mmae.loader.config import StreamConfig
 from mmae.loader.sampler import Portion
 from mmae.model.batch import Batch
-from mmae.model.masking import MaskConfig
+from mmae.model.config import MaskConfig
 from mmae.training.parallel import DDP_OPTIONS, mean_over_workers
 from mmae.training.step import TrainState, create_state, training_step
 from tests.model.galaxies import SPEC, random_batch, rows, tiny, without

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from mmae.config import ComputeConfig, OptimConfig, RunConfig
 from mmae.loader.sampler import Portion
-from mmae.model.build import ModelConfig
+from mmae.model.config import MaskConfig, ModelConfig
 from mmae.model.draws import Draws
-from mmae.model.masking import MaskConfig
 from mmae.model.modalities.image import flip_and_turn
 from mmae.training.step import (
     NonFiniteLoss,

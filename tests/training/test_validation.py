@@ -10,7 +10,7 @@ import torch
 
 import mmae.training.loop
 from mmae.config import RunConfig
-from mmae.model.masking import MaskConfig
+from mmae.model.config import MaskConfig
 from mmae.recipes import RECIPES, recipe
 from mmae.training.loop import VALIDATION_RATIO, Loop, validation_masks
 from mmae.training.step import create_state

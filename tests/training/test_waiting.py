@@ -9,8 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmae.config import RunConfig
-from mmae.model.baselines.cnn import CNNConfig
-from mmae.model.masking import MaskConfig
+from mmae.model.config import CNNConfig, MaskConfig
 from mmae.training.step import create_state, training_step
 from tests.model.galaxies import SPEC, TINY_PAPER, random_batch, tiny, without
 from tests.training.test_parallel import RUN

@@ -8,44 +8,18 @@ Legend of suffixes: batch.py; F feature maps.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from mmae.model import tokens as tk
 from mmae.model.batch import Batch, InputSpec
+from mmae.model.config import CNNConfig
 from mmae.model.inception import inception_trunk
 from mmae.model.outputs import Estimate, Losses, Reading
 from mmae.model.recalibration import Recalibration
-from mmae.model.redshift import RedshiftConfig, point_and_probability, redshift_interval, redshift_loss, refined
+from mmae.model.redshift import point_and_probability, redshift_interval, redshift_loss, refined
 from mmae.model.view import View, Visible, as_view
-
-
-@dataclass(frozen=True)
-class CNNConfig:
-    """An Inception network from images to p(z)."""
-
-    kind: Literal["cnn"] = "cnn"
-    """Model type."""
-    width: int = 32
-    """Feature maps of each of the four branches of the first modules; doubled after each halving of the resolution."""
-    depth: int = 2
-    """Inception modules before each halving of the resolution."""
-    halvings: int = 3
-    """Number of halvings of the resolution after the first layer, which halves it as well."""
-    hidden: int = 256
-    """Width of the layer before p(z), which is also the embedding."""
-    redshift_weight: float = 1.0
-    """Weight of the redshift loss (cross entropy of p(z)) in the total loss."""
-    redshift: RedshiftConfig = field(default_factory=RedshiftConfig)
-
-    def __post_init__(self) -> None:
-        for name in ("width", "depth", "halvings", "hidden"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1.")
-
 
 SIZES = (1, 3, 5)  # kernel sizes of the parallel convolutions
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -19,45 +18,15 @@ from torch import Tensor, nn
 
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.blocks import EncoderBlock
+from mmae.model.config import ContrastiveConfig
 from mmae.model.losses import mean_over_targets
-from mmae.model.modalities.image import Image, ImageConfig
-from mmae.model.modalities.spectrum import Spectrum, SpectrumConfig
+from mmae.model.modalities.image import Image
+from mmae.model.modalities.spectrum import Spectrum
 from mmae.model.modality import Modality, Sizes, embed_visible, whole_tokens
 from mmae.model.outputs import Estimate, Losses, Reading
 from mmae.model.recalibration import Recalibration
-from mmae.model.redshift import RedshiftConfig, point_and_probability, redshift_interval, redshift_loss, refined
+from mmae.model.redshift import point_and_probability, redshift_interval, redshift_loss, refined
 from mmae.model.view import View, Visible, as_view
-
-
-@dataclass(frozen=True)
-class ContrastiveConfig:
-    """An image and a spectrum encoder, aligned by a contrastive loss."""
-
-    kind: Literal["contrastive"] = "contrastive"
-    """Model type."""
-    image: ImageConfig = field(default_factory=ImageConfig)
-    spectrum: SpectrumConfig = field(default_factory=SpectrumConfig)
-    width: int = 128
-    """Width of the tokens; a multiple of 4 x heads."""
-    depth: int = 4
-    """Blocks of each encoder."""
-    heads: int = 4
-    """Attention heads of every block."""
-    mlp_ratio: float = 4.0
-    """Hidden width of the feed-forward layers, in units of `width`."""
-    embedding: int = 128
-    """Width of the common embedding space."""
-    temperature: float = 0.07
-    """Initial value of the learned temperature of the softmax over pairs (Radford et al. 2021)."""
-    redshift_weight: float = 1.0
-    """Weight of the redshift loss (cross entropy of p(z)) in the total loss."""
-    redshift: RedshiftConfig = field(default_factory=RedshiftConfig)
-
-    def __post_init__(self) -> None:
-        if self.width % (4 * self.heads):
-            raise ValueError(f"model.width is {self.width}: it must be a multiple of 4 x heads = {4 * self.heads}.")
-        if not self.temperature > 0:
-            raise ValueError(f"model.temperature is {self.temperature}: it must be positive.")
 
 
 class Encoder(nn.Module):

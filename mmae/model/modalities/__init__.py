@@ -9,7 +9,6 @@ import importlib.util
 import os
 import pkgutil
 import sys
-from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -33,10 +32,3 @@ def _load(path: str) -> ModuleType:
 _files = [importlib.import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__)]
 _files += [_load(path) for path in os.environ.get(VARIABLE, "").split(os.pathsep) if path]
 MODALITIES: dict[str, type[Modality]] = {file.MODALITY.name: file.MODALITY for file in _files}
-_fields = [(name, kind.Config, field(default_factory=kind.Config)) for name, kind in MODALITIES.items()]
-
-
-# The base class is built from the modality files, so that mypy cannot check it.
-@dataclass(frozen=True)
-class ModalitiesConfig(make_dataclass("ModalityFields", _fields, frozen=True)):  # type: ignore[misc]
-    """The modalities of a model, one field each: whether each is used, and its options."""

@@ -21,8 +21,9 @@ from mmae.model.draws import Draws
 from mmae.model.inception import inception_trunk
 from mmae.model.indexing import gather_positions, gather_tokens
 from mmae.model.losses import masked_mse
-from mmae.model.modality import MaskRule, Modality, Sizes
+from mmae.model.modality import Modality, Sizes
 from mmae.model.overlapping import OverlappingPatches
+from mmae.model.part_configs import IMAGE_MASK, ImageConfig
 
 # Differences of neighbouring bands are input channels of the stem, in units of their typical scatter between galaxies
 # (0.5 in the natural logarithm is half a magnitude): a network learns slowly to subtract bright bands
@@ -33,36 +34,6 @@ DETECTION = 5.0  # signal-to-noise ratio of a patch below which its colours are 
 APERTURES = (1.0, 2.0, 4.0, 8.0, 16.0)  # standard deviations, in pixels, of Gaussian apertures at the centre
 INCOMPLETE = 0.25  # fraction of training images from which a part is removed: real images lack bands, columns, corners
 SIZES = (1, 3)  # kernel sizes of the parallel convolutions: adding 5 costs 50% more and does not learn faster
-
-
-@dataclass(frozen=True)
-class ImageConfig:
-    """Images in all bands, stretched by arcsinh."""
-
-    use: bool = True
-    """Encode and reconstruct images."""
-    patch: int = 8
-    """Side of an image token in pixels: a power of two, 4 or more, that divides the image."""
-    whole_patch: int = 16
-    """Side in pixels of a token of a whole image, of which nothing is hidden: a power of two, 4 or more."""
-    stem_width: int = 8
-    """Feature maps of each branch of the first Inception modules; doubled after each halving of the resolution."""
-    stem_depth: int = 2
-    """Inception modules before each halving of the resolution."""
-    mixing: int = 2
-    """Self-attention blocks of the decoder, in which the patches of an image see each other."""
-    weight: float = 0.1
-    """Weight of the mean squared error of hidden patches (normalised pixels) in the total loss."""
-
-    def __post_init__(self) -> None:
-        for name in ("patch", "whole_patch"):
-            if getattr(self, name) < 4 or getattr(self, name) & (getattr(self, name) - 1):
-                raise ValueError(
-                    f"model.modalities.image.{name} is {getattr(self, name)}: it must be a power of two, 4 or more."
-                )
-        for name in ("stem_width", "stem_depth"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.modalities.image.{name} is {getattr(self, name)}: it must be at least 1.")
 
 
 @dataclass
@@ -90,7 +61,7 @@ class Image(Modality):
     aperture_AHW: Tensor
     name = "image"
     Config = ImageConfig
-    mask = MaskRule(ratio=(0.75, 0.75), drop=0.0, exclusive=True)
+    mask = IMAGE_MASK
 
     def __init__(self, config: ImageConfig, spec: InputSpec, sizes: Sizes):
         super().__init__(config, spec, sizes)

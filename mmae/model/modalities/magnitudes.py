@@ -19,33 +19,11 @@ from mmae.model.batch import Batch, InputSpec
 from mmae.model.indexing import gather_positions, gather_tokens
 from mmae.model.losses import masked_mse
 from mmae.model.modality import Modality, Sizes, patch_head
+from mmae.model.part_configs import MagnitudesConfig
 
 COLOUR_SCATTER = 0.5  # mag; typical scatter of colours between galaxies
 TYPICAL_ERROR = 0.05  # mag; its natural logarithm has the normalised value 0
 LEAST_ERROR = 1e-3  # mag; below the calibration of any survey
-
-
-@dataclass(frozen=True)
-class MagnitudesConfig:
-    """Total magnitudes from the survey's catalogue."""
-
-    use: bool = False
-    """Encode and reconstruct catalogue magnitudes."""
-    weight: float = 0.1
-    """Weight of the mean squared error of hidden magnitudes (normalised by `spread`) in the total loss."""
-    middle: float = 20.0
-    """AB magnitude with normalised value 0: about the median of DESI galaxies in the HSC r band."""
-    spread: float = 2.0
-    """Magnitude difference with normalised value 1."""
-    frequencies: int = 16
-    """Learned frequencies of each input number."""
-    frequency_scale: float = 0.5
-    """Standard deviation of the frequencies at the start, in cycles per normalised unit."""
-
-    def __post_init__(self) -> None:
-        for name in ("spread", "frequencies", "frequency_scale"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"model.modalities.magnitudes.{name} is {getattr(self, name)}: it must be positive.")
 
 
 @dataclass

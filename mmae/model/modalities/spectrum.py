@@ -5,7 +5,7 @@ Legend of suffixes: batch.py; P samples of a patch, V visible, E decoder width, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,9 +16,10 @@ from mmae.model.batch import Batch, InputSpec, to_device
 from mmae.model.blocks import sincos_positions
 from mmae.model.draws import Draws
 from mmae.model.indexing import add_rows, gather_positions, gather_tokens, take_rows
-from mmae.model.lines import Lines, LinesConfig
+from mmae.model.lines import Lines
 from mmae.model.losses import masked_chi_square, masked_mse
-from mmae.model.modality import Evidence, MaskRule, Modality, Sizes, patch_head
+from mmae.model.modality import Evidence, Modality, Sizes, patch_head
+from mmae.model.part_configs import SPECTRUM_MASK, SpectrumConfig
 from mmae.model.precision import at_least_float32
 
 # Clipping limit of the embedded flux, in units of the spectrum's rms: larger values are cosmic rays or sky-line
@@ -26,28 +27,6 @@ from mmae.model.precision import at_least_float32
 MAX_FLUX = 20.0
 EMPTY = 0.08  # fraction of training spectra replaced by noise: fibres without a source must give no redshift
 EMPTY_NOISE = (0.8, 1.5)  # range of its standard deviation, in units of the errors, which are not exact
-
-
-@dataclass(frozen=True)
-class SpectrumConfig:
-    """Spectra at full sampling, with a loss weighted by inverse variance."""
-
-    use: bool = True
-    """Encode and reconstruct spectra."""
-    patch: int = 64
-    """Wavelength samples per spectrum token."""
-    weight: float = 0.1
-    """Weight of the reconstruction loss (chi-square per good sample of hidden patches) in the total loss."""
-    error_floor: float = 0.1
-    """Error added in quadrature to the flux errors in the loss, in units of the spectrum's rms."""
-    level_weight: float = 0.1
-    """Weight, relative to the chi-square, of the squared errors of arcsinh(mean) and ln(rms) of fully hidden
-    spectra."""
-    lines: LinesConfig = field(default_factory=LinesConfig)
-
-    def __post_init__(self) -> None:
-        if self.patch < 1:
-            raise ValueError(f"model.modalities.spectrum.patch is {self.patch}: it must be at least 1.")
 
 
 @dataclass
@@ -86,7 +65,7 @@ class Spectrum(Modality):
 
     name = "spectrum"
     Config = SpectrumConfig
-    mask = MaskRule(ratio=(0.75, 0.75), drop=0.5, exclusive=True, shown_if_rare=True)
+    mask = SPECTRUM_MASK
 
     def __init__(self, config: SpectrumConfig, spec: InputSpec, sizes: Sizes):
         super().__init__(config, spec, sizes)

@@ -17,8 +17,8 @@ from mmae.ingest.description import read_description
 from mmae.ingest.pairing.config import PairConfig
 from mmae.ingest.pairing.source import paired_source
 from mmae.loader.collate import galaxy_columns, to_batch
-from mmae.model.modalities import ModalitiesConfig
-from mmae.model.modalities.magnitudes import MagnitudesConfig
+from mmae.model.config import ModalitiesConfig
+from mmae.model.part_configs import MagnitudesConfig
 from mmae.recipes import recipe
 from mmae.survey.store import Survey, open_survey
 from mmae.training.run import require_usable
