@@ -19,26 +19,36 @@ from mmae.core.errors import InputError
 from mmae.loader.collate import galaxy_columns, to_batch
 from mmae.loader.config import StreamConfig
 from mmae.loader.rare import repeats_of_rare
-from mmae.loader.row_groups import kinds_of_rows, read_window, row_groups, unlabelled_rows
+from mmae.loader.row_groups import kinds_of_rows, read_group, read_window, row_groups, unlabelled_rows
 from mmae.loader.sampler import Portion, Sampler
 from mmae.model.batch import Batch
 from mmae.survey.schema import SurveySpec
 from mmae.survey.store import Survey
 
+READ_HERE_BYTES = 2**28  # on disk; larger splits are read in parallel by processes of Ray
 READER_CPUS = 0  # readers must run also if workers have reserved all CPUs; stream.readers limits their number
 WINDOWS = 64  # of a Ray Dataset: few, so that its plan stays small, and enough for its start to be rare
 
 
 def read_split(survey: Survey, split: str, config: StreamConfig) -> Dataset:
-    """The rows of a split as a Ray Dataset, in the order of the survey."""
+    """The rows of a split as a Ray Dataset, in the order of the survey.
+
+    A small split is read here: Ray would start several processes for it.
+
+    Raises:
+        InputError: a shard of a small split cannot be read.
+    """
+    files, columns = survey.files(split), galaxy_columns(survey)
+    n_bytes = sum((survey.path / s.path).stat().st_size for s in survey.shards if s.split == split)
+    if n_bytes <= min(READ_HERE_BYTES, config.cache_gb * 1e9):
+        return ray.data.from_blocks([read_group(group, columns) for group in row_groups(survey, split)])
     data = ray.data.read_parquet(
-        survey.files(split),
-        columns=galaxy_columns(survey),
+        files,
+        columns=columns,
         num_cpus=READER_CPUS,
         concurrency=config.readers,
         partitioning=None,  # Norder=5/ in a path is not a partition column
     )
-    n_bytes = sum((survey.path / s.path).stat().st_size for s in survey.shards if s.split == split)
     return data.materialize() if n_bytes <= config.cache_gb * 1e9 else data
 
 
