@@ -11,6 +11,10 @@ from mmae.recipes import parse_run
 
 def job() -> None:
     config = parse_run(__doc__)
+    if not (config.name and (config.home_path / "runs" / config.name).exists()):  # else it may be finished
+        from mmae.core.ray_setup import start_ray
+
+        start_ray(importing=("torch", "mlflow"))
     from mmae.training.run import pretrain  # after --help and wrong options: takes seconds to import
 
     pretrain(config)

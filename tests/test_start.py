@@ -1,4 +1,4 @@
-"""`--help` and a wrong option load only what the options of a command need."""
+"""`--help` and a wrong option load only what the options of a command need; the benchmark of starts runs."""
 
 from __future__ import annotations
 
@@ -30,3 +30,10 @@ def test_options_load_no_heavy_package(command, option, status):
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["status"] == status
     assert not HEAVY & set(found["packages"])
+
+
+def test_the_benchmark_of_starts_runs():
+    command = [sys.executable, "-m", "benchmarks.start", "--dry"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    heading, _, row = done.stdout.splitlines()
+    assert len(row.split("|")) == len(heading.split("|"))

@@ -17,6 +17,10 @@ from mmae.study.config import parse_study
 
 def job() -> None:
     config = parse_study(__doc__)
+    if not (config.dry_run or config.folder.exists()):  # a study that exists may be finished
+        from mmae.core.ray_setup import start_ray
+
+        start_ray(importing=("torch", "mlflow", "optuna"), dashboard=config.workers_per_trial > 1)
     from mmae.study.study import run_study  # after --help and wrong options: takes seconds to import
 
     run_study(config)

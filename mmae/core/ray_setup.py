@@ -9,6 +9,9 @@ import shlex
 import socket
 import sys
 import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 from mmae.core.errors import ADVICE, InputError, input_error_behind, one_line
@@ -28,6 +31,13 @@ WORKER_ENV = {
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
     # Arrow's allocator: the same, for ten seconds, so that a reader uses the memory of one window for the next.
     "MIMALLOC_PURGE_DELAY": "10000",
+}
+# Of a Ray that this process starts for itself. They save processes, each of which takes a second or more to start.
+ALONE_ENV = {
+    # Workers that Ray starts in advance have no runtime environment, so that no job of this project can use them.
+    "RAY_prestart_worker_first_driver": "0",
+    # Watches for nodes that a cloud takes away.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
 }
 PASSED_ON = ("MMAE_MODALITIES",)  # of the driver's environment; see mmae/model/modalities/__init__.py
 for _name, _value in WORKER_ENV.items():  # Ray reads these at import
@@ -62,11 +72,17 @@ TRACEBACK_LOGGERS = (
     "ray.train.v2._internal.util",
 )
 FAILURE_LOGGER = "ray.train.v2._internal.execution.failure_handling.default"  # repeats the start of this traceback
+_started_here = False
 EXPLAINED = re.compile(rf"{InputError.__module__}\.InputError|\[Errno ({'|'.join(map(str, ADVICE))})\]")
 
 
-def start_ray() -> None:
+def start_ray(importing: Sequence[str] = (), *, dashboard: bool = False) -> None:
     """Connect to the cluster at RAY_ADDRESS (set inside a Ray job) or a running local one, else start one.
+
+    Args:
+        importing: packages that the job needs next; they are imported in a thread while Ray starts. No packages of Ray.
+        dashboard: whether a Ray that is started here has its dashboard, whose processes take seconds to start. With
+            it, Ray Train frees what a stopped trial has reserved.
 
     Raises:
         InputError: the cluster does not answer or has no CPU, or Ray cannot be started.
@@ -77,26 +93,42 @@ def start_ray() -> None:
             _require_reachable(cluster)
         else:
             _listen_on_loopback()
+            os.environ.update(ALONE_ENV)
             _shorten_temporary_folder()
             # Workers have the priority of any other process. By default those of a training yield to Ray's own
             # processes, and two threads of torch wait for the one that yields.
             os.environ.setdefault("RAY_worker_niceness", "0")
         token = token_file()
         new_token = not token.exists()
-        try:
-            ray.init(
-                runtime_env={
-                    "env_vars": _worker_environment(),
-                    "worker_process_setup_hook": f"{__name__}.{set_up_worker.__name__}",
-                },
-                logging_level=logging.WARNING,
-            )
-        except (Exception, SystemExit) as error:  # SystemExit if another server listens at the address
-            raise InputError(f"Ray cannot be started: {one_line(str(error))}") from error
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            for package in importing:
+                thread.submit(import_module, package)
+            _init_ray(None if cluster else dashboard)
         _check_token(token, new_token)
         require_resources(1, {"CPU": 1}, "this job")
     quiet_logs()
     set_data_context()
+
+
+def _init_ray(dashboard: bool | None) -> None:
+    global _started_here
+    try:
+        ray.init(
+            runtime_env={
+                "env_vars": _worker_environment(),
+                "worker_process_setup_hook": f"{__name__}.{set_up_worker.__name__}",
+            },
+            logging_level=logging.WARNING,
+            include_dashboard=dashboard,
+        )
+    except (Exception, SystemExit) as error:  # SystemExit if another server listens at the address
+        raise InputError(f"Ray cannot be started: {one_line(str(error))}") from error
+    _started_here = dashboard is not None
+
+
+def started_here() -> bool:
+    """Whether `start_ray` has started the Ray of this process, which ends with it."""
+    return _started_here
 
 
 def _cluster() -> str:

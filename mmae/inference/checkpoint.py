@@ -26,6 +26,7 @@ from mmae.model.batch import InputSpec
 from mmae.model.build import Model, build_model
 
 WEIGHTS, TRAINING, STATE, CONFIG = "model.safetensors", "training.safetensors", "state.json", "config.yaml"
+BEST = "best"  # folder of the best checkpoint in the folder of a run
 STATE_FIELDS = {"step", "metrics", "input_spec"}
 
 

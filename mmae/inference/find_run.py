@@ -11,11 +11,11 @@ from mlflow.exceptions import MlflowException
 
 from mmae.core.errors import InputError
 from mmae.core.untrusted import without_password
-from mmae.inference.checkpoint import CONFIG, WEIGHTS
+from mmae.inference.checkpoint import BEST, CONFIG, WEIGHTS
 from mmae.tracking.database import explained_errors, open_client
 from mmae.tracking.runs import RUN_DIR_TAG, Tracker, run_of_folder
 
-BEST, IN_MLFLOW = "best", "checkpoint"
+IN_MLFLOW = "checkpoint"
 RUN_FOLDERS = ("runs", "studies")  # subfolders of the home folder
 
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from mmae.study.columns import parameter_columns
 from mmae.study.objective import Measure
-from mmae.study.report import parameter_columns
 from mmae.study.trial import NUMBER
 
 EVERY = 1.0  # seconds between two updates

@@ -6,13 +6,14 @@ Trials are ranked by the study's criterion, see objective.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmae.metrics.bootstrap import Score
 from mmae.metrics.redshift import ALL_Z, BASELINE, LOW_Z, ScoreTable
 from mmae.report.contents import Cell, Column, Drawing, Measured, Section, Table
 from mmae.report.score_table import ROW_NAMES
+from mmae.study.columns import parameter_columns
 from mmae.study.config import StudyConfig
 from mmae.study.figures import (
     NAMES,
@@ -38,13 +39,6 @@ from mmae.study.space import Parameters
 
 BEST = 5  # trials in the table of the best
 GIGA = 1e9
-HEADINGS = {
-    "image_mask_ratio": "image\nmask",
-    "spectrum_mask_ratio": "spec.\nmask",
-    "image_patch": "image\npatch",
-    "spectrum_patch": "spec.\npatch",
-    "learning_rate": "learning\nrate",
-}
 TRIAL = Column("trial")
 TEST_COLUMNS = (
     Column("mode", "redshift from"),
@@ -126,11 +120,6 @@ def qualities(config: StudyConfig, records: Sequence[TrialRecord]) -> list[Measu
 
 def _column(measure: Measure) -> Column:
     return Column(measure.key, measure.heading)
-
-
-def parameter_columns(names: Iterable[str]) -> tuple[Column, ...]:
-    """One column for each parameter of the space, with a heading short enough for a terminal."""
-    return tuple(Column(name, HEADINGS.get(name, "")) for name in names)
 
 
 def _name(record: TrialRecord, base: Parameters | None) -> str:

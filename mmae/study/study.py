@@ -7,6 +7,7 @@ import os
 import shutil
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import ray
 from optuna.trial import TrialState
@@ -27,7 +28,6 @@ from mmae.ingest.embedded import embedded_folder, open_or_simulate, survey_line
 from mmae.loader.collate import input_spec
 from mmae.loader.stream import read_split
 from mmae.model.batch import InputSpec
-from mmae.study.conclude import StudyResult, conclude
 from mmae.study.config import (
     StudyConfig,
     has_same_options,
@@ -48,6 +48,9 @@ from mmae.survey.schema import SurveySpec
 from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
 from mmae.training.run import require_usable
+
+if TYPE_CHECKING:
+    from mmae.study.conclude import StudyResult
 
 TUNE_ENV = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output does not support a custom table
@@ -78,7 +81,7 @@ def run_study(config: StudyConfig, console: Console | None = None) -> StudyResul
         _dry_run(config, console)
         return None
     _require_same_options(config)
-    start_ray()
+    start_ray(dashboard=config.workers_per_trial > 1)
     require_resources(
         config.workers_per_trial,
         {"CPU": config.cpus_per_trial, "GPU": _gpus_per_worker(config)},
@@ -116,6 +119,8 @@ def run_study(config: StudyConfig, console: Console | None = None) -> StudyResul
                     f"study {config.full_name}: Ray Tune ended early with {store.n_finished} of {config.trials} trials "
                     f"finished. {_first_reason(store)}Run the same command again to continue."
                 )
+            from mmae.study.conclude import conclude  # imported here: the report is written last
+
             result = conclude(job, store, survey, base, console)
         except KeyboardInterrupt as error:
             _record_interruption(job, store, console)

@@ -37,8 +37,9 @@ from mmae.tracking.runs import Tracker, open_named_run
 from mmae.training.checkpoint import save_model
 from mmae.training.final_scores import predictions_table
 from mmae.training.loop import Loop
-from mmae.training.parallel import DDP_OPTIONS, GPU_BACKEND
+from mmae.training.parallel import DDP_OPTIONS
 from mmae.training.step import NonFiniteLoss, TrainState, create_state
+from mmae.training.trainer import GPU_BACKEND
 
 NUMBER = "number"  # key of the Optuna trial number, next to the parameters in Tune's configuration
 VALIDATION = "validation"  # key of the number of the validation, 1 ... StudyConfig.looks

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run
+from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.entities.lifecycle_stage import LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
@@ -84,8 +84,7 @@ class Tracker:
             self._client.log_batch(self.run_id, params=logged[start : start + PARAMS_PER_CALL])
 
     def tags(self, values: dict[str, str]) -> None:
-        for key, value in values.items():
-            self._client.set_tag(self.run_id, key, value)
+        self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in values.items()])
 
     def describe(self, text: str) -> None:
         """Set the description on the page of the run; Markdown."""

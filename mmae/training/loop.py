@@ -25,6 +25,7 @@ from mmae.model.modalities import MODALITIES
 from mmae.model.view import view_of
 from mmae.survey.store import Survey
 from mmae.training.parallel import mean_over_workers
+from mmae.training.run_folder import SELECTION
 from mmae.training.step import TrainState, autocast, require_finite, training_step
 
 LOG_EVERY = 10  # steps between two points of the loss curve
@@ -34,7 +35,6 @@ VALIDATION_BATCH = 64  # fixed, so that scores depend neither on the number of w
 # the training, so that losses of runs with other ratios can be compared.
 VALIDATION_RATIO = 0.75
 SECONDS = "cost/train_seconds"  # over all starts of a run, without work lost in crashes
-SELECTION = "val/selection"  # the metric that selects the best checkpoint; lower is better
 
 
 class Host(Protocol):

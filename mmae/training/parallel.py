@@ -26,7 +26,6 @@ from mmae.model.workers import n_workers, sum_over_workers
 
 # In some batches, layers have no galaxy to work on: those of a modality or of whole images. Buffers are equal already.
 DDP_OPTIONS = {"find_unused_parameters": True, "forward_sync_buffers": False}
-GPU_BACKEND = "cpu:gloo,cuda:nccl"  # gloo for the numbers of `of_all_workers`, which are not on the GPU
 
 
 def synchronised(model: Model) -> Model:

@@ -10,17 +10,16 @@ import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ray
 import ray.train
 from mlflow.exceptions import MlflowException
 from ray.train import CheckpointConfig, FailureConfig, ScalingConfig
 from ray.train import RunConfig as TrainRunConfig
-from ray.train.torch import TorchConfig
 from rich.console import Console
 
 from mmae.bundle.files import BUNDLE
-from mmae.bundle.write import write_bundle
 from mmae.config import RunConfig, modalities_of
 from mmae.core.errors import InputError
 from mmae.core.files import folder_lock, partial_path
@@ -30,8 +29,7 @@ from mmae.core.ray_setup import WORKER_ENV, start_ray
 from mmae.core.resources import require_resources
 from mmae.core.settings import flat, to_dict, to_yaml
 from mmae.core.terminal import terminal
-from mmae.inference.find_run import BEST
-from mmae.inference.flags import save_flags
+from mmae.inference.checkpoint import BEST
 from mmae.inference.stored_scores import read_scores, write_scores
 from mmae.ingest.embedded import embedded_folder, open_or_simulate, survey_line
 from mmae.loader.collate import input_spec
@@ -40,14 +38,12 @@ from mmae.metrics.redshift import ScoreTable
 from mmae.model.build import build_model
 from mmae.report.score_table import print_scores
 from mmae.survey.columns import split_hash
-from mmae.survey.leaks import write_training_rows
 from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.tracking.offline_buffer import UNSENT, OfflineBuffer
 from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
-from mmae.training.final_scores import RunScores, keep_recalibration, score_run
-from mmae.training.loop import SELECTION
-from mmae.training.parallel import GPU_BACKEND
 from mmae.training.run_folder import (
+    ENDED,
+    SELECTION,
     interrupted_line,
     is_trained,
     require_same_run,
@@ -56,9 +52,10 @@ from mmae.training.run_folder import (
     saved_lanes,
     was_started_otherwise,
 )
-from mmae.training.start import require_fitting_start
-from mmae.training.trainer import InterruptibleTrainer
-from mmae.training.worker import ENDED, train_worker
+from mmae.training.trainer import InterruptibleTrainer, backend, start_coordinator, train_worker
+
+if TYPE_CHECKING:
+    from mmae.training.final_scores import RunScores
 
 COUNTED = {"image": "images", "spectrum": "spectra", "magnitudes": "magnitudes"}
 """Modality -> its galaxies in the counts of a survey; surveys of mmae 0.2.0 did not count magnitudes."""
@@ -99,11 +96,14 @@ def _pretrain(config: RunConfig, run_dir: Path, console: Console) -> RunResult:
     if finished:
         return finished
     start_ray()
+    start_coordinator()
     _require_workers(config)
     raise_on_sigterm()
     survey = open_or_simulate(config.survey, config.home_path, config.simulated_galaxies, console)
     parameters = require_usable(config, survey)
     if config.init:
+        from mmae.training.start import require_fitting_start
+
         console.print(require_fitting_start(config, survey), highlight=False, markup=False, soft_wrap=True)
     require_same_survey(survey, run_dir)
     with folder_lock(run_dir, BUSY):
@@ -265,9 +265,12 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
             "survey": survey,
             "tracker": dataclasses.asdict(tracker),
             "folder": str(run_dir),
+            # Every rank reads the validation split and takes its share of the batches. Ranks read training galaxies
+            # themselves, in the order of the sampler (mmae/loader/sampler.py).
+            "val": read_split(survey, "val", config.stream),
         },
+        backend_config=backend(config.compute, uses_gpu(config)),
         scaling_config=ScalingConfig(num_workers=_workers(config), use_gpu=uses_gpu(config)),
-        torch_config=TorchConfig(backend=GPU_BACKEND if uses_gpu(config) else None),
         run_config=TrainRunConfig(
             name=run_dir.name,
             storage_path=str(run_dir.parent),
@@ -277,10 +280,6 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
             failure_config=FailureConfig(max_failures=config.compute.max_failures),
             worker_runtime_env={"env_vars": WORKER_ENV},
         ),
-        # Every rank reads the validation split and takes its share of the batches. Ranks read training galaxies
-        # themselves, in the order of the sampler (mmae/loader/sampler.py).
-        datasets={"val": read_split(survey, "val", config.stream)},
-        dataset_config=ray.train.DataConfig(datasets_to_split=[]),
     )
     ended = run_dir / ENDED
     ended.unlink(missing_ok=True)
@@ -320,6 +319,12 @@ def score_checkpoint(
     Args:
         curves: the MLflow run with the losses, if not `tracker`.
     """
+    # Imported here: needed after the training only.
+    from mmae.inference.flags import save_flags
+    from mmae.survey.leaks import write_training_rows
+    from mmae.training.final_scores import keep_recalibration, score_run
+    from mmae.training.log_scores import log_scores
+
     tracker.tags({"mmae.split_hash": split_hash(survey)})
     write_training_rows(survey, checkpoint, Path(config.init) if config.init else None)
     # num_cpus=0: on a small machine the tasks that read the split need the CPUs.
@@ -329,8 +334,6 @@ def score_checkpoint(
     keep_recalibration(checkpoint, scores.recalibration)
     if scores.flags is not None:
         save_flags(scores.flags, checkpoint)
-    from mmae.training.log_scores import log_scores  # imported here: the figures are needed after training only
-
     tracker.metrics({"cost/test_seconds": time.perf_counter() - started}, config.optim.steps)
     log_scores(scores, tracker, checkpoint, curves or tracker)
     return scores
@@ -339,6 +342,7 @@ def score_checkpoint(
 def bundle_checkpoint(checkpoint: Path, table: ScoreTable, tracker: Tracker) -> Path:
     """Write the bundle of a scored run into its folder, and store it in MLflow as a model."""
     from mmae.bundle.mlflow_model import log_bundle  # imported here: needed after training only
+    from mmae.bundle.write import write_bundle
 
     run_dir = checkpoint.parent
     bundle = write_bundle(checkpoint, run_dir / BUNDLE, run_dir.name, table)

@@ -20,8 +20,7 @@ from pathlib import Path
 from mmae.config import RunConfig
 from mmae.core.errors import InputError
 from mmae.core.settings import changed_fields, flat, from_yaml, require_unchanged, to_yaml
-from mmae.inference.checkpoint import CONFIG, WEIGHTS, read_state
-from mmae.inference.find_run import BEST
+from mmae.inference.checkpoint import BEST, CONFIG, WEIGHTS, read_state
 from mmae.survey.columns import split_hash
 from mmae.survey.store import Survey
 
@@ -30,6 +29,8 @@ MAY_CHANGE = ("compute.", "experiment", "home")
 SURVEY_HASHES = "survey.json"
 SPLIT_HASH = "split_hash.txt"  # in its place in runs of mmae 0.1: the hash of the splits only
 CHECKPOINTS = "checkpoint_*/"
+ENDED = "ended.txt"  # the reason why restarting the workers would not help
+SELECTION = "val/selection"  # the metric that selects the best checkpoint; lower is better
 
 
 def is_trained(run_dir: Path) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray.train
 import ray.train.torch
@@ -20,21 +21,21 @@ from mmae.inference.predict import Predictions
 from mmae.loader.collate import input_spec
 from mmae.model.build import Model
 from mmae.survey.store import Survey
-from mmae.tracking.offline_buffer import UNSENT, OfflineBuffer
-from mmae.tracking.runs import Tracker
 from mmae.training.checkpoint import restore_state, save_checkpoint
 from mmae.training.loop import Loop, summary
 from mmae.training.parallel import DDP_OPTIONS
+from mmae.training.run_folder import ENDED
 from mmae.training.step import NonFiniteLoss, TrainState, create_state
 
-ENDED = "ended.txt"  # in the run's folder: the reason why restarting the workers would not help
+if TYPE_CHECKING:
+    from mmae.tracking.offline_buffer import OfflineBuffer
 
 
-def train_worker(job: dict[str, Any]) -> None:
+def train(job: dict[str, Any]) -> None:
     """Train from the last checkpoint, or from scratch, to the last step.
 
     Args:
-        job: `config` and `tracker` (plain values), `survey` and `folder` of the run.
+        job: `config` and `tracker` (plain values), `survey`, its split `val` and `folder` of the run.
     """
     quiet_logs()  # again: Ray Train configures its loggers after the process has started
     set_data_context()
@@ -50,7 +51,7 @@ def train_worker(job: dict[str, Any]) -> None:
     state = resumed_state(config, survey, device)
     if config.compute.strategy == "ddp":
         state.trained = ray.train.torch.prepare_model(state.model, parallel_strategy_kwargs=DDP_OPTIONS)
-    host = WorkerHost(config, OfflineBuffer(Tracker(**job["tracker"]), folder / UNSENT), state, device)
+    host = WorkerHost(config, job, state, device)
     try:
         Loop(config, survey, state, host).run()
     except NonFiniteLoss as error:
@@ -84,10 +85,10 @@ def resumed_state(config: RunConfig, survey: Survey, device: torch.device) -> Tr
 class WorkerHost:
     """The host of one rank of a run; see `mmae.training.loop.Host`."""
 
-    def __init__(self, config: RunConfig, buffer: OfflineBuffer, state: TrainState, device: torch.device):
+    def __init__(self, config: RunConfig, job: dict[str, Any], state: TrainState, device: torch.device):
         context = ray.train.get_context()
         self.device, self.rank, self.world = device, context.get_world_rank(), context.get_world_size()
-        self.config, self.buffer, self.state = config, buffer, state
+        self.config, self.job, self.state = config, job, state
         self.last_score = "-"
         self.bar = None
         if self.rank == 0:
@@ -96,12 +97,20 @@ class WorkerHost:
             if state.step:
                 print(f"resumed at step {state.step}", flush=True)
 
+    @cached_property
+    def buffer(self) -> OfflineBuffer:
+        # Imported here: MLflow takes a second to import, and the first steps do not need it.
+        from mmae.tracking.offline_buffer import UNSENT, OfflineBuffer
+        from mmae.tracking.runs import Tracker
+
+        return OfflineBuffer(Tracker(**self.job["tracker"]), Path(self.job["folder"]) / UNSENT)
+
     def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
 
-    def validation(self) -> ray.data.DataIterator:
-        return ray.train.get_dataset_shard("val")
+    def validation(self) -> ray.data.Dataset:
+        return self.job["val"]
 
     def stepped(self) -> None:
         if self.bar is not None:

@@ -8,8 +8,8 @@ import pytest
 from mlflow import MlflowClient
 
 from mmae.core.errors import InputError
-from mmae.inference.checkpoint import CONFIG, WEIGHTS
-from mmae.inference.find_run import BEST, IN_MLFLOW, find_run
+from mmae.inference.checkpoint import BEST, CONFIG, WEIGHTS
+from mmae.inference.find_run import IN_MLFLOW, find_run
 from mmae.tracking.runs import open_named_run, tracking_uri
 
 
