@@ -32,8 +32,12 @@ WORKER_ENV = {
     # Arrow's allocator: the same, for ten seconds, so that a reader uses the memory of one window for the next.
     "MIMALLOC_PURGE_DELAY": "10000",
 }
-# Of a Ray that this process starts for itself. They save processes, each of which takes a second or more to start.
+# Of a Ray that this process starts for itself.
 ALONE_ENV = {
+    # Workers have the priority of any other process. By default those of a training yield to Ray's own processes, and
+    # two threads of torch wait for the one that yields.
+    "RAY_worker_niceness": "0",
+    # The others save processes, each of which takes a second or more to start.
     # Workers that Ray starts in advance have no runtime environment, so that no job of this project can use them.
     "RAY_prestart_worker_first_driver": "0",
     # Watches for nodes that a cloud takes away.
@@ -95,9 +99,6 @@ def start_ray(importing: Sequence[str] = (), *, dashboard: bool = False) -> None
             _listen_on_loopback()
             os.environ.update(ALONE_ENV)
             _shorten_temporary_folder()
-            # Workers have the priority of any other process. By default those of a training yield to Ray's own
-            # processes, and two threads of torch wait for the one that yields.
-            os.environ.setdefault("RAY_worker_niceness", "0")
         token = token_file()
         new_token = not token.exists()
         with ThreadPoolExecutor(max_workers=1) as thread:

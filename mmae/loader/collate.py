@@ -83,8 +83,8 @@ def decode(
     if pa.types.is_fixed_size_binary(table.schema.field(columns[0]).type):
         dtype = np.dtype(f"f{table.schema.field(columns[0]).type.byte_width // math.prod(shape)}")
         values_BX = torch.empty(len(table), math.prod(shape), pin_memory=pinned)
-        present_B = decode_tensor(table[columns[0]], dtype, values_BX.numpy())[1]
-        return values_BX.reshape(-1, *shape), torch.from_numpy(present_B)
+        valid_B = decode_tensor(table[columns[0]], dtype, values_BX.numpy())[1]
+        return values_BX.reshape(-1, *shape), torch.from_numpy(valid_B)
     numbers = [table[column].cast(pa.float32()).fill_null(math.nan).to_numpy() for column in columns]
     values_BX = torch.from_numpy(np.stack(numbers, -1))
     present_B = values_BX.isfinite().any(-1)
