@@ -65,6 +65,7 @@ def private_bytes() -> int:
 
 def stream(survey: Survey, rows: int, points: int) -> None:
     """Stream training batches and print, at some points of it: rows, rows/s since the last, private and shared MB."""
+    used = psutil.disk_usage(str(SHARED_MEMORY)).used
     ray.init(address="local", object_store_memory=STORE, logging_level="ERROR")
     start_ray()
     config = recipe("small").stream
@@ -78,7 +79,7 @@ def stream(survey: Survey, rows: int, points: int) -> None:
         next(batches)
         if step % max(1, steps // points) == 0:
             rate = (step - before) * config.batch_size / (time.perf_counter() - at)
-            shared = psutil.disk_usage(str(SHARED_MEMORY)).used
+            shared = psutil.disk_usage(str(SHARED_MEMORY)).used - used
             print(step * config.batch_size, f"{rate:.0f} {private_bytes() / 1e6:.0f} {shared / 1e6:.0f}", flush=True)
             before, at = step, time.perf_counter()
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -42,30 +43,31 @@ def row_groups(survey: Survey, split: str) -> list[RowGroup]:
     ]
 
 
-def read_window(
-    items: pa.Table, sampler: Sampler, groups: list[RowGroup], columns: list[str], portion: Portion
-) -> pa.Table:
-    """The galaxies of the windows in `items` (columns window, skip), with a column of their number in an epoch."""
-    os.nice(max(0, NICENESS - os.nice(0)))
-    tables = []
-    for item in items.to_pylist():
-        group_N, row_N = sampler.window(item["window"], portion, item["skip"])
-        repeats = pa.array(sampler.repeats_of(group_N, row_N))
-        tables.append(read_rows(groups, columns, group_N, row_N).append_column(REPEATS, repeats))
-    return pa.concat_tables(tables)
+def window_plan(sampler: Sampler, groups: list[RowGroup], window: int, portion: Portion, skip: int) -> dict[str, Any]:
+    """What a Ray task needs to read a window: its row groups, and of each galaxy the place among their rows."""
+    group_N, row_N = sampler.window(window, portion, skip)
+    needed, which_N = np.unique(group_N, return_inverse=True)
+    chosen = [groups[group] for group in needed]
+    start_G = np.cumsum([0] + [group.rows for group in chosen[:-1]])
+    return {
+        "groups": [asdict(group) for group in chosen],
+        "rows": start_G[which_N] + row_N,
+        REPEATS: sampler.repeats_of(group_N, row_N),
+    }
 
 
-def read_rows(groups: list[RowGroup], columns: list[str], group_N: np.ndarray, row_N: np.ndarray) -> pa.Table:
-    """The given rows of the given row groups, in this order.
+def read_windows(plans: pa.Table, columns: list[str]) -> pa.Table:
+    """The galaxies of some windows, see `window_plan`, with a column of their number in an epoch.
 
     Raises:
         InputError: a shard cannot be read after several retries.
     """
-    needed, which_N = np.unique(group_N, return_inverse=True)
-    chosen = [groups[group] for group in needed]
-    tables = [read_group(group, columns) for group in chosen]
-    start_G = np.cumsum([0] + [group.rows for group in chosen[:-1]])
-    return pa.concat_tables(tables).take(start_G[which_N] + row_N)
+    os.nice(max(0, NICENESS - os.nice(0)))
+    tables = []
+    for plan in plans.to_pylist():
+        read = pa.concat_tables([read_group(RowGroup(**group), columns) for group in plan["groups"]])
+        tables.append(read.take(plan["rows"]).append_column(REPEATS, pa.array(plan[REPEATS])))
+    return pa.concat_tables(tables)
 
 
 def read_group(group: RowGroup, columns: list[str]) -> pa.Table:

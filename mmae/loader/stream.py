@@ -19,7 +19,7 @@ from mmae.core.errors import InputError
 from mmae.loader.collate import galaxy_columns, to_batch
 from mmae.loader.config import StreamConfig
 from mmae.loader.rare import repeats_of_rare
-from mmae.loader.row_groups import kinds_of_rows, read_group, read_window, row_groups, unlabelled_rows
+from mmae.loader.row_groups import kinds_of_rows, read_group, read_windows, row_groups, unlabelled_rows, window_plan
 from mmae.loader.sampler import Portion, Sampler
 from mmae.model.batch import Batch
 from mmae.survey.schema import SurveySpec
@@ -131,11 +131,11 @@ def training_batches(
     window, skip = divmod(step, sampler.window_batches)
     while window < n_windows:
         stop = min(n_windows, window + WINDOWS)
-        items = [{"window": w, "skip": skip if w == window else 0} for w in range(window, stop)]
-        data = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-            read_window,  # type: ignore[arg-type]  # the annotation of Ray omits arguments from fn_kwargs
+        plans = [window_plan(sampler, groups, w, portion, skip if w == window else 0) for w in range(window, stop)]
+        data = ray.data.from_items(plans, override_num_blocks=len(plans)).map_batches(
+            read_windows,  # type: ignore[arg-type]  # the annotation of Ray omits arguments from fn_kwargs
             batch_format="pyarrow",
-            fn_kwargs={"sampler": sampler, "groups": groups, "columns": columns, "portion": portion},
+            fn_kwargs={"columns": columns},
             num_cpus=READER_CPUS,
             compute=ray.data.TaskPoolStrategy(size=stream.readers),
         )
