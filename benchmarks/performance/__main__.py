@@ -19,6 +19,7 @@ import torch
 
 from benchmarks.performance import epoch, input, memory, model_step
 from benchmarks.performance.line import HEADER, Line
+from mmae.recipes import recipe
 from mmae.survey.store import open_survey
 
 STEP_TARGETS = {(model_step.MASKED, "float32"): "at least 10", (model_step.MASKED, "bfloat16"): "at least 12"}
@@ -27,9 +28,9 @@ STEP_TARGETS = {(model_step.MASKED, "float32"): "at least 10", (model_step.MASKE
 def parts(survey: Path, dry: bool) -> dict[str, Callable[[], list[Line]]]:
     """The parts of the table by name, with their sizes."""
     repeats = 1 if dry else 5
-    opened = open_survey(survey)
+    opened, stream = open_survey(survey), recipe("small").stream
     return {
-        "input": lambda: input.lines(opened, rows=512 if dry else 16_384, repeats=repeats),
+        "input": lambda: input.lines(opened, stream, rows=512 if dry else 16_384, repeats=repeats),
         "epoch": lambda: epoch.lines(survey, steps=20 if dry else 80, repeats=repeats, threads=(2,) if dry else (2, 1)),
         "step": lambda: [_of_step(row) for row in model_step.rows(batch=4 if dry else 64, steps=repeats)],
         "memory": lambda: memory.lines(

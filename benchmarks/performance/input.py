@@ -127,14 +127,13 @@ def loaded(path: Path, batch_size: int, seed: int) -> float:
     return n / (time.perf_counter() - started)
 
 
-def lines(survey: Survey, rows: int, repeats: int) -> list[Line]:
+def lines(survey: Survey, stream: StreamConfig, rows: int, repeats: int) -> list[Line]:
     """The lines of the table.
 
     Args:
         rows: to stream in each repetition.
     """
     start_ray()
-    stream = recipe("small").stream
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "paper.hdf5"
@@ -174,7 +173,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     print(HEADER)
-    for line in lines(open_survey(arguments.survey), arguments.rows, arguments.repeats):
+    for line in lines(open_survey(arguments.survey), recipe("small").stream, arguments.rows, arguments.repeats):
         print(line.markdown(), flush=True)
 
 

@@ -1,0 +1,55 @@
+"""The measurements of the input: that they run, and read what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.models.survey import load
+from benchmarks.performance import epoch, input, memory
+from mmae.survey.store import open_survey
+
+
+@pytest.fixture
+def survey(small_survey):
+    return open_survey(small_survey)
+
+
+def test_lines_of_the_input(survey, quick_run, monkeypatch):
+    monkeypatch.setattr(input, "LOADERS", 0)  # no fork of a process with Ray's threads
+    lines = input.lines(survey, quick_run.stream, rows=128, repeats=1)
+    assert all(float(line.measured.split()[0].replace(",", "")) > 0 for line in lines)
+
+
+def test_spectra_of_the_paper_file_are_normalised(survey, tmp_path):
+    path = tmp_path / "paper.hdf5"
+    input.write_paper_file(survey, path)
+    train = load(survey, "train")
+    data = input.PaperFile(path)
+    assert len(data) == len(train)
+    row = int(train.present["spectrum"].nonzero()[0])
+    _, flux_L = data[row]
+    ivar_L = train.ivar_BL[row]
+    assert (flux_L * ivar_L).sum() / ivar_L.sum() == pytest.approx(0, abs=1e-4)
+    assert (flux_L.square() * ivar_L).sum() / ivar_L.sum() == pytest.approx(1, rel=1e-4)
+
+
+def test_a_large_survey_repeats_the_galaxies_of_a_small_one(survey, tmp_path):
+    large = open_survey(memory.repeated(survey, 500, tmp_path).path)
+    rows, train = sum(shard.rows for shard in large.shards), load(survey, "train")
+    assert 500 <= rows < 500 + len(train)
+    repeated = load(large, "train")
+    which = np.arange(rows) % len(train)
+    assert torch.equal(repeated.flux_BL.nan_to_num(), train.flux_BL[which].nan_to_num())
+
+
+def test_bare_loop_steps(survey, quick_run, monkeypatch):
+    monkeypatch.setattr(epoch, "WARM_UP", 1)
+    assert epoch.bare_steps(survey, quick_run, steps=1) > 0
+
+
+@pytest.mark.slow
+def test_streams_in_a_process_of_its_own(survey):
+    first, curve = memory.streamed(survey.path, rows=256, points=2)
+    assert first > 0 and [int(rows) for rows, *_ in curve] == [128, 256]
