@@ -40,14 +40,12 @@ def run_of(model: Any, image_ratio: tuple[float, float] = (0.5, 0.5)) -> RunConf
     return RunConfig(model=model, masks=MaskConfig(image_ratio=image_ratio, drop_spectrum=0.5, drop_magnitudes=0.3))
 
 
+CNN_RUN = run_of(CNNConfig(width=2, depth=1, halvings=2, hidden=4), image_ratio=(0.0, 0.0))
+
+
 @pytest.mark.parametrize(
     "run",
-    [
-        RUN,
-        run_of(tiny(magnitudes={"use": True})),
-        run_of(TINY_PAPER),
-        run_of(CNNConfig(width=2, depth=1, halvings=2, hidden=4), image_ratio=(0.0, 0.0)),
-    ],
+    [RUN, run_of(tiny(magnitudes={"use": True})), run_of(TINY_PAPER), CNN_RUN],
     ids=["two views", "magnitudes", "paper", "cnn"],
 )
 def test_a_step_reads_no_values(run):
