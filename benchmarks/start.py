@@ -89,6 +89,11 @@ def _poll(pid: int, seconds: dict[int, float], ended: threading.Event) -> None:
             continue
 
 
+def commands() -> list[str]:
+    """All commands of the project."""
+    return sorted(f"{file.parent.name}/{file.name}" for file in (*ROOT.glob("ray_jobs/*.py"), *ROOT.glob("tune/*.py")))
+
+
 def first_step(checkout: Path, survey: Path, home: Path) -> Timed:
     name = f"start-{time.time_ns()}"
     arguments = ["ray_jobs/pretrain.py", "--survey", str(survey), "--name", name, *RUN]
@@ -132,13 +137,10 @@ def main() -> None:
     arguments = parser.parse_args()
     checkouts = [checkout.resolve() for checkout in arguments.checkout]
     repeats = 1 if arguments.dry else arguments.repeats
-    commands = sorted(
-        f"{file.parent.name}/{file.name}" for file in (*ROOT.glob("ray_jobs/*.py"), *ROOT.glob("tune/*.py"))
-    )
     print("| command | checkout | wall [s] | CPU [s] |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         home = (arguments.home or Path(scratch)).resolve()
-        for command in commands[:1] if arguments.dry else commands:
+        for command in commands()[:1] if arguments.dry else commands():
             found = by_turns(checkouts, lambda checkout, c=command: timed(checkout, [c, "--help"], home), repeats)
             for checkout, runs in found.items():
                 print_row(f"{command} --help", checkout, [r.wall for r in runs], [r.cpu for r in runs])
