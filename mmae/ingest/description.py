@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from mmae.astro.units import parse_unit
 from mmae.core.errors import InputError
@@ -91,6 +92,8 @@ class SurveyDescription:
     """Arcsec per pixel of the images."""
     zero_point: float = HSC_DESI.zero_point
     """AB magnitude of one count in the survey; images with FLUXMAG0 are scaled to it."""
+    image_dtype: Literal["float32", "float16"] = "float32"
+    """Of stored pixels. float16 takes half of the space, has three digits, and values up to 65,504."""
     images_have_zero_point: bool = False
     """Images without FLUXMAG0 have this zero point."""
     wavelength_start: float = HSC_DESI.wavelength_start
@@ -136,6 +139,7 @@ class SurveyDescription:
             image_size=self.image_size,
             pixel_scale=self.pixel_scale,
             zero_point=self.zero_point,
+            image_dtype=self.image_dtype,
             wavelength_start=self.wavelength_start,
             wavelength_step=self.wavelength_step,
             n_wavelengths=self.n_wavelengths,

@@ -334,6 +334,7 @@ def test_invalid_description(tmp_path, text, named):
 def test_normalisation_of_descriptions():
     assert SurveyDescription().spec() == SurveySpec()
     assert np.isnan(SurveyDescription(bands=("g", "r", "z")).spec().band_noise).all()
+    assert SurveyDescription(image_dtype="float16").spec() == SurveySpec(image_dtype="float16")
     given = SurveyDescription(bands=("g",), band_noise=(0.1,), arcsinh_mean=(1.0,), arcsinh_std=(2.0,))
     assert given.spec().band_noise == (0.1,)
 
