@@ -121,7 +121,7 @@ def trained(quick_run, tmp_path) -> Path:
     source = simulation_source(SimulationConfig(galaxies=24), SurveySpec())
     survey = build_survey([source], tmp_path / "survey", workers=1, run=in_processes)
     run = replace(quick_run, survey=str(survey.path))
-    state = create_state(run, input_spec(survey.spec), "cpu")
+    state = create_state(run, input_spec(survey.spec), torch.device("cpu"))
     best = tmp_path / "run" / "best"
     best.mkdir(parents=True)
     save_model(best, state, state.best_weights, run, {})

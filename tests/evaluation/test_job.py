@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from mlflow import MlflowClient
 from rich.console import Console
 
@@ -52,7 +53,7 @@ def run_of(run: RunConfig) -> RunConfig:
     folder = run.home_path / "runs" / run.name
     best = folder / "best"
     best.mkdir(parents=True)
-    state = create_state(run, input_spec(survey.spec), "cpu")
+    state = create_state(run, input_spec(survey.spec), torch.device("cpu"))
     save_model(best, state, state.best_weights, run, {})
     write_training_rows(survey, best)
     open_tracker(run, folder).finish()
