@@ -27,8 +27,13 @@ RAY_FOLDERS = {"catalogue", "deploy", "steepspec", "study", "training"}  # many 
 
 
 def pytest_collection_modifyitems(items):
-    """All tests that start Ray run in one of the two processes, one after the other, and share one Ray."""
+    """All tests that start Ray run in one of the two processes, one after the other, and share one Ray.
+
+    Files with a group of their own do not start it.
+    """
     for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
         if "ray_cluster" in item.fixturenames or not RAY_FOLDERS.isdisjoint(item.path.parts):
             item.add_marker(pytest.mark.xdist_group("ray"))
 

@@ -25,6 +25,7 @@ from mmae.training.parallel import DDP_OPTIONS, mean_over_workers
 from mmae.training.step import TrainState, create_state, training_step
 from tests.model.galaxies import SPEC, random_batch, rows, tiny, without
 
+pytestmark = pytest.mark.xdist_group("several workers")  # without Ray, and trained once for all tests
 CPU = torch.device("cpu")
 GALAXIES = 8
 RUN = RunConfig(
