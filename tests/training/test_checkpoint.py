@@ -257,7 +257,7 @@ def test_training_time_adds_up_over_the_starts_of_a_run(tmp_path, monkeypatch):
     clock = [0.0]
 
     def batches_until(last: int):
-        def ten_seconds_each(survey, stream, *, seed, steps, step, portion):
+        def ten_seconds_each(survey, stream, *, seed, steps, step, portion, pinned):
             for s in range(step, last):
                 clock[0] += 10
                 yield random_batch(6, seed=s)
