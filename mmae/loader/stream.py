@@ -27,7 +27,9 @@ from mmae.survey.store import Survey
 
 READ_HERE_BYTES = 2**28  # on disk; larger splits are read in parallel by processes of Ray
 READER_CPUS = 0  # readers must run also if workers have reserved all CPUs; stream.readers limits their number
-WINDOWS = 64  # of a Ray Dataset: few, so that its plan stays small, and enough for its start to be rare
+# Of a Ray Dataset. All of them fit into the object store: once that is full, Ray Data's scheduler polls without a pause
+# in the process of the training, which then takes five times as long.
+WINDOWS = 6
 
 
 def read_split(survey: Survey, split: str, config: StreamConfig) -> Dataset:
@@ -117,8 +119,7 @@ def training_batches(
 ) -> Iterator[Batch]:
     """The portion of a worker of each batch, from the given step to the end of the run.
 
-    The windows of a run are read in Ray tasks, as Ray Datasets of up to WINDOWS windows, which do not stop between
-    epochs.
+    The windows of a run are read in Ray tasks, as Ray Datasets of up to WINDOWS windows.
 
     Args:
         steps: total number of optimiser steps of the run.
