@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.start import commands
+
 ROOT = Path(__file__).parents[1]
 HEAVY = {"astropy", "galsim", "matplotlib", "mlflow", "optuna", "pandas", "ray", "scipy", "sklearn", "torch"}
-COMMANDS = sorted(f"{file.parent.name}/{file.name}" for file in (*ROOT.glob("ray_jobs/*.py"), *ROOT.glob("tune/*.py")))
+COMMANDS = commands()
 RUN = """
 import json, runpy, sys
 try:

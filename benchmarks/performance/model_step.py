@@ -31,6 +31,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.performance.line import ratio
 from mmae.config import RunConfig
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.config import ModalitiesConfig
@@ -208,18 +209,14 @@ def rows(
                 name=name,
                 precision=precision,
                 galaxies_per_s=batch / statistics.median(own.wall),
-                of_paper=_ratio(paper.wall, own.wall),
-                of_paper_float32=_ratio(in_float32.wall, own.wall) if in_float32 else None,
-                of_paper_cpu=_ratio(paper.cpu, own.cpu) if place.type == "cpu" else None,
+                of_paper=ratio(paper.wall, own.wall),
+                of_paper_float32=ratio(in_float32.wall, own.wall) if in_float32 else None,
+                of_paper_cpu=ratio(paper.cpu, own.cpu) if place.type == "cpu" else None,
                 gflop=operations(run, galaxies, place) / 1e9,
                 memory=peak_memory(run, galaxies, place),
             )
         )
     return table
-
-
-def _ratio(reference: list[float], seconds: list[float]) -> float:
-    return statistics.median(a / b for a, b in zip(reference, seconds, strict=True))
 
 
 def _times_of_steps(
