@@ -5,12 +5,14 @@ Shape suffixes: B batch, C band, H and W pixels, L wavelength.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import ray
 from ray.data import DataIterator, Dataset
 from ray.data.collate_fn import ArrowBatchCollateFn
@@ -27,9 +29,10 @@ from mmae.survey.store import Survey
 
 READ_HERE_BYTES = 2**28  # on disk; larger splits are read in parallel by processes of Ray
 READER_CPUS = 0  # readers must run also if workers have reserved all CPUs; stream.readers limits their number
-# Of a Ray Dataset. All of them fit into the object store: once that is full, Ray Data's scheduler polls without a pause
-# in the process of the training, which then takes five times as long.
-WINDOWS = 6
+# Once the object store is full, Ray Data's scheduler polls without a pause in the process of the training, which then
+# takes five times as long. So a Ray Dataset has few windows, which fit into a share of the store.
+MOST_WINDOWS, STORE_SHARE = 6, 0.4
+NUMBER_BYTES = 8  # of a number or a name, at most about
 
 
 def read_split(survey: Survey, split: str, config: StreamConfig) -> Dataset:
@@ -119,7 +122,8 @@ def training_batches(
 ) -> Iterator[Batch]:
     """The portion of a worker of each batch, from the given step to the end of the run.
 
-    The windows of a run are read in Ray tasks, as Ray Datasets of up to WINDOWS windows.
+    The windows of a run are read in Ray tasks, as Ray Datasets of a few windows. The next one starts when the current
+    one has a window left, so that a training does not wait for it.
 
     Args:
         steps: total number of optimiser steps of the run.
@@ -128,11 +132,14 @@ def training_batches(
     """
     sampler, groups, columns = make_sampler(survey, stream, seed), row_groups(survey, "train"), galaxy_columns(survey)
     mine = portion.rows(sampler.batch_size)
-    n_windows = math.ceil(steps / sampler.window_batches)
-    window, skip = divmod(step, sampler.window_batches)
-    while window < n_windows:
-        stop = min(n_windows, window + WINDOWS)
-        plans = [window_plan(sampler, groups, w, portion, skip if w == window else 0) for w in range(window, stop)]
+    per_window, n_rows = sampler.window_batches, mine.stop - mine.start
+    n_windows = math.ceil(steps / per_window)
+    at_once = windows_in_store(survey, columns, per_window * n_rows, portion.world)
+
+    def started(window: int, skip: int = 0) -> tuple[range, Iterator[Batch]]:
+        """The windows of a Ray Dataset, and its batches, of which the first is read."""
+        windows = range(window, min(n_windows, window + at_once))
+        plans = [window_plan(sampler, groups, w, portion, skip if w == window else 0) for w in windows]
         data = ray.data.from_items(plans, override_num_blocks=len(plans)).map_batches(
             read_windows,  # type: ignore[arg-type]  # the annotation of Ray omits arguments from fn_kwargs
             batch_format="pyarrow",
@@ -140,5 +147,36 @@ def training_batches(
             num_cpus=READER_CPUS,
             compute=ray.data.TaskPoolStrategy(size=stream.readers),
         )
-        yield from batches(data, survey.spec, mine.stop - mine.start, pinned)
-        window, skip = stop, 0
+        found = batches(data, survey.spec, n_rows, pinned)
+        return windows, itertools.chain([next(found)], found)
+
+    window, skip = divmod(step, per_window)
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        following = thread.submit(started, window, skip) if window < n_windows else None
+        while following:
+            windows, found = following.result()
+            following, n_batches = None, len(windows) * per_window - skip
+            for index, batch in enumerate(found):
+                if index == max(0, n_batches - per_window) and windows.stop < n_windows:
+                    following = thread.submit(started, windows.stop)
+                yield batch
+            skip = 0
+
+
+def windows_in_store(survey: Survey, columns: list[str], rows: int, workers: int) -> int:
+    """How many windows a Ray Dataset has, so that those of all workers of a node fit into its object store.
+
+    Args:
+        rows: of a window of one worker.
+        workers: of the run.
+    """
+    stores = [node["Resources"].get("object_store_memory", 0) for node in ray.nodes() if node["Alive"]]
+    of_worker = STORE_SHARE * min(stores) / math.ceil(workers / len(stores))
+    # While the last window of a Ray Dataset is used, the next one is read.
+    return max(1, min(MOST_WINDOWS, int(of_worker / (rows * row_bytes(survey, columns))) - 1))
+
+
+def row_bytes(survey: Survey, columns: list[str]) -> int:
+    """Bytes of a row in memory."""
+    types = [pq.read_schema(survey.path / survey.shards[0].path).field(column).type for column in columns]
+    return sum(kind.byte_width if pa.types.is_fixed_size_binary(kind) else NUMBER_BYTES for kind in types)

@@ -129,6 +129,35 @@ def test_a_resumed_run_continues_with_the_same_batches(survey):
         assert names(survey, run(), step) == whole[step:]
 
 
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_batches_do_not_depend_on_the_windows_of_a_ray_dataset(survey, monkeypatch, at_once):
+    whole = names(survey, run())
+    monkeypatch.setattr(stream, "windows_in_store", lambda *_: at_once)
+    assert names(survey, run()) == whole
+    assert names(survey, run(), 19) == whole[19:]
+
+
+@pytest.mark.parametrize(
+    ("stores", "workers", "expected"),
+    [([1000], 1, stream.MOST_WINDOWS), ([15.1], 1, 5), ([15.1] * 2, 4, 2), ([1000, 15.1], 1, 5), ([1], 1, 1)],
+)
+def test_windows_of_all_workers_of_a_node_fit_into_its_store(survey, monkeypatch, stores, workers, expected):
+    """Stores are in units of a window; 0.4 of one may be used, and a window of the next Ray Dataset is in it too."""
+    monkeypatch.setattr(stream, "STORE_SHARE", 0.4)
+    columns, rows = galaxy_columns(survey), 64
+    window = rows * stream.row_bytes(survey, columns)
+    nodes = [{"Alive": True, "Resources": {"object_store_memory": size * window}} for size in stores]
+    monkeypatch.setattr(stream.ray, "nodes", lambda: [*nodes, {"Alive": False, "Resources": {}}])
+    assert stream.windows_in_store(survey, columns, rows, workers) == expected
+
+
+def test_bytes_of_a_row_are_those_of_its_block(survey):
+    columns = galaxy_columns(survey)
+    table = read_group(row_groups(survey, "train")[0], columns)
+    complete = table.filter(table["image"].is_valid()).slice(0, 8).combine_chunks()
+    assert stream.row_bytes(survey, columns) == pytest.approx(complete.nbytes / len(complete), rel=0.2)
+
+
 def test_portions_of_several_workers_add_up_to_the_batches(survey):
     one = names(survey, run(lanes=4))
     for world in (2, 3):
