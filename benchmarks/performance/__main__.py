@@ -1,6 +1,6 @@
 """All measurements of speed, printed as one table.
 
-    python -m benchmarks.performance --survey SURVEY                   40 minutes on two quiet cores
+    python -m benchmarks.performance --survey SURVEY                   an hour on two quiet cores
     python -m benchmarks.performance --survey SURVEY --part input      one part
     python -m benchmarks.performance --survey SURVEY --dry             tiny sizes, to see that it runs
 
@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import start
-from benchmarks.performance import epoch, input, memory, model_step
+from benchmarks.performance import epoch, input, memory, model_step, nodes
 from benchmarks.performance.line import HEADER, Line, spread
 from mmae.recipes import recipe
 from mmae.survey.store import open_survey
@@ -34,6 +34,9 @@ def parts(survey: Path, dry: bool) -> dict[str, Callable[[], list[Line]]]:
     return {
         "input": lambda: input.lines(opened, stream, rows=512 if dry else 16_384, repeats=repeats),
         "epoch": lambda: epoch.lines(survey, steps=20 if dry else 80, repeats=repeats, threads=(2,) if dry else (2, 1)),
+        "nodes": lambda: nodes.lines(
+            survey, steps=20 if dry else 40, repeats=1 if dry else 3, counts=(1, 2) if dry else nodes.NODES
+        ),
         "start": lambda: _start(survey, repeats),
         "step": lambda: [_of_step(row) for row in model_step.rows(batch=4 if dry else 64, steps=repeats)],
         "memory": lambda: memory.lines(
@@ -61,7 +64,7 @@ def _of_step(row: model_step.Row) -> Line:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--survey", type=Path, required=True)
-    parser.add_argument("--part", nargs="+", default=["input", "epoch", "start", "step", "memory"])
+    parser.add_argument("--part", nargs="+", default=["input", "epoch", "nodes", "start", "step", "memory"])
     parser.add_argument("--dry", action="store_true", help="tiny sizes, to see that it runs")
     arguments = parser.parse_args()
     print(f"{os.cpu_count()} cores, {platform.machine()}, {platform.platform()}, torch {torch.__version__}\n\n{HEADER}")

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 from mlflow import MlflowClient
+from mlflow.entities import Metric
 
 from benchmarks.models.runner import order
 from benchmarks.models.survey import load, rows
@@ -89,15 +90,20 @@ def trained(survey: Path, steps: int, threads: int, home: Path, name: str) -> tu
         check=True,
         capture_output=True,
     )
-    client = MlflowClient(f"sqlite:///{home}/mlflow/mlflow.db")
-    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()], f"run_name = '{name}'")
-    points = {p.step: p for p in client.get_metric_history(run.info.run_id, "speed/galaxies_per_s")}
+    points = speed_curve(home, name)
     between = statistics.harmonic_mean([point.value for step, point in points.items() if step > WARM_UP])
     validated = (points[middle + LOG_EVERY].timestamp - points[middle].timestamp) / 1000  # with LOG_EVERY steps
     validation = validated - LOG_EVERY * config.stream.batch_size / points[middle + LOG_EVERY].value
     galaxies = config.optim.steps * config.stream.batch_size
     seconds = galaxies / between + config.optim.steps // config.validation.every * validation
     return between, galaxies / seconds
+
+
+def speed_curve(home: Path, name: str) -> dict[int, Metric]:
+    """Points of the curve of galaxies/s of a run, by step."""
+    client = MlflowClient(f"sqlite:///{home}/mlflow/mlflow.db")
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()], f"run_name = '{name}'")
+    return {point.step: point for point in client.get_metric_history(run.info.run_id, "speed/galaxies_per_s")}
 
 
 def lines(survey: Path, steps: int, repeats: int, threads: tuple[int, ...] = (2, 1)) -> list[Line]:

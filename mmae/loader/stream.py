@@ -122,8 +122,8 @@ def training_batches(
 ) -> Iterator[Batch]:
     """The portion of a worker of each batch, from the given step to the end of the run.
 
-    The windows of a run are read in Ray tasks, as Ray Datasets of a few windows. The next one starts when the current
-    one has a window left, so that a training does not wait for it.
+    The windows of a run are read in Ray tasks, as Ray Datasets of a few windows. While the batches of one are used, the
+    next one is read, so that a training does not wait for it.
 
     Args:
         steps: total number of optimiser steps of the run.
@@ -155,16 +155,12 @@ def training_batches(
         following = thread.submit(started, window, skip) if window < n_windows else None
         while following:
             windows, found = following.result()
-            following, n_batches = None, len(windows) * per_window - skip
-            for index, batch in enumerate(found):
-                if index == max(0, n_batches - per_window) and windows.stop < n_windows:
-                    following = thread.submit(started, windows.stop)
-                yield batch
-            skip = 0
+            following = thread.submit(started, windows.stop) if windows.stop < n_windows else None
+            yield from found
 
 
 def windows_in_store(survey: Survey, columns: list[str], rows: int, workers: int) -> int:
-    """How many windows a Ray Dataset has, so that those of all workers of a node fit into its object store.
+    """How many windows a Ray Dataset has, so that two of them fit into the object store for each worker of a node.
 
     Args:
         rows: of a window of one worker.
@@ -172,8 +168,7 @@ def windows_in_store(survey: Survey, columns: list[str], rows: int, workers: int
     """
     stores = [node["Resources"].get("object_store_memory", 0) for node in ray.nodes() if node["Alive"]]
     of_worker = STORE_SHARE * min(stores) / math.ceil(workers / len(stores))
-    # While the last window of a Ray Dataset is used, the next one is read.
-    return max(1, min(MOST_WINDOWS, int(of_worker / (rows * row_bytes(survey, columns))) - 1))
+    return max(1, min(MOST_WINDOWS, int(of_worker / (2 * rows * row_bytes(survey, columns)))))
 
 
 def row_bytes(survey: Survey, columns: list[str]) -> int:

@@ -139,10 +139,10 @@ def test_batches_do_not_depend_on_the_windows_of_a_ray_dataset(survey, monkeypat
 
 @pytest.mark.parametrize(
     ("stores", "workers", "expected"),
-    [([1000], 1, stream.MOST_WINDOWS), ([15.1], 1, 5), ([15.1] * 2, 4, 2), ([1000, 15.1], 1, 5), ([1], 1, 1)],
+    [([1000], 1, stream.MOST_WINDOWS), ([15.1], 1, 3), ([22] * 2, 4, 2), ([1000, 15.1], 1, 3), ([1], 1, 1)],
 )
 def test_windows_of_all_workers_of_a_node_fit_into_its_store(survey, monkeypatch, stores, workers, expected):
-    """Stores are in units of a window; 0.4 of one may be used, and a window of the next Ray Dataset is in it too."""
+    """Stores are in units of a window; 0.4 of one may be used, for two Ray Datasets per worker."""
     monkeypatch.setattr(stream, "STORE_SHARE", 0.4)
     columns, rows = galaxy_columns(survey), 64
     window = rows * stream.row_bytes(survey, columns)
