@@ -1,4 +1,4 @@
-"""Images and spectra as numpy arrays to batches, with checks of their grids and units.
+"""Images, spectra and magnitudes as numpy arrays to batches, with checks of their grids and units.
 
 Legend of suffixes: mmae/model/batch.py.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +29,8 @@ class Arrays:
     image_NCHW: np.ndarray | None
     flux_NL: np.ndarray | None
     ivar_NL: np.ndarray | None
+    magnitude_NC: np.ndarray | None
+    magnitude_error_NC: np.ndarray | None
 
     def batches(self, spec: InputSpec, size: int) -> Iterator[Batch]:
         for start in range(0, self.n, size):
@@ -43,6 +44,10 @@ class Arrays:
             values["image"], present["image"] = _images(self.image_NCHW[rows])
         if self.flux_NL is not None and self.ivar_NL is not None:
             values["flux"], values["ivar"], present["spectrum"] = _spectra(self.flux_NL[rows], self.ivar_NL[rows])
+        if self.magnitude_NC is not None:
+            values["magnitudes"], present["magnitudes"] = _magnitudes(self.magnitude_NC[rows])
+        if self.magnitude_error_NC is not None:
+            values["magnitude_errors"], _ = _magnitudes(self.magnitude_error_NC[rows])
         unknown_B = torch.zeros(B, dtype=torch.bool)
         return Batch(values, present, torch.zeros(B), unknown_B, torch.ones(B), [str(i) for i in range(self.n)[rows]])
 
@@ -58,6 +63,8 @@ def checked_arrays(
     zero_point: float | None,
     ivar: ArrayLike | None,
     wavelength: ArrayLike | None,
+    magnitudes: ArrayLike | None = None,
+    magnitude_errors: ArrayLike | None = None,
 ) -> Arrays:
     """Check arrays against the grids and units of a model.
 
@@ -67,34 +74,39 @@ def checked_arrays(
     Raises:
         InputError: one line with everything that does not fit.
     """
-    image_NCHW, flux_NL, ivar_NL = (_numbers(name, x) for name, x in _named(images, spectra, ivar).items())
+    image_NCHW, flux_NL, ivar_NL = _numbers("images", images), _numbers("spectra", spectra), _numbers("ivar", ivar)
+    magnitude_NC, error_NC = _numbers("magnitudes", magnitudes), _numbers("magnitude_errors", magnitude_errors)
+    _refuse(
+        [
+            f"the model reads {' and '.join(modalities)} only, not {name}"
+            for name, given in (("image", image_NCHW), ("spectrum", flux_NL), ("magnitudes", magnitude_NC))
+            if given is not None and name not in modalities
+        ]
+    )
     faults: list[str] = []
-    for name, given in (("image", image_NCHW), ("spectrum", flux_NL)):
-        if given is not None and name not in modalities:
-            faults.append(f"the model reads {' and '.join(modalities)} only, not {name}")
-    _refuse(faults)
+    if bands is None or tuple(bands) != spec.bands:
+        if image_NCHW is not None or magnitude_NC is not None:
+            faults.append(f"bands are {_listed(bands)}, expected {_listed(spec.bands)}")
     if image_NCHW is not None:
-        faults += _image_faults(spec, image_NCHW, bands, pixel_scale, zero_point)
+        faults += _image_faults(spec, image_NCHW, pixel_scale, zero_point)
     if flux_NL is not None or ivar_NL is not None:
         faults += _spectrum_faults(spec, flux_NL, ivar_NL, wavelength)
-    counts = {len(x) for x in (image_NCHW, flux_NL, ivar_NL) if x is not None}
+    if magnitude_NC is not None or error_NC is not None:
+        faults += _magnitude_faults(spec, magnitude_NC, error_NC)
+    counts = {len(x) for x in (image_NCHW, flux_NL, ivar_NL, magnitude_NC, error_NC) if x is not None}
     if not counts:
-        faults.append("neither images nor spectra are given")
+        faults.append(f"nothing that the model reads is given ({', '.join(modalities)})")
     elif len(counts) > 1:
-        faults.append(f"images, spectra and ivar are of {sorted(counts)} galaxies")
+        faults.append(f"the arrays are of {' and '.join(map(str, sorted(counts)))} galaxies")
     elif counts == {0}:
         faults.append("there are no galaxies")
     _refuse(faults)
-    return Arrays(counts.pop(), image_NCHW, flux_NL, ivar_NL)
+    return Arrays(counts.pop(), image_NCHW, flux_NL, ivar_NL, magnitude_NC, error_NC)
 
 
 def _refuse(faults: Sequence[str]) -> None:
     if faults:
         raise InputError(f"the input does not fit the model: {'; '.join(faults)}.")
-
-
-def _named(images: Any, spectra: Any, ivar: Any) -> dict[str, Any]:
-    return {"images": images, "spectra": spectra, "ivar": ivar}
 
 
 def _numbers(name: str, values: ArrayLike | None) -> np.ndarray | None:
@@ -107,16 +119,10 @@ def _numbers(name: str, values: ArrayLike | None) -> np.ndarray | None:
 
 
 def _image_faults(
-    spec: InputSpec,
-    image_NCHW: np.ndarray,
-    bands: Sequence[str] | None,
-    pixel_scale: float | None,
-    zero_point: float | None,
+    spec: InputSpec, image_NCHW: np.ndarray, pixel_scale: float | None, zero_point: float | None
 ) -> list[str]:
     faults = []
     shape = (spec.n_bands, spec.image_size, spec.image_size)
-    if bands is None or tuple(bands) != spec.bands:
-        faults.append(f"bands are {_listed(bands)}, expected {_listed(spec.bands)}")
     for name, value, expected in (
         ("pixel_scale", pixel_scale, spec.pixel_scale),
         ("zero_point", zero_point, spec.zero_point),
@@ -156,6 +162,16 @@ def _spectrum_faults(
     return faults
 
 
+def _magnitude_faults(spec: InputSpec, magnitude_NC: np.ndarray | None, error_NC: np.ndarray | None) -> list[str]:
+    if magnitude_NC is None:
+        return ["magnitude_errors are given without magnitudes"]
+    if magnitude_NC.ndim != 2 or magnitude_NC.shape[1] != spec.n_bands:
+        return [f"magnitudes have shape {magnitude_NC.shape}, expected (galaxies, {spec.n_bands})"]
+    if error_NC is not None and error_NC.shape != magnitude_NC.shape:
+        return [f"magnitude_errors have shape {error_NC.shape}, expected that of the magnitudes"]
+    return []
+
+
 def _listed(names: Sequence[str] | None) -> str:
     return "not given" if names is None else ",".join(names)
 
@@ -179,3 +195,11 @@ def _spectra(flux_BL: np.ndarray, ivar_BL: np.ndarray) -> tuple[torch.Tensor, to
     flux_BL[~good_BL] = 0
     ivar_BL[~good_BL] = 0
     return torch.from_numpy(flux_BL), torch.from_numpy(ivar_BL), torch.from_numpy(good_BL.any(1))
+
+
+def _magnitudes(value_BC: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Magnitudes or their errors as float32, zero-filled where absent, and the mask of galaxies that have one."""
+    value_BC = np.array(value_BC, np.float32)
+    present_B = np.isfinite(value_BC).any(1)
+    value_BC[~present_B] = 0
+    return torch.from_numpy(value_BC), torch.from_numpy(present_B)

@@ -91,6 +91,8 @@ class Bundle:
         zero_point: float | None = None,
         ivar: ArrayLike | None = None,
         wavelength: ArrayLike | None = None,
+        magnitudes: ArrayLike | None = None,
+        magnitude_errors: ArrayLike | None = None,
         batch_size: int = BATCH,
         anomaly: bool = True,
     ) -> Predictions:
@@ -99,11 +101,13 @@ class Bundle:
         Args:
             images: (N, C, H, W) in counts. NaN: not observed; a galaxy with NaN only has no image.
             spectra: flux (N, L) in 1e-17 erg/s/cm2/A.
-            bands: names of the C bands, in order; required with images, as are the next two.
-            pixel_scale: arcsec.
+            bands: names of the C bands, in order; required with images and with magnitudes.
+            pixel_scale: arcsec; required with images, as is the next.
             zero_point: AB magnitude of one count.
             ivar: inverse variance of the flux, (N, L); 0 or NaN: no data. Required with spectra, as is the next.
             wavelength: of the L samples, Angstrom in vacuum.
+            magnitudes: AB magnitudes (N, C) of a catalogue. NaN: not measured.
+            magnitude_errors: their errors, (N, C); NaN: unknown.
             batch_size: galaxies at a time.
             anomaly: compute the anomaly scores, which take most of the time; NaN if not.
 
@@ -120,6 +124,8 @@ class Bundle:
             zero_point=zero_point,
             ivar=ivar,
             wavelength=wavelength,
+            magnitudes=magnitudes,
+            magnitude_errors=magnitude_errors,
         )
         return self.predict_batches(arrays.batches(self.spec, batch_size), anomaly=anomaly)
 

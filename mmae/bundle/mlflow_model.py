@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -18,9 +19,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import Array
 
 import mmae
-from mmae.bundle.files import read_description
 from mmae.bundle.predictions import LIMITS
-from mmae.model.batch import InputSpec
 from mmae.tracking.runs import Tracker
 
 FOLDER = "model"  # in the artifacts of a run
@@ -43,7 +42,7 @@ def log_bundle(bundle: Path, tracker: Tracker) -> str:
             path,
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle)},
-            signature=signature(read_description(bundle).spec),
+            signature=signature(mmae.load(bundle).modalities),
             code_paths=[str(_copied_code(Path(folder)))],
             pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in NEEDED],
         )
@@ -61,15 +60,17 @@ def _copied_code(folder: Path) -> Path:
     return copy
 
 
-def signature(spec: InputSpec) -> ModelSignature:
-    """Columns of the table that the model takes, each optional, and of the one that it returns."""
+def signature(modalities: Sequence[str]) -> ModelSignature:
+    """Columns of the table that a model of these modalities takes, each optional, and of the one that it returns."""
     numbers = Array(DataType.double)
     inputs: list[ColSpec | TensorSpec] = []
-    if spec.image_size:
+    if "image" in modalities:
         inputs.append(ColSpec(Array(Array(numbers)), "image", required=False))
-    if spec.n_wavelengths:
-        inputs += [ColSpec(numbers, name, required=False) for name in ("flux", "ivar")]
+    for modality, names in (("spectrum", ("flux", "ivar")), ("magnitudes", ("magnitudes", "magnitude_errors"))):
+        if modality in modalities:
+            inputs += [ColSpec(numbers, name, required=False) for name in names]
     outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, name) for name in SCALARS]
     outputs += [ColSpec(DataType.integer, "flags"), ColSpec(numbers, "embedding")]
     outputs.append(ColSpec(numbers, "pz", required=False))
-    return ModelSignature(Schema(inputs), Schema(outputs))
+    # A model that reads modalities of one's own only takes no table of these columns.
+    return ModelSignature(Schema(inputs) if inputs else None, Schema(outputs))

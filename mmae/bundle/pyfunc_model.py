@@ -1,7 +1,8 @@
 """The MLflow model of a bundle, as code: MLflow runs this file instead of unpickling a model.
 
 The table has one row a galaxy and at least one of the columns `image` (nested lists of the bands, rows and columns of
-pixels) and `flux` with `ivar` (lists), in the units and on the grids of the bundle; null: missing.
+pixels), `flux` with `ivar` (lists) and `magnitudes`, also with `magnitude_errors` (lists, one number per band), in the
+units and on the grids of the bundle; null: missing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from mmae.bundle.bundle import Bundle
 from mmae.core.errors import InputError
 
 IMAGE, FLUX, IVAR = "image", "flux", "ivar"
+MAGNITUDES, ERRORS = "magnitudes", "magnitude_errors"
 
 
 class BundleModel(PythonModel):
@@ -41,7 +43,13 @@ def predict_table(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
     flux = _stacked(table, FLUX, (spec.n_wavelengths,))
     ivar = _stacked(table, IVAR, (spec.n_wavelengths,))
     found = bundle.predict(
-        images, flux, ivar=ivar, wavelength=None if flux is None else bundle.wavelength, **bundle.image_grid
+        images,
+        flux,
+        ivar=ivar,
+        wavelength=None if flux is None else bundle.wavelength,
+        magnitudes=_stacked(table, MAGNITUDES, (spec.n_bands,)),
+        magnitude_errors=_stacked(table, ERRORS, (spec.n_bands,)),
+        **bundle.image_grid,
     )
     columns = {}
     for name, array in vars(found).items():

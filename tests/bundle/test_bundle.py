@@ -25,7 +25,7 @@ from mmae.model.build import build_model
 from mmae.model.outputs import Estimate
 from mmae.model.tokens import visible_pixels
 from tests.bundle.bundles import BANDED, GRID, WAVELENGTH_L, arrays, tiny_bundle
-from tests.model.galaxies import TINY, TINY_PAPER, random_batch, without
+from tests.model.galaxies import TINY, TINY_PAPER, random_batch, tiny, without
 from tests.model.test_baselines import CNN, CONTRASTIVE
 
 CPU = torch.device("cpu")
@@ -122,9 +122,9 @@ def test_batches_do_not_change_predictions(bundle):
         ({"ivar": None}, "ivar of the spectra is not given"),
         ({"ivar": -np.ones((7, 50))}, "ivar is negative"),
         ({"images": np.ones((7, 2, 8, 8))}, "images have shape (7, 2, 8, 8)"),
-        ({"images": np.ones((3, 2, 16, 16))}, "of [3, 7] galaxies"),
+        ({"images": np.ones((3, 2, 16, 16))}, "of 3 and 7 galaxies"),
         ({"images": np.ones((0, 2, 16, 16)), "spectra": None, "ivar": None}, "no galaxies"),
-        ({"images": None, "spectra": None, "ivar": None}, "neither images nor spectra"),
+        ({"images": None, "spectra": None, "ivar": None}, "nothing that the model reads is given (image, spectrum)"),
         ({"images": np.array(["x"])}, "expected numbers"),
     ],
 )
@@ -155,6 +155,47 @@ def test_spectra_are_refused_by_a_model_that_reads_none():
     bundle = Bundle(build_model(CNN, BANDED).eval(), Description("0", "0", CNN, BANDED, {}))
     with pytest.raises(InputError, match="the model reads image only"):
         bundle.predict(**given())
+
+
+def of_magnitudes() -> Bundle:
+    torch.manual_seed(0)
+    config = tiny(image={"use": False}, spectrum={"use": False}, magnitudes={"use": True})
+    return Bundle(build_model(config, BANDED).eval(), Description("0", "0", config, BANDED, {}))
+
+
+def test_magnitudes_are_read_as_in_a_survey():
+    """Values as in a batch of the loader; one band of one galaxy and all of another are not measured."""
+    bundle, batch = of_magnitudes(), random_batch(5, BANDED)
+    magnitude_NC, error_NC = batch.values["magnitudes"].numpy().copy(), np.full((5, 2), 0.1, np.float32)
+    magnitude_NC[0, 1], error_NC[0, 1] = np.nan, np.nan
+    magnitude_NC[3] = np.nan
+    found = bundle.predict(magnitudes=magnitude_NC, magnitude_errors=error_NC, bands=BANDED.bands)
+    batch.values["magnitudes"] = torch.from_numpy(magnitude_NC).nan_to_num(0.0)
+    batch.values["magnitudes"][0, 1] = torch.nan
+    batch.values["magnitude_errors"] = torch.from_numpy(error_NC)
+    batch.present["magnitudes"] = torch.tensor([True, True, True, False, True])
+    expected = bundle.predict_batch(batch)
+    np.testing.assert_allclose(found.z_median, expected.z_median, **EXACT)
+    assert found.flags.tolist() == [0, 0, 0, int(Flag.NO_INPUT), 0] and np.isnan(found.z_median[3])
+    without_errors = bundle.predict(magnitudes=magnitude_NC, bands=BANDED.bands)
+    assert (without_errors.z_median != found.z_median)[[1, 2, 4]].all()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"bands": None}, "bands are not given, expected g,r"),
+        ({"bands": "rg"}, "bands are r,g, expected g,r"),
+        ({"magnitudes": np.ones((3, 4))}, "magnitudes have shape (3, 4), expected (galaxies, 2)"),
+        ({"magnitude_errors": np.ones((4, 2))}, "magnitude_errors have shape (4, 2)"),
+        ({"magnitudes": None, "magnitude_errors": np.ones((3, 2))}, "without magnitudes"),
+        ({"magnitudes": None}, "nothing that the model reads is given (magnitudes)"),
+        ({"images": np.ones((3, 2, 16, 16)), **GRID}, "the model reads magnitudes only, not image"),
+    ],
+)
+def test_magnitudes_that_do_not_fit_are_refused(change, named):
+    with pytest.raises(InputError, match=re.escape(named)):
+        of_magnitudes().predict(**({"magnitudes": np.full((3, 2), 20.0), "bands": BANDED.bands} | change))
 
 
 def test_anomalies_are_errors_in_units_of_noise():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import mlflow.pyfunc
@@ -117,6 +118,22 @@ def test_a_registered_model_predicts_a_table(home, tmp_path):
     np.testing.assert_allclose(found["z_median"], expected.z_median, rtol=1e-5)
     np.testing.assert_allclose(np.stack(found["pz"]), expected.pz, atol=1e-6)
     assert found["flags"].tolist() == expected.flags.tolist()
+
+
+def test_a_model_of_magnitudes_in_mlflow(home, tmp_path):
+    """A survey of catalogues alone has neither images nor spectra."""
+    config = tiny(image={"use": False}, spectrum={"use": False}, magnitudes={"use": True})
+    tables = dataclasses.replace(BANDED, image_size=0, n_wavelengths=0)
+    write_checkpoint(home / "runs" / "two" / "best", config, tables)
+    open_named_run(tracking_uri(home), "mmae", "two", home / "runs" / "two", {})
+    out = export(ExportConfig(run="two", out=str(tmp_path / "out"), home=str(home), register="tables"))
+    mlflow.set_tracking_uri(tracking_uri(home))
+    model = mlflow.pyfunc.load_model("models:/tables/1")
+    assert model.metadata.signature.inputs.input_names() == ["magnitudes", "magnitude_errors"]
+    magnitude_NC = np.array([[20.0, 19.0], [22.0, np.nan]])
+    found = model.predict(pd.DataFrame({"magnitudes": magnitude_NC.tolist()}))
+    expected = mmae.load(out).predict(magnitudes=magnitude_NC, bands=BANDED.bands)
+    np.testing.assert_allclose(found["z_median"], expected.z_median, rtol=1e-5)
 
 
 def test_rows_of_a_survey(tmp_path):

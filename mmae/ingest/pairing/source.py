@@ -196,10 +196,12 @@ def _flow(index: Index, objects: dict[str, np.ndarray], n_empty: int, tables_alo
     ]
     if tables_alone:
         return [*files, ("catalogue rows", len(index.catalogue))]
+    # Redshifts of known sources are in the files of their spectra, which are read later.
+    trusted = int(pc.sum(pc.is_in(index.spectra["targetid"], known)).as_py() or 0)
     return [
         *files,
         ("spectra of targets", len(index.spectra)),
-        ("spectra with a trusted redshift", int(pc.sum(pc.is_in(index.spectra["targetid"], known)).as_py() or 0)),
+        *([("spectra with a trusted redshift", trusted)] if len(index.redshifts) else []),
         ("spectra without a position on the sky", len(index.spectra) - int(has["spectra"].sum())),
         ("catalogue rows", len(index.catalogue)),
         ("catalogue rows without image and spectrum", n_empty),
