@@ -2,6 +2,7 @@
 # make test    set up, then run the tests
 # make check   set up, then check style, import contracts and types (under a minute)
 # make ui      look at all runs in the MLflow UI
+# make docs    set up, then build the documentation as a site, site/index.html
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +10,7 @@ BIN = $(VENV)/bin
 MMAE_HOME ?= $(HOME)/mmae
 export MMAE_HOME
 
-.PHONY: run test check ui setup
+.PHONY: run test check ui docs setup
 
 run: setup
 	$(BIN)/python ray_jobs/pretrain.py
@@ -26,6 +27,9 @@ check: setup
 ui: setup
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(MMAE_HOME)/mlflow/mlflow.db
 
+docs: $(VENV)/docs-installed
+	$(BIN)/mkdocs build --quiet
+
 setup: $(VENV)/installed
 
 # torch first and alone: on a machine whose pip offers a CPU build of this version, that
@@ -34,4 +38,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/python -m pip install -c constraints.txt -e ".[test]"
+	touch $@
+
+$(VENV)/docs-installed: $(VENV)/installed
+	$(BIN)/python -m pip install -c constraints.txt -e ".[docs]"
 	touch $@

@@ -19,7 +19,8 @@ from matplotlib.patches import FancyBboxPatch
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "docs" / "images" / "architecture.png"
 WIDTH, GAP = 12.0, 0.12  # inches
-LOW, HIGH = 0.52, 0.78  # height of a row with one or two rooms, and with more
+HEADER, LINE = 0.36, 0.145  # height of a room's name, and of each line of its text
+LETTERS = 13  # of a text per inch
 FACE, EDGE = "#eaf1f8", "#33658a"
 
 
@@ -51,7 +52,13 @@ def lines_of(room: str) -> int:
 
 def draw() -> Figure:
     rows = layers()
-    heights = [LOW if len(rooms) <= 2 else HIGH for rooms in rows]
+    widths = [(WIDTH - 0.4 - GAP * (len(rooms) - 1)) / len(rooms) for rooms in rows]
+    texts = {
+        room: textwrap.wrap(purpose(room), int(width * LETTERS))
+        for rooms, width in zip(rows, widths, strict=True)
+        for room in rooms
+    }
+    heights = [HEADER + LINE * max(len(texts[room]) for room in rooms) for rooms in rows]
     height = sum(heights) + GAP * len(rows) + 0.7
     figure = Figure(figsize=(WIDTH, height))
     ax = figure.add_axes((0, 0, 1, 1))
@@ -59,8 +66,7 @@ def draw() -> Figure:
     ax.axis("off")
     ax.text(0.2, 0.42, "mmae: a room imports only rooms below its own row", fontsize=13, va="center")
     top = 0.7
-    for rooms, row in zip(rows, heights, strict=True):
-        width = (WIDTH - 0.4 - GAP * (len(rooms) - 1)) / len(rooms)
+    for rooms, row, width in zip(rows, heights, widths, strict=True):
         for column, room in enumerate(rooms):
             left = 0.2 + column * (width + GAP)
             ax.add_patch(
@@ -68,8 +74,7 @@ def draw() -> Figure:
             )
             ax.text(left + 0.12, top + 0.2, room, fontsize=11.5, fontweight="bold", va="center")
             ax.text(left + width - 0.12, top + 0.2, f"{lines_of(room):,} lines", fontsize=8, va="center", ha="right")
-            text = textwrap.fill(purpose(room), int(width * 16))
-            ax.text(left + 0.12, top + 0.32, text, fontsize=8.5, va="top", linespacing=1.15)
+            ax.text(left + 0.12, top + 0.32, "\n".join(texts[room]), fontsize=8.5, va="top", linespacing=1.15)
         top += row + GAP
     return figure
 
