@@ -1,8 +1,8 @@
 # make run     set up, then train on the embedded survey and print the scores
 # make test    set up, then run the tests
-# make check   set up, then check style, import contracts and types (under a minute)
+# make check   set up, then check style, import contracts, types and the documentation (about a minute)
 # make ui      look at all runs in the MLflow UI
-# make docs    set up, then build the documentation as a site, site/index.html
+# make docs    set up, then build the documentation as a site in site/
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -18,7 +18,7 @@ run: setup
 test: setup
 	$(BIN)/python -m pytest -n 2
 
-check: setup
+check: setup docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
@@ -28,7 +28,7 @@ ui: setup
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(MMAE_HOME)/mlflow/mlflow.db
 
 docs: $(VENV)/docs-installed
-	$(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 setup: $(VENV)/installed
 

@@ -11,13 +11,13 @@ from mmae.core.errors import ADVICE
 
 ROOT = Path(__file__).parents[1]
 VARIES = "…"
-CELL = re.compile(r"(?<!\\)`(.+?)(?<!\\)`")  # text in backquotes; \` is a backquote in it
+CELL = re.compile(r"`(.+?)`")
 
 
 def quoted_messages(page: str) -> list[str]:
     """The messages in the first column of the page's tables."""
     rows = [line for line in page.splitlines() if line.startswith("| `")]
-    return [text.replace("\\`", "`") for row in rows for text in CELL.findall(row.split(" | ")[0])]
+    return [text for row in rows for text in CELL.findall(row.split(" | ")[0])]
 
 
 def templates() -> list[str]:

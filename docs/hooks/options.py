@@ -20,8 +20,8 @@ sys.path.insert(0, str(ROOT))
 from docs.job_parsers import parser_call, scripts  # noqa: E402
 
 PAGE = "reference/options.md"
-DEFAULT = re.compile(r"\s*\((?:default: (.*)|(required))\)$", re.DOTALL)
-MARK = "<!-- options of all commands -->"
+DEFAULT = re.compile(r"\s*\((?:default: (.*)|required)\)$")
+MARK = "The site that `make docs` builds has them all on this page, with units and defaults."
 NOTES = {
     "pretrain": "The defaults are those of the recipe `small`; `--recipe NAME` starts from another one.",
     "sweep": "`--run.OPTION` sets an option of `pretrain.py` for all trials; these are not repeated here.",
@@ -38,7 +38,9 @@ def _section(script: Path) -> str:
     kind, options = parser_call(script, [])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # get_parser: the only public way to list options
-        parser = tyro.extras.get_parser(kind, default=options.get("default", tyro.MISSING), config=options["config"])
+        parser = tyro.extras.get_parser(
+            kind, **{name: options[name] for name in ("default", "config") if name in options}
+        )
     parts = [f"## {script.name}\n", f"{_purpose(script, options)}\n", NOTES.get(script.stem, "")]
     for group in parser._action_groups:
         actions = [action for action in group._group_actions if action.dest != "help"]
@@ -62,9 +64,13 @@ def _purpose(script: Path, options: dict) -> str:
 
 
 def _row(action: argparse.Action) -> str:
-    text = (action.help or "").replace("\n", " ")
+    text = (action.help or "").replace("\n", " ").replace("%%", "%")
     found = DEFAULT.search(text)
-    default = (found[1] or "required") if found else ""
-    cells = [" ".join(action.option_strings[:1]), str(action.metavar or "").replace("|", ","), default]
-    code = [f"`{cell}`" if cell not in ("", "required", "''") else cell.strip("'") for cell in cells]
-    return f"| {' | '.join(code)} | {DEFAULT.sub('', text).replace('|', chr(92) + '|')} |"
+    default = "required" if action.required else _code(found[1].replace("''", "")) if found else ""
+    values = re.sub(r"\[(\w+) \[\1 \.\.\.\]\]", r"\1 ...", str(action.metavar or "")).replace("{None}|", "")
+    option = f'<code class="option">{action.option_strings[0]}</code>'
+    return f"| {option} | {_code(values)} | {default} | {DEFAULT.sub('', text)} |"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""

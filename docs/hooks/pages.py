@@ -21,12 +21,13 @@ PAGES = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.
 SHOWN = (".md", ".ipynb", ".png", ".svg", ".html")  # files of docs/ that are parts of the site themselves
 LINK = re.compile(r'(?<=\]\()(?![a-z]+:|#)[^)#\s]+|(?<=src=")(?![a-z]+:)[^"]+')
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".toml": "toml", ".json": "json"}
+ALONE = "---\nhide:\n  - navigation\n---\n\n"  # no list of the pages of a section that has one
 NOT_SEARCHED = "---\nsearch:\n  exclude: true\n---\n\n"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, page in PAGES.items():
-        files.append(File.generated(config, page, content=(ROOT / name).read_text()))
+        files.append(File.generated(config, page, content=ALONE + (ROOT / name).read_text()))
     for file in [file for file in files.documentation_pages() if file.src_uri.endswith(".md")]:
         for link in LINK.findall(file.content_string):
             target = _target(link, file.src_uri)
