@@ -1,12 +1,13 @@
 """Pages of the site from files outside docs/, so that links are the same on the site and in the repository.
 
-README.md, CHANGELOG.md and CONTRIBUTING.md become pages. A link to any other file or folder of the repository leads to
-a page with its text or its list of files, made for those that are linked.
+README.md, CHANGELOG.md and CONTRIBUTING.md become pages, and notebooks, with the outputs that they have. A link to any
+other file or folder of the repository leads to a page with its text or its list of files; only linked ones have a page.
 """
 
 from __future__ import annotations
 
 import ast
+import base64
 import posixpath
 import re
 from pathlib import Path
@@ -15,6 +16,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
+from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).parents[2]
 PAGES = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
@@ -28,7 +30,10 @@ NOT_SEARCHED = "---\nsearch:\n  exclude: true\n---\n\n"
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, page in PAGES.items():
         files.append(File.generated(config, page, content=ALONE + (ROOT / name).read_text()))
-    for file in [file for file in files.documentation_pages() if file.src_uri.endswith(".md")]:
+    for notebook in [file for file in files if file.src_uri.endswith(".ipynb")]:
+        files.remove(notebook)
+        files.append(_notebook_page(notebook, config))
+    for file in files.documentation_pages():
         for link in LINK.findall(file.content_string):
             target = _target(link, file.src_uri)
             page = _page_of(target)
@@ -47,6 +52,14 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return LINK.sub(lambda link: posixpath.relpath(_page_of(_target(link[0], uri)), folder or "."), markdown)
 
 
+def _notebook_page(notebook: File, config: MkDocsConfig) -> File:
+    """A notebook with its outputs, not executed; pictures are part of the page."""
+    body, resources = MarkdownExporter().from_filename(str(notebook.abs_src_path))
+    for name, data in resources["outputs"].items():
+        body = body.replace(f"]({name})", f"](data:image/png;base64,{base64.b64encode(data).decode()})")
+    return File.generated(config, notebook.src_uri.replace(".ipynb", ".md"), content=body)
+
+
 def _target(link: str, page: str) -> str:
     """The path, from the root of the repository, to which a link of a page leads."""
     origin = next((name for name, made in PAGES.items() if made == page), f"docs/{page}")
@@ -61,7 +74,7 @@ def _page_of(target: str) -> str:
     if target in PAGES:
         return PAGES[target]
     if target.startswith("docs/") and target.endswith(SHOWN):
-        return target.removeprefix("docs/")
+        return target.removeprefix("docs/").replace(".ipynb", ".md")
     return f"source/{target}.md"
 
 
