@@ -3,8 +3,8 @@
     python docs/check_commands.py                 # README.md, CONTRIBUTING.md, CHANGELOG.md, docs/**/*.md
     python docs/check_commands.py docs/study.md
 
-Commands are the lines of code blocks, and code in the text that starts with one of them. Scripts of ray_jobs/ and tune/
-parse their arguments and end there; of other scripts, and of ray, the options must be in their source. Nothing is run.
+Commands are the lines of code blocks, and code in the text with options. Scripts of ray_jobs/ and tune/ parse their
+arguments and end there; of other scripts, and of ray, the options must be in their source. Nothing is run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ START = re.compile(r"(python3? (-m \w|\w+/)|mmae [a-z]|make |ray [a-z]|kubectl |
 END = {"&&", "||", "|", ";", "&"}
 FILE = re.compile(r"(benchmarks|cluster|deploy|docs|ray_jobs|tests|tune)(/[\w./-]+)?\.(py|md|yaml|png|json)")
 RAY_SOURCES = ("scripts/scripts.py", "dashboard/modules/job/cli.py")
-INSTALLED = {"pip", "pytest", "venv"}  # modules that are not of this project
+INSTALLED = {"http.server", "pip", "pytest", "venv"}  # modules that are not of this project
 
 
 def pages() -> list[Path]:
@@ -47,7 +47,8 @@ def commands(page: str) -> list[list[str]]:
     text = FENCE.sub("\n", page)
     blocks += INDENTED.findall(text)
     lines = [line for block in blocks for line in re.sub(r"\\\n\s*", " ", block).splitlines()]
-    lines += [" ".join(code.split()) for code in CODE.findall(text)]
+    names = (" ".join(code.split()) for code in CODE.findall(text))
+    lines += [code for code in names if code.startswith("make ") or " -" in code]
     return [words for line in lines if START.match(line.strip()) for words in _parts(line)]
 
 

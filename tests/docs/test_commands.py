@@ -8,7 +8,7 @@ from docs.check_commands import ROOT, commands, fault, pages
 
 PAGE = """
 Run `python ray_jobs/pretrain.py
---name a` or `make run`, not `pretrain`.
+--name a` or `make run`; `python ray_jobs/predict.py` alone is only a name.
 
 ```
 # a comment
