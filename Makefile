@@ -1,7 +1,8 @@
-# make run     set up, then train on the embedded survey and print the scores
-# make test    set up, then run the tests
-# make check   set up, then check style, import contracts and types (under a minute)
-# make ui      look at all runs in the MLflow UI
+# make run       set up, then train on the embedded survey and print the scores
+# make test      set up, then run the tests without the long ones
+# make test-all  set up, then run all tests
+# make check     set up, then check style, import contracts and types (under a minute)
+# make ui        look at all runs in the MLflow UI
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,12 +10,15 @@ BIN = $(VENV)/bin
 MMAE_HOME ?= $(HOME)/mmae
 export MMAE_HOME
 
-.PHONY: run test check ui setup
+.PHONY: run test test-all check ui setup
 
 run: setup
 	$(BIN)/python ray_jobs/pretrain.py
 
 test: setup
+	$(BIN)/python -m pytest -n 2 -m "not long and not slow"
+
+test-all: setup
 	$(BIN)/python -m pytest -n 2
 
 check: setup

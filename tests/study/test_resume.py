@@ -10,11 +10,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
-from mlflow import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
 
+from benchmarks.faults.cluster import processes_below
 from mmae.core.settings import to_yaml
 from mmae.study.config import StudyConfig
 from mmae.study.storage import DATABASE, FINISHED, read_store, validations_of
@@ -91,17 +92,12 @@ def wait_for_the_middle(study: StudyConfig, driver: subprocess.Popen, log: Path)
         time.sleep(0.1)
 
 
-def logged_values(study: StudyConfig) -> int:
-    """Number of logged losses in MLflow over all trials."""
-    client = MlflowClient(f"sqlite:///{study.run.home_path}/mlflow/mlflow.db")
-    _, children = runs_of(study)
-    return sum(
-        len(client.get_metric_history(r.info.run_id, "train/loss"))
-        + len(client.get_metric_history(r.info.run_id, "val/loss"))
-        for r in children.values()
-    )
+def ray_workers() -> set[psutil.Process]:
+    """The worker processes of the Ray of the tests."""
+    return set(processes_below(psutil.Process(), "ray::"))
 
 
+@pytest.mark.long
 def test_a_study_continues_after_its_driver_was_killed(long_study, ray_cluster, tmp_path):
     """kill -9 of the driver, then the same command."""
     finished, interrupted = kill_in_the_middle(long_study, tmp_path / "killed.log")
@@ -139,14 +135,13 @@ def finish(
 
 def kill_in_the_middle(study: StudyConfig, log: Path) -> tuple[dict[int, FrozenTrial], dict[int, FrozenTrial]]:
     """Finished and interrupted trials after kill -9 of the driver."""
+    before = ray_workers()
     driver = start(study, log)
     wait_for_the_middle(study, driver, log)
+    trials = ray_workers() - before
     driver.kill()
     driver.wait(timeout=120)
-    time.sleep(8)  # Ray notices a dead driver after some seconds
-    logged = logged_values(study)
-    time.sleep(3)
-    assert logged_values(study) == logged  # the trials have stopped too
+    assert trials and not psutil.wait_procs(trials, timeout=120)[1]  # the trials stop too
     return by_state(study)
 
 

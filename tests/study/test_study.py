@@ -46,6 +46,7 @@ def files(study: StudyConfig, run: Run, folder: str | None = None) -> set[str]:
     return found
 
 
+@pytest.mark.long
 def test_a_study_ends_with_a_winner_and_a_report(study, ray_cluster, monkeypatch):
     console = quiet()
     result = run_study(study, console)
