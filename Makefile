@@ -1,6 +1,6 @@
 # make run       set up, then train on the embedded survey and print the scores
 # make test      set up, then run the tests without the long ones
-# make test-all  set up, then run all tests
+# make test-all  set up, then run the long tests too
 # make check     set up, then check style, import contracts and types (under a minute)
 # make ui        look at all runs in the MLflow UI
 

@@ -15,6 +15,7 @@ from mmae.loader.config import StreamConfig
 from mmae.model.config import MMAEConfig, ModalitiesConfig
 from mmae.model.part_configs import ImageConfig, SpectrumConfig
 from mmae.recipes import recipe
+from mmae.report.style import RC
 from mmae.simulation.config import SimulationConfig
 from mmae.simulation.source import simulation_source
 from mmae.survey.schema import SurveySpec
@@ -37,6 +38,14 @@ def home_of_its_own(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMAE_HOME", str(tmp_path_factory.mktemp("home")))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def coarse_figures():
+    """Figures are written with few pixels, which takes half of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RC, "savefig.dpi", 75)
         yield
 
 

@@ -79,7 +79,7 @@ def start(study: StudyConfig, log: Path) -> subprocess.Popen:
 
 def wait_for_the_middle(study: StudyConfig, driver: subprocess.Popen, log: Path) -> None:
     """Wait until a trial is finished and a running one has been validated."""
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while True:
         assert driver.poll() is None, log.read_text()[-3000:]
         assert time.monotonic() < deadline, log.read_text()[-3000:]
@@ -89,7 +89,7 @@ def wait_for_the_middle(study: StudyConfig, driver: subprocess.Popen, log: Path)
             running = [t for t in trials if t.state == TrialState.RUNNING and validations_of(t)]
             if finished and running:
                 return
-        time.sleep(0.1)
+        time.sleep(0.3)
 
 
 def ray_workers() -> set[psutil.Process]:
@@ -119,7 +119,7 @@ def finish(
     study: StudyConfig, log: Path, finished: dict[int, FrozenTrial], interrupted: dict[int, FrozenTrial]
 ) -> None:
     """Run the same command to its end; finished trials are unchanged, interrupted ones keep their parameters."""
-    assert start(study, log).wait(timeout=400) == 0, log.read_text()[-3000:]
+    assert start(study, log).wait(timeout=600) == 0, log.read_text()[-3000:]
     trials = read_store(study.folder).trials
     assert [t.number for t in trials] == list(range(TRIALS))
     assert {t.state for t in trials} == {TrialState.COMPLETE}

@@ -115,7 +115,8 @@ class Group:
 def group(request, tmp_path_factory) -> Group:
     group = Group(*request.param, tmp_path_factory.mktemp("workers"))
     arguments = group.world, group.precision, str(group.folder)
-    multiprocessing.spawn(train_with_all_strategies, arguments, nprocs=group.world)
+    multiprocessing.set_forkserver_preload([__name__])  # torch is imported once for all workers
+    multiprocessing.start_processes(train_with_all_strategies, arguments, group.world, start_method="forkserver")
     return group
 
 
