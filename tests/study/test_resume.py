@@ -92,9 +92,9 @@ def wait_for_the_middle(study: StudyConfig, driver: subprocess.Popen, log: Path)
         time.sleep(0.3)
 
 
-def ray_workers() -> set[psutil.Process]:
-    """The worker processes of the Ray of the tests."""
-    return set(processes_below(psutil.Process(), "ray::"))
+def trial_processes() -> set[psutil.Process]:
+    """The processes of Ray Tune's actors, at work and between two results."""
+    return {p for title in ("ray::ImplicitFunc", "ray::run_trial") for p in processes_below(psutil.Process(), title)}
 
 
 @pytest.mark.long
@@ -135,10 +135,10 @@ def finish(
 
 def kill_in_the_middle(study: StudyConfig, log: Path) -> tuple[dict[int, FrozenTrial], dict[int, FrozenTrial]]:
     """Finished and interrupted trials after kill -9 of the driver."""
-    before = ray_workers()
+    before = trial_processes()
     driver = start(study, log)
     wait_for_the_middle(study, driver, log)
-    trials = ray_workers() - before
+    trials = trial_processes() - before
     driver.kill()
     driver.wait(timeout=120)
     assert trials and not psutil.wait_procs(trials, timeout=120)[1]  # the trials stop too
