@@ -1,8 +1,9 @@
-# make run     set up, then train on the embedded survey and print the scores
-# make test    set up, then run the tests
-# make check   set up, then check style, import contracts, types and the documentation (about a minute)
-# make ui      look at all runs in the MLflow UI
-# make docs    set up, then build the documentation as a site in site/
+# make run       set up, then train on the embedded survey and print the scores
+# make test      set up, then run the tests without the long ones
+# make test-all  set up, then run the long tests too
+# make check     set up, then check style, import contracts, types and the documentation (about a minute)
+# make ui        look at all runs in the MLflow UI
+# make docs      set up, then build the documentation as a site in site/
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,12 +11,15 @@ BIN = $(VENV)/bin
 MMAE_HOME ?= $(HOME)/mmae
 export MMAE_HOME
 
-.PHONY: run test check ui docs setup
+.PHONY: run test test-all check ui docs setup
 
 run: setup
 	$(BIN)/python ray_jobs/pretrain.py
 
 test: setup
+	$(BIN)/python -m pytest -n 2 -m "not long and not slow"
+
+test-all: setup
 	$(BIN)/python -m pytest -n 2
 
 check: setup docs

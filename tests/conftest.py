@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,34 +9,27 @@ import ray
 from hypothesis import settings
 
 from mmae.config import ComputeConfig, OptimConfig, RunConfig, ScoreConfig, ValidationConfig
-from mmae.core.ray_setup import WORKER_ENV, start_ray
+from mmae.core.ray_setup import ALONE_ENV, WORKER_ENV, start_ray
 from mmae.ingest.build import build_survey
 from mmae.loader.config import StreamConfig
 from mmae.model.config import MMAEConfig, ModalitiesConfig
 from mmae.model.part_configs import ImageConfig, SpectrumConfig
 from mmae.recipes import recipe
+from mmae.report.style import RC
 from mmae.simulation.config import SimulationConfig
 from mmae.simulation.source import simulation_source
 from mmae.survey.schema import SurveySpec
+from tests.ingest.small import in_turn
 
 # No test is a matter of time.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
-RAY_FOLDERS = {"catalogue", "deploy", "steepspec", "study", "training"}  # many of their tests start Ray
-
-
 def pytest_collection_modifyitems(items):
-    """All tests that start Ray run in one of the two processes, one after the other, and share one Ray.
-
-    Files with a group of their own do not start it.
-    """
-    for item in items:
-        if item.get_closest_marker("xdist_group"):
-            continue
-        if "ray_cluster" in item.fixturenames or not RAY_FOLDERS.isdisjoint(item.path.parts):
-            item.add_marker(pytest.mark.xdist_group("ray"))
+    """Files with long tests run first, so that the two processes end at the same time."""
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,9 +41,20 @@ def home_of_its_own(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def coarse_figures():
+    """Figures are written with few pixels, which takes half of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RC, "savefig.dpi", 75)
+        yield
+
+
 @pytest.fixture(scope="session")
 def ray_cluster():
-    """One Ray instance for all tests that need it, started as the jobs start it."""
+    """One Ray instance for all tests of a process that need it, started as the jobs start it."""
+    os.environ.update(ALONE_ENV)
+    # Idle workers are kept for the next task: a new process takes seconds. By default Ray keeps one for each CPU.
+    os.environ["RAY_num_workers_soft_limit"] = "8"
     ray.init(
         address="local",
         num_cpus=4,
@@ -62,12 +67,12 @@ def ray_cluster():
 
 
 @pytest.fixture(scope="session")
-def small_survey(tmp_path_factory, ray_cluster) -> Path:
+def small_survey(tmp_path_factory) -> Path:
     """240 simulated galaxies, most of them paired and labelled, some not."""
     simulation = SimulationConfig(galaxies=240, paired_fraction=0.8, labelled_fraction=0.8)
     source = simulation_source(simulation, SurveySpec())
     chunks = [{"start": start, "stop": start + 60} for start in range(0, 240, 60)]
-    return build_survey([replace(source, chunks=chunks)], tmp_path_factory.mktemp("survey") / "sim").path
+    return build_survey([replace(source, chunks=chunks)], tmp_path_factory.mktemp("survey") / "sim", run=in_turn).path
 
 
 @pytest.fixture(scope="session")

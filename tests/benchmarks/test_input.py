@@ -16,7 +16,7 @@ def survey(small_survey):
     return open_survey(small_survey)
 
 
-def test_lines_of_the_input(survey, quick_run, monkeypatch):
+def test_lines_of_the_input(survey, quick_run, ray_cluster, monkeypatch):
     monkeypatch.setattr(input, "LOADERS", 0)  # no fork of a process with Ray's threads
     lines = input.lines(survey, quick_run.stream, rows=128, repeats=1)
     assert all(float(line.measured.split()[0].replace(",", "")) > 0 for line in lines)

@@ -140,6 +140,7 @@ def data(tmp_path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_all_lines_of_an_untrained_model(trained, data, tmp_path):
     options = Namespace(run=str(trained), home=str(tmp_path), out=tmp_path / "out", data=data, galaxies=4, workers=1)
     page = real_sky.real_sky(options, lambda text: None)

@@ -37,6 +37,7 @@ def test_lsdb_reads_every_row(catalogue):
     assert list(rows["mmae_pz_edge"].iloc[0]) == expected["mmae_pz_edge"][0].as_py()
 
 
+@pytest.mark.long
 def test_it_joins_its_input(catalogue):
     """Cross-match on the sky, and join by object_id: every row of the catalogue, each with itself."""
     survey = catalogue.parent / "s" / "test"

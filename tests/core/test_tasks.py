@@ -1,4 +1,4 @@
-"""Errors of tasks in Ray are returned as data."""
+"""Errors of tasks in Ray are returned as data; tasks in local processes keep their order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from mmae.core.errors import InputError
-from mmae.core.tasks import ERROR, _results, _returning_errors
+from mmae.core.tasks import ERROR, _results, _returning_errors, in_processes
 
 
 def work(job):
@@ -35,3 +35,8 @@ def test_a_full_disk_is_explained_and_a_bug_is_raised():
 
 def test_rows_of_a_mixed_block_have_no_error_column():
     assert list(_results([{"value": 1, ERROR: None}])) == [{"value": 1}]
+
+
+def test_results_of_local_processes_have_the_order_of_the_jobs():
+    jobs = [{"value": n} for n in range(5)]
+    assert list(in_processes(jobs, dict, workers=2)) == jobs

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.long
 RAY = str(Path(sys.executable).with_name("ray"))
 OWN_RAY = """
 import sys

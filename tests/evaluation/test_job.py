@@ -124,6 +124,7 @@ def test_galaxies_in_a_different_order_than_the_catalogue_are_refused(trained, s
         list(replace(test, object_id_N=names).batches())
 
 
+@pytest.mark.long
 def test_evaluation_without_p_z_and_without_training_galaxies(
     quick_run, small_survey, tmp_path, ray_cluster, monkeypatch
 ):

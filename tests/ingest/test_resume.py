@@ -113,6 +113,7 @@ def kill_in(step: str, tmp_path: Path, marks: Path, ready) -> None:
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.long
 def test_build_killed_while_it_reads_continues(tmp_path, marks, uninterrupted, ray_cluster, capsys):
     out, reports = tmp_path / "s", tmp_path / "s.unfinished" / CHUNKS
     kill_in("read", tmp_path, marks, lambda: len(list(reports.glob("*.json"))) >= 3)

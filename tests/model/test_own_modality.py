@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
@@ -17,6 +19,7 @@ def run(script: Path, *arguments: str, modalities: str) -> subprocess.CompletedP
     return subprocess.run([sys.executable, str(script), *arguments], env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.long
 def test_outside_modality_is_read_masked_and_trained(tmp_path):
     done = run(HERE / "train_light_curves.py", str(tmp_path), modalities=str(HERE / "light_curve.py"))
     assert done.returncode == 0, done.stderr

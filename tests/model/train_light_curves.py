@@ -16,7 +16,6 @@ import torch
 
 from mmae.config import OptimConfig
 from mmae.core.settings import from_yaml, to_yaml
-from mmae.core.tasks import in_processes
 from mmae.ingest.build import build_survey
 from mmae.loader.collate import galaxy_columns, input_spec, to_batch
 from mmae.model.config import MMAEConfig, ModalitiesConfig
@@ -27,6 +26,7 @@ from mmae.survey.schema import Galaxy, SurveySpec
 from mmae.survey.source import ChunkRead, Source
 from mmae.survey.store import open_survey
 from mmae.training.step import create_state, training_step
+from tests.ingest.small import in_turn
 
 SPEC = SurveySpec(
     image_size=16, n_wavelengths=64, extra_columns=(("light_curve", 32),), wavelength_start=4000.0, wavelength_step=60.0
@@ -53,7 +53,7 @@ def read(chunk: dict) -> ChunkRead:
 
 def main(folder: Path) -> None:
     source = Source("light curves", SPEC, {}, [{"start": s, "stop": s + 24} for s in range(0, ROWS, 24)], read)
-    build_survey([source], folder / "survey", run=in_processes)
+    build_survey([source], folder / "survey", run=in_turn)
     survey = open_survey(folder / "survey")
     rows = pq.read_table(survey.files("train"), columns=galaxy_columns(survey), partitioning=None)
     batch = to_batch(rows, survey.spec)

@@ -126,6 +126,7 @@ def test_the_run_is_in_mlflow(done):
     assert {"report/report.html", "report/spectra.png", "tables/candidates.vot", "tables/rejections.csv"} <= kept
 
 
+@pytest.mark.long
 def test_a_repeated_search_is_identical_and_other_options_are_an_error(done, console):
     config, result, _ = done
     before = (result.folder / "candidates.parquet").read_bytes()
@@ -138,6 +139,7 @@ def test_a_repeated_search_is_identical_and_other_options_are_an_error(done, con
         search_job(replace(config, sky=replace(SKY, seed=1)), console)
 
 
+@pytest.mark.long
 def test_the_command_searches_files_given_by_options(files, tmp_path, done):
     """MALS column names and -999 sentinels, all inputs given by options, in a subprocess."""
     assert {"Flux", "FluxPk", "Spwfit", "SPW/WB"} <= set(Table.read(files.radio).colnames)

@@ -43,6 +43,7 @@ def independent(region, ra, dec) -> np.ndarray:
     ) <= 1
 
 
+@pytest.mark.long
 def test_counts_on_real_data_equal_those_of_astropy(gamma_radio):
     """DESIGN section 5: 313 GLEAM sources in 189 fields, 13 steep in 11."""
     survey = survey_description("gleam_kgs")
@@ -128,6 +129,7 @@ def test_pulls_of_alpha_have_mean_0_and_width_1(simulated):
     assert np.nanmedian(found.sources["alpha_err"]) > 0.1
 
 
+@pytest.mark.long
 def test_without_shared_scale_errors_the_pulls_are_unbiased(tmp_path):
     settings = replace(SKY, mals_scale_error=0.0, pointings=2, overlapping=0)
     inputs, _ = read_inputs(simulated_inputs(SearchConfig(sky=settings), tmp_path))
@@ -144,6 +146,7 @@ def test_without_shared_scale_errors_the_pulls_are_unbiased(tmp_path):
     assert abs(1.4826 * np.median(abs(pull - np.median(pull))) - 1) < 0.12
 
 
+@pytest.mark.long
 def test_ray_and_one_process_give_the_same_result(simulated, ray_cluster):
     _, inputs, found, _ = simulated
     again = search(inputs, on_ray=True)

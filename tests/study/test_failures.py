@@ -37,6 +37,7 @@ def run_with_failures(config, job, val):
     run_trial(config, job, val)
 
 
+@pytest.mark.long
 def test_failed_trials_are_recorded_with_their_reasons(study, ray_cluster, monkeypatch):
     monkeypatch.setattr(mmae.study.study, "run_trial", run_with_failures)
     result = run_study(replace(study, trials=4, scheduler="none"), quiet())
@@ -62,6 +63,7 @@ def always_raise(config, job, val):
     raise RuntimeError("reason 418")
 
 
+@pytest.mark.long
 def test_a_study_without_a_full_trial_ends_as_failed(study, ray_cluster, monkeypatch):
     monkeypatch.setattr(mmae.study.study, "run_trial", always_raise)
     with pytest.raises(InputError, match="trial 0: RuntimeError: reason 418; trial 1: RuntimeError: reason 418"):

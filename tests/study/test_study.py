@@ -46,7 +46,9 @@ def files(study: StudyConfig, run: Run, folder: str | None = None) -> set[str]:
     return found
 
 
+@pytest.mark.long
 def test_a_study_ends_with_a_winner_and_a_report(study, ray_cluster, monkeypatch):
+    study = replace(study, concurrent=1)  # all trials in one process
     console = quiet()
     result = run_study(study, console)
 

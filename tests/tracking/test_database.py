@@ -84,6 +84,7 @@ def test_processes_that_start_at_once_create_one_database(home):
     assert [path.name for path in home.parent.iterdir()] == [home.name]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("keep", [False, True], ids=["moved", "copied"])
 def test_runs_of_a_moved_or_copied_home_are_found_and_go_on_there(home, tmp_path, keep):
     source = tmp_path / "old [1]"

@@ -103,6 +103,7 @@ def start_server(folder: Path, port: int) -> subprocess.Popen:
             "--artifacts-destination",
             str(folder / "artifacts"),
         ],
+        env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # further processes, which nothing here uses
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -122,6 +123,7 @@ def stop(server: subprocess.Popen) -> None:
     server.wait()
 
 
+@pytest.mark.long
 def test_restarted_server_has_all_points_once(tmp_path, monkeypatch):
     monkeypatch.setattr("mmae.tracking.offline_buffer.WAIT_S", 0.0)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

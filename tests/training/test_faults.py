@@ -1,6 +1,6 @@
 """Runs recover from injected faults with unchanged weights: the quick part of benchmarks/faults.
 
-Faster versions run in `make test`: test_run kills a worker, tests/loader/test_stream damages a shard, test_workers
+Faster versions run in `make test-all`: test_run kills a worker, tests/loader/test_stream damages a shard, test_workers
 damages checkpoints.
 """
 

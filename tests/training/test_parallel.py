@@ -7,6 +7,8 @@ In float32 training amplifies rounding errors until they are as large (docs/perf
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from mmae.training.parallel import DDP_OPTIONS, mean_over_workers
 from mmae.training.step import TrainState, create_state, training_step
 from tests.model.galaxies import SPEC, random_batch, rows, tiny, without
 
-pytestmark = pytest.mark.xdist_group("several workers")  # without Ray, and trained once for all tests
+pytestmark = pytest.mark.long
 CPU = torch.device("cpu")
 GALAXIES = 8
 RUN = RunConfig(
@@ -41,7 +43,6 @@ RUN = RunConfig(
 )
 STEPS = {"float64": 10, "float32": 50}
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}  # largest relative difference of losses
-WORLDS = (4, 2)
 STRATEGIES = ("ddp", "fsdp")
 
 
@@ -84,48 +85,58 @@ def statistics(state: TrainState) -> dict[str, list[float]]:
     }
 
 
-def train_in_all_ways(rank: int, folder: str) -> None:
-    """One process, a worker of every group that is large enough."""
+def train_with_all_strategies(rank: int, world: int, precision: str, folder: str) -> None:
+    """One process, a worker of a group."""
     torch.set_num_threads(1)
-    for world in WORLDS:
-        if rank >= world:
-            continue
-        dist.init_process_group("gloo", init_method=f"file://{folder}/init-{world}", rank=rank, world_size=world)
-        for precision in STEPS:
-            for strategy in STRATEGIES:
-                found = train(precision, strategy, Portion(rank, world))
-                Path(folder, f"{precision}-{strategy}-{world}-{rank}.json").write_text(json.dumps(found))
-        dist.destroy_process_group()
+    dist.init_process_group("gloo", init_method=f"file://{folder}/init", rank=rank, world_size=world)
+    for strategy in STRATEGIES:
+        found = train(precision, strategy, Portion(rank, world))
+        Path(folder, f"{strategy}-{rank}.json").write_text(json.dumps(found))
+    dist.destroy_process_group()
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """The results of all groups of workers, one file each."""
-    folder = tmp_path_factory.mktemp("workers")
-    multiprocessing.spawn(train_in_all_ways, (str(folder),), nprocs=max(WORLDS))
-    return folder
+@dataclass(frozen=True)
+class Group:
+    """Workers that have trained, and the folder of their results."""
+
+    world: int
+    precision: str
+    folder: Path
+
+    def results(self, strategy: str) -> list[dict[str, Any]]:
+        return [json.loads((self.folder / f"{strategy}-{rank}.json").read_text()) for rank in range(self.world)]
 
 
-@pytest.fixture(scope="module")
-def one_worker() -> dict[str, dict[str, Any]]:
-    return {precision: train(precision) for precision in STEPS}
+@pytest.fixture(
+    scope="module",
+    params=[(2, "float64"), (2, "float32"), (4, "float64"), pytest.param((4, "float32"), marks=pytest.mark.slow)],
+    ids=lambda group: f"{group[0]}-{group[1]}",
+)
+def group(request, tmp_path_factory) -> Group:
+    group = Group(*request.param, tmp_path_factory.mktemp("workers"))
+    arguments = group.world, group.precision, str(group.folder)
+    multiprocessing.set_forkserver_preload([__name__])  # torch is imported once for all workers
+    multiprocessing.start_processes(train_with_all_strategies, arguments, group.world, start_method="forkserver")
+    return group
 
 
-@pytest.mark.parametrize("precision", STEPS)
+@cache
+def one_worker(precision: str) -> dict[str, Any]:
+    return train(precision)
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("world", WORLDS)
-def test_several_workers_train_like_one(folder, one_worker, world, strategy, precision):
+def test_several_workers_train_like_one(group, strategy):
     """Masks, augmentations, losses, gradients, updates and statistics of batch normalisation."""
-    workers = [
-        json.loads((folder / f"{precision}-{strategy}-{world}-{rank}.json").read_text()) for rank in range(world)
-    ]
+    precision = group.precision
+    workers, expected = group.results(strategy), one_worker(precision)
     assert all(worker == workers[0] for worker in workers)  # one model is trained, and validated
-    found, expected = workers[0], one_worker[precision]
+    found = workers[0]
     difference = {
         name: max(abs(here[name] - there[name]) / there[name] for here, there in pairs(found, expected))
         for name in expected["history"][0]
     }
-    print(f"{strategy}, {world} workers, {precision}: largest relative differences {difference}")
+    print(f"{strategy}, {group.world} workers, {precision}: largest relative differences {difference}")
     norm = difference.pop("gradient norm")
     assert max(difference.values()) < TOLERANCE[precision]
     if precision == "float64":

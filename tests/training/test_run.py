@@ -131,6 +131,7 @@ def test_a_run_stores_its_training_rows(first_run):
             require_no_leak(folder, survey, "val")
 
 
+@pytest.mark.long
 def test_same_seed_gives_the_same_losses_after_its_worker_was_killed(first_run):
     """kill -9 after the first checkpoint: Ray Train restarts the worker."""
     config, first = first_run
@@ -168,6 +169,7 @@ def test_two_workers_share_the_validation_split(first_run):
     assert rows == open_survey(config.survey).rows_per_split()["test"]
 
 
+@pytest.mark.long
 def test_a_nan_loss_ends_the_run_without_a_restart(config, ray_cluster):
     """Ray Train would restart it from the checkpoint max_failures times."""
     wild = replace(config, name="wild", optim=replace(config.optim, learning_rate=1e30, final_learning_rate=1e30))
@@ -223,6 +225,7 @@ def train_locally(survey: Survey, config: RunConfig) -> LocalHost:
     return host
 
 
+@pytest.mark.long
 def test_galaxiesml_file_trains(quick_run, ray_cluster, tmp_path):
     """The file layout of the published data set, from HDF5 to validation."""
     file = write_galaxiesml(tmp_path / "gml.hdf5", n=80)
@@ -232,6 +235,7 @@ def test_galaxiesml_file_trains(quick_run, ray_cluster, tmp_path):
     assert all(np.isfinite(list(curves.values())).all() for curves in host.curves)
 
 
+@pytest.mark.long
 @needs_shared
 def test_real_coadds_and_cutouts_train(quick_run, ray_cluster, tmp_path):
     """Images without spectra and spectra without images, from files of the archives."""
