@@ -70,12 +70,6 @@ VERBOSE_LOGGERS = (
     # This module of Ray uses its file path as logger name.
     str(Path(ray.__file__).parent / "train/v2/_internal/execution/context.py"),
 )
-# Log resources, process ids and device of the workers at every start.
-STARTING_LOGGERS = (
-    "ray.train.v2._internal.execution.scaling_policy.scaling_policy",
-    "ray.train.v2._internal.execution.worker_group.worker_group",
-    "ray.train.v2.torch.train_loop_utils",
-)
 TRACEBACK_LOGGERS = (
     # Log the traceback of an exception that the driver raises too.
     "ray.data.exceptions",
@@ -249,8 +243,6 @@ def quiet_logs() -> None:
     """Silence Ray's messages per epoch and checkpoint, which would break up the progress bar, and the tracebacks of
     errors that the driver explains in one line."""
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-    for name in STARTING_LOGGERS:
-        logging.getLogger(name).setLevel(logging.WARNING)
     for name in VERBOSE_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     for name in TRACEBACK_LOGGERS:

@@ -87,4 +87,4 @@ class WorkerBars:
 def show_worker_bars() -> None:
     """Show the bars of workers in this process, the driver, as `ProgressBar`s."""
     if not isinstance(tqdm_ray._manager, WorkerBars):
-        tqdm_ray._manager = WorkerBars()
+        tqdm_ray._manager = WorkerBars()  # type: ignore[assignment]  # has the same methods

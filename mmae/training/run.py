@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import ray
 import ray.train
 from mlflow.exceptions import MlflowException
-from ray.train import CheckpointConfig, FailureConfig, ScalingConfig
+from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, ScalingConfig
 from ray.train import RunConfig as TrainRunConfig
 from rich.console import Console
 
 from mmae.bundle.files import BUNDLE
 from mmae.config import RunConfig, modalities_of
+from mmae.core.command_line import command
 from mmae.core.errors import InputError
 from mmae.core.files import folder_lock, partial_path
 from mmae.core.interrupts import end_status, interrupted_status, raise_on_sigterm
@@ -135,7 +136,7 @@ def _finished(config: RunConfig, run_dir: Path, console: Console) -> RunResult |
     folder = Path(config.survey) if config.survey else embedded_folder(config.home_path, config.simulated_galaxies)
     if (folder / MANIFEST).exists():
         require_same_survey(open_survey(folder), run_dir)
-    tracker, checkpoint = Tracker(tracking_uri(config.home_path), stored.run_id), run_dir / BEST
+    tracker, checkpoint = Tracker(tracking_uri(config.home_path), stored.run_id).located(), run_dir / BEST
     console.print(f"run     {run_dir}\nfinished before; its scores:", highlight=False, markup=False, soft_wrap=True)
     print_scores(stored.table, console)
     console.print(_next_steps(tracker, checkpoint, config), highlight=False, soft_wrap=True)
@@ -156,6 +157,7 @@ def _run(config: RunConfig, survey: Survey, size: RunSize, run_dir: Path, consol
         {"mmae.survey": str(survey.path), "mmae.survey_hash": survey.content_hash, "mmae.recipe": config.recipe}
         | provenance_tags(seed=config.seed, data=survey.content_hash)
     )
+    tracker.dataset(survey.path.name, survey.path, survey.content_hash, survey.rows_per_split()["train"])
     try:
         checkpoint = run_dir / BEST if is_trained(run_dir) else _train(config, survey, tracker, run_dir)
         _send_buffered(OfflineBuffer(tracker, run_dir / UNSENT))
@@ -178,10 +180,9 @@ def _training_line(config: RunConfig, size: RunSize) -> str:
     """Length of the training, for the terminal."""
     steps, batch = config.optim.steps, config.stream.batch_size
     compute = f"{config.compute.workers} worker{'s' * (config.compute.workers > 1)}"
-    return (
-        f"train   {steps:,} steps of {batch:,} galaxies: {steps * batch / size.epoch:.1f} epochs of {size.epoch:,}, on {compute} "
-        f"with {'GPU' if uses_gpu(config) else 'CPU'}"
-    )
+    epochs = f"{steps * batch / size.epoch:.1f} epochs of {size.epoch:,}"
+    device = "GPU" if uses_gpu(config) else "CPU"
+    return f"train   {steps:,} steps of {batch:,} galaxies: {epochs}, on {compute} with {device}"
 
 
 def open_tracker(config: RunConfig, run_dir: Path, *, replace: bool = False) -> Tracker:
@@ -303,6 +304,7 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
             ),
             failure_config=FailureConfig(max_failures=config.compute.max_failures),
             worker_runtime_env={"env_vars": WORKER_ENV},
+            logging_config=LoggingConfig(log_level="WARNING"),  # otherwise resources and processes of every start
         ),
     )
     ended = run_dir / ENDED
@@ -379,5 +381,5 @@ def _next_steps(tracker: Tracker, checkpoint: Path, config: RunConfig) -> str:
     return (
         f"bundle  {checkpoint.parent / BUNDLE}\n"
         f"MLflow  {tracker.how_to_look}\n"
-        f"again   python ray_jobs/pretrain.py --config {shlex.quote(str(checkpoint / 'config.yaml'))} --name another"
+        f"again   {command('pretrain')} --config {shlex.quote(str(checkpoint / 'config.yaml'))} --name another"
     )
