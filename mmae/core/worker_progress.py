@@ -9,29 +9,44 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from typing import Any
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any, TypeVar
 
 import ray
+from ray._private.worker import global_worker
 from ray.experimental import tqdm_ray
 
 from mmae.core.progress import ProgressBar
+
+Batch = TypeVar("Batch", bound=Sized)
 
 
 class WorkerBar(tqdm_ray.tqdm):
     """A progress bar of a task or actor of Ray.
 
     Attributes:
-        note: short text behind the numbers.
+        note: text behind the numbers.
     """
 
     note = ""
 
     def write(self, text: str) -> None:
         """Print a line above the bar."""
-        if ray.get_runtime_context().worker.mode == ray.WORKER_MODE:
+        if global_worker.mode == ray.WORKER_MODE:
             print(json.dumps({"__magic_token__": tqdm_ray.RAY_TQDM_MAGIC, "line": text}), flush=True)
         else:
             tqdm_ray.instance().process_state_update({"line": text})
+
+    def counted(self, batches: Iterable[Batch], note: str = "") -> Iterator[Batch]:
+        """The batches; the galaxies of each are counted when it has been used.
+
+        Args:
+            note: shown meanwhile.
+        """
+        self.note = note
+        for batch in batches:
+            yield batch
+            self.update(min(len(batch), self.total - self.n))
 
     def _get_state(self) -> dict[str, Any]:
         return super()._get_state() | {"note": self.note}

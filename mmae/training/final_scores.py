@@ -65,25 +65,20 @@ def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScor
     n_read += sum(min(FLAG_GALAXIES, rows[split]) for split in ("train", "val"))
     bar = WorkerBar(total=n_read, desc="scores", unit="galaxy")
 
-    def read(split: str) -> Callable[[], Iterator[Batch]]:
+    def read(split: str, note: str) -> Callable[[], Iterator[Batch]]:
         data = read_split(survey, split, stream)
-        return lambda: _counted(batches(data, survey.spec, stream.batch_size), bar)
+        return lambda: bar.counted(batches(data, survey.spec, stream.batch_size), note)
 
-    bar.note = "p(z) is recalibrated"
-    recalibrate(model, read("val")(), device, config.seed, config.score.recalibration)
+    recalibrate(model, read("val", "recalibration of p(z)")(), device, config.seed, config.score.recalibration)
     z_train = training_redshifts(survey)
-    bar.note = "limits of the flags"
 
     def readings(split: str) -> dict[str, Readings]:
-        first = itertools.islice(read(split)(), math.ceil(FLAG_GALAXIES / stream.batch_size))
+        first = itertools.islice(read(split, "warning flags")(), math.ceil(FLAG_GALAXIES / stream.batch_size))
         return read_modes(model, first, device, survey.spec.wavelength_L())[0]
 
     flags = fit_flags(readings("train"), readings("val"), z_train)
-    bar.note = "test split"
-    test_batches = read("test")
+    test_batches = read("test", "test split")
     predictions = predict_redshifts(model, test_batches(), device)
-    bar.note = "examples and errors"
-    bar.refresh()
     examples = reconstruct(
         model,
         test_batches(),
@@ -96,13 +91,6 @@ def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScor
     bar.close()
     recalibration = {name: t.cpu().numpy() for name, t in model.state_dict().items() if name.startswith(RECALIBRATION)}
     return RunScores(table, predictions, examples, survey.spec, recalibration, flags)
-
-
-def _counted(batches: Iterator[Batch], bar: WorkerBar) -> Iterator[Batch]:
-    """The batches; each is counted when it has been used."""
-    for batch in batches:
-        yield batch
-        bar.update(min(len(batch), bar.total - bar.n))
 
 
 def keep_recalibration(checkpoint: Path, recalibration: dict[str, np.ndarray]) -> None:

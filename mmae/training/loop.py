@@ -199,7 +199,7 @@ def validation_masks(masks: MaskConfig) -> MaskConfig:
 
 
 def summary(metrics: dict[str, float]) -> str:
-    """One line such as `sigma_NMAD 0.0394, outliers 4.2% (image); loss 7.80 (image 0.51, spectrum 1.03)`.
+    """One line such as `sigma_NMAD 0.0394, outliers 4.2% (image only); loss 7.8 (image 0.51, spectrum 1.03)`.
 
     Scores are of the first input mode, the image unless the model does not read it; losses are of the whole and of the
     reconstructed modalities.
@@ -208,7 +208,7 @@ def summary(metrics: dict[str, float]) -> str:
     mode = _scored_mode(metrics)
     if mode:
         scatter, outliers = metrics[f"val/{mode}/sigma_nmad"], metrics[f"val/{mode}/outlier_rate"]
-        scores = f"sigma_NMAD {scatter:.4f}, outliers {outliers:.1%} ({mode}); "
+        scores = f"sigma_NMAD {scatter:.4f}, outliers {outliers:.1%} ({mode} only); "
     parts = [f"{name} {metrics[key]:.3g}" for name in MODALITIES if (key := f"val/{name}_loss") in metrics]
     return f"{scores}loss {metrics['val/loss']:.3g}" + (f" ({', '.join(parts)})" if parts else "")
 

@@ -122,7 +122,8 @@ class WorkerHost:
     def logged(self, curves: dict[str, float], step: int) -> None:
         self.buffer.metrics(curves, step)
         assert self.bar is not None  # on rank 0
-        self.bar.note = f"{curves['speed/galaxies_per_s']:.0f} gal/s, loss {curves['train/loss']:.2f}{self.last_score}"
+        rate, loss = curves["speed/galaxies_per_s"], curves["train/loss"]
+        self.bar.note = f"{rate:.0f} galaxies/s, loss {loss:.2f}{self.last_score}"
         self.bar.refresh()
 
     def validated(self, metrics: dict[str, float], predictions: Predictions, model: Model) -> None:
