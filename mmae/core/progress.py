@@ -35,7 +35,7 @@ class ProgressBar(tqdm):
     @property
     def format_dict(self) -> dict[str, Any]:
         values = super().format_dict
-        if self.disable:
+        if "bar_format" not in values:  # a disabled bar
             return values
         template = BAR if self.in_terminal else LINE
         if self.total is None:
