@@ -46,7 +46,7 @@ class WorkerBar(tqdm_ray.tqdm):
         self.note = note
         for batch in batches:
             yield batch
-            self.update(min(len(batch), (self.total or self.n) - self.n))
+            self.update(len(batch) if self.total is None else min(len(batch), self.total - self.n))
 
     def _get_state(self) -> dict[str, Any]:
         return super()._get_state() | {"note": self.note}
