@@ -44,6 +44,7 @@ class WorkerBar(tqdm_ray.tqdm):
             note: shown meanwhile.
         """
         self.note = note
+        self.refresh()
         for batch in batches:
             yield batch
             self.update(len(batch) if self.total is None else min(len(batch), self.total - self.n))
