@@ -24,6 +24,7 @@ check: setup
 	$(BIN)/mypy
 
 ui: setup
+	@echo "open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(MMAE_HOME)/mlflow/mlflow.db
 
 setup: $(VENV)/installed

@@ -271,7 +271,7 @@ def run_of_folder(client: MlflowClient, experiment_ids: list[str], folder: Path)
 def _experiment_id(client: MlflowClient, uri: str, name: str) -> str:
     """The experiment of this name, created if it does not exist.
 
-    With the tag KIND the UI opens the list of runs instead of the pages for language models.
+    With the tag KIND the UI's links lead to its list of runs, not to the pages for language models.
 
     Raises:
         InputError: it was deleted; MLflow then refuses new runs, and a new experiment of the same name.
