@@ -74,7 +74,7 @@ def parse(
     if common and not {"-h", "--help"}.isdisjoint(given):
         description = f"{description}\n{HELP_ALL_HELP}"
         print(short_help(kind, description, common, prog=sys.argv[0], aliases=aliases, **options))
-        sys.exit()
+        sys.exit(0)
     given = ["--help" if argument == HELP_ALL else _named(argument, aliases) for argument in given]
     try:
         return tyro.cli(kind, description=description, args=given, **options)
