@@ -29,6 +29,7 @@ check: setup docs
 	$(BIN)/mypy
 
 ui: setup
+	@echo "open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(MMAE_HOME)/mlflow/mlflow.db
 
 docs: $(VENV)/docs-installed

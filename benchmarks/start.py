@@ -30,7 +30,7 @@ RUN = ("--optim.steps", "4", "--validation.every", "2", "--validation.galaxies",
 RUN += ("--score.bootstrap", "20", "--score.recalibration", "50")
 STUDY = ("--trials", "4", "--concurrent", "1", "--scheduler", "none", "--looks", "1", "--galaxies-seen", "64")
 STUDY += ("--run.stream.batch-size", "32", "--run.validation.galaxies", "32", "--run.score.bootstrap", "20")
-FIRST_STEP = re.compile(rb"training: step 1/|\b1\.00/4\.00")  # the line of the worker, or the progress bar
+FIRST_STEP = re.compile(rb"training: (step )?1/|\b1\.00/4\.00")  # the bar; lines and bars of earlier versions
 POLL_S = 0.1
 
 

@@ -5,23 +5,31 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tyro
 
+from mmae.core.command_line import as_typed
 from mmae.core.errors import InputError, input_error_behind, one_line
 from mmae.core.interrupts import interrupted_status
 from mmae.core.settings import from_yaml
+from mmae.core.short_help import Groups, short_help
 
 INPUT_ERROR_STATUS = 2
 TRACEBACK = "--traceback"
 TRACEBACK_HELP = f"{TRACEBACK}  prints Python's traceback before an error message."
+HELP_ALL = "--help-all"
+HELP_ALL_HELP = f"{HELP_ALL}   shows all options; all can be used."
 
 
-def parse_job(kind: type, description: str, argv: list[str] | None = None) -> Any:
+def parse_job(kind: type, description: str, argv: list[str] | None = None, common: Groups | None = None) -> Any:
     """The configuration of a job: the defaults of the dataclass or --config, with single fields overridden.
+
+    Args:
+        common: as in `parse`.
 
     Raises:
         InputError: an invalid file or value.
@@ -36,22 +44,48 @@ def parse_job(kind: type, description: str, argv: list[str] | None = None) -> An
         f"{description}\n\nStart from  --config FILE.yaml, then override single fields.",
         default=default,
         argv=rest,
+        common=common,
     )
 
 
-def parse(kind: type, description: str, default: Any = None, argv: list[str] | None = None) -> Any:
+def parse(
+    kind: type,
+    description: str,
+    default: Any = None,
+    argv: list[str] | None = None,
+    common: Groups | None = None,
+    aliases: Mapping[str, str] = MappingProxyType({}),
+) -> Any:
     """Parse a command line into a dataclass.
+
+    Args:
+        common: the options that --help shows; --help-all shows all. None: both show all.
+        aliases: other name of an option -> the option.
 
     Raises:
         InputError: the dataclass refuses a value.
         SystemExit: --help, or an option that does not exist.
     """
-    options = {} if default is None else {"default": default}
-    description = f"{description}\n\n{TRACEBACK_HELP}"
+    given = sys.argv[1:] if argv is None else argv
+    options: dict[str, Any] = {"config": (tyro.conf.AvoidSubcommands,)}
+    if default is not None:
+        options["default"] = default
+    description = f"{as_typed(description)}\n\n{TRACEBACK_HELP}"
+    if common and not {"-h", "--help"}.isdisjoint(given):
+        description = f"{description}\n{HELP_ALL_HELP}"
+        print(short_help(kind, description, common, prog=sys.argv[0], aliases=aliases, **options))
+        sys.exit(0)
+    given = ["--help" if argument == HELP_ALL else _named(argument, aliases) for argument in given]
     try:
-        return tyro.cli(kind, description=description, args=argv, config=(tyro.conf.AvoidSubcommands,), **options)
+        return tyro.cli(kind, description=description, args=given, **options)
     except ValueError as error:
         raise InputError(str(error)) from error
+
+
+def _named(argument: str, aliases: Mapping[str, str]) -> str:
+    """The argument with the name of the option itself."""
+    name, equals, value = argument.partition("=")
+    return f"{aliases.get(name, name)}{equals}{value}"
 
 
 def main(job: Callable[[], object]) -> None:

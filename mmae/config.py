@@ -21,9 +21,10 @@ class OptimConfig:
     """AdamW with warm-up, cosine decay and an exponential moving average of the weights."""
 
     steps: int = 2000
-    """Optimiser steps of the run."""
+    """Optimiser steps (batches) of the run. E epochs of N training galaxies are E x N / stream.batch-size
+    steps, more with stream.repeat-rare; a run prints its epochs when it starts."""
     learning_rate: float = 1e-3
-    """Peak learning rate, after the warm-up."""
+    """Peak learning rate of AdamW, reached after the warm-up."""
     muon_learning_rate: float = 0.0
     """Peak learning rate of Muon, the optimiser of the matrices of transformer blocks, convolutions and the redshift
     head's inner layers. 0: AdamW for all weights."""
@@ -95,7 +96,7 @@ class ComputeConfig:
     """Workers, devices and precision."""
 
     workers: int = 1
-    """Ray Train workers."""
+    """Ray Train workers, each with a GPU or a share of the CPU cores."""
     min_workers: int = 0
     """Elastic training: minimum number of workers, up to `workers`, as nodes are lost or added. 0: always `workers`."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
@@ -146,7 +147,7 @@ class RunConfig:
     """Configuration of a training run."""
 
     recipe: str = "small"
-    """Recipe from which this configuration was derived (see --recipe)."""
+    """Named set of options to start from; other options change single values of it."""
     name: str = ""
     """Name of the run; an interrupted run of the same name is resumed. Empty: recipe and date."""
     survey: str = ""

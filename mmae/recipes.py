@@ -14,6 +14,7 @@ from mmae.cli import parse
 from mmae.config import OptimConfig, RunConfig, ValidationConfig
 from mmae.core.errors import InputError
 from mmae.core.settings import from_yaml
+from mmae.core.short_help import Groups
 from mmae.loader.config import StreamConfig
 from mmae.model.config import CNNConfig, ContrastiveConfig, MaskConfig, MMAEConfig, ModalitiesConfig, PaperConfig
 from mmae.model.part_configs import ImageConfig, MagnitudesConfig, SpectrumConfig
@@ -84,7 +85,7 @@ def base() -> RunConfig:
 
 
 def paper() -> RunConfig:
-    """The published model, loss and optimiser (arXiv:2510.22527): the baseline.
+    """Baseline: the published model and optimiser (arXiv:2510.22527).
 
     Command: python ray_jobs/pretrain.py --recipe paper --survey YOUR_SURVEY
     Time: needs a GPU; 16 galaxies/s on two CPU cores.
@@ -132,7 +133,9 @@ def cnn() -> RunConfig:
 
 
 def magnitudes() -> RunConfig:
-    """Redshift from catalogue magnitudes in any bands, with or without errors, by the encoder of `small`.
+    """Redshift from catalogue magnitudes in any bands.
+
+    With or without errors, by the encoder of `small`.
 
     Command: python ray_jobs/pretrain.py --recipe magnitudes
     Time: a minute on 2 CPU cores, most of it for reading.
@@ -165,7 +168,9 @@ def image_only() -> RunConfig:
 
 
 def contrastive() -> RunConfig:
-    """Baseline: image and spectrum aligned by a contrastive loss (as in AstroCLIP), redshift by a linear layer.
+    """Baseline: image and spectrum aligned by a contrastive loss.
+
+    As in AstroCLIP, with the redshift by a linear layer.
 
     Command: python ray_jobs/pretrain.py --recipe contrastive
     Time: minutes on 2 CPU cores.
@@ -210,24 +215,28 @@ def recipe(name: str) -> RunConfig:
     return RECIPES[name]()
 
 
+START_OF_RUN = f"Start from  --recipe NAME  or  --config FILE.yaml. Recipes:\n  {', '.join(RECIPES)}."
 START = "\n".join(
     [
         "Start from  --recipe NAME  or  --config FILE.yaml, then override single fields.",
         "Recipes (default: small):",
-        *(f"  {name:8} {(make.__doc__ or '').splitlines()[0]}" for name, make in RECIPES.items()),
+        *(f"  {name:11} {(make.__doc__ or '').splitlines()[0]}" for name, make in RECIPES.items()),
     ]
 )
 
 
-def parse_run(description: str, argv: list[str] | None = None) -> RunConfig:
+def parse_run(description: str, argv: list[str] | None = None, common: Groups | None = None) -> RunConfig:
     """The configuration of a run: a recipe or file, with single fields overridden.
+
+    Args:
+        common: as in `mmae.cli.parse`.
 
     Raises:
         InputError: an invalid recipe, file or value.
         SystemExit: --help, or an option that does not exist.
     """
     default, rest = starting_run(argv)
-    config = parse(RunConfig, f"{description}\n\n{START}", default=default, argv=rest)
+    config = parse(RunConfig, f"{description}\n\n{START}", default=default, argv=rest, common=common)
     require_same_recipe(default, config, "recipe")
     return config
 

@@ -1,21 +1,6 @@
-"""Fit how images and spectra are compared in searches, for one model; takes a minute.
+"""The command `mmae align` as a script: mmae/commands/align.py."""
 
-    python ray_jobs/align.py --model bundle --survey my_survey
-    python ray_jobs/search.py --catalogue catalogue --like cutout.fits --model bundle --find spectra
-
-Writes alignment.safetensors into the folder of the model.
-"""
-
-from mmae.catalogue.align_config import AlignConfig
-from mmae.cli import main, parse_job
-
-
-def job() -> None:
-    config = parse_job(AlignConfig, __doc__)
-    from mmae.catalogue.align_job import align  # after --help and wrong options: takes seconds to import
-
-    align(config)
-
+from mmae.commands import run
 
 if __name__ == "__main__":
-    main(job)
+    run("align")

@@ -1,22 +1,6 @@
-"""Rank the redshifts of a survey by the probability that they are wrong, given p(z) of a catalogue.
+"""The command `mmae audit` as a script: mmae/commands/audit.py."""
 
-    python ray_jobs/predict.py --model NAME --survey my_survey --out catalogue
-    python ray_jobs/audit.py --catalogue catalogue --survey my_survey --out audit
-
-Writes audit.parquet, audit.fits and audit.vot, and a page with image, spectrum and p(z) of the most suspicious galaxies
-(docs/catalogue.md). On a simulated survey the page compares the ranking with the truth.
-"""
-
-from mmae.catalogue.audit_config import AuditConfig
-from mmae.cli import main, parse_job
-
-
-def job() -> None:
-    config = parse_job(AuditConfig, __doc__)
-    from mmae.catalogue.audit_job import audit  # after --help and wrong options: takes seconds to import
-
-    audit(config)
-
+from mmae.commands import run
 
 if __name__ == "__main__":
-    main(job)
+    run("audit")

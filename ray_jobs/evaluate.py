@@ -1,26 +1,6 @@
-"""Evaluate a trained model: redshift, p(z), spectra, images, representation.
+"""The command `mmae evaluate` as a script: mmae/commands/evaluate.py."""
 
-    python ray_jobs/evaluate.py --run NAME
-    python ray_jobs/evaluate.py --run checkpoint_folder --survey my_survey --galaxies 0
-    python ray_jobs/evaluate.py --predictions photoz.csv
-    python ray_jobs/evaluate.py --predictions photoz.parquet --truth-column zspec --predicted-column zphot
-
-NAME is a run, a study or an MLflow run id. Tables, figures and an HTML report are written to
-$MMAE_HOME/evaluations/NAME, in a folder for each survey and split, and to MLflow, below the run. A split with
-galaxies that the model was trained on is refused. --predictions needs no model, only a table of true and predicted
-redshifts.
-"""
-
-from mmae.cli import main, parse_job
-from mmae.evaluation.config import EvaluateConfig
-
-
-def job() -> None:
-    config = parse_job(EvaluateConfig, __doc__)
-    from mmae.evaluation.job import evaluate  # after --help and wrong options: takes seconds to import
-
-    evaluate(config)
-
+from mmae.commands import run
 
 if __name__ == "__main__":
-    main(job)
+    run("evaluate")

@@ -1,24 +1,6 @@
-"""Find the galaxies of a catalogue that are most similar to given ones, or the spectra of images and images of spectra.
+"""The command `mmae search` as a script: mmae/commands/search.py."""
 
-    python ray_jobs/search.py --catalogue catalogue --like OBJECT_ID OTHER_ID --survey my_survey
-    python ray_jobs/search.py --catalogue catalogue --like cutout.fits --model bundle
-    python ray_jobs/search.py --catalogue catalogue --like cutout.fits --model bundle --find spectra
-    python ray_jobs/search.py --catalogue catalogue --like coadd.fits:39627835576420141 --model bundle --find images
-
-The first search builds an index in the folder of the catalogue. With --survey, what is found is drawn. --find spectra
-and images need ray_jobs/align.py once for a model. Needs usearch: pip install -c constraints.txt usearch
-"""
-
-from mmae.catalogue.search_config import SearchConfig
-from mmae.cli import main, parse_job
-
-
-def job() -> None:
-    config = parse_job(SearchConfig, __doc__)
-    from mmae.catalogue.search import search  # after --help and wrong options: takes seconds to import
-
-    search(config)
-
+from mmae.commands import run
 
 if __name__ == "__main__":
-    main(job)
+    run("search")

@@ -115,6 +115,17 @@ def test_help_lists_recipes_and_fields(capsys):
         assert word in out
 
 
+def test_help_shows_the_common_options_and_help_all_shows_all(capsys):
+    common = {"training": ("--optim.steps",)}
+    for option, shows_all in (("--help", False), ("-h", False), ("--help-all", True)):
+        with pytest.raises(SystemExit) as caught:
+            parse_run("Pretrain.", ["--seed", "3", option], common)
+        assert not caught.value.code
+        out = capsys.readouterr().out
+        assert "--optim.steps" in out and ("--optim.clip" in out) == shows_all
+    assert parse_run("", ["--optim.clip", "3"], common).optim.clip == 3
+
+
 def test_command_line_of_any_dataclass():
     @dataclass
     class Job:

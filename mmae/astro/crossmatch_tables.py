@@ -18,11 +18,11 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from mmae.astro.crossmatch import Pairs, match, nearest_of, one_to_one_of
 from mmae.astro.healpix import FINEST, PIXEL_SIDE_DEG, nested_cell, on_sky, with_neighbours
 from mmae.core.errors import InputError
+from mmae.core.progress import ProgressBar
 from mmae.core.tasks import Job, in_ray
 
 Keep = Literal["all", "nearest", "one-to-one"]
@@ -148,7 +148,7 @@ def match_in_ray(
         return {"side": job["side"], "path": str(path)}
 
     files: dict[str, list[str]] = {"first": [], "second": []}
-    for done in tqdm(
+    for done in ProgressBar(
         in_ray(jobs, divide, workers), total=len(jobs), desc="sky cells", unit="part", disable=len(jobs) < 8
     ):
         files[done["side"]].append(done["path"])
@@ -171,7 +171,7 @@ def match_in_ray(
         return {"path": str(path)}
 
     buckets = [{"bucket": bucket} for bucket in range(n_buckets)]
-    found = tqdm(
+    found = ProgressBar(
         in_ray(buckets, match_bucket, workers), total=n_buckets, desc="sky match", unit="bucket", disable=n_buckets < 8
     )
     paths = [Path(done["path"]) for done in found]

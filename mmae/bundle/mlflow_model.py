@@ -5,6 +5,7 @@ No pickle: MLflow runs mmae/bundle/pyfunc_model.py and gives it the folder of th
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import warnings
@@ -14,9 +15,10 @@ from pathlib import Path
 
 import mlflow.pyfunc
 from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import Array
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_MODELS
 
 import mmae
 from mmae.bundle.predictions import LIMITS
@@ -40,6 +42,7 @@ def log_bundle(bundle: Path, tracker: Tracker) -> str:
         path = Path(folder) / FOLDER
         mlflow.pyfunc.save_model(
             path,
+            mlflow_model=Model(artifact_path=FOLDER, run_id=tracker.run_id),
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle)},
             signature=signature(mmae.load(bundle).modalities),
@@ -47,6 +50,7 @@ def log_bundle(bundle: Path, tracker: Tracker) -> str:
             pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in NEEDED],
         )
         tracker.folder(path, FOLDER)
+        tracker.tags({MLFLOW_LOGGED_MODELS: json.dumps([Model.load(path).get_tags_dict()])})
     return f"runs:/{tracker.run_id}/{FOLDER}"
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
-from tqdm import tqdm
 
 from mmae.bundle.bundle import Bundle
 from mmae.catalogue.align_config import AlignConfig
@@ -22,6 +21,7 @@ from mmae.catalogue.fluxes import batch_fluxes
 from mmae.catalogue.model import find_model, load_any
 from mmae.catalogue.source import open_input, read_piece
 from mmae.core.errors import InputError
+from mmae.core.progress import ProgressBar
 from mmae.core.terminal import terminal
 from mmae.loader.collate import to_batch
 from mmae.model.batch import Batch
@@ -78,7 +78,7 @@ def read_pairs(bundle: Bundle, survey: Path, split: str, most: int, *, with_pz: 
     flux: dict[str, list[np.ndarray]] = {name: [] for name in OTHER}
     pz: dict[str, list[np.ndarray]] = {name: [] for name in OTHER}
     n = 0
-    with tqdm(total=most, desc=f"{split} split", unit=" galaxies") as bar:
+    with ProgressBar(total=most, desc=f"{split} split", unit=" galaxies") as bar:
         for batch in _batches(bundle, survey, split):
             batch = _first(batch, most - n)
             n += len(batch)

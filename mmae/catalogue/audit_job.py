@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from rich.console import Console
-from tqdm import tqdm
 
 from mmae.bundle.predictions import Flag
 from mmae.catalogue.audit import agree, rank, weigh
@@ -24,6 +23,7 @@ from mmae.catalogue.rows import FLAGS, IN_TRAINING, PZ_CDF, PZ_EDGE, RowFormat
 from mmae.catalogue.survey_rows import SurveyRows, read_survey_rows
 from mmae.catalogue.table_files import Field, write_list
 from mmae.core.errors import InputError
+from mmae.core.progress import ProgressBar
 from mmae.core.terminal import terminal
 from mmae.survey.store import MANIFEST, open_survey
 from mmae.survey.truth import read_truth
@@ -75,7 +75,7 @@ def _judged(config: AuditConfig, row_format: RowFormat, survey: SurveyRows) -> t
     counts = {"in the catalogue": 0, "without a redshift": 0, "without p(z)": 0, "beyond the redshifts of p(z)": 0}
     parts = []
     total = pq.read_metadata(config.catalogue.expanduser() / DATASET / METADATA).num_rows
-    with tqdm(total=total, desc="audit", unit=" galaxies", unit_scale=True) as bar:
+    with ProgressBar(total=total, desc="audit", unit=" galaxies") as bar:
         for rows in read_partitions(config.catalogue, COLUMNS):
             place = pc.index_in(pc.cast(rows["object_id"], pa.string()), survey.table["object_id"])
             found_N = place.fill_null(-1).to_numpy()

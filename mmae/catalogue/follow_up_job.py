@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from rich.console import Console
-from tqdm import tqdm
 
 from mmae.bundle.predictions import Flag
 from mmae.catalogue.figures import image_figure
@@ -27,6 +26,7 @@ from mmae.catalogue.summary import SHOWN, Example
 from mmae.catalogue.survey_rows import FILE, ROW, SurveyRows, read_survey_rows
 from mmae.catalogue.table_files import Field, write_list
 from mmae.core.errors import InputError
+from mmae.core.progress import ProgressBar
 from mmae.core.provenance import provenance_line
 from mmae.core.terminal import terminal
 from mmae.report.contents import Cell, Column, Drawing, Section, Table
@@ -83,7 +83,7 @@ def follow_up(config: FollowUpConfig, console: Console | None = None) -> pa.Tabl
             f"--n {config.n}: {config.catalogue} has {int(sample.candidate_N.sum()):,} galaxies without a spectrum and "
             f"with p(z). Give a smaller number."
         )
-    with tqdm(total=config.n, desc="choose", unit=" targets") as bar:
+    with ProgressBar(total=config.n, desc="choose", unit=" targets") as bar:
         choice = choose_targets(
             sample.embedding_ND, sample.width_N, sample.known_N, sample.candidate_N, config.n, lambda: bar.update(1)
         )
@@ -109,7 +109,7 @@ def _read(config: FollowUpConfig, row_format: RowFormat, survey: SurveyRows | No
     has_redshift_M = None if survey is None else np.isfinite(survey.table["redshift"].to_numpy().astype(float))
     tables, known, places = [], [], []
     total = pq.read_metadata(config.catalogue.expanduser() / DATASET / METADATA).num_rows
-    with tqdm(total=total, desc="read", unit=" galaxies", unit_scale=True) as bar:
+    with ProgressBar(total=total, desc="read", unit=" galaxies") as bar:
         for rows in read_partitions(config.catalogue, COLUMNS):
             rows = rows.set_column(0, "object_id", pc.cast(rows["object_id"], pa.string()))
             place_N = np.full(len(rows), -1)

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from mmae.catalogue.hats_files import DATASET, METADATA
 from mmae.catalogue.read import read_embeddings, read_format, read_partitions
 from mmae.catalogue.rows import EMBEDDING
 from mmae.core.errors import InputError
 from mmae.core.files import partial_path
+from mmae.core.progress import ProgressBar
 
 if TYPE_CHECKING:
     from usearch.index import Index
@@ -65,7 +65,7 @@ def build_index(folder: Path) -> Path:
         sum_D += read_embeddings(part).sum(0, dtype=np.float64)
     mean_D = (sum_D / total).astype(np.float32)
     index = usearch()(ndim=width, metric="cos", dtype="f16", connectivity=LINKS)
-    with tqdm(total=total, desc="index", unit=" galaxies", unit_scale=True) as bar:
+    with ProgressBar(total=total, desc="index", unit=" galaxies") as bar:
         for part in read_partitions(folder, [EMBEDDING]):
             embedding_ND = read_embeddings(part) - mean_D
             # Several threads that add to an empty graph leave galaxies without links, which searches then miss.

@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 import ray
 import torch
 from rich.console import Console
-from tqdm import tqdm
 
 import mmae
 from mmae.bundle.bundle import Bundle
@@ -51,6 +50,7 @@ from mmae.catalogue.state import (
 from mmae.catalogue.summary import Summary, total
 from mmae.core.errors import InputError
 from mmae.core.files import file_hash, folder_lock
+from mmae.core.progress import ProgressBar
 from mmae.core.ray_setup import start_ray
 from mmae.core.resources import require_resources
 from mmae.core.tasks import Job, Runner, in_actors, in_ray
@@ -201,12 +201,8 @@ def _predict(task: PieceTask, done: dict[int, Summary], run_pieces: PieceRunner)
     """The summaries of all pieces in their order; those not in `done` are predicted."""
     given, found = task.given, dict(done)
     jobs = [{NUMBER: number} for number in range(len(given.pieces)) if number not in done]
-    bar = tqdm(
-        total=given.rows,
-        initial=sum(given.pieces[number].rows for number in done),
-        desc="predict",
-        unit=" galaxies",
-        unit_scale=True,
+    bar = ProgressBar(
+        total=given.rows, initial=sum(given.pieces[number].rows for number in done), desc="predict", unit=" galaxies"
     )
     with bar:
         for result in run_pieces(jobs, lambda: PieceWorker(task)):
@@ -237,7 +233,7 @@ def _write_partitions(folder: Path, given: Input, most: int, run: Runner) -> tup
         }
         for pixel in pixels
     ]
-    for _ in tqdm(run(jobs, partition_work(folder)), total=len(jobs), desc="write", unit="partition"):
+    for _ in ProgressBar(run(jobs, partition_work(folder)), total=len(jobs), desc="write", unit="partition"):
         pass
     return pixels, counts
 

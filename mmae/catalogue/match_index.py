@@ -11,13 +11,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from mmae.catalogue.alignment import CANDIDATES, Alignment
 from mmae.catalogue.index import FOLDER, LINKS, open_index, save_index, usearch
 from mmae.catalogue.read import read_fluxes, read_format, read_partitions
 from mmae.catalogue.rows import FLUX_COLUMNS
 from mmae.core.errors import InputError
+from mmae.core.progress import ProgressBar
 
 HASH_LENGTH = 12
 ADD = 16_384  # galaxies added between two updates of the progress bar
@@ -56,7 +56,7 @@ def _build(folder: Path, path: Path, modality: str, alignment: Alignment) -> Non
     require_fluxes(folder, modality)
     index = usearch()(ndim=len(alignment.correlation_R), metric="l2sq", dtype="f32", connectivity=LINKS)
     start = 0
-    with tqdm(desc=f"index of {modality} fluxes", unit=" galaxies", unit_scale=True) as bar:
+    with ProgressBar(desc=f"index of {modality} fluxes", unit=" galaxies") as bar:
         for part in read_partitions(folder, [FLUX_COLUMNS[modality]]):
             variate_NR = alignment.views[modality].variates(read_fluxes(part, modality))
             row_N = np.flatnonzero(np.isfinite(variate_NR).all(1))

@@ -53,6 +53,7 @@ from ray._common.utils import get_default_ray_temp_dir, get_ray_address_file  # 
 from ray._private import ray_constants  # noqa: E402
 
 from mmae.core.resources import require_resources  # noqa: E402
+from mmae.core.worker_progress import show_worker_bars  # noqa: E402
 
 ADDRESS, AUTH_MODE = "RAY_ADDRESS", "RAY_AUTH_MODE"
 CONNECT_SECONDS = 10.0  # time to reach a cluster; Ray itself waits for five minutes
@@ -63,6 +64,7 @@ SOCKET_BYTES = 107
 OWNER_ONLY = 0o600
 
 VERBOSE_LOGGERS = (
+    "ray._private.authentication.authentication_token_setup",  # says that there is a token
     "ray.data._internal.progress",
     "ray.train.v2._internal.execution.storage",
     # This module of Ray uses its file path as logger name.
@@ -92,7 +94,11 @@ def start_ray(importing: Sequence[str] = (), *, dashboard: bool = False) -> None
         InputError: the cluster does not answer or has no CPU, or Ray cannot be started.
     """
     if not ray.is_initialized():
+        quiet_logs()
         cluster = _cluster()
+        print(f"Ray     {f'connecting to {cluster}' if cluster else 'starting on this machine'}", flush=True)
+        if not sys.stdout.isatty():
+            os.environ.setdefault("RAY_COLOR_PREFIX", "0")  # no colours in front of the lines of workers
         if cluster:
             _require_reachable(cluster)
         else:
@@ -108,13 +114,14 @@ def start_ray(importing: Sequence[str] = (), *, dashboard: bool = False) -> None
         _check_token(token, new_token)
         require_resources(1, {"CPU": 1}, "this job")
     quiet_logs()
+    show_worker_bars()
     set_data_context()
 
 
 def _init_ray(dashboard: bool | None) -> None:
     global _started_here
     try:
-        ray.init(
+        context = ray.init(
             runtime_env={
                 "env_vars": _worker_environment(),
                 "worker_process_setup_hook": f"{__name__}.{set_up_worker.__name__}",
@@ -125,6 +132,8 @@ def _init_ray(dashboard: bool | None) -> None:
     except (Exception, SystemExit) as error:  # SystemExit if another server listens at the address
         raise InputError(f"Ray cannot be started: {one_line(str(error))}") from error
     _started_here = dashboard is not None
+    if context.dashboard_url:
+        print(f"Ray     dashboard http://{context.dashboard_url}", flush=True)
 
 
 def started_here() -> bool:

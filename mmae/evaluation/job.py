@@ -125,7 +125,7 @@ def _evaluate_model(config: EvaluateConfig, console: Console) -> Evaluation:
     with folder_lock(folder, BUSY):
         require_same_model(folder, record)
         results = run_tasks(config, trained.checkpoint, survey, console, baseline)
-        sections = make_sections(results, config, console)
+        sections = make_sections(results, config)
         save_record(folder, record, seed=config.seed)
         page = save_report(
             folder / FOLDER,

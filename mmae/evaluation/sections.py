@@ -7,9 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
+from mmae.core.progress import ProgressBar
 from mmae.evaluation.catalogue import Catalogue
 from mmae.evaluation.config import EvaluateConfig
 from mmae.evaluation.example_figure import example_figure
@@ -101,11 +100,11 @@ class Results:
         }
 
 
-def make_sections(results: Results, config: EvaluateConfig, console: Console) -> list[Section]:
+def make_sections(results: Results, config: EvaluateConfig) -> list[Section]:
     """All sections in the order of the report, with a progress bar; those that need running tasks are made last."""
     makers = _makers(results, config)
     order = sorted(makers, key=lambda name: name in NEED_RUNNING_TASKS)
-    sections = {name: makers[name]() for name in track(order, "scores", console=console, transient=True)}
+    sections = {name: makers[name]() for name in ProgressBar(order, desc="sections", unit="section")}
     return [sections[name] for name in makers]
 
 

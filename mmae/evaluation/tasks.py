@@ -16,6 +16,7 @@ import torch
 from ray.data import Dataset
 
 from mmae.core.ray_setup import set_data_context
+from mmae.core.worker_progress import WorkerBar
 from mmae.evaluation.catalogue import Catalogue
 from mmae.evaluation.config import EvaluateConfig
 from mmae.evaluation.hidden.parts import HiddenParts, measure_hidden_parts, read_training
@@ -56,6 +57,12 @@ class SplitInput:
         """The first galaxies of this input."""
         return replace(self, data=self.data.limit(galaxies), object_id_N=self.object_id_N[:galaxies])
 
+    def shown(self, task: str) -> Iterator[Batch]:
+        """The batches in order, with a progress bar of this name."""
+        bar = WorkerBar(total=len(self.object_id_N), desc=task, unit="galaxy")
+        yield from bar.counted(self.batches())
+        bar.close()
+
     def batches(self) -> Iterator[Batch]:
         """The batches in order.
 
@@ -74,7 +81,7 @@ class SplitInput:
 def readings_task(splits: Sequence[SplitInput]) -> list[tuple[dict[str, Readings], Spectroscopy]]:
     """Redshift, p(z) and embedding by mode, nothing masked, for each split."""
     model, device = splits[0].load_model()
-    return [read_modes(model, split.batches(), device, split.spec.wavelength_L()) for split in splits]
+    return [read_modes(model, split.shown("readings"), device, split.spec.wavelength_L()) for split in splits]
 
 
 def surface_task(split: SplitInput, config: EvaluateConfig) -> np.ndarray | None:
@@ -83,7 +90,7 @@ def surface_task(split: SplitInput, config: EvaluateConfig) -> np.ndarray | None
     if not set(INPUT_MODES["both"]) <= model.n_tokens.keys():
         return None
     ratios = config.surface_ratios
-    return read_surface(model, split.batches(), device, ratios, ratios, seed=config.seed)
+    return read_surface(model, split.shown("surface"), device, ratios, ratios, seed=config.seed)
 
 
 def reconstructions_task(
@@ -93,7 +100,7 @@ def reconstructions_task(
     model, device = split.load_model()
     return measure_reconstructions(
         model,
-        split.batches(),
+        split.shown("reconstructions"),
         device,
         split.spec,
         catalogue,
@@ -122,7 +129,7 @@ def hidden_task(
     model, device = split.load_model()
     return measure_hidden_parts(
         model,
-        split.batches(),
+        split.shown("hidden parts"),
         device,
         split.spec,
         catalogue,

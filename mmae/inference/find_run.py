@@ -57,7 +57,9 @@ def _on_disk(checkpoint: Path, uri: str) -> FoundRun:
     with explained_errors(uri):
         experiments = [e.experiment_id for e in client.search_experiments()]
         found = run_of_folder(client, experiments, folder)
-    return FoundRun(checkpoint, folder.name, Tracker(uri, found.info.run_id) if found else None)
+    return FoundRun(
+        checkpoint, folder.name, Tracker(uri, found.info.run_id, found.info.experiment_id) if found else None
+    )
 
 
 def _in_mlflow(run_id: str, home: Path, uri: str) -> FoundRun:
@@ -69,7 +71,7 @@ def _in_mlflow(run_id: str, home: Path, uri: str) -> FoundRun:
             f"--run {run_id}: no folder with {WEIGHTS}, no run of that name in {home / RUN_FOLDERS[0]}, and no "
             f"run id in MLflow at {without_password(uri)}. Give a name, a run id or a checkpoint folder."
         ) from error
-    name, tracker = run.info.run_name or run_id, Tracker(uri, run_id)
+    name, tracker = run.info.run_name or run_id, Tracker(uri, run_id, run.info.experiment_id)
     folder = run.data.tags.get(RUN_DIR_TAG)
     if folder and (Path(folder) / BEST / WEIGHTS).exists():
         return FoundRun(Path(folder) / BEST, name, tracker)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from mmae.core.errors import InputError
 from mmae.core.files import folder_lock
+from mmae.core.progress import ProgressBar
 from mmae.core.provenance import provenance as provenance_of_code
 from mmae.core.tasks import Job, Runner, in_ray
 from mmae.ingest.chunk import ChunkReport, divide_chunk, hash_splits_of, read_chunk
@@ -159,7 +159,7 @@ def _progress(
     """The results of the jobs, with a progress bar that includes the chunks done before."""
     if not jobs:
         return iter(())
-    return iter(tqdm(run(jobs, work, workers), total=total, initial=total - len(jobs), desc=name, unit="chunk"))
+    return iter(ProgressBar(run(jobs, work, workers), total=total, initial=total - len(jobs), desc=name, unit="chunk"))
 
 
 def _survey(

@@ -22,6 +22,7 @@ class SplitConfig:
     fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
     """Train, val and test: the paper's 70/15/15. 0 0 1: a survey for tests only."""
     seed: int = 0
+    """Seed of the assignment of cells to splits."""
     nside: int = 512
     """HEALPix nside of the sky cells; 512: 6.9 arcmin. 0: no cells, rows are divided by group, as are rows
     without position."""
@@ -38,10 +39,9 @@ class BuildConfig:
     """Folder of the new survey; must be empty or absent. A killed build continues from OUT.unfinished when the
     same command is run again."""
     source: tuple[str, ...] = ("simulated",)
-    """One or more of simulated, holdout, galaxiesml, desi, hsc, paired, and of the known sources of docs/surveys.md
-    (or a YAML file that describes another one); the rows of several are concatenated. Holdout is a simulation with
-    other templates and images, for tests only; paired matches spectra, images and catalogues on the sky, or takes
-    catalogues alone."""
+    """One or more of simulated, holdout (another simulation, for tests), galaxiesml, desi, hsc, paired (spectra, images
+    and catalogues matched on the sky) and the known sources of docs/surveys.md, or a YAML file that describes one. The
+    rows of several are concatenated."""
     inputs: tuple[str, ...] = ()
     """Files, folders or quoted patterns of a known source; of several known sources as NAME=PATTERN."""
     grid: GridConfig = field(default_factory=GridConfig)

@@ -38,12 +38,7 @@ def print_scores(table: ScoreTable, console: Console | None = None, *, paper: bo
     """
     console = console or terminal()
     rows = Table(
-        title=title or None,
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 0, 0, 1),
-        show_edge=False,
-        pad_edge=False,
+        title=title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False
     )
     rows.add_column("redshift from\n")
     for name, where in (("σ_NMAD", LOW_Z), ("σ_NMAD", ALL_Z), ("bias", ALL_Z), ("outliers", ALL_Z)):

@@ -74,6 +74,7 @@ class SimulationConfig:
     galaxies: int = 6000
     """Number of rows."""
     seed: int = 0
+    """Seed of all galaxies and of their noise."""
     paired_fraction: float = 1.0
     """Probability that a row has a spectrum."""
     labelled_fraction: float = 1.0

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.io import fits
 from astropy.wcs import WCS
-from tqdm import tqdm
 
+from mmae.core.progress import ProgressBar
 from mmae.core.tasks import Job, in_ray
 from mmae.simulation.config import SimulationConfig
 from mmae.simulation.source import simulate_galaxy
@@ -49,7 +49,7 @@ def write_raw_files(config: SimulationConfig, folder: Path, workers: int | None 
         write_field(job["field"], range(job["start"], job["stop"]), config, spec, folder)
         return job
 
-    for _ in tqdm(in_ray(jobs, write, workers), total=len(jobs), desc="raw files", unit="field"):
+    for _ in ProgressBar(in_ray(jobs, write, workers), total=len(jobs), desc="raw files", unit="field"):
         pass
 
 

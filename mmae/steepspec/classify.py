@@ -30,10 +30,13 @@ class Thresholds:
     steep_likely: float = 0.8
     """P(alpha < -1.4) above which the rules treat a source as steep."""
     steep_possible: float = 0.5
+    """P(alpha < -1.4) above which a source is possibly steep."""
     steep_unlikely: float = 0.1
+    """P(alpha < -1.4) below which a source is not steep."""
     flat_alpha: float = -0.5
     """Flat spectrum if alpha exceeds this by one error: self-absorbed cores (Condon 1984, ApJ 287, 461)."""
     curvature_sigma: float = 3.0
+    """Minimum significance of the curvature of a peaked spectrum, in its errors."""
     peaked_curvature: float = -0.2
     """q below this: peaked spectrum (Callingham+2017, ApJ 836, 174)."""
     reliable: float = 0.8
@@ -46,9 +49,11 @@ class Thresholds:
     wise_agn_colour: float = 0.8
     """W1 - W2 (Vega), Stern+2012, ApJ 753, 30."""
     wise_agn_w2: float = 15.05
+    """W2 (Vega mag) of the faintest counterpart to which that colour is applied."""
     gaia_sigma: float = 5.0
     """Parallax or proper motion over its error."""
     min_score: float = 0.6
+    """Sources with a lower score of their best class are ambiguous."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class MatchSettings:
     ring: tuple[float, float] = (10.0, 20.0)
     """Inner and outer radius for the background density; the catalogue must cover it around each source."""
     bin_mag: float = 0.5
+    """Bins of magnitude in which q(m) is measured, mag."""
     smooth_bins: float = 1.0
     """Gaussian smoothing of q(m), in bins: the excess of a few hundred sources is noisy."""
 
@@ -76,11 +77,15 @@ class SEDSettings:
     steep_alpha: float = -1.4
     """P(alpha < this) is reported (arXiv:2412.12470)."""
     min_curved_detections: int = 4
+    """Detections from which a curved spectrum is fitted as well."""
     min_delta_bic: float = 2.0
     """A curved fit must lower the BIC by this: "positive evidence" (Kass & Raftery 1995, JASA 90)."""
     max_beam_ratio: float = 3.0
+    """A spectrum whose beams differ by more than this factor gets the flag resolution_mismatch."""
     min_chi2_probability: float = 0.01
+    """A fit with a lower probability of its chi-square gets a flag."""
     variable_sigma: float = 3.0
+    """Difference of two fluxes at one frequency, in their errors, above which a source is variable."""
     same_frequency: float = 0.15
     """Points closer than this in ln(frequency) are compared for variability."""
     min_lever_arm: float = 0.1
@@ -126,12 +131,17 @@ class SkySettings:
     """Size and content of the simulated sky. The defaults give about 20,000 MALS rows."""
 
     seed: int = 0
+    """Seed of the simulated sky."""
     pointings: int = 7
+    """Number of MALS pointings."""
     overlapping: int = 1
     """Number of pointings that are 1.2 degrees from another: sources in the overlap appear twice."""
     regions: int = 80
+    """Number of Fermi sources over the sky; each pointing is centred on one of them."""
     regions_per_pointing: int = 4
+    """Number of Fermi sources in each pointing."""
     unassociated_fraction: float = 0.7
+    """Fraction of the Fermi sources without an association."""
     pulsar_regions: float = 0.4
     """Fraction of the unassociated regions that contain a pulsar."""
     field_pulsars: int = 150

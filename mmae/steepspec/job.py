@@ -11,6 +11,7 @@ from pathlib import Path
 from astropy.table import Table
 from rich.console import Console
 
+from mmae.core.command_line import command
 from mmae.core.errors import InputError
 from mmae.core.files import file_hash, folder_lock
 from mmae.core.interrupts import end_status
@@ -107,7 +108,7 @@ def _search_in(folder: Path, config: SearchConfig, console: Console) -> SearchRe
         print_section(section, console)
     console.print(
         f"\ntables  {folder}\npage    {page}\nview    {tracker.how_to_look}\n"
-        f"repeat  python ray_jobs/steep_spectrum.py --config {shlex.quote(str(saved))} --name another",
+        f"repeat  {command('steep-spectrum')} --config {shlex.quote(str(saved))} --name another",
         highlight=False,
         soft_wrap=True,
     )

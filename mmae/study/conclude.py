@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mmae.core.command_line import command
 from mmae.core.errors import InputError
 from mmae.core.provenance import provenance_line
 from mmae.core.settings import to_yaml
@@ -78,7 +79,7 @@ def conclude(
     print_section(test, console)
     console.print(
         f"\nreport  {page}\nMLflow  {job.parent.how_to_look}\n"
-        f"next    python ray_jobs/pretrain.py --config {shlex.quote(str(best))} --name best",
+        f"next    {command('pretrain')} --config {shlex.quote(str(best))} --name best",
         highlight=False,
         soft_wrap=True,
     )

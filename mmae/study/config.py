@@ -13,12 +13,15 @@ from mmae.core.errors import InputError
 from mmae.core.folders import require_folder_name
 from mmae.core.provenance import provenance
 from mmae.core.settings import changed_fields, flat, from_yaml, require_unchanged, to_yaml
-from mmae.recipes import START, require_same_recipe, starting_run
+from mmae.core.short_help import Groups
+from mmae.recipes import START_OF_RUN, require_same_recipe, starting_run
 from mmae.study.objective import Measure, Objective, criterion
 
 OPTIONS, PROVENANCE = "study.yaml", "provenance.json"
 MAY_CHANGE = ("trials", "concurrent", "cpus_per_trial", "gpus_per_trial", "dry_run", "run.compute.", "run.home")
 """Fields that may differ when a study is continued."""
+RUN_OPTIONS = {f"--{name}": f"--run.{name}" for name in ("survey", "home", "seed", "simulated-galaxies")}
+"""Options that a study has under the name that they have for a run."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,9 @@ class StudyConfig:
     """Number of validations of a full trial, evenly spaced over its budget. The scheduler may stop a
     trial at each of them."""
     objective: Objective = "scatter"
-    """scatter: minimise validation sigma_NMAD, image only (of a model that reads no image: its first input mode).
-    reconstruction: minimise the validation loss of the image (of the model's first modality): the mean squared error
-    of hidden pixels. Pairs minimise the scatter and the second: scatter-reconstruction the loss of the image,
-    scatter-cost the FLOPs of a full trial; scatter-throughput maximises inference galaxies/s."""
+    """What is minimised on the validation split. scatter: sigma_NMAD of the first input mode, the image.
+    reconstruction: loss of the first modality. Pairs have a second: that loss, the FLOPs of a full trial, or the
+    time of inference."""
     scheduler: Literal["asha", "median", "none"] = "asha"
     """Early stopping of trials: ASHA, the median rule, or none."""
     grace: int = 1
@@ -147,15 +149,19 @@ class StudyConfig:
         return studies_folder(self) / self.full_name
 
 
-def parse_study(description: str, argv: list[str] | None = None) -> StudyConfig:
+def parse_study(description: str, argv: list[str] | None = None, common: Groups | None = None) -> StudyConfig:
     """The options of a study: a recipe or a configuration file for the base run, then single fields.
+
+    Args:
+        common: as in `mmae.cli.parse`.
 
     Raises:
         InputError: a wrong recipe, file or value.
         SystemExit: --help, or an option that does not exist.
     """
     run, rest = starting_run(argv)
-    config = parse(StudyConfig, f"{description}\n\n{START}", default=StudyConfig(run=run), argv=rest)
+    start = StudyConfig(run=run)
+    config = parse(StudyConfig, f"{description}\n\n{START_OF_RUN}", start, rest, common, RUN_OPTIONS)
     require_same_recipe(run, config.run, "--run.recipe")
     return config
 

@@ -197,6 +197,7 @@ def _open_parent(config: StudyConfig, survey: Survey) -> Tracker:
     # With other options than those of a start that failed, a new run: MLflow does not change parameters.
     anew = not _has_trials(config) and not has_same_options(config)
     parent, _ = open_named_run(uri, config.run.experiment, config.full_name, config.folder, params, replace=anew)
+    parent.dataset(survey.path.name, survey.path, survey.content_hash, survey.rows_per_split()["train"])
     parent.tags(
         {
             "mmae.survey": str(survey.path),

@@ -16,8 +16,8 @@ import ray.train.torch
 import torch
 from ray import tune
 from ray.data import Dataset
+from ray.train import LoggingConfig, ScalingConfig
 from ray.train import RunConfig as TrainRunConfig
-from ray.train import ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
@@ -107,6 +107,7 @@ def run_trial(config: dict[str, Any], job: StudyJob, val: Dataset) -> None:
             storage_path=str(job.folder / "train"),
             callbacks=[TuneReportCallback()],
             worker_runtime_env={"env_vars": WORKER_ENV},
+            logging_config=LoggingConfig(log_level="WARNING"),
         ),
         datasets={"val": val},
         dataset_config=ray.train.DataConfig(datasets_to_split=[]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sqlite3
@@ -27,6 +28,8 @@ DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb
 """Packages of the Python modules through which SQLAlchemy reaches a database."""
 FOLDER_TAGS = ("mmae.run_dir", "mmae.survey")
 """Tags of a run with the path of a folder."""
+
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # says that tables are created
 
 _created: set[str] = set()  # databases whose tables this process has checked
 

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import getpass
+import json
 import os
 import shlex
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag, SourceType
 from mlflow.entities.lifecycle_stage import LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_DATASET_CONTEXT,
+    MLFLOW_GIT_COMMIT,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NAME,
+    MLFLOW_RUN_NOTE,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_SOURCE_TYPE,
+    MLFLOW_USER,
+)
 
 from mmae.core.errors import InputError, one_line
+from mmae.core.provenance import provenance
 from mmae.core.untrusted import without_password
 from mmae.tracking.database import (
     DATABASE,
@@ -36,22 +49,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RUN_DIR_TAG = "mmae.run_dir"
+LOCAL_UI = "http://127.0.0.1:5000"  # of `mlflow ui`
+MODEL_TRAINING = "?workflowType=machine_learning"  # the view of the UI with runs and models, not that of traces
+DIGEST_LENGTH = 36  # limit of MLflow
+KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
 PARAMS_PER_CALL, METRICS_PER_CALL = 100, 1000  # limits of MLflow's log_batch
 
 
 @dataclass(frozen=True)
 class Tracker:
-    """One MLflow run."""
+    """One MLflow run.
+
+    Attributes:
+        experiment_id: of its experiment; empty if unknown.
+    """
 
     uri: str
     run_id: str
+    experiment_id: str = ""
 
     @cached_property
     def _client(self) -> MlflowClient:
         return MlflowClient(self.uri)
 
     def __getstate__(self) -> dict[str, str]:  # without the client, which cannot be pickled
-        return {"uri": self.uri, "run_id": self.run_id}
+        return {"uri": self.uri, "run_id": self.run_id, "experiment_id": self.experiment_id}
 
     @property
     def shown(self) -> str:
@@ -62,8 +84,20 @@ class Tracker:
     def how_to_look(self) -> str:
         """The command and address to view the run."""
         if self.uri.startswith("http"):
-            return f"open {self.shown}"
-        return f"mlflow ui --backend-store-uri {shlex.quote(self.shown)}   then open http://127.0.0.1:5000"
+            return f"open {self.shown.rstrip('/')}{self._page}"
+        return f"mlflow ui --backend-store-uri {shlex.quote(self.shown)}\n        then open {LOCAL_UI}{self._page}"
+
+    @property
+    def _page(self) -> str:
+        """The run's page in the UI, below the address of the server; empty if its experiment is unknown."""
+        return f"/#/experiments/{self.experiment_id}/runs/{self.run_id}{MODEL_TRAINING}" if self.experiment_id else ""
+
+    def located(self) -> Tracker:
+        """The same run with its experiment; without it if the server does not answer."""
+        try:
+            return replace(self, experiment_id=self._client.get_run(self.run_id).info.experiment_id)
+        except MlflowException:
+            return self
 
     def metrics(self, values: dict[str, float], step: int = 0, logged_ms: int | None = None) -> None:
         """Log the finite values, which are those that the MLflow UI can plot.
@@ -85,6 +119,17 @@ class Tracker:
 
     def tags(self, values: dict[str, str]) -> None:
         self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in values.items()])
+
+    def dataset(self, name: str, folder: Path, digest: str, rows: int) -> None:
+        """Record the data that the run is trained on; shown in the column Dataset.
+
+        Args:
+            digest: hash of the data.
+            rows: number of galaxies.
+        """
+        source, profile = json.dumps({"uri": str(folder)}), json.dumps({"num_rows": rows})
+        data = Dataset(name, digest[:DIGEST_LENGTH], "local", source, profile=profile)
+        self._client.log_inputs(self.run_id, [DatasetInput(data, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])])
 
     def describe(self, text: str) -> None:
         """Set the description on the page of the run; Markdown."""
@@ -184,15 +229,28 @@ def open_named_run(
         if found and replace:
             client.delete_tag(found.info.run_id, RUN_DIR_TAG)
         elif found:
-            tracker = Tracker(uri, found.info.run_id)
+            tracker = Tracker(uri, found.info.run_id, experiment_id)
             client.update_run(tracker.run_id, "RUNNING")
             return tracker, False
-        tags = {MLFLOW_RUN_NAME: name, RUN_DIR_TAG: str(folder)}
-        if parent is not None:
+        tags = {MLFLOW_RUN_NAME: name, RUN_DIR_TAG: str(folder)} | _source_tags()
+        if parent is not None:  # this process is a worker, with another command line
             tags[MLFLOW_PARENT_RUN_ID] = parent.run_id
-        tracker = Tracker(uri, client.create_run(experiment_id, tags=tags).info.run_id)
+            started = client.get_run(parent.run_id).data.tags
+            tags |= {name: started[name] for name in (MLFLOW_SOURCE_NAME, MLFLOW_USER) if name in started}
+        tracker = Tracker(uri, client.create_run(experiment_id, tags=tags).info.run_id, experiment_id)
         tracker.params(params)
     return tracker, True
+
+
+def _source_tags() -> dict[str, str]:
+    """What started the run: the columns User, Source and Version of the UI."""
+    tags = {MLFLOW_SOURCE_NAME: sys.argv[0], MLFLOW_SOURCE_TYPE: SourceType.to_string(SourceType.LOCAL)}
+    commit = provenance().get("git_commit")
+    if commit:
+        tags[MLFLOW_GIT_COMMIT] = commit
+    with suppress(OSError, KeyError):  # a user id without a name, in a container
+        tags[MLFLOW_USER] = getpass.getuser()
+    return tags
 
 
 def run_of_folder(client: MlflowClient, experiment_ids: list[str], folder: Path) -> Run | None:
@@ -213,16 +271,16 @@ def run_of_folder(client: MlflowClient, experiment_ids: list[str], folder: Path)
 def _experiment_id(client: MlflowClient, uri: str, name: str) -> str:
     """The experiment of this name, created if it does not exist.
 
+    With the tag KIND the UI's links lead to its list of runs, not to the pages for language models.
+
     Raises:
         InputError: it was deleted; MLflow then refuses new runs, and a new experiment of the same name.
     """
     with database_lock(uri):
         found = client.get_experiment_by_name(name)
         if found is None:
-            # With this tag the UI opens the list of runs instead of the pages for language models.
-            kind = {"mlflow.experimentKind": "custom_model_development"}
             try:
-                return client.create_experiment(name, artifact_location=artifact_location(uri), tags=kind)
+                return client.create_experiment(name, artifact_location=artifact_location(uri), tags={KIND_TAG: KIND})
             except MlflowException as error:
                 found = client.get_experiment_by_name(name)
                 if found is None or error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
@@ -233,4 +291,6 @@ def _experiment_id(client: MlflowClient, uri: str, name: str) -> str:
             f"MLflow at {without_password(uri)}: the experiment {name!r} was deleted. Restore it: "
             f"{restore} --experiment-id {found.experiment_id}"
         )
+    if found.tags.get(KIND_TAG) != KIND:  # created by another program, or inferred by the UI
+        client.set_experiment_tag(found.experiment_id, KIND_TAG, KIND)
     return found.experiment_id

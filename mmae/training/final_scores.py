@@ -18,6 +18,7 @@ import ray
 import torch
 
 from mmae.core.ray_setup import set_data_context
+from mmae.core.worker_progress import WorkerBar
 from mmae.inference.checkpoint import load_model, save_weights
 from mmae.inference.flags import FlagLimits, fit_flags
 from mmae.inference.predict import Predictions, Reconstructions, predict_redshifts, reconstruct
@@ -59,20 +60,24 @@ def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScor
     set_data_context()
     device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
     model, config = load_model(checkpoint, device)
+    rows = survey.rows_per_split()
+    n_read = min(config.score.recalibration, rows["val"]) + rows["test"]
+    n_read += sum(min(FLAG_GALAXIES, rows[split]) for split in ("train", "val"))
+    bar = WorkerBar(total=n_read, desc="scores", unit="galaxy")
 
-    def read(split: str) -> Callable[[], Iterator[Batch]]:
+    def read(split: str, note: str) -> Callable[[], Iterator[Batch]]:
         data = read_split(survey, split, stream)
-        return lambda: batches(data, survey.spec, stream.batch_size)
+        return lambda: bar.counted(batches(data, survey.spec, stream.batch_size), note)
 
-    recalibrate(model, read("val")(), device, config.seed, config.score.recalibration)
+    recalibrate(model, read("val", "recalibration of p(z)")(), device, config.seed, config.score.recalibration)
     z_train = training_redshifts(survey)
 
     def readings(split: str) -> dict[str, Readings]:
-        first = itertools.islice(read(split)(), math.ceil(FLAG_GALAXIES / stream.batch_size))
+        first = itertools.islice(read(split, "warning flags")(), math.ceil(FLAG_GALAXIES / stream.batch_size))
         return read_modes(model, first, device, survey.spec.wavelength_L())[0]
 
     flags = fit_flags(readings("train"), readings("val"), z_train)
-    test_batches = read("test")
+    test_batches = read("test", "test split")
     predictions = predict_redshifts(model, test_batches(), device)
     examples = reconstruct(
         model,
@@ -83,6 +88,7 @@ def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScor
         seed=config.seed,
     )
     table = _scores(predictions, z_train, config.seed, config.score.bootstrap)
+    bar.close()
     recalibration = {name: t.cpu().numpy() for name, t in model.state_dict().items() if name.startswith(RECALIBRATION)}
     return RunScores(table, predictions, examples, survey.spec, recalibration, flags)
 

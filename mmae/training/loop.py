@@ -199,9 +199,27 @@ def validation_masks(masks: MaskConfig) -> MaskConfig:
 
 
 def summary(metrics: dict[str, float]) -> str:
-    """One line such as `loss 2.71, sigma_NMAD image 0.0312  both 0.0240`, with the modes that were scored."""
-    modes = [name.split("/")[1] for name in metrics if name.endswith("/sigma_nmad")]
-    known = "  ".join(
-        f"{mode} {metrics[f'val/{mode}/sigma_nmad']:.4f}" for mode in modes if metrics[f"val/{mode}/n"] >= MIN_LABELS
-    )
-    return f"loss {metrics['val/loss']:.3f}" + (f", sigma_NMAD {known}" if known else "")
+    """One line such as `sigma_NMAD 0.0394, outliers 4.2% (image only); loss 7.8 (image 0.51, spectrum 1.03)`.
+
+    Scores are of the first input mode, the image unless the model does not read it; losses are of the whole and of the
+    reconstructed modalities.
+    """
+    scores = ""
+    mode = _scored_mode(metrics)
+    if mode:
+        scatter, outliers = metrics[f"val/{mode}/sigma_nmad"], metrics[f"val/{mode}/outlier_rate"]
+        scores = f"sigma_NMAD {scatter:.4f}, outliers {outliers:.1%} ({mode} only); "
+    parts = [f"{name} {metrics[key]:.3g}" for name in MODALITIES if (key := f"val/{name}_loss") in metrics]
+    return f"{scores}loss {metrics['val/loss']:.3g}" + (f" ({', '.join(parts)})" if parts else "")
+
+
+def short_summary(metrics: dict[str, float]) -> str:
+    """The scatter of the first input mode, such as `val 0.0394`; the loss if there are few redshifts."""
+    mode = _scored_mode(metrics)
+    return f"val {metrics[f'val/{mode}/sigma_nmad']:.4f}" if mode else f"val loss {metrics['val/loss']:.3g}"
+
+
+def _scored_mode(metrics: dict[str, float]) -> str | None:
+    """The first input mode, if enough of its galaxies have a redshift."""
+    mode = next(name.split("/")[1] for name in metrics if name.endswith("/sigma_nmad"))
+    return mode if metrics[f"val/{mode}/n"] >= MIN_LABELS else None

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import ray
 import ray.train
 from mlflow.exceptions import MlflowException
-from ray.train import CheckpointConfig, FailureConfig, ScalingConfig
+from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, ScalingConfig
 from ray.train import RunConfig as TrainRunConfig
 from rich.console import Console
 
 from mmae.bundle.files import BUNDLE
 from mmae.config import RunConfig, modalities_of
+from mmae.core.command_line import command
 from mmae.core.errors import InputError
 from mmae.core.files import folder_lock, partial_path
 from mmae.core.interrupts import end_status, interrupted_status, raise_on_sigterm
@@ -72,6 +73,19 @@ class RunResult:
     table: ScoreTable
 
 
+@dataclass(frozen=True)
+class RunSize:
+    """Size of a run.
+
+    Attributes:
+        parameters: of the model.
+        epoch: galaxies of an epoch, with repetitions.
+    """
+
+    parameters: int
+    epoch: int
+
+
 def pretrain(config: RunConfig, console: Console | None = None) -> RunResult:
     """Train, test and record one run; an interrupted run of the same name continues, a finished one prints its scores.
 
@@ -100,7 +114,7 @@ def _pretrain(config: RunConfig, run_dir: Path, console: Console) -> RunResult:
     _require_workers(config)
     raise_on_sigterm()
     survey = open_or_simulate(config.survey, config.home_path, config.simulated_galaxies, console)
-    parameters = require_usable(config, survey)
+    size = require_usable(config, survey)
     if config.init:
         from mmae.training.start import require_fitting_start
 
@@ -111,7 +125,7 @@ def _pretrain(config: RunConfig, run_dir: Path, console: Console) -> RunResult:
         require_same_run(config, run_dir)
         require_same_survey(survey, run_dir)
         finished = _finished(config, run_dir, console)
-        return finished or _run(config, survey, parameters, run_dir, console)
+        return finished or _run(config, survey, size, run_dir, console)
 
 
 def _finished(config: RunConfig, run_dir: Path, console: Console) -> RunResult | None:
@@ -122,14 +136,14 @@ def _finished(config: RunConfig, run_dir: Path, console: Console) -> RunResult |
     folder = Path(config.survey) if config.survey else embedded_folder(config.home_path, config.simulated_galaxies)
     if (folder / MANIFEST).exists():
         require_same_survey(open_survey(folder), run_dir)
-    tracker, checkpoint = Tracker(tracking_uri(config.home_path), stored.run_id), run_dir / BEST
+    tracker, checkpoint = Tracker(tracking_uri(config.home_path), stored.run_id).located(), run_dir / BEST
     console.print(f"run     {run_dir}\nfinished before; its scores:", highlight=False, markup=False, soft_wrap=True)
     print_scores(stored.table, console)
     console.print(_next_steps(tracker, checkpoint, config), highlight=False, soft_wrap=True)
     return RunResult(run_dir, checkpoint, tracker, stored.table)
 
 
-def _run(config: RunConfig, survey: Survey, parameters: int, run_dir: Path, console: Console) -> RunResult:
+def _run(config: RunConfig, survey: Survey, size: RunSize, run_dir: Path, console: Console) -> RunResult:
     """Train and score a run in its folder, which this process has locked."""
     console.print(survey_line(survey), highlight=False, soft_wrap=True)
     anew = was_started_otherwise(config, run_dir)
@@ -138,14 +152,16 @@ def _run(config: RunConfig, survey: Survey, parameters: int, run_dir: Path, cons
         (run_dir / UNSENT).unlink(missing_ok=True)
     save_start(config, survey, run_dir)
     console.print(f"run     {run_dir}\nMLflow  {tracker.shown}  run {tracker.run_id}", highlight=False, soft_wrap=True)
+    console.print(_training_line(config, size), highlight=False, soft_wrap=True)
     tracker.tags(
         {"mmae.survey": str(survey.path), "mmae.survey_hash": survey.content_hash, "mmae.recipe": config.recipe}
         | provenance_tags(seed=config.seed, data=survey.content_hash)
     )
+    tracker.dataset(survey.path.name, survey.path, survey.content_hash, survey.rows_per_split()["train"])
     try:
         checkpoint = run_dir / BEST if is_trained(run_dir) else _train(config, survey, tracker, run_dir)
         _send_buffered(OfflineBuffer(tracker, run_dir / UNSENT))
-        tracker.metrics({"cost/parameters": parameters}, config.optim.steps)
+        tracker.metrics({"cost/parameters": size.parameters}, config.optim.steps)
         result = score_checkpoint(config, survey, checkpoint, tracker)
         bundle_checkpoint(checkpoint, result.table, tracker)
     except BaseException as error:
@@ -158,6 +174,15 @@ def _run(config: RunConfig, survey: Survey, parameters: int, run_dir: Path, cons
     print_scores(result.table, console)
     console.print(_next_steps(tracker, checkpoint, config), highlight=False, soft_wrap=True)
     return RunResult(run_dir, checkpoint, tracker, result.table)
+
+
+def _training_line(config: RunConfig, size: RunSize) -> str:
+    """Length of the training, for the terminal."""
+    steps, batch = config.optim.steps, config.stream.batch_size
+    compute = f"{config.compute.workers} worker{'s' * (config.compute.workers > 1)}"
+    epochs = f"{steps * batch / size.epoch:.1f} epochs of {size.epoch:,}"
+    device = "GPU" if uses_gpu(config) else "CPU"
+    return f"train   {steps:,} steps of {batch:,} galaxies: {epochs}, on {compute} with {device}"
 
 
 def open_tracker(config: RunConfig, run_dir: Path, *, replace: bool = False) -> Tracker:
@@ -188,8 +213,8 @@ def _with_name_and_lanes(config: RunConfig) -> RunConfig:
     return config
 
 
-def require_usable(config: RunConfig, survey: Survey) -> int:
-    """Check survey and model before any worker starts; returns the number of the model's parameters.
+def require_usable(config: RunConfig, survey: Survey) -> RunSize:
+    """Check survey and model before any worker starts.
 
     Raises:
         InputError: an empty split, no training galaxy with an input of the model, fewer galaxies in an epoch than
@@ -208,7 +233,7 @@ def require_usable(config: RunConfig, survey: Survey) -> int:
         model = build_model(config.model, input_spec(survey.spec))
     except ValueError as error:
         raise InputError(str(error)) from error
-    return sum(p.numel() for p in model.parameters())
+    return RunSize(sum(p.numel() for p in model.parameters()), rows)
 
 
 def _require_training_galaxies(config: RunConfig, survey: Survey) -> None:
@@ -279,6 +304,7 @@ def _train(config: RunConfig, survey: Survey, tracker: Tracker, run_dir: Path) -
             ),
             failure_config=FailureConfig(max_failures=config.compute.max_failures),
             worker_runtime_env={"env_vars": WORKER_ENV},
+            logging_config=LoggingConfig(log_level="WARNING"),  # otherwise resources and processes of every start
         ),
     )
     ended = run_dir / ENDED
@@ -335,6 +361,7 @@ def score_checkpoint(
     if scores.flags is not None:
         save_flags(scores.flags, checkpoint)
     tracker.metrics({"cost/test_seconds": time.perf_counter() - started}, config.optim.steps)
+    terminal().print("scores  writing figures and the model to MLflow")
     log_scores(scores, tracker, checkpoint, curves or tracker)
     return scores
 
@@ -354,5 +381,5 @@ def _next_steps(tracker: Tracker, checkpoint: Path, config: RunConfig) -> str:
     return (
         f"bundle  {checkpoint.parent / BUNDLE}\n"
         f"MLflow  {tracker.how_to_look}\n"
-        f"again   python ray_jobs/pretrain.py --config {shlex.quote(str(checkpoint / 'config.yaml'))} --name another"
+        f"again   {command('pretrain')} --config {shlex.quote(str(checkpoint / 'config.yaml'))} --name another"
     )

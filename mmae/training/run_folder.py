@@ -18,6 +18,7 @@ import shlex
 from pathlib import Path
 
 from mmae.config import RunConfig
+from mmae.core.command_line import command
 from mmae.core.errors import InputError
 from mmae.core.settings import changed_fields, flat, from_yaml, require_unchanged, to_yaml
 from mmae.inference.checkpoint import BEST, CONFIG, WEIGHTS, read_state
@@ -105,9 +106,9 @@ def save_start(config: RunConfig, survey: Survey, run_dir: Path) -> None:
 
 def interrupted_line(config: RunConfig, run_dir: Path) -> str:
     """What an interrupted run keeps, and the command that continues it."""
-    command = ["python", "ray_jobs/pretrain.py", "--config", str(run_dir / CONFIG)]
+    options = ["--config", str(run_dir / CONFIG)]
     if not config.home and os.environ.get("MMAE_HOME"):  # it may not be set where the command is run
-        command += ["--home", str(config.home_path)]
+        options += ["--home", str(config.home_path)]
     run = f"interrupted: run {run_dir.name}"
     if not (run_dir / CONFIG).exists() or was_started_otherwise(config, run_dir):
         return f"{run} had not started training; nothing is kept. Run the same command again."
@@ -117,7 +118,7 @@ def interrupted_line(config: RunConfig, run_dir: Path) -> str:
         kept = f"keeps its checkpoint of step {step}/{config.optim.steps}"
     else:
         kept = "has no checkpoint yet and starts again"
-    return f"{run} {kept}. Continue with: {shlex.join(command)}"
+    return f"{run} {kept}. Continue with: {command('pretrain')} {shlex.join(options)}"
 
 
 def _newest_step(run_dir: Path) -> int:

@@ -11,24 +11,26 @@ from typing import TYPE_CHECKING, Any
 import ray.train
 import ray.train.torch
 import torch
-from ray.experimental import tqdm_ray
 
 from mmae.config import RunConfig
 from mmae.core.errors import InputError, input_error_behind
 from mmae.core.ray_setup import quiet_logs, set_data_context
 from mmae.core.settings import from_dict
+from mmae.core.worker_progress import WorkerBar
 from mmae.inference.predict import Predictions
 from mmae.loader.collate import input_spec
 from mmae.model.build import Model
 from mmae.survey.store import Survey
 from mmae.training.checkpoint import restore_state, save_checkpoint
-from mmae.training.loop import Loop, summary
+from mmae.training.loop import Loop, short_summary, summary
 from mmae.training.parallel import DDP_OPTIONS
 from mmae.training.run_folder import ENDED
 from mmae.training.step import NonFiniteLoss, TrainState, create_state
 
 if TYPE_CHECKING:
     from mmae.tracking.offline_buffer import OfflineBuffer
+
+BAR = "training"
 
 
 def train(job: dict[str, Any]) -> None:
@@ -62,7 +64,8 @@ def train(job: dict[str, Any]) -> None:
         if cause is not None:
             (folder / ENDED).write_text(str(cause).splitlines()[0])  # Ray appends further lines
         raise  # so that Ray Train ends the other ranks, which wait for this one
-    host.close()
+    finally:
+        host.close()
 
 
 def resumed_state(config: RunConfig, survey: Survey, device: torch.device) -> TrainState:
@@ -89,13 +92,13 @@ class WorkerHost:
         context = ray.train.get_context()
         self.device, self.rank, self.world = device, context.get_world_rank(), context.get_world_size()
         self.config, self.job, self.state = config, job, state
-        self.last_score = "-"
-        self.bar = None
+        self.last_score = ""
+        self.bar: WorkerBar | None = None
         if self.rank == 0:
-            self.bar = tqdm_ray.tqdm(total=config.optim.steps, desc=config.name, unit="step")
+            self.bar = WorkerBar(total=config.optim.steps, desc=BAR, unit="step")
             self.bar.update(state.step)
             if state.step:
-                print(f"resumed at step {state.step}", flush=True)
+                self.bar.write(f"resumed at step {state.step}")
 
     @cached_property
     def buffer(self) -> OfflineBuffer:
@@ -118,10 +121,10 @@ class WorkerHost:
 
     def logged(self, curves: dict[str, float], step: int) -> None:
         self.buffer.metrics(curves, step)
-        self.bar.set_description(
-            f"{self.config.name} {curves['speed/galaxies_per_s']:.0f} galaxies/s, "
-            f"loss {curves['train/loss']:.3f}, val {self.last_score}"
-        )
+        assert self.bar is not None  # on rank 0
+        rate, loss = curves["speed/galaxies_per_s"], curves["train/loss"]
+        self.bar.note = f"{rate:.0f} galaxies/s, loss {loss:.2f}{self.last_score}"
+        self.bar.refresh()
 
     def validated(self, metrics: dict[str, float], predictions: Predictions, model: Model) -> None:
         if self.rank != 0:
@@ -129,9 +132,9 @@ class WorkerHost:
             ray.train.report(metrics)
             return
         self.buffer.metrics(metrics, self.state.step)
-        self.last_score = summary(metrics)
-        # The progress bar uses the last line of the terminal; this line is for log files.
-        print(f"step {self.state.step}/{self.config.optim.steps}  val {self.last_score}", flush=True)
+        self.last_score = f", {short_summary(metrics)}"
+        assert self.bar is not None
+        self.bar.write(f"step {self.state.step}/{self.config.optim.steps}: {summary(metrics)}")
         with tempfile.TemporaryDirectory() as folder:
             save_checkpoint(Path(folder), self.state, model, self.config, metrics)
             ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))

@@ -219,7 +219,7 @@ def test_every_model_gets_the_sections_of_what_it_predicts(kind, quick_run, surv
         survey.spec, readings["test"], readings["train"], catalogue.redshift_N, surface, reconstructions, hidden
     )
     options = EvaluateConfig(run="a", bootstrap=20, surface_ratios=(0.0, 1.0))
-    sections = {s.name: s for s in make_sections(results, options, quiet())}
+    sections = {s.name: s for s in make_sections(results, options)}
     made = {name for name, s in sections.items() if s.tables or s.drawings}
     assert made - {"representation", "shift"} == {"redshift", "pz"} | more
     # Probes need more galaxies than this survey has, and the embeddings of every mode.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import shlex
 from dataclasses import asdict, fields, replace
 from functools import partial
@@ -12,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from mmae.cli import parse
+from mmae.commands import build_survey as build_survey_command
 from mmae.core.errors import InputError
 from mmae.ingest import job
 from mmae.ingest.build import build_survey
@@ -23,8 +23,6 @@ from mmae.simulation.config import SimulationConfig
 from mmae.survey.store import open_survey
 from tests.ingest.small import in_turn
 from tests.ingest.test_build import memory_source
-
-SCRIPT = Path(__file__).parents[2] / "ray_jobs" / "build_survey.py"
 
 
 def command_line(text: str) -> BuildConfig:
@@ -49,8 +47,8 @@ def test_invalid_simulation_option_is_an_input_error():
         command_line("--out s --paired-fraction 2")
 
 
-def test_examples_in_the_docstring_of_the_script_are_valid():
-    text = runpy.run_path(str(SCRIPT))["__doc__"].replace("\\\n", " ")
+def test_examples_in_the_docstring_are_valid():
+    text = build_survey_command.__doc__.replace("\\\n", " ")
     examples = [line.strip() for line in text.splitlines() if line.strip().startswith("python ")]
     assert len(examples) == 8 and any("--report" in line for line in examples)
     for line in examples:

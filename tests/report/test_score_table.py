@@ -45,6 +45,16 @@ def test_each_mode_has_a_row_within_80_columns(table):
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_the_widest_scores_fit_into_80_columns():
+    """Those of a spectrum have five digits, an outlier rate of a bad model three before the point."""
+    rng = np.random.default_rng(3)
+    z = rng.uniform(0, 1, 300)
+    exact = score_table(z, {"spectrum": z - 2e-5 * rng.standard_normal(300)}, z_train=z, resamples=50)
+    text = printed(exact | score_table(z, {"image": z - 0.5 * (1 + z)}, z_train=z, resamples=50))
+    assert len(row(text, "spectrum only")) == len(row(text, "image only")) == len(row(text, "training median")) == 4
+    assert "100.00" in text and max(len(line) for line in text.splitlines() if "±" in line) <= 80
+
+
 def test_baseline_is_last_and_counts_are_given(table):
     text = printed({"training median": table["training median"], "image": table["image"]})
     assert text.index("image only") < text.index("training median")

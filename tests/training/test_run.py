@@ -72,6 +72,10 @@ def test_main_job_trains_scores_and_records(first_run):
     assert run.data.params == {k: str(v) for k, v in flat(config).items()}
     survey = open_survey(config.survey)
     assert run.data.tags["mmae.survey_hash"] == survey.content_hash
+    (given,) = run.inputs.dataset_inputs
+    assert given.dataset.name == survey.path.name and survey.content_hash.startswith(given.dataset.digest)
+    (model,) = json.loads(run.data.tags["mlflow.log-model.history"])
+    assert (model["run_id"], model["artifact_path"]) == (run.info.run_id, "model")
 
     # Scores in MLflow equal those recomputed from the predictions file.
     predictions = pq.read_table(result.run_dir / "predictions.parquet").to_pandas()
@@ -132,14 +136,16 @@ def test_a_run_stores_its_training_rows(first_run):
 
 
 @pytest.mark.long
-def test_same_seed_gives_the_same_losses_after_its_worker_was_killed(first_run):
-    """kill -9 after the first checkpoint: Ray Train restarts the worker."""
+def test_same_seed_gives_the_same_losses_after_its_worker_was_killed(first_run, capsys):
+    """kill -9 after the first checkpoint: Ray Train restarts the worker. The progress of both is shown."""
     config, first = first_run
     config = replace(config, name="twin")
     with ThreadPoolExecutor() as pool:
         steps = pool.submit(kill_worker_after_first_checkpoint, config.home_path / "runs" / config.name)
         second = pretrain(config)
     assert steps.result() and max(steps.result()) < config.optim.steps  # in the middle, not at the end
+    out, err = capsys.readouterr()
+    assert "\nstep 4/10: " in out and "\nresumed at step " in out and "training: 0/10\n" in err
     for name in ("val/loss", "val/image/sigma_nmad"):
         again, once = (dict(zip(*run.tracker.history(name), strict=True)) for run in (second, first))
         assert again == once

@@ -12,7 +12,7 @@ import mmae.training.loop
 from mmae.config import RunConfig
 from mmae.model.config import MaskConfig
 from mmae.recipes import RECIPES, recipe
-from mmae.training.loop import VALIDATION_RATIO, Loop, validation_masks
+from mmae.training.loop import MIN_LABELS, VALIDATION_RATIO, Loop, short_summary, summary, validation_masks
 from mmae.training.step import create_state
 from tests.model.galaxies import SPEC, TINY, random_batch
 
@@ -42,3 +42,17 @@ def test_validation_changes_the_ratios_of_masked_modalities_only(name):
     for field, ratio in ratios.items():
         assert getattr(found, field) == ((VALIDATION_RATIO, VALIDATION_RATIO) if ratio[1] > 0 else ratio)
     assert replace(found, **ratios) == masks
+
+
+def test_a_validation_is_summarised_in_one_line():
+    scores = {"n": float(MIN_LABELS), "sigma_nmad": 0.0394, "outlier_rate": 0.042}
+    both = {"n": float(MIN_LABELS), "sigma_nmad": 0.0123, "outlier_rate": 0.5}
+    metrics = {"val/loss": 7.798, "val/image_loss": 0.512, "val/spectrum_loss": 1.034, "val/redshift_loss": 5.5}
+    metrics |= {f"val/{mode}/{name}": s[name] for mode, s in (("image", scores), ("both", both)) for name in s}
+    line = summary(metrics)
+    assert all(number in line for number in ("0.0394", "4.2%", "7.8", "image 0.512", "spectrum 1.03"))
+    assert "0.0123" not in line and "\n" not in line and "0.0394" in short_summary(metrics)
+
+    few = metrics | {"val/image/n": MIN_LABELS - 1.0}
+    for text in (summary(few), short_summary(few)):
+        assert "loss 7.8" in text and "0.0394" not in text

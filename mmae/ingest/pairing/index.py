@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 import pyarrow as pa
-from tqdm import tqdm
 
 from mmae.astro.tables import TABLE_ENDINGS
 from mmae.core.errors import InputError
+from mmae.core.progress import ProgressBar
 from mmae.core.tasks import Job, Runner, in_ray
 from mmae.ingest.description import SurveyDescription
 from mmae.ingest.files import FITS_ENDINGS, expand, name_of
@@ -129,7 +129,7 @@ def index_inputs(
     schemas = {"spectra": SPECTRA, "redshifts": REDSHIFTS, "patches": IMAGES, "stamps": IMAGES, "catalogues": CATALOGUE}
     tables: dict[str, list[pa.Table]] = {kind: [] for kind in schemas}
     rejections: dict[str, list[Rejection]] = {kind: [] for kind in schemas}
-    for found in tqdm(run(jobs, index, workers), total=len(jobs), desc="index", unit="file", disable=not jobs):
+    for found in ProgressBar(run(jobs, index, workers), total=len(jobs), desc="index", unit="file", disable=not jobs):
         if found["table"]:
             tables[found["kind"]].append(pa.ipc.open_stream(found["table"]).read_all())
         rejections[found["kind"]] += [Rejection(**r) for r in json.loads(found["rejections"])]

@@ -18,4 +18,6 @@ class GridConfig:
     wavelength_start: float | None = None
     """Angstrom, vacuum; spectra on other wavelengths are resampled."""
     wavelength_step: float | None = None
+    """Angstrom between two wavelengths."""
     n_wavelengths: int | None = None
+    """Number of wavelengths."""

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 from astropy.table import Table
-from tqdm import tqdm
 
+from mmae.core.progress import ProgressBar
 from mmae.steepspec.config import SEDSettings
 from mmae.steepspec.spectra.sed import SEDFit, fit_sed
 from mmae.steepspec.spectra.two_point import probability_steep
@@ -48,7 +48,9 @@ def fit_spectra(points: Table, n: int, settings: SEDSettings, on_ray: bool = Fal
     columns["curvature"][:] = columns["dof"][:] = 0
     columns["n_detections"][:], columns["n_limits"][:] = detected_N, np.diff(first) - detected_N
     flags = np.full(n, "", "U128")
-    progress = tqdm(zip(fittable, fits, strict=True), total=len(fittable), desc="spectra", unit="source", leave=False)
+    progress = ProgressBar(
+        zip(fittable, fits, strict=True), total=len(fittable), desc="spectra", unit="source", leave=False
+    )
     for i, fit in progress:
         for name in FITTED:
             columns[name][i] = getattr(fit, name)

@@ -125,7 +125,7 @@ def test_batches_of_a_table_for_the_model(build):
 
 def test_recipes_that_read_no_magnitudes_are_refused_in_one_line(build):
     survey = build(many(200))
-    assert require_usable(recipe("magnitudes"), survey) > 0
+    assert require_usable(recipe("magnitudes"), survey).parameters > 0
     for name in ("small", "cnn", "paper"):
         with pytest.raises(InputError, match=f"no training galaxy has images.*recipe {name} .*has magnitudes") as error:
             require_usable(recipe(name), survey)
