@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from mlflow import MlflowClient
+from PIL import Image
 
 from mmae.tracking.runs import open_named_run, run_of_folder
 
@@ -54,3 +58,14 @@ def test_the_newest_run_of_a_folder_is_found_among_several_pages(uri, monkeypatc
     monkeypatch.setattr(client, "search_runs", lambda *args, **options: search(*args, max_results=1, **options))
     experiment = client.get_experiment_by_name("pages").experiment_id
     assert run_of_folder(client, [experiment], Path("/runs/o'b")).info.run_id == wanted.run_id
+
+
+def test_images_of_a_key_have_their_step_and_pixels(uri):
+    tracker, _ = open_named_run(uri, "images", "x", Path("/runs/images"), {})
+    figure = Figure(figsize=(1, 0.5), dpi=60, facecolor="red")
+    tracker.image(figure, "picture", 40)
+    client = MlflowClient(uri)
+    (path,) = [i.path for i in client.list_artifacts(tracker.run_id, "images") if i.path.endswith(".png")]
+    assert re.search("picture.step.40.", path)
+    pixels = np.asarray(Image.open(client.download_artifacts(tracker.run_id, path)).convert("RGB"))
+    assert pixels.shape == (30, 60, 3) and (pixels == (255, 0, 0)).all()
