@@ -37,10 +37,12 @@ def loss_figure(history: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str =
     losses = {name: curve for name, curve in curves.items() if SCATTER not in name}
     scatters = {name: curve for name, curve in curves.items() if SCATTER in name}
 
-    figure = Figure(figsize=(8, 6 if scatters else 4), layout="constrained")
+    # Fixed margins: the figure is drawn at every validation, and a layout engine would take as long as the drawing.
+    figure = Figure(figsize=(8, 6 if scatters else 4))
+    figure.subplots_adjust(left=0.1, right=0.98, top=0.94 if title else 0.97, bottom=0.08 if scatters else 0.12)
     figure.suptitle(title)
     if scatters:
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2), gridspec_kw={"hspace": 0.06})
         if _draw_curves(lower, scatters, marker="o"):
             _scale_scatter(lower, scatters)
             lower.set_ylabel(r"validation $\sigma_\mathrm{NMAD}$")
