@@ -40,7 +40,8 @@ def compare(config: EvaluateConfig, console: Console) -> tuple[Path, list[Sectio
         **{evaluation.name: str(evaluation.folder) for evaluation in evaluations},
         "provenance": provenance_line(seed=config.seed, data=record.content_hash),
     }
-    title = f"{len(evaluations)} runs on survey {Path(record.survey).name}, split {record.split}"
+    named = ", ".join(evaluation.name for evaluation in evaluations)
+    title = f"{named} on survey {Path(record.survey).name}, split {record.split}"
     with folder_lock(folder, BUSY):
         page = save_report(folder / FOLDER, title, facts, sections, "mmae-comparison-1", summary)
         tracker, _ = open_named_run(tracking_uri(config.home_path), EXPERIMENT, name, folder, {"survey": record.survey})

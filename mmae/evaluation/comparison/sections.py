@@ -114,7 +114,7 @@ def _finding(
     if next_value.value - least.value > SIGNIFICANT * error:
         text = f"{best} has the smallest {what}, {1 - least.value / next_value.value:.0%} below that of {second}."
     else:
-        text = f"No best run: the {what} of {best} and {second} are equal within the errors of independent samples."
+        text = f"No best run: the {what} of {best} is that of {second} within the errors of independent samples."
     listed = "; ".join(f"{run} {cell_text(value)}" for run, value in known)
     figure = comparison_figure({**dict(known), **others}, label, highlighted=len(known))
     return Finding(title, (Verdict(text),), f"{listed}.", section, Drawing(name, title, figure))
