@@ -11,12 +11,15 @@ from mmae.survey.schema import SPLITS
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """A trained model and a survey, or a file of predictions."""
+    """A trained model and a survey, several evaluated models, or a file of predictions."""
 
     run: str = ""
     """The model: name of a run or study, MLflow run id, or checkpoint folder."""
     survey: str = ""
-    """Survey folder. Empty: the survey that the run was trained on."""
+    """Survey folder. Empty: the survey that the run was trained on; with --compare: the one on which all were
+    evaluated."""
+    compare: tuple[str, ...] = ()
+    """Instead: two or more models, given like --run, of which the stored evaluations are compared on one page."""
     predictions: Path | None = None
     """Instead of a model: a table of true and predicted redshifts (CSV or other text, FITS, VOTable, Parquet)."""
     truth_column: str | None = None
@@ -25,7 +28,7 @@ class EvaluateConfig:
     """Columns of predictions in that file. Empty: all detected (z_pred, z_phot, z_image, ...)."""
     name: str = ""
     """Name of the output folder; each survey and split has a folder of its own in it. Empty: name of the run or the
-    file."""
+    file; with --compare: the names of the runs."""
     home: str = ""
     """Folder for reports and the MLflow database. Empty: $MMAE_HOME, else ~/mmae."""
     split: str = "test"
@@ -61,8 +64,10 @@ class EvaluateConfig:
             object.__setattr__(self, path, absolute(getattr(self, path)))
         if self.predictions:
             object.__setattr__(self, "predictions", self.predictions.expanduser().resolve())
-        if bool(self.run) == bool(self.predictions):
-            raise ValueError("give either --run (a trained model) or --predictions (a file).")
+        if sum(map(bool, (self.run, self.compare, self.predictions))) != 1:
+            raise ValueError("give one of --run (a model), --compare (several models) or --predictions (a file).")
+        if self.compare and (len(self.compare) < 2 or len(set(self.compare)) < len(self.compare)):
+            raise ValueError(f"compare is {', '.join(self.compare)}: give two or more different runs.")
         if self.split not in SPLITS:
             raise ValueError(f"split is {self.split!r}: choose one of {', '.join(SPLITS)}.")
         for field in ("galaxies", "training_galaxies", "surface_galaxies", "line_galaxies", "hidden_galaxies"):

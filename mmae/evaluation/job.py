@@ -1,4 +1,4 @@
-"""Evaluation of a model on a survey, or of a file of predictions: scores, report, MLflow."""
+"""Evaluation of a model on a survey, of a file of predictions, or of several runs: scores, report, MLflow."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ from mmae.core.ray_setup import start_ray
 from mmae.core.settings import from_yaml
 from mmae.core.terminal import terminal
 from mmae.evaluation.catalogue import Catalogue, read_catalogue, true_widths
+from mmae.evaluation.comparison.job import compare
 from mmae.evaluation.config import EvaluateConfig
 from mmae.evaluation.hidden.parts import TRAINING_GALAXIES
 from mmae.evaluation.photoz.predictions_file import read_predictions
 from mmae.evaluation.photoz.section import file_section
 from mmae.evaluation.photoz.table_baselines import predict_from_magnitudes
-from mmae.evaluation.record import HASH_DIGITS, evaluation_record, require_same_model, save_record
+from mmae.evaluation.record import EVALUATIONS, FOLDER, HASH_DIGITS, evaluation_record, require_same_model, save_record
 from mmae.evaluation.sections import Results, SplitReadings, make_sections
+from mmae.evaluation.summary import findings
 from mmae.evaluation.tables import write_predictions
 from mmae.evaluation.tasks import SplitInput, hidden_task, readings_task, reconstructions_task, surface_task
 from mmae.inference.checkpoint import CONFIG, read_state
@@ -46,7 +48,6 @@ from mmae.survey.schema import GRIDS, IMAGE_GRID, WAVELENGTH_GRID
 from mmae.survey.store import MANIFEST, Survey, open_survey
 from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
 
-EVALUATIONS, FOLDER = "evaluations", "evaluation"
 BUSY = "another process is writing this evaluation. Wait until it ends, or use another --name."
 EXPERIMENT = "evaluations"
 # Number of tables printed per section; of other sections only the verdicts are printed. The page has everything.
@@ -79,13 +80,15 @@ class Evaluation:
 
 
 def evaluate(config: EvaluateConfig, console: Console | None = None) -> Evaluation:
-    """Score a model on a survey, or a file of predictions, and write the page.
+    """Score a model on a survey, or a file of predictions, or compare stored evaluations, and write the page.
 
     Raises:
-        InputError: the model, the survey or the file cannot be used, or the split contains galaxies
-            that the model was trained on.
+        InputError: the model, the survey or the file cannot be used, the split contains galaxies that the model was
+            trained on, or a run that is compared has no evaluation.
     """
     console = console or terminal()
+    if config.compare:
+        return Evaluation(*compare(config, console))
     return _evaluate_file(config, console) if config.predictions else _evaluate_model(config, console)
 
 
@@ -126,13 +129,15 @@ def _evaluate_model(config: EvaluateConfig, console: Console) -> Evaluation:
         require_same_model(folder, record)
         results = run_tasks(config, trained.checkpoint, survey, console, baseline)
         sections = make_sections(results, config)
+        summary = findings(numbers(sections))
         save_record(folder, record, seed=config.seed)
         page = save_report(
             folder / FOLDER,
-            f"Evaluation of {trained.name}",
+            f"{trained.name} on survey {survey.path.name}, split {config.split}",
             _facts(config, trained, survey, checked),
             sections,
             "mmae-evaluation-1",
+            summary,
         )
         files = write_predictions(results, folder)
         tracker = _log(config, trained, survey, folder, sections, page, files)
@@ -309,7 +314,7 @@ def _log(
     try:
         logged = {name: value for name, value in numbers(sections).items() if name.startswith(LOGGED)}
         tracker.metrics({f"{FOLDER}/{name}": value for name, value in logged.items()})
-        log_page(tracker, sections, page)
+        log_page(tracker, page)
         for file in files:
             tracker.file(file, FOLDER)
     except BaseException as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from mmae.core.errors import InputError
@@ -12,6 +12,7 @@ from mmae.core.provenance import provenance
 from mmae.inference.find_run import FoundRun
 from mmae.survey.store import Survey
 
+EVALUATIONS, FOLDER = "evaluations", "evaluation"  # in the home folder; the report in the folder of a record
 RECORD = "evaluation.json"
 HASH_DIGITS = 8  # of a content hash, in the name of a folder
 
@@ -47,17 +48,23 @@ def save_record(folder: Path, record: EvaluationRecord, *, seed: int) -> None:
     write_whole(folder / RECORD, json.dumps(values, indent=1) + "\n")
 
 
+def read_record(folder: Path) -> EvaluationRecord | None:
+    """The record of an evaluation; None if the folder has none that can be read."""
+    try:
+        values = json.loads((folder / RECORD).read_text())
+        return EvaluationRecord(**{field.name: values[field.name] for field in fields(EvaluationRecord)})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def require_same_model(folder: Path, record: EvaluationRecord) -> None:
     """Refuse to replace the evaluation of another model of the same name.
 
     Raises:
         InputError: the folder has one.
     """
-    try:
-        before = json.loads((folder / RECORD).read_text())["model"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    if before != record.model and Path(before).exists():
+    before = read_record(folder)
+    if before is not None and before.model != record.model and Path(before.model).exists():
         raise InputError(
-            f"{folder}: has the evaluation of another model of this name, {before}. Give this one another --name."
+            f"{folder}: has the evaluation of another model of this name, {before.model}. Give this one another --name."
         )

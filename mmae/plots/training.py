@@ -11,8 +11,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from mmae.plots.redshift import running_percentiles
-from mmae.report.style import RC, outlined, say_absent, style
+from mmae.report.style import GREY, RC, outlined, say_absent, style
 
+BASELINE = "baseline/"  # curves with this prefix are drawn as a horizontal line at their last value
 SCATTER = "sigma_nmad"  # curves with this in their name are drawn in the lower panel
 NOISY_FROM = 150  # number of points from which a running median is drawn over the single steps
 RUNNING_BINS = 60
@@ -28,17 +29,20 @@ def loss_figure(history: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str =
     is symlog: linear around zero, logarithmic beyond.
 
     Args:
-        history: name -> (steps, values). Names that contain "sigma_nmad" are scatter, all others losses.
+        history: name -> (steps, values). Names that contain "sigma_nmad" are scatter, all others losses; those that
+            start with "baseline/" are levels.
         title: title of the figure.
     """
     curves = {name: _finite(steps, values) for name, (steps, values) in history.items()}
     losses = {name: curve for name, curve in curves.items() if SCATTER not in name}
     scatters = {name: curve for name, curve in curves.items() if SCATTER in name}
 
-    figure = Figure(figsize=(8, 6 if scatters else 4), layout="constrained")
+    # Fixed margins: the figure is drawn at every validation, and a layout engine would take as long as the drawing.
+    figure = Figure(figsize=(8, 6 if scatters else 4))
+    figure.subplots_adjust(left=0.1, right=0.98, top=0.94 if title else 0.97, bottom=0.08 if scatters else 0.12)
     figure.suptitle(title)
     if scatters:
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2), gridspec_kw={"hspace": 0.06})
         if _draw_curves(lower, scatters, marker="o"):
             _scale_scatter(lower, scatters)
             lower.set_ylabel(r"validation $\sigma_\mathrm{NMAD}$")
@@ -69,6 +73,10 @@ def _draw_curves(ax: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], 
         if steps.size == 0:
             continue
         drawn = True
+        if name.startswith(BASELINE):
+            label = f"baseline: {name.removeprefix(BASELINE).split('/')[0].replace('_', ' ')}"
+            ax.axhline(values[-1], color=GREY, linestyle="--", label=label, zorder=1)
+            continue
         line = {"color": colours[i % len(colours)], "linestyle": LINESTYLES[i // len(colours) % len(LINESTYLES)]}
         if steps.size < NOISY_FROM:
             ax.plot(steps, values, label=name, marker=marker, markersize=3, **line)

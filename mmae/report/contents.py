@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,16 +72,21 @@ class Table:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with the stem of its file name and a caption."""
+    """A figure, or the PNG file of one, with the stem of its file name in the report and a caption."""
 
     name: str
     caption: str
-    figure: Figure
+    figure: Figure | Path
 
 
 @dataclass(frozen=True)
 class Section:
-    """A section of a report. `left_out`: why (part of) the section is missing, and how to include it."""
+    """A section of a report.
+
+    Attributes:
+        left_out: why (part of) the section is missing, and how to include it.
+        abreast: number of figures side by side.
+    """
 
     name: str
     title: str
@@ -88,6 +94,26 @@ class Section:
     tables: tuple[Table, ...] = ()
     drawings: tuple[Drawing, ...] = ()
     left_out: str = ""
+    abreast: int = 1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One answer in the summary of a report.
+
+    Attributes:
+        title: the question, in a few words.
+        verdicts: the answer: sentences with their number and what it is compared with.
+        text: the numbers.
+        section: name of the section with the details.
+        drawing: a small figure.
+    """
+
+    title: str
+    verdicts: tuple[Verdict, ...]
+    text: str
+    section: str
+    drawing: Drawing | None = None
 
 
 def judge_ratio(value: float, target: float, tolerance: float) -> Verdict:

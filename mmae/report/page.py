@@ -9,28 +9,47 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from mmae.report.contents import Cell, Section, Table, Verdict, cell_text, tally
+from mmae.report.contents import Cell, Drawing, Finding, Measured, Section, Table, Verdict, cell_text, tally
 
 TEMPLATE = "page.html"
+WIDE_FROM = 10  # columns; errors in such a table may be on a line below their value
 CLASSES = {True: "met", False: "missed", None: "open"}  # CSS classes of the template
 
 
-def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section], folder: Path) -> str:
+def render_page(
+    title: str, facts: Mapping[str, str], sections: Sequence[Section], folder: Path, summary: Sequence[Finding] = ()
+) -> str:
     """The page as HTML.
 
     Args:
         title: page title.
-        facts: entries of the list below the title: name -> text.
-        sections: sections in order.
+        facts: what the report was made from: name -> text.
+        sections: sections in order. They are closed below a summary, and open without one.
         folder: folder of the figures NAME.png.
+        summary: answers at the top of the page.
     """
     environment = Environment(
         loader=PackageLoader("mmae", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     judged, met = tally(sections)
     return environment.get_template(TEMPLATE).render(
-        title=title, facts=facts, judged=judged, met=met, sections=[_section(s, folder) for s in sections]
+        title=title,
+        facts=facts,
+        judged=judged,
+        met=met,
+        summary=[_finding(finding, folder) for finding in summary],
+        sections=[_section(s, folder) for s in sections],
     )
+
+
+def _finding(finding: Finding, folder: Path) -> dict[str, Any]:
+    return {
+        "title": finding.title,
+        "verdicts": [{"text": verdict.text, "status": CLASSES[verdict.ok]} for verdict in finding.verdicts],
+        "text": finding.text,
+        "section": finding.section,
+        "figure": _figure(finding.drawing, folder) if finding.drawing else None,
+    }
 
 
 def _section(section: Section, folder: Path) -> dict[str, Any]:
@@ -44,12 +63,14 @@ def _section(section: Section, folder: Path) -> dict[str, Any]:
         "met": met,
         "status": CLASSES[met == judged],
         "tables": [_table(table) for table in section.tables],
-        # Figures are embedded, because MLflow displays the page without its folder and pages are sent by mail.
-        "figures": [
-            {"png": b64encode((folder / f"{d.name}.png").read_bytes()).decode(), "caption": d.caption}
-            for d in section.drawings
-        ],
+        "figures": [_figure(drawing, folder) for drawing in section.drawings],
+        "abreast": section.abreast,
     }
+
+
+def _figure(drawing: Drawing, folder: Path) -> dict[str, str]:
+    # Figures are embedded, because MLflow displays the page without its folder and pages are sent by mail.
+    return {"png": b64encode((folder / f"{drawing.name}.png").read_bytes()).decode(), "caption": drawing.caption}
 
 
 def _table(table: Table) -> dict[str, Any]:
@@ -61,14 +82,14 @@ def _table(table: Table) -> dict[str, Any]:
             {"text": column.heading, "classes": "text" if text else ""}
             for column, text in zip(table.columns, is_text, strict=True)
         ],
-        "rows": [
-            [
-                {"text": cell_text(cell), "classes": _classes(cell, text)}
-                for cell, text in zip(row, is_text, strict=True)
-            ]
-            for row in table.rows
-        ],
+        "wide": len(table.columns) >= WIDE_FROM,
+        "rows": [[_cell(cell, text) for cell, text in zip(row, is_text, strict=True)] for row in table.rows],
     }
+
+
+def _cell(cell: Cell, in_text_column: bool) -> dict[str, str]:
+    value, sign, error = cell_text(cell).partition("±") if isinstance(cell, Measured) else (cell_text(cell), "", "")
+    return {"text": value, "error": sign + error, "classes": _classes(cell, in_text_column)}
 
 
 def _classes(cell: Cell, in_text_column: bool) -> str:

@@ -136,7 +136,7 @@ def _report(job: StudyJob, records: list[TrialRecord], sections: list[Section], 
         "provenance": provenance_line(seed=config.run.seed, data=survey.content_hash),
     }
     page = save_report(job.folder / REPORT, f"Study {config.full_name}", facts, sections, "mmae-study-1")
-    log_page(tracker, sections, page)
+    log_page(tracker, page)
     tracker.metrics(
         {f"trials/{state}": sum(r.state == state for r in records) for state in ("complete", "stopped", "failed")}
     )

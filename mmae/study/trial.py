@@ -26,6 +26,7 @@ from mmae.core.ray_setup import WORKER_ENV, quiet_logs, set_data_context
 from mmae.core.settings import to_yaml
 from mmae.inference.predict import Predictions
 from mmae.loader.collate import input_spec
+from mmae.model.batch import Batch
 from mmae.model.build import Model
 from mmae.model.masking import fixed_visible, modes_of
 from mmae.study.budget import Plan, noise_batch, plan_trial, validation_number
@@ -191,6 +192,9 @@ class TrialHost:
 
     def logged(self, curves: dict[str, float], step: int) -> None:
         self.tracker.metrics(curves, step)
+
+    def pictured(self, batch: Batch, model: Model) -> None:
+        pass
 
     def validated(self, metrics: dict[str, float], predictions: Predictions, model: Model) -> None:
         if self.rank != 0:

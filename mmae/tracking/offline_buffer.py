@@ -32,6 +32,11 @@ class OfflineBuffer:
     file: Path
     next_attempt: float = 0.0
 
+    @property
+    def is_down(self) -> bool:
+        """Whether the last attempt failed."""
+        return self.next_attempt > 0.0
+
     def metrics(self, values: dict[str, float], step: int) -> None:
         """Log metrics, or store them if the server does not respond (without raising an exception)."""
         logged_ms = int(time.time() * 1000)
@@ -61,7 +66,7 @@ class OfflineBuffer:
         return True
 
     def _failed(self, error: MlflowException) -> None:
-        if self.next_attempt == 0.0:
+        if not self.is_down:
             reason = str(error.message).splitlines()[0]
             print(f"MLflow does not respond ({reason}). Training continues, metrics go to {self.file}.", flush=True)
         self.next_attempt = time.monotonic() + WAIT_S

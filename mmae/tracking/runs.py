@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag, SourceType
 from mlflow.entities.lifecycle_stage import LifecycleStage
@@ -138,6 +139,16 @@ class Tracker:
     def figure(self, figure: Figure, path: str) -> None:
         with self._artifact_errors():
             self._client.log_figure(self.run_id, figure, path)
+
+    def image(self, figure: Figure, key: str, step: int) -> None:
+        """A figure of one step: MLflow shows the images of a key with a slider of the steps."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # imported here: takes half a second
+
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        rgb_HW3 = np.asarray(canvas.buffer_rgba())[..., :3]
+        with self._artifact_errors():
+            self._client.log_image(self.run_id, rgb_HW3, key=key, step=step)
 
     def text(self, text: str, path: str) -> None:
         with self._artifact_errors():

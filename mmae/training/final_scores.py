@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 import torch
 
@@ -30,6 +29,7 @@ from mmae.metrics.redshift import BASELINE, ScoreTable, score_table
 from mmae.model.batch import Batch
 from mmae.survey.schema import SurveySpec
 from mmae.survey.store import Survey
+from mmae.training.baselines import training_redshifts
 
 RECALIBRATION = "recalibration."  # prefix of the names of the model's recalibration tensors
 FLAG_GALAXIES = 2000  # of a split, to which the limits of the warning flags are fitted
@@ -98,12 +98,6 @@ def keep_recalibration(checkpoint: Path, recalibration: dict[str, np.ndarray]) -
     model, _ = load_model(checkpoint)
     model.load_state_dict({name: torch.tensor(a) for name, a in recalibration.items()}, strict=False)
     save_weights(checkpoint, model)
-
-
-def training_redshifts(survey: Survey) -> np.ndarray:
-    """All known redshifts of the training split."""
-    column = pq.read_table(survey.files("train"), columns=["redshift"], partitioning=None)["redshift"]
-    return column.drop_null().to_numpy()
 
 
 def _scores(predictions: Predictions, z_train: np.ndarray, seed: int, resamples: int) -> ScoreTable:

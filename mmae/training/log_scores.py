@@ -15,24 +15,14 @@ from mmae.metrics.redshift import flat_metrics
 from mmae.plots.image import image_reconstruction_figure
 from mmae.plots.redshift import redshift_figure
 from mmae.plots.spectrum import spectrum_reconstruction_figure
-from mmae.plots.training import loss_figure
 from mmae.report.score_table import scores_text
 from mmae.report.style import short_name
 from mmae.survey.schema import SurveySpec
 from mmae.tracking.runs import Tracker
 from mmae.training.final_scores import RunScores, predictions_table
+from mmae.training.pictures import log_curves
 
 MODE_TITLES = {"image": "image only", "spectrum": "spectrum only", "both": "image and spectrum"}
-CURVES = (
-    "train/loss",
-    "train/image",
-    "train/spectrum",
-    "train/redshift",
-    "val/loss",
-    "val/image/sigma_nmad",
-    "val/spectrum/sigma_nmad",
-    "val/both/sigma_nmad",
-)
 
 
 def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path, curves: Tracker) -> None:
@@ -56,7 +46,7 @@ def log_scores(scores: RunScores, tracker: Tracker, checkpoint: Path, curves: Tr
         tracker.figure(figure, f"figures/redshift_{mode.replace(' ', '_')}.png")
     if scores.examples is not None:
         _log_examples(scores.examples, scores.spec, tracker)
-    tracker.figure(loss_figure({name: curves.history(name) for name in CURVES}), "figures/loss.png")
+    log_curves(tracker, curves)
     tracker.file(predictions)
     for path in sorted(checkpoint.iterdir()):
         if path.name != "training.safetensors":  # optimiser state is only needed to continue the run

@@ -24,6 +24,7 @@ from mmae.model.masking import draw_visible
 from mmae.model.modalities import MODALITIES
 from mmae.model.view import view_of
 from mmae.survey.store import Survey
+from mmae.training.baselines import FILLED_LOSS, MEDIAN_SCATTER, filled_loss, median_scatter
 from mmae.training.parallel import mean_over_workers
 from mmae.training.run_folder import SELECTION
 from mmae.training.step import TrainState, autocast, require_finite, training_step
@@ -61,6 +62,9 @@ class Host(Protocol):
     def validated(self, metrics: dict[str, float], predictions: Predictions, model: Model) -> None:
         """Called on every rank after a validation of these weights, with metrics and predictions of all ranks."""
 
+    def pictured(self, batch: Batch, model: Model) -> None:
+        """Called on rank 0 after a validation, with the first validation galaxies, which are always the same."""
+
 
 @dataclass
 class Meter:
@@ -78,6 +82,8 @@ class Loop:
         self.config, self.survey, self.state, self.host = config, survey, state, host
         self.meter = Meter(time.perf_counter())
         self.counted = time.perf_counter()  # time up to here is included in state.seconds
+        self.first: Batch | None = None  # validation galaxies of rank 0, for pictures
+        self.levels: dict[str, float] | None = None  # of the baselines, from the first validation
 
     def run(self) -> None:
         """Train from the state's step to the last one."""
@@ -126,6 +132,8 @@ class Loop:
             self.state.seconds += now - self.counted
             self.counted = now
             self.host.validated(metrics | {SECONDS: self.state.seconds}, predictions, model)
+            if self.first is not None:
+                self.host.pictured(self.first, model)
             self.meter = Meter(time.perf_counter())
 
     def _log(self, losses: dict[str, torch.Tensor], norm: torch.Tensor) -> None:
@@ -165,7 +173,18 @@ class Loop:
                 losses = model(batch.to(device), view.to(device))
             for name, part in {"": losses.total, **losses.parts}.items():
                 sums[name] = sums.get(name, 0.0) + len(batch) * part.item()
-        return self._gathered(predict_redshifts(model, list(mine.values()), device), sums)
+            if self.levels is None:
+                filled = filled_loss(model, batch, view.visible)
+                if filled is not None:
+                    sums[FILLED_LOSS] = sums.get(FILLED_LOSS, 0.0) + len(batch) * filled
+        if self.host.rank == 0 and self.first is None:
+            self.first = mine.get(0)
+        metrics, merged = self._gathered(predict_redshifts(model, list(mine.values()), device), sums)
+        if self.levels is None:
+            self.levels = {MEDIAN_SCATTER: median_scatter(self.survey, merged.redshift_N)}
+            if FILLED_LOSS in metrics:
+                self.levels[FILLED_LOSS] = metrics[FILLED_LOSS]
+        return metrics | self.levels, merged
 
     def _gathered(self, predictions: Predictions, sums: dict[str, float]) -> tuple[dict[str, float], Predictions]:
         parts: list[Any] = [(predictions, sums)]
@@ -177,7 +196,8 @@ class Loop:
             name: sum(p[1].get(name, 0.0) for p in parts) / max(len(merged.object_id), 1)
             for name in dict.fromkeys(name for p in parts for name in p[1])
         }
-        metrics = {f"val/{name}_loss" if name else "val/loss": mean for name, mean in means.items()}
+        names = {"": "val/loss", FILLED_LOSS: FILLED_LOSS}
+        metrics = {names.get(name, f"val/{name}_loss"): mean for name, mean in means.items()}
         metrics["step"] = float(self.state.step)
         for mode, z_pred_N in merged.predicted.items():
             chosen_N = merged.usable[mode].astype(bool)

@@ -19,6 +19,7 @@ from mmae.core.settings import from_dict
 from mmae.core.worker_progress import WorkerBar
 from mmae.inference.predict import Predictions
 from mmae.loader.collate import input_spec
+from mmae.model.batch import Batch
 from mmae.model.build import Model
 from mmae.survey.store import Survey
 from mmae.training.checkpoint import restore_state, save_checkpoint
@@ -26,6 +27,7 @@ from mmae.training.loop import Loop, short_summary, summary
 from mmae.training.parallel import DDP_OPTIONS
 from mmae.training.run_folder import ENDED
 from mmae.training.step import NonFiniteLoss, TrainState, create_state
+from mmae.training.system import system_metrics
 
 if TYPE_CHECKING:
     from mmae.tracking.offline_buffer import OfflineBuffer
@@ -120,7 +122,7 @@ class WorkerHost:
             self.bar.update(1)
 
     def logged(self, curves: dict[str, float], step: int) -> None:
-        self.buffer.metrics(curves, step)
+        self.buffer.metrics(curves | system_metrics(self.device), step)
         assert self.bar is not None  # on rank 0
         rate, loss = curves["speed/galaxies_per_s"], curves["train/loss"]
         self.bar.note = f"{rate:.0f} galaxies/s, loss {loss:.2f}{self.last_score}"
@@ -138,3 +140,12 @@ class WorkerHost:
         with tempfile.TemporaryDirectory() as folder:
             save_checkpoint(Path(folder), self.state, model, self.config, metrics)
             ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+    def pictured(self, batch: Batch, model: Model) -> None:
+        if self.buffer.is_down:
+            return
+        from mmae.training.pictures import log_pictures  # imported here: matplotlib takes a second to import
+
+        log_pictures(
+            self.buffer.tracker, batch, model, self.device, self.config, self.job["survey"].spec, self.state.step
+        )

@@ -26,6 +26,15 @@ def test_losses_and_scatter_are_in_separate_panels(rng):
     assert len(upper.get_lines()) == 2 and len(lower.get_lines()) == 1
 
 
+def test_levels_of_baselines_are_horizontal_lines():
+    curves = {"val/image/sigma_nmad": ([5, 10], [0.1, 0.05]), "val/loss": ([5, 10], [2.0, 1.0])}
+    levels = {"baseline/training_median/sigma_nmad": ([5, 10], [0.2, 0.2]), "baseline/filled/loss": ([5], [1.5])}
+    upper, lower = loss_figure(curves | levels).axes
+    for ax, level in ((upper, 1.5), (lower, 0.2)):
+        (dashed,) = [one for one in ax.get_lines() if one.get_linestyle() == "--"]
+        assert list(dashed.get_ydata()) == [level, level] and ax.get_ylim()[0] < level < ax.get_ylim()[1]
+
+
 def test_long_histories_have_a_running_median(rng):
     values = np.exp(rng.standard_normal(2000))
     (ax,) = loss_figure({"loss": (np.arange(2000), values)}).axes

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from mlflow import MlflowClient
+from PIL import Image
 
 from mmae.core.provenance import provenance
 from mmae.tracking.runs import KIND, KIND_TAG, Tracker, open_named_run, run_of_folder
@@ -99,3 +103,14 @@ def test_the_page_of_a_run_is_printed(uri, tmp_path):
         "open http://host:5000/#/experiments/7/runs/r?workflowType=machine_learning"
     )
     assert Tracker(uri, "unknown").located() == Tracker(uri, "unknown")
+
+
+def test_images_of_a_key_have_their_step_and_pixels(uri):
+    tracker, _ = open_named_run(uri, "images", "x", Path("/runs/images"), {})
+    figure = Figure(figsize=(1, 0.5), dpi=60, facecolor="red")
+    tracker.image(figure, "picture", 40)
+    client = MlflowClient(uri)
+    (path,) = [i.path for i in client.list_artifacts(tracker.run_id, "images") if i.path.endswith(".png")]
+    assert re.search("picture.step.40.", path)
+    pixels = np.asarray(Image.open(client.download_artifacts(tracker.run_id, path)).convert("RGB"))
+    assert pixels.shape == (30, 60, 3) and (pixels == (255, 0, 0)).all()

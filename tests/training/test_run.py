@@ -221,6 +221,9 @@ class LocalHost:
     def validated(self, metrics, predictions, model):
         self.validations.append(metrics)
 
+    def pictured(self, batch, model):
+        pass
+
 
 def train_locally(survey: Survey, config: RunConfig) -> LocalHost:
     """The whole training without Ray Train."""

@@ -22,6 +22,7 @@ def losses(ratio: tuple[float, float], monkeypatch) -> dict[str, float]:
     masks = MaskConfig(image_ratio=ratio, spectrum_ratio=(0.1, 0.4), drop_image=0.0, drop_spectrum=0.5)
     config = RunConfig(model=TINY, masks=masks)
     monkeypatch.setattr(mmae.training.loop, "batches", lambda *_: [random_batch(16), random_batch(16)])
+    monkeypatch.setattr(mmae.training.loop, "median_scatter", lambda *_: 0.2)
     state = create_state(config, SPEC, torch.device("cpu"))
     host = SimpleNamespace(device=torch.device("cpu"), rank=0, world=1, validation=lambda: None)
     metrics, _ = Loop(config, SimpleNamespace(spec=None), state, host).validate(state.model)

@@ -3,17 +3,19 @@
 Shown pixels are those that were observed and are visible, by band.
 
 Shape suffixes: N galaxies, M training galaxies, C bands, H and W pixels, P pixels of all bands, S shown pixels,
-K neighbours or annuli.
+K neighbours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 from scipy.ndimage import binary_dilation
+
+from mmae.inference.filling import masks_of, symmetric
 
 MEAN, SYMMETRIC, NEAREST, INTERPOLATED, PAPER = METHODS = (
     "mean image",
@@ -22,7 +24,6 @@ MEAN, SYMMETRIC, NEAREST, INTERPOLATED, PAPER = METHODS = (
     "interpolation",
     "paper",
 )
-RING = 2.0  # pixels, width of the annuli of the radial profile
 NEIGHBOURS = (1, 2, 4, 8, 16, 32, 64)  # numbers of neighbours from which one is chosen
 TUNED_ON = 100  # training images kept out of the neighbours, on which their number is chosen
 MIN_TRAINING = 200
@@ -65,30 +66,6 @@ def mean_image(train_MCHW: np.ndarray) -> np.ndarray:
     return train_MCHW.mean(0, dtype=np.float64).astype(np.float32)
 
 
-def symmetric(value_NCHW: np.ndarray, shown_NCHW: np.ndarray) -> np.ndarray:
-    """Every pixel from the shown one opposite to the centre, else from the radial profile of the shown pixels.
-
-    The profile is the median in each band in annuli of 2 pixels around the centre, interpolated in radius; annuli
-    without shown pixels take the value of the nearest ones inside and outside. A band without any is 0.
-    """
-    offset = np.arange(value_NCHW.shape[-1]) - (value_NCHW.shape[-1] - 1) / 2
-    radius_HW = np.hypot(offset[:, None], offset)
-    ring_HW = (radius_HW / RING).astype(int)
-    opposite_NCHW = shown_NCHW[:, :, ::-1, ::-1]
-    result_NCHW = np.where(opposite_NCHW, value_NCHW[:, :, ::-1, ::-1], 0)
-    for n in range(len(value_NCHW)):
-        for bands, shown_HW in _masks(shown_NCHW[n]):
-            missing_HW = ~shown_HW[::-1, ::-1]
-            inside = [shown_HW & (ring_HW == ring) for ring in np.unique(ring_HW[shown_HW])]
-            if not inside:
-                continue
-            middle_K = [radius_HW[one].mean() for one in inside]
-            profile_KC = np.array([np.median(value_NCHW[n, bands][:, one], axis=1) for one in inside])
-            for band, profile_K in zip(bands, profile_KC.T, strict=True):
-                result_NCHW[n, band, missing_HW] = np.interp(radius_HW[missing_HW], middle_K, profile_K)
-    return result_NCHW
-
-
 def interpolated(value_NCHW: np.ndarray, shown_NCHW: np.ndarray) -> np.ndarray:
     """Linear interpolation between shown pixels (Delaunay triangles), nearest shown pixel outside of all triangles.
 
@@ -97,7 +74,7 @@ def interpolated(value_NCHW: np.ndarray, shown_NCHW: np.ndarray) -> np.ndarray:
     """
     result_NCHW = np.where(shown_NCHW, value_NCHW, 0)
     for n in range(len(value_NCHW)):
-        for bands, shown_HW in _masks(shown_NCHW[n]):
+        for bands, shown_HW in masks_of(shown_NCHW[n]):
             # Pixels farther inside a visible patch do not change the triangles that cover hidden pixels. Two rows,
             # because pixels of one straight line have no triangles.
             edge_HW = shown_HW & binary_dilation(~shown_HW, np.ones((5, 5)))
@@ -111,15 +88,6 @@ def interpolated(value_NCHW: np.ndarray, shown_NCHW: np.ndarray) -> np.ndarray:
                 found[outside] = NearestNDInterpolator(place_S2, known_SC)(missing[outside])
             result_NCHW[n, bands, missing[:, :1], missing[:, 1:]] = found
     return result_NCHW
-
-
-def _masks(shown_CHW: np.ndarray) -> Iterator[tuple[list[int], np.ndarray]]:
-    """The different masks of one image, and the bands that have them: usually one for all."""
-    bands = list(range(len(shown_CHW)))
-    if (shown_CHW == shown_CHW[0]).all():
-        yield bands, shown_CHW[0]
-    else:
-        yield from (([band], shown_CHW[band]) for band in bands)
 
 
 class Neighbours:

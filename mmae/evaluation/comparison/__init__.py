@@ -1,0 +1,1 @@
+"""A page that compares the stored evaluations of several runs."""
