@@ -11,6 +11,7 @@ from mmae.catalogue.browse.config import BrowseConfig
 from mmae.catalogue.browse.contents import contents
 from mmae.catalogue.browse.page import render_page
 from mmae.catalogue.row_numbers import NumberedRows
+from mmae.catalogue.rows import RowFormat
 from mmae.core.files import write_whole
 from mmae.core.provenance import provenance_line
 from mmae.core.terminal import terminal
@@ -43,7 +44,14 @@ def _facts(config: BrowseConfig, rows: NumberedRows, choice: Choice, shown: str)
         "catalogue": f"{config.catalogue}, {choice.total:,} galaxies",
         "shown": f"{len(choice.number_M)}: {shown}",
         "images and spectra": config.survey or "none: --survey was not given",
-        "p(z) from": " and ".join(rows.row_format.modalities),
+        "p(z) from": " and ".join(rows.row_format.modalities) + _bins(rows.row_format),
         "model": f"sha256 of the weights {rows.row_format.model}",
         "provenance": provenance_line(),
     }
+
+
+def _bins(row_format: RowFormat) -> str:
+    if row_format.ln_edges is None:
+        return ""
+    low, high, bins = row_format.ln_edges
+    return f", drawn in bins of {(high - low) / bins:.2g} in ln(1+z); median and 68% interval are from finer bins"

@@ -196,6 +196,6 @@ controls.addEventListener("input", update);
 controls.addEventListener("submit", (event) => event.preventDefault());
 controls.addEventListener("reset", () => setTimeout(update));
 document.getElementById("csv").addEventListener("click", csv);
-window.addEventListener("resize", () => redraw(document));
+new ResizeObserver(() => redraw(document)).observe(document.body);
 restore();
 update();

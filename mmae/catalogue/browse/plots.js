@@ -139,7 +139,7 @@ function spectrumPlot(galaxy, width, height) {
     pen = "L";
   });
   plot.add("path", { class: "flux", d: path });
-  const { values } = steps(xs[0], xs[1], (plot.right - plot.left) / 90);
+  const { values } = steps(xs[0], xs[1], (plot.right - plot.left) / 70);
   ticks(plot, values, (value) => value, 0, 40);
   label(plot, "observed wavelength [Å], vacuum");
   plot.add("text", { x: plot.left, y: MARGIN.top - 4 }, UNIT);
