@@ -1,4 +1,4 @@
-"""The notebook docs/notebooks/apply.ipynb runs, with the real data and without them, and is committed with its outputs."""
+"""The notebook docs/notebooks/apply.ipynb runs, with and without the real data, and is committed with its outputs."""
 
 from __future__ import annotations
 
