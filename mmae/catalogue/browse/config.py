@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-MOST = 1000  # galaxies on a page: about 10 kB each
+MOST = 1000  # galaxies on a page: about 20 kB each, with their neighbours
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ function spectrumPlot(galaxy, width, height) {
   const readout = drawn("text", where);
   plot.svg.append(readout);
   plot.svg.addEventListener("pointermove", (event) => {
-    const share = (event.offsetX - plot.left) / (plot.right - plot.left);
+    const share = (event.clientX - plot.svg.getBoundingClientRect().left - plot.left) / (plot.right - plot.left);
     const wavelength = xs[0] + share * (xs[1] - xs[0]);
     const rest = z === null ? "" : `, at rest ${(wavelength / (1 + z)).toFixed(0)} Å`;
     readout.textContent = plot.inside(wavelength) ? `${wavelength.toFixed(0)} Å${rest}` : "";
