@@ -136,7 +136,7 @@ def draw_spectrum(
             linewidth=0.7,
             label=f"observed, running mean of {SMOOTHING} samples, ivar-weighted",
         )
-        extremes += _flux_extremes(smooth_L, error_L)
+        extremes += flux_range(smooth_L, error_L)
         if visible_L is not None:
             for k, (start, stop) in enumerate(masked_spans(wavelength_L, visible_L)):
                 ax.axvspan(
@@ -207,10 +207,10 @@ def masked_spans(wavelength_L: np.ndarray, visible_L: np.ndarray) -> list[tuple[
     return [(float(wavelength_L[a]) - half, float(wavelength_L[b]) + half) for a, b in zip(starts, stops, strict=True)]
 
 
-def _flux_extremes(smooth_L: np.ndarray, error_L: np.ndarray) -> list[float]:
+def flux_range(smooth_L: np.ndarray, error_L: np.ndarray) -> tuple[float, float]:
     """A y range that includes the continuum and all significant lines, but not noise spikes."""
     low, high = np.nanpercentile(smooth_L, [0.5, 99.5])
     significant_L = np.isfinite(smooth_L) & (smooth_L > SIGNIFICANT * error_L)
     if significant_L.any():
         high = max(high, smooth_L[significant_L].max())
-    return [float(low), float(high)]
+    return float(low), float(high)

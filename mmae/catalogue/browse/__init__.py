@@ -1,0 +1,1 @@
+"""A page to look through the galaxies of a catalogue: sort, filter, enlarge."""
