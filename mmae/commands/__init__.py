@@ -47,6 +47,6 @@ def _module(name: str) -> str:
 
 
 def _first_line(name: str) -> str:
-    """Read from the file, because the import of eleven commands takes a second."""
+    """Read from the file, because the import of all commands takes a second."""
     source = Path(__file__).with_name(f"{_module(name)}.py").read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]

@@ -13,6 +13,7 @@ COMMANDS = {
     "evaluate": "ray_jobs/evaluate.py",
     "export": "ray_jobs/export.py",
     "predict": "ray_jobs/predict.py",
+    "browse": "ray_jobs/browse.py",
     "search": "ray_jobs/search.py",
     "align": "ray_jobs/align.py",
     "audit": "ray_jobs/audit.py",
