@@ -16,9 +16,16 @@ each other on one page. --predictions needs no model, only a table of true and p
 from mmae.cli import parse_job
 from mmae.evaluation.config import EvaluateConfig
 
+COMMON = {
+    "what is evaluated": ("--run", "--survey", "--split", "--compare"),
+    "a file of redshifts": ("--predictions", "--truth-column", "--predicted-column"),
+    "output": ("--name", "--home"),
+    "extent": ("--galaxies", "--hidden-galaxies", "--surface-galaxies", "--line-galaxies", "--baseline-run", "--seed"),
+}
+
 
 def job() -> None:
-    config = parse_job(EvaluateConfig, __doc__)
+    config = parse_job(EvaluateConfig, __doc__, common=COMMON)
     from mmae.evaluation.job import evaluate  # after --help and wrong options: takes seconds to import
 
     evaluate(config)
