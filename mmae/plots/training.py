@@ -74,7 +74,7 @@ def _draw_curves(ax: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], 
             continue
         drawn = True
         if name.startswith(BASELINE):
-            label = f"baseline: {name.removeprefix(BASELINE).split('/')[0].replace('_', ' ')}"
+            label = f"baseline: {name.split('/')[-1].replace('_', ' ')}"
             ax.axhline(values[-1], color=GREY, linestyle="--", label=label, zorder=1)
             continue
         line = {"color": colours[i % len(colours)], "linestyle": LINESTYLES[i // len(colours) % len(LINESTYLES)]}

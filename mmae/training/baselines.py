@@ -17,9 +17,9 @@ from mmae.model.mmae import MMAE
 from mmae.model.view import Visible
 from mmae.survey.store import Survey
 
-MEDIAN_SCATTER = "baseline/training_median/sigma_nmad"
+MEDIAN_SCATTER = "baseline/sigma_nmad/training_median"
 """Scatter if the median redshift of the training split is predicted for all."""
-FILLED_LOSS = "baseline/symmetry_and_profile/image_loss"
+FILLED_LOSS = "baseline/image_loss/symmetry_and_profile"
 """The loss `val/image_loss` if hidden pixels are filled in by symmetry and the radial profile of the visible ones."""
 
 

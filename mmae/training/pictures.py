@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from mlflow.exceptions import MlflowException
 
 from mmae.config import RunConfig
-from mmae.core.errors import InputError, one_line
+from mmae.core.errors import one_line
 from mmae.inference.predict import reconstruct
 from mmae.inference.reconstruction_figure import reconstructions_figure
 from mmae.model.batch import Batch
@@ -38,22 +37,22 @@ CURVES = (
 def log_pictures(
     tracker: Tracker, batch: Batch, model: Model, device: torch.device, config: RunConfig, spec: SurveySpec, step: int
 ) -> None:
-    """Log the pictures of one validation. An error of MLflow is printed and does not end the training.
+    """Log the pictures of one validation. An error is printed: no picture may end a training.
 
     Args:
         batch: the first validation galaxies, the same at every validation.
     """
-    chosen = example_galaxies(batch, config.score.examples)
-    examples = reconstruct(
-        model, [chosen], device, examples=len(chosen), mask_ratio=config.score.mask_ratio, seed=config.seed
-    )
     try:
+        chosen = example_galaxies(batch, config.score.examples)
+        examples = reconstruct(
+            model, [chosen], device, examples=len(chosen), mask_ratio=config.score.mask_ratio, seed=config.seed
+        )
         if examples is not None and examples.object_id:
             title = f"step {step}, {config.score.mask_ratio:.0%} of image and spectrum hidden"
             tracker.image(reconstructions_figure(examples, spec, title), RECONSTRUCTIONS, step)
         log_curves(tracker)
-    except (InputError, MlflowException) as error:
-        print(f"pictures of step {step} are not in MLflow: {one_line(str(error))}", flush=True)
+    except Exception as error:
+        print(f"no pictures of step {step}: {type(error).__name__}: {one_line(str(error))}", flush=True)
 
 
 def log_curves(tracker: Tracker, curves: Tracker | None = None) -> None:

@@ -28,7 +28,7 @@ def test_losses_and_scatter_are_in_separate_panels(rng):
 
 def test_levels_of_baselines_are_horizontal_lines():
     curves = {"val/image/sigma_nmad": ([5, 10], [0.1, 0.05]), "val/loss": ([5, 10], [2.0, 1.0])}
-    levels = {"baseline/training_median/sigma_nmad": ([5, 10], [0.2, 0.2]), "baseline/filled/loss": ([5], [1.5])}
+    levels = {"baseline/sigma_nmad/training_median": ([5, 10], [0.2, 0.2]), "baseline/image_loss/filled": ([5], [1.5])}
     upper, lower = loss_figure(curves | levels).axes
     for ax, level in ((upper, 1.5), (lower, 0.2)):
         (dashed,) = [one for one in ax.get_lines() if one.get_linestyle() == "--"]

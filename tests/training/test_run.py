@@ -1,6 +1,7 @@
 """The main job end to end: Parquet through Ray Data and Ray Train into MLflow."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from mmae.survey.leaks import require_no_leak
 from mmae.survey.store import Survey, open_survey
 from mmae.tracking.runs import Tracker, tracking_uri
 from mmae.training import run as run_module
+from mmae.training.baselines import FILLED_LOSS, MEDIAN_SCATTER
 from mmae.training.final_scores import score_run
 from mmae.training.loop import Loop
 from mmae.training.run import RunResult, pretrain, require_usable
@@ -108,6 +110,10 @@ def test_main_job_trains_scores_and_records(first_run):
         "figures/spectra.png",
         "figures/loss.png",
     }
+    pictures = {name for name in artifacts(client, run.info.run_id) if name.endswith(".png") and "step" in name}
+    assert {int(re.search(r"step\D(\d+)", name)[1]) for name in pictures} == {4, 8, 10}
+    for level in (MEDIAN_SCATTER, FILLED_LOSS):
+        assert len(set(result.tracker.history(level)[1])) == 1 and metrics[level] > 0
 
     logged = Path(client.download_artifacts(run.info.run_id, "checkpoint"))
     _, again = load_model(logged)

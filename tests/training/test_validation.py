@@ -12,6 +12,7 @@ import mmae.training.loop
 from mmae.config import RunConfig
 from mmae.model.config import MaskConfig
 from mmae.recipes import RECIPES, recipe
+from mmae.training.baselines import FILLED_LOSS, MEDIAN_SCATTER
 from mmae.training.loop import MIN_LABELS, VALIDATION_RATIO, Loop, short_summary, summary, validation_masks
 from mmae.training.step import create_state
 from tests.model.galaxies import SPEC, TINY, random_batch
@@ -26,12 +27,14 @@ def losses(ratio: tuple[float, float], monkeypatch) -> dict[str, float]:
     state = create_state(config, SPEC, torch.device("cpu"))
     host = SimpleNamespace(device=torch.device("cpu"), rank=0, world=1, validation=lambda: None)
     metrics, _ = Loop(config, SimpleNamespace(spec=None), state, host).validate(state.model)
-    return {name: value for name, value in metrics.items() if name.endswith("loss")}
+    assert metrics[MEDIAN_SCATTER] == 0.2 and "0.2000" not in summary(metrics)  # a level is no score of the model
+    return {name: value for name, value in metrics.items() if name.endswith("loss") or name == FILLED_LOSS}
 
 
 def test_losses_of_the_same_weights_do_not_depend_on_the_mask_ratio_of_the_training(monkeypatch):
     found = losses((0.1, 0.2), monkeypatch)
     assert found == losses((0.75, 0.95), monkeypatch) and found["val/image_loss"] > 0
+    assert found[FILLED_LOSS] > 0
     assert losses((0.0, 0.0), monkeypatch)["val/image_loss"] == 0  # a modality of which no part is ever hidden
 
 
