@@ -27,6 +27,25 @@ CONFIG = RunConfig(
 )
 
 
+class Bar:
+    """A progress bar that is not shown: Ray's own is printed by its driver."""
+
+    def __init__(self, **options):
+        self.lines: list[str] = []
+
+    def update(self, steps: int) -> None:
+        pass
+
+    def refresh(self) -> None:
+        pass
+
+    def write(self, line: str) -> None:
+        self.lines.append(line)
+
+    def close(self) -> None:
+        pass
+
+
 @pytest.fixture
 def tracker(tmp_path) -> Tracker:
     return open_named_run(f"sqlite:///{tmp_path}/mlflow.db", "runs", "run", tmp_path, {})[0]
@@ -37,6 +56,7 @@ def test_every_validation_has_metrics_levels_pictures_and_a_checkpoint(tracker, 
     context = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
     monkeypatch.setattr(worker.ray.train, "get_context", lambda: context)
     monkeypatch.setattr(worker.ray.train, "report", lambda metrics, checkpoint: reported.append(metrics["step"]))
+    monkeypatch.setattr(worker, "WorkerBar", Bar)
     monkeypatch.setattr(mmae.training.loop, "median_scatter", lambda *_: 0.2)
     monkeypatch.setattr(mmae.training.loop, "batches", lambda *_: [random_batch(12, seed=n) for n in (1, 2)])
     monkeypatch.setattr(
@@ -53,7 +73,7 @@ def test_every_validation_has_metrics_levels_pictures_and_a_checkpoint(tracker, 
     Loop(CONFIG, job["survey"], state, host).run()
     host.close()
 
-    assert reported == [2, 4]
+    assert reported == [2, 4] and len(host.bar.lines) == 2
     assert tracker.history("val/loss")[0] == [2, 4]
     assert tracker.history(MEDIAN_SCATTER) == ([2, 4], [0.2, 0.2])
     filled = tracker.history(FILLED_LOSS)[1]
