@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
-from nbclient import NotebookClient
 
 from mmae.model.config import ModalitiesConfig
 from mmae.model.part_configs import ImageConfig, SpectrumConfig
 from mmae.survey.schema import Galaxy, SurveySpec
 from tests.catalogue.small import galaxy, options, predict_here, write_small_bundle, write_survey
 
-pytest.importorskip("usearch")
+for package in ("ipykernel", "usearch"):
+    pytest.importorskip(package)
+nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "docs/notebooks/apply.ipynb"
 DATA = ROOT.parent / "shared/data"
@@ -43,7 +43,7 @@ def large_galaxy(number: int, spec: SurveySpec) -> Galaxy:
     return galaxy(number, image_CHW=(light + noise).astype(np.float32), flux_L=flux_L, ivar_L=np.full_like(flux_L, 4))
 
 
-def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+def outputs(notebook) -> list:
     return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
@@ -55,7 +55,7 @@ def test_the_notebook_runs(data, paths, tmp_path, monkeypatch):
     for name, value in {**paths, "MMAE_DATA": str(data), "PYTHONPATH": python_path}.items():
         monkeypatch.setenv(name, value)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     printed = "".join(output.get("text", "") for output in outputs(notebook))
     assert ("are used instead" in printed) == (data != DATA)
     assert sum("image/png" in output.get("data", {}) for output in outputs(notebook)) >= 8
