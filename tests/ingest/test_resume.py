@@ -143,7 +143,7 @@ def test_build_killed_while_it_writes_shards_continues(tmp_path, marks, uninterr
 def bars(printed: str) -> dict[str, list[str]]:
     """The done/total of each progress bar, in order."""
     found: dict[str, list[str]] = {}
-    for name, done in re.findall(r"(\w+): +\d+%\|[^|]*\| (\d+/\d+)", printed):
+    for name, done in re.findall(r"^(\w+): (\d+/\d+)", printed, re.MULTILINE):
         found.setdefault(name, []).append(done)
     return found
 

@@ -38,7 +38,7 @@ def large_galaxy(number: int, spec: SurveySpec) -> Galaxy:
     rng = np.random.default_rng(number)
     noise = rng.normal(0, 1, spec.image_shape) * np.array(spec.band_noise)[:, None, None]
     y_HW, x_HW = np.indices(spec.image_shape[1:]) - 31.5
-    light = rng.uniform(1, 5, (spec.n_bands, 1, 1)) * np.exp(-np.hypot(x_HW, y_HW) / rng.uniform(3, 8))
+    light = rng.uniform(1, 5, (len(spec.bands), 1, 1)) * np.exp(-np.hypot(x_HW, y_HW) / rng.uniform(3, 8))
     flux_L = rng.normal(1, 0.5, spec.n_wavelengths).astype(np.float32)
     return galaxy(number, image_CHW=(light + noise).astype(np.float32), flux_L=flux_L, ivar_L=np.full_like(flux_L, 4))
 
