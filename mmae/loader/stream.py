@@ -122,8 +122,8 @@ def training_batches(
 ) -> Iterator[Batch]:
     """The portion of a worker of each batch, from the given step to the end of the run.
 
-    The windows of a run are read in Ray tasks, as Ray Datasets of a few windows. While the batches of one are used, the
-    next one is read, so that a training does not wait for it.
+    The windows of a run are read in Ray tasks, as Ray Datasets of a few windows. When half of the batches of one are
+    used, the next one is read, so that a training does not wait for it.
 
     Args:
         steps: total number of optimiser steps of the run.
@@ -155,8 +155,13 @@ def training_batches(
         following = thread.submit(started, window, skip) if window < n_windows else None
         while following:
             windows, found = following.result()
-            following = thread.submit(started, windows.stop) if windows.stop < n_windows else None
-            yield from found
+            following, n_batches = None, len(windows) * per_window - skip
+            for index, batch in enumerate(found):
+                # Not earlier: the processes that read this Ray Dataset read the next one too.
+                if index == n_batches // 2 and windows.stop < n_windows:
+                    following = thread.submit(started, windows.stop)
+                yield batch
+            skip = 0
 
 
 def windows_in_store(survey: Survey, columns: list[str], rows: int, workers: int) -> int:

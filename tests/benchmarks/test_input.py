@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.models.survey import load
-from benchmarks.performance import epoch, input, memory
+from benchmarks.performance import epoch, input, memory, nodes
 from mmae.survey.store import open_survey
 
 
@@ -49,7 +49,17 @@ def test_bare_loop_steps(survey, quick_run, monkeypatch):
     assert epoch.bare_steps(survey, quick_run, steps=1) > 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
+def test_trainings_by_the_command(survey, tmp_path, monkeypatch):
+    """On a Ray of its own and on two logical nodes; rates are found by the name of the run."""
+    monkeypatch.setattr(epoch, "WARM_UP", 0)
+    between, whole = epoch.trained(survey.path, steps=20, threads=1, home=tmp_path, name="whole")
+    assert 0 < whole < between
+    monkeypatch.setattr(nodes, "WARM_UP", 0)
+    assert nodes.rate(survey.path, 2, steps=10, home=tmp_path, name="nodes") > 0
+
+
+@pytest.mark.long
 def test_streams_in_a_process_of_its_own(survey):
     first, curve = memory.streamed(survey.path, rows=256, points=2)
     assert first > 0 and [int(rows) for rows, *_ in curve] == [128, 256]
