@@ -74,22 +74,14 @@ def trained(survey: Path, steps: int, threads: int, home: Path, name: str) -> tu
     """
     config = recipe("small")
     middle = WARM_UP + steps // (2 * LOG_EVERY) * LOG_EVERY
-    options = {
+    options: dict[str, object] = {
         "--survey": survey,
         "--name": name,
         "--optim.steps": 2 * middle - WARM_UP,
         "--validation.every": middle,
-        "--score.bootstrap": 20,
-        "--score.recalibration": 50,
         "--compute.threads": threads,
     }
-    subprocess.run(
-        [sys.executable, "ray_jobs/pretrain.py", *(str(part) for pair in options.items() for part in pair)],
-        cwd=ROOT,
-        env=os.environ | {"MMAE_HOME": str(home), "PYTHONPATH": str(ROOT), "RAY_ADDRESS": "local"},
-        check=True,
-        capture_output=True,
-    )
+    pretrain(options, home, "local")
     points = speed_curve(home, name)
     between = statistics.harmonic_mean([point.value for step, point in points.items() if step > WARM_UP])
     validated = (points[middle + LOG_EVERY].timestamp - points[middle].timestamp) / 1000  # with LOG_EVERY steps
@@ -97,6 +89,18 @@ def trained(survey: Path, steps: int, threads: int, home: Path, name: str) -> tu
     galaxies = config.optim.steps * config.stream.batch_size
     seconds = galaxies / between + config.optim.steps // config.validation.every * validation
     return between, galaxies / seconds
+
+
+def pretrain(options: dict[str, object], home: Path, address: str) -> None:
+    """Run `ray_jobs/pretrain.py` with these options and a short scoring, on the Ray at this address."""
+    options = options | {"--score.bootstrap": 20, "--score.recalibration": 50}
+    subprocess.run(
+        [sys.executable, "ray_jobs/pretrain.py", *(str(part) for pair in options.items() for part in pair)],
+        cwd=ROOT,
+        env=os.environ | {"MMAE_HOME": str(home), "PYTHONPATH": str(ROOT), "RAY_ADDRESS": address},
+        check=True,
+        capture_output=True,
+    )
 
 
 def speed_curve(home: Path, name: str) -> dict[int, Metric]:

@@ -9,16 +9,13 @@ of the workers.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
-from benchmarks.performance.epoch import ROOT, WARM_UP, speed_curve
+from benchmarks.performance.epoch import WARM_UP, pretrain, speed_curve
 from benchmarks.performance.line import HEADER, Line, ratio, spread
 from benchmarks.performance.scale_counts import counted_communication
 from mmae.recipes import recipe
@@ -34,24 +31,16 @@ def rate(survey: Path, nodes: int, steps: int, home: Path, name: str) -> float:
     try:
         for _ in range(nodes - 1):
             cluster.add_node(num_cpus=1, object_store_memory=STORE)
-        options = {
+        options: dict[str, object] = {
             "--survey": survey,
             "--name": name,
             "--optim.steps": WARM_UP + steps,
             "--validation.every": WARM_UP + steps,
-            "--score.bootstrap": 20,
-            "--score.recalibration": 50,
             "--stream.lanes": max(NODES),
             "--compute.workers": nodes,
             "--compute.threads": 1,
         }
-        subprocess.run(
-            [sys.executable, "ray_jobs/pretrain.py", *(str(part) for pair in options.items() for part in pair)],
-            cwd=ROOT,
-            env=os.environ | {"MMAE_HOME": str(home), "PYTHONPATH": str(ROOT), "RAY_ADDRESS": cluster.address},
-            check=True,
-            capture_output=True,
-        )
+        pretrain(options, home, cluster.address)
     finally:
         cluster.shutdown()
     return statistics.harmonic_mean([p.value for step, p in speed_curve(home, name).items() if step > WARM_UP])

@@ -178,5 +178,6 @@ def windows_in_store(survey: Survey, columns: list[str], rows: int, workers: int
 
 def row_bytes(survey: Survey, columns: list[str]) -> int:
     """Bytes of a row in memory."""
-    types = [pq.read_schema(survey.path / survey.shards[0].path).field(column).type for column in columns]
+    schema = pq.read_schema(survey.path / survey.shards[0].path)
+    types = [schema.field(column).type for column in columns]
     return sum(kind.byte_width if pa.types.is_fixed_size_binary(kind) else NUMBER_BYTES for kind in types)
