@@ -25,7 +25,7 @@ from mmae.bundle.predictions import LIMITS
 from mmae.tracking.runs import Tracker
 
 FOLDER = "model"  # in the artifacts of a run
-ROOMS = ("bundle", "core", "model")
+SUBPACKAGES = ("bundle", "core", "model")
 NEEDED = ("torch", "numpy", "safetensors", "mlflow", "pandas")
 SCALARS = (*LIMITS, "z_mean", "z_mode", "anomaly", "anomaly_image", "anomaly_spectrum")
 
@@ -58,8 +58,8 @@ def _copied_code(folder: Path) -> Path:
     """The part of this package that a loaded bundle needs, for a machine on which it is not installed."""
     package = Path(mmae.__file__).parent
     copy = folder / package.name
-    for room in ROOMS:
-        shutil.copytree(package / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in SUBPACKAGES:
+        shutil.copytree(package / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(mmae.__file__, copy / "__init__.py")
     return copy
 
