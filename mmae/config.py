@@ -18,7 +18,7 @@ from mmae.model.config import DECLARED, CNNConfig, MaskConfig, MMAEConfig, Model
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """AdamW with warm-up, cosine decay and an exponential moving average of the weights."""
+    """AdamW, or AdamW and Muon, with warm-up, cosine decay and an exponential moving average of the weights."""
 
     steps: int = 2000
     """Optimiser steps (batches) of the run. E epochs of N training galaxies are E x N / stream.batch-size
@@ -29,7 +29,7 @@ class OptimConfig:
     """Peak learning rate of Muon, the optimiser of the matrices of transformer blocks, convolutions and the redshift
     head's inner layers. 0: AdamW for all weights."""
     muon_decoder_factor: float = 1.0
-    """Factor of Muon's learning rate for the blocks that reconstruct."""
+    """Factor on Muon's learning rate for the blocks of the decoder."""
     final_learning_rate: float = 1e-5
     """Learning rate at the end of the cosine decay; equal to learning_rate for a constant rate."""
     warmup_steps: int = 100
@@ -42,7 +42,8 @@ class OptimConfig:
     """Decay per step of the moving average of the weights, which is validated and saved; smaller at the start of a
     run. 0: no average."""
     augment: bool = True
-    """Augment training data (images: random flips and turns by 90 degrees)."""
+    """Augment training data: images flipped, turned by 90 degrees or with parts removed, spectra replaced by noise
+    (docs/modalities.md)."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.warmup_steps < 0:
@@ -60,9 +61,9 @@ class ValidationConfig:
     """Validations during training; each writes a checkpoint."""
 
     every: int = 200
-    """Steps between validations and checkpoints: the most work that a crash can cost."""
+    """Steps between validations and checkpoints: the largest number of steps that are repeated after a crash."""
     galaxies: int = 1024
-    """Number of validation galaxies, the first of the split."""
+    """Number of validation galaxies, taken from the start of the split."""
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.galaxies < 1:
@@ -74,13 +75,13 @@ class ScoreConfig:
     """Scores of the finished run on the test split."""
 
     bootstrap: int = 1000
-    """Bootstrap resamples of every error."""
+    """Number of bootstrap resamples for each error."""
     examples: int = 6
-    """Galaxies shown in the reconstruction figures."""
+    """Number of galaxies in the reconstruction figures."""
     mask_ratio: float = 0.75
-    """Masked fraction of image and spectrum in the reconstruction figures (the paper's)."""
+    """Masked fraction of image and spectrum in the reconstruction figures (0.75 as in arXiv:2510.22527)."""
     recalibration: int = 10_000
-    """Validation galaxies on which p(z) is recalibrated before the test split is scored; 0: no recalibration."""
+    """Number of validation galaxies on which p(z) is recalibrated before the test split is scored; 0: none."""
 
     def __post_init__(self) -> None:
         if self.bootstrap < 1 or self.examples < 1:
@@ -98,7 +99,8 @@ class ComputeConfig:
     workers: int = 1
     """Ray Train workers, each with a GPU or a share of the CPU cores."""
     min_workers: int = 0
-    """Elastic training: minimum number of workers, up to `workers`, as nodes are lost or added. 0: always `workers`."""
+    """Elastic training: the number of workers may change between this and `workers` as nodes are lost or added. 0:
+    always `workers`."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
     """ddp: a replica of the model on each worker. fsdp: the model sharded over the workers, for large models."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -108,7 +110,7 @@ class ComputeConfig:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 autocast on a GPU, float32 on a CPU."""
     max_failures: int = 3
-    """Worker failures after which the run restarts from the last checkpoint."""
+    """How many times the run restarts from its last checkpoint after the failure of a worker."""
 
     def __post_init__(self) -> None:
         if self.workers < 1 or self.threads < 0 or self.max_failures < 0:

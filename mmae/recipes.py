@@ -35,12 +35,13 @@ def small() -> RunConfig:
     """Masked autoencoder that encodes visible tokens only, for a laptop.
 
     Command: python ray_jobs/pretrain.py
-    Time: 8 to 13 minutes on 2 CPU cores, 11 epochs of the 6,000 simulated galaxies.
+    Time: 8 to 13 minutes on 2 CPU cores, 800 steps on the embedded survey of 6,000 galaxies.
     Score: see the README.
 
-    In a step, 0.6 of the galaxies of a batch are shown with a tenth to four tenths of their patches, from which the
-    others are reconstructed, and all with whole images, a few with or by their spectrum, from which the redshift is
-    learned. Rare kinds of galaxy are repeated, mostly with their spectrum.
+    A step has two views. In the first, 0.6 of the galaxies of a batch show a tenth to four tenths of their patches,
+    from which the others are reconstructed. In the second, from which the redshift is learned, all galaxies show their
+    whole image or, for a tenth, their spectrum; a few show both. Rare kinds of galaxy are repeated, mostly with their
+    spectrum.
     """
     return RunConfig(
         recipe="small",
@@ -63,7 +64,7 @@ def base() -> RunConfig:
 
     Command: python ray_jobs/pretrain.py --recipe base --survey YOUR_SURVEY
     Time: needs one or more GPUs (--compute.workers).
-    Score: not measured. docs/ablations.md has scores of this design at the sizes of `small`, in its first section.
+    Score: not measured. The first section of docs/ablations.md has scores of this design at the size of `small`.
     Cost: 12.1 million parameters; 3.3 GFLOP per galaxy and step for both views, forward and backward, and 98 GFLOP per
     step for Muon (counted), thus 0.94 TFLOP per step, and 17 PFLOP for all steps: 44 s at 40% of the 989 TFLOP/s
     (dense, bfloat16) of an H100 or H200, if nothing else limits. Memory: 15 MB of activations per galaxy in float32

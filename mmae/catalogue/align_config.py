@@ -15,11 +15,11 @@ class AlignConfig:
     model: str
     """A bundle, or a run: name, MLflow run id or checkpoint folder. The alignment is written into its folder."""
     survey: Path
-    """The survey of its training, or another one on the same grids; galaxies with image and spectrum are used."""
+    """The survey on which the model was trained, or another one on the same grids, with images and spectra."""
     train: int = 20_000
-    """Galaxies of the training split to which the projections are fitted, at most."""
+    """Maximum number of galaxies of the training split for the fit of the projections."""
     validation: int = 2_000
-    """Galaxies of the validation split to which the match probability is fitted, at most."""
+    """Maximum number of galaxies of the validation split for the fit of the match probability."""
     home: str = ""
     """Folder of runs and the MLflow database. Empty: $MMAE_HOME, else ~/mmae."""
 

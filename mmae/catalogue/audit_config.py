@@ -13,21 +13,21 @@ class AuditConfig:
     """A catalogue, and the survey whose redshifts are checked."""
 
     catalogue: Path
-    """A catalogue of ray_jobs/predict.py, best from image and spectrum."""
+    """A catalogue of ray_jobs/predict.py; the test is best if it was predicted from image and spectrum."""
     survey: str
     """The input of the catalogue, with the redshifts: survey folder, HATS catalogue, folder of Parquet files or
     pattern."""
     out: Path = Path("audit")
     """Folder of the results: audit.parquet, audit.fits, audit.vot and report/report.html."""
     wrong_rate: float = 0.002
-    """Fraction of redshifts expected to be wrong before the model is asked. Visual inspections of DESI found 0.05 to
+    """Prior probability that a redshift is wrong. Visual inspections of DESI found 0.05 to
     0.5%, depending on the kind of target (Lan+2023, Alexander+2023)."""
     splits: tuple[str, ...] = SPLITS
     """Splits of a survey folder whose redshifts are checked."""
     rows: int = 10_000
-    """Galaxies in the list, the most suspicious first."""
+    """Number of galaxies in the list, the most suspicious first."""
     shown: int = 10
-    """Galaxies of which the evidence is drawn."""
+    """Number of galaxies whose image, spectrum and p(z) are shown on the page."""
 
     def __post_init__(self) -> None:
         if not 0 < self.wrong_rate < 1:

@@ -31,13 +31,13 @@ class PredictConfig:
     batch_size: int = 128
     """Galaxies per batch."""
     piece_rows: int = 2048
-    """Galaxies per unit of work, in whole row groups. A killed job loses the units in work. With GPUs: 65536."""
+    """Galaxies per unit of work, in whole row groups. A continued job repeats unfinished units. With GPUs: 65536."""
     partition_rows: int = 100_000
     """Galaxies per partition (file) of the catalogue, at most."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """auto: GPUs if the cluster has any."""
     actors: int = 0
-    """Processes with one model each. 0: one per GPU, or as many as the CPUs allow."""
+    """Number of processes, each with a copy of the model. 0: one per GPU, or as many as the CPUs allow."""
     threads: int = 1
     """Torch threads (and CPUs of the cluster) per process without a GPU."""
     home: str = ""

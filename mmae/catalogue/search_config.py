@@ -11,7 +11,7 @@ from mmae.core.folders import home_folder
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """A catalogue, and the galaxies whose like is wanted."""
+    """A catalogue, and the galaxies to which similar ones are searched."""
 
     catalogue: Path
     """A catalogue of ray_jobs/predict.py."""
@@ -19,13 +19,14 @@ class SearchConfig:
     """One or more galaxies: object_id of the catalogue, FITS cutout, or FITS spectrum (of a file with several,
     FILE:TARGETID)."""
     find: Literal["similar", "spectra", "images"] = "similar"
-    """similar: galaxies with a similar embedding. spectra: those that may belong to an image; images: to a spectrum."""
+    """similar: galaxies with a similar embedding. spectra: spectra that may belong to an image. images: images that may
+    belong to a spectrum."""
     neighbours: int = 15
-    """Galaxies to find for each."""
+    """Number of galaxies to find for each of --like."""
     model: str = ""
-    """The model of the catalogue, a bundle or a run: for FITS files, and for spectra and images."""
+    """The model of the catalogue, a bundle or a run. Needed for FITS files, and with --find spectra or images."""
     expected: float = 0.5
-    """For spectra and images: probability, before the search, that the catalogue has the galaxy; at most 1."""
+    """With --find spectra or images: prior probability that the catalogue has the galaxy, at most 1."""
     survey: str = ""
     """The input of the catalogue, for pictures: survey folder, HATS catalogue, folder of Parquet files or pattern."""
     out: Path = Path("neighbours")

@@ -3,7 +3,7 @@
     python ray_jobs/align.py --model bundle --survey my_survey
     python ray_jobs/search.py --catalogue catalogue --like cutout.fits --model bundle --find spectra
 
-For one model; takes a minute. Writes alignment.safetensors into the folder of the model.
+Done once for a model; takes a minute. Writes alignment.safetensors into the folder of the model.
 """
 
 from mmae.catalogue.align_config import AlignConfig

@@ -13,7 +13,7 @@
     python ray_jobs/build_survey.py --out pairs --source paired \\
         --pair.sources mmu-desi=mmu/desi mmu-hsc=mmu/hsc
 
---source sdss-spec, mmu-desi, ... are files of other surveys as they come
+--source sdss-spec, mmu-desi, ... read files of other surveys
 (docs/surveys.md). --source paired matches on the sky (docs/pairing.md). If whole
 files cannot be read, the rest is built and the exit status is 3. A killed build
 continues when the same command is run again.

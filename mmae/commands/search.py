@@ -5,9 +5,9 @@
     python ray_jobs/search.py --catalogue catalogue --like cutout.fits --model bundle --find spectra
     python ray_jobs/search.py --catalogue catalogue --like coadd.fits:39627835576420141 --model bundle --find images
 
-With --find, the spectra of images or the images of spectra, which needs ray_jobs/align.py once
-for a model. The first search builds an index in the folder of the catalogue. With --survey,
-what is found is drawn. Needs usearch: pip install -c constraints.txt usearch
+--find spectra searches the spectrum of an image, --find images the image of a spectrum; both need
+ray_jobs/align.py once for a model. The first search builds an index in the folder of the
+catalogue. With --survey, pictures of the galaxies are written. Needs usearch: pip install -c constraints.txt usearch
 """
 
 from mmae.catalogue.search_config import SearchConfig

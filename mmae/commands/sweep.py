@@ -8,7 +8,7 @@
     python tune/sweep.py --name rate --space.depth 2 4 8 --space.learning-rate 5e-4 5e-3
     python ray_jobs/pretrain.py --config ~/mmae/studies/NAME/best.yaml
 
-By default mask ratios, patch sizes and depth. Every trial is a run in MLflow.
+By default varies mask ratios, patch sizes and depth. Every trial is a run in MLflow.
 The same command continues an interrupted study.
 """
 

@@ -19,9 +19,9 @@ class EvaluateConfig:
     """Survey folder. Empty: the survey that the run was trained on; with --compare: the one on which all were
     evaluated."""
     compare: tuple[str, ...] = ()
-    """Instead: two or more models, given like --run, of which the stored evaluations are compared on one page."""
+    """Instead of --run: two or more models, given like --run, whose stored evaluations are compared on one page."""
     predictions: Path | None = None
-    """Instead of a model: a table of true and predicted redshifts (CSV or other text, FITS, VOTable, Parquet)."""
+    """Instead of --run: a table of true and predicted redshifts (CSV or other text, FITS, VOTable, Parquet)."""
     truth_column: str | None = None
     """Column of true redshifts in that file. None: detected (z_true, z_spec, redshift, ...)."""
     predicted_column: tuple[str, ...] = ()
@@ -36,9 +36,9 @@ class EvaluateConfig:
     galaxies: int = 4000
     """Number of galaxies of the split, taken from its start; 0: all."""
     training_galaxies: int = 4000
-    """Number of training galaxies for the probes; 0: all."""
+    """Number of training galaxies for the probes of the embedding; 0: all."""
     surface_galaxies: int = 2000
-    """Number of galaxies for the surface of image and spectrum masks; 0: all evaluated galaxies."""
+    """Number of galaxies for the scatter by masked fraction (section surface); 0: all evaluated galaxies."""
     line_galaxies: int = 1000
     """Maximum number of galaxies for line fits; 0: all evaluated galaxies."""
     hidden_galaxies: int = 500
@@ -47,7 +47,7 @@ class EvaluateConfig:
     """Another trained model (name of a run, MLflow run id, or checkpoint folder) as a baseline for hidden pixels,
     usually one of the recipe `paper`."""
     surface_ratios: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
-    """Masked fractions of image and spectrum in the surface; 1: the modality is absent."""
+    """Masked fractions of image and spectrum in the section surface; 1: the modality is absent."""
     mask_ratio: float = 0.75
     """Masked fraction of image and spectrum for reconstructions."""
     bootstrap: int = 500

@@ -1,1 +1,1 @@
-"""From files of other archives, or the simulation, to a survey: readers, pairing on the sky, build, resume."""
+"""Building of surveys from files of archives or the simulation: readers, pairing on the sky, build, resume."""

@@ -17,10 +17,10 @@ OWN_SOURCES = ("simulated", "holdout", "galaxiesml", "desi", "hsc", "paired")
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """How galaxies are divided: by sky cell. Rows of one galaxy, and groups (one parent image), share a split."""
+    """Galaxies are divided by sky cell. Rows of one galaxy, or of one group (one parent image), share a split."""
 
     fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
-    """Train, val and test: the paper's 70/15/15. 0 0 1: a survey for tests only."""
+    """Fractions of train, val and test; the default is that of arXiv:2510.22527. 0 0 1: a survey for tests only."""
     seed: int = 0
     """Seed of the assignment of cells to splits."""
     nside: int = 512
@@ -45,7 +45,7 @@ class BuildConfig:
     inputs: tuple[str, ...] = ()
     """Files, folders or quoted patterns of a known source; of several known sources as NAME=PATTERN."""
     grid: GridConfig = field(default_factory=GridConfig)
-    """Pixels and wavelengths of the survey, where they are not those of the known source's description."""
+    """Pixels and wavelengths of the survey, if they are to differ from those of the known source."""
     galaxiesml: Path | None = None
     """GalaxiesML-Spectra HDF5 file (Zenodo 16989593)."""
     desi: tuple[Path, ...] = ()
@@ -55,14 +55,14 @@ class BuildConfig:
     hsc: tuple[Path, ...] = ()
     """HSC cutouts: .npz archives, FITS files or folders of them."""
     pair: PairConfig = field(default_factory=PairConfig)
-    """For --source paired."""
+    """Input and options of --source paired."""
     # No prefix: --galaxies, not --simulation.galaxies.
     simulation: Annotated[SimulationConfig, tyro.conf.arg(name="")] = field(default_factory=SimulationConfig)
     image_size: int = 64
     """Pixels along a side of simulated images: 64 or 127."""
     split: SplitConfig = field(default_factory=SplitConfig)
     workers: int | None = None
-    """At most this many chunks at once; default: all CPUs of the cluster."""
+    """Maximum number of chunks that are built at the same time; default: the number of CPUs of the cluster."""
     report: bool = False
     """Compare the simulated survey with published numbers and real data. If --out already holds
     the survey, only the report is written."""

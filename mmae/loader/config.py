@@ -14,15 +14,15 @@ class StreamConfig:
     shuffle_rows: int = 1024
     """Galaxies that each worker reads and shuffles at a time; the order of the row groups is shuffled as well."""
     lanes: int = 0
-    """Parts of an epoch, each contributing equally to every batch, so that each worker reads its own part. 0:
-    compute.workers at the start of the run. Batches do not change with the number of workers."""
+    """Parts into which an epoch is divided; every batch has equally many galaxies of each, so that each worker reads
+    its own parts. 0: compute.workers at the start of the run. Batches depend on it, not on the number of workers."""
     unlabelled: float = 1.0
-    """Fraction of the training galaxies without a redshift in each epoch; a new random subset per epoch. Useful if few
-    galaxies have a redshift."""
+    """Fraction of the training galaxies without a redshift that each epoch has, a new random subset each time. Useful
+    if few galaxies have a redshift."""
     repeat_rare: int = 1
-    """How many times, at most, an epoch has a galaxy of a rare kind: a point source, or an extended one, in a sparse
-    bin of redshift. The additional copies show their spectrum, so that views without one keep the natural mix; without
-    a spectrum the redshift loss is divided by that number. 1: no repetition."""
+    """How many times, at most, a galaxy of a rare kind is repeated in an epoch: a point source, or an extended one, in
+    a sparse bin of redshift. The copies show their spectrum, so that images alone keep the frequencies of the survey;
+    without a spectrum the redshift loss is divided by this number. 1: no repetition (docs/modalities.md)."""
     readers: int = 2
     """Concurrent read tasks per worker."""
     cache_gb: float = 4.0

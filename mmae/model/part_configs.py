@@ -28,7 +28,7 @@ class MaskRule:
 
 @dataclass(frozen=True)
 class RedshiftConfig:
-    """p(z) in equal bins of ln(1+z): a scatter of dz/(1+z) is equally many bins at all redshifts."""
+    """p(z) in equal bins of ln(1+z), in which a scatter of dz/(1+z) is the same at all redshifts."""
 
     z_max: float = 6.0
     """Upper edge of the last redshift bin; higher redshifts are counted in it."""
@@ -83,7 +83,7 @@ class ImageConfig:
     stem_depth: int = 2
     """Inception modules before each halving of the resolution."""
     mixing: int = 2
-    """Self-attention blocks of the decoder, in which the patches of an image see each other."""
+    """Self-attention blocks of the decoder between the patches of an image."""
     weight: float = 0.1
     """Weight of the mean squared error of hidden patches (normalised pixels) in the total loss."""
 

@@ -20,15 +20,15 @@ class BrowseConfig:
     out: Path = Path("browse")
     """Folder of the page, index.html."""
     anomalous: int = 80
-    """Galaxies with the largest anomaly scores."""
+    """Number of galaxies with the largest anomaly scores."""
     uncertain: int = 80
-    """Galaxies with the widest p(z)."""
+    """Number of galaxies with the widest p(z)."""
     random: int = 80
-    """Galaxies drawn at random."""
+    """Number of galaxies drawn at random."""
     neighbours: int = 6
-    """Most similar galaxies shown with each, by their embeddings. 0: none, which needs no index."""
+    """Number of most similar galaxies (by their embeddings) shown with each. 0: none, without an index."""
     seed: int = 0
-    """Of the random galaxies."""
+    """Seed of the random galaxies."""
 
     def __post_init__(self) -> None:
         for name in ("anomalous", "uncertain", "random", "neighbours", "seed"):

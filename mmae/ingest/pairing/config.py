@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class PairConfig:
-    """Spectra, images and catalogues of one sky in the archives' formats, or catalogues alone.
+    """Spectra, images and catalogues of the same area in the formats of the archives, or catalogues alone.
 
     Each path may be a file, a folder or a quoted pattern, local or with a protocol supported by fsspec (s3://...).
     """
@@ -46,7 +46,7 @@ class PairConfig:
     """Accept patches and stamps without files of some of the bands, which are then missing. By default such images are
     rejected, with the name of the band."""
     rows_per_cell: int = 512
-    """Maximum of rows per sky cell; one cell is one task and one shard per split."""
+    """Maximum number of rows per sky cell; one cell is one task and one shard per split."""
     engine: Literal["auto", "memory", "ray"] = "auto"
     """Where the sky match runs: in memory, in Ray, or chosen by the number of rows."""
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GridConfig:
-    """Pixels and wavelengths of the survey, where they are not those of the source's description."""
+    """Pixels and wavelengths of the survey, if they are to differ from those of the known source."""
 
     image_size: int | None = None
     """Pixels along a side; images are cropped about their centre."""
     pixel_scale: float | None = None
-    """Arcsec; images on other pixels are resampled, and the flux is kept."""
+    """Arcsec per pixel; images with another pixel scale are resampled, and the flux is conserved."""
     bands: tuple[str, ...] = ()
-    """A part of the source's bands."""
+    """Bands to use, of those of the source."""
     wavelength_start: float | None = None
     """Angstrom, vacuum; spectra on other wavelengths are resampled."""
     wavelength_step: float | None = None
