@@ -1,4 +1,4 @@
-"""Train a model on a survey, score it and record the run in MLflow.
+"""Train a model on a survey, score it and record it in MLflow.
 
     python ray_jobs/pretrain.py                     # simulated survey, recipe small
     python ray_jobs/pretrain.py --survey my_survey --recipe paper --name first
