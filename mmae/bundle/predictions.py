@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmae.model.batch import Batch
 from mmae.model.part_configs import RedshiftConfig
-from mmae.model.redshift import redshift_quantile
+from mmae.model.redshift import redshift_quantiles
 
 LIMITS = {"z_low95": 0.025, "z_low68": 0.16, "z_median": 0.5, "z_high68": 0.84, "z_high95": 0.975}
 """Quantiles of p(z); those of 68% as in mmae/model/redshift.py."""
@@ -92,7 +92,7 @@ class Predictions:
 
 def point_estimates(logits_BZ: Tensor, config: RedshiftConfig) -> dict[str, Tensor]:
     """Quantiles, mean and mode of p(z) by name in `Predictions`, each (B,), from logits of the fine bins."""
-    found = {name: redshift_quantile(logits_BZ, quantile, config) for name, quantile in LIMITS.items()}
+    found = dict(zip(LIMITS, redshift_quantiles(logits_BZ, tuple(LIMITS.values()), config), strict=True))
     bin_Z = torch.arange(config.fine_bins, device=logits_BZ.device, dtype=torch.double)
     z_Z = torch.expm1((bin_Z + 0.5) * config.fine_width)
     found["z_mean"] = logits_BZ.double().softmax(-1) @ z_Z

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -106,17 +107,24 @@ def redshift_quantile(logits_BZ: Tensor, quantile: float, config: RedshiftConfig
 
     The median (0.5) is the point estimate, because it minimises the expected absolute error.
     """
+    (found_B,) = redshift_quantiles(logits_BZ, (quantile,), config)
+    return found_B
+
+
+def redshift_quantiles(logits_BZ: Tensor, quantiles: Sequence[float], config: RedshiftConfig) -> list[Tensor]:
+    """Several quantiles of p(z), each as `redshift_quantile`."""
     probability_BZ = logits_BZ.softmax(-1)
     cdf_BZ = probability_BZ.cumsum(-1)
-    index_B1 = (cdf_BZ < quantile).sum(-1, keepdim=True).clamp(max=config.fine_bins - 1)
-    upper_B, mass_B = cdf_BZ.gather(1, index_B1)[:, 0], probability_BZ.gather(1, index_B1)[:, 0]
-    fraction_B = ((quantile - (upper_B - mass_B)) / mass_B.clamp(min=1e-12)).clamp(0, 1)
-    return torch.expm1((index_B1[:, 0] + fraction_B) * config.fine_width)
+    quantile_BQ = cdf_BZ.new_tensor(quantiles).expand(len(cdf_BZ), -1).contiguous()
+    index_BQ = torch.searchsorted(cdf_BZ, quantile_BQ).clamp(max=config.fine_bins - 1)
+    upper_BQ, mass_BQ = cdf_BZ.gather(1, index_BQ), probability_BZ.gather(1, index_BQ)
+    fraction_BQ = ((quantile_BQ - (upper_BQ - mass_BQ)) / mass_BQ.clamp(min=1e-12)).clamp(0, 1)
+    return list(torch.expm1((index_BQ + fraction_BQ) * config.fine_width).unbind(1))
 
 
 def redshift_interval(logits_BZ: Tensor, config: RedshiftConfig) -> tuple[Tensor, Tensor, Tensor]:
     """Median, 16th and 84th percentile of p(z)."""
-    low_B, median_B, high_B = (redshift_quantile(logits_BZ, q, config) for q in (0.16, 0.5, 0.84))
+    low_B, median_B, high_B = redshift_quantiles(logits_BZ, (0.16, 0.5, 0.84), config)
     return median_B, low_B, high_B
 
 

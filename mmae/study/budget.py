@@ -16,8 +16,8 @@ from mmae.study.config import StudyConfig
 from mmae.study.space import Parameters, run_of
 from mmae.training.step import create_state, training_step
 
-# Batch size and number of mask draws over which FLOPs are averaged; the draws are the same for every trial.
-COUNTED_GALAXIES, COUNTED_STEPS = 8, 8
+# Galaxies whose masks the count of FLOPs averages, in one step; the draws are the same for every trial.
+COUNTED_GALAXIES = 64
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,18 @@ class Plan:
 
 
 def plan_trial(
-    config: StudyConfig, parameters: Parameters, spec: InputSpec, counted_steps: int = COUNTED_STEPS
+    config: StudyConfig, parameters: Parameters, spec: InputSpec, counted_galaxies: int = COUNTED_GALAXIES
 ) -> Plan:
     """The configuration of a trial: its parameters, and the number of steps that the budget allows.
 
     Args:
-        counted_steps: of the counts of FLOPs.
+        counted_galaxies: of the counts of FLOPs.
     """
     run = run_of(parameters, config.run)
-    per_galaxy = flops_per_galaxy(run, spec, counted_steps)
+    per_galaxy = flops_per_galaxy(run, spec, counted_galaxies)
     galaxies = float(config.galaxies_seen)
     if config.budget == "flops":
-        galaxies *= flops_per_galaxy(config.run, spec, counted_steps) / per_galaxy
+        galaxies *= flops_per_galaxy(config.run, spec, counted_galaxies) / per_galaxy
     steps = max(1, round(galaxies / run.stream.batch_size))
     optim = replace(
         run.optim,
@@ -76,15 +76,18 @@ def validation_number(step: int, steps: int, validations: int) -> int:
     return max(1, round(validations * step / steps))
 
 
-def flops_per_galaxy(run: RunConfig, spec: InputSpec, steps: int = COUNTED_STEPS) -> float:
-    """Floating-point operations of a training step, per galaxy, on any device."""
+def flops_per_galaxy(run: RunConfig, spec: InputSpec, galaxies: int = COUNTED_GALAXIES) -> float:
+    """Floating-point operations of a training step, per galaxy, on any device.
+
+    Args:
+        galaxies: in the step. Those of the optimiser are shared by them.
+    """
     run = replace(run, compute=replace(run.compute, precision="float32"))
-    state, batch = create_state(run, spec, torch.device("cpu")), noise_batch(COUNTED_GALAXIES, spec)
+    state, batch = create_state(run, spec, torch.device("cpu")), noise_batch(galaxies, spec)
     # Unfused attention: the counter has formulas for the fused kernels of GPUs but not for that of CPUs.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        for _ in range(steps):
-            training_step(state, batch, run)
-    return counter.get_total_flops() / (COUNTED_GALAXIES * steps)
+        training_step(state, batch, run)
+    return counter.get_total_flops() / galaxies
 
 
 def noise_batch(n: int, spec: InputSpec) -> Batch:

@@ -24,7 +24,7 @@ from mmae.training.loop import validation_masks
 from mmae.training.step import TrainState, create_state, training_step
 
 # With these numbers the estimate takes about 20 s. FLOPs are averaged over fewer masks than for a trial.
-TIMED_STEPS, COUNTED_STEPS, SMALLEST_BATCH = 2, 1, 4
+TIMED_STEPS, COUNTED_GALAXIES, SMALLEST_BATCH = 2, 8, 4
 SECONDS_OF_A_POINT = 0.6
 N_RANDOM = 3
 BASE, CHEAPEST, MOST_EXPENSIVE, RANDOM = "base run", "cheapest", "most expensive", "random"
@@ -110,7 +110,7 @@ def _timed_row(
     """A row of the budget table, and the seconds of a full trial."""
     device = torch.device("cuda" if config.gpus_per_trial and torch.cuda.is_available() else "cpu")
     torch.set_num_threads(max(1, int(config.cpus_per_trial * config.workers_per_trial)))
-    plan = plan_trial(config, parameters, spec, COUNTED_STEPS)
+    plan = plan_trial(config, parameters, spec, COUNTED_GALAXIES)
     state = create_state(plan.run, spec, device)
     few = noise_batch(min(SMALLEST_BATCH, plan.run.stream.batch_size), spec).to(device)
     _step_seconds(state, few, plan)  # warm up

@@ -46,7 +46,7 @@ NUMBER = "number"  # key of the Optuna trial number, next to the parameters in T
 VALIDATION = "validation"  # key of the number of the validation, 1 ... StudyConfig.looks
 PLACEMENT = "placement_group"  # key of the placement group of a trial with several workers
 CHECKPOINT, PREDICTIONS = "checkpoint", "predictions.parquet"
-TIMED_BATCHES = 5  # for the inference throughput, after one batch of warm-up
+TIMED_BATCHES = 2  # for the inference throughput, after one batch of warm-up
 
 
 @dataclass(frozen=True)
