@@ -112,7 +112,7 @@ def train(
     config = replace(contestant.config, seed=seed)
     trained = train_for(seconds, config, galaxies, input_spec(survey.spec), device, monitor)
     model = trained.state.best_weights
-    recalibrate(model, batches(validation, device), device, seed, config.score.recalibration)
+    recalibrate(model, batches(validation, device), device, config.score.recalibration)
     folder.mkdir(parents=True, exist_ok=True)
     save_model(folder, trained.state, model, trained.config, {})
     write_training_rows(survey, folder)

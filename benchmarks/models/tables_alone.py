@@ -122,7 +122,7 @@ def train(survey: Survey, seed: int) -> Model:
         if state.step == config.optim.steps:
             break
     model = state.best_weights
-    recalibrate(model, batches(load(survey, "val"), CPU), CPU, seed, config.score.recalibration)
+    recalibrate(model, batches(load(survey, "val"), CPU), CPU, config.score.recalibration)
     return model
 
 

@@ -17,13 +17,12 @@ from mmae.model.recalibration import Recalibration
 
 
 @torch.no_grad()
-def recalibrate(model: Model, batches: Iterable[Batch], device: torch.device, seed: int, limit: int) -> None:
+def recalibrate(model: Model, batches: Iterable[Batch], device: torch.device, limit: int) -> None:
     """Fit the recalibration of the model in place, for each input mode, without masking.
 
     A previous fit is discarded. A model without p(z) is not changed.
 
     Args:
-        seed: seed of the randomised PIT.
         limit: number of galaxies to use; 0: no recalibration.
     """
     edges_K1 = redshift_edges(model)
@@ -35,7 +34,6 @@ def recalibrate(model: Model, batches: Iterable[Batch], device: torch.device, se
     recalibration.forget()
     if not limit:
         return
-    rng = np.random.default_rng(seed)
     parts: list[tuple[torch.Tensor, ...]] = []
     n_seen = 0
     for batch in batches:
@@ -44,13 +42,38 @@ def recalibrate(model: Model, batches: Iterable[Batch], device: torch.device, se
             visible = fixed_visible(batch, model.n_tokens, shown)
             usable_B = has_modalities(batch, shown) & batch.redshift_known_B
             (reading,) = model.read(batch, [visible])
-            assert reading.probability_BK is not None  # the model has p(z)
-            p_NK = reading.probability_BK[usable_B].cpu()
-            bin_N, _ = RedshiftPDF(edges_K1, p_NK.numpy()).located(batch.redshift_B[usable_B].cpu().numpy())
-            position_N = torch.from_numpy(rng.random(len(p_NK)))
-            parts.append((shown_set(visible)[usable_B].cpu(), p_NK, torch.from_numpy(bin_N), position_N))
+            assert reading.probability_BK is not None and reading.logits_BZ is not None  # the model has p(z)
+            p_NK, p_NZ = reading.probability_BK[usable_B].cpu(), reading.logits_BZ[usable_B].cpu().softmax(-1)
+            located = RedshiftPDF(edges_K1, p_NK.numpy()).located(batch.redshift_B[usable_B].cpu().numpy())
+            bin_N, x_N = (torch.from_numpy(column) for column in located)
+            set_N = shown_set(visible)[usable_B].cpu()
+            parts.append((set_N, p_NK, bin_N, position_in_bin(p_NZ, bin_N, x_N, edges_K1)))
         n_seen += len(batch)
         if n_seen >= limit:
             break
     if parts:
         recalibration.learn(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def position_in_bin(p_NZ: torch.Tensor, bin_N: torch.Tensor, x_N: torch.Tensor, edges_K1: np.ndarray) -> torch.Tensor:
+    """The fraction of the probability of its redshift bin that lies below each true redshift, (N,), float64.
+
+    From the fine bins, so that the position of a line within a redshift bin counts; linear in ln(1+z) within a fine
+    bin, and within a redshift bin without probability.
+
+    Args:
+        p_NZ: probability of the fine bins.
+        bin_N: redshift bin of the true redshift.
+        x_N: ln(1+z).
+        edges_K1: edges of the redshift bins.
+    """
+    n_bins = len(edges_K1) - 1
+    p_NR = p_NZ.unflatten(-1, (n_bins, -1))[torch.arange(len(bin_N)), bin_N].double()
+    n_fine = p_NR.shape[1]
+    low_N, width_N = torch.from_numpy(edges_K1)[bin_N], torch.from_numpy(np.diff(edges_K1))[bin_N]
+    place_N = ((x_N - low_N) / width_N).clamp(0, 1)
+    fine_N1 = (place_N * n_fine).long().clamp(max=n_fine - 1)[:, None]
+    within_N1 = place_N[:, None] * n_fine - fine_N1
+    below_N1 = p_NR.cumsum(-1).gather(1, fine_N1) - p_NR.gather(1, fine_N1) * (1 - within_N1)
+    mass_N = p_NR.sum(-1)
+    return (below_N1[:, 0] / mass_N).where(mass_N > 0, place_N).clamp(0, 1)

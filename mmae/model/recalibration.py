@@ -62,7 +62,7 @@ class Recalibration(nn.Module):
             set_B: set of visible modalities, numbered as by `shown_set`.
             probability_BK: p(z) without recalibration, in the redshift bins.
             bin_B: bin of the true redshift.
-            position_B: position within that bin, from 0 to 1: drawn uniformly for a randomised PIT.
+            position_B: fraction of the probability of that bin that lies below the true redshift.
         """
         for which in set_B.unique():
             in_set_B = set_B == which

@@ -69,7 +69,7 @@ def score_run(survey: Survey, checkpoint: Path, stream: StreamConfig) -> RunScor
         data = read_split(survey, split, stream)
         return lambda: bar.counted(batches(data, survey.spec, stream.batch_size), note)
 
-    recalibrate(model, read("val", "recalibration of p(z)")(), device, config.seed, config.score.recalibration)
+    recalibrate(model, read("val", "recalibration of p(z)")(), device, config.score.recalibration)
     z_train = training_redshifts(survey)
 
     def readings(split: str) -> dict[str, Readings]:
