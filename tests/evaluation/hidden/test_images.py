@@ -14,7 +14,9 @@ from mmae.evaluation.hidden.image_measures import Masked
 from mmae.evaluation.hidden.image_scores import HiddenSample, angle_difference, colour_bands, sample_of, score_hidden
 from mmae.evaluation.hidden.parts import IMAGE_ONLY, INPUTS, RATIOS, WITH_SPECTRUM, masks_of
 from mmae.evaluation.hidden.seams import seam_jumps
+from mmae.evaluation.hidden.targets import IMAGE_TARGETS
 from mmae.model.batch import Batch
+from mmae.report.contents import slug
 from tests.evaluation.images.cutouts import NOISE_C11, PATCH, SPEC, bands, draw, patches
 
 N = 24
@@ -143,3 +145,7 @@ def test_masks_of_all_inputs_hide_the_same_patches():
         assert (alone["image"].sum(1) == 64 - round(ratio * 64)).all() and not alone["spectrum"].any()
         assert (alone["image"] == both["image"]).all() and (both["spectrum"].sum(1) == 10).all()
     assert not (masks[IMAGE_ONLY, 0.9]["image"] & ~masks[IMAGE_ONLY, 0.5]["image"]).any()  # more hidden, never others
+
+
+def test_every_target_has_its_own_name_among_the_numbers():
+    assert len({slug(label) for label, *_ in IMAGE_TARGETS}) == len(IMAGE_TARGETS)
