@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import multiprocessing
 import shutil
 import sqlite3
-import subprocess
-import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,34 +18,24 @@ from mmae.inference.find_run import find_run
 from mmae.tracking.database import follow_move, open_client, sqlite_path, sqlite_uri
 from mmae.tracking.runs import Tracker, open_named_run, tracking_uri
 
-# In a process of its own: MLflow caches artifact locations.
-RUN = """
-import sys
-from pathlib import Path
-from mmae.tracking.runs import open_named_run, tracking_uri
-home, name, text = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-tracker, is_new = open_named_run(tracking_uri(home), "e", name, home / "runs" / name, {})
-tracker.tags({"mmae.survey": str(home / "surveys" / "sim")})
-tracker.text(text, f"{text}.txt")
-print(tracker.run_id, is_new)
-"""
+# Every run is opened in a process of its own, as MLflow caches artifact locations. Packages are imported once for all.
+PROCESSES = multiprocessing.get_context("forkserver")
 
 
-def start(home: Path, name: str, text: str = "first") -> subprocess.Popen:
-    """A process that opens the run of this name, and logs a file to it."""
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(home), name, text],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
+def open_run(home: Path, name: str, text: str = "first") -> list[str]:
+    """Open the run of this name, and log a file to it; what is printed, and last the run's id and whether it is new."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        tracker, is_new = open_named_run(tracking_uri(home), "e", name, home / "runs" / name, {})
+        tracker.tags({"mmae.survey": str(home / "surveys" / "sim")})
+        tracker.text(text, f"{text}.txt")
+    return [*printed.getvalue().splitlines(), f"{tracker.run_id} {is_new}"]
 
 
-def finish(process: subprocess.Popen) -> list[str]:
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    return out.splitlines()
+def in_processes(*runs: tuple) -> list[list[str]]:
+    """`open_run` with these arguments, each in a process of its own, at once."""
+    multiprocessing.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(len(runs), mp_context=PROCESSES) as pool:
+        return [opened.result(timeout=120) for opened in [pool.submit(open_run, *run) for run in runs]]
 
 
 @pytest.fixture(autouse=True)
@@ -71,8 +63,7 @@ def test_relative_sqlite_uris_become_absolute(monkeypatch, tmp_path):
 def home(tmp_path_factory) -> Path:
     """A home folder, named with characters that are special in URIs, whose database three processes created at once."""
     home = tmp_path_factory.mktemp("homes") / "o'brien [50%41] größe"
-    processes = [start(home, name) for name in ("one", "two", "it's three")]
-    lines = [finish(process) for process in processes]
+    lines = in_processes(*((home, name) for name in ("one", "two", "it's three")))
     assert [line[-1].split()[1] for line in lines] == ["True"] * 3
     return home
 
@@ -89,11 +80,11 @@ def test_processes_that_start_at_once_create_one_database(home):
 def test_runs_of_a_moved_or_copied_home_are_found_and_go_on_there(home, tmp_path, keep):
     source = tmp_path / "old [1]"
     shutil.copytree(home, source)
-    assert "moved from" in finish(start(source, "one"))[0]  # a copy of `home`
+    assert "moved from" in in_processes((source, "one"))[0][0]  # a copy of `home`
     new = tmp_path / "new%20"
     (shutil.copytree if keep else shutil.move)(source, new)
     before = sorted(path.relative_to(source) for path in source.rglob("*")) if keep else None
-    message, result = finish(start(new, "one", "second"))
+    ((message, result),) = in_processes((new, "one", "second"))
     assert str(source) in message and str(new) in message
     run_id, is_new = result.split()
     assert is_new == "False"
@@ -103,7 +94,7 @@ def test_runs_of_a_moved_or_copied_home_are_found_and_go_on_there(home, tmp_path
     ]
     tags = MlflowClient(tracking_uri(new)).get_run(run_id).data.tags
     assert tags["mmae.run_dir"] == str(new / "runs/one") and tags["mmae.survey"] == str(new / "surveys/sim")
-    assert finish(start(new, "one", "third")) == [result]  # nothing left to change
+    assert in_processes((new, "one", "third")) == [[result]]  # nothing left to change
     if keep:
         assert sorted(path.relative_to(source) for path in source.rglob("*")) == before
     else:
