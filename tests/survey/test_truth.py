@@ -17,7 +17,7 @@ from mmae.survey.schema import SPLITS, SurveySpec
 from mmae.survey.source import ChunkRead, Source
 from mmae.survey.store import MANIFEST, Shard, content_hash, open_survey, verify_content, write_shard
 from mmae.survey.truth import read_truth
-from tests.ingest.small import write_one_chunk
+from tests.ingest.small import in_turn, write_one_chunk
 from tests.ingest.test_build import SPEC, all_rows, memory_source, read_rows
 
 TRUTH_SCHEMA = pa.schema(
@@ -54,9 +54,9 @@ def memory_truth_source(n: int, size: int = 25) -> Source:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, ray_cluster):
+def finished(tmp_path_factory):
     """A finished survey with truth; tests must not change it."""
-    return build_survey([memory_truth_source(100)], tmp_path_factory.mktemp("truth") / "s")
+    return build_survey([memory_truth_source(100)], tmp_path_factory.mktemp("truth") / "s", run=in_turn)
 
 
 @pytest.fixture
@@ -107,8 +107,8 @@ def test_selected_columns(finished):
         read_truth(finished, ["object_id", "colour"])
 
 
-def test_survey_without_truth(tmp_path, finished, ray_cluster):
-    plain = build_survey([memory_source(100)], tmp_path / "s")
+def test_survey_without_truth(tmp_path, finished):
+    plain = build_survey([memory_source(100)], tmp_path / "s", run=in_turn)
     assert not (plain.path / "truth").exists()
     assert "truth" not in json.loads((plain.path / MANIFEST).read_text())
     with pytest.raises(InputError, match=str(plain.path)):
@@ -124,7 +124,7 @@ def test_hash_of_surveys_without_truth_does_not_change():
     assert content_hash(SurveySpec(), shards) == before_truth
 
 
-def test_training_does_not_read_truth(survey):
+def test_training_does_not_read_truth(survey, ray_cluster):
     for shard in survey.truth_shards:
         (survey.path / shard.path).unlink()
     n_rows = 0
@@ -218,7 +218,7 @@ def test_sources_with_incompatible_truth_schemas_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_sources_with_different_truth_columns_or_without_truth(tmp_path, ray_cluster):
+def test_sources_with_different_truth_columns_or_without_truth(tmp_path):
     def read_later(chunk):  # other galaxies: rows 100 and on
         later = {"start": chunk["start"] + 100, "stop": chunk["stop"] + 100}
         truth = [{"object_id": f"g{row}", "age": 1.5} for row in range(later["start"], later["stop"])]
@@ -234,7 +234,7 @@ def test_sources_with_different_truth_columns_or_without_truth(tmp_path, ray_clu
         truth_schema=pa.schema([("object_id", pa.string()), ("age", pa.float32())]),
     )
     observed = replace(memory_source(10), name="observed", read=read_last)
-    survey = build_survey([memory_truth_source(50), younger, observed], tmp_path / "s")
+    survey = build_survey([memory_truth_source(50), younger, observed], tmp_path / "s", run=in_turn)
     table = {row["object_id"]: row for row in read_truth(open_survey(survey.path)).to_pylist()}
     assert table.keys() == {f"g{r}" for r in [*range(50), *range(100, 120)] if r % 10 != 4}
     assert table["g7"]["mass"] == 7 and table["g7"]["age"] is None
