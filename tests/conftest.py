@@ -1,6 +1,10 @@
 """Fixtures shared by all tests."""
 
 import os
+
+# One thread in each process: the two of pytest, and those that they start, share two cores. Read at import.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from dataclasses import replace
 from pathlib import Path
 
