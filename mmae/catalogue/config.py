@@ -9,6 +9,8 @@ from typing import Literal
 from mmae.core.folders import home_folder
 from mmae.survey.schema import SPLITS
 
+MARGIN_MOST = 120  # arcsec: the smallest partitions have a side of 206 arcsec
+
 
 @dataclass(frozen=True)
 class PredictConfig:
@@ -34,6 +36,10 @@ class PredictConfig:
     """Galaxies per unit of work, in whole row groups. A continued job repeats unfinished units. With GPUs: 65536."""
     partition_rows: int = 100_000
     """Galaxies per partition (file) of the catalogue, at most."""
+    margin_arcsec: float = 10.0
+    """Arcsec up to which cross-matches of lsdb with the catalogue are complete: rows that are so near the border of
+    another partition are also in the margin cache, in OUT_collection. 10 as in the HATS collections of the Multimodal
+    Universe; 0: no margin cache."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """auto: GPUs if the cluster has any."""
     actors: int = 0
@@ -49,6 +55,8 @@ class PredictConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1.")
         if self.actors < 0:
             raise ValueError(f"actors is {self.actors}: it must be 0 or more.")
+        if not 0 <= self.margin_arcsec <= MARGIN_MOST:
+            raise ValueError(f"margin_arcsec is {self.margin_arcsec}: it must be from 0 to {MARGIN_MOST}.")
         unknown = set(self.splits) - set(SPLITS)
         if unknown or not self.splits:
             raise ValueError(f"splits is {' '.join(self.splits)}: choose from {', '.join(SPLITS)}.")

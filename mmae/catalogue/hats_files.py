@@ -12,7 +12,7 @@ result with hats and lsdb.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ DATASET, METADATA, COMMON_METADATA = "dataset", "_metadata", "_common_metadata"
 PROPERTIES, OLD_PROPERTIES, PARTITION_INFO = "hats.properties", "properties", "partition_info.csv"
 DIRECTORY_SIZE = 10_000  # pixels of a folder Dir=
 SPATIAL_ORDER = 29
+MAIN = {"dataproduct_type": "object"}
 
 
 @dataclass(frozen=True, order=True)
@@ -57,14 +58,18 @@ def write_parquet(table: pa.Table, path: Path) -> None:
     unfinished.rename(path)
 
 
-def write_catalogue_files(folder: Path, name: str, pixels: Sequence[Pixel], schema: pa.Schema) -> int:
+def write_catalogue_files(
+    folder: Path, name: str, pixels: Sequence[Pixel], schema: pa.Schema, kind: Mapping[str, object] = MAIN
+) -> int:
     """Write all files beside the partitions, and return the number of rows.
 
     Args:
         folder: of the catalogue, with its partitions.
         pixels: of the partitions.
+        kind: properties that depend on the kind of catalogue.
     """
     dataset = folder / DATASET
+    dataset.mkdir(parents=True, exist_ok=True)
     footers = []
     for pixel in in_sky_order(pixels):
         footer = pq.read_metadata(dataset / pixel.path)
@@ -78,15 +83,15 @@ def write_catalogue_files(folder: Path, name: str, pixels: Sequence[Pixel], sche
     n_bytes = sum((dataset / pixel.path).stat().st_size for pixel in pixels)
     values = {
         "obs_collection": name,
-        "dataproduct_type": "object",
+        **kind,
         "hats_nrows": rows,
         "hats_col_ra": "ra",
         "hats_col_dec": "dec",
         "hats_col_healpix": SPATIAL,
         "hats_col_healpix_order": SPATIAL_ORDER,
         "hats_npix_suffix": ".parquet",
-        "hats_order": max(pixel.order for pixel in pixels),
-        "hats_max_rows": max(footer.num_rows for footer in footers),
+        "hats_order": max((pixel.order for pixel in pixels), default=0),
+        "hats_max_rows": max((footer.num_rows for footer in footers), default=0),
         "hats_estsize": n_bytes // 1024,
         "hats_builder": f"mmae {mmae.__version__}",
         "hats_version": "v1.0",

@@ -24,6 +24,7 @@ from mmae.bundle.bundle import Bundle
 from mmae.catalogue.bad_rows import SCHEMA as REJECTED_SCHEMA
 from mmae.catalogue.config import PredictConfig
 from mmae.catalogue.hats_files import DATASET, METADATA, Pixel, write_catalogue_files, write_parquet
+from mmae.catalogue.margin import write_margin
 from mmae.catalogue.model import find_model, load_any
 from mmae.catalogue.page import write_page
 from mmae.catalogue.partitions import (
@@ -41,10 +42,11 @@ from mmae.catalogue.state import (
     JOB,
     REJECTED,
     begin,
+    collection_folder,
     fingerprint,
     finish,
-    remove_job_files,
     rows_file,
+    tidy,
     unfinished_folder,
 )
 from mmae.catalogue.summary import Summary, total
@@ -135,6 +137,11 @@ def write_catalogue(
     record = _record(config, model, bundle, given)
     if out.exists():
         return _existing(out, record, console)
+    collection = collection_folder(out)
+    if collection.exists():
+        raise InputError(
+            f"{collection}: belongs to a catalogue {out} that is gone. Remove it, or choose another --out."
+        )
     folder = unfinished_folder(out)
     with folder_lock(folder, BUSY):
         done = begin(folder, record, len(given.pieces))
@@ -149,6 +156,8 @@ def write_catalogue(
         pixels, counts = _write_partitions(folder, given, config.partition_rows, run)
         schema = pq.read_schema(folder / DATASET / pixels[0].path)
         rows = write_catalogue_files(folder, out.name, pixels, schema)
+        if config.margin_arcsec:
+            write_margin(folder, out, pixels, schema, config.margin_arcsec, run)
         rejected = _write_rejected(folder, given)
         if rows + summary.rows_rejected != given.rows:
             raise RuntimeError(f"{folder}: {rows} rows and {summary.rows_rejected} rejected, of {given.rows}.")
@@ -159,6 +168,8 @@ def write_catalogue(
     if rejected:
         console.print(f"rejected   {rejected:,} rows and fields, listed in {out / REJECTED_FILE}", soft_wrap=True)
     console.print(f"catalogue  {out}\npage       {page}", soft_wrap=True)
+    if config.margin_arcsec:
+        console.print(f"collection {collection}, with a margin of {config.margin_arcsec:g} arcsec", soft_wrap=True)
     return Catalogue(out, rows, summary.rows_rejected)
 
 
@@ -176,6 +187,7 @@ def _record(config: PredictConfig, model: Path, bundle: Bundle, given: Input) ->
         "batch_size": config.batch_size,
         "piece_rows": config.piece_rows,
         "partition_rows": config.partition_rows,
+        "margin_arcsec": config.margin_arcsec,
     }
 
 
@@ -191,7 +203,7 @@ def _existing(out: Path, record: dict[str, object], console: Console) -> Catalog
         found = {}
     if found.get("fingerprint") != fingerprint(record):
         raise InputError(f"{out}: this folder exists and is not a catalogue of this job. Choose another --out.")
-    remove_job_files(out)  # if the job was killed just before
+    tidy(out)  # if the job was killed just before
     rows = pq.read_metadata(out / DATASET / METADATA).num_rows
     console.print(f"{out}: is finished; {rows:,} galaxies.", soft_wrap=True)
     return Catalogue(out, rows, record["input"]["rows"] - rows)  # type: ignore[index]  # of describe_input

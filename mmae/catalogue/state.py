@@ -5,6 +5,7 @@ rows/000000.parquet     rows of a finished piece, sorted by HEALPix pixel
 rejected/000000.parquet what was rejected in this piece, if anything was
 pieces/000000.json      summary of the piece and hashes of its files, written after them
 dataset/                partitions, as in the finished catalogue
+collection/             margin cache, which gets its place beside the finished catalogue
 lock                    held while a job writes here
 """
 
@@ -28,10 +29,16 @@ from mmae.survey.schema import Rejection
 
 JOB, ROWS, REJECTED, PIECES = "job.json", "rows", "rejected", "pieces"
 HASHES = "hashes"
+COLLECTION = "collection"
 
 
 def unfinished_folder(out: Path) -> Path:
     return out.with_name(out.name + ".unfinished")
+
+
+def collection_folder(out: Path) -> Path:
+    """The HATS collection of a catalogue and its margin cache."""
+    return out.with_name(f"{out.name}_{COLLECTION}")
 
 
 def fingerprint(job: dict[str, Any]) -> str:
@@ -88,7 +95,14 @@ def rows_file(folder: Path, number: int) -> Path:
 def finish(folder: Path, out: Path) -> None:
     """Give a finished catalogue its name, and remove what it does not need."""
     folder.rename(out)
+    tidy(out)
+
+
+def tidy(out: Path) -> None:
+    """Bring a catalogue that has its name into its final state; again, if the job was killed in between."""
     remove_job_files(out)
+    if (out / COLLECTION).exists():
+        (out / COLLECTION).rename(collection_folder(out))
 
 
 def remove_job_files(out: Path) -> None:
