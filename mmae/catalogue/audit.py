@@ -1,10 +1,15 @@
 """Which catalogue redshifts are wrong: the probability for each, from p(z) and the expected fraction of wrong ones.
 
-A right redshift is a draw from p(z) of its galaxy, a wrong one from a distribution that has nothing to do with the
-galaxy: uniform in ln(1+z) over the range of all catalogue redshifts. With the fraction f of wrong redshifts, the mass M
-of p(z) within WINDOW (1+z) of the catalogue redshift, and the mass Q of that distribution there, by Bayes' theorem
+p(z) is calibrated with catalogue redshifts (mmae/model/recalibration.py), so it is the distribution of the catalogue
+redshift of a galaxy, and the wrong ones have their part in it. They come from a distribution that has nothing to do
+with the galaxy: uniform in ln(1+z) over the range of all catalogue redshifts. With the fraction f of wrong redshifts,
+the mass M of p(z) within WINDOW (1+z) of the catalogue redshift, and the mass Q of that distribution there, by Bayes'
+theorem
 
-    P(wrong) = f Q / (f Q + (1 - f) M).
+    P(wrong) = f Q / M.
+
+The rest of M is of right redshifts, also of those for which the model is mistaken. f Q above M means that f is larger
+than the calibration found; P(wrong) is 1 then.
 
 Shape suffixes: N galaxies, K bins of p(z), E wrong redshifts.
 """
@@ -57,8 +62,7 @@ def weigh(pdf: RedshiftPDF, label_N: np.ndarray, wrong_rate: float, label_range:
     first, last = np.log1p(label_range)
     by_chance = min(2 * _HALF / max(last - first, 2 * _HALF), 1.0)  # Q
     wrong = wrong_rate * by_chance
-    right_N = (1 - wrong_rate) * np.maximum(at_label_N, LEAST_MASS)
-    return Evidence(at_label_N, other_z_N, at_other_N, wrong / (wrong + right_N))
+    return Evidence(at_label_N, other_z_N, at_other_N, np.minimum(wrong / np.maximum(at_label_N, LEAST_MASS), 1.0))
 
 
 _HALF = float(np.log1p(WINDOW))  # half width of the window in ln(1+z)

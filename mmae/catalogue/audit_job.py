@@ -47,7 +47,7 @@ def audit(config: AuditConfig, console: Console | None = None) -> pa.Table:
     row_format = read_format_with_pz(config.catalogue)
     survey = read_survey_rows(config.survey, config.splits, ["redshift"], ["split"])
     table, counts = _judged(config, row_format, survey)
-    table = table.take(rank(table["p_wrong"].to_numpy()))
+    table = table.take(rank(-table["pz_at_redshift"].to_numpy()))  # P(wrong) may be 1 for several
     table = table.append_column("rank", pa.array(np.arange(1, len(table) + 1)))
     truth = _wrong_in_truth(config.survey, table)
     if truth is not None:

@@ -55,8 +55,8 @@ def _counts(table: pa.Table, counts: Mapping[str, int]) -> Section:
     above = tuple((f"P(wrong) above {level:g}", int((wrong_N > level).sum())) for level in LEVELS)
     rows = (*counts.items(), ("judged", len(table)), ("sum of P(wrong)", float(wrong_N.sum())), *above)
     text = (
-        f"P(wrong) compares the mass of p(z) within {WINDOW} (1+z) of the catalogue redshift with that of a wrong "
-        f"redshift, which may be anywhere. A mistake of the model looks like a wrong redshift: look at the spectrum."
+        f"P(wrong) is the part of wrong redshifts, which may be anywhere, in the mass of p(z) within {WINDOW} (1+z) of "
+        f"the catalogue redshift. A mistake of the model looks like a wrong redshift: look at the spectrum."
     )
     return Section("counts", "Counts", text, (Table("counts", "Galaxies", columns, rows),))
 
@@ -103,7 +103,7 @@ def compare_rankings(table: pa.Table) -> dict[str, RankingScores]:
     n, n_wrong = len(wrong_N), int(wrong_N.sum())
     by_chance = Score(n_wrong / n, np.nan, np.nan, n), Score(INSPECTED, np.nan, np.nan, n_wrong)
     return {
-        "P(wrong)": score_ranking(rank(table["p_wrong"].to_numpy()), wrong_N),
+        "P(wrong)": score_ranking(rank(-table["pz_at_redshift"].to_numpy()), wrong_N),
         "|z of the model - z| / (1+z)": score_ranking(rank(distance_N), wrong_N),
         "random": RankingScores(n, n_wrong, *by_chance),
     }
