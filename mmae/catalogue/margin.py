@@ -88,7 +88,8 @@ def sky_tiles(pixels: Sequence[Pixel]) -> list[Pixel]:
     """The partitions, and the largest pixels that cover the rest of the sky, in their order on the sky."""
     partitions = set(pixels)
     start_P = np.array(sorted(pixel.spatial_range[0] for pixel in pixels))
-    waiting, tiles = [Pixel(0, number) for number in range(12)], []
+    waiting = [Pixel(0, number) for number in range(12)]
+    tiles = []
     while waiting:
         pixel = waiting.pop()
         first, last = np.searchsorted(start_P, pixel.spatial_range)

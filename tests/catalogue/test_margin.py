@@ -30,7 +30,7 @@ from tests.catalogue.small import content, galaxy, in_turn, options, predict_her
 THREE_MEET = float(
     np.degrees(np.arcsin(2 / 3))
 )  # declination at which only three pixels of order 0 meet, at RA 0, 90, ...
-ARCSEC = 15.0
+ARCSEC = 30.0
 
 
 def scattered(ra: float, dec: float, n: int, arcmin: float, seed: int) -> SkyCoord:
