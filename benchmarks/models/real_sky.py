@@ -32,7 +32,8 @@ from mmae.core.settings import from_yaml
 from mmae.core.terminal import terminal
 from mmae.inference.checkpoint import CONFIG, load_model
 from mmae.inference.find_run import find_run
-from mmae.inference.flags import FILE, MEANING, FlagLimits, fit_flags, load_flags, save_flags
+from mmae.inference.fit_flags import fit_flags, save_flags
+from mmae.inference.flags import FILE, MEANING, FlagLimits, load_flags
 from mmae.inference.readings import read_modes
 from mmae.ingest.embedded import embedded_folder
 from mmae.metrics.bootstrap import Score

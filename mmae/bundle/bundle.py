@@ -16,6 +16,9 @@ from mmae.bundle.anomaly import SCORED, anomaly_scores
 from mmae.bundle.arrays import checked_arrays
 from mmae.bundle.files import Description
 from mmae.bundle.predictions import LIMITS, Flag, Predictions, missing_flags, point_estimates
+from mmae.bundle.warning_flags import warning_flags
+from mmae.inference.flags import FlagLimits
+from mmae.inference.readings import Readings, redshift_edges
 from mmae.model.batch import Batch, InputSpec
 from mmae.model.build import Model
 from mmae.model.masking import fixed_visible
@@ -36,10 +39,11 @@ class Bundle:
     Attributes:
         model: in evaluation mode.
         description: contents of config.json.
+        limits: of the warnings in the flags of predictions; None: they say only what was missing.
     """
 
-    def __init__(self, model: Model, description: Description):
-        self.model, self.description = model, description
+    def __init__(self, model: Model, description: Description, limits: FlagLimits | None = None):
+        self.model, self.description, self.limits = model, description, limits
 
     @property
     def spec(self) -> InputSpec:
@@ -79,7 +83,7 @@ class Bundle:
 
     def to(self, device: str | torch.device) -> Bundle:
         """The same bundle with its model on another device."""
-        return Bundle(self.model.to(device), self.description)
+        return Bundle(self.model.to(device), self.description, self.limits)
 
     def predict(
         self,
@@ -149,6 +153,7 @@ class Bundle:
     def predict_batch(self, batch: Batch, *, anomaly: bool = True) -> Predictions:
         """Predictions for the galaxies of one batch, on any device."""
         flags_B = missing_flags(batch, self.modalities)
+        present = {name: batch.present[name].cpu().numpy() for name in self.modalities}
         batch = batch.to(next(self.model.parameters()).device)
         visible = fixed_visible(batch, self.model.n_tokens, self.modalities)
         (reading,) = self.model.read(batch, [visible])
@@ -164,6 +169,10 @@ class Bundle:
         arrays["anomaly"] = np.fmax(arrays["anomaly_image"], arrays["anomaly_spectrum"])
         pz = None if reading.probability_BK is None else reading.probability_BK.float().cpu().numpy()
         empty_B = flags_B & Flag.NO_INPUT != 0
+        if self.limits is not None:
+            point_B = reading.redshift_B.float().cpu().numpy().astype(float)
+            read = Readings(~empty_B, point_B, pz, redshift_edges(self.model), arrays["embedding"])
+            flags_B |= warning_flags(self.limits, present, read)
         for array in (*arrays.values(), pz):
             if array is not None:
                 array[empty_B] = np.nan

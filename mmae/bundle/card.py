@@ -13,6 +13,7 @@ import yaml
 from mmae.bundle.config import OTHER
 from mmae.bundle.facts import Facts
 from mmae.bundle.files import CONFIG, ROWS, Description
+from mmae.bundle.predictions import MEANING, NO_WARNINGS, possible_flags
 from mmae.metrics.redshift import BASELINE
 from mmae.model.batch import InputSpec
 from mmae.report.score_table import scores_text
@@ -24,7 +25,7 @@ NOT_FOR = """\
 - Other bands, band orders, pixel scales, zero points or wavelength grids than those above. `predict` refuses them.
 - Galaxies unlike those of the training in brightness, depth of the images, colour or redshift: the scores above do not
   hold, and p(z) is not calibrated for them. Check `anomaly`, and a sample with known redshifts.
-- Stars, artefacts and blends: the model gives a redshift to anything it is shown.
+- Stars, artefacts and blends: the model gives a redshift to anything it is shown.{warnings}
 - Galaxies of its own training as a test: their predictions are better than those of other galaxies. {rows}
 - Cosmological analyses on its p(z) alone, without calibration on a spectroscopic sample of the same selection.
 """
@@ -39,6 +40,7 @@ def model_card(facts: Facts, description: Description, licence: str) -> str:
     front = yaml.safe_dump(_front_matter(facts, licence), sort_keys=False, allow_unicode=True)
     scores = f"```\n{scores_text(facts.scores)}```" if facts.scores else "The model was not scored."
     trained = ", ".join(f"{n:,} {split}" for split, n in facts.galaxies.items()) or "not recorded"
+    warnings = description.flags_sha256 is not None
     rows = f"They are listed in `{ROWS}`." if facts.galaxies else "They were not recorded."
     return f"""---
 {front}---
@@ -56,6 +58,10 @@ of mmae {description.version}. Weights: {description.weights_sha256[:16]}... (SH
 
 Needs torch, numpy and safetensors. What is not given, or NaN, is missing: it is never replaced by zeros.
 
+## Flags
+
+{_flags(warnings)}
+
 ## Input
 
 {_input(description.spec)}
@@ -71,7 +77,7 @@ Data set `{facts.dataset}`, content hash `{facts.content_hash or "not recorded"}
 
 ## Must not be used for
 
-{NOT_FOR.format(rows=rows)}
+{NOT_FOR.format(rows=rows, warnings=" `flags` warn of some of them only." if warnings else "")}
 ## Licence
 
 {_licence(licence)}
@@ -120,6 +126,13 @@ model = mmae.load("bundle/")
 bands = {list(spec.bands)}
 found = model.predict(images, bands=bands, pixel_scale={spec.pixel_scale:g}, zero_point={spec.zero_point:g})
 found.z_median, found.z_low68, found.z_high68, found.pz, found.embedding, found.anomaly, found.flags"""
+
+
+def _flags(warnings: bool) -> str:
+    """The table of the bits of `flags`."""
+    rows = [f"| {int(flag)} | `{flag.name}` | {MEANING[flag]} |" for flag in possible_flags(warnings)]
+    table = "\n".join(["| bit | name | meaning |", "|---|---|---|", *rows])
+    return table if warnings else f"{table}\n\n{NO_WARNINGS}"
 
 
 def _input(spec: InputSpec) -> str:

@@ -4,6 +4,7 @@
     config.json            configuration of the model, band order, grids, units, normalisation constants, hashes
     README.md              model card
     training_rows.parquet  galaxies of the training, if known (mmae/survey/leaks.py)
+    flags.npz              limits of the warnings in flags, if the run has them (mmae/inference/flags.py)
 
 Imports torch, numpy and safetensors only, see mmae/bundle/load.py.
 """
@@ -40,6 +41,7 @@ class Description:
         model: configuration of the model.
         spec: band order, grids, units and normalisation constants of the input.
         training: what the model was trained on, as plain values; may be empty.
+        flags_sha256: of the bytes of flags.npz; None: the bundle has none, its flags have no warnings.
     """
 
     version: str
@@ -47,12 +49,14 @@ class Description:
     model: ModelConfig
     spec: InputSpec
     training: dict[str, Any]
+    flags_sha256: str | None = None
 
     def to_json(self) -> str:
         values = {
             "format": FORMAT,
             "version": self.version,
             "weights_sha256": self.weights_sha256,
+            "flags_sha256": self.flags_sha256,
             "model": dataclasses.asdict(self.model),
             "input": dataclasses.asdict(self.spec),
             "training": self.training,
@@ -82,6 +86,7 @@ def read_description(folder: Path) -> Description:
             model=filled(kind(), values["model"]),
             spec=InputSpec(**spec),
             training=values["training"],
+            flags_sha256=values.get("flags_sha256"),  # bundles of earlier versions have none
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(

@@ -25,7 +25,7 @@ from mmae.bundle.predictions import LIMITS
 from mmae.tracking.runs import Tracker
 
 FOLDER = "model"  # in the artifacts of a run
-SUBPACKAGES = ("bundle", "core", "model")
+SUBPACKAGES = ("astro", "bundle", "core", "inference", "model")  # that a loaded bundle imports from
 NEEDED = ("torch", "numpy", "safetensors", "mlflow", "pandas")
 SCALARS = (*LIMITS, "z_mean", "z_mode", "anomaly", "anomaly_image", "anomaly_spectrum")
 
@@ -36,7 +36,7 @@ def log_bundle(bundle: Path, tracker: Tracker) -> str:
     Raises:
         InputError: the artifact store cannot be written.
     """
-    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # four small files
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # a few small files
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*input example")  # 100 kB of JSON, for a signature that is declared
         path = Path(folder) / FOLDER
@@ -46,7 +46,7 @@ def log_bundle(bundle: Path, tracker: Tracker) -> str:
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle)},
             signature=signature(mmae.load(bundle).modalities),
-            code_paths=[str(_copied_code(Path(folder)))],
+            code_paths=[str(copied_code(Path(folder)))],
             pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in NEEDED],
         )
         tracker.folder(path, FOLDER)
@@ -54,7 +54,7 @@ def log_bundle(bundle: Path, tracker: Tracker) -> str:
     return f"runs:/{tracker.run_id}/{FOLDER}"
 
 
-def _copied_code(folder: Path) -> Path:
+def copied_code(folder: Path) -> Path:
     """The part of this package that a loaded bundle needs, for a machine on which it is not installed."""
     package = Path(mmae.__file__).parent
     copy = folder / package.name

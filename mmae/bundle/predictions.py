@@ -24,20 +24,38 @@ LIMITS = {"z_low95": 0.025, "z_low68": 0.16, "z_median": 0.5, "z_high68": 0.84, 
 
 
 class Flag(IntFlag):
-    """Bits of `Predictions.flags`: what was missing for a galaxy. 0: everything the model reads was there."""
+    """Bits of `Predictions.flags`: what was missing for a galaxy, and warnings about its prediction (`MEANING`).
+
+    0: everything the model reads was there, and there is no warning.
+    """
 
     NO_IMAGE = 1
     NO_SPECTRUM = 2
     NO_INPUT = 4
-    """Nothing that the model reads: all predictions are NaN."""
     PIXELS_MISSING = 8
-    """Some pixels of the image were not observed."""
     BANDS_MISSING = 16
-    """Whole bands of the image were not observed."""
     SAMPLES_MISSING = 32
-    """More than half of the samples of the spectrum have no data."""
+    LITTLE_EVIDENCE = 64
+    SECOND_PEAK = 128
+    UNLIKE_TRAINING = 256
+    OUTSIDE_TRAINING_RANGE = 512
 
 
+WARNINGS = Flag.LITTLE_EVIDENCE | Flag.SECOND_PEAK | Flag.UNLIKE_TRAINING | Flag.OUTSIDE_TRAINING_RANGE
+"""The bits that only a bundle with limits sets (mmae/bundle/warning_flags.py)."""
+MEANING = {
+    Flag.NO_IMAGE: "no image",
+    Flag.NO_SPECTRUM: "no spectrum",
+    Flag.NO_INPUT: "nothing that the model reads: all predictions are NaN",
+    Flag.PIXELS_MISSING: "some pixels of the image were not observed",
+    Flag.BANDS_MISSING: "whole bands of the image were not observed",
+    Flag.SAMPLES_MISSING: "more than half of the samples of the spectrum have no data",
+    Flag.LITTLE_EVIDENCE: "p(z) is hardly narrower than the training redshifts",
+    Flag.SECOND_PEAK: "p(z) has a second peak",
+    Flag.UNLIKE_TRAINING: "the embedding is unlike those of the training galaxies",
+    Flag.OUTSIDE_TRAINING_RANGE: "the redshift is outside of the training redshifts",
+}
+NO_WARNINGS = "The model has no limits of warnings: flags say only what was missing."
 SAMPLES_LIMIT = 0.5  # fraction of a spectrum without data above which SAMPLES_MISSING is set
 
 
@@ -100,8 +118,13 @@ def point_estimates(logits_BZ: Tensor, config: RedshiftConfig) -> dict[str, Tens
     return found
 
 
+def possible_flags(warnings: bool) -> list[Flag]:
+    """The flags of a model with or without limits of warnings."""
+    return [flag for flag in Flag if warnings or not flag & WARNINGS]
+
+
 def missing_flags(batch: Batch, modalities: Sequence[str]) -> np.ndarray:
-    """Bits of `Flag`, (B,) int32.
+    """Bits of `Flag` for what is missing, (B,) int32.
 
     Args:
         modalities: that the model reads.

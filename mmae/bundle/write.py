@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import mmae
@@ -16,6 +17,8 @@ from mmae.core.errors import InputError
 from mmae.core.files import partial_path
 from mmae.inference import checkpoint as files
 from mmae.inference.checkpoint import load_model
+from mmae.inference.flags import FILE as FLAGS
+from mmae.inference.flags import load_flags
 from mmae.metrics.redshift import ScoreTable
 from mmae.survey.leaks import TRAINING_ROWS
 
@@ -32,8 +35,11 @@ def bundle_of_checkpoint(checkpoint: Path, device: str = "cpu") -> Bundle:
             f"{checkpoint}: written by mmae 0.1, which did not record bands, pixel scale and zero point: its input "
             f"cannot be checked. Train the model again."
         )
-    weights = sha256(checkpoint / files.WEIGHTS)
-    return Bundle(model, Description(mmae.__version__, weights, config.model, model.spec, {}))
+    limits = load_flags(checkpoint)
+    flags_hash = None if limits is None else sha256(checkpoint / FLAGS)
+    weights_hash = sha256(checkpoint / files.WEIGHTS)
+    description = Description(mmae.__version__, weights_hash, config.model, model.spec, {}, flags_hash)
+    return Bundle(model, description, limits)
 
 
 def write_bundle(checkpoint: Path, out: Path, name: str, scores: ScoreTable | None, licence: str = OTHER) -> Path:
@@ -52,10 +58,12 @@ def write_bundle(checkpoint: Path, out: Path, name: str, scores: ScoreTable | No
         raise InputError(f"{out}: this folder has other files than those of a bundle. Choose another --out.")
     of_run = bundle_of_checkpoint(checkpoint).description
     facts = read_facts(checkpoint, name, scores)
-    description = Description(of_run.version, of_run.weights_sha256, of_run.model, of_run.spec, facts.plain())
+    description = replace(of_run, training=facts.plain())
     unfinished = partial_path(out)
     unfinished.mkdir(parents=True)
     shutil.copyfile(checkpoint / files.WEIGHTS, unfinished / WEIGHTS)
+    if description.flags_sha256 is not None:
+        shutil.copyfile(checkpoint / FLAGS, unfinished / FLAGS)
     if (checkpoint / TRAINING_ROWS).exists():
         shutil.copyfile(checkpoint / TRAINING_ROWS, unfinished / ROWS)
     (unfinished / CONFIG).write_text(description.to_json())

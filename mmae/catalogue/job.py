@@ -181,6 +181,7 @@ def _record(config: PredictConfig, model: Path, bundle: Bundle, given: Input) ->
         "pyarrow": pa.__version__,
         "torch": torch.__version__,
         "model": bundle.hash,
+        "flag_limits": bundle.description.flags_sha256 or "",
         "training_rows": file_hash(trained) if trained.exists() else "",
         "input": describe_input(given),
         "anomaly": config.anomaly,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mmae.bundle.bundle import Bundle
+from mmae.bundle.predictions import MEANING, NO_WARNINGS, Flag
 from mmae.catalogue.config import PredictConfig
 from mmae.catalogue.figures import image_figure, redshift_figure, sky_figure
 from mmae.catalogue.hats_files import DATASET
@@ -39,12 +40,12 @@ def write_page(
         "size": f"{n_bytes / 1e6:,.1f} MB, {n_bytes / summary.rows:,.0f} bytes per galaxy",
         "provenance": provenance_line(data=given.content.split()[0]),
     }
-    sections = [_counts(summary, given), _redshifts(summary), _sky(counts)]
+    sections = [_counts(summary, given, warnings=bundle.limits is not None), _redshifts(summary), _sky(counts)]
     sections += _images(summary, given)
     return save_report(folder / FOLDER, f"Catalogue {out.name}", facts, sections, "mmae-catalogue-page-1")
 
 
-def _counts(summary: Summary, given: Input) -> Section:
+def _counts(summary: Summary, given: Input, warnings: bool) -> Section:
     columns = (Column("what"), Column("galaxies"))
     kept = (
         ("rows of the input", given.rows),
@@ -52,8 +53,9 @@ def _counts(summary: Summary, given: Input) -> Section:
         ("rejected rows", summary.rows_rejected),
         ("in the training set, as far as known", summary.in_training),
     )
-    flags = tuple((name, n) for name, n in summary.flags.items())
-    tables = [Table("rows", "Rows", columns, kept), Table("flags", "Flags: bits of mmae_flags", columns, flags)]
+    flags = tuple((name, n, MEANING[Flag[name]]) for name, n in summary.flags.items())
+    title, note = "Flags: bits of mmae_flags", "" if warnings else NO_WARNINGS
+    tables = [Table("rows", "Rows", columns, kept), Table("flags", title, (*columns, Column("meaning")), flags, note)]
     if summary.rejected:
         reasons = (Column("field_and_reason", "field and reason"), Column("number"))
         tables.append(

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 import mmae
 from mmae.bundle.bundle import Bundle
-from mmae.bundle.predictions import Flag, Predictions
+from mmae.bundle.predictions import MEANING, Flag, Predictions, possible_flags
 from mmae.catalogue.fluxes import INTERVALS, RADII
 from mmae.catalogue.pz_code import KNOTS, STEPS, encode_pz
 
@@ -58,6 +58,7 @@ class RowFormat:
         ln_edges: edges of the bins of p(z): first and last in ln(1+z), and number of bins; None without p(z).
         id_type: "string", "int64", ...: type of object_id.
         n_fluxes: number of fluxes by modality; empty in catalogues of earlier versions.
+        warnings: whether the flags have warnings, not only what was missing.
     """
 
     model: str
@@ -66,6 +67,7 @@ class RowFormat:
     ln_edges: tuple[float, float, int] | None
     id_type: str
     n_fluxes: Mapping[str, int] = field(default_factory=dict)
+    warnings: bool = False
 
     @classmethod
     def of(cls, bundle: Bundle, modalities: tuple[str, ...], id_type: pa.DataType, embedding: int) -> RowFormat:
@@ -77,7 +79,7 @@ class RowFormat:
         kind = "large_string" if pa.types.is_large_string(id_type) else str(id_type)
         n_fluxes = {"image": len(RADII) * bundle.spec.n_bands, "spectrum": INTERVALS}
         measured = {name: n for name, n in n_fluxes.items() if name in modalities}
-        return cls(bundle.hash, modalities, embedding, ln_edges, kind, measured)
+        return cls(bundle.hash, modalities, embedding, ln_edges, kind, measured, bundle.limits is not None)
 
     def edges_K1(self) -> np.ndarray:
         """Edges of the bins of p(z) in ln(1+z)."""
@@ -106,6 +108,7 @@ class RowFormat:
         return pa.schema(fields, metadata={KEY: self.to_json().encode()})
 
     def to_json(self) -> str:
+        flags = possible_flags(self.warnings)
         values = {
             "format": FORMAT,
             "version": mmae.__version__,
@@ -116,7 +119,8 @@ class RowFormat:
             "pz_cdf_steps": STEPS,
             "id_type": self.id_type,
             "n_fluxes": dict(self.n_fluxes),
-            "flags": {flag.name: flag.value for flag in Flag},
+            "flags": {flag.name: flag.value for flag in flags},
+            "flag_meaning": {flag.name: MEANING[flag] for flag in flags},
         }
         return json.dumps(values)
 
@@ -131,6 +135,7 @@ class RowFormat:
             None if edges is None else (edges[0], edges[1], edges[2]),
             values["id_type"],
             values.get("n_fluxes", {}),
+            Flag.LITTLE_EVIDENCE.name in values["flags"],
         )
 
 

@@ -1,7 +1,8 @@
 """Warning flags of predictions: a bit field for each prediction, like ZWARN of redrock. 0: no warning.
 
-The limits are fitted on the training and validation split (`fit_flags`) and are in the checkpoint folder, in FILE.
-Plain numpy. Shape suffixes: N predictions, D embedding width, K redshift bins, K1 = K + 1 edges.
+The limits are fitted on the training and validation split (mmae/inference/fit_flags.py) and are in the checkpoint
+folder and in bundles, in FILE. A bundle computes its warnings here too (mmae/bundle/warnings.py): numpy and torch only.
+Shape suffixes: N predictions, D embedding width, K redshift bins, K1 = K + 1 edges.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from zipfile import BadZipFile
 import numpy as np
 
 from mmae.core.errors import InputError
-from mmae.core.files import partial_path
 from mmae.inference.readings import Readings
 
 NOTHING_OBSERVED = 1  # a modality of the input mode is missing
@@ -33,10 +33,6 @@ FILE = "flags.npz"
 PEAK = 0.15  # in ln(1 + z): half width of the main peak, about the limit of outliers of photometric redshifts
 SECOND = 0.1  # of the probability outside of the main peak
 LEAST_INFORMATION = np.log(2)  # nats, of p(z) relative to the training redshifts: an interval half as wide
-FLAGGED = 0.01  # of the validation split that is flagged as unlike the training set
-RANGE = (0.001, 0.999)  # quantiles of the training redshifts
-SHRINKAGE = 0.001  # of the embeddings' covariance towards a multiple of the identity: few galaxies, many directions
-LEAST = 50  # galaxies of each split with all modalities of a mode, to fit its limits
 
 
 @dataclass(frozen=True)
@@ -69,35 +65,6 @@ class FlagLimits:
     modes: Mapping[str, ModeLimits]
 
 
-def fit_flags(
-    train: Mapping[str, Readings], val: Mapping[str, Readings], train_redshift_N: np.ndarray
-) -> FlagLimits | None:
-    """Fit the limits: embeddings and redshifts on the training split, the largest distance on the validation split.
-
-    Args:
-        train, val: readings of each split by input mode, of the recalibrated model.
-        train_redshift_N: redshifts of the training split; NaN where unknown.
-
-    Returns:
-        None for a model without p(z), or without training redshifts.
-    """
-    edges_K1 = next(iter(train.values())).edges_K1
-    known_N = train_redshift_N[np.isfinite(train_redshift_N)]
-    if edges_K1 is None or not len(known_N):
-        return None
-    # One galaxy is added to every bin: no redshift is impossible.
-    count_K = 1 + np.histogram(np.clip(np.log1p(known_N), edges_K1[0], edges_K1[-1]), edges_K1)[0]
-    modes = {}
-    for mode in train:
-        train_MD, val_MD = (split[mode].embedding_ND[split[mode].usable_N] for split in (train, val))
-        if min(len(train_MD), len(val_MD)) >= LEAST:
-            mean_D, whitening_DD = _whitening(train_MD)
-            distance_M = _distance(val_MD, mean_D, whitening_DD)
-            modes[mode] = ModeLimits(mean_D, whitening_DD, float(np.quantile(distance_M, 1 - FLAGGED)))
-    low, high = np.quantile(known_N, RANGE)
-    return FlagLimits(count_K / count_K.sum(), float(low), float(high), modes)
-
-
 def flag(limits: FlagLimits, mode: str, readings: Readings) -> np.ndarray:
     """Warning bits (N,) int64 of the predictions from one input mode."""
     assert readings.probability_NK is not None and readings.edges_K1 is not None  # limits are of models with p(z)
@@ -108,7 +75,7 @@ def flag(limits: FlagLimits, mode: str, readings: Readings) -> np.ndarray:
     }
     if mode in limits.modes:
         of_mode = limits.modes[mode]
-        distance_N = _distance(readings.embedding_ND, of_mode.mean_D, of_mode.whitening_DD)
+        distance_N = mahalanobis(readings.embedding_ND, of_mode.mean_D, of_mode.whitening_DD)
         found[UNLIKE_TRAINING] = distance_N > of_mode.distance
     bits_N = sum(bit * hit_N.astype(np.int64) for bit, hit_N in found.items())
     return np.where(readings.usable_N, bits_N, NOTHING_OBSERVED)
@@ -127,31 +94,9 @@ def outside_peak(probability_NK: np.ndarray, edges_K1: np.ndarray, redshift_N: n
     return (probability_NK * far_NK).sum(-1)
 
 
-def _whitening(embedding_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean_D = embedding_ND.mean(0)
-    covariance_DD = np.cov(embedding_ND, rowvar=False)
-    size = len(covariance_DD)
-    covariance_DD = (1 - SHRINKAGE) * covariance_DD + SHRINKAGE * np.trace(covariance_DD) / size * np.eye(size)
-    value_D, vector_DD = np.linalg.eigh(covariance_DD)
-    return mean_D, vector_DD / np.sqrt(value_D)
-
-
-def _distance(embedding_ND: np.ndarray, mean_D: np.ndarray, whitening_DD: np.ndarray) -> np.ndarray:
+def mahalanobis(embedding_ND: np.ndarray, mean_D: np.ndarray, whitening_DD: np.ndarray) -> np.ndarray:
     """Mahalanobis distance (N,); NaN for NaN."""
     return np.linalg.norm((embedding_ND - mean_D) @ whitening_DD, axis=-1)
-
-
-def save_flags(limits: FlagLimits, folder: Path) -> None:
-    """Write the limits into a folder, as plain arrays."""
-    arrays = {"prior": limits.prior_K, "range": np.array([limits.low, limits.high])}
-    for mode, of_mode in limits.modes.items():
-        arrays[f"{mode}/mean"] = of_mode.mean_D
-        arrays[f"{mode}/whitening"] = of_mode.whitening_DD
-        arrays[f"{mode}/distance"] = np.array(of_mode.distance)
-    unfinished = partial_path(folder / FILE)
-    with unfinished.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-    unfinished.rename(folder / FILE)
 
 
 def load_flags(folder: Path) -> FlagLimits | None:

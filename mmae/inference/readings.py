@@ -46,6 +46,13 @@ class Readings:
         """The point estimate; NaN where not usable."""
         return np.where(self.usable_N, self.redshift_N, np.nan)
 
+    def chosen(self, which_N: np.ndarray) -> Readings:
+        """The readings of the galaxies of a mask."""
+        probability_NK = None if self.probability_NK is None else self.probability_NK[which_N]
+        return Readings(
+            self.usable_N[which_N], self.redshift_N[which_N], probability_NK, self.edges_K1, self.embedding_ND[which_N]
+        )
+
 
 @dataclass(frozen=True)
 class Spectroscopy:

@@ -19,7 +19,8 @@ import torch
 from mmae.core.ray_setup import set_data_context
 from mmae.core.worker_progress import WorkerBar
 from mmae.inference.checkpoint import load_model, save_weights
-from mmae.inference.flags import FlagLimits, fit_flags
+from mmae.inference.fit_flags import fit_flags
+from mmae.inference.flags import FlagLimits
 from mmae.inference.predict import Predictions, Reconstructions, predict_redshifts, reconstruct
 from mmae.inference.readings import Readings, read_modes
 from mmae.inference.recalibrate import recalibrate

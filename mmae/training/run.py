@@ -346,7 +346,7 @@ def score_checkpoint(
         curves: the MLflow run with the losses, if not `tracker`.
     """
     # Imported here: needed after the training only.
-    from mmae.inference.flags import save_flags
+    from mmae.inference.fit_flags import save_flags
     from mmae.survey.leaks import write_training_rows
     from mmae.training.final_scores import keep_recalibration, score_run
     from mmae.training.log_scores import log_scores

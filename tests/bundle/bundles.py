@@ -13,6 +13,9 @@ from mmae.bundle.write import write_bundle
 from mmae.config import RunConfig
 from mmae.core.settings import to_yaml
 from mmae.inference.checkpoint import CONFIG, STATE, save_weights
+from mmae.inference.fit_flags import save_flags
+from mmae.inference.flags import FlagLimits, ModeLimits
+from mmae.inference.readings import redshift_edges
 from mmae.metrics.bootstrap import Score
 from mmae.metrics.redshift import ALL_Z, ScoreTable
 from mmae.model.batch import Batch
@@ -52,8 +55,19 @@ def write_checkpoint(folder: Path, config=TINY, spec=BANDED) -> Model:
     return model.eval()
 
 
-def tiny_bundle(folder: Path) -> Path:
+def strict_limits(model: Model) -> FlagLimits:
+    """All redshifts are outside of the training range, and all galaxies with an image alone unlike the training set."""
+    edges_K1 = redshift_edges(model)
+    assert edges_K1 is not None
+    n_bins, width = len(edges_K1) - 1, model.config.width
+    alone = ModeLimits(np.zeros(width, np.float32), np.eye(width), 0.0)
+    return FlagLimits(np.full(n_bins, 1 / n_bins), -2.0, -1.0, {"image": alone})
+
+
+def tiny_bundle(folder: Path, limits: FlagLimits | None = None) -> Path:
     write_checkpoint(folder / "best")
+    if limits is not None:
+        save_flags(limits, folder / "best")
     return write_bundle(folder / "best", folder / "bundle", "tiny", SCORES)
 
 

@@ -16,6 +16,7 @@ import mmae
 from mmae.bundle.anomaly import anomaly_scores
 from mmae.bundle.bundle import Bundle
 from mmae.bundle.files import CONFIG, WEIGHTS, Description
+from mmae.bundle.mlflow_model import copied_code
 from mmae.bundle.predictions import Flag
 from mmae.core.errors import InputError
 from mmae.inference.checkpoint import load_model
@@ -24,7 +25,7 @@ from mmae.inference.readings import read_modes
 from mmae.model.build import build_model
 from mmae.model.outputs import Estimate
 from mmae.model.tokens import visible_pixels
-from tests.bundle.bundles import BANDED, GRID, WAVELENGTH_L, arrays, tiny_bundle
+from tests.bundle.bundles import BANDED, GRID, WAVELENGTH_L, arrays, strict_limits, tiny_bundle
 from tests.model.galaxies import TINY, TINY_PAPER, random_batch, tiny, without
 from tests.model.test_baselines import CNN, CONTRASTIVE
 
@@ -262,16 +263,26 @@ class Absent(importlib.abc.MetaPathFinder):
         if name.split(".")[0] in others:
             raise ImportError(name)
 sys.meta_path.insert(0, Absent())
+bundle, code = sys.argv[1:]
+sys.path.insert(0, code)
 import mmae, numpy as np
-bundle = mmae.load(sys.argv[1])
+bundle = mmae.load(bundle)
 images = np.random.default_rng(0).normal(size=(2, 2, 16, 16))
-print(*bundle.predict(images, **bundle.image_grid).z_median)
+found = bundle.predict(images, **bundle.image_grid)
+own = {name: str(module.__file__) for name, module in sys.modules.items() if name.split(".")[0] == "mmae"}
+assert all(path.startswith(code) for path in own.values()), own  # not those of an installed package
+print(*found.z_median, *found.flags)
 """
 
 
-def test_loading_needs_torch_numpy_and_safetensors_only(folder, bundle):
-    done = subprocess.run([sys.executable, "-c", ISOLATED, str(folder)], capture_output=True, text=True)
+def test_loading_needs_torch_numpy_and_safetensors_only(bundle, tmp_path):
+    """From the code that a bundle in MLflow has."""
+    warned = tiny_bundle(tmp_path, strict_limits(bundle.model))
+    code = str(copied_code(tmp_path / "code").parent)
+    done = subprocess.run([sys.executable, "-I", "-c", ISOLATED, warned, code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     images = np.random.default_rng(0).normal(size=(2, 2, 16, 16))
-    expected = bundle.predict(images, **bundle.image_grid).z_median
-    np.testing.assert_allclose([float(x) for x in done.stdout.split()], expected, rtol=1e-5)
+    expected = mmae.load(warned).predict(images, **bundle.image_grid)
+    assert (expected.flags & Flag.UNLIKE_TRAINING).all()
+    values = [*expected.z_median, *expected.flags]
+    np.testing.assert_allclose([float(x) for x in done.stdout.split()], values, rtol=1e-5)

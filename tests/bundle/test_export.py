@@ -18,14 +18,25 @@ import mmae
 from mmae.bundle.config import ExportConfig
 from mmae.bundle.export import export
 from mmae.bundle.facts import read_facts
+from mmae.bundle.predictions import Flag
 from mmae.bundle.write import bundle_of_checkpoint, write_bundle
 from mmae.core.errors import InputError
+from mmae.inference.fit_flags import save_flags
 from mmae.inference.stored_scores import write_scores
 from mmae.loader.collate import input_spec, to_batch
 from mmae.survey.columns import split_hash
 from mmae.survey.leaks import write_training_rows
 from mmae.tracking.runs import open_named_run, tracking_uri
-from tests.bundle.bundles import BANDED, GRID, SCORES, WAVELENGTH_L, arrays, tiny_bundle, write_checkpoint
+from tests.bundle.bundles import (
+    BANDED,
+    GRID,
+    SCORES,
+    WAVELENGTH_L,
+    arrays,
+    strict_limits,
+    tiny_bundle,
+    write_checkpoint,
+)
 from tests.model.galaxies import random_batch, tiny
 from tests.realism.surveys import make_survey
 
@@ -41,7 +52,7 @@ def tracking_uri_is_restored(monkeypatch):
 def home(tmp_path):
     """A home with one run, `one`, that MLflow has too."""
     run_dir = tmp_path / "home" / "runs" / "one"
-    write_checkpoint(run_dir / "best")
+    save_flags(strict_limits(write_checkpoint(run_dir / "best")), run_dir / "best")
     write_scores(run_dir, "abc", SCORES)
     open_named_run(tracking_uri(tmp_path / "home"), "mmae", "one", run_dir, {})
     return tmp_path / "home"
@@ -85,6 +96,7 @@ def test_export_of_a_run_by_name(home, tmp_path):
     assert "0.0123" in (out / "README.md").read_text()
     of_run, exported = bundle_of_checkpoint(home / "runs" / "one" / "best"), mmae.load(out)
     assert of_run.hash == exported.hash and of_run.spec == exported.spec
+    assert exported.limits is not None and of_run.description.flags_sha256 == exported.description.flags_sha256
     export(ExportConfig(run="one", out=str(tmp_path / "out"), home=str(home)))  # replaces it
 
 
@@ -118,6 +130,7 @@ def test_a_registered_model_predicts_a_table(home, tmp_path):
     np.testing.assert_allclose(found["z_median"], expected.z_median, rtol=1e-5)
     np.testing.assert_allclose(np.stack(found["pz"]), expected.pz, atol=1e-6)
     assert found["flags"].tolist() == expected.flags.tolist()
+    assert (expected.flags & Flag.OUTSIDE_TRAINING_RANGE).all()  # also the limits are there
 
 
 def test_a_model_of_magnitudes_in_mlflow(home, tmp_path):

@@ -21,10 +21,13 @@ from mmae.catalogue.config import PredictConfig
 from mmae.catalogue.job import Catalogue, write_catalogue
 from mmae.catalogue.model import load_any
 from mmae.catalogue.source import Input, open_input
+from mmae.inference.fit_flags import save_flags
+from mmae.inference.flags import FILE
 from mmae.loader.collate import input_spec
 from mmae.model.build import build_model
 from mmae.survey.schema import Galaxy, SurveySpec, to_table
 from mmae.survey.store import Shard, Survey, content_hash, write_manifest, write_shard
+from tests.bundle.bundles import strict_limits
 from tests.model.galaxies import TINY
 
 SPEC = SurveySpec(
@@ -77,14 +80,24 @@ def write_survey(
     return folder
 
 
-def write_small_bundle(folder: Path, spec: SurveySpec = SPEC, seed: int = 0, **changes: Any) -> Path:
-    """A bundle of a small model with random weights."""
+def write_small_bundle(
+    folder: Path, spec: SurveySpec = SPEC, seed: int = 0, warnings: bool = True, **changes: Any
+) -> Path:
+    """A bundle of a small model with random weights.
+
+    Args:
+        warnings: whether it has limits of warnings, by which every galaxy has one, and those with an image alone two.
+    """
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
     config = replace(TINY, **changes)
     model = build_model(config, input_spec(spec))
     save_file(model.state_dict(), folder / WEIGHTS)
-    description = Description(mmae.__version__, sha256(folder / WEIGHTS), config, model.spec, {})
+    limits_hash = None
+    if warnings:
+        save_flags(strict_limits(model), folder)
+        limits_hash = sha256(folder / FILE)
+    description = Description(mmae.__version__, sha256(folder / WEIGHTS), config, model.spec, {}, limits_hash)
     (folder / CONFIG).write_text(description.to_json())
     return folder
 

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from mmae.bundle.predictions import Flag
+from mmae.bundle.predictions import WARNINGS, Flag
 from mmae.catalogue import job as job_module
 from mmae.catalogue import state
 from mmae.catalogue.model import load_any
 from mmae.catalogue.read import read_catalogue, read_embeddings, read_format, read_pixels, read_pz
-from mmae.catalogue.rows import REDSHIFTS
+from mmae.catalogue.rows import KEY, REDSHIFTS
 from mmae.catalogue.state import PIECES
 from mmae.core.errors import InputError
 from mmae.survey.leaks import TRAINING_ROWS
@@ -104,9 +104,40 @@ def test_every_galaxy_has_one_row_with_the_predictions_of_the_bundle(whole, bund
     np.testing.assert_allclose(rows["mmae_anomaly"].to_numpy(), found.anomaly, rtol=1e-3)
     np.testing.assert_allclose(read_embeddings(rows), found.embedding, rtol=2e-3, atol=2e-3)
     assert np.array_equal(rows["mmae_flags"].to_numpy(), found.flags)
+    warned_N = found.flags & Flag.UNLIKE_TRAINING != 0
+    assert np.array_equal(warned_N, found.flags & Flag.NO_SPECTRUM != 0) and 0 < warned_N.sum() < len(warned_N)
     pdf = read_pz(rows, read_format(whole))
     np.testing.assert_allclose(pdf.probability_NK, found.pz, atol=1e-4)
     assert read_format(whole).model == model.hash
+
+
+def test_every_file_and_the_page_say_what_the_flags_mean(whole):
+    for pixel in read_pixels(whole):
+        described = json.loads(pq.read_schema(whole / "dataset" / pixel.path).metadata[KEY])
+        assert described["flags"] == {str(flag.name): int(flag) for flag in Flag}
+        assert described["flag_meaning"].keys() == described["flags"].keys()
+    numbers = json.loads((whole / "report" / "report.json").read_text())["numbers"]
+    flags_N = read_catalogue(whole)["mmae_flags"].to_numpy()
+    for flag in (Flag.UNLIKE_TRAINING, Flag.OUTSIDE_TRAINING_RANGE):
+        assert numbers[f"counts/flags/{flag.name.lower()}/galaxies"] == (flags_N & flag != 0).sum()
+
+
+def test_without_limits_a_catalogue_has_no_warnings(bundle, survey, whole, tmp_path):
+    """And the same redshifts. Another catalogue in progress is not continued with them."""
+    plain = write_small_bundle(tmp_path / "b", warnings=False)
+    out = predict_here(options(plain, survey, tmp_path / "c"), page=True).path
+    rows, expected = read_catalogue(out), read_catalogue(whole)
+    for column in (*REDSHIFTS, "mmae_embedding"):
+        assert rows[column].equals(expected[column])
+    missing_N = expected["mmae_flags"].to_numpy() & ~int(WARNINGS)
+    assert np.array_equal(rows["mmae_flags"].to_numpy(), missing_N)
+    assert not read_format(out).warnings and read_format(whole).warnings
+    described = json.loads(pq.read_schema(out / "dataset" / read_pixels(out)[0].path).metadata[KEY])
+    assert described["flags"].keys() == {str(flag.name) for flag in Flag if not flag & WARNINGS}
+    with pytest.raises(Killed):
+        predict_here(options(plain, survey, tmp_path / "d"), killed_after(1))
+    with pytest.raises(InputError, match="another flag_limits"):
+        predict_here(options(bundle, survey, tmp_path / "d"))
 
 
 def test_partitions_have_at_most_the_given_number_of_rows(whole):

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from mmae.bundle.predictions import Flag
+from mmae.bundle.predictions import MEANING
 from mmae.catalogue.browse.choose import HIGH, LOW, Choice, Z, half_width
 from mmae.catalogue.browse.pictures import Pictures, binned, find_pictures, thumbnail
 from mmae.catalogue.index import Neighbours
@@ -50,6 +50,7 @@ def contents(rows: NumberedRows, choice: Choice, neighbours: int, survey: str) -
         "galaxies": galaxies,
         "images": images,
         "flags": _flags(galaxies),
+        "warnings": rows.row_format.warnings,
         "x_max": _x_max(galaxies, rows.row_format),
         "lines": [{"name": _plain(line.name), "wavelength": line.wavelength} for line in LINES],
         "wavelength": None if pictures is None else _wavelength(pictures),
@@ -137,7 +138,10 @@ def _add_pictures(galaxies: list[Values], pictures: Pictures) -> dict[str, str]:
 
 def _flags(galaxies: list[Values]) -> list[Values]:
     """The flags that some of the galaxies have."""
-    named = [{"bit": int(flag), "name": str(flag.name).lower().replace("_", " ")} for flag in Flag]
+    named = [
+        {"bit": int(flag), "name": str(flag.name).lower().replace("_", " "), "meaning": meaning}
+        for flag, meaning in MEANING.items()
+    ]
     return [flag for flag in named if any(galaxy["flags"] & flag["bit"] for galaxy in galaxies)]
 
 

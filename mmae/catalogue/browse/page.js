@@ -49,7 +49,10 @@ function facts(galaxy) {
   if (galaxy.width !== null) node.append(made("p", {}, `width of p(z) ${galaxy.width.toPrecision(2)} (1+z)`));
   if (galaxy.anomaly !== null) node.append(made("p", {}, `anomaly ${galaxy.anomaly.toFixed(2)}`));
   node.append(made("p", { class: "quiet" }, `${galaxy.ra.toFixed(5)} ${galaxy.dec.toFixed(5)}`));
-  for (const flag of data.flags) if (galaxy.flags & flag.bit) node.append(made("span", { class: "badge flag" }, flag.name));
+  for (const flag of data.flags) {
+    const attributes = { class: "badge flag", title: flag.meaning };
+    if (galaxy.flags & flag.bit) node.append(made("span", attributes, flag.name));
+  }
   if (galaxy.training) node.append(made("span", { class: "badge flag" }, "in training"));
   for (const reason of galaxy.reasons) node.append(made("span", { class: "badge" }, reason));
   return node;

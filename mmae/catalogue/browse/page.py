@@ -42,6 +42,7 @@ def render_page(name: str, facts: Mapping[str, str], found: Mapping[str, Any]) -
         name=name,
         facts=facts,
         data=found,
+        warnings=found["warnings"],
         sorts={key: text for key, text in SORTS.items() if has[key]},
         reasons=[r for r in (ANOMALOUS, UNCERTAIN, RANDOM) if any(r in galaxy["reasons"] for galaxy in galaxies)],
         filters={f"flag{flag['bit']}": flag["name"] for flag in found["flags"]}

@@ -118,7 +118,9 @@ def test_measurements_are_those_of_the_survey(page):
         assert (one["id"] in found["images"]) == (true.image_CHW is not None)
         if true.flux_L is not None:
             np.testing.assert_allclose(one["flux"], true.flux_L, rtol=5e-3)  # one sample a bin, three digits
-    assert {flag["bit"] for flag in found["flags"]} <= {Flag.NO_IMAGE, Flag.NO_SPECTRUM}
+    warned = {Flag.LITTLE_EVIDENCE, Flag.SECOND_PEAK, Flag.UNLIKE_TRAINING, Flag.OUTSIDE_TRAINING_RANGE}
+    assert {flag["bit"] for flag in found["flags"]} <= {Flag.NO_IMAGE, Flag.NO_SPECTRUM, *warned}
+    assert {Flag.UNLIKE_TRAINING, Flag.OUTSIDE_TRAINING_RANGE} <= {flag["bit"] for flag in found["flags"]}
 
 
 def test_neighbours_are_those_of_a_search(page, folder, tmp_path):
