@@ -20,12 +20,13 @@ from mmae.loader.config import StreamConfig
 from mmae.loader.row_groups import read_group, row_groups
 from mmae.loader.sampler import Portion
 from mmae.loader.stream import CollateGalaxies, batches, make_sampler, read_split, training_batches
+from tests.ingest.small import in_turn
 from tests.ingest.test_build import SPEC, make_galaxy, memory_source
 
 
 @pytest.fixture(scope="module")
 def survey(tmp_path_factory, ray_cluster):
-    return build_survey([memory_source(300, 60)], tmp_path_factory.mktemp("stream") / "s")
+    return build_survey([memory_source(300, 60)], tmp_path_factory.mktemp("stream") / "s", run=in_turn)
 
 
 CACHED, STREAMED = StreamConfig(), StreamConfig(cache_gb=0)
@@ -196,7 +197,7 @@ def test_temporary_storage_errors_are_retried(survey, monkeypatch):
 
 def test_float16_images_are_converted_to_float32(tmp_path, ray_cluster):
     half = replace(SPEC, image_dtype="float16")
-    survey = build_survey([replace(memory_source(40), spec=half)], tmp_path / "s")
+    survey = build_survey([replace(memory_source(40), spec=half)], tmp_path / "s", run=in_turn)
     batch = next(batches(read_split(survey, "train", CACHED), half, 8))
     assert batch.image_BCHW.dtype == torch.float32
     index = int(batch.present["image"].nonzero()[0])
