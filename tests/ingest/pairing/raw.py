@@ -15,16 +15,16 @@ GALAXIES = 12
 DESCRIPTION = "catalogue:\n  magnitudes: {" + ", ".join(f"{b}: {b}_cmodel_mag" for b in "grizy") + "}\n"
 
 
-def write_raw(folder: Path, fields: int = 2, **simulation) -> list[Galaxy]:
-    """Write fields of 12 galaxies each; returns the simulated galaxies."""
+def write_raw(folder: Path, fields: int = 2, galaxies: int = GALAXIES, **simulation) -> list[Galaxy]:
+    """Write fields of this many galaxies each; returns the simulated galaxies."""
     for name in ("patches", "spectra", "catalogue"):
         (folder / name).mkdir(parents=True)
     (folder / "survey.yaml").write_text(DESCRIPTION)
-    config = SimulationConfig(galaxies=GALAXIES * fields, field_density=0.0, **simulation)
+    config = SimulationConfig(galaxies=galaxies * fields, field_density=0.0, **simulation)
     return [
         g
         for f in range(fields)
-        for g in write_field(f, range(GALAXIES * f, GALAXIES * (f + 1)), config, SurveySpec(), folder)
+        for g in write_field(f, range(galaxies * f, galaxies * (f + 1)), config, SurveySpec(), folder)
     ]
 
 

@@ -14,9 +14,9 @@ from mmae.ingest.config import BuildConfig
 from mmae.ingest.job import DAMAGED_STATUS, damaged_files
 from mmae.realism.job import build_command
 from mmae.survey.store import open_survey
-from tests.ingest.pairing.raw import GALAXIES, raw_config, write_raw
+from tests.ingest.pairing.raw import raw_config, write_raw
 
-FIELDS = 13
+FIELDS, GALAXIES = 13, 4  # galaxies of a field
 
 
 def cut_in_half(path: Path) -> None:
@@ -88,7 +88,7 @@ FILES = {
 @pytest.fixture(scope="module")
 def built(tmp_path_factory, ray_cluster):
     folder = tmp_path_factory.mktemp("damaged")
-    galaxies = write_raw(folder, FIELDS)
+    galaxies = write_raw(folder, FIELDS, GALAXIES)
     for name, damage, _ in FILES.values():
         damage(folder / name)
     edit(folder / "spectra" / "coadd-0011.fits", bad_values)
