@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from astropy.table import Table
 from mlflow import MlflowClient
 from rich.console import Console
 
+from mmae.commands import steep_spectrum
 from mmae.core.errors import InputError
 from mmae.core.files import folder_lock
 from mmae.core.folders import home
@@ -140,8 +140,8 @@ def test_a_repeated_search_is_identical_and_other_options_are_an_error(done, con
 
 
 @pytest.mark.long
-def test_the_command_searches_files_given_by_options(files, tmp_path, done):
-    """MALS column names and -999 sentinels, all inputs given by options, in a subprocess."""
+def test_the_command_searches_files_given_by_options(files, tmp_path, done, monkeypatch):
+    """MALS column names and -999 sentinels, all inputs given by options."""
     assert {"Flux", "FluxPk", "Spwfit", "SPW/WB"} <= set(Table.read(files.radio).colnames)
     assert (Table.read(files.radio)["Spwfit"] == -999).any()
     pairs = [
@@ -149,7 +149,6 @@ def test_the_command_searches_files_given_by_options(files, tmp_path, done):
         for name in ("companions", "optical")
     ]
     command = [
-        sys.executable,
         "ray_jobs/steep_spectrum.py",
         "--radio",
         files.radio,
@@ -168,15 +167,8 @@ def test_the_command_searches_files_given_by_options(files, tmp_path, done):
         "--shifts",
         "10",
     ]
-    ended = subprocess.run(
-        [str(x) for x in command],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert ended.returncode == 0, ended.stderr[-2000:]
+    monkeypatch.setattr(sys, "argv", [str(x) for x in command])
+    steep_spectrum.job()
     searched = pq.read_table(tmp_path / "steepspec" / "own" / "candidates.parquet")
     _, result, _ = done
     for name in ("source_id", "region", "alpha", "source_class"):  # equal to the search without options
