@@ -2,7 +2,8 @@
 
 python -m tests.ingest.slow_build STEP OUT MARKS GATE
 
-STEP: read (in Ray) or write (in this process). The later half of the chunks waits until the file GATE exists.
+STEP: read (on the Ray cluster at RAY_ADDRESS) or write (in this process). The later half of the chunks waits until the
+file GATE exists.
 """
 
 from __future__ import annotations
@@ -14,9 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import ray
-
-from mmae.core.ray_setup import WORKER_ENV, start_ray
+from mmae.core.ray_setup import start_ray
 from mmae.ingest.build import build_survey
 from mmae.survey.source import ChunkRead, Source
 from tests.survey.test_truth import memory_truth_source, read_with_truth
@@ -60,8 +59,7 @@ def wait_for(gate: Path) -> None:
 if __name__ == "__main__":
     step, (out, marks, gate) = sys.argv[1], (Path(argument) for argument in sys.argv[2:])
     if step == "read":
-        ray.init(address="local", num_cpus=2, include_dashboard=False, runtime_env={"env_vars": WORKER_ENV})
         start_ray()
-        build_survey([marked_source(marks, gate)], out)
+        build_survey([marked_source(marks, gate)], out, workers=2)
     else:
         build_survey([marked_source(marks)], out, run=partial(write_slowly, gate=gate))

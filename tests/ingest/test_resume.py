@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import ray
 
 from mmae.core.errors import InputError
 from mmae.core.files import LOCK, folder_lock, partial_path
@@ -85,8 +86,12 @@ def wait_until(true, process: subprocess.Popen, log: Path) -> None:
         time.sleep(0.02)
 
 
-def kill_in(step: str, tmp_path: Path, marks: Path, ready) -> None:
-    """Build in another process and send it SIGKILL once `ready`, while half of the chunks wait at a closed gate."""
+def kill_in(step: str, tmp_path: Path, marks: Path, ready, address: str = "") -> None:
+    """Build in another process and send it SIGKILL once `ready`, while half of the chunks wait at a closed gate.
+
+    Args:
+        address: of a Ray cluster.
+    """
     log = tmp_path / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -103,7 +108,7 @@ def kill_in(step: str, tmp_path: Path, marks: Path, ready) -> None:
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": str(ROOT), "RAY_ADDRESS": address},
         )
     try:
         wait_until(ready, process, log)
@@ -116,7 +121,8 @@ def kill_in(step: str, tmp_path: Path, marks: Path, ready) -> None:
 @pytest.mark.long
 def test_build_killed_while_it_reads_continues(tmp_path, marks, uninterrupted, ray_cluster, capsys):
     out, reports = tmp_path / "s", tmp_path / "s.unfinished" / CHUNKS
-    kill_in("read", tmp_path, marks, lambda: len(list(reports.glob("*.json"))) >= 3)
+    address = ray.get_runtime_context().gcs_address
+    kill_in("read", tmp_path, marks, lambda: len(list(reports.glob("*.json"))) >= 3, address)
     done = {int(path.stem) for path in reports.glob("*.json")}
     assert 3 <= len(done) < N_CHUNKS
     partial_path(tmp_path / "s.unfinished" / ROWS / "000009-train.parquet").write_bytes(b"half")
