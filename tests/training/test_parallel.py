@@ -44,6 +44,7 @@ RUN = RunConfig(
 STEPS = {"float64": 10, "float32": 50}
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}  # largest relative difference of losses
 STRATEGIES = ("ddp", "fsdp")
+SLOW = ((2, "float64"), (4, "float32"))
 
 
 def galaxies(step: int, dtype: torch.dtype) -> Batch:
@@ -109,7 +110,7 @@ class Group:
 
 @pytest.fixture(
     scope="module",
-    params=[(2, "float64"), (2, "float32"), (4, "float64"), pytest.param((4, "float32"), marks=pytest.mark.slow)],
+    params=[(4, "float64"), (2, "float32"), *(pytest.param(g, marks=pytest.mark.slow) for g in SLOW)],
     ids=lambda group: f"{group[0]}-{group[1]}",
 )
 def group(request, tmp_path_factory) -> Group:
