@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from benchmarks.models.survey import load
 from benchmarks.performance import epoch, input, memory, nodes
-from mmae.survey.store import open_survey
+from mmae.config import RunConfig
+from mmae.loader.collate import input_spec
+from mmae.recipes import parse_run
+from mmae.survey.store import Survey, open_survey
+from mmae.tracking.runs import Tracker
+from mmae.training.loop import Loop
+from mmae.training.run import open_tracker
+from mmae.training.step import create_state
+from tests.training.test_run import LocalHost
 
 
 @pytest.fixture
@@ -49,12 +59,36 @@ def test_bare_loop_steps(survey, quick_run, monkeypatch):
     assert epoch.bare_steps(survey, quick_run, steps=1) > 0
 
 
-@pytest.mark.long
-def test_trainings_by_the_command(survey, tmp_path, monkeypatch):
-    """On a Ray of its own and on two logical nodes; rates are found by the name of the run."""
+class LoggingHost(LocalHost):
+    """Logs the training curves to MLflow."""
+
+    def __init__(self, survey: Survey, config: RunConfig, tracker: Tracker):
+        super().__init__(survey, config)
+        self.tracker = tracker
+
+    def logged(self, curves, step):
+        self.tracker.metrics(curves, step)
+
+
+def pretrain_here(options: dict[str, object], home: Path, address: str) -> None:
+    """In place of `epoch.pretrain`: a training with these options without Ray Train."""
+    argv = [str(part) for pair in (options | {"--home": home}).items() for part in pair]
+    config = parse_run("", [*argv, "--model.width", "48", "--model.depth", "1"])
+    survey, run_dir = open_survey(config.survey), home / "runs" / config.name
+    state = create_state(config, input_spec(survey.spec), LocalHost.device)
+    Loop(config, survey, state, LoggingHost(survey, config, open_tracker(config, run_dir))).run()
+
+
+def test_rates_between_validations_and_of_the_whole_training(survey, ray_cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(epoch, "WARM_UP", 0)
+    monkeypatch.setattr(epoch, "pretrain", pretrain_here)
     between, whole = epoch.trained(survey.path, steps=20, threads=1, home=tmp_path, name="whole")
     assert 0 < whole < between
+
+
+@pytest.mark.long
+def test_rate_of_the_command_on_two_nodes(survey, tmp_path, monkeypatch):
+    """On logical nodes of this machine; the rate is found by the name of the run."""
     monkeypatch.setattr(nodes, "WARM_UP", 0)
     assert nodes.rate(survey.path, 2, steps=10, home=tmp_path, name="nodes") > 0
 
