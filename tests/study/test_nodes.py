@@ -19,6 +19,7 @@ from optuna.trial import TrialState
 
 from mmae.core.errors import InputError
 from mmae.core.settings import to_dict
+from mmae.study import estimate
 from mmae.study.config import StudyConfig, parse_study, save_options
 from mmae.study.results import complete
 from mmae.study.storage import open_store, read_store, validations_of
@@ -97,7 +98,8 @@ def test_two_objectives_give_a_pareto_front(study, ray_cluster):
     assert (study.folder / "report" / "pareto_reconstruction.png").exists()
 
 
-def test_a_dry_run_prints_space_and_budget_and_creates_no_files(tiny_study, tmp_path):
+def test_a_dry_run_prints_space_and_budget_and_creates_no_files(tiny_study, tmp_path, monkeypatch):
+    monkeypatch.setattr(estimate, "N_RANDOM", 1)
     home = tmp_path / "home"
     study = replace(tiny_study, dry_run=True, run=replace(tiny_study.run, home=str(home)))
     console = quiet()

@@ -220,7 +220,7 @@ def test_a_study_of_one_parameter_has_no_figures_of_pairs(tmp_path):
     assert {d.name for s in sections for d in s.drawings} == FIGURES - {"slices_full", "contours", "mask_patch"}
 
 
-def test_the_front_of_scatter_and_reconstruction_is_shown_where_trials_have_both(records, tmp_path):
+def test_the_front_of_scatter_and_reconstruction_is_shown_where_trials_have_both(records):
     records = [with_reconstruction(r) for r in records]
     records[0] = replace(records[0], costs={k: v for k, v in records[0].costs.items() if k != HIDDEN.key})
     sections = {s.name: s for s in study_sections(STUDY, records, None, {}, None)}
@@ -231,13 +231,12 @@ def test_the_front_of_scatter_and_reconstruction_is_shown_where_trials_have_both
     found = numbers(list(sections.values()))
     assert found["trials/trials/1_complete/reconstruction"] == records[1].cost(HIDDEN.key)
     assert "trials/trials/0_complete/reconstruction" not in found
-    save_report(tmp_path, "Study", {}, list(sections.values()), "mmae-study-1")
 
 
 @pytest.mark.parametrize(
     ("name", "word"), [("small", "hidden-pixel error"), ("magnitudes", "error of hidden magnitudes")]
 )
-def test_a_study_of_the_reconstruction_ranks_and_labels_by_it(records, name, word, tmp_path):
+def test_a_study_of_the_reconstruction_ranks_and_labels_by_it(records, name, word):
     records = [with_reconstruction(r) for r in records]
     study = StudyConfig(run=recipe(name), objective="reconstruction")
     sections = study_sections(study, records, None, {}, None)
@@ -251,7 +250,6 @@ def test_a_study_of_the_reconstruction_ranks_and_labels_by_it(records, name, wor
     for drawn in ("history", "validations", "pareto_full_flops"):
         assert figures[drawn].axes[0].get_ylabel() == f"validation {word}"
     assert figures["pareto_reconstruction"].axes[0].get_ylabel() == SCATTER.axis
-    save_report(tmp_path, "Study", {}, sections, "mmae-study-1")
 
 
 def test_trials_of_an_earlier_version_have_no_reconstruction():

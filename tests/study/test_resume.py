@@ -27,8 +27,8 @@ TRIALS = 3
 
 @pytest.fixture
 def long_study(study: StudyConfig) -> StudyConfig:
-    """Trials of 12 steps, two at a time, so that a kill finds finished and running trials."""
-    return replace(study, trials=TRIALS, galaxies_seen=384, looks=4, concurrent=2, scheduler="none")
+    """Trials of 12 steps, one after the other, so that a kill finds a finished and a running trial."""
+    return replace(study, trials=TRIALS, galaxies_seen=384, looks=4, concurrent=1, scheduler="none")
 
 
 def command(study: StudyConfig) -> list[str]:
