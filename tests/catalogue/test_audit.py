@@ -50,7 +50,9 @@ def catalogue_redshifts(n: int, wrong: float, mistaken: float, seed: int) -> tup
     label_N = np.where(draw_N < wrong + mistaken, np.expm1(rng.uniform(*np.log1p(RANGE), n)), label_N)
     anywhere_K = np.diff(np.clip(EDGES, *np.log1p(RANGE)))
     share_K = (wrong + mistaken) * anywhere_K / anywhere_K.sum()
-    return RedshiftPDF(EDGES, (1 - wrong - mistaken) * pdf.probability_NK + share_K), label_N, draw_N < wrong
+    calibrated = RedshiftPDF(EDGES, (1 - wrong - mistaken) * pdf.probability_NK + share_K)
+    inside_N = label_N <= RANGE[1]  # p(z) has a little more, where no catalogue redshift is
+    return calibrated.chosen(inside_N), label_N[inside_N], (draw_N < wrong)[inside_N]
 
 
 def compare(probability_N: np.ndarray, wrong_N: np.ndarray) -> None:
