@@ -33,7 +33,7 @@ def test_every_description_is_valid_and_documented(name):
     source = known_source(name)
     assert source.name == name and source.layout in LAYOUTS and source.traps
     assert f"| `{name}` |" in DOCS
-    tried = DOCS.partition("**Tried on files of the archives**")[2].partition("**All others")[0]
+    tried = DOCS.partition("**Tested with real files of the archives**")[2].partition("**All others")[0]
     assert (source.tried == "real files") == (f"`{name}`" in tried)
 
 
