@@ -1,7 +1,8 @@
 """Warning flags of predictions: a bit field for each prediction, like ZWARN of redrock. 0: no warning.
 
 The limits are fitted on the training and validation split (mmae/inference/fit_flags.py) and are in the checkpoint
-folder and in bundles, in FILE. A bundle computes its warnings here too (mmae/bundle/warning_flags.py): numpy and torch only.
+folder and in bundles, in FILE. A bundle computes its warnings here too (mmae/bundle/warning_flags.py), so that only
+numpy and torch are imported.
 Shape suffixes: N predictions, D embedding width, K redshift bins, K1 = K + 1 edges.
 """
 
