@@ -14,14 +14,12 @@ FOLDER = ROOT / "docs/notebooks"
 MOST_BYTES = 1_000_000
 SMALL = {  # notebook -> values of its cell of parameters
     "train": {"GALAXIES": 240, "STEPS": 4},
-    "own_survey": {"FIELDS": 4, "GALAXIES_PER_FIELD": 60, "STEPS": 4},
-    "study": {"GALAXIES": 240, "TRIALS": 2, "MORE_TRIALS": 3, "SEEN": 192},
 }
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """One home folder: the second notebook on the simulated survey finds that of the first."""
+    """The home folder of the commands."""
     return tmp_path_factory.mktemp("tutorials")
 
 
