@@ -13,14 +13,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs/notebooks"
 MOST_BYTES = 1_000_000
 SMALL = {  # notebook -> values of its cell of parameters
-    "train": {"GALAXIES": 240, "STEPS": 4},
+    "train": {"GALAXIES": 240, "STEPS": 4}
 }
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    """The home folder of the commands."""
-    return tmp_path_factory.mktemp("tutorials")
 
 
 def read(name: str):
@@ -46,9 +40,9 @@ def execute(notebook, monkeypatch) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", SMALL)
-def test_the_tutorial_runs(name, home, monkeypatch):
+def test_the_tutorial_runs(name, tmp_path, monkeypatch):
     notebook = read(name)
-    set_parameters(notebook, SMALL[name] | {"MMAE_HOME": home})
+    set_parameters(notebook, SMALL[name] | {"MMAE_HOME": tmp_path})
     execute(notebook, monkeypatch)
 
 
