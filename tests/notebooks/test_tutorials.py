@@ -38,7 +38,7 @@ def execute(notebook, monkeypatch) -> None:
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(FOLDER)}}).execute()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_the_tutorial_runs(name, tmp_path, monkeypatch):
     notebook = read(name)
