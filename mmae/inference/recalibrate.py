@@ -65,15 +65,11 @@ def position_in_bin(p_NZ: torch.Tensor, bin_N: torch.Tensor, x_N: torch.Tensor, 
         p_NZ: probability of the fine bins.
         bin_N: redshift bin of the true redshift.
         x_N: ln(1+z).
-        edges_K1: edges of the redshift bins.
+        edges_K1: edges of the redshift bins, which have equal widths.
     """
     n_bins = len(edges_K1) - 1
-    p_NR = p_NZ.unflatten(-1, (n_bins, -1))[torch.arange(len(bin_N)), bin_N].double()
-    n_fine = p_NR.shape[1]
-    low_N, width_N = torch.from_numpy(edges_K1)[bin_N], torch.from_numpy(np.diff(edges_K1))[bin_N]
-    place_N = ((x_N - low_N) / width_N).clamp(0, 1)
-    fine_N1 = (place_N * n_fine).long().clamp(max=n_fine - 1)[:, None]
-    within_N1 = place_N[:, None] * n_fine - fine_N1
-    below_N1 = p_NR.cumsum(-1).gather(1, fine_N1) - p_NR.gather(1, fine_N1) * (1 - within_N1)
-    mass_N = p_NR.sum(-1)
-    return (below_N1[:, 0] / mass_N).where(mass_N > 0, place_N).clamp(0, 1)
+    p_NR = p_NZ.unflatten(-1, (n_bins, -1))[torch.arange(len(bin_N)), bin_N].double().numpy()
+    mass_N1 = p_NR.sum(1, keepdims=True)
+    p_NR = np.divide(p_NR, mass_N1, out=np.full_like(p_NR, 1 / p_NR.shape[1]), where=mass_N1 > 0)
+    within_bin = RedshiftPDF(np.linspace(0, edges_K1[1] - edges_K1[0], p_NR.shape[1] + 1), p_NR)
+    return torch.from_numpy(within_bin.cdf(np.expm1(x_N.numpy() - edges_K1[bin_N.numpy()])))
