@@ -27,8 +27,10 @@ from mmae.survey.leaks import TRAINING_ROWS
 from tests.catalogue.small import (
     SHARD,
     SPEC,
+    Killed,
     content,
     galaxy,
+    killing,
     options,
     pieces_in_turn,
     predict_here,
@@ -42,11 +44,6 @@ GALAXIES = [galaxy(i) for i in range(N)]
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory) -> Path:
-    return write_small_bundle(tmp_path_factory.mktemp("bundle") / "b")
-
-
-@pytest.fixture(scope="module")
 def survey(tmp_path_factory) -> Path:
     return write_survey(tmp_path_factory.mktemp("survey") / "s", GALAXIES)
 
@@ -55,10 +52,6 @@ def survey(tmp_path_factory) -> Path:
 def whole(bundle, survey, tmp_path_factory) -> Path:
     """The catalogue of an uninterrupted job."""
     return predict_here(options(bundle, survey, tmp_path_factory.mktemp("whole") / "c"), page=True).path
-
-
-class Killed(BaseException):
-    pass
 
 
 def killed_after(n: int):
@@ -237,10 +230,6 @@ def test_a_damaged_partition_is_written_again(bundle, survey, whole, tmp_path):
     path.write_bytes(data)
     predict_here(config)
     assert content(config.out) == content(whole)
-
-
-def killing(*_):
-    raise Killed
 
 
 def test_a_job_killed_when_it_was_finished_leaves_nothing(bundle, survey, whole, tmp_path):

@@ -25,7 +25,7 @@ from mmae.catalogue.partitions import FINEST, choose_pixels, count_pixels
 from mmae.catalogue.read import read_catalogue, read_pixels
 from mmae.catalogue.rows import SPATIAL
 from mmae.core.errors import InputError
-from tests.catalogue.small import content, galaxy, in_turn, options, predict_here, write_small_bundle, write_survey
+from tests.catalogue.small import Killed, content, galaxy, in_turn, killing, options, predict_here, write_survey
 
 THREE_MEET = float(
     np.degrees(np.arcsin(2 / 3))
@@ -132,11 +132,6 @@ GALAXIES = [galaxy(0, ra=0.0003, dec=0.0), galaxy(1, ra=0.0, dec=0.0004), *(gala
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory) -> Path:
-    return write_small_bundle(tmp_path_factory.mktemp("bundle") / "b")
-
-
-@pytest.fixture(scope="module")
 def survey(tmp_path_factory) -> Path:
     return write_survey(tmp_path_factory.mktemp("survey") / "s", GALAXIES)
 
@@ -145,14 +140,6 @@ def survey(tmp_path_factory) -> Path:
 def whole(bundle, survey, tmp_path_factory) -> Path:
     """A catalogue with its collection, of an uninterrupted job."""
     return predict_here(options(bundle, survey, tmp_path_factory.mktemp("whole") / "c")).path
-
-
-class Killed(BaseException):
-    pass
-
-
-def killing(*_):
-    raise Killed
 
 
 def both(out: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:

@@ -14,11 +14,6 @@ from tests.catalogue.small import SPEC, galaxy, options, pieces_in_turn, predict
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory) -> Path:
-    return write_small_bundle(tmp_path_factory.mktemp("bundle") / "b")
-
-
-@pytest.fixture(scope="module")
 def survey(tmp_path_factory) -> Path:
     return write_survey(tmp_path_factory.mktemp("survey") / "s", [galaxy(i) for i in range(60)])
 
